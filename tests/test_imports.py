@@ -38,7 +38,7 @@ TORCH_FREE = (
     "analysis.cost",
 )
 # Of the command line these work without torch; of the other commands only what runs when they are registered.
-TORCH_FREE_COMMANDS = ("cli.events", "cli.frames", "cli.live")
+TORCH_FREE_COMMANDS = ("cli.events", "cli.frames", "cli.live", "cli.show")
 
 DOORS = {
     "norse": ("network/neuron.py",),
@@ -239,6 +239,7 @@ def test_live_commands_run_where_nothing_that_trains_is_installed(tmp_path, reco
     program = "from stdl_events.cli import main; main()"
     for arguments, text in (
         (("info", recording, "--json"), '"events": 2000'),
+        (("show", recording, "--json"), '"events": 2000'),
         (("frames", recording, "--frame-us", 20_000, "--out", "f.npy"), "10 x 2 x 6 x 8"),
         (("frames", recording, "--bins", 5, "--out", "f.npy"), "5 x 2 x 6 x 8"),
         (("live", model, "--source", recording, "--speed", "max", "--json-lines"), '{"summary": {'),

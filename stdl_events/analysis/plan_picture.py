@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stdl_events.errors import MissingExtraError, PlanError
+from stdl_events.analysis.figures import new_figure
+from stdl_events.errors import PlanError
 from stdl_events.plan.plan import Plan, PlannedBlock
 
 if TYPE_CHECKING:
@@ -41,14 +42,7 @@ def plan_picture(path: Path, plan: Plan, layers: Sequence[str], layer_bytes: Seq
 
 
 def _figure(plan: Plan, layers: Sequence[str], layer_bytes: Sequence[int]) -> "Figure":
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        todo = "pip install 'stdl-events[train]'"
-        raise MissingExtraError(
-            "--chart", got="no package matplotlib", expected="the extra `train`", todo=todo
-        ) from None
-    figure = Figure(figsize=(max(7.0, 2.5 + 0.42 * len(layers)), 5.5), layout="constrained")
+    figure = new_figure("--chart", max(7.0, 2.5 + 0.42 * len(layers)), 5.5)
     axis = figure.subplots()
     for number, block in enumerate(plan.blocks):
         where = range(block.start, block.stop)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.recordings.clips import ClipArray
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from stdl_events.live import Prediction
+    from stdl_events.recordings.clips import ClipArray
 
 FRAMES_SHOWN = 6
 OFF_COLOUR, ON_COLOUR = "#3b6ea5", "#d9603b"
@@ -22,7 +21,7 @@ def demo_picture(
     path: Path,
     epochs: Sequence[dict[str, Any]],
     report: dict[str, Any],
-    clips: ClipArray,
+    clips: "ClipArray",
     predictions: Sequence["Prediction"],
 ) -> None:
     """One sheet about a run on simulated walkers: what the network sees, learning, memory, live predictions.
@@ -51,9 +50,18 @@ def demo_picture(
     pyplot.close(figure)
 
 
-def polarity_picture(counts_CHW: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Event counts as an RGB picture [H, W, 3] on white: ON events red, OFF events blue."""
-    scale = max(1.0, float(np.quantile(counts_CHW[counts_CHW > 0], 0.9)) if counts_CHW.any() else 1.0)
+def full_colour(counts: npt.NDArray[Any]) -> float:
+    """The count from which on a pixel has its full colour: that of the busier tenth of the pixels with events."""
+    return max(1.0, float(np.quantile(counts[counts > 0], 0.9))) if counts.any() else 1.0
+
+
+def polarity_picture(counts_CHW: npt.NDArray[Any], scale: float | None = None) -> npt.NDArray[np.float64]:
+    """Event counts as an RGB picture [H, W, 3] on white: ON events red, OFF events blue.
+
+    Args:
+        scale: the count that has the full colour; None takes `full_colour` of this picture.
+    """
+    scale = full_colour(counts_CHW) if scale is None else scale
     off_HW, on_HW = np.minimum(counts_CHW / scale, 1.0)
     picture = np.ones((*off_HW.shape, 3))
     for strength_HW, colour in ((off_HW, OFF_COLOUR), (on_HW, ON_COLOUR)):

@@ -7,7 +7,7 @@ Windows without events are frames too: time passes in them, so a membrane decays
 from stdl_events.frames.clips import Clip, ClipGate, Clips, clips
 from stdl_events.frames.counting import Counts
 from stdl_events.frames.framer import MAX_WINDOWS_AT_ONCE, Frame, Framer
-from stdl_events.frames.recording import recording_frames
+from stdl_events.frames.recording import recording_frames, streamed_recording_frames
 from stdl_events.frames.spec import MAX_COUNT, FrameSpec
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "Framer",
     "clips",
     "recording_frames",
+    "streamed_recording_frames",
 ]

@@ -1,6 +1,7 @@
 """A whole recording to T frames, as the papers' tables have it."""
 
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -24,10 +25,7 @@ def recording_frames(events: EventArray, spec: FrameSpec) -> Counts:
     Source: the papers' preprocessing, as SpikingJelly's integrate_events_by_fixed_frames_number defines it;
     remainder="drop" is Tonic's ToFrame.
     """
-    if spec.kind != "recording":
-        raise FrameSpecError(
-            "recording_frames", got="a spec of kind stream", expected="kind recording", todo="use Framer for streams"
-        )
+    _check_kind(spec, "recording_frames")
     edges = _bin_edges(events, spec)
     if len(events) <= BLOCK_EVENTS:
         return count_bins(linear_indices(events, spec), edges, spec)
@@ -38,6 +36,63 @@ def recording_frames(events: EventArray, spec: FrameSpec) -> Counts:
             window.add(linear_indices(events[block : min(block + BLOCK_EVENTS, stop)], spec))
         frames_TCHW[step] = window.close()
     return frames_TCHW
+
+
+def streamed_recording_frames(
+    chunks: Iterable[EventArray], spec: FrameSpec, *, events: int, t_first_us: int, t_last_us: int
+) -> Iterator[Counts]:
+    """The frames of `recording_frames`, counts_CHW one after the other, in the memory of a chunk and a frame.
+
+    Args:
+        chunks: of the whole recording, in order.
+        events, t_first_us, t_last_us: its number of events and the times of its first and last one, known beforehand.
+
+    Raises:
+        FrameSpecError: the spec is of kind "stream", or an event lies outside the sensor.
+    """
+    _check_kind(spec, "streamed_recording_frames")
+    ends = _bin_ends(spec, events, t_first_us, t_last_us)
+    window, step, position = Window(spec), 0, 0
+    for chunk in chunks:
+        start = 0
+        while step < spec.steps:
+            end = ends[step]
+            if end is None:
+                stop = len(chunk)
+            elif spec.by == "count":
+                stop = min(end - position, len(chunk))
+            else:
+                stop = bisect_left(chunk["t"], end)
+            for block in range(start, stop, BLOCK_EVENTS):
+                window.add(linear_indices(chunk[block : min(block + BLOCK_EVENTS, stop)], spec))
+            start = max(start, stop)
+            if start == len(chunk):
+                break
+            yield window.close()
+            step += 1
+        position += len(chunk)
+    for _ in range(step, spec.steps):
+        yield window.close()
+
+
+def _bin_ends(spec: FrameSpec, events: int, t_first_us: int, t_last_us: int) -> list[int | None]:
+    """Where each bin ends, as a position or a time; None is the end of the recording."""
+    steps = spec.steps
+    if spec.by == "count":
+        first, length = 0, events // steps
+    else:
+        first, length = t_first_us, (t_last_us - t_first_us) // steps
+    ends: list[int | None] = [first + step * length for step in range(1, steps + 1)]
+    if spec.remainder == "last" or (spec.by == "time" and not length):
+        ends[-1] = None
+    return ends
+
+
+def _check_kind(spec: FrameSpec, function: str) -> None:
+    if spec.kind != "recording":
+        raise FrameSpecError(
+            function, got="a spec of kind stream", expected="kind recording", todo="use Framer for streams"
+        )
 
 
 def _bin_edges(events: EventArray, spec: FrameSpec) -> list[int]:

@@ -23,8 +23,9 @@ from frame_events import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stdl_events.errors import FrameSpecError
 from stdl_events.events.stream import EVENT_DTYPE, EventArray, empty_events
-from stdl_events.frames import FrameSpec, recording_frames
+from stdl_events.frames import FrameSpec, recording_frames, streamed_recording_frames
 
 
 def loop_recording(events: EventArray, spec: FrameSpec) -> np.ndarray:
@@ -86,6 +87,29 @@ def test_large_recordings_take_the_same_path_as_small_ones():
         np.testing.assert_array_equal(
             recording_frames(events, spec).reshape(3, -1), np.minimum(expected, 65535), strict=False
         )
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    event_arrays(),
+    st.sampled_from(["count", "time"]),
+    st.sampled_from(["last", "drop"]),
+    st.integers(1, 6),
+    common_settings,
+    st.lists(st.integers(0, 60), max_size=6),
+)
+def test_streamed_frames_are_those_of_the_whole_under_any_chunking(events, by, remainder, steps, common, cuts):
+    spec = whole(steps=steps, by=by, remainder=remainder, **common)
+    edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
+    chunks = (events[start:stop] for start, stop in pairwise(edges))
+    first_us, last_us = (int(events["t"][0]), int(events["t"][-1])) if len(events) else (0, 0)
+    frames = streamed_recording_frames(chunks, spec, events=len(events), t_first_us=first_us, t_last_us=last_us)
+    np.testing.assert_array_equal(np.stack(list(frames)), recording_frames(events, spec))
+
+
+def test_streamed_frames_refuse_a_stream():
+    with pytest.raises(FrameSpecError, match="streamed_recording_frames: got a spec of kind stream"):
+        next(streamed_recording_frames([], stream(dt_us=1), events=0, t_first_us=0, t_last_us=0))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

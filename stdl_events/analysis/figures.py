@@ -1,0 +1,54 @@
+"""How pictures begin and end: a figure, if matplotlib is installed, and a file that is whole or not there."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from stdl_events.errors import MissingExtraError, UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def new_figure(asked_by: str, width_in: float, height_in: float) -> "Figure":
+    """An empty figure of this size in inches.
+
+    Args:
+        asked_by: the option that asks for a picture, for the error.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise missing_extra(asked_by, "matplotlib") from None
+    return Figure(figsize=(width_in, height_in), layout="constrained")
+
+
+def missing_extra(asked_by: str, package: str) -> MissingExtraError:
+    """The error for a picture that a package is missing for."""
+    return MissingExtraError(
+        asked_by, got=f"no package {package}", expected="the extra `train`", todo="pip install 'stdl-events[train]'"
+    )
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a file beside `path`, and rename it; on an error nothing is left behind.
+
+    Raises:
+        UserError: the folder does not exist, cannot be written to, or is full.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(
+            str(path), got=error.strerror or str(error), expected="a folder with room for the picture",
+            todo="choose another --out",
+        ) from None  # fmt: skip
+    finally:
+        partial.unlink(missing_ok=True)

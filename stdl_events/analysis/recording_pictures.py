@@ -1,0 +1,217 @@
+"""Pictures of a recording: a moving one, a sheet, and a report that is one file. matplotlib is imported to draw them.
+
+Shape letters: C=2 polarities (0: darker, 1: brighter), R bins of time, H rows, W columns, N frames.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from stdl_events.analysis.figures import missing_extra, new_figure, write_whole
+from stdl_events.analysis.plots import OFF_COLOUR, ON_COLOUR, full_colour, polarity_picture
+from stdl_events.analysis.recording_survey import Rate, Survey
+from stdl_events.errors import RecordingError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GIF_FRAMES, SHEET_FRAMES = 200, 24
+SHEET_COLUMNS = 6
+RATE_BINS = 240
+# Kinds of pictures, and how many frames of the recording each shows.
+FRAMES_SHOWN = {".gif": GIF_FRAMES, ".png": SHEET_FRAMES, ".html": SHEET_FRAMES}
+# A GIF's palette has 256 colours: 16 strengths of each polarity.
+LEVELS = 16
+GIF_SIDE = 256
+FASTEST_MS, SLOWEST_MS = 40, 500
+ASKED_BY = "show --out"
+
+
+def frames_to_show(path: Path) -> int:
+    """How many frames the picture that `path` names by its suffix shows at most.
+
+    Raises:
+        RecordingError: there is no such kind of picture.
+    """
+    if path.suffix.lower() not in FRAMES_SHOWN:
+        raise RecordingError(
+            f"--out {path}", got=f"the suffix {path.suffix!r}", expected=", ".join(FRAMES_SHOWN),
+            todo="choose the kind of picture by its suffix",
+        )  # fmt: skip
+    return FRAMES_SHOWN[path.suffix.lower()]
+
+
+def draw_recording(path: Path, survey: Survey, facts: Mapping[str, str]) -> None:
+    """Write the picture that `path` names by its suffix.
+
+    Args:
+        facts: what to say about the recording, by name; "file" is its title.
+
+    Raises:
+        MissingExtraError: matplotlib, or Pillow that comes with it, is not installed.
+        UserError: the picture cannot be written there.
+    """
+    if path.suffix.lower() == ".gif":
+        _write_gif(path, survey)
+    elif path.suffix.lower() == ".png":
+        write_whole(path, lambda file: file.write(_png(_sheet(survey, facts["file"]))))
+    else:
+        page = _report(survey, facts)
+        write_whole(path, lambda file: file.write(page.encode()))
+
+
+def frame_ms(survey: Survey) -> int:
+    """How long a GIF shows each of its frames: as long as it lasted, within what a viewer shows and an eye follows."""
+    real_ms = _duration_us(survey.rate) / 1000 / max(1, len(survey.frames_NCHW))
+    return round(min(max(real_ms, FASTEST_MS), SLOWEST_MS) / 10) * 10
+
+
+def gif_speed(survey: Survey) -> float:
+    """How many times quicker than the recording the GIF runs."""
+    return _duration_us(survey.rate) / 1000 / (frame_ms(survey) * len(survey.frames_NCHW))
+
+
+def _duration_us(rate: Rate) -> int:
+    return rate.t_last_us - rate.t_first_us + 1
+
+
+def _write_gif(path: Path, survey: Survey) -> None:
+    try:
+        from PIL import Image
+    except ModuleNotFoundError:
+        raise missing_extra(ASKED_BY, "Pillow") from None
+    shades_CHW = np.indices((LEVELS, LEVELS))
+    palette = (polarity_picture(shades_CHW, LEVELS - 1) * 255).round().astype(np.uint8).tobytes()
+    scale = full_colour(survey.frames_NCHW)
+    enlarge = max(1, GIF_SIDE // max(survey.frames_NCHW.shape[2:]))
+    images = []
+    for counts_CHW in survey.frames_NCHW:
+        off_HW, on_HW = np.ceil(np.minimum(counts_CHW / scale, 1) * (LEVELS - 1)).astype(np.uint8)
+        indices_HW = (off_HW * LEVELS + on_HW).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+        image = Image.fromarray(indices_HW)
+        image.putpalette(palette)
+        images.append(image)
+    write_whole(
+        path,
+        lambda file: images[0].save(
+            file, format="GIF", save_all=True, append_images=images[1:], duration=frame_ms(survey), loop=0
+        ),
+    )
+
+
+def _sheet(survey: Survey, title: str) -> "Figure":
+    rows = _rows(survey)
+    figure = new_figure(ASKED_BY, 11, 5.4 + 1.9 * rows)
+    figure.suptitle(title)
+    top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=[1.7, 3.2, 0.3 + 1.9 * rows])[:, 0]
+    _draw_rate(top.subplots(), survey.rate)
+    for polarity, axis in enumerate(middle.subplots(1, 2)):
+        _draw_heat(axis, survey, polarity)
+    _draw_frames(bottom, survey, rows)
+    return figure
+
+
+def _report(survey: Survey, facts: Mapping[str, str]) -> str:
+    rate = new_figure(ASKED_BY, 11, 2.6)
+    _draw_rate(rate.subplots(), survey.rate)
+    heat = new_figure(ASKED_BY, 11, 4.2)
+    for polarity, axis in enumerate(heat.subplots(1, 2)):
+        _draw_heat(axis, survey, polarity)
+    rows = _rows(survey)
+    frames = new_figure(ASKED_BY, 11, 0.4 + 1.9 * rows)
+    _draw_frames(frames, survey, rows)
+    pictures = {
+        "Event rate": (rate, "events per second over time, brighter and darker"),
+        "Events per pixel": (heat, "where events happened, darker and brighter"),
+        "Frames, as a network sees them": (frames, "frames spread evenly over the recording"),
+    }
+    sections = "\n".join(
+        f'<h2>{escape(name)}</h2>\n<img alt="{escape(text)}" src="data:image/png;base64,{_base64(figure)}">'
+        for name, (figure, text) in pictures.items()
+    )
+    rows_html = "\n".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts.items())
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(facts["file"])}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+th {{ text-align: left; padding-right: 2rem; font-weight: normal; color: #666 }}
+img {{ max-width: 100% }}
+</style>
+</head>
+<body>
+<h1>{escape(facts["file"])}</h1>
+<table>
+{rows_html}
+</table>
+{sections}
+</body>
+</html>
+"""
+
+
+def _rows(survey: Survey) -> int:
+    return max(1, math.ceil(len(survey.frames_NCHW) / SHEET_COLUMNS))
+
+
+def _draw_rate(axis: "Axes", rate: Rate) -> None:
+    off_R, on_R = rate.rate_hz_CR / 1e3
+    edges_s = np.minimum(np.arange(len(on_R) + 1) * rate.bin_us, _duration_us(rate)) / 1e6
+    axis.stairs(on_R, edges_s, color=ON_COLOUR, label="brighter")
+    axis.stairs(off_R, edges_s, color=OFF_COLOUR, label="darker")
+    axis.set(xlabel="seconds from the first event", ylabel="thousand events/s", xlim=(0, edges_s[-1]))
+    axis.set_ylim(bottom=0)
+    axis.legend(fontsize=8, loc="upper right")
+
+
+def _draw_heat(axis: "Axes", survey: Survey, polarity: int) -> None:
+    from matplotlib.colors import LogNorm
+
+    counts_HW = survey.heat_CHW[polarity]
+    width, height = survey.sensor_size
+    picture: npt.NDArray[np.float64] = np.where(counts_HW > 0, counts_HW, np.nan)
+    image = axis.imshow(
+        picture,
+        norm=LogNorm(1, max(2, int(survey.heat_CHW.max()))),
+        cmap="viridis",
+        interpolation="nearest",
+        extent=(0, width, height, 0),
+    )
+    axis.set_title(f"{('darker', 'brighter')[polarity]}: {int(counts_HW.sum()):,} events", fontsize=9)
+    axis.figure.colorbar(image, ax=axis, label="events per pixel", shrink=0.8)
+
+
+def _draw_frames(figure: "Figure", survey: Survey, rows: int) -> None:
+    scale = full_colour(survey.frames_NCHW)
+    axes = figure.subplots(rows, SHEET_COLUMNS, squeeze=False).ravel()
+    for axis in axes:
+        axis.set(xticks=[], yticks=[], visible=False)
+        axis.spines[:].set_color("0.8")
+    for axis, index, counts_CHW in zip(axes, survey.frame_indices_N, survey.frames_NCHW, strict=False):
+        axis.set_visible(True)
+        axis.imshow(polarity_picture(counts_CHW, scale), interpolation="nearest")
+        axis.set_title(f"{index + 1}", fontsize=8)
+    shown, total = len(survey.frames_NCHW), survey.frame_count
+    figure.suptitle(f"{shown} of {total:,} frames: pixels that became brighter (red), darker (blue)", fontsize=9)
+
+
+def _png(figure: "Figure") -> bytes:
+    target = io.BytesIO()
+    figure.savefig(target, dpi=100, format="png")
+    return target.getvalue()
+
+
+def _base64(figure: "Figure") -> str:
+    return base64.b64encode(_png(figure)).decode("ascii")

@@ -1,0 +1,139 @@
+"""What a recording looks like, gathered in one pass over its chunks: rate, heat map, and some of its frames.
+
+Memory does not grow with the recording: heat map and kept frames are shrunk to a bounded size, as is the number of
+frames that are kept.
+
+Shape letters: C=2 polarities (0: darker, 1: brighter), R bins of time, H rows, W columns, N frames.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stdl_events.errors import RecordingError
+from stdl_events.events.recording import Recording
+from stdl_events.events.stream import EventArray
+from stdl_events.frames import MAX_COUNT, FrameSpec
+from stdl_events.frames.counting import linear_indices
+from stdl_events.frames.cut import cut_recording, frame_count
+
+HEAT_SIDE = 1024
+FRAME_SIDE = 320
+
+
+@dataclass(frozen=True, eq=False)
+class Rate:
+    """Events per second over the time from the first event to the last.
+
+    Attributes:
+        bin_us: length of a bin; the last one may be shorter.
+        rate_hz_CR: events per second of each polarity in each bin.
+    """
+
+    t_first_us: int
+    t_last_us: int
+    bin_us: int
+    rate_hz_CR: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """A recording in pictures' terms.
+
+    Attributes:
+        heat_CHW: events per pixel and polarity.
+        heat_downscale: so many sensor pixels a side are one of the heat map.
+        frame_count: how many frames `spec` cuts the recording into.
+        frame_indices_N: which of them are kept, spread evenly.
+        frames_NCHW: those, uint16.
+        frames_downscale: so many pixels of a frame a side are one here; 1 unless frames are larger than `FRAME_SIDE`.
+    """
+
+    sensor_size: tuple[int, int]
+    events: int
+    rate: Rate
+    heat_CHW: npt.NDArray[np.int64]
+    heat_downscale: int
+    spec: FrameSpec
+    frame_count: int
+    frame_indices_N: npt.NDArray[np.int64]
+    frames_NCHW: npt.NDArray[np.uint16]
+    frames_downscale: int
+
+
+def survey_recording(recording: Recording, spec: FrameSpec, *, frames: int, rate_bins: int) -> Survey:
+    """Go over `recording` once and gather its rate, its heat map, and at most `frames` of the frames of `spec`.
+
+    Raises:
+        RecordingError: there is no event.
+        FrameSpecError: the recording leaps over too many windows.
+        TruncatedRecordingError, CorruptRecordingError: the file is damaged.
+    """
+    counter = _Counter(recording, rate_bins)
+    total = frame_count(recording, spec)
+    wanted_N = np.unique(np.linspace(0, total - 1, min(frames, total)).round().astype(np.int64))
+    shrink = -(-max(spec.frame_shape_CHW[1:]) // FRAME_SIDE)
+    kept: list[npt.NDArray[np.uint16]] = []
+    if frames:
+        for index, counts_CHW in enumerate(cut_recording(recording, spec, counter.add)):
+            if index == wanted_N[min(len(kept), len(wanted_N) - 1)]:
+                kept.append(np.minimum(_sum_squares(counts_CHW, shrink), MAX_COUNT).astype(np.uint16))
+    else:
+        for events in recording.chunks():
+            counter.add(events)
+    shape_CHW = _sum_squares(np.zeros(spec.frame_shape_CHW, np.uint16), shrink).shape
+    return Survey(
+        recording.sensor_size,
+        recording.summary.events,
+        counter.rate(),
+        counter.heat_CHW,
+        counter.heat_downscale,
+        spec,
+        total,
+        wanted_N,
+        np.stack(kept) if kept else np.zeros((0, *shape_CHW), np.uint16),
+        shrink,
+    )
+
+
+class _Counter:
+    """Events per bin of time and per pixel, as chunks come."""
+
+    def __init__(self, recording: Recording, rate_bins: int) -> None:
+        summary = recording.summary
+        if summary.t_first_us is None or summary.t_last_us is None:
+            raise RecordingError(
+                str(recording.path), got="no events", expected="a recording with something to see",
+                todo="use another recording",
+            )  # fmt: skip
+        self._first_us, self._last_us = summary.t_first_us, summary.t_last_us
+        self._bin_us = -(-(self._last_us - self._first_us + 1) // rate_bins)
+        self._bins = (self._last_us - self._first_us) // self._bin_us + 1
+        self._events_CR = np.zeros((2, self._bins), np.int64)
+        self.heat_downscale = -(-max(recording.sensor_size) // HEAT_SIDE)
+        self._pixels = FrameSpec(
+            kind="stream", steps=1, dt_us=1, sensor_size=recording.sensor_size, downscale=self.heat_downscale
+        )
+        self.heat_CHW = np.zeros(self._pixels.frame_shape_CHW, np.int64)
+
+    def add(self, events: EventArray) -> None:
+        bins = (events["t"] - self._first_us) // self._bin_us
+        for polarity in (0, 1):
+            self._events_CR[polarity] += np.bincount(bins[events["p"] == polarity], minlength=self._bins)
+        np.add.at(self.heat_CHW.reshape(-1), linear_indices(events, self._pixels), 1)
+
+    def rate(self) -> Rate:
+        length_us = np.full(self._bins, self._bin_us)
+        length_us[-1] = self._last_us - self._first_us + 1 - (self._bins - 1) * self._bin_us
+        return Rate(self._first_us, self._last_us, self._bin_us, self._events_CR * 1e6 / length_us)
+
+
+def _sum_squares(counts_CHW: npt.NDArray[np.uint16], factor: int) -> npt.NDArray[np.uint32]:
+    """Squares of `factor` pixels a side summed into one; those at the right and lower border may be smaller."""
+    sums: npt.NDArray[np.uint32] = counts_CHW.astype(np.uint32)
+    if factor == 1:
+        return sums
+    for axis in (1, 2):
+        sums = np.add.reduceat(sums, np.arange(0, sums.shape[axis], factor), axis=axis)
+    return sums

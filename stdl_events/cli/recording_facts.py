@@ -1,0 +1,68 @@
+"""What is to be told of a recording before anything is done with it."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from stdl_events.events.recording import Recording
+
+
+def describe(recording: "Recording") -> dict[str, Any]:
+    """The facts of a recording; what a recording without events cannot tell is None.
+
+    Raises:
+        TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` was not asked for.
+    """
+    summary = recording.summary
+    knows_size = summary.events > 0 or recording.sensor_size_from != "inferred"
+    width, height = recording.sensor_size if knows_size else (None, None)
+    t_first_us, t_last_us = summary.t_first_us, summary.t_last_us
+    duration_us = None if t_first_us is None or t_last_us is None else t_last_us - t_first_us
+    return {
+        "format": recording.format,
+        "width": width,
+        "height": height,
+        "sensor_size_from": recording.sensor_size_from if knows_size else None,
+        "events": summary.events,
+        "t_first_us": t_first_us,
+        "t_last_us": t_last_us,
+        "duration_us": duration_us,
+        "rate_hz": summary.events * 1e6 / duration_us if duration_us else None,
+        "on_fraction": summary.on_events / summary.events if summary.events else None,
+        "time_ordered": summary.backward_steps == 0,
+        "backward_steps": summary.backward_steps,
+        "damage": summary.damage,
+    }
+
+
+def facts_table(facts: dict[str, Any]) -> "Table":
+    """What `describe` tells, for people."""
+    from rich.table import Table
+
+    def text(key: str, form: str = "{:,}", missing: str = "unknown") -> str:
+        return missing if facts[key] is None else form.format(facts[key])
+
+    order = "in order" if facts["time_ordered"] else f"steps back {facts['backward_steps']} times; sorted when read"
+    size = "unknown" if facts["width"] is None else f"{facts['width']} x {facts['height']}"
+    source = f" (from the {facts['sensor_size_from']})" if facts["sensor_size_from"] in ("header", "format") else ""
+    source = source or {"argument": " (as given)", "inferred": " (inferred from the events)"}.get(
+        facts["sensor_size_from"], ""
+    )
+    table = Table.grid(padding=(0, 2))
+    rows = {
+        "format": facts["format"],
+        "sensor": size + source,
+        "events": text("events"),
+        "first": text("t_first_us", "{:,} us", "none"),
+        "last": text("t_last_us", "{:,} us", "none"),
+        "duration": "none" if facts["duration_us"] is None else f"{facts['duration_us'] / 1e6:.6f} s",
+        "rate": text("rate_hz", "{:,.0f} events/s"),
+        "brighter": text("on_fraction", "{:.1%}"),
+        "time": order,
+    }
+    if facts["damage"] is not None:
+        rows["damage"] = facts["damage"]
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

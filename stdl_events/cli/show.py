@@ -1,0 +1,181 @@
+"""`show`: a recording to look at, in the terminal or as a picture."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from stdl_events.cli.frame_options import (
+    BinsOption,
+    ByOption,
+    CapOption,
+    Cut,
+    DownscaleOption,
+    EventsPerFrameOption,
+    FrameUsOption,
+    RemainderOption,
+    spec_from_options,
+)
+from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.recording_facts import describe, facts_table
+from stdl_events.cli.recording_options import (
+    FormatOption,
+    RecordingFile,
+    RepairOption,
+    SensorOption,
+    StreamOption,
+    StrictOption,
+    open_from_options,
+)
+
+if TYPE_CHECKING:
+    from stdl_events.analysis.recording_survey import Rate, Survey
+    from stdl_events.events.recording import Recording
+    from stdl_events.frames import FrameSpec
+
+SPARKS = " ▁▂▃▄▅▆▇█"
+SPARK_BINS = 60
+# Unless told otherwise: windows as recipe `folder` has them, or bins where a recording is shorter than ten of those.
+WINDOW_US, BINS = 20_000, 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add this stage's commands to `app`."""
+    app.command()(show)
+
+
+def show(
+    file: RecordingFile,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The picture to write: a moving .gif, a sheet .png, or a report .html."),
+    ] = None,
+    bins: BinsOption = None,
+    by: ByOption = None,
+    remainder: RemainderOption = None,
+    frame_us: FrameUsOption = None,
+    events_per_frame: EventsPerFrameOption = None,
+    downscale: DownscaleOption = 1,
+    cap: CapOption = None,
+    format: FormatOption = None,
+    sensor: SensorOption = None,
+    stream: StreamOption = None,
+    repair: RepairOption = False,
+    strict: StrictOption = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show a recording: event rate, where the events are, and frames as a network will see them.
+
+    Without --out a summary in the terminal. Frames are cut as `frames` cuts them; if nothing says how, in windows of 20
+    ms, or in ten bins of equal time where the recording is shorter than ten such windows.
+
+    Example: stdl-events show walk.aedat4 --out walk.html
+    """
+    from stdl_events.analysis.recording_survey import survey_recording
+
+    shown, rate_bins = 0, SPARK_BINS
+    if out is not None:
+        from stdl_events.analysis.recording_pictures import RATE_BINS, frames_to_show
+
+        shown, rate_bins = frames_to_show(out), RATE_BINS
+    recording = open_from_options(file, format, sensor, stream, repair, strict)
+    facts = describe(recording)
+    if not facts["events"] and out is None:
+        _print_empty(facts, json)
+        return
+    cut = Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap)
+    spec = _spec(recording, cut)
+    with messages.status("looking"):
+        survey = survey_recording(recording, spec, frames=shown, rate_bins=rate_bins)
+        if out is not None:
+            _draw(out, file, facts, survey)
+    if json:
+        print_json(_document(facts, survey, out))
+    elif out is None:
+        results.print(facts_table(facts))
+        _print_rate(survey.rate)
+        results.print(f"frames: {_frames_text(survey)}; --out FILE draws them")
+    else:
+        results.print(f"{out}: {_out_text(out, survey)}")
+
+
+def _spec(recording: "Recording", cut: Cut) -> "FrameSpec":
+    if all(value is None for value in cut.ways.values()):
+        first_us, last_us = recording.t_first_us or 0, recording.t_last_us or 0
+        if cut.by is not None or cut.remainder is not None or last_us - first_us < BINS * WINDOW_US:
+            cut = replace(cut, bins=BINS, by=cut.by or "time")
+        else:
+            cut = replace(cut, frame_us=WINDOW_US)
+    return spec_from_options(recording, cut)
+
+
+def _draw(out: Path, file: Path, facts: dict[str, Any], survey: "Survey") -> None:
+    from stdl_events.analysis.recording_pictures import draw_recording
+
+    rows = {
+        "file": file.name,
+        "format": facts["format"],
+        "sensor": f"{facts['width']} x {facts['height']}",
+        "events": f"{facts['events']:,}, {facts['on_fraction']:.1%} brighter",
+        "duration": f"{facts['duration_us'] / 1e6:.6f} s",
+        "rate": "none" if facts["rate_hz"] is None else f"{facts['rate_hz']:,.0f} events/s",
+        "pixels with events": f"{_active(survey):.1%}",
+        "frames": _frames_text(survey),
+        "backward time steps": f"{facts['backward_steps']}",
+    }
+    if facts["damage"] is not None:
+        rows["damage"] = facts["damage"]
+    draw_recording(out, survey, rows)
+
+
+def _print_empty(facts: dict[str, Any], json: bool) -> None:
+    if json:
+        print_json(facts | {"rate": None, "active_pixels": None, "frames": None, "out": None})
+    else:
+        results.print(facts_table(facts))
+
+
+def _print_rate(rate: "Rate") -> None:
+    total_hz_R = rate.rate_hz_CR.sum(axis=0)
+    top_hz = float(total_hz_R.max())
+    heights = np.ceil(total_hz_R / top_hz * (len(SPARKS) - 1)).astype(int)
+    results.print(f"{''.join(SPARKS[height] for height in heights)}  up to {top_hz:,.0f} events/s")
+
+
+def _frames_text(survey: "Survey") -> str:
+    spec = survey.spec
+    channels, height, width = spec.frame_shape_CHW
+    if spec.kind == "recording":
+        how = f"bins of equal {'event count' if spec.by == 'count' else 'time'}"
+    else:
+        how = f"windows of {spec.dt_us / 1000:g} ms" if spec.dt_us else f"windows of {spec.events_per_frame:,} events"
+    cap = "" if spec.cap is None else f", counts up to {spec.cap}"
+    return f"{survey.frame_count:,} {how}, {channels} x {height} x {width}{cap}"
+
+
+def _out_text(out: Path, survey: "Survey") -> str:
+    from stdl_events.analysis.recording_pictures import gif_speed
+
+    text = f"{len(survey.frames_NCHW)} of {_frames_text(survey)}"
+    return text + (f", at {gif_speed(survey):.2g} times its speed" if out.suffix.lower() == ".gif" else "")
+
+
+def _active(survey: "Survey") -> float:
+    """The share of pixels with events; of squares of them where the heat map is shrunk."""
+    return float(survey.heat_CHW.any(axis=0).mean())
+
+
+def _document(facts: dict[str, Any], survey: "Survey", out: Path | None) -> dict[str, Any]:
+    off_hz, on_hz = survey.rate.rate_hz_CR.tolist()
+    return facts | {
+        "rate": {"bin_us": survey.rate.bin_us, "darker_hz": off_hz, "brighter_hz": on_hz},
+        "active_pixels": _active(survey),
+        "frames": {
+            "count": survey.frame_count,
+            "shown": survey.frame_indices_N.tolist() if out is not None else [],
+            "spec": survey.spec.model_dump(mode="json"),
+        },
+        "out": None if out is None else str(out),
+    }

@@ -1,0 +1,53 @@
+"""All frames of one recording, whichever way its spec cuts, in bounded memory."""
+
+from collections.abc import Callable, Iterator
+
+from stdl_events.events.recording import Recording
+from stdl_events.events.stream import EventArray
+from stdl_events.frames.counting import Counts
+from stdl_events.frames.framer import Framer
+from stdl_events.frames.recording import streamed_recording_frames
+from stdl_events.frames.spec import FrameSpec
+
+
+def frame_count(recording: Recording, spec: FrameSpec) -> int:
+    """How many frames `cut_recording` makes, without making them."""
+    if spec.kind == "recording":
+        return spec.steps
+    summary = recording.summary
+    if summary.t_first_us is None or summary.t_last_us is None:
+        return 0
+    if spec.dt_us:
+        return summary.t_last_us // spec.dt_us - summary.t_first_us // spec.dt_us + 1
+    assert spec.events_per_frame
+    return -(-summary.events // spec.events_per_frame)
+
+
+def cut_recording(
+    recording: Recording, spec: FrameSpec, watch: Callable[[EventArray], object] | None = None
+) -> Iterator[Counts]:
+    """Every frame of the recording, counts_CHW read-only, in the memory of a chunk and a frame.
+
+    Args:
+        watch: called with each chunk, before it is cut.
+
+    Raises:
+        FrameSpecError: an event lies outside the spec's sensor, or the recording leaps over too many windows.
+        TruncatedRecordingError, CorruptRecordingError: the file is damaged.
+    """
+
+    def chunks() -> Iterator[EventArray]:
+        for events in recording.chunks():
+            if watch is not None:
+                watch(events)
+            yield events
+
+    summary = recording.summary
+    if spec.kind == "recording":
+        times = {"t_first_us": summary.t_first_us or 0, "t_last_us": summary.t_last_us or 0}
+        yield from streamed_recording_frames(chunks(), spec, events=summary.events, **times)
+        return
+    framer = Framer(spec)
+    for events in chunks():
+        yield from (frame.counts_CHW for frame in framer.push(events))
+    yield from (frame.counts_CHW for frame in framer.finish())
