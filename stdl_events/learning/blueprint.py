@@ -1,7 +1,7 @@
 """What a learner is built from, as data; building it, and metering what it built."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -9,13 +9,14 @@ import torch
 
 from stdl_events.errors import RuleError
 from stdl_events.learning.block import LocalBlock
+from stdl_events.learning.footprint import meter_learner
 from stdl_events.learning.grid import Layerwise, Rule
 from stdl_events.learning.lean import run_chunk_lean
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.losses import Loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.plain import run_chunk_plain
-from stdl_events.memory import LiveBytes, MemoryReport, measure
+from stdl_events.memory import MemoryReport
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.partition import Cut
 from stdl_events.plan.plan import Plan
@@ -134,21 +135,5 @@ def measure_learner(
     Returns:
         The report of the whole step, and the most that was alive while each block ran.
     """
-    steps = steps or blueprint.rule.time.steps_to_meter(blueprint.steps)
-    host = dataclasses.replace(blueprint, device=torch.device("cpu"), steps=steps)
-    block_peaks: dict[int, int] = {}
-
-    def prepare(live: LiveBytes) -> Callable[[], object]:
-        learner = host.build(plan)
-        learner.after_block = lambda index: _note(block_peaks, index, live.lap_peak())
-        frames_TBCHW = torch.empty((steps, host.batch_size, *host.spec.input_shape), dtype=torch.uint8)
-        targets_B = torch.zeros(host.batch_size, dtype=torch.int64)
-        live.exclude(frames_TBCHW)
-        return lambda: learner.train_step(frames_TBCHW, targets_B)
-
-    report = measure(prepare)
-    return report, tuple(peak for _, peak in sorted(block_peaks.items()))
-
-
-def _note(peaks: dict[int, int], index: int, peak: int) -> None:
-    peaks[index] = max(peak, peaks.get(index, 0))
+    host = dataclasses.replace(blueprint, device=torch.device("cpu"))
+    return meter_learner(lambda: host.build(plan), batch_size=host.batch_size, steps=steps)

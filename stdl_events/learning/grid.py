@@ -100,8 +100,14 @@ class Time:
                 require_count(subject, count)
 
     def steps_to_meter(self, steps: int) -> int:
-        """How many steps of a sequence of `steps` show all the memory that it needs: two chunks, one after another."""
-        return steps if self.chunk_steps is None else min(steps, max(2, self.backward_chunks or 0) * self.chunk_steps)
+        """How many steps of a sequence of `steps` show all the memory that it needs.
+
+        Two chunks, one after another; where only some learn, those, with one that does not in front and one behind.
+        """
+        if self.chunk_steps is None:
+            return steps
+        chunks = 2 if self.backward_chunks is None else self.backward_chunks + 2
+        return min(steps, chunks * self.chunk_steps)
 
 
 FULL = Time(chunk_steps=None)

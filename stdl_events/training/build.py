@@ -1,15 +1,13 @@
 """From a configuration to the learner that it describes."""
 
-from collections.abc import Callable
-
 import torch
 
 from stdl_events.frames import FrameSpec
 from stdl_events.learning.build import build_learner
+from stdl_events.learning.footprint import meter_learner
 from stdl_events.learning.grid import Planned
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.rules import get_rule
-from stdl_events.memory import LiveBytes, measure
 from stdl_events.training.settings import TrainConfig
 
 
@@ -49,13 +47,7 @@ def build_configured_learner(
 
 def step_bytes(config: TrainConfig, frame_spec: FrameSpec, classes: int) -> int:
     """Peak bytes of one training step as `config` describes it, the input clip apart; metered, nothing is trained."""
-    shape = (frame_spec.steps, config.batch_size, *frame_spec.frame_shape_CHW)
-
-    def prepare(live: LiveBytes) -> Callable[[], object]:
-        learner = build_configured_learner(config, frame_spec, classes)
-        frames_TBCHW = torch.empty(shape, dtype=torch.uint8)
-        live.exclude(frames_TBCHW)
-        targets_B = torch.zeros(config.batch_size, dtype=torch.int64)
-        return lambda: learner.train_step(frames_TBCHW, targets_B)
-
-    return measure(prepare).peak_bytes
+    report, _ = meter_learner(
+        lambda: build_configured_learner(config, frame_spec, classes), batch_size=config.batch_size
+    )
+    return report.peak_bytes
