@@ -25,7 +25,7 @@ class FrameSpec(BaseModel):
         by: bins of equal event count or equal duration (recording only).
         remainder: what happens to events that do not fill a bin: into the last bin, or dropped (recording only).
         downscale: d x d pixels are summed into one; frames are ceil(H/d) x ceil(W/d).
-        cap: counts saturate here; None means at 65535.
+        cap: counts saturate here; 1 makes binary frames; None means at 65535.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -6,11 +6,13 @@ Counts stay uint8 on the host; a learner casts one time step at a time. Order an
 Shape letters: N clips, B clips of a batch, T time steps, C channels, H rows, W columns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from stdl_events.frames.transforms import event_drop, random_flip_x, random_roll, random_shift, random_zoom
 from stdl_events.recordings import ClipArray
 from stdl_events.training.settings import AugmentSettings
 
@@ -38,15 +40,30 @@ def ordered_batches(clip_count: int, batch_size: int) -> Iterator[npt.NDArray[np
 
 
 def augment(frames_TBCHW: Counts, settings: AugmentSettings, rng: np.random.Generator) -> Counts:
-    """Shift and mirror each clip of a batch by its own draw; the input is not changed."""
-    if settings.shift_px == 0 and not settings.flip:
+    """Change each clip of a batch by its own draw, the same for all its frames; the input is not changed."""
+    changes = _changes(settings, rng)
+    if not changes:
         return frames_TBCHW
-    height, width = frames_TBCHW.shape[-2:]
-    reach = settings.shift_px
-    padded = np.pad(frames_TBCHW, [(0, 0)] * 3 + [(reach, reach)] * 2)
-    changed = np.empty(frames_TBCHW.shape, frames_TBCHW.dtype)
+    changed = np.empty_like(frames_TBCHW)
     for index in range(frames_TBCHW.shape[1]):
-        top, left = rng.integers(0, 2 * reach + 1, 2)
-        clip = padded[:, index, :, top : top + height, left : left + width]
-        changed[:, index] = clip[..., ::-1] if settings.flip and rng.random() < 0.5 else clip
+        clip_TCHW = frames_TBCHW[:, index]
+        for change in changes:
+            clip_TCHW = change(clip_TCHW)
+        changed[:, index] = clip_TCHW
     return changed
+
+
+def _changes(settings: AugmentSettings, rng: np.random.Generator) -> list[Callable[[Counts], Counts]]:
+    """What the settings ask for, in the order in which it is done."""
+    changes: list[Callable[[Counts], Counts]] = []
+    if settings.shift_px:
+        changes.append(partial(random_shift, reach_px=settings.shift_px, rng=rng))
+    if settings.roll_px:
+        changes.append(partial(random_roll, reach_px=settings.roll_px, rng=rng))
+    if settings.zoom:
+        changes.append(partial(random_zoom, least=1 - settings.zoom, rng=rng))
+    if settings.flip:
+        changes.append(partial(random_flip_x, rng=rng))
+    if settings.event_drop:
+        changes.append(partial(event_drop, rng=rng))
+    return changes

@@ -111,6 +111,7 @@ class NetworkSettings(Section):
     notation: str
     neuron: NeuronSpec = NeuronSpec()
     norm: Norm = "batch"
+    norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
 
     def spec(self, input_shape: Sequence[int], classes: int) -> NetworkSpec:
         """The network for frames of `input_shape` (C, H, W) and `classes` classes.
@@ -119,7 +120,7 @@ class NetworkSettings(Section):
             NotationError: the notation does not parse, or does not fit the frames or the classes.
         """
         spec = parse_network(self.notation, input_shape=input_shape, classes=classes)
-        return dataclasses.replace(spec, neuron=self.neuron, norm=self.norm)
+        return dataclasses.replace(spec, neuron=self.neuron, norm=self.norm, norm_momentum=self.norm_momentum)
 
 
 class AugmentSettings(Section):
@@ -127,11 +128,17 @@ class AugmentSettings(Section):
 
     Attributes:
         shift_px: greatest shift along x and along y, in pixels of the frame; what enters is empty.
+        roll_px: greatest roll along x and along y; what leaves enters on the other side.
+        zoom: greatest share of each side that is cut away, anywhere around, before the rest is enlarged again.
         flip: mirror left and right with probability 0.5.
+        event_drop: in three of four clips drop events, in a stretch of time, in an area, or at random.
     """
 
     shift_px: NotNegative = 0
+    roll_px: NotNegative = 0
+    zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0
     flip: bool = False
+    event_drop: bool = False
 
 
 class OptimiserSettings(Section):

@@ -1,5 +1,7 @@
 """The order of clips and their augmentation are functions of seed, epoch and batch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,25 @@ def test_flip_mirrors_about_half_of_the_clips() -> None:
     same_B = [np.array_equal(flipped[:, clip], frames_TBCHW[:, clip]) for clip in range(200)]
     assert all(mirrored != same for mirrored, same in zip(mirrored_B, same_B, strict=True))
     assert 60 < sum(mirrored_B) < 140
+
+
+@pytest.mark.parametrize(
+    "changes", [{"roll_px": 2}, {"zoom": 0.5}, {"shift_px": 2, "roll_px": 1, "zoom": 0.3, "flip": True}]
+)
+def test_every_step_of_a_clip_changes_alike(changes: dict[str, Any]) -> None:
+    frame = np.arange(2 * 6 * 7, dtype=np.uint8).reshape(2, 6, 7) + 1
+    frames_TBCHW = np.broadcast_to(frame, (4, 20, 2, 6, 7)).copy()
+    changed = augment(frames_TBCHW, AugmentSettings(**changes), np.random.default_rng(3))
+    assert (changed == changed[0]).all()
+    assert len({clip.tobytes() for clip in changed[0]}) > 5, "every clip by its own draw"
+    assert (frames_TBCHW == frame).all()
+    again = augment(frames_TBCHW, AugmentSettings(**changes), np.random.default_rng(3))
+    np.testing.assert_array_equal(changed, again)
+
+
+def test_event_drop_drops_and_never_adds() -> None:
+    frames_TBCHW = np.repeat(draw_frames(), 20, axis=1)
+    changed = augment(frames_TBCHW, AugmentSettings(event_drop=True), np.random.default_rng(4))
+    assert (changed <= frames_TBCHW).all()
+    same_B = [np.array_equal(changed[:, clip], frames_TBCHW[:, clip]) for clip in range(100)]
+    assert 10 < sum(same_B) < 45, "about a quarter is left as it is"
