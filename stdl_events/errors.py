@@ -24,6 +24,10 @@
 Programmer errors are `assert`s, not part of this tree.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 
 class StdlEventsError(Exception):
     """Base of every error that the package raises on purpose.
@@ -43,6 +47,10 @@ class StdlEventsError(Exception):
         self.got = got
         self.expected = expected
         self.todo = todo
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        """Errors come back whole from worker processes."""
+        return partial(type(self), got=self.got, expected=self.expected, todo=self.todo), (self.subject,)
 
     def __str__(self) -> str:
         return f"{self.subject}: got {self.got}; expected {self.expected}; {self.todo}"

@@ -57,7 +57,7 @@ def chance(test: ClipArray) -> float:
 
 
 def _features(clips: ClipArray, pool: int) -> Floats:
-    summed_NCHW = clips.frames_NTCHW.sum(axis=1, dtype=np.float64)
+    summed_NCHW = np.asarray(clips.frames_NTCHW).sum(axis=1, dtype=np.float64)
     count, polarities, height, width = summed_NCHW.shape
     padded_NCHW = np.pad(summed_NCHW, [(0, 0), (0, 0), (0, -height % pool), (0, -width % pool)])
     pooled = padded_NCHW.reshape(count, polarities, -(-height // pool), pool, -(-width // pool), pool).sum(axis=(3, 5))

@@ -5,17 +5,32 @@ Shape letters: N clips, T frames of a clip, C=2 polarities, H rows, W columns.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import DatasetError, FrameSpecError
 from stdl_events.events import EventSource, Recording, ReplaySource
-from stdl_events.events.stream import empty_events
+from stdl_events.events.stream import EventArray, concatenate_events
 from stdl_events.frames import Counts, Frame, Framer, FrameSpec, clips, recording_frames
-from stdl_events.recordings.entry import Entry, RecordingSet
+from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet
 
 MAX_UINT8 = 255
+
+
+class ClipFrames(Protocol):
+    """frames_NTCHW, uint8: an array, or something that reads the clips it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """An array: one clip for an integer, several for a slice or an array of integers."""
+        ...
+
+    def __array__(self) -> npt.NDArray[Any]:
+        """All clips."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +45,7 @@ class ClipArray:
         incomplete: clips at the ends of recordings that were cut off, and left out.
     """
 
-    frames_NTCHW: npt.NDArray[np.uint8]
+    frames_NTCHW: ClipFrames
     targets_N: npt.NDArray[np.int64]
     entry_index_N: npt.NDArray[np.int64]
     t_start_us_N: npt.NDArray[np.int64]
@@ -49,11 +64,15 @@ def clips_of(entry: Entry, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArray[n
         RecordingError: the recording cannot be read.
         FrameSpecError: the recording has another sensor size than the spec.
     """
-    frames_NTCHW, t_start_us_N, _ = _cut(entry, entry.open(), frame_spec)
+    frames_NTCHW, t_start_us_N, _ = cut_clips(entry, entry.open(), frame_spec)
     return frames_NTCHW, t_start_us_N
 
 
-def _cut(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArray[np.int64], int]:
+def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArray[np.int64], int]:
+    """`clips_of` for an entry whose recording is open, with the number of clips that were cut off at its ends.
+
+    Parts of one recording share what its first pass over the file found.
+    """
     known = recording.sensor_size_from != "inferred"
     if known and recording.sensor_size != frame_spec.sensor_size:
         raise FrameSpecError(
@@ -62,18 +81,26 @@ def _cut(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> tuple[Cou
             todo="use recordings of one sensor size, or another frame spec",
         )  # fmt: skip
     shape = (0, frame_spec.steps, *frame_spec.frame_shape_CHW)
-    if not recording.summary.events:
-        return np.zeros(shape, np.uint16), np.zeros(0, np.int64), 0
-    source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
     if frame_spec.kind == "recording":
-        events = np.concatenate([empty_events(), *source.chunks()])
+        events = _all_events(entry, recording)
         if not len(events):
             return np.zeros(shape, np.uint16), np.zeros(0, np.int64), 0
         return recording_frames(events, frame_spec)[None], events["t"][:1].astype(np.int64), 0
+    if not recording.summary.events:
+        return np.zeros(shape, np.uint16), np.zeros(0, np.int64), 0
+    source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
     complete = clips(_frames(source, frame_spec), frame_spec)
     cut = list(complete)
     frames_NTCHW = np.stack([clip.frames_TCHW for clip in cut]) if cut else np.zeros(shape, np.uint16)
     return frames_NTCHW, np.array([clip.t_start_us for clip in cut], np.int64), complete.incomplete
+
+
+def _all_events(entry: Entry, recording: Recording) -> EventArray:
+    """The events of the entry's span; those of a whole recording in one pass over its file."""
+    if entry.span == WHOLE or not recording.summary.events:
+        return recording.read()
+    start, stop = entry.span
+    return concatenate_events(ReplaySource(recording, speed=None, start=start, stop=stop).chunks())
 
 
 def _frames(source: EventSource, frame_spec: FrameSpec) -> Iterator[Frame]:
@@ -97,18 +124,14 @@ def load_clips(
         DatasetError: no recording holds one complete clip.
         RecordingError: a recording cannot be read.
     """
-    if frame_spec.cap is None or frame_spec.cap > MAX_UINT8:
-        raise FrameSpecError(
-            "frame spec: cap", got=str(frame_spec.cap), expected=f"at most {MAX_UINT8}, so that a count fits one byte",
-            todo=f"set cap={MAX_UINT8}",
-        )  # fmt: skip
+    require_bytes(frame_spec)
     parts, starts_us, incomplete = [], [], 0
     opened: Recording | None = None
     for done, entry in enumerate(recordings.entries, start=1):
         if opened is None or opened.path != entry.path:
             # Parts of one recording follow each other: its first pass over the file serves them all.
             opened = entry.open()
-        frames_NTCHW, t_start_us_N, cut_off = _cut(entry, opened, frame_spec)
+        frames_NTCHW, t_start_us_N, cut_off = cut_clips(entry, opened, frame_spec)
         parts.append(frames_NTCHW.astype(np.uint8))
         starts_us.append(t_start_us_N)
         incomplete += cut_off
@@ -116,11 +139,7 @@ def load_clips(
             progress(done, len(recordings))
     counts = np.array([len(part) for part in parts], np.int64)
     if not counts.sum():
-        raise DatasetError(
-            "recordings", got=f"{len(recordings)} without one complete clip",
-            expected=f"at least one that spans {frame_spec.steps} frames",
-            todo="use fewer or shorter frames, or longer recordings",
-        )  # fmt: skip
+        raise no_clips(len(recordings), frame_spec)
     labels = np.array([entry.label for entry in recordings.entries], np.int64)
     return ClipArray(
         np.concatenate(parts),
@@ -129,3 +148,25 @@ def load_clips(
         np.concatenate(starts_us),
         incomplete,
     )
+
+
+def require_bytes(frame_spec: FrameSpec) -> None:
+    """Check that counts fit one byte.
+
+    Raises:
+        FrameSpecError: they could be above 255.
+    """
+    if frame_spec.cap is None or frame_spec.cap > MAX_UINT8:
+        raise FrameSpecError(
+            "frame spec: cap", got=str(frame_spec.cap), expected=f"at most {MAX_UINT8}, so that a count fits one byte",
+            todo=f"set cap={MAX_UINT8}",
+        )  # fmt: skip
+
+
+def no_clips(count: int, frame_spec: FrameSpec) -> DatasetError:
+    """The error for `count` recordings of which none holds a clip."""
+    return DatasetError(
+        "recordings", got=f"{count} without one complete clip",
+        expected=f"at least one that spans {frame_spec.steps} frames",
+        todo="use fewer or shorter frames, or longer recordings",
+    )  # fmt: skip

@@ -30,6 +30,7 @@ class Entry:
         group: who or which session was recorded, where that must not be on both sides of a split.
         format, sensor_size: passed to `open_recording`, for files that do not say it themselves.
         reader: opens the file instead of `open_recording`, where a dataset has a format of its own.
+        content: SHA-256 of the file, where it is known; the file itself may then be elsewhere.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Entry:
     format: str | None = None
     sensor_size: tuple[int, int] | None = None
     reader: Callable[[Path], Recording] | None = None
+    content: str | None = None
 
     def open(self) -> Recording:
         """The whole recording; `span` is not applied.
@@ -50,6 +52,17 @@ class Entry:
         if self.reader is not None:
             return self.reader(self.path)
         return open_recording(self.path, format=self.format, sensor_size=self.sensor_size)
+
+    def times_us(self) -> tuple[int, int]:
+        """The span as times [t0, t1) in microseconds; the file is read only where that takes knowing its ends.
+
+        Raises:
+            RecordingError: the file cannot be read, or has no such part.
+        """
+        start, stop = self.span
+        if isinstance(start, int) and isinstance(stop, int) and start <= stop:
+            return start, stop
+        return span_us(self.open(), start, stop)
 
 
 @dataclass(frozen=True)
@@ -144,9 +157,8 @@ class Split:
         subject = ours.key if ours.key == theirs.key else f"{ours.key} and {theirs.key}"
         if WHOLE in (ours.span, theirs.span):
             raise self._error(f"the recording {subject} on both sides", "each on one side", "remove it from one side")
-        recording = ours.open()
-        a0_us, a1_us = span_us(recording, *ours.span)
-        b0_us, b1_us = span_us(recording, *theirs.span)
+        a0_us, a1_us = ours.times_us()
+        b0_us, b1_us = theirs.times_us()
         between_us = max(b0_us - a1_us, a0_us - b1_us)
         if between_us < self.gap_us:
             how = "overlap" if between_us < 0 else f"are {between_us} us apart"
@@ -165,14 +177,18 @@ class Split:
         return SplitError(f"split {self.rule}", got=got, expected=expected, todo=todo)
 
 
-def _by_content(entries: Iterable[Entry], others: Iterable[Entry]) -> dict[str, list[Entry]]:
+def _by_content(entries: tuple[Entry, ...], others: tuple[Entry, ...]) -> dict[str, list[Entry]]:
     """Entries by what their file holds. Only files as large as one of the other side's need reading."""
+    grouped: defaultdict[str, list[Entry]] = defaultdict(list)
+    if all(entry.content is not None for entry in (*entries, *others)):
+        for entry in entries:
+            grouped[str(entry.content)].append(entry)
+        return grouped
     sizes = {_size(path) for path in {entry.path for entry in others}}
     contents: dict[Path, str] = {}
-    grouped: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.path not in contents:
-            contents[entry.path] = _digest(entry.path) if _size(entry.path) in sizes else str(entry.path)
+            contents[entry.path] = file_digest(entry.path) if _size(entry.path) in sizes else str(entry.path)
         grouped[contents[entry.path]].append(entry)
     return grouped
 
@@ -186,7 +202,8 @@ def _size(path: Path) -> int:
         ) from None
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_HASH_BLOCK_BYTES):

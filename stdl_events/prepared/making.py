@@ -1,0 +1,233 @@
+"""Make a store, or go on with one: every shard that is there, whole, and of the recordings as they are now is kept."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from stdl_events.errors import DatasetError
+from stdl_events.events.replay import Position
+from stdl_events.events.stream import RecordingWarning
+from stdl_events.frames import FrameSpec
+from stdl_events.prepared.lock import locked
+from stdl_events.prepared.manifest import (
+    FRAMING_VERSION,
+    MANIFEST_FILE,
+    SCHEMA_VERSION,
+    BadEntry,
+    Manifest,
+    Side,
+    SourceFile,
+    StoredEntry,
+    StoredShard,
+    StoredSplit,
+    read_manifest,
+    write_manifest,
+)
+from stdl_events.prepared.payload import CODEC
+from stdl_events.prepared.shards import SUFFIX, Shard, ShardJob, plan_shards, read_shard
+from stdl_events.prepared.sources import changes_of, frame_changes
+from stdl_events.prepared.workers import make_shards
+from stdl_events.recordings.clips import no_clips, require_bytes
+from stdl_events.recordings.entry import Split
+
+MAX_WARNINGS = 5
+MAX_BAD_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How `prepare` ended: recordings (or parts) whose clips were cut now, and those that were there already."""
+
+    store: Path
+    manifest: Manifest
+    made: int
+    kept: int
+
+
+def prepare(
+    split: Split,
+    frame_spec: FrameSpec,
+    store: str | Path,
+    *,
+    dataset: str,
+    root: str | Path,
+    split_settings: Mapping[str, str | int | float | None] | None = None,
+    workers: int = 1,
+    skip_bad: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Preparation:
+    """Cut all clips of both sides of `split` into the folder `store`.
+
+    A call that was killed is finished by the same call. Where `store` is complete, what has changed is made again.
+    The content is the same for any number of workers and of interruptions. With several workers the calling program
+    is imported by them: a script needs `if __name__ == "__main__":`.
+
+    Args:
+        frame_spec: with a `cap` of at most 255.
+        dataset: the recordings' name, for whoever reads the store.
+        root: folder of the recordings, which their files are named relative to.
+        split_settings: what `split` was made by; a reader that asks for the same needs no recordings.
+        workers: processes, this one included.
+        skip_bad: leave out recordings that do not read, and list them in the manifest.
+        progress: called with (recordings done, recordings in all), first with those that were there already.
+
+    Raises:
+        DatasetError: the store was made of other recordings or frames, somebody else is at it, no recording holds one
+            clip, or, without `skip_bad`, some do not read; the message names them.
+        SplitError: something is on both sides of the split.
+        FrameSpecError: counts could be above 255.
+        OutsideError: a worker died.
+    """
+    require_bytes(frame_spec)
+    assert workers >= 1, "somebody has to work"
+    checked = split.check_disjoint()
+    # A key that both sides have is refused here.
+    entries = split.train.with_entries([*split.train.entries, *split.test.entries]).entries
+    store, root = Path(store), Path(root).absolute()
+    stored_split = StoredSplit(
+        rule=split.rule, gap_us=split.gap_us, settings=dict(split_settings or {}), checked=checked
+    )
+    wanted = Manifest(
+        schema_version=SCHEMA_VERSION, complete=False, framing=FRAMING_VERSION,
+        made_by=f"stdl-events {version('stdl-events')}", codec=CODEC, dataset=dataset, root=str(root),
+        frames=frame_spec, classes=split.train.classes, sensor_size=split.train.sensor_size, split=stored_split,
+    )  # fmt: skip
+    found = _claim(store, wanted)
+    with locked(store):
+        jobs = plan_shards(store, frame_spec, root, entries)
+        shards = {job.path: shard for job in jobs if (shard := _kept(job, root, skip_bad)) is not None}
+        missing = [job for job in jobs if job.path not in shards]
+        kept = sum(len(shard.entries) for shard in shards.values())
+        if missing or found is None:
+            write_manifest(store, wanted)
+            _clean(store, jobs)
+        done, total = kept, sum(len(job.entries) for job in jobs)
+        if progress is not None:
+            progress(done, total)
+        for job, shard in make_shards(missing, workers):
+            shards[job.path] = shard
+            done += len(shard.entries)
+            if progress is not None:
+                progress(done, total)
+        _warn([text for job in missing for entry in shards[job.path].entries for text in entry.warnings])
+        manifest = _complete(wanted, jobs, shards, split)
+        _judge(manifest, store, total, skip_bad)
+        if manifest != found:
+            write_manifest(store, manifest)
+    return Preparation(store, manifest, total - kept, kept)
+
+
+def _claim(store: Path, wanted: Manifest) -> Manifest | None:
+    """The manifest that is there already; the folder is made where it is missing.
+
+    Raises:
+        DatasetError: the folder holds something else, or a store of another request.
+    """
+    if not (store / MANIFEST_FILE).exists():
+        if store.exists() and (not store.is_dir() or any(not path.name.startswith(".") for path in store.iterdir())):
+            raise DatasetError(
+                str(store), got="something that is already there", expected="a new folder, or a store to go on with",
+                todo="choose another --out",
+            )  # fmt: skip
+        store.mkdir(parents=True, exist_ok=True)
+        return None
+    found = read_manifest(store)
+    changed = frame_changes(found.frames, wanted.frames)
+    for name in ("dataset", "classes", "sensor_size", "codec"):
+        before, now = getattr(found, name), getattr(wanted, name)
+        if before != now:
+            changed.append(f"{name} ({before}, asked for {now})")
+    if changed:
+        raise DatasetError(
+            str(store), got=f"a store with other {', '.join(changed)}", expected="a store of the same request",
+            todo="choose another --out, or remove this store",
+        )  # fmt: skip
+    return found
+
+
+def _kept(job: ShardJob, root: Path, skip_bad: bool) -> Shard | None:
+    """The shard of `job` where it need not be made again."""
+    shard = read_shard(job)
+    if shard is None or (shard.bad and not skip_bad):
+        return None
+    return None if changes_of((entry.file for entry in shard.entries), root, missing_is_change=True) else shard
+
+
+def _clean(store: Path, jobs: list[ShardJob]) -> None:
+    """Remove what killed runs left half-written, and shards that the store no longer has."""
+    wanted = {job.path.name for job in jobs}
+    for path in store.iterdir():
+        is_partial = path.name.startswith(".") and path.name.endswith(".partial")
+        if is_partial or (path.suffix == SUFFIX and path.name not in wanted):
+            path.unlink(missing_ok=True)
+
+
+def _warn(texts: list[str]) -> None:
+    for text in texts[:MAX_WARNINGS]:
+        warnings.warn(text, RecordingWarning, stacklevel=3)
+    if len(texts) > MAX_WARNINGS:
+        more = f"{len(texts) - MAX_WARNINGS} more such warnings about recordings"
+        warnings.warn(more, RecordingWarning, stacklevel=3)
+
+
+def _complete(wanted: Manifest, jobs: list[ShardJob], shards: Mapping[Path, Shard], split: Split) -> Manifest:
+    """The manifest of all shards, in their order."""
+    sides: dict[str, Side] = {entry.key: "train" for entry in split.train.entries}
+    sides |= {entry.key: "test" for entry in split.test.entries}
+    files: dict[str, SourceFile] = {}
+    index: dict[str, int] = {}
+    entries: list[StoredEntry] = []
+    bad: list[BadEntry] = []
+    for number, job in enumerate(jobs):
+        for entry, made in zip(job.entries, shards[job.path].entries, strict=True):
+            if made.error is not None:
+                bad.append(made.error)
+                continue
+            # A copy of the recordings has other times, but the same content: what is there now is what is noted.
+            if made.file.path not in files:
+                index[made.file.path] = len(files)
+                files[made.file.path] = _as_now(made.file, entry.path)
+            entries.append(
+                StoredEntry(
+                    key=entry.key,
+                    file=index[made.file.path],
+                    label=entry.label,
+                    group=entry.group,
+                    span=_plain(entry.span),
+                    side=sides[entry.key],
+                    span_us=made.span_us,
+                    shard=number,
+                    incomplete=made.incomplete,
+                    clips=made.clips,
+                )
+            )
+    stored = tuple(StoredShard(file=job.path.name, bytes=job.path.stat().st_size) for job in jobs)
+    filled = {"files": tuple(files.values()), "shards": stored, "entries": tuple(entries), "bad": tuple(bad)}
+    return wanted.model_copy(update={"complete": True, **filled})
+
+
+def _as_now(file: SourceFile, path: Path) -> SourceFile:
+    return file.model_copy(update={"mtime_ns": path.stat().st_mtime_ns})
+
+
+def _plain(span: tuple[Position, Position]) -> tuple[Position, Position]:
+    """Without numpy's numbers, which JSON does not take."""
+    start, stop = (position.item() if isinstance(position, np.generic) else position for position in span)
+    return start, stop
+
+
+def _judge(manifest: Manifest, store: Path, total: int, skip_bad: bool) -> None:
+    if manifest.bad and not skip_bad:
+        named = "; ".join(map(str, manifest.bad[:MAX_BAD_NAMED]))
+        more = f"; and {len(manifest.bad) - MAX_BAD_NAMED} more" if len(manifest.bad) > MAX_BAD_NAMED else ""
+        raise DatasetError(
+            str(store), got=f"{len(manifest.bad)} of {total} recordings that do not read: {named}{more}",
+            expected="recordings that all read",
+            todo="repair or remove them, or leave them out with --skip-bad; what is done is kept",
+        )  # fmt: skip
+    if not manifest.clip_count:
+        raise no_clips(total, manifest.frames)

@@ -1,0 +1,172 @@
+"""What a store says about itself, as JSON: the recordings it was made from, how they were cut, and where each clip is.
+
+A manifest that is not `complete` only says what is being made. Files of recordings are named relative to `root`.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stdl_events.errors import DatasetError
+from stdl_events.events.replay import Position
+from stdl_events.frames import FrameSpec
+from stdl_events.validation import first_problem
+
+MANIFEST_FILE = "manifest.json"
+SCHEMA_VERSION = 1
+# To be raised when the same recording and frame spec give other frames than before; a test holds on to this one's.
+FRAMING_VERSION = 1
+
+StoredClip: TypeAlias = tuple[int, int, int]
+"""(t_start_us, bytes, CRC-32 of these bytes); the clips of a shard follow each other without gaps."""
+Side = Literal["train", "test"]
+SIDES: tuple[Side, Side] = ("train", "test")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceFile(_Part):
+    """The file of a recording, as it was when its clips were cut; without `sha256` it could not be read."""
+
+    path: str
+    bytes: int
+    mtime_ns: int
+    sha256: str | None
+
+
+class BadEntry(_Part):
+    """A recording that could not be cut: the parts of the error that says why."""
+
+    key: str
+    subject: str
+    got: str
+    expected: str
+    todo: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: got {self.got}; expected {self.expected}"
+
+
+class StoredEntry(_Part):
+    """One labelled recording or part of one.
+
+    Attributes:
+        file, shard: indices into `files` and `shards`.
+        span: the part, as it was asked for; `span_us` are its times [t0, t1), None where there is no event.
+        incomplete: clips that were cut off at its ends.
+    """
+
+    key: str
+    file: int
+    label: int
+    group: str | None
+    span: tuple[Position, Position]
+    span_us: tuple[int, int] | None
+    side: Side
+    shard: int
+    incomplete: int
+    clips: tuple[StoredClip, ...]
+
+
+class StoredShard(_Part):
+    file: str
+    bytes: int
+
+
+class StoredSplit(_Part):
+    """How the two sides were chosen: see `Split`. `settings` were asked for, `checked` is the check's outcome."""
+
+    rule: str
+    gap_us: int
+    settings: dict[str, str | int | float | None]
+    checked: str
+
+
+class Manifest(_Part):
+    """See the module.
+
+    Attributes:
+        complete: all shards are there, and the rest of this manifest is filled.
+        framing: `FRAMING_VERSION` of the code that cut the clips.
+        made_by: name and version of the package.
+        codec: how clips are compressed.
+        root: folder of the recordings, absolute.
+    """
+
+    schema_version: int
+    complete: bool
+    framing: int
+    made_by: str
+    codec: str
+    dataset: str
+    root: str
+    frames: FrameSpec
+    classes: tuple[str, ...]
+    sensor_size: tuple[int, int]
+    split: StoredSplit
+    files: tuple[SourceFile, ...] = ()
+    shards: tuple[StoredShard, ...] = ()
+    entries: tuple[StoredEntry, ...] = ()
+    bad: tuple[BadEntry, ...] = ()
+
+    @property
+    def clip_count(self) -> int:
+        return sum(len(entry.clips) for entry in self.entries)
+
+    @property
+    def data_bytes(self) -> int:
+        """Size of all shards."""
+        return sum(shard.bytes for shard in self.shards)
+
+
+class _Versions(BaseModel):
+    """What is looked at before anything else, since a manifest of another version may have another form."""
+
+    schema_version: int
+    framing: int
+    made_by: str
+
+
+def write_manifest(store: Path, manifest: Manifest) -> None:
+    """Write `manifest` into the store, atomically."""
+    partial = store / f".{MANIFEST_FILE}.partial"
+    partial.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, store / MANIFEST_FILE)
+
+
+def read_manifest(store: Path) -> Manifest:
+    """The manifest of the store in the folder `store`.
+
+    Raises:
+        DatasetError: there is none, it does not read, or another version wrote it.
+    """
+    path = store / MANIFEST_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        raise DatasetError(
+            str(store), got=f"no {MANIFEST_FILE}" if missing else f"a {MANIFEST_FILE} that does not read ({error})",
+            expected="a folder that stdl-events prepare wrote", todo="check the path, or prepare the recordings again",
+        ) from None  # fmt: skip
+    try:
+        versions = _Versions.model_validate_json(text)
+        if (versions.schema_version, versions.framing) == (SCHEMA_VERSION, FRAMING_VERSION):
+            return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        problem = first_problem(error)
+        where = f"{problem.where}: " if problem.where else ""
+        raise DatasetError(
+            str(path), got=f"{where}{problem.got}", expected=problem.expected,
+            todo="remove the store and prepare the recordings again",
+        ) from None  # fmt: skip
+    raise DatasetError(
+        str(path),
+        got=f"schema {versions.schema_version} and framing {versions.framing}, written by {versions.made_by}",
+        expected=f"schema {SCHEMA_VERSION} and framing {FRAMING_VERSION}, which this version makes and reads",
+        todo="prepare the recordings again into another folder, or use the version that wrote it",
+    )

@@ -1,0 +1,234 @@
+"""A shard: the clips of a few consecutive recordings in one file, made in one go, whole or not there at all.
+
+    magic | clips, one after the other | facts, JSON | length of the facts, their CRC-32 | magic
+
+The facts say from what and how the shard was made, so that a rerun knows which shards it may keep. What is in a shard
+follows from the recordings and the frame spec alone, not from who made it or when.
+"""
+
+import os
+import struct
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stdl_events.errors import DatasetError, RecordingError, UserError
+from stdl_events.events import Recording, span_us
+from stdl_events.frames import FrameSpec
+from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION, BadEntry, SourceFile, StoredClip
+from stdl_events.prepared.payload import CODEC, Pack, checksum, packer
+from stdl_events.recordings.clips import cut_clips
+from stdl_events.recordings.entry import Entry, file_digest
+
+MAGIC = b"STDLCLIP"
+SUFFIX = ".clips"
+MAX_ENTRIES = 16
+MAX_SOURCE_BYTES = 64 << 20
+_TRAILER = struct.Struct("<QI8s")
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What one shard is to hold; `root` is the folder that the recordings' files are named relative to."""
+
+    path: Path
+    frame_spec: FrameSpec
+    root: Path
+    entries: tuple[Entry, ...]
+
+    def description(self) -> str:
+        """Everything but the bytes of the recordings that the shard depends on."""
+        cut = [SCHEMA_VERSION, FRAMING_VERSION, CODEC, self.frame_spec.model_dump(mode="json")]
+        return repr([*cut, [_described(entry, self.root) for entry in self.entries]])
+
+
+class ShardEntry(BaseModel):
+    """What became of one recording: its clips, or why there are none; `warnings` are what reading it said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: SourceFile
+    span_us: tuple[int, int] | None = None
+    incomplete: int = 0
+    clips: tuple[StoredClip, ...] = ()
+    error: BadEntry | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Shard(BaseModel):
+    """The facts of a shard; `entries` are in the order of the job's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str
+    entries: tuple[ShardEntry, ...]
+
+    @property
+    def bad(self) -> list[BadEntry]:
+        return [entry.error for entry in self.entries if entry.error is not None]
+
+
+def plan_shards(store: Path, frame_spec: FrameSpec, root: Path, entries: Iterable[Entry]) -> list[ShardJob]:
+    """Cut `entries` into shards; parts of one file stay together, so that it is opened once."""
+    by_file: dict[Path, list[Entry]] = {}
+    for entry in entries:
+        by_file.setdefault(entry.path, []).append(entry)
+    groups: list[list[Entry]] = []
+    source_bytes = 0
+    for path, parts in by_file.items():
+        size = path.stat().st_size
+        full = groups and (len(groups[-1]) + len(parts) > MAX_ENTRIES or source_bytes + size > MAX_SOURCE_BYTES)
+        if full or not groups:
+            groups.append([])
+            source_bytes = 0
+        groups[-1] += parts
+        source_bytes += size
+    return [
+        ShardJob(store / f"{number:05d}{SUFFIX}", frame_spec, root, tuple(group)) for number, group in enumerate(groups)
+    ]
+
+
+def make_shard(job: ShardJob) -> Shard:
+    """Cut the clips of all entries of `job` and write its file, atomically; a recording that does not read is a fact.
+
+    Raises:
+        DatasetError: the file cannot be written.
+        RecordingError: a recording is not there any more.
+        MissingExtraError: a recording needs a package that is not installed.
+    """
+    partial = job.path.with_name(f".{job.path.name}.{os.getpid()}.partial")
+    entries: list[ShardEntry] = []
+    opened: Recording | None = None
+    pack = packer()
+    try:
+        with partial.open("wb") as file:
+            file.write(MAGIC)
+            for entry in job.entries:
+                if opened is None or opened.path != entry.path:
+                    opened, source = None, source_file(entry.path, job.root)
+                facts, payloads, opened = _cut(entry, opened, source, job.frame_spec, pack)
+                entries.append(facts)
+                file.writelines(payloads)
+            shard = Shard(description=job.description(), entries=tuple(entries))
+            text = shard.model_dump_json().encode()
+            file.write(text + _TRAILER.pack(len(text), checksum(text), MAGIC))
+        os.replace(partial, job.path)
+    except OSError as error:
+        raise DatasetError(
+            str(job.path), got=error.strerror or str(error), expected="a folder with room for the clips",
+            todo="make room or choose another --out, and run the same command again",
+        ) from None  # fmt: skip
+    finally:
+        partial.unlink(missing_ok=True)
+    return shard
+
+
+def read_shard(job: ShardJob) -> Shard | None:
+    """The facts of the file of `job`; None if it is not there, not whole, or was made for another job.
+
+    Whether the recordings are still the same is left to the caller.
+    """
+    try:
+        data = job.path.read_bytes()
+    except OSError:
+        return None
+    if len(data) < len(MAGIC) + _TRAILER.size or not data.startswith(MAGIC):
+        return None
+    length, text_crc, magic = _TRAILER.unpack_from(data, len(data) - _TRAILER.size)
+    start = len(data) - _TRAILER.size - length
+    if magic != MAGIC or start < len(MAGIC) or checksum(data[start : start + length]) != text_crc:
+        return None
+    try:
+        shard = Shard.model_validate_json(data[start : start + length])
+    except ValidationError:
+        return None
+    position = len(MAGIC)
+    for entry in shard.entries:
+        for _, size, crc in entry.clips:
+            if checksum(data[position : position + size]) != crc:
+                return None
+            position += size
+    return shard if position == start and shard.description == job.description() else None
+
+
+def source_file(path: Path, root: Path) -> SourceFile:
+    """What the file of a recording is now.
+
+    Raises:
+        RecordingError: there is no such file.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise RecordingError(
+            str(path), got=error.strerror or str(error), expected="a recording", todo="check the dataset's folder"
+        ) from None
+    try:
+        digest = file_digest(path)
+    except OSError:
+        digest = None
+    return SourceFile(path=_relative(path, root), bytes=status.st_size, mtime_ns=status.st_mtime_ns, sha256=digest)
+
+
+def _cut(
+    entry: Entry, opened: Recording | None, source: SourceFile, frame_spec: FrameSpec, pack: Pack
+) -> tuple[ShardEntry, list[bytes], Recording | None]:
+    """(facts, compressed clips, the recording for the next part of the same file) of one entry."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            opened = opened or entry.open()
+            frames_NTCHW, t_start_us_N, incomplete = cut_clips(entry, opened, frame_spec)
+            times_us = span_us(opened, *entry.span) if opened.summary.events else None
+            _require_unchanged(entry.path, source)
+        except (UserError, OSError) as error:
+            facts = ShardEntry(file=source, error=_bad(entry, error), warnings=_texts(caught))
+            return facts, [], None
+    payloads = [pack(frames_TCHW.astype(np.uint8)) for frames_TCHW in frames_NTCHW]
+    clips = tuple(
+        (t_us, len(payload), checksum(payload)) for t_us, payload in zip(t_start_us_N.tolist(), payloads, strict=True)
+    )
+    facts = ShardEntry(
+        file=source, span_us=times_us, incomplete=incomplete, clips=clips, warnings=_texts(caught)
+    )  # fmt: skip
+    return facts, payloads, opened
+
+
+def _require_unchanged(path: Path, source: SourceFile) -> None:
+    status = path.stat()
+    if (status.st_size, status.st_mtime_ns) != (source.bytes, source.mtime_ns):
+        raise RecordingError(
+            str(path), got="a file that changed while it was read", expected="one that nobody writes to",
+            todo="run the same command again",
+        )  # fmt: skip
+
+
+def _bad(entry: Entry, error: UserError | OSError) -> BadEntry:
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return BadEntry(key=entry.key, subject=str(entry.path), got=reason, expected="a file", todo="check it")
+    return BadEntry(key=entry.key, subject=error.subject, got=error.got, expected=error.expected, todo=error.todo)
+
+
+def _texts(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
+    return tuple(str(warning.message) for warning in caught)
+
+
+def _described(entry: Entry, root: Path) -> list[object]:
+    reader = None if entry.reader is None else f"{entry.reader.__module__}.{entry.reader.__qualname__}"
+    opened_as = [entry.format, entry.sensor_size, reader]
+    return [entry.key, _relative(entry.path, root), entry.span, opened_as]
+
+
+def _relative(path: Path, root: Path) -> str:
+    return os.path.join(_relative_folder(os.path.dirname(path), str(root)), path.name)
+
+
+@lru_cache(maxsize=1024)
+def _relative_folder(folder: str, root: str) -> str:
+    return os.path.relpath(folder, root)

@@ -1,0 +1,178 @@
+"""A store as a dataset, as a split, and as the clips that training and evaluation take.
+
+Shape letters: N clips, T frames of a clip, C=2 polarities, H rows, W columns.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stdl_events.errors import DatasetError, FrameSpecError
+from stdl_events.events.replay import Position
+from stdl_events.frames import FrameSpec
+from stdl_events.prepared.asking import frames_text
+from stdl_events.prepared.manifest import SIDES, Manifest, Side, StoredEntry, read_manifest
+from stdl_events.prepared.sources import changes_of, frame_changes
+from stdl_events.prepared.table import AGAIN, ClipTable, Indices, StoredFrames
+from stdl_events.recordings.clips import ClipArray
+from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split
+
+MAX_NAMED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSet:
+    """Clips of a store that was checked when it was opened: `len(s)`, `s[i] -> (frames_TCHW uint8, label)`.
+
+    May be forked, pickled, and read by several processes and threads.
+
+    Attributes:
+        path: the store's folder.
+        root: where its recordings are, if they are anywhere.
+        number_N: which clips of the store, by their number in `table`.
+    """
+
+    path: Path
+    manifest: Manifest
+    root: Path
+    table: ClipTable
+    number_N: Indices
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, frames: FrameSpec | None = None, data: str | Path | None = None, verify: bool = False
+    ) -> "PreparedSet":
+        """Open the store in the folder `path`, and check that it is complete and what is asked for.
+
+        Recordings that are there are compared by size and time of change, and by content where only the time differs.
+
+        Args:
+            frames: what the clips must have been cut by; None takes any.
+            data: folder of the recordings, where they are not where they were.
+            verify: read all clips and all recordings, and compare their content.
+
+        Raises:
+            DatasetError: it is no store, not complete, damaged, of another version, or its recordings have changed.
+            FrameSpecError: its clips were cut in another way.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        if not manifest.complete:
+            raise DatasetError(
+                str(path), got="a store that was begun and not finished", expected="a complete one",
+                todo="run the same stdl-events prepare again: it goes on where it was",
+            )  # fmt: skip
+        if frames is not None and frames != manifest.frames:
+            raise FrameSpecError(
+                str(path), got="clips with other " + ", ".join(frame_changes(manifest.frames, frames)),
+                expected=f"clips cut by {frames_text(frames)}",
+                todo=f"prepare another store by --frames {frames_text(frames)}, "
+                f"or ask for this one's {frames_text(manifest.frames)}",
+            )  # fmt: skip
+        table = ClipTable.of(path, manifest)
+        root = Path(manifest.root if data is None else data)
+        changes = changes_of(manifest.files, root, full=verify)
+        if changes:
+            more = f" and {len(changes) - MAX_NAMED} more" if len(changes) > MAX_NAMED else ""
+            raise DatasetError(
+                str(path), got=f"recordings in {root} that have changed: {', '.join(changes[:MAX_NAMED])}{more}",
+                expected="those that the store was made from", todo=AGAIN,
+            )  # fmt: skip
+        if verify:
+            for number in range(manifest.clip_count):
+                table.read(number)
+        return cls(path, manifest, root, table, np.arange(manifest.clip_count))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.manifest.classes
+
+    @property
+    def frame_spec(self) -> FrameSpec:
+        return self.manifest.frames
+
+    def __len__(self) -> int:
+        return len(self.number_N)
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[np.uint8], int]:
+        """(frames_TCHW, label) of one clip; the frames are the caller's own.
+
+        Raises:
+            IndexError: there is no such clip.
+            DatasetError: the clip is damaged.
+        """
+        number = int(self.number_N[index])
+        return self.table.read(number), int(self.table.label_N[number])
+
+    def side(self, side: Side) -> "PreparedSet":
+        """The clips to train on (`train`) or those held out (`test`) only."""
+        on_side = np.array([entry.side == side for entry in self.manifest.entries], np.bool_)
+        return replace(self, number_N=self.number_N[on_side[self.table.entry_N[self.number_N]]])
+
+    def split(self) -> Split:
+        """The recordings of both sides, as they were prepared. Their files need not be there."""
+        stored = self.manifest.split
+        train, test = (
+            RecordingSet(
+                self.classes,
+                self.manifest.sensor_size,
+                tuple(self._entry(entry) for entry in self.manifest.entries if entry.side == side),
+            )
+            for side in SIDES
+        )
+        return Split(train, test, stored.rule, stored.gap_us)
+
+    def clips(self, recordings: RecordingSet) -> ClipArray:
+        """What `load_clips` makes of `recordings`, from the store; frames are read when they are asked for.
+
+        Recordings that were left out as bad have no clips.
+
+        Raises:
+            DatasetError: a recording, or this part of it, or its class, is not in the store.
+        """
+        if recordings.classes != self.classes:
+            raise self._other(f"the classes {', '.join(self.classes)}", f"{', '.join(recordings.classes)}")
+        index_of = {entry.key: index for index, entry in enumerate(self.manifest.entries)}
+        bad = {entry.key for entry in self.manifest.bad}
+        first_E = np.searchsorted(self.table.entry_N, np.arange(len(index_of) + 1))
+        numbers: list[Indices] = []
+        incomplete = 0
+        for asked in recordings.entries:
+            if asked.key in bad:
+                numbers.append(np.zeros(0, np.int64))
+                continue
+            index = index_of.get(asked.key)
+            if index is None:
+                raise self._other("no such recording", asked.key)
+            entry = self.manifest.entries[index]
+            if entry.label != asked.label or asked.span not in (entry.span, _absolute(entry)):
+                raise self._other(
+                    f"{entry.key} with label {entry.label}, part {entry.span}",
+                    f"label {asked.label}, part {asked.span}",
+                )
+            incomplete += entry.incomplete
+            numbers.append(np.arange(first_E[index], first_E[index + 1]))
+        counts = [len(part) for part in numbers]
+        number_N = np.concatenate([np.zeros(0, np.int64), *numbers])
+        return ClipArray(
+            StoredFrames(self.table, number_N), self.table.label_N[number_N], np.repeat(np.arange(len(counts)), counts),
+            self.table.t_start_us_N[number_N], incomplete,
+        )  # fmt: skip
+
+    def _entry(self, entry: StoredEntry) -> Entry:
+        file = self.manifest.files[entry.file]
+        path = self.root / file.path
+        return Entry(entry.key, path, entry.label, _absolute(entry), entry.group, content=file.sha256)
+
+    def _other(self, got: str, expected: str) -> DatasetError:
+        return DatasetError(
+            str(self.path), got=got, expected=f"{expected}, as asked for",
+            todo="prepare these recordings, split in this way, into another store",
+        )  # fmt: skip
+
+
+def _absolute(entry: StoredEntry) -> tuple[Position, Position]:
+    """The span as times, where it is a part of the recording."""
+    return entry.span if entry.span == WHOLE or entry.span_us is None else entry.span_us
