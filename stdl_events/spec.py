@@ -70,6 +70,8 @@ class NetworkSpec:
         norm: "batch" (statistics of each time step), "ws" (scaled weight standardisation), "none".
         classifier: what `KFC` at the end is: "linear" is global average pooling and a linear layer; "spiking" is the
             same as elsewhere, flatten, linear, neuron, and the neurons' spikes are the logits (truncated local BPTT).
+        norm_momentum: the share of one time step's statistics in batch norm's running ones. With PyTorch's 0.1 they
+            reach back some ten steps, which may be one clip.
     """
 
     layers: tuple[LayerSpec, ...]
@@ -77,10 +79,12 @@ class NetworkSpec:
     neuron: NeuronSpec = dataclasses.field(default_factory=NeuronSpec)
     norm: Norm = "batch"
     classifier: Classifier = "linear"
+    norm_momentum: float = 0.1
 
     def __post_init__(self) -> None:
         _require_choice("norm", self.norm, Norm)
         _require_choice("classifier", self.classifier, Classifier)
+        _require_range("norm_momentum", self.norm_momentum, "0 < norm_momentum <= 1", 0 < self.norm_momentum <= 1)
 
     @classmethod
     def parse(
@@ -92,6 +96,7 @@ class NetworkSpec:
         norm: Norm = "batch",
         classifier: Classifier = "linear",
         input_variance: float = 1.0,
+        norm_momentum: float = 0.1,
     ) -> "NetworkSpec":
         """Read the paper's notation.
 
@@ -108,7 +113,7 @@ class NetworkSpec:
         """
         shape = _input_shape(input_shape)
         layers = tuple(parse_layers(notation, shape, input_variance))
-        return cls(layers, shape, neuron or NeuronSpec(), norm, classifier)
+        return cls(layers, shape, neuron or NeuronSpec(), norm, classifier, norm_momentum)
 
     @property
     def notation(self) -> str:
@@ -138,6 +143,7 @@ class NetworkSpec:
             norm=self.norm,
             classifier=self.classifier,
             input_variance=front.input_variance,
+            norm_momentum=self.norm_momentum,
         )
 
     def with_settings(
@@ -161,6 +167,7 @@ class NetworkSpec:
             "norm": self.norm,
             "classifier": self.classifier,
             "input_variance": self.layers[0].input_variance,
+            "norm_momentum": self.norm_momentum,
         }
 
     @classmethod
@@ -174,6 +181,7 @@ class NetworkSpec:
             neuron = NeuronSpec(**document["neuron"])
             shape, notation, norm = document["input_shape"], document["notation"], document["norm"]
             classifier, variance = document.get("classifier", "linear"), float(document.get("input_variance", 1.0))
+            momentum = float(document.get("norm_momentum", 0.1))
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, NotationError):
                 raise
@@ -184,7 +192,13 @@ class NetworkSpec:
                 todo="use a file that this version of stdl-events wrote",
             ) from error
         return cls.parse(
-            notation, input_shape=shape, neuron=neuron, norm=norm, classifier=classifier, input_variance=variance
+            notation,
+            input_shape=shape,
+            neuron=neuron,
+            norm=norm,
+            classifier=classifier,
+            input_variance=variance,
+            norm_momentum=momentum,
         )
 
 

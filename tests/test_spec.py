@@ -102,10 +102,10 @@ def test_what_is_printed_parses_to_the_same_network(notation, shape):
 
 
 @settings(max_examples=60, deadline=None)
-@given(networks(), shapes, neurons, st.sampled_from(["batch", "ws", "none"]))
-def test_a_document_reads_back_through_json(notation, shape, neuron, norm):
+@given(networks(), shapes, neurons, st.sampled_from(["batch", "ws", "none"]), st.sampled_from([0.1, 0.01, 1.0]))
+def test_a_document_reads_back_through_json(notation, shape, neuron, norm, momentum):
     parse_if_it_fits(notation, shape)
-    spec = NetworkSpec.parse(notation, input_shape=shape, neuron=neuron, norm=norm)
+    spec = NetworkSpec.parse(notation, input_shape=shape, neuron=neuron, norm=norm, norm_momentum=momentum)
     assert NetworkSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
@@ -260,6 +260,9 @@ def test_with_settings_replaces_what_is_given_and_keeps_the_rest():
         ({"input_shape": [2, 8]}, "input_shape: got (2, 8)"),
         ({"input_shape": 28}, "input_shape: got 28"),
         ({"norm": "layer"}, "norm: got 'layer'"),
+        ({"norm_momentum": 0}, "norm_momentum: got 0.0; expected 0 < norm_momentum <= 1"),
+        ({"norm_momentum": math.nan}, "norm_momentum: got nan"),
+        ({"norm_momentum": "slow"}, "got a document without a usable"),
     ],
 )
 def test_a_damaged_document_is_a_notation_error(change, text):

@@ -258,7 +258,7 @@ class _TracedFactory(Factory):
     """Makes layers whose neurons keep traces."""
 
     def __init__(self, spec: NetworkSpec, trace: Trace, dtype: torch.dtype) -> None:
-        super().__init__(spec.neuron, spec.norm, torch.Generator(), dtype, classifier=spec.classifier)
+        super().__init__(spec, torch.Generator(), dtype)
         self.trace = trace
 
     def cell(self) -> NeuronCell:
@@ -269,7 +269,7 @@ def make_factory(spec: NetworkSpec, trace: Trace | None, dtype: torch.dtype) -> 
     """What makes the layers of `spec` on the host, with neurons that keep traces where there is a `trace`."""
     if trace is not None:
         return _TracedFactory(spec, trace, dtype)
-    return Factory(spec.neuron, spec.norm, torch.Generator(), dtype, classifier=spec.classifier)
+    return Factory(spec, torch.Generator(), dtype)
 
 
 def with_traces(network: SpikingNetwork, trace: Trace) -> SpikingNetwork:

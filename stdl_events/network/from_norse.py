@@ -94,8 +94,14 @@ def import_norse(
         raise _wrong("Norse model", "a model that ends otherwise", "a linear layer at the end, or one and a LIFBoxCell")
     classifier: Classifier = "linear" if last.neuron is None else "spiking"
     notation = "-".join(_token(token, last=token is last) for token in reader.tokens)
+    norm, momentum = _norm(parts)
     spec = NetworkSpec.parse(
-        notation, input_shape=input_shape, neuron=_neuron(parts), norm=_norm(parts), classifier=classifier
+        notation,
+        input_shape=input_shape,
+        neuron=_neuron(parts),
+        norm=norm,
+        classifier=classifier,
+        norm_momentum=momentum,
     )
     height, width = spec.layers[-1].input_shape[1:]
     pooled = reader.pooled_at == len(reader.tokens) - 1
@@ -164,16 +170,17 @@ def _neuron(parts: Sequence[_Part]) -> NeuronSpec | None:
     return found.pop() if found else None
 
 
-def _norm(parts: Sequence[_Part]) -> Norm:
+def _norm(parts: Sequence[_Part]) -> tuple[Norm, float]:
+    """The norm that all parts share, and its momentum."""
     convolutions = [part for part in parts if isinstance(part.weights, nn.Conv2d)]
     norms = [part.norm for part in parts if part.norm is not None]
     if norms and (len(norms) != len(convolutions) or any(part.norm for part in parts if part not in convolutions)):
         raise _wrong("Norse model", f"{len(norms)} batch norms", f"one behind each of {len(convolutions)} convolutions")
-    usual = nn.BatchNorm2d(1)
+    usual = nn.BatchNorm2d(1, momentum=norms[0].momentum if norms and norms[0].momentum else 0.1)
     for norm in norms:
         if (norm.eps, norm.momentum) != (usual.eps, usual.momentum) or not (norm.affine and norm.track_running_stats):
-            raise _wrong("BatchNorm2d", str(norm), f"the usual one: {usual.extra_repr()}")
-    return "batch" if norms else "none"
+            raise _wrong("BatchNorm2d", str(norm), f"the usual one, alike everywhere: {usual.extra_repr()}")
+    return "batch" if norms else "none", float(usual.momentum or 0.1)
 
 
 def _copy(body: object, part: _Part) -> None:

@@ -38,7 +38,7 @@ class SpikingNetwork(nn.Module):
         """A network with fresh weights that depend on `spec` and `seed` alone."""
         generator = torch.Generator().manual_seed(seed)
         host = torch.device("cpu") if _draws_on_host(device) else device
-        factory = Factory(spec.neuron, spec.norm, generator, dtype, host, spec.classifier)
+        factory = Factory(spec, generator, dtype, host)
         network = cls(spec, build_layers(spec, factory))
         return network.to(device) if host is not device and device is not None else network
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stdl_events.network.neuron import NeuronCell
 from stdl_events.notation import Op
-from stdl_events.spec import Classifier, NeuronSpec, Norm
+from stdl_events.spec import NetworkSpec
 
 State: TypeAlias = tuple[Tensor, ...]
 Shape: TypeAlias = tuple[int, int, int]
@@ -48,14 +48,13 @@ class Factory:
 
     def __init__(
         self,
-        neuron: NeuronSpec,
-        norm: Norm,
+        spec: NetworkSpec,
         generator: torch.Generator,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
-        classifier: Classifier = "linear",
     ) -> None:
-        self.neuron, self.norm, self.classifier = neuron, norm, classifier
+        self.neuron, self.norm, self.classifier = spec.neuron, spec.norm, spec.classifier
+        self.norm_momentum = spec.norm_momentum
         self.generator, self.dtype, self.device = generator, dtype, device
 
     def cell(self) -> NeuronCell:
@@ -68,7 +67,8 @@ class Factory:
         conv = self._conv(nn.Conv2d, inputs, outputs, kernel, stride, padding, bias=self.norm == "none")
         if self.norm == "none":
             return nn.Sequential(conv)
-        return nn.Sequential(conv, nn.BatchNorm2d(outputs, dtype=self.dtype, device=self.device))
+        norm = nn.BatchNorm2d(outputs, momentum=self.norm_momentum, dtype=self.dtype, device=self.device)
+        return nn.Sequential(conv, norm)
 
     def standardised(self, inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> nn.Module:
         """A convolution with scaled weight standardisation, whatever the network's norm is."""

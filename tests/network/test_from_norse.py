@@ -229,3 +229,15 @@ def test_a_batch_norm_of_other_constants_is_told():
     )
     with pytest.raises(NotationError, match=r"BatchNorm2d: got BatchNorm2d\(4, eps=0.001.*expected the usual one"):
         import_norse(model, input_shape=FRAMES)
+
+
+def test_the_momentum_of_batch_norms_is_kept_and_has_to_be_one():
+    def model(*momenta):
+        blocks = [(nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2, momentum=momentum), cell()) for momentum in momenta]
+        layers = [module for block in blocks for module in block]
+        return norse.SequentialState(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3))
+
+    network = import_norse(model(0.03, 0.03), input_shape=FRAMES)
+    assert [m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)] == [0.03, 0.03]
+    with pytest.raises(NotationError, match=r"momentum=0.1.*expected the usual one, alike everywhere"):
+        import_norse(model(0.03, 0.1), input_shape=FRAMES)

@@ -1,5 +1,6 @@
 """SpikingNetwork: a pure step, explicit state, slices that share weights, and weights that depend on spec and seed."""
 
+import dataclasses
 import weakref
 from collections import deque
 
@@ -81,16 +82,18 @@ def test_evaluation_changes_no_buffer_and_drops_nothing():
     assert torch.equal(first[0], plain.step(frame, plain.initial_state(BATCH))[0])
 
 
-def test_running_statistics_move_once_per_step():
-    network = make_network("3C3-4FC").train()
+@pytest.mark.parametrize("momentum", [0.1, 0.02])
+def test_running_statistics_move_once_per_step(momentum):
+    spec = dataclasses.replace(make_spec("3C3-4FC"), norm_momentum=momentum)
+    network = SpikingNetwork.build(spec, dtype=torch.float64).train()
     conv, norm = network.layers[0].body.synapse
     mean, variance = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
     state = network.initial_state(BATCH)
     for t, frame in enumerate(random_frames(4), start=1):
         _, state = network.step(frame, state)
         x = nn.functional.conv2d(frame, conv.weight, padding=1)
-        mean = 0.9 * mean + 0.1 * x.mean((0, 2, 3))
-        variance = 0.9 * variance + 0.1 * x.var((0, 2, 3), unbiased=True)
+        mean = (1 - momentum) * mean + momentum * x.mean((0, 2, 3))
+        variance = (1 - momentum) * variance + momentum * x.var((0, 2, 3), unbiased=True)
         assert norm.num_batches_tracked.item() == t
         torch.testing.assert_close(norm.running_mean, mean, rtol=0, atol=1e-14)
         torch.testing.assert_close(norm.running_var, variance, rtol=0, atol=1e-14)
