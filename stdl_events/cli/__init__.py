@@ -10,7 +10,7 @@ import warnings
 
 import typer
 
-from stdl_events.cli import cost, demo, events, export, frames, live, plan, show, train
+from stdl_events.cli import cost, demo, events, export, frames, live, memory, plan, prepare, show, train
 from stdl_events.cli.output import print_error, print_warning
 from stdl_events.errors import MissingExtraError, StdlEventsError
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.callback()(lambda: None)  # with one command only, Typer would leave its name out
-for stage in (demo, events, show, frames, plan, cost, train, export, live):
+for stage in (demo, events, show, frames, prepare, plan, memory, cost, train, export, live):
     stage.register(app)
 
 

@@ -47,7 +47,7 @@ def parse_frames(text: str) -> AskedFrames:
     unit; n: of a number of events. size: of the frames, N for NxN or WxH. downscale, cap, remainder: as in `FrameSpec`.
 
     Raises:
-        FrameSpecError: a key is unknown or given twice, or a value does not read.
+        FrameSpecError: a key is unknown or given twice, a value does not read, or the settings contradict each other.
     """
     settings: dict[str, Any] = {"cap": DEFAULT_CAP}
     size, seen = None, set()
@@ -70,16 +70,24 @@ def parse_frames(text: str) -> AskedFrames:
     if size is not None and "downscale" in seen:
         raise FrameSpecError("--frames", got="size and downscale", expected="one of them", todo="leave one out")
     settings["kind"] = "recording" if "by" in seen else "stream"
+    # What contradicts itself does so for any sensor.
+    FrameSpec.parse({**settings, "sensor_size": (1, 1)})
     return AskedFrames(settings, size)
 
 
 def frames_text(spec: FrameSpec) -> str:
     """How to ask for `spec`."""
-    cut = {"by": spec.by, "dt": f"{spec.dt_us}us" if spec.dt_us else None, "n": spec.events_per_frame}
+    cut = {"by": spec.by, "dt": _time_text(spec.dt_us), "n": spec.events_per_frame}
     words = [f"T={spec.steps}", *(f"{key}={value}" for key, value in cut.items() if value is not None)]
     plain = {"remainder": "last", "downscale": 1, "cap": DEFAULT_CAP}
     words += [f"{key}={getattr(spec, key)}" for key, usual in plain.items() if getattr(spec, key) != usual]
     return ",".join(words)
+
+
+def _time_text(time_us: int | None) -> str | None:
+    if time_us is None:
+        return None
+    return f"{time_us}us" if time_us % 1_000 else f"{time_us // 1_000}ms"
 
 
 def _number(pair: str, value: str) -> int:

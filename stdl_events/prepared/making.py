@@ -58,6 +58,7 @@ def prepare(
     split_settings: Mapping[str, str | int | float | None] | None = None,
     workers: int = 1,
     skip_bad: bool = False,
+    verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Preparation:
     """Cut all clips of both sides of `split` into the folder `store`.
@@ -73,6 +74,7 @@ def prepare(
         split_settings: what `split` was made by; a reader that asks for the same needs no recordings.
         workers: processes, this one included.
         skip_bad: leave out recordings that do not read, and list them in the manifest.
+        verify: compare the content of recordings whose clips are there already, not only sizes and times.
         progress: called with (recordings done, recordings in all), first with those that were there already.
 
     Raises:
@@ -99,8 +101,10 @@ def prepare(
     found = _claim(store, wanted)
     with locked(store):
         jobs = plan_shards(store, frame_spec, root, entries)
-        shards = {job.path: shard for job in jobs if (shard := _kept(job, root, skip_bad)) is not None}
+        shards = {job.path: shard for job in jobs if (shard := _kept(job, root, skip_bad, verify)) is not None}
         missing = [job for job in jobs if job.path not in shards]
+        if missing and found is not None and found.root != wanted.root:
+            raise _taken(store, [f"recordings, those of {found.root}"])
         kept = sum(len(shard.entries) for shard in shards.values())
         if missing or found is None:
             write_manifest(store, wanted)
@@ -142,19 +146,24 @@ def _claim(store: Path, wanted: Manifest) -> Manifest | None:
         if before != now:
             changed.append(f"{name} ({before}, asked for {now})")
     if changed:
-        raise DatasetError(
-            str(store), got=f"a store with other {', '.join(changed)}", expected="a store of the same request",
-            todo="choose another --out, or remove this store",
-        )  # fmt: skip
+        raise _taken(store, changed)
     return found
 
 
-def _kept(job: ShardJob, root: Path, skip_bad: bool) -> Shard | None:
+def _taken(store: Path, changed: list[str]) -> DatasetError:
+    return DatasetError(
+        str(store), got=f"a store with other {', '.join(changed)}", expected="a store of the same request",
+        todo="choose another --out, or remove this store",
+    )  # fmt: skip
+
+
+def _kept(job: ShardJob, root: Path, skip_bad: bool, verify: bool) -> Shard | None:
     """The shard of `job` where it need not be made again."""
     shard = read_shard(job)
     if shard is None or (shard.bad and not skip_bad):
         return None
-    return None if changes_of((entry.file for entry in shard.entries), root, missing_is_change=True) else shard
+    files = (entry.file for entry in shard.entries)
+    return None if changes_of(files, root, missing_is_change=True, full=verify) else shard
 
 
 def _clean(store: Path, jobs: list[ShardJob]) -> None:

@@ -117,6 +117,10 @@ class Manifest(_Part):
     def clip_count(self) -> int:
         return sum(len(entry.clips) for entry in self.entries)
 
+    def clips_on(self, side: Side) -> int:
+        """How many clips there are to train on (`train`) or held out (`test`)."""
+        return sum(len(entry.clips) for entry in self.entries if entry.side == side)
+
     @property
     def data_bytes(self) -> int:
         """Size of all shards."""

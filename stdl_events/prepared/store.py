@@ -16,7 +16,7 @@ from stdl_events.prepared.asking import frames_text
 from stdl_events.prepared.manifest import SIDES, Manifest, Side, StoredEntry, read_manifest
 from stdl_events.prepared.sources import changes_of, frame_changes
 from stdl_events.prepared.table import AGAIN, ClipTable, Indices, StoredFrames
-from stdl_events.recordings.clips import ClipArray
+from stdl_events.recordings.clips import ClipArray, no_clips
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split
 
 MAX_NAMED = 5
@@ -78,7 +78,7 @@ class PreparedSet:
             more = f" and {len(changes) - MAX_NAMED} more" if len(changes) > MAX_NAMED else ""
             raise DatasetError(
                 str(path), got=f"recordings in {root} that have changed: {', '.join(changes[:MAX_NAMED])}{more}",
-                expected="those that the store was made from", todo=AGAIN,
+                expected="those that the store was made from", todo=f"{AGAIN} (with --verify)" if verify else AGAIN,
             )  # fmt: skip
         if verify:
             for number in range(manifest.clip_count):
@@ -130,7 +130,7 @@ class PreparedSet:
         Recordings that were left out as bad have no clips.
 
         Raises:
-            DatasetError: a recording, or this part of it, or its class, is not in the store.
+            DatasetError: a recording, or this part of it, or its class, is not in the store; or there is no clip.
         """
         if recordings.classes != self.classes:
             raise self._other(f"the classes {', '.join(self.classes)}", f"{', '.join(recordings.classes)}")
@@ -156,6 +156,8 @@ class PreparedSet:
             numbers.append(np.arange(first_E[index], first_E[index + 1]))
         counts = [len(part) for part in numbers]
         number_N = np.concatenate([np.zeros(0, np.int64), *numbers])
+        if not len(number_N):
+            raise no_clips(len(recordings), self.frame_spec)
         return ClipArray(
             StoredFrames(self.table, number_N), self.table.label_N[number_N], np.repeat(np.arange(len(counts)), counts),
             self.table.t_start_us_N[number_N], incomplete,

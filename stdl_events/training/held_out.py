@@ -7,13 +7,12 @@ import numpy.typing as npt
 
 from stdl_events.errors import ModelError
 from stdl_events.live import OnnxSession
-from stdl_events.recordings import load_clips
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import Counts
 from stdl_events.training.device import resolve_device
 from stdl_events.training.evaluate import Evaluation, MeanLogits, evaluate, network_logits
 from stdl_events.training.run_folder import BUNDLE_FOLDER, load_config
-from stdl_events.training.sources import load_split
+from stdl_events.training.sources import load_config_clips, load_split
 
 
 def evaluate_run(
@@ -47,7 +46,7 @@ def evaluate_run(
             expected=f"{', '.join(recordings.classes)}, which the recordings have",
             todo="evaluate a model on the recordings that it was made for",
         )
-    clips = load_clips(recordings, card.frame)
+    clips = load_config_clips(config, recordings, card.frame)
     return evaluate(mean_logits, recordings, clips, batch_size=config.batch_size)
 
 

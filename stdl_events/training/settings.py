@@ -70,11 +70,14 @@ class DataSettings(Section):
 
     Attributes:
         path: their folder, as `--data` sets it. Walkers that have none are made under `runs/`.
+        prepared: a store that `stdl-events prepare` made of them; clips are then read from there. Without a `path`
+            the split is the store's own, and the recordings need not be there.
         format, sensor_size: of recordings in a folder that do not say it themselves.
     """
 
     dataset: Dataset
     path: str | None = None
+    prepared: str | None = None
     format: str | None = None
     sensor_size: SensorSize | None = None
     split: SplitSettings = SplitSettings()

@@ -1,0 +1,205 @@
+"""`prepare`: all clips of a dataset cut once, into a store that training reads."""
+
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.recording_options import FormatOption, SensorOption, parse_sensor_size
+from stdl_events.errors import DatasetError, RecipeError
+
+if TYPE_CHECKING:
+    from stdl_events.frames import FrameSpec
+    from stdl_events.prepared import Preparation
+    from stdl_events.training.settings import SplitSettings
+
+MB = 10**6
+
+
+def register(app: typer.Typer) -> None:
+    """Add this stage's commands to `app`."""
+    app.command()(prepare)
+
+
+def prepare(
+    dataset: Annotated[
+        str,
+        typer.Argument(help="folder, nmnist, cifar10_dvs, dvs_gesture, gait_day, har_dvs, or walkers."),
+    ],
+    frames: Annotated[
+        str,
+        typer.Option(
+            help="T=10 frames per clip with by=count or by=time (one clip of a whole recording), or with dt=20ms or "
+            "n=5000 (as many clips as fit); size=64 or downscale=2; cap=255."
+        ),
+    ],
+    data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="STORE", help="Folder to make.  [default: prepared/<dataset>-<frames>]")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="What is held out, as in training: auto, or such as rule=time,held_out=0.3.")
+    ] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one per core]")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out recordings that do not read, and list them.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare all recordings by content, not by size and time of change.")
+    ] = False,
+    format: FormatOption = None,
+    sensor: SensorOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Cut all clips of a dataset once, and keep them where training reads them: train --set data.prepared=STORE.
+
+    A run that was killed goes on when the same command is given again. What has changed since is cut again.
+
+    Example: stdl-events prepare nmnist --data recordings/nmnist --frames T=10,by=count
+    """
+    from stdl_events.prepared import prepare as prepare_store
+    from stdl_events.prepared.asking import parse_frames
+    from stdl_events.training.settings import Dataset, DataSettings, FrameSettings
+    from stdl_events.training.sources import recordings_folder, split_recordings
+
+    if dataset not in get_args(Dataset):
+        raise DatasetError(
+            "DATASET", got=repr(dataset), expected=f"one of {', '.join(get_args(Dataset))}", todo="correct its name"
+        )
+    asked = parse_frames(frames)
+    asked_split = parse_split(split)
+    settings = DataSettings.model_validate(
+        {
+            "dataset": dataset,
+            "path": None if data is None else str(data.absolute()),
+            "format": format,
+            "sensor_size": parse_sensor_size(sensor),
+            "split": asked_split,
+        }
+    )
+    with messages.status("looking at the recordings"):
+        chosen = split_recordings(settings, FrameSettings.model_validate(asked.settings), "prepare")
+    frame_spec = asked.spec(chosen.train.sensor_size)
+    with _Bar() as bar:
+        preparation = prepare_store(
+            chosen,
+            frame_spec,
+            out or default_store(dataset, frame_spec),
+            dataset=dataset,
+            root=recordings_folder(settings),
+            split_settings=asked_split.model_dump(),
+            workers=workers or len(os.sched_getaffinity(0)),
+            skip_bad=skip_bad,
+            verify=verify,
+            progress=bar.show,
+        )
+    if as_json:
+        print_json(summary(preparation))
+    else:
+        _print_summary(preparation)
+
+
+def parse_split(text: str) -> "SplitSettings":
+    """The split rule alone, or key=value pairs of `SplitSettings`.
+
+    Raises:
+        RecipeError: a key or value makes no sense.
+    """
+    from pydantic import ValidationError
+
+    from stdl_events.training.settings import SplitSettings
+    from stdl_events.validation import first_problem
+
+    pairs = [pair.partition("=") for pair in (text if "=" in text else f"rule={text}").split(",")]
+    try:
+        return SplitSettings.model_validate({key.strip(): value.strip() for key, _, value in pairs})
+    except ValidationError as error:
+        problem = first_problem(error)
+        raise RecipeError(
+            f"--split: {problem.where}", got=problem.got, expected=problem.expected,
+            todo=f"use some of {', '.join(SplitSettings.model_fields)}",
+        ) from None  # fmt: skip
+
+
+def default_store(dataset: str, frame_spec: "FrameSpec") -> Path:
+    """A folder of its own for each way to cut."""
+    from stdl_events.prepared.asking import frames_text
+
+    return Path("prepared") / f"{dataset}-{frames_text(frame_spec).replace('=', '').replace(',', '-')}"
+
+
+def summary(preparation: "Preparation") -> dict[str, Any]:
+    """JSON-ready."""
+    from stdl_events.prepared.manifest import SIDES
+
+    manifest = preparation.manifest
+    return {
+        "store": str(preparation.store),
+        "dataset": manifest.dataset,
+        "frames": manifest.frames.model_dump(mode="json"),
+        "split": manifest.split.checked,
+        "recordings": len(manifest.entries),
+        "made": preparation.made,
+        "kept": preparation.kept,
+        "clips": {side: manifest.clips_on(side) for side in SIDES},
+        "without_clips": sum(not entry.clips for entry in manifest.entries),
+        "bytes": manifest.data_bytes,
+        "bad": [{"key": bad.key, "error": str(bad)} for bad in manifest.bad],
+    }
+
+
+def _print_summary(preparation: "Preparation") -> None:
+    facts = summary(preparation)
+    manifest = preparation.manifest
+    shape = " x ".join(map(str, (manifest.frames.steps, *manifest.frames.frame_shape_CHW)))
+    messages.print(facts["split"])
+    for bad in facts["bad"]:
+        messages.print(f"left out {bad['key']}: {bad['error']}")
+    results.print(
+        f"{facts['store']}: {facts['clips']['train']} clips to train, {facts['clips']['test']} held out, of {shape}, "
+        f"from {facts['recordings']} recordings ({facts['without_clips']} too short for one, {len(facts['bad'])} bad "
+        f"ones left out); {facts['bytes'] / MB:.1f} MB; {facts['made']} cut now, {facts['kept']} there already"
+    )
+    messages.print(f"next: stdl-events train RECIPE --set data.prepared={facts['store']}")
+
+
+class _Bar:
+    """Recordings done, their rate and the time left, on stderr."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} recordings"),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=messages,
+        )
+        self._first = 0
+        self._began_s = time.monotonic()
+
+    def show(self, done: int, total: int) -> None:
+        """Move the bar; what the first call says was there already, and counts for no rate."""
+        if not self._bar.tasks:
+            self._first, self._began_s = done, time.monotonic()
+            self._bar.add_task("preparing", total=total, completed=done, rate="")
+            return
+        rate_hz = (done - self._first) / max(time.monotonic() - self._began_s, 1e-9)
+        self._bar.update(self._bar.tasks[0].id, completed=done, rate=f"{rate_hz:,.1f}/s")
+
+    def __enter__(self) -> "_Bar":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
