@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.options import Optimizer, parse_shape
+from stdl_events.cli.options import Optimizer, parse_assignments, parse_shape
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.errors import UserError
 
@@ -51,7 +51,7 @@ def cost(
 
     if option and rule is None:
         raise UserError("--option", got="no --rule", expected="the rule that has the option", todo="add --rule")
-    rules = list_rules() if rule is None else [get_rule(rule, **_options(option or []))]
+    rules = list_rules() if rule is None else [get_rule(rule, **parse_assignments(option or []))]
     meter = RuleMeter(
         parse_network(network, input_shape=parse_shape(input), classes=classes),
         batch_size=batch,
@@ -67,25 +67,6 @@ def cost(
         print_json(setting | {"rules": [_document(each, accuracy_loss) for each in measured]})
         return
     _print(measured, accuracy_loss, ", ".join(f"{name} {value}" for name, value in setting.items()))
-
-
-def _options(assignments: list[str]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise UserError("--option", got=repr(assignment), expected="NAME=VALUE, such as k=10", todo="correct it")
-        options[name] = _number(text)
-    return options
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _document(measured: "RuleCost", accuracy_loss: float) -> dict[str, Any]:
