@@ -108,6 +108,7 @@ def prepare(
         kept = sum(len(shard.entries) for shard in shards.values())
         if missing or found is None:
             write_manifest(store, wanted)
+            found = None
             _clean(store, jobs)
         done, total = kept, sum(len(job.entries) for job in jobs)
         if progress is not None:

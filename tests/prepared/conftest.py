@@ -1,0 +1,30 @@
+"""A folder of recordings, and a store of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from binary_recordings import SIZE, split_of, write_recordings
+
+from stdl_events.frames import FrameSpec
+from stdl_events.prepared import Preparation, prepare
+
+COUNT = FrameSpec(kind="recording", steps=5, by="count", sensor_size=SIZE, cap=255)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """20 recordings of each of two classes: three shards."""
+    return write_recordings(tmp_path / "recordings", 20)
+
+
+@pytest.fixture
+def make(recordings: Path, tmp_path: Path) -> Callable[..., Preparation]:
+    """Prepare the recordings into `<name>`, a quarter of them held out."""
+
+    def run(name: str = "store", frame_spec: FrameSpec = COUNT, **options: Any) -> Preparation:
+        asked = {"dataset": "folder", "root": recordings} | options
+        return prepare(split_of(recordings), frame_spec, tmp_path / name, **asked)
+
+    return run
