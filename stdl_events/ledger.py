@@ -38,6 +38,15 @@ class Life:
         return self.labels[max(held)[1]][1] if held else "other"
 
 
+@dataclasses.dataclass
+class _Use:
+    """Operations that take watched weights of one name, without any of another name between them."""
+
+    name: Any
+    first: int
+    last: int
+
+
 class Ledger:
     """Lives of storages. Its clock ticks with every birth, death and use of a watched weight.
 
@@ -49,7 +58,7 @@ class Ledger:
         self._storages: list[Life] = []
         self._alive: dict[int, Life] = {}
         self._names: dict[int, Any] = {}
-        self._uses: list[tuple[int, Any]] = []
+        self._uses: list[_Use] = []
         self._in_use: Any = None
         self._started = 0
 
@@ -76,9 +85,11 @@ class Ledger:
         for argument in args:
             if isinstance(argument, Tensor):
                 self._in_use = self._names.get(argument.untyped_storage()._cdata, self._in_use)
-        if self._in_use is not None and (not self._uses or self._uses[-1][1] is not self._in_use):
+        if self._in_use is not None:
             self.clock += 1
-            self._uses.append((self.clock, self._in_use))
+            if not self._uses or self._uses[-1].name is not self._in_use:
+                self._uses.append(_Use(self._in_use, self.clock, self.clock))
+            self._uses[-1].last = self.clock
 
     def start(self) -> None:
         """Look for the peak from here on."""
@@ -147,11 +158,13 @@ class Ledger:
         born = next((storage for storage in self._storages if storage.born == tick), None)
         if born is not None and born.maker is not None:
             return born.maker
-        index = bisect.bisect_right(self._uses, tick, key=lambda use: use[0]) - (1 if forward else 0)
-        return self._uses[index][1] if 0 <= index < len(self._uses) else None
+        index = bisect.bisect_right(self._uses, tick, key=lambda use: use.first) - 1
+        if not forward and (index < 0 or self._uses[index].last < tick):
+            index += 1
+        return self._uses[index].name if 0 <= index < len(self._uses) else None
 
     def uses(self) -> Iterator[tuple[int, int, Any]]:
         """(first tick, tick behind the last, name) of every run of operations that begins with a watched weight."""
-        ends = chain((tick for tick, _ in self._uses[1:]), [self.clock + 1])
-        for (tick, name), end in zip(self._uses, ends, strict=True):
-            yield tick, end, name
+        ends = chain((use.first for use in self._uses[1:]), [self.clock + 1])
+        for use, end in zip(self._uses, ends, strict=True):
+            yield use.first, end, use.name

@@ -9,7 +9,7 @@ T time, B batch, C channels, H height, W width.
 import bisect
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
@@ -172,10 +172,12 @@ class _Recorder:
         learner.run_chunk = self._watched_chunk
         for weight, site in sites_of(learner.blocks):
             ledger.watch(weight, site)
+            for value in _tensors(learner.optimizer.state.get(weight, {})):
+                ledger.watch(value, site)
         for part in (part for block in learner.blocks for part in (block.subnetwork, block.auxiliary) if part):
             ledger.label([*part.parameters(), *part.buffers()], "weights")
         for state in learner.optimizer.state.values():
-            ledger.label((value for value in state.values() if isinstance(value, Tensor)), "optimizer")
+            ledger.label(_tensors(state), "optimizer")
         for index in range(len(learner.blocks)):
             self.gradients(index)
 
@@ -258,6 +260,10 @@ class _WatchedState(deque[Tensor]):
         entries = tuple(new)
         super().extend(entries)
         self._moved_on(entries)
+
+
+def _tensors(state: Mapping[str, Any]) -> list[Tensor]:
+    return [value for value in state.values() if isinstance(value, Tensor)]
 
 
 def _same_layer(*moments: Moment) -> bool:
