@@ -17,7 +17,7 @@ import torch
 from stdl_events.errors import RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.learning.learner import Learner
-from stdl_events.recordings import Split, load_clips
+from stdl_events.recordings import Split
 from stdl_events.training.build import build_configured_learner
 from stdl_events.training.bundle import describe_run, package_versions, save_bundle
 from stdl_events.training.data import augment, batch_of, epoch_batches
@@ -36,7 +36,7 @@ from stdl_events.training.run_folder import (
 )
 from stdl_events.training.schedule import learning_rate
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split
+from stdl_events.training.sources import load_config_clips, load_split
 from stdl_events.training.state import load_checkpoint, save_checkpoint
 
 
@@ -113,8 +113,8 @@ class _Run:
     metrics_bytes: int = 0
 
     def __post_init__(self) -> None:
-        self.train_clips = load_clips(self.split.train, self.frame_spec)
-        self.held_out_clips = load_clips(self.split.test, self.frame_spec)
+        self.train_clips = load_config_clips(self.config, self.split.train, self.frame_spec)
+        self.held_out_clips = load_config_clips(self.config, self.split.test, self.frame_spec)
         self.steps_per_epoch = len(self._batches(epoch=0))
 
     def restore(self, state: dict[str, Any]) -> None:
