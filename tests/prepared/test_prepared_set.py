@@ -16,7 +16,7 @@ from binary_recordings import split_of, write_binary
 
 from stdl_events.errors import DatasetError, FrameSpecError
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared import Preparation, PreparedSet
+from stdl_events.prepared import Preparation, PreparedSet, prepare
 from stdl_events.recordings import RecordingSet, by_time, clips_of, load_clips, read_folder
 
 Make = Callable[..., Preparation]
@@ -58,8 +58,6 @@ def test_clips_are_those_of_load_clips(make: Make, recordings: Path, frame_spec:
 
 def test_parts_of_real_recordings(recordings_dir: Path, tmp_path: Path) -> None:
     """Both sides of a split by time; the store knows them by the part that was asked for, and without the files."""
-    from stdl_events.prepared import prepare
-
     both = read_folder(recordings_dir / "objects")
     two = both.with_entries(both.entries[:2])
     split = by_time(two, held_out=0.3, gap_us=200_000)
@@ -189,7 +187,9 @@ def test_other_manifests_are_refused(make: Make, change: dict[str, object], expe
 
 
 def test_what_is_no_store_is_refused(make: Make, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"nowhere: got no manifest.json; expected a folder that stdl-events prepare"):
+    with pytest.raises(
+        DatasetError, match=r"nowhere: got no manifest.json; expected a folder that stdl-events prepare"
+    ):
         PreparedSet.open(tmp_path / "nowhere")
     store = make().store
     (store / "manifest.json").write_text("{")

@@ -1,0 +1,124 @@
+"""Training and evaluating from a store: what the recordings themselves give, with the split still checked."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from binary_recordings import write_binary, write_recordings
+
+from stdl_events.errors import DatasetError, FrameSpecError, SplitError
+from stdl_events.prepared import prepare
+from stdl_events.recipes import load_recipe
+from stdl_events.training.fit import fit
+from stdl_events.training.held_out import evaluate_run
+from stdl_events.training.settings import TrainConfig
+from stdl_events.training.sources import load_config_clips, load_split
+
+SPLIT = {"rule": "recording", "held_out": 0.25}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    """A small network on 12 recordings of two classes, which are read."""
+    root = write_recordings(tmp_path / "recordings", 6)
+    return load_recipe("folder").derive(
+        data={"path": str(root), "format": "nmnist", "sensor_size": (34, 34), "split": SPLIT},
+        frames={"kind": "recording", "steps": 4, "dt_us": None, "by": "count", "downscale": 4},
+        network={"notation": "4C3-AP2-4C3"},
+        learning={"memory": "plain"},
+        epochs=1,
+        batch_size=4,
+        device="cpu",
+    )
+
+
+@pytest.fixture
+def stored(config: TrainConfig, tmp_path: Path) -> TrainConfig:
+    """The same, from a store, with the recordings out of sight."""
+    split = load_split(config)
+    spec = config.frames.spec(split.train.sensor_size)
+    settings = config.data.split.model_dump()
+    assert config.data.path is not None
+    prepare(split, spec, tmp_path / "store", dataset="folder", root=config.data.path, split_settings=settings)
+    return config.derive(data={"prepared": str(tmp_path / "store"), "path": None})
+
+
+def test_weights_are_those_of_the_recordings(config: TrainConfig, stored: TrainConfig, tmp_path: Path) -> None:
+    runs = {
+        "cut": config,
+        "both": config.derive(data={"prepared": stored.data.prepared}),
+        "alone": stored,
+    }
+    weights = []
+    for name, asked in runs.items():
+        if name == "alone":
+            shutil.move(tmp_path / "recordings", tmp_path / "gone")
+        fit(asked, tmp_path / name, quiet=True)
+        weights.append((tmp_path / name / "bundle" / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1] == weights[2]
+    evaluated = [evaluate_run(tmp_path / name, data=tmp_path / "gone") for name in runs]
+    for other in evaluated[1:]:
+        np.testing.assert_array_equal(other.probabilities_NK, evaluated[0].probabilities_NK)
+    alone = evaluate_run(tmp_path / "alone")
+    np.testing.assert_array_equal(alone.probabilities_NK, evaluated[0].probabilities_NK)
+
+
+def test_other_frames_are_refused(stored: TrainConfig) -> None:
+    asked = stored.derive(frames={"steps": 5})
+    split = load_split(asked)
+    with pytest.raises(
+        FrameSpecError, match=r"other steps \(4, asked for 5\); .* prepare another store by --frames T=5"
+    ):
+        load_config_clips(asked, split.train, asked.frames.spec((34, 34)))
+
+
+def test_changed_recordings_are_refused(config: TrainConfig, stored: TrainConfig, tmp_path: Path) -> None:
+    write_binary(tmp_path / "recordings" / "left" / "000.bin", seed=99)
+    for asked in (stored, config.derive(data={"prepared": stored.data.prepared})):
+        with pytest.raises(DatasetError, match=r"have changed: left/000.bin \(other content of the same size\)"):
+            load_config_clips(asked, load_split(asked).train, asked.frames.spec((34, 34)))
+
+
+def test_recordings_that_were_added_are_missed(config: TrainConfig, stored: TrainConfig, tmp_path: Path) -> None:
+    write_binary(tmp_path / "recordings" / "left" / "new.bin", seed=99)
+    asked = config.derive(data={"prepared": stored.data.prepared, "split": {"held_out": 0.2}})
+    split = load_split(asked)
+    both = split.train.with_entries([*split.train.entries, *split.test.entries])
+    with pytest.raises(DatasetError, match=r"store: got no such recording; expected left/new.bin, as asked for"):
+        load_config_clips(asked, both, asked.frames.spec((34, 34)))
+
+
+def test_the_split_is_the_stores_own_or_made_anew(config: TrainConfig, stored: TrainConfig) -> None:
+    def keys(asked: TrainConfig) -> list[list[str]]:
+        split = load_split(asked)
+        split.check_disjoint()
+        return [sorted(entry.key for entry in side.entries) for side in (split.train, split.test)]
+
+    own = keys(config)
+    assert keys(stored) == own
+    assert keys(stored.derive(data={"split": {"rule": "auto", "held_out": 0.5}})) == own
+    for rule in ({"rule": "recording", "seed": 5}, {"rule": "order", "train": 6, "test": 4}):
+        path = config.data.path
+        assert keys(stored.derive(data={"split": rule})) == keys(stored.derive(data={"split": rule, "path": path}))
+    with pytest.raises(DatasetError, match=r"split by recording, 25%.*expected one prepared with the split rule time"):
+        load_split(stored.derive(data={"split": {"rule": "time", "gap_us": 1}}))
+    with pytest.raises(
+        DatasetError, match=r"got a store of folder; expected one of nmnist; use --set data.dataset=fol"
+    ):
+        load_split(stored.derive(data={"dataset": "nmnist"}))
+
+
+def test_leaks_are_found_without_the_recordings(config: TrainConfig, tmp_path: Path) -> None:
+    """Two files of one content count as one recording, also when only their digests are left."""
+    root = tmp_path / "recordings"
+    shutil.copy(root / "left" / "004.bin", root / "left" / "005.bin")
+    config = config.derive(data={"split": {"rule": "order", "train": 8, "test": 4}})
+    spec = config.frames.spec((34, 34))
+    prepare(load_split(config), spec, tmp_path / "store", dataset="folder", root=root)
+    shutil.rmtree(root)
+    alone = config.derive(data={"path": None, "prepared": str(tmp_path / "store")})
+    assert "8 to train, 4 held out; checked: no recording" in load_split(alone).check_disjoint()
+    leaking = load_split(alone.derive(data={"split": {"train": 10, "test": 2}}))
+    with pytest.raises(SplitError, match=r"got the recording left/004.bin and left/005.bin on both sides"):
+        leaking.check_disjoint()
