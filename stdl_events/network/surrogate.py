@@ -19,12 +19,17 @@ def surrogate_gradient(distance: Tensor, kind: SurrogateKind, width: float) -> T
     Returns:
         The same shape as `distance`.
     """
+    return surrogate_gradient_(distance.clone(), kind, width)
+
+
+def surrogate_gradient_(distance: Tensor, kind: SurrogateKind, width: float) -> Tensor:
+    """`surrogate_gradient` that uses up its argument, in whose memory the result may be."""
     if kind == "triangle":
-        return (width - distance.abs()).clamp_min_(0).div_(width * width)  # STDL eq. (7)
+        return distance.abs_().sub_(width).clamp_max_(0).div_(-width * width)  # STDL eq. (7), both factors negated
     if kind == "rectangle":
-        return (distance.abs() < width / 2).to(distance.dtype).div_(width)
-    sigmoid = torch.sigmoid(width * distance)
-    return sigmoid.mul(1 - sigmoid).mul_(width)
+        return (distance.abs_() < width / 2).to(distance.dtype).div_(width)
+    sigmoid = distance.mul_(width).sigmoid_()
+    return sigmoid.mul_(1 - sigmoid).mul_(width)
 
 
 class _Spike(torch.autograd.Function):
@@ -37,7 +42,7 @@ class _Spike(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
         (m,) = ctx.saved_tensors
-        gradient = surrogate_gradient(m - ctx.threshold, ctx.kind, ctx.width).mul_(grad_outputs[0])
+        gradient = surrogate_gradient_(m - ctx.threshold, ctx.kind, ctx.width).mul_(grad_outputs[0])
         return gradient, None, None, None
 
 

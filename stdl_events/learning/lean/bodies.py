@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from stdl_events.learning.lean.gradients import accumulate, channel_parts, sample_parts
+from stdl_events.learning.lean.gradients import accumulate, channel_parts, put_part, sample_parts
 from stdl_events.learning.lean.neuron import LeanNeurons
 from stdl_events.learning.lean.signals import Counts, Dense, Scaled, Signal, Spikes
 from stdl_events.learning.lean.synapse import LeanSynapse
@@ -58,7 +58,7 @@ def _unit_step(unit: SpikingUnit, x: Signal, state: State) -> Step:
         synapse.recompute()
         for channels in channel_parts(synapse.shape, neurons.dtype):
             current = neurons.backward(channels, gradient[:, channels])
-            gradient[:, channels] = synapse.backward(channels, current)
+            gradient = put_part(gradient, channels, synapse.backward(channels, current))
         synapse.release()
         return synapse.finish(gradient, needs_input=needs_input)
 
@@ -83,7 +83,7 @@ def _residual_step(body: ResidualBody, x: Signal, state: State) -> Step:
     def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
         gradient = gradients.pop()
         for channels in runs:
-            gradient[:, channels] = neurons.backward(channels, gradient[:, channels])
+            gradient = put_part(gradient, channels, neurons.backward(channels, gradient[:, channels]))
         passed = gradient if shortcut is None else _synapse_backward(shortcut, gradient, needs_input, keep=True)
         hidden_gradient = _synapse_backward(synapse, gradient, True, keep=shortcut is None)
         del gradient
@@ -102,7 +102,7 @@ def _synapse_backward(synapse: LeanSynapse, gradient: Tensor, needs_input: bool,
     synapse.recompute()
     target = synapse.recomputed_or_new() if keep else gradient
     for channels in channel_parts(synapse.shape, gradient.dtype):
-        target[:, channels] = synapse.backward(channels, gradient[:, channels])
+        target = put_part(target, channels, synapse.backward(channels, gradient[:, channels]))
     synapse.release()
     return synapse.finish(target, needs_input=needs_input)
 
@@ -140,7 +140,7 @@ def _sum(first: Signal, second: Signal) -> Signal:
 
 
 def _is_whole(signal: Signal) -> bool:
-    return isinstance(signal, Spikes | Counts)
+    return isinstance(signal, Spikes) or (isinstance(signal, Counts) and signal.divisor == 1)
 
 
 def _classifier_step(body: ClassifierBody, x: Signal) -> Step:

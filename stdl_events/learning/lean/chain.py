@@ -4,12 +4,12 @@ B batch, C channels, H height, W width, K classes.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from torch import Tensor, nn
 
 from stdl_events.learning.lean.bodies import Backward, body_step
-from stdl_events.learning.lean.signals import Dropped, Pooled, Signal
+from stdl_events.learning.lean.signals import Dropped, Shape, Signal, pool_backward, pooled
 from stdl_events.network.layers import Layer, SequenceDropout
 
 
@@ -54,17 +54,24 @@ class LeanChain:
     def _through(self, modules: nn.Sequential, x: Signal, masks: deque[Tensor]) -> Signal:
         for module in modules:
             if isinstance(module, nn.AvgPool2d):
-                x = self._note(Pooled(x, module))
+                self._backwards.append(_pool_backward(x.shape, module))
+                x = pooled(x, module)
             elif isinstance(module, SequenceDropout) and masks:
-                x = self._note(Dropped(x, masks.popleft(), module.probability))
+                dropped = Dropped(x, masks.popleft(), module.probability)
+                self._backwards.append(_backward_without_weights(dropped.backward))
+                x = dropped
             else:
                 assert isinstance(module, nn.Identity | SequenceDropout), "layers pool and drop out, nothing else"
         return x
 
-    def _note(self, signal: Pooled | Dropped) -> Signal:
-        def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
-            gradient = gradients.pop()
-            return signal.backward(gradient) if needs_input else None
 
-        self._backwards.append(backward)
-        return signal
+def _pool_backward(shape: Shape, pool: nn.AvgPool2d) -> Backward:
+    return _backward_without_weights(lambda gradient: pool_backward(gradient, shape, pool))
+
+
+def _backward_without_weights(input_gradient: Callable[[Tensor], Tensor]) -> Backward:
+    def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
+        gradient = gradients.pop()
+        return input_gradient(gradient) if needs_input else None
+
+    return backward

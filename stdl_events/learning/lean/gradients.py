@@ -29,6 +29,14 @@ def accumulate_part(parameter: nn.Parameter, channels: slice, gradient: Tensor) 
     parameter.grad[channels] += gradient
 
 
+def put_part(whole_BCHW: Tensor, channels: slice, part_BCHW: Tensor) -> Tensor:
+    """`whole_BCHW` with some channels replaced, in place; a part that is all channels becomes the whole itself."""
+    if part_BCHW.shape == whole_BCHW.shape:
+        return part_BCHW
+    whole_BCHW[:, channels] = part_BCHW
+    return whole_BCHW
+
+
 def parts(count: int, bytes_each: int, part_bytes: int) -> list[slice]:
     """Cut `count` items into at most `MOST_PARTS` runs of at least about `part_bytes`, as even as possible."""
     runs = max(1, min(count, MOST_PARTS, -(-count * bytes_each // part_bytes)))

@@ -14,7 +14,7 @@ from stdl_events.learning.lean.gradients import accumulate
 from stdl_events.learning.lean.signals import Shape, Spikes
 from stdl_events.network.layers import State
 from stdl_events.network.neuron import LearnedDecay, NeuronCell, soft_reset_amount
-from stdl_events.network.surrogate import surrogate_gradient
+from stdl_events.network.surrogate import surrogate_gradient_
 from stdl_events.spec import NeuronSpec
 
 
@@ -44,33 +44,38 @@ class LeanNeurons:
             self._old = (u, *state[1:])
 
     def fire(self, channels: slice, current_BCHW: Tensor) -> None:
-        """Move some channels on by one step."""
+        """Move some channels on by one step. The current is used up."""
         spec = self._spec
         u_old = self._old[0][:, channels]
         if spec.kind == "plif":
-            m = current_BCHW + self._decay * u_old
+            m = current_BCHW.add_(self._decay * u_old)
         else:
-            m = torch.add(current_BCHW, u_old, alpha=spec.decay)  # STDL eq. (1)
+            m = current_BCHW.add_(u_old, alpha=spec.decay)  # STDL eq. (1)
         fired = (m >= spec.threshold) if spec.kind != "alif" else (m - self._threshold(channels) >= 0)  # STDL eq. (2)
         self.spikes.put(channels, fired)
         s = fired.to(m.dtype)
+        u = self.state[0][:, channels]
         if self._m is not None:
             self._m[:, channels] = m
-            self.state[0][:, channels] = m * (1 - s)
+            torch.mul(m, 1 - s, out=u)
+        elif isinstance(self._amount, Tensor):
+            torch.sub(m, self._amount * s, out=u)
         else:
-            self.state[0][:, channels] = m - self._amount * s  # STDL eq. (3)
+            torch.sub(m, s, alpha=self._amount, out=u)  # STDL eq. (3)
         if spec.kind == "alif":
-            self.state[1][:, channels] = spec.adaptation_decay * self._old[1][:, channels] + s
+            torch.add(s, self._old[1][:, channels], alpha=spec.adaptation_decay, out=self.state[1][:, channels])
 
     def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
         """The gradient of some channels' input current, from that of their spikes."""
         spec = self._spec
-        if self._m is not None:
-            m = self._m[:, channels]
-        else:
-            m = self.state[0][:, channels] + self._amount * self.spikes.dense(channels=channels)
         threshold = self._threshold(channels) if spec.kind == "alif" else spec.threshold
-        gradient = surrogate_gradient(m - threshold, spec.surrogate, spec.surrogate_width).mul_(grad_BCHW)
+        if self._m is not None:
+            distance = self._m[:, channels] - threshold
+        else:
+            # m = u + amount s: soft reset undone
+            taken = self.spikes.dense(channels=channels) * self._amount
+            distance = taken.add_(self.state[0][:, channels]).sub_(threshold)
+        gradient = surrogate_gradient_(distance, spec.surrogate, spec.surrogate_width).mul_(grad_BCHW)
         if isinstance(self._parameters, LearnedDecay):
             self._learn_decay(self._parameters, (gradient * self._old[0][:, channels]).sum())
         return gradient

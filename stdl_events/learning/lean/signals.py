@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stdl_events.learning.lean.bits import BITS, pack_bits, unpack_bits
+from stdl_events.learning.lean.gradients import sample_parts
 
 Shape: TypeAlias = tuple[int, int, int, int]
 ALL = slice(None)
@@ -62,10 +63,11 @@ class Spikes:
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Small whole numbers, such as sums of spikes, at one byte each."""
+    """Small whole numbers, such as sums of spikes, at one byte each; their values are the numbers over `divisor`."""
 
     counts_BCHW: Tensor
     dtype: torch.dtype
+    divisor: int = 1
 
     @property
     def shape(self) -> Shape:
@@ -73,7 +75,8 @@ class Counts:
         return batch, channels, height, width
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        return self.counts_BCHW[samples, channels].to(self.dtype)
+        counts = self.counts_BCHW[samples, channels].to(self.dtype)
+        return counts if self.divisor == 1 else counts.div_(self.divisor)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,36 +96,56 @@ class Scaled:
 
 @dataclasses.dataclass(frozen=True)
 class Pooled:
-    """A signal behind average pooling. What was in front of it is kept: spikes are smaller before they are pooled."""
+    """A signal behind average pooling, pooled anew each time."""
 
     source: Signal
     pool: nn.AvgPool2d
 
     @property
     def shape(self) -> Shape:
-        kernel, stride, padding = self._sizes()
-        batch, channels, height, width = self.source.shape
-        out_height, out_width = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))
-        return batch, channels, out_height, out_width
+        return pooled_shape(self.source.shape, self.pool)
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         pooled: Tensor = self.pool(self.source.dense(samples, channels))
         return pooled
 
-    def backward(self, grad_BCHW: Tensor) -> Tensor:
-        """The gradient in front of the pooling from the one behind it."""
-        kernel, stride, padding = self._sizes()
-        # Only the shape of the pooling's input is looked at, so an input without memory will do.
-        like = grad_BCHW.new_empty(()).expand(self.source.shape)
-        gradient: Tensor = torch.ops.aten.avg_pool2d_backward(
-            grad_BCHW, like, [kernel, kernel], [stride, stride], [padding, padding], False, True, None
-        )
-        return gradient
 
-    def _sizes(self) -> tuple[int, int, int]:
-        kernel, stride, padding = self.pool.kernel_size, self.pool.stride, self.pool.padding
-        assert isinstance(kernel, int) and isinstance(stride, int) and isinstance(padding, int)  # noqa: PT018
-        return kernel, stride, padding
+def pooled(source: Signal, pool: nn.AvgPool2d) -> Signal:
+    """`source` behind average pooling. Of spikes their number in each window is kept, which takes one byte."""
+    window = pool_sizes(pool)[0] ** 2
+    if not isinstance(source, Spikes) or window > torch.iinfo(torch.uint8).max:
+        return Pooled(source, pool)
+    shape = pooled_shape(source.shape, pool)
+    counts_BCHW = torch.empty(shape, dtype=torch.uint8, device=source.bits_BCQ.device)
+    for samples in sample_parts(source.shape, source.dtype):
+        counts_BCHW[samples] = pool(source.dense(samples)).mul_(window).round_()
+    return Counts(counts_BCHW, source.dtype, window)
+
+
+def pool_backward(grad_BCHW: Tensor, shape: Shape, pool: nn.AvgPool2d) -> Tensor:
+    """The gradient in front of the pooling, of `shape`, from the one behind it."""
+    kernel, stride, padding = pool_sizes(pool)
+    # Only the shape of the pooling's input is looked at, so an input without memory will do.
+    like = grad_BCHW.new_empty(()).expand(shape)
+    gradient: Tensor = torch.ops.aten.avg_pool2d_backward(
+        grad_BCHW, like, [kernel, kernel], [stride, stride], [padding, padding], False, True, None
+    )
+    return gradient
+
+
+def pooled_shape(shape: Shape, pool: nn.AvgPool2d) -> Shape:
+    """The shape behind average pooling."""
+    kernel, stride, padding = pool_sizes(pool)
+    batch, channels, *sizes = shape
+    height, width = ((size + 2 * padding - kernel) // stride + 1 for size in sizes)
+    return batch, channels, height, width
+
+
+def pool_sizes(pool: nn.AvgPool2d) -> tuple[int, int, int]:
+    """Kernel, stride, padding; the notation's poolings are square."""
+    kernel, stride, padding = pool.kernel_size, pool.stride, pool.padding
+    assert isinstance(kernel, int) and isinstance(stride, int) and isinstance(padding, int)  # noqa: PT018
+    return kernel, stride, padding
 
 
 @dataclasses.dataclass(frozen=True)
