@@ -60,6 +60,7 @@ class Ledger:
         self._names: dict[int, Any] = {}
         self._uses: list[_Use] = []
         self._in_use: Any = None
+        self._divided = True
         self._started = 0
 
     def bear(self, key: int, size_bytes: int) -> None:
@@ -87,7 +88,8 @@ class Ledger:
                 self._in_use = self._names.get(argument.untyped_storage()._cdata, self._in_use)
         if self._in_use is not None:
             self.clock += 1
-            if not self._uses or self._uses[-1].name is not self._in_use:
+            if self._divided or self._uses[-1].name is not self._in_use:
+                self._divided = False
                 self._uses.append(_Use(self._in_use, self.clock, self.clock))
             self._uses[-1].last = self.clock
 
@@ -95,6 +97,12 @@ class Ledger:
         """Look for the peak from here on."""
         self._started = self.clock
         self._uses.clear()
+        self._divided = True
+
+    def divide(self) -> int:
+        """Something else begins: uses from here on are apart from those before. Returns its first tick."""
+        self._divided = True
+        return self.clock + 1
 
     def label(self, tensors: Iterable[Tensor], kind: Kind) -> None:
         """Say what the storages of `tensors` have been for since they were born."""

@@ -1,4 +1,4 @@
-"""What the peak of a training step is made of, against sums made by hand; where it is; and that a short run shows it."""
+"""What the peak of a training step is made of, against sums by hand; where it is; that a short run shows it."""
 
 import dataclasses
 

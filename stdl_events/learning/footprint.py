@@ -210,8 +210,7 @@ class _Recorder:
         return found
 
     def _mark(self, phase: Phase, block: int | None, steps: tuple[int, int]) -> None:
-        # The next tick is the first that belongs to the moment.
-        self._marks.append((self._ledger.clock + 1, Moment(phase, block, steps)))
+        self._marks.append((self._ledger.divide(), Moment(phase, block, steps)))
 
     def _watched_chunk(
         self,
