@@ -3,6 +3,7 @@
 B batch, C channels, H height, W width, K classes.
 """
 
+import dataclasses
 from collections import deque
 from collections.abc import Iterator
 from typing import cast
@@ -16,6 +17,14 @@ from stdl_events.network.layers import State
 from stdl_events.network.network import SpikingNetwork
 
 
+@dataclasses.dataclass(frozen=True)
+class KeptOutputs:
+    """The layers whose convolutions' outputs stay until the backward in lean mode, by their place in each part."""
+
+    subnetwork: tuple[int, ...] = ()
+    auxiliary: tuple[int, ...] = ()
+
+
 class LocalBlock:
     """A subnetwork and its auxiliary network; the last block has none, since it ends in the network's classifier.
 
@@ -23,12 +32,19 @@ class LocalBlock:
 
     Args:
         trace: what neurons keep for the gradients of the weights behind them; None for their spikes alone.
+        kept: what lean mode need not make again.
     """
 
     def __init__(
-        self, subnetwork: SpikingNetwork, auxiliary: SpikingNetwork | None = None, *, trace: Trace | None = None
+        self,
+        subnetwork: SpikingNetwork,
+        auxiliary: SpikingNetwork | None = None,
+        *,
+        trace: Trace | None = None,
+        kept: KeptOutputs | None = None,
     ) -> None:
         self.subnetwork, self.auxiliary, self.trace = subnetwork, auxiliary, trace
+        self.kept = kept or KeptOutputs()
         parts = [part for part in (subnetwork, auxiliary) if part is not None]
         self._learning = [part if trace is None else with_traces(part, trace) for part in parts]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning import build_learner
-from stdl_events.learning.block import LocalBlock
+from stdl_events.learning.block import KeptOutputs, LocalBlock
 from stdl_events.learning.lean import gradients, run_chunk_lean
 from stdl_events.learning.lean.bits import pack_bits, unpack_bits
 from stdl_events.learning.learner import Learner
@@ -36,7 +36,15 @@ NEURONS = {
 }
 
 
-def run(run_chunk: Any, notation: str, auxiliary: str | None, dtype: torch.dtype, **settings: Any) -> dict[str, Tensor]:
+def run(
+    run_chunk: Any,
+    notation: str,
+    auxiliary: str | None,
+    dtype: torch.dtype,
+    *,
+    kept: KeptOutputs | None = None,
+    **settings: Any,
+) -> dict[str, Tensor]:
     """Everything that a few online steps of one block leave behind, by name."""
     spec = NetworkSpec.parse(notation, input_shape=INPUT, **settings)
     network = SpikingNetwork.build(spec, seed=1, dtype=dtype).train()
@@ -48,7 +56,7 @@ def run(run_chunk: Any, notation: str, auxiliary: str | None, dtype: torch.dtype
     if auxiliary is not None:
         head_spec = NetworkSpec.parse(auxiliary, input_shape=spec.output_shape, **settings)
         head = SpikingNetwork.build(head_spec, seed=2, dtype=dtype).train()
-    block = LocalBlock(network, head)
+    block = LocalBlock(network, head, kept=kept)
     frames_TBCHW = torch.poisson(torch.full((STEPS, BATCH, *INPUT), 0.8), torch.Generator().manual_seed(0)).to(dtype)
     targets_B = torch.arange(BATCH) % 3
     torch.manual_seed(5)  # dropout masks
@@ -100,6 +108,30 @@ def test_lean_in_small_parts_is_plain(network: str, monkeypatch: pytest.MonkeyPa
     plain = run(run_chunk_plain, notation, auxiliary, torch.float64, **settings)
     lean = run(run_chunk_lean, notation, auxiliary, torch.float64, **settings)
     assert largest_relative_difference(lean, plain) <= 1e-12
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("norm", ["batch", "ws", "none"])
+@pytest.mark.parametrize("kept", [KeptOutputs((0, 1, 2, 3), (0, 1)), KeptOutputs((1,))])
+def test_what_stays_and_what_is_made_again_are_the_same_bits(network: str, norm: str, kept: KeptOutputs) -> None:
+    notation, auxiliary = NETWORKS[network]
+    settings = {"neuron": NEURONS["lif"], "norm": norm}
+    expected = run(run_chunk_lean, notation, auxiliary, torch.float32, **settings)
+    found = run(run_chunk_lean, notation, auxiliary, torch.float32, kept=kept, **settings)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_outputs_that_stay_are_not_convolved_again() -> None:
+    def convolutions(kept: KeptOutputs | None) -> int:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            run(run_chunk_lean, "6C3-8R(s2)-8C3-3FC", None, torch.float32, kept=kept)
+        return sum(event.count for event in profile.key_averages() if event.key == "aten::convolution")
+
+    # One for 6C3, three for 8R(s2) with its shortcut, one for 8C3; each step, forward and again.
+    assert convolutions(None) == STEPS * 2 * 5
+    assert convolutions(KeptOutputs((1,))) == STEPS * (2 * 5 - 3)
+    assert convolutions(KeptOutputs((0, 1, 2))) == STEPS * 5
 
 
 @pytest.mark.parametrize("network", NETWORKS)

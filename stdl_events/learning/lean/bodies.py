@@ -32,21 +32,25 @@ class Step(NamedTuple):
     backward: Backward
 
 
-def body_step(body: Body, x: Signal, state: State) -> Step:
-    """One step of any body; of one that is not known here, by ordinary autograd."""
+def body_step(body: Body, x: Signal, state: State, *, stays: bool = False) -> Step:
+    """One step of any body; of one that is not known here, by ordinary autograd.
+
+    Args:
+        stays: whether outputs of convolutions stay until the backward, instead of being made again.
+    """
     if isinstance(body, SpikingUnit):
-        return _unit_step(body, x, state)
+        return _unit_step(body, x, state, stays)
     if isinstance(body, ResidualBody):
-        return _residual_step(body, x, state)
+        return _residual_step(body, x, state, stays)
     if isinstance(body, SEWBody):
-        return _sew_step(body, x, state)
+        return _sew_step(body, x, state, stays)
     if isinstance(body, ClassifierBody):
         return _classifier_step(body, x)
     return _autograd_step(body, x, state)
 
 
-def _unit_step(unit: SpikingUnit, x: Signal, state: State) -> Step:
-    synapse = LeanSynapse(_synapse(unit), x)
+def _unit_step(unit: SpikingUnit, x: Signal, state: State, stays: bool) -> Step:
+    synapse = LeanSynapse(_synapse(unit), x, stays=stays)
     neurons = LeanNeurons(unit.cell, state, synapse.shape)
     del state
     for channels in channel_parts(synapse.shape, neurons.dtype):
@@ -65,11 +69,11 @@ def _unit_step(unit: SpikingUnit, x: Signal, state: State) -> Step:
     return Step(_scaled(unit, neurons.spikes), neurons.state, _through_gain(unit, backward))
 
 
-def _residual_step(body: ResidualBody, x: Signal, state: State) -> Step:
+def _residual_step(body: ResidualBody, x: Signal, state: State, stays: bool) -> Step:
     count = body.first.cell.state_count
-    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count])
-    synapse = LeanSynapse(_synapse(body.second), hidden)
-    shortcut = None if body.shortcut is None else LeanSynapse(_sequential(body.shortcut), x)
+    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], stays)
+    synapse = LeanSynapse(_synapse(body.second), hidden, stays=stays)
+    shortcut = None if body.shortcut is None else LeanSynapse(_sequential(body.shortcut), x, stays=stays)
     neurons = LeanNeurons(body.second.cell, state[count:], synapse.shape)
     del state
     runs = channel_parts(synapse.shape, neurons.dtype)
@@ -107,14 +111,14 @@ def _synapse_backward(synapse: LeanSynapse, gradient: Tensor, needs_input: bool,
     return synapse.finish(target, needs_input=needs_input)
 
 
-def _sew_step(body: SEWBody, x: Signal, state: State) -> Step:
+def _sew_step(body: SEWBody, x: Signal, state: State, stays: bool) -> Step:
     count = body.first.cell.state_count
-    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count])
-    spikes, second_state, second_backward = _unit_step(body.second, hidden, state[count : 2 * count])
+    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], stays)
+    spikes, second_state, second_backward = _unit_step(body.second, hidden, state[count : 2 * count], stays)
     new = first_state + second_state
     passed, passed_backward = x, None
     if body.shortcut is not None:
-        passed, third_state, passed_backward = _unit_step(body.shortcut, x, state[2 * count :])
+        passed, third_state, passed_backward = _unit_step(body.shortcut, x, state[2 * count :], stays)
         new = new + third_state
     del state
 

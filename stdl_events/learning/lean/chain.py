@@ -4,7 +4,7 @@ B batch, C channels, H height, W width, K classes.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from torch import Tensor, nn
 
@@ -19,15 +19,21 @@ class LeanChain:
     def __init__(self) -> None:
         self._backwards: list[Backward] = []
 
-    def forward(self, layers: Iterable[Layer], x: Signal, state: deque[Tensor]) -> tuple[Signal, list[Tensor]]:
-        """Run `layers`; `state` is used up, entry by entry. Returns the output and the new state."""
+    def forward(
+        self, layers: Iterable[Layer], x: Signal, state: deque[Tensor], *, kept: Container[int] = ()
+    ) -> tuple[Signal, list[Tensor]]:
+        """Run `layers`; `state` is used up, entry by entry. Returns the output and the new state.
+
+        Args:
+            kept: the indices of the layers whose convolutions' outputs stay until the backward.
+        """
         new: list[Tensor] = []
-        for layer in layers:
+        for index, layer in enumerate(layers):
             neurons = tuple(state.popleft() for _ in layer.state_shapes)
             masks = tuple(state.popleft() for _ in layer.entry_shapes[len(layer.state_shapes) :])
             unused = deque(masks)
             x = self._through(layer.before, x, unused)
-            x, entries, backward = body_step(layer.body, x, neurons)
+            x, entries, backward = body_step(layer.body, x, neurons, stays=index in kept)
             del neurons
             self._backwards.append(backward)
             x = self._through(layer.after, x, unused)

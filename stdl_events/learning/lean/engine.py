@@ -27,10 +27,10 @@ def run_chunk_lean(
     x = _signal(block, inputs[0])
     block.subnetwork.check(x.shape, state)
     chain = LeanChain()
-    out, new = chain.forward(block.subnetwork.layers_in_order(), x, state)
+    out, new = chain.forward(block.subnetwork.layers_in_order(), x, state, kept=block.kept.subnetwork)
     head = out
     if block.auxiliary is not None:
-        head, auxiliary_new = chain.forward(block.auxiliary.layers_in_order(), out, state)
+        head, auxiliary_new = chain.forward(block.auxiliary.layers_in_order(), out, state, kept=block.kept.auxiliary)
         new += auxiliary_new
     state.extend(new)
     del new

@@ -1,4 +1,4 @@
-"""Convolution and norm in lean mode: the convolution's output is made again in the backward instead of being kept.
+"""Convolution and norm in lean mode: unless it may stay, the convolution's output is made again in the backward.
 
 Batch norm runs on a few channels at a time, which gives the same bits as all at once, since its statistics are those of
 each channel.
@@ -23,13 +23,16 @@ class LeanSynapse:
     Args:
         module: convolution, then batch norm where the network has it.
         x: the input, kept as it is.
+        stays: whether the convolution's output stays until the backward.
     """
 
-    def __init__(self, module: nn.Sequential, x: Signal) -> None:
+    def __init__(self, module: nn.Sequential, x: Signal, *, stays: bool = False) -> None:
         conv, norm = module[0], module[1] if len(module) > 1 else None
         assert isinstance(conv, nn.Conv2d), "a synapse starts with its convolution"
         assert norm is None or isinstance(norm, nn.BatchNorm2d), "only batch norm follows a convolution"
         self._conv, self._norm, self._x = conv, norm, x
+        # Without a norm nobody needs the output again, and whoever takes `current` may write into it.
+        self._stays = stays and norm is not None
         self._dense: Tensor | None = None
         self._y: Tensor | None = self._convolve()
         batch, channels, height, width = self._y.shape
@@ -59,8 +62,8 @@ class LeanSynapse:
         return out
 
     def recompute(self) -> None:
-        """Make the convolution's output again, as far as the norm's backward needs it."""
-        if self._norm is not None:
+        """Make the convolution's output again, as far as the norm's backward needs it and it did not stay."""
+        if self._norm is not None and self._y is None:
             if len(self._sample_parts()) == 1:  # small enough to be kept until `finish` needs it again
                 self._dense = self._x.dense()
             self._y = self._convolve()
@@ -94,8 +97,10 @@ class LeanSynapse:
         return self._y if self._y is not None else torch.empty(self.shape, dtype=weight.dtype, device=weight.device)
 
     def release(self) -> None:
-        """Forget the convolution's output."""
-        self._y = None
+        """Forget the convolution's output; where it stays, only when its backward is done."""
+        if not self._stays:
+            self._y = None
+        self._stays = False
 
     def finish(self, grad_y: Tensor, *, needs_input: bool) -> Tensor | None:
         """From the gradient of the convolution's output, those of the weights, and of the input where it is needed."""
