@@ -138,7 +138,13 @@ def _claim(store: Path, wanted: Manifest) -> Manifest | None:
                 str(store), got="something that is already there", expected="a new folder, or a store to go on with",
                 todo="choose another --out",
             )  # fmt: skip
-        store.mkdir(parents=True, exist_ok=True)
+        try:
+            store.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatasetError(
+                str(store), got=error.strerror or str(error), expected="a folder that can be made",
+                todo="choose another --out",
+            ) from None  # fmt: skip
         return None
     found = read_manifest(store)
     changed = frame_changes(found.frames, wanted.frames)

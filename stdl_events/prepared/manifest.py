@@ -136,10 +136,17 @@ class _Versions(BaseModel):
 
 
 def write_manifest(store: Path, manifest: Manifest) -> None:
-    """Write `manifest` into the store, atomically."""
+    """Write `manifest` into the store, atomically.
+
+    Raises:
+        DatasetError: it cannot be written.
+    """
     partial = store / f".{MANIFEST_FILE}.partial"
-    partial.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, store / MANIFEST_FILE)
+    try:
+        partial.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, store / MANIFEST_FILE)
+    except OSError as error:
+        raise not_written(store / MANIFEST_FILE, error) from None
 
 
 def read_manifest(store: Path) -> Manifest:
@@ -174,3 +181,11 @@ def read_manifest(store: Path) -> Manifest:
         expected=f"schema {SCHEMA_VERSION} and framing {FRAMING_VERSION}, which this version makes and reads",
         todo="prepare the recordings again into another folder, or use the version that wrote it",
     )
+
+
+def not_written(path: Path, error: OSError) -> DatasetError:
+    """The error for a file of a store that could not be written."""
+    return DatasetError(
+        str(path), got=error.strerror or str(error), expected="a folder with room for the clips",
+        todo="make room or choose another --out, and run the same command again",
+    )  # fmt: skip

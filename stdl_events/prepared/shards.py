@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stdl_events.errors import DatasetError, RecordingError, UserError
+from stdl_events.errors import RecordingError, UserError
 from stdl_events.events import Recording, span_us
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION, BadEntry, SourceFile, StoredClip
+from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION, BadEntry, SourceFile, StoredClip, not_written
 from stdl_events.prepared.payload import CODEC, Pack, checksum, packer
 from stdl_events.recordings.clips import cut_clips
 from stdl_events.recordings.entry import Entry, file_digest
@@ -74,14 +74,18 @@ class Shard(BaseModel):
 
 
 def plan_shards(store: Path, frame_spec: FrameSpec, root: Path, entries: Iterable[Entry]) -> list[ShardJob]:
-    """Cut `entries` into shards; parts of one file stay together, so that it is opened once."""
+    """Cut `entries` into shards; parts of one file stay together, so that it is opened once.
+
+    Raises:
+        RecordingError: a recording is not there.
+    """
     by_file: dict[Path, list[Entry]] = {}
     for entry in entries:
         by_file.setdefault(entry.path, []).append(entry)
     groups: list[list[Entry]] = []
     source_bytes = 0
     for path, parts in by_file.items():
-        size = path.stat().st_size
+        size = _status(path).st_size
         full = groups and (len(groups[-1]) + len(parts) > MAX_ENTRIES or source_bytes + size > MAX_SOURCE_BYTES)
         if full or not groups:
             groups.append([])
@@ -119,10 +123,7 @@ def make_shard(job: ShardJob) -> Shard:
             file.write(text + _TRAILER.pack(len(text), checksum(text), MAGIC))
         os.replace(partial, job.path)
     except OSError as error:
-        raise DatasetError(
-            str(job.path), got=error.strerror or str(error), expected="a folder with room for the clips",
-            todo="make room or choose another --out, and run the same command again",
-        ) from None  # fmt: skip
+        raise not_written(job.path, error) from None
     finally:
         partial.unlink(missing_ok=True)
     return shard
@@ -162,12 +163,7 @@ def source_file(path: Path, root: Path) -> SourceFile:
     Raises:
         RecordingError: there is no such file.
     """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise RecordingError(
-            str(path), got=error.strerror or str(error), expected="a recording", todo="check the dataset's folder"
-        ) from None
+    status = _status(path)
     try:
         digest = file_digest(path)
     except OSError:
@@ -179,28 +175,38 @@ def _cut(
     entry: Entry, opened: Recording | None, source: SourceFile, frame_spec: FrameSpec, pack: Pack
 ) -> tuple[ShardEntry, list[bytes], Recording | None]:
     """(facts, compressed clips, the recording for the next part of the same file) of one entry."""
+    t_start_us: list[int] = []
+    payloads: list[bytes] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             opened = opened or entry.open()
-            frames_NTCHW, t_start_us_N, incomplete = cut_clips(entry, opened, frame_spec)
+            cut = cut_clips(entry, opened, frame_spec)
+            for clip in cut:
+                t_start_us.append(clip.t_start_us)
+                payloads.append(pack(clip.frames_TCHW.astype(np.uint8)))
             times_us = span_us(opened, *entry.span) if opened.summary.events else None
             _require_unchanged(entry.path, source)
         except (UserError, OSError) as error:
-            facts = ShardEntry(file=source, error=_bad(entry, error), warnings=_texts(caught))
-            return facts, [], None
-    payloads = [pack(frames_TCHW.astype(np.uint8)) for frames_TCHW in frames_NTCHW]
-    clips = tuple(
-        (t_us, len(payload), checksum(payload)) for t_us, payload in zip(t_start_us_N.tolist(), payloads, strict=True)
-    )
+            return ShardEntry(file=source, error=_bad(entry, error), warnings=_texts(caught)), [], None
+    clips = tuple((t_us, len(payload), checksum(payload)) for t_us, payload in zip(t_start_us, payloads, strict=True))
     facts = ShardEntry(
-        file=source, span_us=times_us, incomplete=incomplete, clips=clips, warnings=_texts(caught)
+        file=source, span_us=times_us, incomplete=cut.incomplete, clips=clips, warnings=_texts(caught)
     )  # fmt: skip
     return facts, payloads, opened
 
 
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise RecordingError(
+            str(path), got=error.strerror or str(error), expected="a recording", todo="check the dataset's folder"
+        ) from None
+
+
 def _require_unchanged(path: Path, source: SourceFile) -> None:
-    status = path.stat()
+    status = _status(path)
     if (status.st_size, status.st_mtime_ns) != (source.bytes, source.mtime_ns):
         raise RecordingError(
             str(path), got="a file that changed while it was read", expected="one that nobody writes to",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from stdl_events.errors import DatasetError, FrameSpecError
 from stdl_events.events import EventSource, Recording, ReplaySource
 from stdl_events.events.stream import EventArray, concatenate_events
-from stdl_events.frames import Counts, Frame, Framer, FrameSpec, clips, recording_frames
+from stdl_events.frames import Clip, Clips, Counts, Frame, Framer, FrameSpec, clips, recording_frames
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet
 
 MAX_UINT8 = 255
@@ -64,14 +64,31 @@ def clips_of(entry: Entry, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArray[n
         RecordingError: the recording cannot be read.
         FrameSpecError: the recording has another sensor size than the spec.
     """
-    frames_NTCHW, t_start_us_N, _ = cut_clips(entry, entry.open(), frame_spec)
+    frames_NTCHW, t_start_us_N, _ = _stacked(cut_clips(entry, entry.open(), frame_spec), frame_spec)
     return frames_NTCHW, t_start_us_N
 
 
-def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArray[np.int64], int]:
-    """`clips_of` for an entry whose recording is open, with the number of clips that were cut off at its ends.
+class EntryClips(Iterator[Clip]):
+    """The complete clips of one entry, in order; `incomplete` counts those cut off at its ends so far."""
+
+    def __init__(self, clips: Iterator[Clip]) -> None:
+        self._clips = clips
+
+    @property
+    def incomplete(self) -> int:
+        return self._clips.incomplete if isinstance(self._clips, Clips) else 0
+
+    def __next__(self) -> Clip:
+        return next(self._clips)
+
+
+def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> EntryClips:
+    """The clips of `clips_of` one by one, for an entry whose recording is open; in bounded memory for kind "stream".
 
     Parts of one recording share what its first pass over the file found.
+
+    Raises:
+        RecordingError, FrameSpecError: see `clips_of`; also while the clips are taken.
     """
     known = recording.sensor_size_from != "inferred"
     if known and recording.sensor_size != frame_spec.sensor_size:
@@ -80,19 +97,26 @@ def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> tupl
             expected="{}x{}, as the frames are made for".format(*frame_spec.sensor_size),
             todo="use recordings of one sensor size, or another frame spec",
         )  # fmt: skip
-    shape = (0, frame_spec.steps, *frame_spec.frame_shape_CHW)
     if frame_spec.kind == "recording":
-        events = _all_events(entry, recording)
-        if not len(events):
-            return np.zeros(shape, np.uint16), np.zeros(0, np.int64), 0
-        return recording_frames(events, frame_spec)[None], events["t"][:1].astype(np.int64), 0
+        return EntryClips(_whole(_all_events(entry, recording), frame_spec))
     if not recording.summary.events:
-        return np.zeros(shape, np.uint16), np.zeros(0, np.int64), 0
+        return EntryClips(iter(()))
     source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
-    complete = clips(_frames(source, frame_spec), frame_spec)
-    cut = list(complete)
-    frames_NTCHW = np.stack([clip.frames_TCHW for clip in cut]) if cut else np.zeros(shape, np.uint16)
-    return frames_NTCHW, np.array([clip.t_start_us for clip in cut], np.int64), complete.incomplete
+    return EntryClips(clips(_frames(source, frame_spec), frame_spec))
+
+
+def _whole(events: EventArray, frame_spec: FrameSpec) -> Iterator[Clip]:
+    if len(events):
+        t_first_us, t_last_us = int(events["t"][0]), int(events["t"][-1])
+        yield Clip(0, t_first_us, t_last_us + 1, recording_frames(events, frame_spec))
+
+
+def _stacked(cut: EntryClips, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArray[np.int64], int]:
+    """(frames_NTCHW, t_start_us_N, incomplete) of all clips."""
+    taken = list(cut)
+    shape = (0, frame_spec.steps, *frame_spec.frame_shape_CHW)
+    frames_NTCHW = np.stack([clip.frames_TCHW for clip in taken]) if taken else np.zeros(shape, np.uint16)
+    return frames_NTCHW, np.array([clip.t_start_us for clip in taken], np.int64), cut.incomplete
 
 
 def _all_events(entry: Entry, recording: Recording) -> EventArray:
@@ -131,7 +155,7 @@ def load_clips(
         if opened is None or opened.path != entry.path:
             # Parts of one recording follow each other: its first pass over the file serves them all.
             opened = entry.open()
-        frames_NTCHW, t_start_us_N, cut_off = cut_clips(entry, opened, frame_spec)
+        frames_NTCHW, t_start_us_N, cut_off = _stacked(cut_clips(entry, opened, frame_spec), frame_spec)
         parts.append(frames_NTCHW.astype(np.uint8))
         starts_us.append(t_start_us_N)
         incomplete += cut_off

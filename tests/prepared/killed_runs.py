@@ -1,7 +1,7 @@
 """`stdl-events prepare` in a process group of its own, killed with SIGKILL at some moment.
 
 Run as a program it is the command itself with small shards, so that many moments lie between two of them, and with
-helpers from the start. What stands outside of the guard also runs in the helpers.
+helpers from the start. The helpers import it under the name __mp_main__.
 """
 
 import os
@@ -13,8 +13,9 @@ from pathlib import Path
 
 from stdl_events.prepared import shards, workers
 
-shards.MAX_ENTRIES = 4
-workers.HELP_AFTER_S = 0.0
+if __name__ in ("__main__", "__mp_main__"):
+    shards.MAX_ENTRIES = 4
+    workers.HELP_AFTER_S = 0.0
 FRAMES = "T=5,dt=5ms"
 
 

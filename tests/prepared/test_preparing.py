@@ -1,10 +1,12 @@
 """Making a store: whole, the same whoever makes it, resumed, brought up to date, and clear about what does not read."""
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from binary_recordings import CLASSES, content, read_binaries, split_of, write_binary
@@ -13,7 +15,7 @@ from stdl_events.errors import DatasetError, FrameSpecError, OutsideError, Split
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import Preparation, PreparedSet, making, prepare, shards, workers
 from stdl_events.prepared.lock import locked
-from stdl_events.recordings import Split
+from stdl_events.recordings import Entry, Split
 
 Make = Callable[..., Preparation]
 
@@ -242,3 +244,56 @@ def test_warnings_of_recordings_are_handed_on(make: Make, monkeypatch: pytest.Mo
     with pytest.warns(making.RecordingWarning) as caught:
         make()
     assert [str(warning.message) for warning in caught] == ["odd"] * 5 + ["35 more such warnings about recordings"]
+
+
+def test_a_full_disk_is_one_error_and_no_bad_recording(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shards.os, "replace", full)
+        with pytest.raises(DatasetError, match=r"manifest.json: got No space left on device; .* make room"):
+            make(skip_bad=True)
+    store, calls = tmp_path / "store", []
+
+    def full_at_the_second(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    replace = os.replace
+    with monkeypatch.context() as patched:
+        patched.setattr(shards.os, "replace", full_at_the_second)
+        with pytest.raises(
+            DatasetError, match=r"00000.clips: got No space left on device; expected a folder with room"
+        ):
+            make(skip_bad=True)
+    assert not list(store.glob(".*.clips.*.partial"))
+    assert (make().made, make().kept) == (40, 40)
+
+
+def test_a_store_below_a_file_is_refused(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match=r"file/store: got Not a directory; expected a folder that can be made"):
+        make("file/store")
+
+
+def test_a_recording_that_changes_while_it_is_read_is_bad(
+    make: Make, recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recordings / "left" / "003.bin"
+    cut = shards.cut_clips
+
+    def cut_and_write(entry: Entry, *others: Any) -> Any:
+        if entry.path == path:
+            os.utime(path, ns=(7, 7))
+        return cut(entry, *others)
+
+    monkeypatch.setattr(shards, "cut_clips", cut_and_write)
+    with pytest.raises(DatasetError, match=r"left/003.bin: got a file that changed while it was read"):
+        make()
+    monkeypatch.undo()
+    assert make().manifest.bad == ()
