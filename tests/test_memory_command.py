@@ -125,6 +125,8 @@ def test_a_trace_is_drawn_beside_the_rule_it_is_compared_with(tmp_path):
         (["--precision", "bf16"], UserError, "--precision: got 'bf16'; expected fp32"),
         (["--against", "sltt"], UserError, "--against: got no --trace"),
         (["--fit", "1GB", "--budget", "1GB"], UserError, "--fit: got --budget as well"),
+        (["--trace", "x.png", "--against", "nothing"], RuleError, "learning rule: got 'nothing'"),
+        (["--rule", "sltt-k", "--option", "k=9"], RuleError, "got 9 steps that learn, of 3"),
         (["--fit", "much"], PlanError, "amount of memory: got 'much'"),
         (["--trace", "no/such/folder.png"], UserError, "got a folder that does not exist"),
         (["--rule", "sltt", "--budget", "1GB"], RuleError, "plan options: got budget with rule sltt"),

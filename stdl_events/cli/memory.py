@@ -1,6 +1,7 @@
 """`stdl-events memory`: what one training step needs, what for and when, without a GPU."""
 
 import dataclasses
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,7 +83,8 @@ def memory(
     from stdl_events.learning.planning import choose_plan
     from stdl_events.zoo import parse_network
 
-    _check(precision, trace, against, fit, budget, rho)
+    wanted = {"--budget": budget, "--rho": rho, "--trace": trace, "--device": None if device is Device.cpu else device}
+    _check(precision, trace, against, fit, [name for name, value in wanted.items() if value is not None])
     if device is Device.cuda:
         require_cuda()
     spec = parse_network(network, input_shape=parse_shape(input), classes=classes)
@@ -91,6 +93,7 @@ def memory(
     if fit is not None:
         _fit(blueprint, fit, batch, given, least_blocks, json=json)
         return
+    other = setting.blueprint(against or ("stdl" if rule == "bptt" else "bptt"), {})
     with messages.status("metering"):
         plan = choose_plan(blueprint, budget=budget, rho=rho, plan=given, least_blocks=least_blocks)
         step = meter_step(blueprint, plan, every_step=trace is not None)
@@ -98,7 +101,6 @@ def memory(
         if trace is not None:
             from stdl_events.analysis.memory_trace import draw_memory_trace
 
-            other = setting.blueprint(against or ("stdl" if rule == "bptt" else "bptt"), {})
             draw_memory_trace(trace, [meter_step(other, choose_plan(other), every_step=True), step])
     if json:
         print_json(step.to_dict() | {"cuda": None if cuda is None else cuda.to_dict()})
@@ -140,9 +142,7 @@ class _Setting:
         )
 
 
-def _check(
-    precision: str, trace: Path | None, against: str | None, fit: str | None, budget: str | None, rho: float | None
-) -> None:
+def _check(precision: str, trace: Path | None, against: str | None, fit: str | None, beside_fit: Sequence[str]) -> None:
     if precision != "fp32":
         raise UserError("--precision", got=repr(precision), expected="fp32", todo="leave it out: training is in fp32")
     if against is not None and trace is None:
@@ -153,10 +153,9 @@ def _check(
         raise UserError(
             str(trace), got="a folder that does not exist", expected="an existing folder", todo="make it first"
         )
-    given = [name for name, value in (("--budget", budget), ("--rho", rho), ("--trace", trace)) if value is not None]
-    if fit is not None and given:
+    if fit is not None and beside_fit:
         raise UserError(
-            "--fit", got=f"{' and '.join(given)} as well", expected="--fit alone", todo="leave out one of them"
+            "--fit", got=f"{' and '.join(beside_fit)} as well", expected="--fit alone", todo="leave out one of them"
         )
 
 

@@ -1,6 +1,7 @@
 """Measures single layers for the planner: one layer's step, run alone under the memory meter."""
 
 import dataclasses
+import functools
 from collections import deque
 from typing import Any, cast
 
@@ -47,33 +48,55 @@ class LayerMeter:
     def __call__(self, layer: LayerSpec, needs_input_gradient: bool) -> LayerCost:
         key = (layer, needs_input_gradient)
         if key not in self._known:
-            self._known[key] = self._measure(layer, needs_input_gradient)
+            # Frames are counts, which do not pack; what other blocks receive is spikes.
+            frames = layer == self.spec.layers[0] and not needs_input_gradient
+            self._known[key] = _measured(_Setting.of(self), layer, needs_input_gradient, frames)
         return self._known[key]
 
-    def _measure(self, spec: LayerSpec, needs_input_gradient: bool) -> LayerCost:
-        with metering() as live:
-            layer = Layer(spec, make_factory(self.spec, self.trace, self.dtype))
-            fixed = self._fixed(layer)
-            for parameter in layer.parameters():
-                # There from the second step of training on, and fixed cost.
-                parameter.grad = torch.empty_like(parameter, requires_grad=False)
-            if self.lean:
-                return self._measure_lean(layer, needs_input_gradient, fixed, live)
-            x_BCHW = torch.empty((self.batch_size, *spec.input_shape), dtype=self.dtype)
-            x_BCHW.requires_grad_(needs_input_gradient)
-            return _step(layer, x_BCHW, self.trace is not None, fixed, live)
 
-    def _measure_lean(self, layer: Layer, needs_input: bool, fixed: int, live: LiveBytes) -> LayerCost:
-        shape = (self.batch_size, *layer.spec.input_shape)
-        # Frames are counts, which do not pack; what other blocks receive is spikes.
-        receives_frames = layer.spec == self.spec.layers[0] and not needs_input
-        packed = Spikes(shape, self.dtype, torch.device("cpu"))
-        x: LeanSignal = Dense(torch.empty(shape, dtype=self.dtype)) if receives_frames else packed
-        return _lean_step(layer, x, needs_input, fixed, live)
+@dataclasses.dataclass(frozen=True)
+class _Setting:
+    """All that a layer's cost depends on, the layer itself apart.
 
-    def _fixed(self, layer: Layer) -> int:
-        weights = tensor_bytes(layer.parameters()) * (2 + self.optimizer.slots)
-        return weights + tensor_bytes(layer.buffers()) + tensor_bytes(layer.initial_state(self.batch_size))
+    Args:
+        spec: what the layers of the network share; it has none of its own.
+    """
+
+    spec: NetworkSpec
+    batch_size: int
+    optimizer_slots: int
+    dtype: torch.dtype
+    lean: bool
+    trace: Trace | None
+
+    @classmethod
+    def of(cls, meter: LayerMeter) -> "_Setting":
+        shared = dataclasses.replace(meter.spec, layers=(), input_shape=(1, 1, 1))
+        return cls(shared, meter.batch_size, meter.optimizer.slots, meter.dtype, meter.lean, meter.trace)
+
+
+# Networks repeat their layers, and plans for several rules, modes and budgets ask for the same ones.
+@functools.lru_cache(maxsize=4096)
+def _measured(setting: _Setting, spec: LayerSpec, needs_input_gradient: bool, frames: bool) -> LayerCost:
+    with metering() as live:
+        layer = Layer(spec, make_factory(setting.spec, setting.trace, setting.dtype))
+        fixed = _fixed(layer, setting)
+        for parameter in layer.parameters():
+            # There from the second step of training on, and fixed cost.
+            parameter.grad = torch.empty_like(parameter, requires_grad=False)
+        shape = (setting.batch_size, *spec.input_shape)
+        if setting.lean:
+            packed = Spikes(shape, setting.dtype, torch.device("cpu"))
+            x: LeanSignal = Dense(torch.empty(shape, dtype=setting.dtype)) if frames else packed
+            return _lean_step(layer, x, needs_input_gradient, fixed, live)
+        x_BCHW = torch.empty(shape, dtype=setting.dtype)
+        x_BCHW.requires_grad_(needs_input_gradient)
+        return _step(layer, x_BCHW, setting.trace is not None, fixed, live)
+
+
+def _fixed(layer: Layer, setting: _Setting) -> int:
+    weights = tensor_bytes(layer.parameters()) * (2 + setting.optimizer_slots)
+    return weights + tensor_bytes(layer.buffers()) + tensor_bytes(layer.initial_state(setting.batch_size))
 
 
 def _step(layer: Layer, leaf_BCHW: Tensor, traced: bool, fixed: int, live: LiveBytes) -> LayerCost:

@@ -276,4 +276,5 @@ def _note(peaks: dict[int, int], index: int, peak: int) -> None:
 
 
 def _steps_to_meter(learner: Learner, steps: int | None) -> int:
-    return learner.rule.time.steps_to_meter(learner.steps) if steps is None else steps
+    time = learner.rule.time
+    return time.steps_to_meter(learner.steps) if steps is None else max(steps, time.steps_to_meter(steps))

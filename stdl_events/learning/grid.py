@@ -100,14 +100,17 @@ class Time:
                 require_count(subject, count)
 
     def steps_to_meter(self, steps: int) -> int:
-        """How many steps of a sequence of `steps` show all the memory that it needs.
+        """How many steps show all the memory that a sequence of `steps` may need.
 
-        Two chunks, one after another; where only some learn, those, with one that does not in front and one behind.
+        Two chunks, one after another. Where only some learn, those, with one that does not in front and one behind,
+        which shows them wherever they are drawn.
         """
         if self.chunk_steps is None:
             return steps
-        chunks = 2 if self.backward_chunks is None else self.backward_chunks + 2
-        return min(steps, chunks * self.chunk_steps)
+        if self.backward_chunks is None:
+            return min(steps, 2 * self.chunk_steps)
+        learning = self.backward_chunks * self.chunk_steps
+        return steps if steps <= learning else learning + 2 * self.chunk_steps
 
 
 FULL = Time(chunk_steps=None)
