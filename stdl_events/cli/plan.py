@@ -64,7 +64,7 @@ def plan(
         memory="plain" if plain else "lean",
     )
     with messages.status("metering layers"):
-        chosen = choose_plan(blueprint, budget=budget, rho=rho, plan=given)
+        chosen = choose_plan(blueprint, budget=budget, rho=rho, plan=given, least_blocks=least_blocks)
         assert chosen is not None, "stdl is a planned rule"
         if given not in (None, PAPER):
             chosen = metered_plan(blueprint, chosen)

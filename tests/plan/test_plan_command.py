@@ -1,0 +1,20 @@
+"""The command `stdl-events plan`: what its options ask for reaches the planner."""
+
+import json
+
+from typer.testing import CliRunner
+
+from stdl_events.cli import app
+
+NETWORK = ["--network", "8C3-16C3-AP2-16C3", "--input", "2x16x16", "--classes", "10", "--batch", "8"]
+
+
+def plan(*options: str) -> dict:
+    result = CliRunner().invoke(app, ["plan", *NETWORK, *options, "--json"])
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_at_least_so_many_blocks_are_made():
+    assert len(plan("--budget", "1GB")["blocks"]) == 1
+    assert len(plan("--budget", "1GB", "--least-blocks", "2")["blocks"]) == 2
