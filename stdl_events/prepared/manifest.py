@@ -143,7 +143,7 @@ def write_manifest(store: Path, manifest: Manifest) -> None:
     """
     partial = store / f".{MANIFEST_FILE}.partial"
     try:
-        partial.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        partial.write_text(manifest.model_dump_json() + "\n", encoding="utf-8")
         os.replace(partial, store / MANIFEST_FILE)
     except OSError as error:
         raise not_written(store / MANIFEST_FILE, error) from None

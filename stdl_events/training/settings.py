@@ -5,9 +5,10 @@ No torch: listing recipes and checking a setting is quick and works in the base 
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
 
 from stdl_events.errors import RecipeError
 from stdl_events.frames import FrameSpec
@@ -20,6 +21,11 @@ MAX_UINT8 = 255
 def _read_size(value: object) -> object:
     """`346x260` as (346, 260)."""
     return value.lower().split("x") if isinstance(value, str) else value
+
+
+def _absolute(path: str) -> str:
+    """A run knows its store again wherever it is evaluated from."""
+    return str(Path(path).absolute())
 
 
 Dataset = Literal["walkers", "folder", "nmnist", "gait_day", "har_dvs", "cifar10_dvs", "dvs_gesture"]
@@ -77,7 +83,7 @@ class DataSettings(Section):
 
     dataset: Dataset
     path: str | None = None
-    prepared: str | None = None
+    prepared: Annotated[str, AfterValidator(_absolute)] | None = None
     format: str | None = None
     sensor_size: SensorSize | None = None
     split: SplitSettings = SplitSettings()
