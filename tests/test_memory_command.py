@@ -6,6 +6,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from stdl_events.analysis import memory_report
 from stdl_events.analysis.memory_report import measure_on_cuda
 from stdl_events.cli import app
 from stdl_events.errors import MissingExtraError, NotationError, PlanError, RuleError, UserError
@@ -127,6 +128,7 @@ def test_a_trace_is_drawn_beside_the_rule_it_is_compared_with(tmp_path):
         (["--fit", "1GB", "--budget", "1GB"], UserError, "--fit: got --budget as well"),
         (["--trace", "x.png", "--against", "nothing"], RuleError, "learning rule: got 'nothing'"),
         (["--rule", "sltt-k", "--option", "k=9"], RuleError, "got 9 steps that learn, of 3"),
+        (["--fit", "1GB", "--rho", "0.8", "--trace", "x.png"], UserError, "--fit: got --rho and --trace as well"),
         (["--fit", "much"], PlanError, "amount of memory: got 'much'"),
         (["--trace", "no/such/folder.png"], UserError, "got a folder that does not exist"),
         (["--rule", "sltt", "--budget", "1GB"], RuleError, "plan options: got budget with rule sltt"),
@@ -152,6 +154,36 @@ def test_without_a_gpu_cuda_is_an_error_of_its_own():
         "device 'cuda': got no CUDA device that this torch can use; expected a CUDA device and a CUDA build of torch; "
         "leave --device out: the meter itself needs no GPU"
     )
+
+
+def test_what_a_gpu_says_is_printed_beside_the_meter(monkeypatch):
+    """The host stands for the GPU: the step is real, what the allocator would say is not."""
+    calls = []
+    monkeypatch.setattr(memory_report, "CUDA", torch.device("cpu"))
+    allocator = {
+        "is_available": lambda: True,
+        "synchronize": lambda: calls.append("wait"),
+        "reset_peak_memory_stats": lambda: calls.append("reset"),
+        "get_device_name": lambda: "a GPU",
+        "max_memory_allocated": lambda: 2_000_000,
+        "memory_stats": lambda: {"requested_bytes.all.peak": 1_900_000},
+        "max_memory_reserved": lambda: 4_000_000,
+    }
+    for name, answer in allocator.items():
+        monkeypatch.setattr(torch.cuda, name, answer)
+    document = json.loads(run(*SMALL, "--rule", "sltt", "--device", "cuda", "--json"))
+    peak = document["peak_bytes"]
+    assert document["cuda"] == {
+        "device": "a GPU",
+        "allocated_bytes": 2_000_000,
+        "requested_bytes": 1_900_000,
+        "reserved_bytes": 4_000_000,
+        "metered_bytes": peak,
+        "workspace_bytes": 1_900_000 - peak,
+        "metered_over_allocated": peak / 2_000_000,
+    }
+    assert calls == ["wait", "reset", "wait"], "the first step, in which the optimiser gets its states, does not count"
+    assert "on a GPU: 2.00 MB allocated, of which " in run(*SMALL, "--rule", "sltt", "--device", "cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -14,6 +14,7 @@ from stdl_events.network.layers import Layer
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.plan import Plan
 
+CUDA = torch.device("cuda")
 BREAKDOWN = ("weights", "gradients", "optimizer", "membrane", "saved", "input", "other")
 
 
@@ -164,7 +165,7 @@ def measure_on_cuda(blueprint: Blueprint, plan: Plan | None, metered_bytes: int)
         MissingExtraError: there is no GPU.
     """
     require_cuda()
-    learner = dataclasses.replace(blueprint, device=torch.device("cuda")).build(plan)
+    learner = dataclasses.replace(blueprint, device=CUDA).build(plan)
     # Frames stay on the host, as in training; a clip is no part of the peak.
     frames_TBCHW = torch.zeros((blueprint.steps, blueprint.batch_size, *blueprint.spec.input_shape), dtype=torch.uint8)
     targets_B = torch.zeros(blueprint.batch_size, dtype=torch.int64)
