@@ -3,11 +3,11 @@
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from stdl_events import __version__
 from stdl_events.errors import DatasetError
 from stdl_events.events.replay import Position
 from stdl_events.events.stream import RecordingWarning
@@ -90,16 +90,10 @@ def prepare(
     # A key that both sides have is refused here.
     entries = split.train.with_entries([*split.train.entries, *split.test.entries]).entries
     store, root = Path(store), Path(root).absolute()
-    stored_split = StoredSplit(
-        rule=split.rule, gap_us=split.gap_us, settings=dict(split_settings or {}), checked=checked
-    )
-    wanted = Manifest(
-        schema_version=SCHEMA_VERSION, complete=False, framing=FRAMING_VERSION,
-        made_by=f"stdl-events {version('stdl-events')}", codec=CODEC, dataset=dataset, root=str(root),
-        frames=frame_spec, classes=split.train.classes, sensor_size=split.train.sensor_size, split=stored_split,
-    )  # fmt: skip
-    found = _claim(store, wanted)
+    wanted = _wanted(split, frame_spec, dataset, root, checked, split_settings or {})
+    _make_folder(store)
     with locked(store):
+        found = _found(store, wanted)
         jobs = plan_shards(store, frame_spec, root, entries)
         shards = {job.path: shard for job in jobs if (shard := _kept(job, root, skip_bad, verify)) is not None}
         missing = [job for job in jobs if job.path not in shards]
@@ -126,25 +120,51 @@ def prepare(
     return Preparation(store, manifest, total - kept, kept)
 
 
-def _claim(store: Path, wanted: Manifest) -> Manifest | None:
-    """The manifest that is there already; the folder is made where it is missing.
+def _wanted(
+    split: Split,
+    frame_spec: FrameSpec,
+    dataset: str,
+    root: Path,
+    checked: str,
+    split_settings: Mapping[str, str | int | float | None],
+) -> Manifest:
+    """The manifest of a store that is begun."""
+    stored_split = StoredSplit(rule=split.rule, gap_us=split.gap_us, settings=dict(split_settings), checked=checked)
+    return Manifest(
+        schema_version=SCHEMA_VERSION, complete=False, framing=FRAMING_VERSION,
+        made_by=f"stdl-events {__version__}", codec=CODEC, dataset=dataset, root=str(root),
+        frames=frame_spec, classes=split.train.classes, sensor_size=split.train.sensor_size, split=stored_split,
+    )  # fmt: skip
+
+
+def _make_folder(store: Path) -> None:
+    """Make the folder where it is missing.
 
     Raises:
-        DatasetError: the folder holds something else, or a store of another request.
+        DatasetError: it holds something else than a store, or cannot be made.
     """
-    if not (store / MANIFEST_FILE).exists():
-        if store.exists() and (not store.is_dir() or any(not path.name.startswith(".") for path in store.iterdir())):
+    try:
+        unknown = store.exists() and not (store / MANIFEST_FILE).exists()
+        if unknown and (not store.is_dir() or any(not path.name.startswith(".") for path in store.iterdir())):
             raise DatasetError(
                 str(store), got="something that is already there", expected="a new folder, or a store to go on with",
                 todo="choose another --out",
             )  # fmt: skip
-        try:
-            store.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DatasetError(
-                str(store), got=error.strerror or str(error), expected="a folder that can be made",
-                todo="choose another --out",
-            ) from None  # fmt: skip
+        store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(
+            str(store), got=error.strerror or str(error), expected="a folder that can be made",
+            todo="choose another --out",
+        ) from None  # fmt: skip
+
+
+def _found(store: Path, wanted: Manifest) -> Manifest | None:
+    """The manifest that is there already.
+
+    Raises:
+        DatasetError: it is that of another request.
+    """
+    if not (store / MANIFEST_FILE).exists():
         return None
     found = read_manifest(store)
     changed = frame_changes(found.frames, wanted.frames)

@@ -27,8 +27,9 @@ from stdl_events.recordings.entry import Entry, file_digest
 
 MAGIC = b"STDLCLIP"
 SUFFIX = ".clips"
+# Few enough recordings that workers end at the same time and that a kill costs seconds.
 MAX_ENTRIES = 16
-MAX_SOURCE_BYTES = 64 << 20
+MAX_SOURCE_BYTES = 16 << 20
 _TRAILER = struct.Struct("<QI8s")
 
 
