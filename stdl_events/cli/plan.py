@@ -11,6 +11,7 @@ from stdl_events.cli.output import messages, print_json, results
 
 if TYPE_CHECKING:
     from stdl_events.learning.blueprint import Blueprint
+    from stdl_events.learning.fastest import Choice
     from stdl_events.plan.plan import Plan
 
 BAR_WIDTH = 40
@@ -35,6 +36,9 @@ def plan(
     chart: Annotated[Path | None, typer.Option(help="Also draw the layers and the cuts into this PNG file.")] = None,
     least_blocks: Annotated[int, typer.Option(min=1, help="Cut into at least so many blocks.")] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Plan for ordinary autograd instead of lean mode.")] = False,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Choose the fastest mode that fits: plain, or lean with outputs kept.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Cut a network into blocks that each fit a memory budget, with the auxiliary networks they learn from.
@@ -44,15 +48,27 @@ def plan(
     layers and then metered on the whole training step; GB is 10^9 bytes. No GPU is needed: tensors without data are
     counted. Shares are of the memory in plain mode. In lean mode, the default, many networks fit without a cut.
 
+    With --auto, what else fits is listed too: fewest blocks first, then fewest multiply-accumulates. Outputs of
+    convolutions that fit beside the rest are kept instead of made again.
+
     Example: stdl-events plan --network resnet18 --input 3x32x32 --classes 10 --batch 512 --rho 0.7 --plain
     """
+    from stdl_events.errors import RuleError
     from stdl_events.learning.blueprint import Blueprint
+    from stdl_events.learning.fastest import choose_fastest
     from stdl_events.learning.losses import InstantaneousLoss
     from stdl_events.learning.optimizers import OptimizerSpec
     from stdl_events.learning.planning import PAPER, choose_plan, metered_plan
     from stdl_events.learning.rules import get_rule
     from stdl_events.zoo import parse_network
 
+    if auto and (plain or given is not None):
+        raise RuleError(
+            "plan options",
+            got="--auto with " + ("--plain" if plain else "--plan"),
+            expected="--auto by itself or with --budget, --rho or --least-blocks",
+            todo="leave out one of them",
+        )
     spec = parse_network(network, input_shape=parse_shape(input), classes=classes)
     blueprint = Blueprint(
         spec=spec,
@@ -63,8 +79,15 @@ def plan(
         optimizer=OptimizerSpec(optimizer.value),
         memory="plain" if plain else "lean",
     )
+    choice = None
     with messages.status("metering layers"):
-        chosen = choose_plan(blueprint, budget=budget, rho=rho, plan=given, least_blocks=least_blocks)
+        if auto:
+            choice = choose_fastest(blueprint, budget=budget, rho=rho, least_blocks=least_blocks)
+        chosen = (
+            choice.chosen.plan
+            if choice is not None
+            else choose_plan(blueprint, budget=budget, rho=rho, plan=given, least_blocks=least_blocks)
+        )
         assert chosen is not None, "stdl is a planned rule"
         if given not in (None, PAPER):
             chosen = metered_plan(blueprint, chosen)
@@ -74,9 +97,11 @@ def plan(
 
         plan_picture(chart, chosen, list(map(str, spec.layers)), needs)
     if json:
-        print_json(chosen.to_dict())
+        print_json(chosen.to_dict() | ({} if choice is None else _choice_document(choice)))
         return
     _print_plan(chosen)
+    if choice is not None:
+        _print_alternatives(choice)
     _print_layers(chosen, list(map(str, spec.layers)), needs)
 
 
@@ -101,6 +126,43 @@ def _print_plan(plan: "Plan") -> None:
         f"peak {format_bytes(plan.total_bytes)}, {plan.rho:.3f} of the {format_bytes(plan.whole_bytes)} that the uncut "
         f"network needs trained online{budget}"
     )
+
+
+def _choice_document(choice: "Choice") -> dict[str, Any]:
+    rows = [
+        {
+            "memory": alternative.memory,
+            "blocks": len(alternative.plan.blocks),
+            "kept_layers": alternative.kept_layers,
+            "total_bytes": alternative.plan.total_bytes,
+            "macs_per_step": alternative.macs,
+            "fits": alternative.fits,
+            "chosen": alternative is choice.chosen,
+        }
+        for alternative in choice.alternatives
+    ]
+    return {"memory": choice.chosen.memory, "alternatives": rows}
+
+
+def _print_alternatives(choice: "Choice") -> None:
+    from rich.table import Table
+
+    from stdl_events.memory import format_bytes
+
+    table = Table(title="ways to train, multiply-accumulates per time step of a batch")
+    for heading in ("", "mode", "blocks", "layers kept", "peak", "GMAC", "fits"):
+        table.add_column(heading, justify="left" if heading in ("", "mode", "fits") else "right")
+    for alternative in choice.alternatives:
+        table.add_row(
+            "→" if alternative is choice.chosen else "",
+            alternative.memory,
+            str(len(alternative.plan.blocks)),
+            str(alternative.kept_layers),
+            format_bytes(alternative.plan.total_bytes),
+            f"{alternative.macs / 1e9:.2f}",
+            "yes" if alternative.fits else "no",
+        )
+    results.print(table)
 
 
 def _layer_bytes(blueprint: "Blueprint") -> list[int]:

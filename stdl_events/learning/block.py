@@ -3,9 +3,8 @@
 B batch, C channels, H height, W width, K classes.
 """
 
-import dataclasses
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import cast
 
 import torch
@@ -17,14 +16,6 @@ from stdl_events.network.layers import State
 from stdl_events.network.network import SpikingNetwork
 
 
-@dataclasses.dataclass(frozen=True)
-class KeptOutputs:
-    """The layers whose convolutions' outputs stay until the backward in lean mode, by their place in each part."""
-
-    subnetwork: tuple[int, ...] = ()
-    auxiliary: tuple[int, ...] = ()
-
-
 class LocalBlock:
     """A subnetwork and its auxiliary network; the last block has none, since it ends in the network's classifier.
 
@@ -32,7 +23,8 @@ class LocalBlock:
 
     Args:
         trace: what neurons keep for the gradients of the weights behind them; None for their spikes alone.
-        kept: what lean mode need not make again.
+        kept: the layers whose convolutions' outputs stay until the backward in lean mode, counted from the subnetwork's
+            first through the auxiliary network's last.
     """
 
     def __init__(
@@ -41,10 +33,10 @@ class LocalBlock:
         auxiliary: SpikingNetwork | None = None,
         *,
         trace: Trace | None = None,
-        kept: KeptOutputs | None = None,
+        kept: Container[int] = (),
     ) -> None:
         self.subnetwork, self.auxiliary, self.trace = subnetwork, auxiliary, trace
-        self.kept = kept or KeptOutputs()
+        self.kept = kept
         parts = [part for part in (subnetwork, auxiliary) if part is not None]
         self._learning = [part if trace is None else with_traces(part, trace) for part in parts]
 

@@ -22,7 +22,7 @@ from stdl_events.plan.partition import Cut
 from stdl_events.plan.plan import Plan
 from stdl_events.spec import NetworkSpec
 
-MemoryMode: TypeAlias = Literal["lean", "plain"]
+MemoryMode: TypeAlias = Literal["lean", "kept", "plain"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Blueprint:
         batch_size: sequences per batch.
         steps: T, time steps per sequence.
         seed: of the initial weights, which depend on `spec` and `seed` alone.
+        memory: "lean" makes outputs of convolutions again in the backward, except those that a plan keeps; with "kept"
+            all stay; "plain" is ordinary autograd.
 
     Raises:
         RuleError: there is nothing to learn: no classifier, no sequence or no step.
@@ -52,7 +54,7 @@ class Blueprint:
     @property
     def is_lean(self) -> bool:
         """Whether lean mode is asked for and the rule can use it."""
-        return self.memory == "lean" and self.rule.time.chunk_steps == 1 and self.rule.time.trace is None
+        return self.memory != "plain" and self.rule.time.chunk_steps == 1 and self.rule.time.trace is None
 
     def __post_init__(self) -> None:
         if self.spec.classes is None:
@@ -69,7 +71,9 @@ class Blueprint:
     def build(self, plan: Plan | None) -> Learner:
         """The learner, cut as `plan` says or, without one, as the rule does by itself."""
         network = SpikingNetwork.build(self.spec, seed=self.seed, dtype=self.dtype, device=self.device)
-        blocks = [self._block(network, index, cut) for index, cut in enumerate(self.cuts(plan))]
+        cuts = self.cuts(plan)
+        kept = [block.kept for block in plan.blocks] if plan is not None else [()] * len(cuts)
+        blocks = [self._block(network, index, cut, kept[index]) for index, cut in enumerate(cuts)]
         self._freeze_random_classifiers(blocks)
         weights = [weight for block in blocks for weight in block.parameters() if weight.requires_grad]
         return Learner(
@@ -96,13 +100,15 @@ class Blueprint:
             return layerwise_cuts(self.spec, self.rule.space.layers)
         return [Cut(0, len(self.spec.layers), None)]
 
-    def _block(self, network: SpikingNetwork, index: int, cut: Cut) -> LocalBlock:
+    def _block(self, network: SpikingNetwork, index: int, cut: Cut, kept: Sequence[int]) -> LocalBlock:
         auxiliary = None
         if cut.auxiliary is not None:
             # Seeds of their own, so that the network's weights do not depend on the plan.
             seed = int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0])
             auxiliary = SpikingNetwork.build(cut.auxiliary, seed=seed, dtype=self.dtype, device=self.device)
-        return LocalBlock(network.slice(cut.start, cut.stop), auxiliary, trace=self.rule.time.trace)
+        layers = cut.stop - cut.start + (len(cut.auxiliary.layers) if cut.auxiliary else 0)
+        stay = range(layers) if self.memory == "kept" else kept
+        return LocalBlock(network.slice(cut.start, cut.stop), auxiliary, trace=self.rule.time.trace, kept=stay)
 
     def _freeze_random_classifiers(self, blocks: Sequence[LocalBlock]) -> None:
         random = self.rule.space.random if isinstance(self.rule.space, Layerwise) else "none"

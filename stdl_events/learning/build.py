@@ -1,18 +1,23 @@
 """`build_learner`: from a network, a rule and a memory budget to something that trains."""
 
-from typing import Any, get_args
+import dataclasses
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 
 from stdl_events.errors import RuleError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
+from stdl_events.learning.fastest import choose_fastest
 from stdl_events.learning.grid import LossKind, Rule
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.losses import MSETarget, make_loss
 from stdl_events.learning.optimizers import OptimizerKind, OptimizerSpec
-from stdl_events.learning.planning import PlanLike, choose_plan
+from stdl_events.learning.planning import PlanLike, check_plan_options, choose_plan
 from stdl_events.learning.rules import find_rule
 from stdl_events.spec import NetworkSpec, NeuronKind, Norm, Reset, SurrogateKind
+
+AnyMemory: TypeAlias = MemoryMode | Literal["auto"]
+MEMORY_MODES = (*get_args(MemoryMode), "auto")
 
 
 def build_learner(
@@ -25,7 +30,7 @@ def build_learner(
     rho: float | None = None,
     plan: PlanLike | None = None,
     least_blocks: int = 1,
-    memory: MemoryMode = "lean",
+    memory: AnyMemory = "lean",
     optimizer: OptimizerKind = "sgd",
     lr: float = 0.1,
     momentum: float = 0.9,
@@ -65,8 +70,10 @@ def build_learner(
         plan: a `Plan`, its JSON as a mapping, the path of a JSON file, or "paper" for the published plan of a zoo's
             network. At most one of budget, rho and plan; without any, the smallest ρ >= 0.7 for which there is a plan.
         least_blocks: how many blocks a plan has at least, for who wants to cut even where memory does not ask for it.
-        memory: "lean" keeps packed spikes and makes the rest again; "plain" is ordinary autograd. The gradients are
-            the same. Rules whose gradients flow through several steps, or through traces, always run plain.
+        memory: "lean" keeps packed spikes and makes the rest again; "kept" is lean with the outputs of all convolutions
+            kept; "plain" is ordinary autograd. "auto" is the fastest that fits into the budget with the fewest blocks:
+            plain, or lean with as much kept as there is room for; the learner's plan says what is kept. The gradients
+            are the same. Rules whose gradients flow through several steps, or through traces, always run plain.
         optimizer, lr, momentum, weight_decay: "sgd" (momentum is used) or "adamw".
         loss: "ce" is cross-entropy / T; "ce+mse" is ((1 - alpha) CE + alpha MSE) / T, as in SLTT; "spike-mse" is
             truncated local BPTT's, on the mean spikes of an interval, and makes all classifiers spike. By default the
@@ -83,8 +90,8 @@ def build_learner(
     """
     chosen = find_rule(rule, rule_options)
     loss = loss or chosen.loss
-    if memory not in get_args(MemoryMode):
-        raise RuleError("memory mode", got=repr(memory), expected="lean or plain", todo="choose one of these")
+    if memory not in MEMORY_MODES:
+        raise RuleError("memory mode", got=repr(memory), expected=" or ".join(MEMORY_MODES), todo="choose one of these")
     settings: dict[str, Any] = {
         "kind": neuron,
         "decay": decay,
@@ -105,6 +112,11 @@ def build_learner(
         seed=seed,
         dtype=dtype,
         device=torch.device(device),
-        memory=memory,
+        memory="lean" if memory == "auto" else memory,
     )
-    return blueprint.build(choose_plan(blueprint, budget=budget, rho=rho, plan=plan, least_blocks=least_blocks))
+    if memory != "auto" or plan is not None:
+        return blueprint.build(choose_plan(blueprint, budget=budget, rho=rho, plan=plan, least_blocks=least_blocks))
+    if not check_plan_options(chosen, budget=budget, rho=rho):
+        return dataclasses.replace(blueprint, memory="plain").build(None)  # nothing to fit into
+    fastest = choose_fastest(blueprint, budget=budget, rho=rho, least_blocks=least_blocks).chosen
+    return dataclasses.replace(blueprint, memory=fastest.memory).build(fastest.plan)

@@ -29,6 +29,7 @@ class LayerMeter:
         spec: whose neuron, norm and classifier the layers have.
         lean: whether layers run in lean mode.
         trace: what the neurons keep for learning, None for rules without traces.
+        kept: in lean mode, whether outputs of convolutions stay until the backward.
     """
 
     spec: NetworkSpec
@@ -37,13 +38,21 @@ class LayerMeter:
     dtype: torch.dtype
     lean: bool
     trace: Trace | None
+    kept: bool = False
     _known: dict[tuple[LayerSpec, bool], LayerCost] = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, blueprint: Blueprint) -> "LayerMeter":
         """The meter for the layers of a blueprint's learner."""
-        trace = blueprint.rule.time.trace
-        return cls(blueprint.spec, blueprint.batch_size, blueprint.optimizer, blueprint.dtype, blueprint.is_lean, trace)
+        return cls(
+            blueprint.spec,
+            blueprint.batch_size,
+            blueprint.optimizer,
+            blueprint.dtype,
+            blueprint.is_lean,
+            blueprint.rule.time.trace,
+            blueprint.memory == "kept",
+        )
 
     def __call__(self, layer: LayerSpec, needs_input_gradient: bool) -> LayerCost:
         key = (layer, needs_input_gradient)
@@ -68,11 +77,13 @@ class _Setting:
     dtype: torch.dtype
     lean: bool
     trace: Trace | None
+    kept: bool
 
     @classmethod
     def of(cls, meter: LayerMeter) -> "_Setting":
         shared = dataclasses.replace(meter.spec, layers=(), input_shape=(1, 1, 1))
-        return cls(shared, meter.batch_size, meter.optimizer.slots, meter.dtype, meter.lean, meter.trace)
+        slots = meter.optimizer.slots
+        return cls(shared, meter.batch_size, slots, meter.dtype, meter.lean, meter.trace, meter.kept)
 
 
 # Networks repeat their layers, and plans for several rules, modes and budgets ask for the same ones.
@@ -88,7 +99,7 @@ def _measured(setting: _Setting, spec: LayerSpec, needs_input_gradient: bool, fr
         if setting.lean:
             packed = Spikes(shape, setting.dtype, torch.device("cpu"))
             x: LeanSignal = Dense(torch.empty(shape, dtype=setting.dtype)) if frames else packed
-            return _lean_step(layer, x, needs_input_gradient, fixed, live)
+            return _lean_step(LeanChain((0,) if setting.kept else ()), layer, x, needs_input_gradient, fixed, live)
         x_BCHW = torch.empty(shape, dtype=setting.dtype)
         x_BCHW.requires_grad_(needs_input_gradient)
         return _step(layer, x_BCHW, setting.trace is not None, fixed, live)
@@ -139,11 +150,12 @@ class _End(torch.autograd.Function):
 
 
 @torch.no_grad()
-def _lean_step(layer: Layer, x: LeanSignal, needs_input: bool, fixed: int, live: LiveBytes) -> LayerCost:
+def _lean_step(
+    chain: LeanChain, layer: Layer, x: LeanSignal, needs_input: bool, fixed: int, live: LiveBytes
+) -> LayerCost:
     state = deque(layer.initial_state(x.shape[0]))
     before = live.now
     live.reset_peak()
-    chain = LeanChain()
     out, new = chain.forward([layer], x, state)
     saved, forward = live.now - before, live.peak - before
     gradients = [torch.empty_like(out.dense())]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from stdl_events.errors import PlanError, RuleError
 from stdl_events.learning.blueprint import Blueprint, measure_learner
 from stdl_events.learning.costs import LayerMeter
-from stdl_events.learning.grid import Planned
+from stdl_events.learning.grid import Planned, Rule
 from stdl_events.plan.partition import Cut, Partitioner
 from stdl_events.plan.plan import Plan, PlannedBlock
 from stdl_events.plan.presets import paper_cuts
@@ -34,15 +34,7 @@ def choose_plan(
         PlanError: no plan fits, or the given one is for another network.
         RuleError: more than one of the options is given, or the rule takes none.
     """
-    given = [name for name, value in (("budget", budget), ("rho", rho), ("plan", plan)) if value is not None]
-    planned = isinstance(blueprint.rule.space, Planned)
-    if len(given) > 1 or (given and not planned):
-        raise RuleError(
-            "plan options",
-            got=f"{' and '.join(given)} with rule {blueprint.rule.name}",
-            expected="at most one of budget, rho and plan, with a rule that cuts the network",
-            todo="leave out the others, or use rule stdl",
-        )
+    planned = check_plan_options(blueprint.rule, budget=budget, rho=rho, plan=plan)
     if not planned:
         return None
     if plan == PAPER:
@@ -52,14 +44,44 @@ def choose_plan(
         chosen.check(blueprint.spec)
         return chosen
     planner = Planner(blueprint, least_blocks=least_blocks)
-    if budget is not None:
-        return planner.within(parse_bytes(budget))
-    if rho is not None:
-        return planner.within(round(_ratio(rho) * planner.whole_bytes))
+    allowed = allowed_bytes(planner.whole_bytes, budget=budget, rho=rho)
     try:
-        return planner.within(round(DEFAULT_RHO * planner.whole_bytes))
+        return planner.within(allowed)
     except PlanError:
+        if budget is not None or rho is not None:
+            raise
         return planner.smallest()
+
+
+def check_plan_options(
+    rule: Rule, *, budget: int | str | None = None, rho: float | None = None, plan: PlanLike | None = None
+) -> bool:
+    """Whether `rule` cuts the network by a plan.
+
+    Raises:
+        RuleError: it takes no plan and one is asked for, or more than one of the options is given.
+    """
+    given = [name for name, value in (("budget", budget), ("rho", rho), ("plan", plan)) if value is not None]
+    planned = isinstance(rule.space, Planned)
+    if len(given) > 1 or (given and not planned):
+        raise RuleError(
+            "plan options",
+            got=f"{' and '.join(given)} with rule {rule.name}",
+            expected="at most one of budget, rho and plan, with a rule that cuts the network",
+            todo="leave out the others, or use rule stdl",
+        )
+    return planned
+
+
+def allowed_bytes(whole_bytes: int, *, budget: int | str | None = None, rho: float | None = None) -> int:
+    """Bytes that are allowed, by themselves, as a share of what the uncut network needs, or else ρ = 0.7.
+
+    Raises:
+        PlanError: the text is no number of bytes, or the share is not positive.
+    """
+    if budget is not None:
+        return parse_bytes(budget)
+    return round(_ratio(DEFAULT_RHO if rho is None else rho) * whole_bytes)
 
 
 def read_plan(plan: PlanLike) -> Plan:

@@ -23,6 +23,8 @@ class PlannedBlock:
         auxiliary: the auxiliary network, in the paper's notation; None for the last block.
         predicted_bytes: by the additive model, before anything is built.
         metered_bytes: on the built learner, None where it was not metered.
+        kept: in lean mode, the layers whose convolutions' outputs stay until the backward, counted from the block's
+            first layer through its auxiliary network's last.
     """
 
     start: int
@@ -31,6 +33,7 @@ class PlannedBlock:
     auxiliary: str | None
     predicted_bytes: int
     metered_bytes: int | None = None
+    kept: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Plan:
         """JSON-ready; `from_dict` reads it back."""
         document = dataclasses.asdict(self)
         document["input_shape"] = list(self.input_shape)
-        document["blocks"] = [dataclasses.asdict(block) for block in self.blocks]
+        document["blocks"] = [dataclasses.asdict(block) | {"kept": list(block.kept)} for block in self.blocks]
         return document | {"total_bytes": self.total_bytes, "rho": self.rho}
 
     @classmethod
@@ -78,7 +81,9 @@ class Plan:
             PlanError: the document is not a plan.
         """
         try:
-            blocks = tuple(PlannedBlock(**block) for block in document["blocks"])
+            blocks = tuple(
+                PlannedBlock(**{**block, "kept": tuple(block.get("kept", ()))}) for block in document["blocks"]
+            )
             return cls(
                 network=document["network"],
                 input_shape=tuple(document["input_shape"]),
@@ -87,7 +92,7 @@ class Plan:
                 whole_bytes=document["whole_bytes"],
                 budget_bytes=document.get("budget_bytes"),
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise PlanError(
                 "plan",
                 got=f"a document without a usable {error}",

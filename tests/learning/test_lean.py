@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning import build_learner
-from stdl_events.learning.block import KeptOutputs, LocalBlock
+from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.lean import gradients, run_chunk_lean
 from stdl_events.learning.lean.bits import pack_bits, unpack_bits
 from stdl_events.learning.learner import Learner
@@ -42,7 +42,7 @@ def run(
     auxiliary: str | None,
     dtype: torch.dtype,
     *,
-    kept: KeptOutputs | None = None,
+    kept: tuple[int, ...] = (),
     **settings: Any,
 ) -> dict[str, Tensor]:
     """Everything that a few online steps of one block leave behind, by name."""
@@ -112,8 +112,8 @@ def test_lean_in_small_parts_is_plain(network: str, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("norm", ["batch", "ws", "none"])
-@pytest.mark.parametrize("kept", [KeptOutputs((0, 1, 2, 3), (0, 1)), KeptOutputs((1,))])
-def test_what_stays_and_what_is_made_again_are_the_same_bits(network: str, norm: str, kept: KeptOutputs) -> None:
+@pytest.mark.parametrize("kept", [(0, 1, 2, 3), (1,)])
+def test_what_stays_and_what_is_made_again_are_the_same_bits(network: str, norm: str, kept: tuple[int, ...]) -> None:
     notation, auxiliary = NETWORKS[network]
     settings = {"neuron": NEURONS["lif"], "norm": norm}
     expected = run(run_chunk_lean, notation, auxiliary, torch.float32, **settings)
@@ -123,15 +123,15 @@ def test_what_stays_and_what_is_made_again_are_the_same_bits(network: str, norm:
 
 
 def test_outputs_that_stay_are_not_convolved_again() -> None:
-    def convolutions(kept: KeptOutputs | None) -> int:
+    def convolutions(kept: tuple[int, ...]) -> int:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
             run(run_chunk_lean, "6C3-8R(s2)-8C3-3FC", None, torch.float32, kept=kept)
         return sum(event.count for event in profile.key_averages() if event.key == "aten::convolution")
 
     # One for 6C3, three for 8R(s2) with its shortcut, one for 8C3; each step, forward and again.
-    assert convolutions(None) == STEPS * 2 * 5
-    assert convolutions(KeptOutputs((1,))) == STEPS * (2 * 5 - 3)
-    assert convolutions(KeptOutputs((0, 1, 2))) == STEPS * 5
+    assert convolutions(()) == STEPS * 2 * 5
+    assert convolutions((1,)) == STEPS * (2 * 5 - 3)
+    assert convolutions((0, 1, 2)) == STEPS * 5
 
 
 @pytest.mark.parametrize("network", NETWORKS)

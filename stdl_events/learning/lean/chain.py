@@ -14,26 +14,26 @@ from stdl_events.network.layers import Layer, SequenceDropout
 
 
 class LeanChain:
-    """One step of a chain of layers; `backward` undoes it and leaves gradients in the weights."""
+    """One step of a chain of layers; `backward` undoes it and leaves gradients in the weights.
 
-    def __init__(self) -> None:
+    Args:
+        kept: the layers, in the order in which they come, whose convolutions' outputs stay until the backward.
+    """
+
+    def __init__(self, kept: Container[int] = ()) -> None:
+        self._kept, self._count = kept, 0
         self._backwards: list[Backward] = []
 
-    def forward(
-        self, layers: Iterable[Layer], x: Signal, state: deque[Tensor], *, kept: Container[int] = ()
-    ) -> tuple[Signal, list[Tensor]]:
-        """Run `layers`; `state` is used up, entry by entry. Returns the output and the new state.
-
-        Args:
-            kept: the indices of the layers whose convolutions' outputs stay until the backward.
-        """
+    def forward(self, layers: Iterable[Layer], x: Signal, state: deque[Tensor]) -> tuple[Signal, list[Tensor]]:
+        """Run `layers`; `state` is used up, entry by entry. Returns the output and the new state."""
         new: list[Tensor] = []
-        for index, layer in enumerate(layers):
+        for layer in layers:
             neurons = tuple(state.popleft() for _ in layer.state_shapes)
             masks = tuple(state.popleft() for _ in layer.entry_shapes[len(layer.state_shapes) :])
             unused = deque(masks)
             x = self._through(layer.before, x, unused)
-            x, entries, backward = body_step(layer.body, x, neurons, stays=index in kept)
+            x, entries, backward = body_step(layer.body, x, neurons, stays=self._count in self._kept)
+            self._count += 1
             del neurons
             self._backwards.append(backward)
             x = self._through(layer.after, x, unused)

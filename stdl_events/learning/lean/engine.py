@@ -26,11 +26,11 @@ def run_chunk_lean(
     """See `stdl_events.learning.online.RunChunk`; for chunks of one step, whose old states need no gradient."""
     x = _signal(block, inputs[0])
     block.subnetwork.check(x.shape, state)
-    chain = LeanChain()
-    out, new = chain.forward(block.subnetwork.layers_in_order(), x, state, kept=block.kept.subnetwork)
+    chain = LeanChain(block.kept)
+    out, new = chain.forward(block.subnetwork.layers_in_order(), x, state)
     head = out
     if block.auxiliary is not None:
-        head, auxiliary_new = chain.forward(block.auxiliary.layers_in_order(), out, state, kept=block.kept.auxiliary)
+        head, auxiliary_new = chain.forward(block.auxiliary.layers_in_order(), out, state)
         new += auxiliary_new
     state.extend(new)
     del new
