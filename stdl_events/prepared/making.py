@@ -64,8 +64,7 @@ def prepare(
     """Cut all clips of both sides of `split` into the folder `store`.
 
     A call that was killed is finished by the same call. Where `store` is complete, what has changed is made again.
-    The content is the same for any number of workers and of interruptions. With several workers the calling program
-    is imported by them: a script needs `if __name__ == "__main__":`.
+    The content is the same for any number of workers and of interruptions.
 
     Args:
         frame_spec: with a `cap` of at most 255.

@@ -1,19 +1,32 @@
-"""Shards made by several processes, the calling one among them. Workers are spawned: they import no torch."""
+"""Shards made by several processes, the calling one among them.
+
+Helpers are programs of their own, not copies of the caller: a script needs no guard, and nothing that it imports is
+imported again. They are started once the work has turned out to last, and get a job when they are ready for it, so that
+they never hold up the end.
+"""
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeAlias
 
-from stdl_events.errors import OutsideError
+from stdl_events.errors import OutsideError, StdlEventsError
 from stdl_events.prepared.shards import Shard, ShardJob, make_shard
 
-# A worker takes about this long to start, so that small sets are done before it could help.
+# A helper takes about this long to start.
 HELP_AFTER_S = 0.5
+PROGRAM = ("-P", "-m", "stdl_events.prepared.worker")
+
+_Done: TypeAlias = "SimpleQueue[tuple[ShardJob, Shard | StdlEventsError]]"
 
 
 def make_shards(jobs: Sequence[ShardJob], workers: int) -> Iterator[tuple[ShardJob, Shard]]:
@@ -21,50 +34,95 @@ def make_shards(jobs: Sequence[ShardJob], workers: int) -> Iterator[tuple[ShardJ
 
     Raises:
         DatasetError: a shard cannot be written.
+        MissingExtraError: a recording needs a package that is not installed.
         OutsideError: a worker died.
     """
-    began_s, left = time.monotonic(), list(jobs)
-    while left and (workers == 1 or time.monotonic() - began_s < HELP_AFTER_S):
-        job = left.pop(0)
-        yield job, make_shard(job)
-    if not left:
-        return
-    helpers = min(workers - 1, len(left))
-    pool = ProcessPoolExecutor(helpers, mp_context=get_context("spawn"), initializer=_start_worker)
+    left: deque[ShardJob] = deque(jobs)
+    done: _Done = SimpleQueue()
+    helpers: list[_Helper] = []
+    began_s = time.monotonic()
     try:
-        futures = {pool.submit(make_shard, job): job for job in left}
-        yield from _share(futures)
-    except BrokenProcessPool:
-        raise OutsideError(
-            "prepare", got="a worker process that was killed, perhaps for want of memory",
-            expected="workers that live until the end",
-            todo="run the same command again, with fewer --workers; what is done is kept",
-        ) from None  # fmt: skip
+        for _ in jobs:
+            while left and done.empty():
+                if not helpers and time.monotonic() - began_s >= HELP_AFTER_S and _may_travel(jobs):
+                    helpers = [_Helper(left, done) for _ in range(min(workers - 1, len(left)))]
+                _work(left, done)
+            job, outcome = done.get()
+            if isinstance(outcome, StdlEventsError):
+                raise outcome
+            yield job, outcome
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        left.clear()
+        for helper in helpers:
+            helper.end()
 
 
-def _share(futures: dict[Future[Shard], ShardJob]) -> Iterator[tuple[ShardJob, Shard]]:
-    """Work from the end of the queue while the pool works from its beginning."""
-    left = dict(futures)
-    for future, job in reversed(futures.items()):
-        if future.cancel():
-            del left[future]
-            yield job, make_shard(job)
-        for done in [other for other in left if other.done()]:
-            yield left.pop(done), done.result()
-    for done in as_completed(left):
-        yield left[done], done.result()
+def _work(left: deque[ShardJob], done: _Done) -> None:
+    """Make one shard here, if a helper has not taken the last one meanwhile."""
+    try:
+        job = left.popleft()
+    except IndexError:
+        return
+    done.put((job, make_shard(job)))
 
 
-def _start_worker() -> None:
-    """An interrupt is the parent's to handle, and nobody works on for a parent that was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _may_travel(jobs: Sequence[ShardJob]) -> bool:
+    """A reader that the calling script itself defines is known to no other process."""
+    return not any(entry.reader and entry.reader.__module__ == "__main__" for job in jobs for entry in job.entries)
 
 
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+class _Helper:
+    """A process that makes shards of `left`, and the thread that hands them to it."""
+
+    def __init__(self, left: deque[ShardJob], done: _Done) -> None:
+        ours, theirs = socket.socketpair()
+        # An interrupt is the caller's to handle: what is blocked here stays blocked in the new process.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, *PROGRAM, str(theirs.fileno())], pass_fds=[theirs.fileno()], env=_environment(),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
+        self._thread = threading.Thread(target=_hand_out, args=(Connection(ours.detach()), left, done), daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._thread.join()
+
+
+def _hand_out(connection: Connection, left: deque[ShardJob], done: _Done) -> None:
+    job = None
+    try:
+        with connection:
+            connection.recv()
+            while left:
+                try:
+                    job = left.popleft()
+                except IndexError:
+                    return
+                connection.send(job)
+                done.put((job, connection.recv()))
+                job = None
+    except (EOFError, OSError):
+        if job is not None:
+            done.put((job, _died()))
+
+
+def _died() -> OutsideError:
+    return OutsideError(
+        "prepare", got="a worker process that was killed, perhaps for want of memory",
+        expected="workers that live until the end",
+        todo="run the same command again, with fewer --workers; what is done is kept",
+    )  # fmt: skip
+
+
+def _environment() -> dict[str, str]:
+    """With this package on the path of new processes, wherever it was imported from."""
+    package_folder = str(Path(__file__).parents[2])
+    path = [entry for entry in (os.environ.get("PYTHONPATH"), package_folder) if entry]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}

@@ -1,5 +1,6 @@
 """A folder of recordings, and a store of them."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from binary_recordings import SIZE, split_of, write_recordings
 
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared import Preparation, prepare
+from stdl_events.prepared import Preparation, prepare, shards, workers
 
 COUNT = FrameSpec(kind="recording", steps=5, by="count", sensor_size=SIZE, cap=255)
 
@@ -28,3 +29,21 @@ def make(recordings: Path, tmp_path: Path) -> Callable[..., Preparation]:
         return prepare(split_of(recordings), frame_spec, tmp_path / name, **asked)
 
     return run
+
+
+@pytest.fixture
+def idle_parent(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Helpers start at once and must make a shard before the parent makes one; the list is of what the parent made."""
+    made: list[Path] = []
+
+    def wait_for_another(job: shards.ShardJob) -> shards.Shard:
+        until_s = time.monotonic() + 60
+        while not set(job.path.parent.glob("[0-9]*.clips")) - set(made):
+            assert time.monotonic() < until_s, "no helper made a shard"
+            time.sleep(0.01)
+        made.append(job.path)
+        return shards.make_shard(job)
+
+    monkeypatch.setattr(workers, "HELP_AFTER_S", 0.0)
+    monkeypatch.setattr(workers, "make_shard", wait_for_another)
+    return made

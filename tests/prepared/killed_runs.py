@@ -1,7 +1,7 @@
 """`stdl-events prepare` in a process group of its own, killed with SIGKILL at some moment.
 
 Run as a program it is the command itself with small shards, so that many moments lie between two of them, and with
-helpers from the start. The helpers import it under the name __mp_main__.
+helpers from the start.
 """
 
 import os
@@ -13,9 +13,6 @@ from pathlib import Path
 
 from stdl_events.prepared import shards, workers
 
-if __name__ in ("__main__", "__mp_main__"):
-    shards.MAX_ENTRIES = 4
-    workers.HELP_AFTER_S = 0.0
 FRAMES = "T=5,dt=5ms"
 
 
@@ -54,4 +51,6 @@ def kill_after(root: Path, store: Path, delay_s: float) -> int | None:
 if __name__ == "__main__":
     from stdl_events.cli import main
 
+    shards.MAX_ENTRIES = 4
+    workers.HELP_AFTER_S = 0.0
     main()

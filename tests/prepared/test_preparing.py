@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,12 @@ def test_the_manifest_says_from_what_and_how(make: Make, recordings: Path) -> No
     assert len(facts["shards"]) == 3
 
 
-def test_content_does_not_depend_on_who_made_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_does_not_depend_on_who_made_it(make: Make, request: pytest.FixtureRequest) -> None:
     alone = content(make("alone").store)
-    monkeypatch.setattr(workers, "HELP_AFTER_S", 0.0)
+    by_parent = request.getfixturevalue("idle_parent")
     shared = make("shared", workers=3)
-    assert shared.made == 40
+    assert (shared.made, len(alone)) == (40, 4)
+    assert len(by_parent) < 3
     assert content(shared.store) == alone
 
 
@@ -220,18 +222,48 @@ def test_no_clip_at_all_is_an_error(make: Make) -> None:
         make(frame_spec=long)
 
 
-def _die(job: shards.ShardJob) -> shards.Shard:
-    os._exit(9)
+DYING = """
+import sys
+from multiprocessing.connection import Connection
+
+connection = Connection(int(sys.argv[1]))
+connection.send(None)
+connection.recv()
+"""
+# Sends back what it cannot write, as a helper on a full disk does.
+FAILING = """
+from stdl_events.errors import DatasetError
+connection.send(DatasetError("shard", got="No space left on device", expected="room", todo="make room"))
+"""
 
 
-def test_a_dead_worker_is_reported(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "HELP_AFTER_S", 0.0)
-    monkeypatch.setattr(workers, "_share", lambda futures: [(job, future.result()) for future, job in futures.items()])
-    monkeypatch.setattr(workers, "make_shard", _die)
-    with pytest.raises(OutsideError, match=r"got a worker process that was killed.*run the same command again"):
-        make(workers=2)
-    monkeypatch.undo()
+@pytest.mark.parametrize(
+    ("program", "error", "expected"),
+    [
+        (DYING, OutsideError, r"got a worker process that was killed.*run the same command again"),
+        (DYING + FAILING, DatasetError, "shard: got No space left on device; expected room; make room"),
+    ],
+)
+def test_a_helper_that_fails_is_reported(
+    make: Make, monkeypatch: pytest.MonkeyPatch, program: str, error: type[Exception], expected: str
+) -> None:
+    def slow(job: shards.ShardJob) -> shards.Shard:
+        time.sleep(2)
+        return shards.make_shard(job)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(workers, "HELP_AFTER_S", 0.0)
+        patched.setattr(workers, "PROGRAM", ("-c", program))
+        patched.setattr(workers, "make_shard", slow)
+        with pytest.raises(error, match=expected):
+            make(workers=2)
     assert make().manifest.complete
+
+
+def test_a_helper_that_does_not_start_is_done_without(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "HELP_AFTER_S", 0.0)
+    monkeypatch.setattr(workers, "PROGRAM", ("-c", "raise SystemExit(1)"))
+    assert make(workers=2).made == 40
 
 
 def test_warnings_of_recordings_are_handed_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,32 @@
+"""A helper process: `python -m stdl_events.prepared.worker DESCRIPTOR` makes the shards that come in by a socket.
+
+It ends when the other side does, and imports neither torch nor the program that started it.
+"""
+
+import sys
+from multiprocessing.connection import Connection
+
+from stdl_events.errors import StdlEventsError
+from stdl_events.prepared.shards import Shard, make_shard
+
+
+def main() -> None:
+    connection = Connection(int(sys.argv[1]))
+    try:
+        connection.send(None)
+        while True:
+            connection.send(_outcome(connection))
+    except (EOFError, ConnectionError):
+        pass
+
+
+def _outcome(connection: Connection) -> Shard | StdlEventsError:
+    job = connection.recv()
+    try:
+        return make_shard(job)
+    except StdlEventsError as error:
+        return error
+
+
+if __name__ == "__main__":
+    main()
