@@ -1,4 +1,4 @@
-"""Preparing N-MNIST against filling Tonic's DiskCachedDataset, and random reads from both:
+"""Preparing N-MNIST against filling Tonic's DiskCachedDataset, random reads from both, and what workers bring:
 
     python tests/benchmarks/bench_preparing.py [--repeat 5] [--workers 2] [--out FOLDER]
 
@@ -6,7 +6,8 @@ Both sides start from the folder of recordings and end with frames of T=10 bins 
 filled by one process, as its class does it. So is ours where it is done before a helper would have started, see
 `HELP_AFTER_S`. Timed only after both gave the same frames. Each repetition runs both sides one after the other; the
 ratio is the median over these pairs. Ours includes listing, the check of the split and the hashes. Reads are single
-clips in random order, by one process.
+clips in random order, by one process. What workers bring shows on larger recordings, written for the purpose, which
+take seconds: one process and several, in turns.
 
 Needs the recordings: STDL_EVENTS_RECORDINGS, see tests/conftest.py.
 """
@@ -30,8 +31,14 @@ from stdl_events.prepared import PreparedSet, prepare
 from stdl_events.prepared.asking import parse_frames
 from stdl_events.recordings import split_nmnist
 
+sys.path.insert(0, str(REPOSITORY / "tests" / "prepared"))
+
+from binary_recordings import split_of, write_recordings  # lie beside the tests that use them
+
 STEPS = 10
 SIZE = (34, 34)
+LARGER_PER_CLASS = 200
+LARGER_EVENTS = 200_000
 FRAMES = f"T={STEPS},by=count,remainder=drop"
 
 
@@ -62,6 +69,26 @@ def fill_ours(root: Path, store: Path, workers: int) -> PreparedSet:
     split = split_nmnist(root)
     prepare(split, parse_frames(FRAMES).spec(SIZE), store, dataset="nmnist", root=root, workers=workers)
     return PreparedSet.open(store)
+
+
+def workers_bring(folder: Path, workers: int, repeat: int) -> dict[str, float]:
+    """Median seconds of one process and of `workers`, and the median of their ratios."""
+    root = write_recordings(folder / "larger", LARGER_PER_CLASS, LARGER_EVENTS)
+    split, spec = split_of(root), parse_frames("T=10,dt=1ms").spec(SIZE)
+    pairs = []
+    for number in range(repeat):
+        alone_s, shared_s = (
+            seconds(
+                lambda count=count, at=folder / f"larger{number}x{count}": prepare(
+                    split, spec, at, dataset="folder", root=root, workers=count
+                )
+            )
+            for count in (1, workers)
+        )
+        pairs.append((alone_s, shared_s))
+    alone_s, shared_s = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(alone_s / shared_s for alone_s, shared_s in pairs)
+    return {"alone_s": alone_s, "shared_s": shared_s, "workers_ratio": ratio}
 
 
 def require_equal(ours: PreparedSet, theirs: tonic.DiskCachedDataset, root: Path) -> None:
@@ -112,6 +139,7 @@ def main() -> int:
             our_s = seconds(lambda at=folder / f"ours{number}": fill_ours(root, at, arguments.workers))
             pairs.append((our_s, seconds(lambda at=folder / f"tonic{number}": fill_tonic(root, at))))
             reads.append((reads_per_s(ours), reads_per_s(theirs)))
+        facts |= workers_bring(folder, arguments.workers, arguments.repeat)
     ratios = [their_s / our_s for our_s, their_s in pairs]
     our_s, their_s = (statistics.median(column) for column in zip(*pairs, strict=True))
     our_reads, their_reads = (statistics.median(column) for column in zip(*reads, strict=True))
@@ -127,6 +155,10 @@ def main() -> int:
     print(f"random reads {our_reads:,.0f}/s a core (lowest {min(reads)[0]:,.0f}), Tonic {their_reads:,.0f}/s")
     print(f"on disk {facts['store_bytes']:,} bytes, Tonic {facts['tonic_bytes']:,}, the recordings "
           f"{facts['recording_bytes']:,}")  # fmt: skip
+    print(
+        f"{2 * LARGER_PER_CLASS} larger recordings: one process {facts['alone_s']:.2f} s, {arguments.workers} "
+        f"processes {facts['shared_s']:.2f} s: {facts['workers_ratio']:.2f} x"
+    )
     if arguments.out:
         configuration = {"frames": FRAMES, "workers": arguments.workers, "repeat": arguments.repeat}
         versions = environment(["stdl-events", "numpy", "zstandard", "tonic", "h5py"])
