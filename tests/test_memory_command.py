@@ -81,6 +81,20 @@ def test_a_budget_is_kept():
     assert len(document["blocks"]) > 1
 
 
+def test_the_fastest_mode_that_fits_is_metered():
+    plain = json.loads(run(*SMALL, "--rule", "sltt", "--plain", "--json"))
+    roomy = json.loads(run(*SMALL, "--auto", "--budget", "1GB", "--json"))
+    assert (roomy["mode"], roomy["peak_bytes"]) == ("plain", plain["peak_bytes"])
+    tight = json.loads(run(*SMALL, "--auto", "--budget", str(plain["peak_bytes"] - 1), "--json"))
+    assert tight["mode"] == "lean"
+    assert tight["peak_bytes"] < plain["peak_bytes"]
+    kept = len(tight["blocks"][0]["kept"])
+    assert kept > 0
+    text = run(*SMALL, "--auto", "--budget", str(plain["peak_bytes"] - 1))
+    assert f"outputs kept of {kept} layers" in text
+    assert json.loads(run(*SMALL, "--auto", "--rule", "sltt", "--json"))["mode"] == "plain"
+
+
 def test_fit_finds_the_largest_batch():
     document = json.loads(run(*NETWORK, "--steps", "3", "--rule", "sltt", "--fit", "2MB", "--json"))
     (row,) = document["largest"]
@@ -129,6 +143,7 @@ def test_a_trace_is_drawn_beside_the_rule_it_is_compared_with(tmp_path):
         (["--trace", "x.png", "--against", "nothing"], RuleError, "learning rule: got 'nothing'"),
         (["--rule", "sltt-k", "--option", "k=9"], RuleError, "got 9 steps that learn, of 3"),
         (["--fit", "1GB", "--rho", "0.8", "--trace", "x.png"], UserError, "--fit: got --rho and --trace as well"),
+        (["--auto", "--plain"], UserError, "--auto: got --plain as well; expected --auto alone"),
         (["--fit", "much"], PlanError, "amount of memory: got 'much'"),
         (["--trace", "no/such/folder.png"], UserError, "got a folder that does not exist"),
         (["--rule", "sltt", "--budget", "1GB"], RuleError, "plan options: got budget with rule sltt"),

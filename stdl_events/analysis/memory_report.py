@@ -65,7 +65,7 @@ class StepMemory:
             "batch": blueprint.batch_size,
             "steps": blueprint.steps,
             "metered_steps": found.steps,
-            "mode": "lean" if blueprint.is_lean else "plain",
+            "mode": blueprint.memory if blueprint.is_lean else "plain",
             "neuron": blueprint.spec.neuron.kind,
             "optimizer": blueprint.optimizer.kind,
             "precision": "fp32",
@@ -73,15 +73,17 @@ class StepMemory:
 
     def _blocks(self) -> list[dict[str, Any]]:
         cuts = self.blueprint.cuts(self.plan)
+        kept = [()] * len(cuts) if self.plan is None else [block.kept for block in self.plan.blocks]
         return [
             {
                 "start": cut.start,
                 "stop": cut.stop,
                 "subnetwork": self.blueprint.spec.slice(cut.start, cut.stop).notation,
                 "auxiliary": None if cut.auxiliary is None else cut.auxiliary.notation,
+                "kept": list(layers),
                 "peak_bytes": peak,
             }
-            for cut, peak in zip(cuts, self.footprint.blocks, strict=True)
+            for cut, layers, peak in zip(cuts, kept, self.footprint.blocks, strict=True)
         ]
 
 

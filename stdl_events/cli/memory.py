@@ -1,7 +1,7 @@
 """`stdl-events memory`: what one training step needs, what for and when, without a GPU."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stdl_events.analysis.memory_fit import Fit
     from stdl_events.analysis.memory_report import StepMemory
     from stdl_events.learning.blueprint import Blueprint
+    from stdl_events.plan.plan import Plan
 
 DEFAULT_BATCH = 100
 
@@ -53,6 +54,9 @@ def memory(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the rule, such as k=10; repeatable.")
     ] = None,
     lean: Annotated[bool, typer.Option("--lean/--plain", help="Lean mode, or ordinary autograd.")] = True,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="The fastest mode that fits: plain, or lean with outputs kept.")
+    ] = False,
     budget: Annotated[str | None, typer.Option(help="Cut for this much memory, such as 8GB or 8GiB.")] = None,
     rho: Annotated[float | None, typer.Option(help="The same as a share of the uncut network trained online.")] = None,
     given: Annotated[str | None, typer.Option("--plan", metavar="paper|FILE", help="Cut as in this plan.")] = None,
@@ -83,8 +87,10 @@ def memory(
     from stdl_events.learning.planning import choose_plan
     from stdl_events.zoo import parse_network
 
-    wanted = {"--budget": budget, "--rho": rho, "--trace": trace, "--device": None if device is Device.cpu else device}
-    _check(precision, trace, against, fit, [name for name, value in wanted.items() if value is not None])
+    _check(precision, trace, against)
+    options = {"--budget": budget, "--rho": rho, "--auto": auto, "--trace": trace, "--device": device is Device.cuda}
+    _check_alone("--fit", fit is not None, options)
+    _check_alone("--auto", auto, {"--plain": not lean, "--plan": given})
     if device is Device.cuda:
         require_cuda()
     spec = parse_network(network, input_shape=parse_shape(input), classes=classes)
@@ -95,7 +101,11 @@ def memory(
         return
     other = setting.blueprint(against or ("stdl" if rule == "bptt" else "bptt"), {})
     with messages.status("metering"):
-        plan = choose_plan(blueprint, budget=budget, rho=rho, plan=given, least_blocks=least_blocks)
+        wanted: dict[str, Any] = {"budget": budget, "rho": rho, "least_blocks": least_blocks}
+        if auto:
+            blueprint, plan = _fastest(blueprint, **wanted)
+        else:
+            plan = choose_plan(blueprint, plan=given, **wanted)
         step = meter_step(blueprint, plan, every_step=trace is not None)
         cuda = measure_on_cuda(blueprint, plan, step.footprint.peak_bytes) if device is Device.cuda else None
         if trace is not None:
@@ -142,7 +152,18 @@ class _Setting:
         )
 
 
-def _check(precision: str, trace: Path | None, against: str | None, fit: str | None, beside_fit: Sequence[str]) -> None:
+def _fastest(blueprint: "Blueprint", **wanted: Any) -> "tuple[Blueprint, Plan | None]":
+    """As `build_learner` chooses with memory "auto"."""
+    from stdl_events.learning.fastest import choose_fastest
+    from stdl_events.learning.planning import check_plan_options
+
+    if not check_plan_options(blueprint.rule, budget=wanted["budget"], rho=wanted["rho"]):
+        return dataclasses.replace(blueprint, memory="plain"), None  # nothing to fit into
+    fastest = choose_fastest(blueprint, **wanted).chosen
+    return dataclasses.replace(blueprint, memory=fastest.memory), fastest.plan
+
+
+def _check(precision: str, trace: Path | None, against: str | None) -> None:
     if precision != "fp32":
         raise UserError("--precision", got=repr(precision), expected="fp32", todo="leave it out: training is in fp32")
     if against is not None and trace is None:
@@ -153,9 +174,14 @@ def _check(precision: str, trace: Path | None, against: str | None, fit: str | N
         raise UserError(
             str(trace), got="a folder that does not exist", expected="an existing folder", todo="make it first"
         )
-    if fit is not None and beside_fit:
+
+
+def _check_alone(option: str, wanted: bool, others: Mapping[str, object]) -> None:
+    """Refuse an option together with others that it leaves nothing to do for."""
+    given = [name for name, value in others.items() if value]
+    if wanted and given:
         raise UserError(
-            "--fit", got=f"{' and '.join(beside_fit)} as well", expected="--fit alone", todo="leave out one of them"
+            option, got=f"{' and '.join(given)} as well", expected=f"{option} alone", todo="leave out one of them"
         )
 
 
@@ -236,6 +262,8 @@ def _print(step: "StepMemory") -> None:
     results.print(f"input clip {format_bytes(breakdown['input'])}, not counted")
     for number, block in enumerate(document["blocks"], 1):
         auxiliary = "" if block["auxiliary"] is None else f", auxiliary {block['auxiliary']}"
+        if block["kept"]:
+            auxiliary += f", outputs kept of {len(block['kept'])} layers"
         results.print(f"block {number}: {block['subnetwork']}{auxiliary}: {format_bytes(block['peak_bytes'])}")
 
 
