@@ -3,10 +3,10 @@
     python tests/benchmarks/bench_training.py [--network NOTATION] [--input 2x32x32] [--batch 16] [--steps 4 10 20]
                                               [--rounds 9] [--threads 2] [--out FOLDER]
 
-For each T every contender trains the same clips. Bytes are those of all live tensors at the peak of a step, input apart,
-counted on the tensors of the step that runs, so that they mean the same for every library. Times are medians over
-rounds, in each of which every contender takes one step; multiply-accumulates are counted as they run. The front trains
-smaller batches too: time per sample against memory.
+For each T every contender trains the same clips. Bytes are those of all live tensors at the peak of a step, input
+apart, counted on the tensors of the step that runs, so that they mean the same for every library. Times are medians
+over rounds, in each of which every contender takes one step; multiply-accumulates are counted as they run. The front
+trains smaller batches too: time per sample against memory.
 
 Draws <date>_training.png: memory and time over T, and the front.
 """
@@ -109,11 +109,8 @@ def compare(everybody: Sequence[Contender], spec: NetworkSpec, batch_size: int, 
                 "macs": macs.count,
             }
         )
-        print(
-            f"T={steps:<3} B={batch_size:<3} {contender.name:28} {median * 1e3:8.1f} ms {rows[-1]['peak_bytes'] / 1e6:9.2f} MB",
-            file=sys.stderr,
-            flush=True,
-        )
+        told = f"{median * 1e3:8.1f} ms {rows[-1]['peak_bytes'] / 1e6:9.2f} MB"
+        print(f"T={steps:<3} B={batch_size:<3} {contender.name:28} {told}", file=sys.stderr, flush=True)
     return rows
 
 
