@@ -64,7 +64,6 @@ def demo(
     messages.print("1. simulating walkers as an event camera would see them")
     split = load_split(config)
     frame_spec = config.frames.spec(split.train.sensor_size)
-    messages.print(f"   {split.check_disjoint()}")
     messages.print(f"2. training with {config.learning.rule.upper()} at T={frame_spec.steps}")
     result = fit(config, out, split=split)
     network, card = load_bundle(out / BUNDLE_FOLDER)

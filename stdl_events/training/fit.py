@@ -82,7 +82,7 @@ def fit(
     check_run_folder(folder, config, resume=resume)
     device = resolve_device(config.device)
     split = split or load_split(config)
-    split.check_disjoint()
+    checked = split.check_disjoint()
     frame_spec = config.frames.spec(split.train.sensor_size)
     # Dropout draws from torch's global generator: it is seeded here, and given back as it was.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -95,7 +95,7 @@ def fit(
         torch.manual_seed(config.seed)
         if resume and (folder / CHECKPOINT_FILE).exists():
             run.restore(load_checkpoint(folder / CHECKPOINT_FILE))
-        evaluation = run.train(quiet=quiet)
+        evaluation = run.train(checked, quiet=quiet)
     card = describe_run(config, frame_spec, split, learner.network, evaluation)
     save_bundle(folder / BUNDLE_FOLDER, learner.network, card)
     return RunResult(folder, evaluation, learner, run.position.seconds, peak_memory(device))
@@ -135,8 +135,12 @@ class _Run:
         }
         save_checkpoint(self.folder / CHECKPOINT_FILE, state)
 
-    def train(self, *, quiet: bool) -> Evaluation:
-        """Every epoch that is left, with the held-out evaluation behind each; returns the last one."""
+    def train(self, checked: str, *, quiet: bool) -> Evaluation:
+        """Every epoch that is left, with the held-out evaluation behind each; returns the last one.
+
+        Args:
+            checked: what was found when both sides of the split were compared; said before anything is learned.
+        """
         position, epochs = self.position, self.config.epochs
         evaluation: Evaluation | None = None
         with (
@@ -145,6 +149,7 @@ class _Run:
                 total_steps=self.steps_per_epoch * epochs, done_steps=position.step, quiet=quiet
             ) as progress,
         ):
+            progress.say(checked)
             metrics.write("start", position.step, self._start_row())
             while position.epoch < epochs:
                 self._train_epoch(metrics, progress)

@@ -26,6 +26,11 @@ class TrainingProgress:
         self._quiet = quiet
         self._task = self._bar.add_task("training", total=total_steps, completed=done_steps, numbers="")
 
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        if not self._quiet:
+            self._bar.console.print(text, soft_wrap=True)
+
     def step(self, step: int, row: Mapping[str, Any]) -> None:
         """Show a step row of the metrics."""
         numbers = (

@@ -1,9 +1,7 @@
 """Small recordings, written where a test asks for them, and simulated walkers."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from zlib import crc32
 
 import pytest
@@ -32,15 +30,3 @@ def walkers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Split]:
     """Three simulated people, ten short takes each."""
     root = tmp_path_factory.mktemp("walkers") / "small"
     return root, generate_walkers(root, people=3, per_person=10, sensor_size=(32, 24), duration_us=200_000, seed=5)
-
-
-@pytest.fixture(scope="session")
-def event_files() -> ModuleType:
-    """The literal writers of every file format, which the tests of the readers own."""
-    path = Path(__file__).parents[1] / "events" / "event_files.py"
-    spec = importlib.util.spec_from_file_location("event_files", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

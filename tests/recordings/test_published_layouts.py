@@ -1,16 +1,14 @@
 """The public datasets, on small files in their published layouts: loaded, split, checked for leaks and framed."""
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from published_layouts import GESTURES, make, put, write_cifar10_dvs, write_dvs_gesture, write_gait_day, write_har_dvs
 from small_recordings import keys
 
 from stdl_events.errors import DatasetError
-from stdl_events.events.stream import EventArray
 from stdl_events.frames import FrameSpec
 from stdl_events.recordings import (
     Cifar10Dvs,
@@ -31,12 +29,6 @@ from stdl_events.recordings import (
 DATASETS = Path(__file__).resolve().parents[2] / "datasets"
 
 
-def put(path: Path, content: bytes | str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
 def check_frames(split: Split) -> None:
     """Both sides are apart and become frames."""
     assert "no recording on both sides" in split.check_disjoint()
@@ -47,34 +39,13 @@ def check_frames(split: Split) -> None:
         assert (clips.frames_NTCHW.sum(axis=(2, 3, 4)) > 0).all()
 
 
-@pytest.fixture
-def make(event_files: ModuleType) -> Callable[..., EventArray]:
-    """Other events for every seed, on 128x128 pixels unless said otherwise."""
-
-    def make_events(seed: int, width: int = 128, height: int = 128, count: int = 60) -> EventArray:
-        events: EventArray = event_files.make_events(count, width, height, seed=seed)
-        return events
-
-    return make_events
-
-
 @pytest.fixture(params=["original", "mirror"])
-def cifar10(
-    request: pytest.FixtureRequest, tmp_path: Path, make: Callable[..., EventArray], event_files: ModuleType
-) -> Path:
-    """Twelve recordings per class."""
-    for label, name in enumerate(cifar10_dvs.CLASSES):
-        for number in range(12):
-            events = make(12 * label + number)
-            if request.param == "original":
-                put(tmp_path / name / f"cifar10_{name}_{number}.aedat", event_files.aedat2_dvs128(events, chip=False))
-            else:
-                data = event_files.aedat4([(0, 128, 128, [events])])
-                put(tmp_path / "CIFAR10DVS" / name / f"cifar10_{name}_{number}.aedat4", data)
+def cifar10(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    write_cifar10_dvs(tmp_path, request.param)
     return tmp_path
 
 
-def test_cifar10_dvs(cifar10: Path, make: Callable[..., EventArray]) -> None:
+def test_cifar10_dvs(cifar10: Path) -> None:
     split = split_cifar10_dvs(cifar10, train=10, test=2)
     assert (len(split.train), len(split.test)) == (100, 20)
     assert {int(entry.path.stem.rpartition("_")[2]) for entry in split.train.entries} == set(range(10))
@@ -123,23 +94,13 @@ def test_cifar10_dvs_follows_the_committed_split() -> None:
         assert (test_to, test_to + 1 - test_from) == (999, cifar10_dvs.TEST)
 
 
-GESTURES = ((1, 1_000, 1_600), (5, 1_600, 2_300), (11, 2_200, 2_900))
-
-
 @pytest.fixture
-def gestures(tmp_path: Path, make: Callable[..., EventArray], event_files: ModuleType) -> Path:
-    """Three trials of three users with three gestures each, of which the last two overlap."""
-    folder = tmp_path / "DvsGesture"
-    for user in (7, 23, 24):
-        put(folder / f"user{user:02d}_led.aedat", event_files.aedat3(make(user, count=100)))
-        lines = "\n".join(",".join(map(str, row)) for row in GESTURES)
-        put(folder / f"user{user:02d}_led_labels.csv", f"class,startTime_usec,endTime_usec\n{lines}\n")
-    put(folder / "trials_to_train.txt", "user07_led.aedat\nuser23_led.aedat\n")
-    put(folder / "trials_to_test.txt", "user24_led.aedat\n")
+def gestures(tmp_path: Path) -> Path:
+    write_dvs_gesture(tmp_path)
     return tmp_path
 
 
-def test_dvs_gesture(gestures: Path, make: Callable[..., EventArray]) -> None:
+def test_dvs_gesture(gestures: Path) -> None:
     split = split_dvs_gesture(gestures)
     assert keys(split.train) == [f"user{user}_led/{number:02d}" for user in ("07", "23") for number in range(3)]
     assert keys(split.test) == ["user24_led/00", "user24_led/01", "user24_led/02"]
@@ -206,16 +167,12 @@ def test_dvs_gesture_follows_the_committed_split() -> None:
 
 
 @pytest.fixture
-def gait(tmp_path: Path, make: Callable[..., EventArray], event_files: ModuleType) -> Path:
-    """Twelve people, two recordings each to train and one to test."""
-    for person in range(12):
-        for number, side in enumerate(("train", "train", "test")):
-            path = tmp_path / "DVS128-Gait-Day" / "origin" / side / str(person) / f"{number}.txt"
-            put(path, event_files.text(make(3 * person + number)))
+def gait(tmp_path: Path) -> Path:
+    write_gait_day(tmp_path)
     return tmp_path
 
 
-def test_gait_day(gait: Path, make: Callable[..., EventArray]) -> None:
+def test_gait_day(gait: Path) -> None:
     split = split_gait_day(gait)
     assert split.train.classes == tuple(map(str, range(12))), "10 comes after 9"
     assert (len(split.train), len(split.test)) == (24, 12)
@@ -241,27 +198,12 @@ def test_gait_day_that_is_not_whole(gait: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(params=["npz", "aedat4", "nested"])
-def har(
-    request: pytest.FixtureRequest, tmp_path: Path, make: Callable[..., EventArray], event_files: ModuleType
-) -> Path:
-    """Three activities, two recordings each to train, one to validate and one to test."""
-    lists: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for label in range(3):
-        for number, side in enumerate(("train", "train", "val", "test")):
-            folder, name = f"action_{label + 1:03d}", f"dvSave-2021_10_15_19_{label:02d}_{number:02d}"
-            events = make(4 * label + number, 346, 260)
-            inner = f"{folder}/{folder}" if request.param == "nested" else folder
-            if request.param == "aedat4":
-                put(tmp_path / inner / f"{name}.aedat4", event_files.aedat4([(0, 346, 260, [events])]))
-            else:
-                put(tmp_path / inner / f"{name}.npz", event_files.npz_arrays(events))
-            lists[side].append(f"{folder}/{name} {label}")
-    for side, lines in lists.items():
-        put(tmp_path / f"{side}_label.txt", "\n".join(lines) + "\n\n")
+def har(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    write_har_dvs(tmp_path, request.param)
     return tmp_path
 
 
-def test_har_dvs(har: Path, make: Callable[..., EventArray]) -> None:
+def test_har_dvs(har: Path) -> None:
     split = split_har_dvs(har)
     assert split.train.classes == ("action_001", "action_002", "action_003")
     assert (len(split.train), len(split.test), split.train.sensor_size) == (6, 3, (346, 260))
