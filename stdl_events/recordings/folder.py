@@ -7,10 +7,10 @@
 Classes are sorted by name. Hidden files and files with suffixes that no reader knows are left out.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
-from stdl_events.errors import DatasetError
-from stdl_events.events import open_recording
+from stdl_events.errors import DatasetError, RecordingError
 from stdl_events.events.files import FORMATS
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.obtain import found_in
@@ -117,16 +117,27 @@ def _entries(
 
 
 def _common_sensor_size(entries: tuple[Entry, ...]) -> tuple[int, int]:
-    """The size that the first recording of each class states; where none states it, the smallest that holds all events.
+    """The size that the first readable recording of each class states; where none states it, the smallest that holds
+    all events of those that can be read.
 
     The other recordings are checked when they are cut into clips.
     """
-    first_of_class = {entry.label: entry for entry in reversed(entries)}
     stated: dict[tuple[int, int], Entry] = {}
-    for entry in first_of_class.values():
-        recording = entry.open()
+    unread: dict[int, RecordingError] = {}
+    read: set[int] = set()
+    for entry in entries:
+        if entry.label in read:
+            continue
+        try:
+            recording = entry.open()
+        except RecordingError as error:
+            unread.setdefault(entry.label, error)
+            continue
+        read.add(entry.label)
         if recording.sensor_size_from != "inferred":
             stated[recording.sensor_size] = entry
+    for label in unread.keys() - read:
+        raise unread[label]
     if len(stated) > 1:
         named = ", ".join("{}x{} in {}".format(*size, entry.key) for size, entry in sorted(stated.items())[:3])
         raise DatasetError(
@@ -135,7 +146,12 @@ def _common_sensor_size(entries: tuple[Entry, ...]) -> tuple[int, int]:
         )  # fmt: skip
     if stated:
         return next(iter(stated))
-    sizes = [open_recording(entry.path, format=entry.format).sensor_size for entry in entries]
+    sizes = []
+    for entry in entries:
+        with suppress(RecordingError):
+            sizes.append(entry.open().sensor_size)
+    if not sizes:
+        return entries[0].open().sensor_size
     return max(size[0] for size in sizes), max(size[1] for size in sizes)
 
 

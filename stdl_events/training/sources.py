@@ -179,4 +179,6 @@ def _own_split_only(data: DataSettings) -> RecipeError:
 
 
 def _lacking(keys: str, expected: str) -> RecipeError:
-    return RecipeError(keys, got="nothing", expected=expected, todo=f"give --set {keys.split()[0]}=N")
+    return RecipeError(
+        keys, got="nothing", expected=expected, todo=f"give --set {keys.split()[0]}=N, or say it in prepare's --split"
+    )

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from binary_recordings import content, write_recordings
+from binary_recordings import CLASSES, content, write_recordings
 from killed_runs import finish, kill_after, start
 
+from stdl_events.events import write_recording
+from stdl_events.events.stream import empty_events
 from stdl_events.prepared import PreparedSet
 from stdl_events.recordings import generate_walkers
 
@@ -80,6 +82,30 @@ def test_bad_recordings(prepare: RunCli, recordings: Path, tmp_path: Path) -> No
     facts = json.loads(prepare("--out", store, "--skip-bad", "--json")[1])
     assert [bad["key"] for bad in facts["bad"]] == ["left/001.bin", "right/002.bin"]
     assert "byte 1495" in facts["bad"][0]["error"]
+
+
+@pytest.mark.parametrize("suffix", ["h5", "txt"])
+def test_the_first_of_a_class_may_be_bad(run_cli: RunCli, tmp_path: Path, suffix: str) -> None:
+    """Where files say the sensor's size, and where it is inferred from their events."""
+    for label, name in enumerate(CLASSES):
+        for number in range(3):
+            events = empty_events(4)
+            events["t"], events["x"], events["y"] = [1000, 2100, 3200, 4300], label, [number, 5, 6, 7]
+            path = tmp_path / "data" / name / f"{number}.{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if suffix == "txt":
+                path.write_text("".join(f"{t} {x} {y} {int(p)}\n" for t, x, y, p in events.tolist()))
+            else:
+                write_recording(path, events, (2, 8))
+    bad = tmp_path / "data" / "left" / f"0.{suffix}"
+    bad.write_text("1 2 three 4\n")
+    arguments = ["prepare", "folder", "--data", tmp_path / "data", "--frames", "T=2,by=time", "--out", tmp_path / "s"]
+    code, _, err = run_cli(*arguments)
+    assert code == 2
+    assert "got 1 of 6 recordings that do not read: " in err
+    code, out, err = run_cli(*arguments, "--skip-bad")
+    assert code == 0, err
+    assert "of 2 x 2 x 8 x 2, from 5 recordings (0 too short for one, 1 bad ones left out)" in out
 
 
 @pytest.mark.parametrize(
