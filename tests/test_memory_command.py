@@ -124,6 +124,15 @@ def test_fit_finds_the_plan_for_a_batch_or_says_what_fits_instead():
         assert f"the largest batch within 300.00 kB: {rule}, plain" in text
 
 
+def test_bf16_halves_what_flows():
+    exact, rounded = (json.loads(run(*SMALL, "--precision", each, "--json")) for each in ("fp32", "bf16"))
+    assert (exact["precision"], rounded["precision"]) == ("fp32", "bf16")
+    for part in ("weights", "gradients", "optimizer"):
+        assert rounded["breakdown"][part] == exact["breakdown"][part]
+    assert rounded["breakdown"]["membrane"] * 2 == exact["breakdown"]["membrane"]
+    assert rounded["floor_bytes"] < rounded["peak_bytes"] < exact["peak_bytes"]
+
+
 def test_a_trace_is_drawn_beside_the_rule_it_is_compared_with(tmp_path):
     path = tmp_path / "trace.png"
     run(*SMALL, "--rule", "sltt", "--trace", str(path))
@@ -137,7 +146,7 @@ def test_a_trace_is_drawn_beside_the_rule_it_is_compared_with(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        (["--precision", "bf16"], UserError, "--precision: got 'bf16'; expected fp32"),
+        (["--precision", "fp8"], RuleError, "precision: got 'fp8'; expected fp32 or bf16"),
         (["--against", "sltt"], UserError, "--against: got no --trace"),
         (["--fit", "1GB", "--budget", "1GB"], UserError, "--fit: got --budget as well"),
         (["--trace", "x.png", "--against", "nothing"], RuleError, "learning rule: got 'nothing'"),

@@ -68,7 +68,7 @@ class StepMemory:
             "mode": blueprint.memory if blueprint.is_lean else "plain",
             "neuron": blueprint.spec.neuron.kind,
             "optimizer": blueprint.optimizer.kind,
-            "precision": "fp32",
+            "precision": blueprint.precision,
         }
 
     def _blocks(self) -> list[dict[str, Any]]:
@@ -108,10 +108,14 @@ def floor_bytes(blueprint: Blueprint) -> int:
     with metering():
         network = SpikingNetwork.build(blueprint.spec, dtype=blueprint.dtype)
         weights = tensor_bytes(network.parameters()) * (2 + blueprint.optimizer.slots)
-        kept = weights + tensor_bytes(network.buffers()) + tensor_bytes(network.initial_state(blueprint.batch_size))
+        kept = (
+            weights
+            + tensor_bytes(network.buffers())
+            + tensor_bytes(network.initial_state(blueprint.batch_size, dtype=blueprint.flowing))
+        )
         first, *others = network.layers_in_order()
-        bits = [_working_bits(first, blueprint.dtype, input_bits=8 * blueprint.dtype.itemsize)]
-        bits += [_working_bits(layer, blueprint.dtype, input_bits=1) for layer in others]
+        bits = [_working_bits(first, blueprint.flowing, input_bits=8 * blueprint.flowing.itemsize)]
+        bits += [_working_bits(layer, blueprint.flowing, input_bits=1) for layer in others]
         return kept + -(-max(bits) * blueprint.batch_size // 8)
 
 

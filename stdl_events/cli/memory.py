@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from stdl_events.analysis.memory_fit import Fit
     from stdl_events.analysis.memory_report import StepMemory
     from stdl_events.learning.blueprint import Blueprint
-    from stdl_events.plan.plan import Plan
 
 DEFAULT_BATCH = 100
 
@@ -62,7 +61,9 @@ def memory(
     given: Annotated[str | None, typer.Option("--plan", metavar="paper|FILE", help="Cut as in this plan.")] = None,
     least_blocks: Annotated[int, typer.Option(min=1, help="Cut into at least so many blocks.")] = 1,
     neuron: Annotated[Neuron, typer.Option(help="Kind of neuron.")] = Neuron.lif,
-    precision: Annotated[str, typer.Option(help="Of weights and states: fp32.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="fp32, or bf16 for membrane potentials, currents and convolutions.")
+    ] = "fp32",
     device: Annotated[Device, typer.Option(help="cuda: run the step on a GPU as well.")] = Device.cpu,
     optimizer: Annotated[Optimizer, typer.Option(help="Whose states are counted.")] = Optimizer.sgd,
     fit: Annotated[
@@ -84,17 +85,18 @@ def memory(
     Example: stdl-events memory --network vgg11 --input 2x128x128 --classes 10 --batch 100 --steps 10 --rule stdl
     """
     from stdl_events.analysis.memory_report import measure_on_cuda, meter_step, require_cuda
+    from stdl_events.learning.fastest import resolve_fastest
     from stdl_events.learning.planning import choose_plan
     from stdl_events.zoo import parse_network
 
-    _check(precision, trace, against)
+    _check(trace, against)
     options = {"--budget": budget, "--rho": rho, "--auto": auto, "--trace": trace, "--device": device is Device.cuda}
     _check_alone("--fit", fit is not None, options)
     _check_alone("--auto", auto, {"--plain": not lean, "--plan": given})
     if device is Device.cuda:
         require_cuda()
     spec = parse_network(network, input_shape=parse_shape(input), classes=classes)
-    setting = _Setting(spec, batch or DEFAULT_BATCH, steps, lean, neuron.value, optimizer.value)
+    setting = _Setting(spec, batch or DEFAULT_BATCH, steps, lean, neuron.value, optimizer.value, precision)
     blueprint = setting.blueprint(rule, parse_assignments(option or []))
     if fit is not None:
         _fit(blueprint, fit, batch, given, least_blocks, json=json)
@@ -103,7 +105,7 @@ def memory(
     with messages.status("metering"):
         wanted: dict[str, Any] = {"budget": budget, "rho": rho, "least_blocks": least_blocks}
         if auto:
-            blueprint, plan = _fastest(blueprint, **wanted)
+            blueprint, plan = resolve_fastest(blueprint, **wanted)
         else:
             plan = choose_plan(blueprint, plan=given, **wanted)
         step = meter_step(blueprint, plan, every_step=trace is not None)
@@ -130,6 +132,7 @@ class _Setting:
     lean: bool
     neuron: Any
     optimizer: Any
+    precision: Any
 
     def blueprint(self, rule: str, options: dict[str, Any]) -> "Blueprint":
         from stdl_events.learning.blueprint import Blueprint
@@ -149,23 +152,11 @@ class _Setting:
             loss=make_loss(chosen.loss, alpha=0.05, mse_target="one-hot", threshold=spec.neuron.threshold),
             optimizer=OptimizerSpec(self.optimizer),
             memory="lean" if self.lean else "plain",
+            precision=self.precision,
         )
 
 
-def _fastest(blueprint: "Blueprint", **wanted: Any) -> "tuple[Blueprint, Plan | None]":
-    """As `build_learner` chooses with memory "auto"."""
-    from stdl_events.learning.fastest import choose_fastest
-    from stdl_events.learning.planning import check_plan_options
-
-    if not check_plan_options(blueprint.rule, budget=wanted["budget"], rho=wanted["rho"]):
-        return dataclasses.replace(blueprint, memory="plain"), None  # nothing to fit into
-    fastest = choose_fastest(blueprint, **wanted).chosen
-    return dataclasses.replace(blueprint, memory=fastest.memory), fastest.plan
-
-
-def _check(precision: str, trace: Path | None, against: str | None) -> None:
-    if precision != "fp32":
-        raise UserError("--precision", got=repr(precision), expected="fp32", todo="leave it out: training is in fp32")
+def _check(trace: Path | None, against: str | None) -> None:
     if against is not None and trace is None:
         raise UserError(
             "--against", got="no --trace", expected="a picture to draw it into", todo="add --trace FILE.png"

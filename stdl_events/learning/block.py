@@ -25,6 +25,7 @@ class LocalBlock:
         trace: what neurons keep for the gradients of the weights behind them; None for their spikes alone.
         kept: the layers whose convolutions' outputs stay until the backward in lean mode, counted from the subnetwork's
             first through the auxiliary network's last.
+        flowing: the type of states and of what travels between layers; None for that of the weights.
     """
 
     def __init__(
@@ -34,15 +35,17 @@ class LocalBlock:
         *,
         trace: Trace | None = None,
         kept: Container[int] = (),
+        flowing: torch.dtype | None = None,
     ) -> None:
         self.subnetwork, self.auxiliary, self.trace = subnetwork, auxiliary, trace
-        self.kept = kept
+        self.kept, self.flowing = kept, flowing
         parts = [part for part in (subnetwork, auxiliary) if part is not None]
         self._learning = [part if trace is None else with_traces(part, trace) for part in parts]
 
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
         """As that of `SpikingNetwork`, of all the block's layers."""
-        return tuple(entry for part in self._learning for entry in part.initial_state(batch_size, generator))
+        parts = self._learning
+        return tuple(entry for part in parts for entry in part.initial_state(batch_size, generator, self.flowing))
 
     def step(self, x: Signal, state: State | deque[Tensor]) -> tuple[Signal, Tensor, State]:
         """One time step; a deque is consumed, as `SpikingNetwork.step` says.

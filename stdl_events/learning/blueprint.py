@@ -16,6 +16,7 @@ from stdl_events.learning.learner import Learner
 from stdl_events.learning.losses import Loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.plain import run_chunk_plain
+from stdl_events.learning.precision import Precision, flowing_dtype
 from stdl_events.memory import MemoryReport
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.partition import Cut
@@ -35,6 +36,7 @@ class Blueprint:
         seed: of the initial weights, which depend on `spec` and `seed` alone.
         memory: "lean" makes outputs of convolutions again in the backward, except those that a plan keeps; with "kept"
             all stay; "plain" is ordinary autograd.
+        precision: with "bf16" membrane potentials, currents and convolutions are in bfloat16.
 
     Raises:
         RuleError: there is nothing to learn: no classifier, no sequence or no step.
@@ -50,13 +52,20 @@ class Blueprint:
     dtype: torch.dtype = torch.float32
     device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
     memory: MemoryMode = "lean"
+    precision: Precision = "fp32"
 
     @property
     def is_lean(self) -> bool:
         """Whether lean mode is asked for and the rule can use it."""
         return self.memory != "plain" and self.rule.time.chunk_steps == 1 and self.rule.time.trace is None
 
+    @property
+    def flowing(self) -> torch.dtype:
+        """The type of membrane potentials and of what travels between layers."""
+        return flowing_dtype(self.precision, self.dtype, self.rule)
+
     def __post_init__(self) -> None:
+        flowing_dtype(self.precision, self.dtype, self.rule)
         if self.spec.classes is None:
             raise RuleError(
                 "network",
@@ -108,7 +117,13 @@ class Blueprint:
             auxiliary = SpikingNetwork.build(cut.auxiliary, seed=seed, dtype=self.dtype, device=self.device)
         layers = cut.stop - cut.start + (len(cut.auxiliary.layers) if cut.auxiliary else 0)
         stay = range(layers) if self.memory == "kept" else kept
-        return LocalBlock(network.slice(cut.start, cut.stop), auxiliary, trace=self.rule.time.trace, kept=stay)
+        return LocalBlock(
+            network.slice(cut.start, cut.stop),
+            auxiliary,
+            trace=self.rule.time.trace,
+            kept=stay,
+            flowing=self.flowing,
+        )
 
     def _freeze_random_classifiers(self, blocks: Sequence[LocalBlock]) -> None:
         random = self.rule.space.random if isinstance(self.rule.space, Layerwise) else "none"

@@ -1,18 +1,18 @@
 """`build_learner`: from a network, a rule and a memory budget to something that trains."""
 
-import dataclasses
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 
 from stdl_events.errors import RuleError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
-from stdl_events.learning.fastest import choose_fastest
+from stdl_events.learning.fastest import resolve_fastest
 from stdl_events.learning.grid import LossKind, Rule
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.losses import MSETarget, make_loss
 from stdl_events.learning.optimizers import OptimizerKind, OptimizerSpec
-from stdl_events.learning.planning import PlanLike, check_plan_options, choose_plan
+from stdl_events.learning.planning import PlanLike, choose_plan
+from stdl_events.learning.precision import Precision
 from stdl_events.learning.rules import find_rule
 from stdl_events.spec import NetworkSpec, NeuronKind, Norm, Reset, SurrogateKind
 
@@ -39,6 +39,7 @@ def build_learner(
     alpha: float = 0.05,
     mse_target: MSETarget = "one-hot",
     seed: int = 0,
+    precision: Precision = "fp32",
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     neuron: NeuronKind | None = None,
@@ -80,6 +81,8 @@ def build_learner(
             rule's own: spike-mse for tbptt, else ce+mse.
         mse_target: what the MSE of "ce+mse" pulls the logits to: the "one-hot" target, or the "threshold" for all.
         seed: of the initial weights, and of what training draws at random: dropout's masks, and the steps of sltt-k.
+        precision: "bf16" keeps membrane potentials, currents and their gradients in bfloat16, and convolves in it;
+            weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces.
         dtype, device: of weights and states.
         neuron, decay, threshold, reset, reset_amount, surrogate, surrogate_width, norm: replace those of `spec`, see
             `NeuronSpec` and `NetworkSpec`.
@@ -113,10 +116,9 @@ def build_learner(
         dtype=dtype,
         device=torch.device(device),
         memory="lean" if memory == "auto" else memory,
+        precision=precision,
     )
     if memory != "auto" or plan is not None:
         return blueprint.build(choose_plan(blueprint, budget=budget, rho=rho, plan=plan, least_blocks=least_blocks))
-    if not check_plan_options(chosen, budget=budget, rho=rho):
-        return dataclasses.replace(blueprint, memory="plain").build(None)  # nothing to fit into
-    fastest = choose_fastest(blueprint, budget=budget, rho=rho, least_blocks=least_blocks).chosen
-    return dataclasses.replace(blueprint, memory=fastest.memory).build(fastest.plan)
+    fastest, made = resolve_fastest(blueprint, budget=budget, rho=rho, least_blocks=least_blocks)
+    return fastest.build(made)

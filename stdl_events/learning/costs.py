@@ -14,6 +14,7 @@ from stdl_events.learning.lean.chain import LeanChain
 from stdl_events.learning.lean.signals import Dense, Spikes
 from stdl_events.learning.lean.signals import Signal as LeanSignal
 from stdl_events.learning.optimizers import OptimizerSpec
+from stdl_events.learning.precision import mixed_precision
 from stdl_events.learning.traces import Signal, TracedSpikes, make_factory, spikes_of
 from stdl_events.memory import LiveBytes, metering, tensor_bytes
 from stdl_events.network.layers import Layer
@@ -30,6 +31,7 @@ class LayerMeter:
         lean: whether layers run in lean mode.
         trace: what the neurons keep for learning, None for rules without traces.
         kept: in lean mode, whether outputs of convolutions stay until the backward.
+        flowing: the type of states and of what travels between layers; None for that of the weights.
     """
 
     spec: NetworkSpec
@@ -39,6 +41,7 @@ class LayerMeter:
     lean: bool
     trace: Trace | None
     kept: bool = False
+    flowing: torch.dtype | None = None
     _known: dict[tuple[LayerSpec, bool], LayerCost] = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
@@ -52,6 +55,7 @@ class LayerMeter:
             blueprint.is_lean,
             blueprint.rule.time.trace,
             blueprint.memory == "kept",
+            blueprint.flowing,
         )
 
     def __call__(self, layer: LayerSpec, needs_input_gradient: bool) -> LayerCost:
@@ -78,12 +82,21 @@ class _Setting:
     lean: bool
     trace: Trace | None
     kept: bool
+    flowing: torch.dtype
 
     @classmethod
     def of(cls, meter: LayerMeter) -> "_Setting":
         shared = dataclasses.replace(meter.spec, layers=(), input_shape=(1, 1, 1))
-        slots = meter.optimizer.slots
-        return cls(shared, meter.batch_size, slots, meter.dtype, meter.lean, meter.trace, meter.kept)
+        return cls(
+            shared,
+            meter.batch_size,
+            meter.optimizer.slots,
+            meter.dtype,
+            meter.lean,
+            meter.trace,
+            meter.kept,
+            meter.flowing or meter.dtype,
+        )
 
 
 # Networks repeat their layers, and plans for several rules, modes and budgets ask for the same ones.
@@ -97,17 +110,22 @@ def _measured(setting: _Setting, spec: LayerSpec, needs_input_gradient: bool, fr
             parameter.grad = torch.empty_like(parameter, requires_grad=False)
         shape = (setting.batch_size, *spec.input_shape)
         if setting.lean:
-            packed = Spikes(shape, setting.dtype, torch.device("cpu"))
-            x: LeanSignal = Dense(torch.empty(shape, dtype=setting.dtype)) if frames else packed
+            packed = Spikes(shape, setting.flowing, torch.device("cpu"))
+            x: LeanSignal = Dense(torch.empty(shape, dtype=setting.flowing)) if frames else packed
             return _lean_step(LeanChain((0,) if setting.kept else ()), layer, x, needs_input_gradient, fixed, live)
-        x_BCHW = torch.empty(shape, dtype=setting.dtype)
+        x_BCHW = torch.empty(shape, dtype=setting.flowing)
         x_BCHW.requires_grad_(needs_input_gradient)
-        return _step(layer, x_BCHW, setting.trace is not None, fixed, live)
+        with mixed_precision(x_BCHW.device, setting.flowing):
+            return _step(layer, x_BCHW, setting.trace is not None, fixed, live)
 
 
 def _fixed(layer: Layer, setting: _Setting) -> int:
     weights = tensor_bytes(layer.parameters()) * (2 + setting.optimizer_slots)
-    return weights + tensor_bytes(layer.buffers()) + tensor_bytes(layer.initial_state(setting.batch_size))
+    return (
+        weights
+        + tensor_bytes(layer.buffers())
+        + tensor_bytes(layer.initial_state(setting.batch_size, dtype=setting.flowing))
+    )
 
 
 def _step(layer: Layer, leaf_BCHW: Tensor, traced: bool, fixed: int, live: LiveBytes) -> LayerCost:
@@ -116,7 +134,7 @@ def _step(layer: Layer, leaf_BCHW: Tensor, traced: bool, fixed: int, live: LiveB
     # The trace of the input is part of the state of the layer in front, which stays.
     trace = torch.empty_like(leaf_BCHW, requires_grad=False) if traced else None
     x: Signal = x_BCHW if trace is None else TracedSpikes(x_BCHW, trace)
-    state = layer.initial_state(len(leaf_BCHW))
+    state = layer.initial_state(len(leaf_BCHW), dtype=leaf_BCHW.dtype)
     before = live.now
     live.reset_peak()
     out, new = layer.step(cast(Tensor, x), state)
@@ -153,7 +171,7 @@ class _End(torch.autograd.Function):
 def _lean_step(
     chain: LeanChain, layer: Layer, x: LeanSignal, needs_input: bool, fixed: int, live: LiveBytes
 ) -> LayerCost:
-    state = deque(layer.initial_state(x.shape[0]))
+    state = deque(layer.initial_state(x.shape[0], dtype=x.dtype))
     before = live.now
     live.reset_peak()
     out, new = chain.forward([layer], x, state)

@@ -50,7 +50,7 @@ class Choice:
 def choose_fastest(
     blueprint: Blueprint, *, budget: int | str | None = None, rho: float | None = None, least_blocks: int = 1
 ) -> Choice:
-    """`find_fastest` with the budget as `choose_plan` understands it: by default ρ = 0.7, or more if that is too little.
+    """`find_fastest` with the budget as `choose_plan` understands it: by default ρ = 0.7, or more if need be.
 
     Raises:
         PlanError: nothing fits; the message names the smallest budget that does.
@@ -66,6 +66,20 @@ def choose_fastest(
             raise
         smallest = Planner(dataclasses.replace(blueprint, memory="lean"), least_blocks=least_blocks).smallest()
         return find_fastest(blueprint, smallest.total_bytes, least_blocks=least_blocks)
+
+
+def resolve_fastest(
+    blueprint: Blueprint, *, budget: int | str | None = None, rho: float | None = None, least_blocks: int = 1
+) -> tuple[Blueprint, Plan | None]:
+    """The mode and the plan of `choose_fastest`; plain mode for rules that make no plan, which fit into nothing.
+
+    Raises:
+        PlanError, RuleError: as `choose_fastest`.
+    """
+    if not check_plan_options(blueprint.rule, budget=budget, rho=rho):
+        return dataclasses.replace(blueprint, memory="plain"), None
+    fastest = choose_fastest(blueprint, budget=budget, rho=rho, least_blocks=least_blocks).chosen
+    return dataclasses.replace(blueprint, memory=fastest.memory), fastest.plan
 
 
 def find_fastest(blueprint: Blueprint, budget_bytes: int, *, least_blocks: int = 1) -> Choice:

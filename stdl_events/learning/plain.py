@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.block import LocalBlock
+from stdl_events.learning.precision import mixed_precision
 from stdl_events.learning.traces import Signal
 
 
@@ -25,14 +26,16 @@ def run_chunk_plain(
     weight = next(block.parameters())
     outputs: list[Signal] = []
     logits: list[Tensor] = []
+    flowing = block.flowing or weight.dtype
     with torch.set_grad_enabled(learns):
         for x in inputs:
-            x_BCHW = x.to(device=weight.device, dtype=weight.dtype, non_blocking=True)
-            out, logits_BK, new = block.step(x_BCHW, state)
+            x_BCHW = x.to(device=weight.device, dtype=flowing, non_blocking=True)
+            with mixed_precision(weight.device, flowing):
+                out, logits_BK, new = block.step(x_BCHW, state)
             state.extend(new)
             del new
             outputs.append(out.detach())  # STDL eq. (10): sg(.)
-            logits.append(logits_BK)
+            logits.append(logits_BK.to(weight.dtype))
         total = loss_of(logits)
     if learns:
         total.backward()

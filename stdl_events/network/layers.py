@@ -150,11 +150,14 @@ class Layer(nn.Module):
         """Shapes of all entries of the state that a step takes now."""
         return self.state_shapes + self.mask_shapes if self.training else self.state_shapes
 
-    def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
+    def initial_state(
+        self, batch_size: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
+    ) -> State:
         """Zeros, and in training mode dropout masks from `generator`; see `SpikingNetwork.initial_state`."""
         weight = next(self.parameters())
         state = [
-            torch.zeros((batch_size, *shape), dtype=weight.dtype, device=weight.device) for shape in self.state_shapes
+            torch.zeros((batch_size, *shape), dtype=dtype or weight.dtype, device=weight.device)
+            for shape in self.state_shapes
         ]
         if self.training:
             dropouts = [module for module in self.modules() if isinstance(module, SequenceDropout)]

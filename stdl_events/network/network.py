@@ -47,7 +47,9 @@ class SpikingNetwork(nn.Module):
         """Shape of each entry of the state, without the batch; masks of dropout, which only training has, apart."""
         return tuple(shape for layer in self.layers_in_order() for shape in layer.state_shapes)
 
-    def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
+    def initial_state(
+        self, batch_size: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
+    ) -> State:
         """The silent past: zeros, one tensor per entry of `state_shapes`, on the weights' device.
 
         In training mode, a network with dropout has one mask per sequence and dropout in its state as well, behind the
@@ -55,8 +57,10 @@ class SpikingNetwork(nn.Module):
 
         Args:
             generator: that masks are drawn from, on the weights' device; torch's global one where it is None.
+            dtype: of the zeros; None for that of the weights.
         """
-        return tuple(entry for layer in self.layers_in_order() for entry in layer.initial_state(batch_size, generator))
+        layers = self.layers_in_order()
+        return tuple(entry for layer in layers for entry in layer.initial_state(batch_size, generator, dtype))
 
     def step(self, x_BCHW: Tensor, state: State | deque[Tensor]) -> tuple[Tensor, State]:
         """One time step.

@@ -32,6 +32,7 @@ def build_configured_learner(
         plan=learning.plan if planned else None,
         least_blocks=learning.least_blocks if planned else 1,
         memory=learning.memory,
+        precision=learning.precision,
         optimizer=config.optimiser.kind,
         lr=config.optimiser.lr,
         momentum=config.optimiser.momentum,

@@ -203,8 +203,9 @@ class LearningSettings(Section):
         rho: the same as a share of the memory of training the whole network online.
         plan: `paper` for the published plan of a network of the zoo, or the path of a plan's JSON file.
         least_blocks: how many blocks there are at least, whatever the memory asks for.
-        memory: `lean` keeps packed spikes and makes the rest again, `kept` keeps outputs of convolutions too, `plain` is
-            ordinary autograd, `auto` the fastest that fits into the budget; the gradients are the same.
+        memory: `lean` keeps packed spikes and makes the rest again, `kept` keeps outputs of convolutions too, `plain`
+            is ordinary autograd, `auto` the fastest that fits into the budget; the gradients are the same.
+        precision: `bf16` keeps membrane potentials and currents in bfloat16, weights in float32.
         loss: `ce+mse` is `((1 - alpha) CE + alpha MSE) / T` in each step, `spike-mse` truncated local BPTT's; None is
             the rule's own.
         mse_target: what the MSE pulls the logits to.
@@ -217,6 +218,7 @@ class LearningSettings(Section):
     plan: str | None = None
     least_blocks: Positive = 1
     memory: Literal["lean", "kept", "plain", "auto"] = "lean"
+    precision: Literal["fp32", "bf16"] = "fp32"
     loss: Literal["ce", "ce+mse", "spike-mse"] | None = None
     mse_target: Literal["one-hot", "threshold"] = "one-hot"
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.05

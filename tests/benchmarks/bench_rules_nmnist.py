@@ -1,9 +1,9 @@
 """Held-out accuracy of learning rules on 1000 recordings of N-MNIST: one network, one recipe, several seeds.
 
     python tests/benchmarks/bench_rules_nmnist.py [--data FOLDER] [--rules stdl tbptt:k=5,n=2 ...] [--seeds 3]
-                                                  [--splits 1] [--epochs 12] [--out FOLDER]
+                                                  [--splits 1] [--epochs 12] [--name rules_nmnist] [--out FOLDER]
 
-Without --rules, every named rule. Options follow a rule's name. Rules that move weights several times per sequence,
+Without --rules, every named rule. Options follow a rule's name, `memory` and `precision` among them. Rules that move weights several times per sequence,
 and tbptt, whose spiking classifiers fall silent where steps are large, have smaller learning rates, see LEARNING_RATES.
 Memory is metered for one training step: as the rule was trained, and in plain mode.
 
@@ -72,8 +72,9 @@ def configure(rule: str, config: TrainConfig) -> TrainConfig:
     """`config` with the rule, its options and its learning rate."""
     name, _, assignments = rule.partition(":")
     options = dict(assignment.split("=", 1) for assignment in assignments.split(",") if assignment)
+    learning = {key: options.pop(key) for key in ("memory", "precision") if key in options}
     rate = LEARNING_RATES.get(name, config.optimiser.lr)
-    return config.derive(learning={"rule": name, "options": options}, optimiser={"lr": rate})
+    return config.derive(learning={"rule": name, "options": options, **learning}, optimiser={"lr": rate})
 
 
 def outcome(result: RunResult, config: TrainConfig, rule: str, split: int, sensor_size: tuple[int, int]) -> Outcome:
@@ -157,6 +158,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="instead of the recipe's own number")
     parser.add_argument("--splits", type=int, default=1, choices=range(1, SPLITS + 1))
+    parser.add_argument("--name", default="rules_nmnist", help="of the result's files")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "benchmarks" / "results")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
@@ -186,7 +188,7 @@ def main() -> int:
         "ridge": ridges,
         "runs": [vars(run) for run in outcomes],
     }
-    path = write_result(arguments.out, "rules_nmnist", document)
+    path = write_result(arguments.out, arguments.name, document)
     path.with_suffix(".md").write_text(to_markdown(document), encoding="utf-8")
     print(to_markdown(document))
     return 0

@@ -15,6 +15,7 @@ from stdl_events.learning.lean.gradients import accumulate, channel_parts, put_p
 from stdl_events.learning.lean.neuron import LeanNeurons
 from stdl_events.learning.lean.signals import Counts, Dense, Scaled, Signal, Spikes
 from stdl_events.learning.lean.synapse import LeanSynapse
+from stdl_events.learning.precision import mixed_precision
 from stdl_events.network.layers import Body, ClassifierBody, ResidualBody, SEWBody, SpikingUnit, State
 
 Backward: TypeAlias = Callable[[list[Tensor], bool], Tensor | None]
@@ -148,8 +149,8 @@ def _is_whole(signal: Signal) -> bool:
 
 
 def _classifier_step(body: ClassifierBody, x: Signal) -> Step:
-    parts = sample_parts(x.shape, body.linear.weight.dtype)
-    pooled_BC = torch.cat([x.dense(samples).mean((2, 3)) for samples in parts]).requires_grad_()
+    parts, dtype = sample_parts(x.shape, x.dtype), body.linear.weight.dtype
+    pooled_BC = torch.cat([x.dense(samples).mean((2, 3)).to(dtype) for samples in parts]).requires_grad_()
     with torch.enable_grad():
         logits_BK = body.linear(pooled_BC)
 
@@ -159,14 +160,16 @@ def _classifier_step(body: ClassifierBody, x: Signal) -> Step:
         for weight, gradient in zip(trained, found, strict=True):
             accumulate(weight, gradient)
         height, width = x.shape[2:]
-        return (grad_BC / (height * width))[:, :, None, None].expand(x.shape).contiguous() if needs_input else None
+        if not needs_input:
+            return None
+        return (grad_BC / (height * width)).to(x.dtype)[:, :, None, None].expand(x.shape).contiguous()
 
     return Step(Dense(logits_BK.detach()), (), backward)
 
 
 def _autograd_step(body: Body, x: Signal, state: State) -> Step:
     x_BCHW = x.dense().detach().requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), mixed_precision(x_BCHW.device, x.dtype):
         out, new = body.step(x_BCHW, state)
 
     def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
@@ -178,7 +181,8 @@ def _autograd_step(body: Body, x: Signal, state: State) -> Step:
             accumulate(parameter, part)
         return found[-1] if needs_input else None
 
-    return Step(Dense(out.detach()), tuple(entry.detach() for entry in new), backward)
+    new = tuple(entry.detach().to(old.dtype) for entry, old in zip(new, state, strict=True))
+    return Step(Dense(out.detach()), new, backward)
 
 
 def _scaled(unit: SpikingUnit, spikes: Spikes) -> Signal:

@@ -46,4 +46,4 @@ def _signal(block: LocalBlock, x: Tensor | Signal) -> Signal:
     if not isinstance(x, Tensor):
         return x
     weight = next(block.parameters())
-    return Dense(x.to(device=weight.device, dtype=weight.dtype, non_blocking=True))
+    return Dense(x.to(device=weight.device, dtype=block.flowing or weight.dtype, non_blocking=True))

@@ -13,11 +13,11 @@ MOST_PARTS = 16
 
 
 def accumulate(parameter: nn.Parameter | Tensor | None, gradient: Tensor | None) -> None:
-    """Add `gradient` to what `parameter.grad` holds, in place."""
+    """Add `gradient` to what `parameter.grad` holds, in place, in the parameter's own precision."""
     if parameter is None or gradient is None or not parameter.requires_grad:
         return
     if parameter.grad is None:
-        parameter.grad = gradient
+        parameter.grad = gradient.to(parameter.dtype)
     else:
         parameter.grad.add_(gradient)
 

@@ -22,6 +22,11 @@ class Signal(Protocol):
     @property
     def shape(self) -> Shape: ...
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its values."""
+        ...
+
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         """Its values, of some samples and channels. The caller must not write into them."""
         ...
@@ -37,6 +42,10 @@ class Dense:
     def shape(self) -> Shape:
         batch, channels, height, width = self.values_BCHW.shape
         return batch, channels, height, width
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.values_BCHW.dtype
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         return self.values_BCHW[samples, channels]
@@ -90,6 +99,10 @@ class Scaled:
     def shape(self) -> Shape:
         return self.source.shape
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.source.dtype
+
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         return self.source.dense(samples, channels) * self.factor
 
@@ -104,6 +117,10 @@ class Pooled:
     @property
     def shape(self) -> Shape:
         return pooled_shape(self.source.shape, self.pool)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.source.dtype
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         pooled: Tensor = self.pool(self.source.dense(samples, channels))
@@ -159,6 +176,10 @@ class Dropped:
     @property
     def shape(self) -> Shape:
         return self.source.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.source.dtype
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         kept = self.source.dense(samples, channels) * self.mask_BCHW[samples, channels]

@@ -22,7 +22,7 @@ class LeanSynapse:
 
     Args:
         module: convolution, then batch norm where the network has it.
-        x: the input, kept as it is.
+        x: the input, kept as it is; its type is that of all but weights and statistics.
         stays: whether the convolution's output stays until the backward.
     """
 
@@ -93,8 +93,9 @@ class LeanSynapse:
 
     def recomputed_or_new(self) -> Tensor:
         """Memory of the shape of the convolution's output: its own, part by part no longer needed, or new."""
-        weight = self._conv.weight
-        return self._y if self._y is not None else torch.empty(self.shape, dtype=weight.dtype, device=weight.device)
+        if self._y is not None:
+            return self._y
+        return torch.empty(self.shape, dtype=self._x.dtype, device=self._conv.weight.device)
 
     def release(self) -> None:
         """Forget the convolution's output; where it stays, only when its backward is done."""
@@ -133,7 +134,7 @@ class LeanSynapse:
 
     def _convolve(self) -> Tensor:
         weight, bias, geometry = self._weight(), self._conv.bias, self._geometry()
-        bias = None if bias is None else bias.detach()
+        bias = None if bias is None else bias.detach().to(weight.dtype)
         runs = self._sample_parts()
         first = torch.ops.aten.convolution(self._input(runs[0]), weight, bias, *geometry)
         if len(runs) == 1:
@@ -149,7 +150,7 @@ class LeanSynapse:
         return self._x.dense(samples) if self._dense is None else self._dense
 
     def _sample_parts(self) -> list[slice]:
-        return sample_parts(self._x.shape, self._conv.weight.dtype)
+        return sample_parts(self._x.shape, self._x.dtype)
 
     def _geometry(self) -> tuple[list[int], list[int], list[int], bool, list[int], int]:
         padding = self._conv.padding
@@ -158,8 +159,8 @@ class LeanSynapse:
 
     def _weight(self) -> Tensor:
         if isinstance(self._conv, ScaledWSConv2d):
-            return self._conv.standardised_weight().detach()
-        return self._conv.weight.detach()
+            return self._conv.standardised_weight().detach().to(self._x.dtype)
+        return self._conv.weight.detach().to(self._x.dtype)
 
     def _accumulate_weight(self, gradient: Tensor) -> None:
         if not isinstance(self._conv, ScaledWSConv2d):
@@ -167,6 +168,8 @@ class LeanSynapse:
             return
         with torch.enable_grad():
             standardised = self._conv.standardised_weight()
-        grad_weight, grad_gain = torch.autograd.grad(standardised, [self._conv.weight, self._conv.gain], gradient)
+        grad_weight, grad_gain = torch.autograd.grad(
+            standardised, [self._conv.weight, self._conv.gain], gradient.to(standardised.dtype)
+        )
         accumulate(self._conv.weight, grad_weight)
         accumulate(self._conv.gain, grad_gain)
