@@ -67,13 +67,14 @@ class Window:
 
     Attributes:
         events: how many it holds.
+        empty_CHW: the counts of every window without events.
     """
 
     def __init__(self, spec: FrameSpec) -> None:
         self._shape_CHW = spec.frame_shape_CHW
         self._cap = spec.cap or MAX_COUNT
-        self._empty_CHW: Counts = np.zeros(self._shape_CHW, np.uint16)
-        self._empty_CHW.flags.writeable = False
+        self.empty_CHW: Counts = np.zeros(self._shape_CHW, np.uint16)
+        self.empty_CHW.flags.writeable = False
         self._counts: npt.NDArray[Any] | None = None
         self._highest = 0
         self.events = 0
@@ -81,7 +82,7 @@ class Window:
     def add(self, indices: Indices) -> None:
         """Count at most `BLOCK_EVENTS` events, given by their linear indices."""
         if self._counts is None:
-            self._counts, self._highest = np.zeros(self._empty_CHW.size, np.uint16), 0
+            self._counts, self._highest = np.zeros(self.empty_CHW.size, np.uint16), 0
         self.events += len(indices)
         self._highest += len(indices)
         if self._highest > MAX_COUNT and self._counts.dtype == np.uint16:
@@ -94,7 +95,7 @@ class Window:
         """The counts so far, saturated and read-only; the next `add` opens a new window."""
         counts, self._counts, events, self.events = self._counts, None, self.events, 0
         if counts is None:
-            return self._empty_CHW
+            return self.empty_CHW
         if events > self._cap:
             counts = np.minimum(counts, self._cap).astype(np.uint16, copy=False)
         counts_CHW: Counts = counts.reshape(self._shape_CHW)

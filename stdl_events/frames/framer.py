@@ -2,7 +2,6 @@
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +13,13 @@ from stdl_events.frames.spec import FrameSpec
 
 # A gap in time becomes one frame per window. More windows than this in one call is a damaged clock or a wrong dt_us.
 MAX_WINDOWS_AT_ONCE = 1_000_000
-# Up to here a binary search per window is quicker than dividing every event's time.
-FEW_WINDOWS = 16
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Frame:
-    """One window of a stream.
+    """One window of a stream; nobody changes one.
+
+    Not frozen by Python: that takes longer than counting the events of a window of a sparse stream.
 
     Attributes:
         index: absolute position: t // dt_us for time windows, events seen // N for count windows.
@@ -110,21 +109,34 @@ class Framer:
         assert dt_us
         if self._index is None:
             self._index = int(events["t"][0]) // dt_us
-        edges = _window_edges(events["t"], self._index, dt_us)
+        edges, windows = _windows_with_events(events["t"], self._index, dt_us)
         self.late_events += edges[0]
+        if not windows:
+            return
         indices = linear_indices(events, self.spec)
-        if len(edges) > 3:
-            # Windows that begin and end in this block are counted together: many short ones cost little more than one.
-            whole_BCHW = count_bins(indices, edges[1:-1], self.spec)
-            whole_BCHW.flags.writeable = False
-        for position, (start, stop) in enumerate(pairwise(edges)):
-            if start == stop:
-                break
-            self._close_until(int(events["t"][start]) // dt_us, frames)
-            if 0 < position < len(edges) - 2:
-                frames.append(self._frame(whole_BCHW[position - 1]))
-            else:
-                self._window.add(indices[start:stop])
+        self._close_until(windows[0], frames)
+        self._window.add(indices[edges[0] : edges[1]])
+        if len(windows) > 2:
+            self._close_until(windows[0] + 1, frames)
+            self._append_whole(count_bins(indices, edges[1:-1], self.spec), windows[1:-1], frames)
+        if len(windows) > 1:
+            self._close_until(windows[-1], frames)
+            self._window.add(indices[edges[-2] : edges[-1]])
+
+    def _append_whole(self, counts_BCHW: Counts, windows: list[int], frames: list[Frame]) -> None:
+        """The windows that begin and end in one block, which were counted together, and the empty ones between."""
+        dt_us, steps, empty_CHW = self.spec.dt_us, self.spec.steps, self._window.empty_CHW
+        assert dt_us
+        assert self._index is not None
+        counts_BCHW.flags.writeable = False
+        index = self._index
+        for window, counts_CHW in zip(windows, counts_BCHW, strict=True):
+            while index < window:
+                frames.append(Frame(index, index * dt_us, (index + 1) * dt_us, empty_CHW, steps))
+                index += 1
+            frames.append(Frame(index, index * dt_us, (index + 1) * dt_us, counts_CHW, steps))
+            index += 1
+        self._index = index
 
     def _cut_by_count(self, events: EventArray, frames: list[Frame]) -> None:
         per_frame, count, start = self.spec.events_per_frame, len(events), 0
@@ -173,14 +185,15 @@ class Framer:
             )
 
 
-def _window_edges(t_us: npt.NDArray[np.int64], open_index: int, dt_us: int) -> list[int]:
-    """Positions where the windows that hold events begin, from the open window on, and the end of `t_us`."""
-    count = len(t_us)
+def _windows_with_events(t_us: npt.NDArray[np.int64], open_index: int, dt_us: int) -> tuple[list[int], list[int]]:
+    """Where the windows that hold events begin, from the open window on, and the end of `t_us`; and their indices."""
+    count, last = len(t_us), int(t_us[-1]) // dt_us
+    if last - open_index < count:
+        starts = np.searchsorted(t_us, np.arange(open_index, last + 2) * dt_us)
+        filled = np.flatnonzero(starts[1:] != starts[:-1])
+        return [*starts[filled].tolist(), count], (filled + open_index).tolist()
+    # More windows than events: what is between them is not looked at.
     first = bisect_left(t_us, open_index * dt_us)
-    if int(t_us[-1]) // dt_us - open_index > FEW_WINDOWS:
-        windows = t_us[first:] // dt_us
-        return [first, *(np.flatnonzero(windows[1:] != windows[:-1]) + first + 1).tolist(), count]
-    edges = [first]
-    while edges[-1] < count:
-        edges.append(bisect_left(t_us, (int(t_us[edges[-1]]) // dt_us + 1) * dt_us, lo=edges[-1]))
-    return edges
+    windows = t_us[first:] // dt_us
+    begins = np.flatnonzero(np.diff(windows, prepend=windows[0] - 1))
+    return [*(begins + first).tolist(), count], windows[begins].tolist()
