@@ -3,8 +3,9 @@
     python tests/benchmarks/bench_rules_nmnist.py [--data FOLDER] [--rules stdl tbptt:k=5,n=2 ...] [--seeds 3]
                                                   [--splits 1] [--epochs 12] [--name rules_nmnist] [--out FOLDER]
 
-Without --rules, every named rule. Options follow a rule's name, `memory` and `precision` among them. Rules that move weights several times per sequence,
-and tbptt, whose spiking classifiers fall silent where steps are large, have smaller learning rates, see LEARNING_RATES.
+Without --rules, every named rule. Options follow a rule's name, `memory` and `precision` among them. Rules that move
+weights several times per sequence, and tbptt, whose spiking classifiers fall silent where steps are large, have smaller
+learning rates, see LEARNING_RATES.
 Memory is metered for one training step: as the rule was trained, and in plain mode.
 
 Split 0 is the recipe's own: sorted by file number, the first 800 recordings to train and the last 200 held out. The
