@@ -6,6 +6,7 @@ they never hold up the end.
 """
 
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -40,12 +41,13 @@ def make_shards(jobs: Sequence[ShardJob], workers: int) -> Iterator[tuple[ShardJ
     left: deque[ShardJob] = deque(jobs)
     done: _Done = SimpleQueue()
     helpers: list[_Helper] = []
+    wanted = workers - 1 if _may_travel(jobs) else 0
     began_s = time.monotonic()
     try:
         for _ in jobs:
             while left and done.empty():
-                if not helpers and time.monotonic() - began_s >= HELP_AFTER_S and _may_travel(jobs):
-                    helpers = [_Helper(left, done) for _ in range(min(workers - 1, len(left)))]
+                if wanted and time.monotonic() - began_s >= HELP_AFTER_S:
+                    helpers, wanted = [_Helper(left, done) for _ in range(min(wanted, len(left)))], 0
                 _work(left, done)
             job, outcome = done.get()
             if isinstance(outcome, StdlEventsError):
@@ -67,8 +69,13 @@ def _work(left: deque[ShardJob], done: _Done) -> None:
 
 
 def _may_travel(jobs: Sequence[ShardJob]) -> bool:
-    """A reader that the calling script itself defines is known to no other process."""
-    return not any(entry.reader and entry.reader.__module__ == "__main__" for job in jobs for entry in job.entries)
+    """Whether other processes know the functions that open the recordings: not if the calling script defines them."""
+    readers = {entry.reader for job in jobs for entry in job.entries if entry.reader is not None}
+    try:
+        pickle.dumps(readers)
+    except (pickle.PicklingError, AttributeError):
+        return False
+    return not any(reader.__module__ == "__main__" for reader in readers)
 
 
 class _Helper:
@@ -86,7 +93,9 @@ class _Helper:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
-        self._thread = threading.Thread(target=_hand_out, args=(Connection(ours.detach()), left, done), daemon=True)
+        with ours:
+            connection = Connection(os.dup(ours.fileno()))
+        self._thread = threading.Thread(target=_hand_out, args=(connection, left, done), daemon=True)
         self._thread.start()
 
     def end(self) -> None:
@@ -108,7 +117,7 @@ def _hand_out(connection: Connection, left: deque[ShardJob], done: _Done) -> Non
                 connection.send(job)
                 done.put((job, connection.recv()))
                 job = None
-    except (EOFError, OSError):
+    except Exception:  # whatever it was, nobody may wait for this job
         if job is not None:
             done.put((job, _died()))
 

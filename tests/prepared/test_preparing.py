@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from binary_recordings import CLASSES, content, read_binaries, split_of, write_binary
 
-from stdl_events.errors import DatasetError, FrameSpecError, OutsideError, SplitError
+from stdl_events.errors import DatasetError, FrameSpecError, SplitError
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import Preparation, PreparedSet, making, prepare, shards, workers
 from stdl_events.prepared.lock import locked
@@ -43,15 +42,6 @@ def test_the_manifest_says_from_what_and_how(make: Make, recordings: Path) -> No
         (made.store / shard["file"]).stat().st_size for shard in facts["shards"]
     ]
     assert len(facts["shards"]) == 3
-
-
-def test_content_does_not_depend_on_who_made_it(make: Make, request: pytest.FixtureRequest) -> None:
-    alone = content(make("alone").store)
-    by_parent = request.getfixturevalue("idle_parent")
-    shared = make("shared", workers=3)
-    assert (shared.made, len(alone)) == (40, 4)
-    assert len(by_parent) < 3
-    assert content(shared.store) == alone
 
 
 def test_a_killed_run_is_finished(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,50 +212,6 @@ def test_no_clip_at_all_is_an_error(make: Make) -> None:
         make(frame_spec=long)
 
 
-DYING = """
-import sys
-from multiprocessing.connection import Connection
-
-connection = Connection(int(sys.argv[1]))
-connection.send(None)
-connection.recv()
-"""
-# Sends back what it cannot write, as a helper on a full disk does.
-FAILING = """
-from stdl_events.errors import DatasetError
-connection.send(DatasetError("shard", got="No space left on device", expected="room", todo="make room"))
-"""
-
-
-@pytest.mark.parametrize(
-    ("program", "error", "expected"),
-    [
-        (DYING, OutsideError, r"got a worker process that was killed.*run the same command again"),
-        (DYING + FAILING, DatasetError, "shard: got No space left on device; expected room; make room"),
-    ],
-)
-def test_a_helper_that_fails_is_reported(
-    make: Make, monkeypatch: pytest.MonkeyPatch, program: str, error: type[Exception], expected: str
-) -> None:
-    def slow(job: shards.ShardJob) -> shards.Shard:
-        time.sleep(2)
-        return shards.make_shard(job)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(workers, "HELP_AFTER_S", 0.0)
-        patched.setattr(workers, "PROGRAM", ("-c", program))
-        patched.setattr(workers, "make_shard", slow)
-        with pytest.raises(error, match=expected):
-            make(workers=2)
-    assert make().manifest.complete
-
-
-def test_a_helper_that_does_not_start_is_done_without(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "HELP_AFTER_S", 0.0)
-    monkeypatch.setattr(workers, "PROGRAM", ("-c", "raise SystemExit(1)"))
-    assert make(workers=2).made == 40
-
-
 def test_warnings_of_recordings_are_handed_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     def warned(job: shards.ShardJob) -> shards.Shard:
         shard = shards.make_shard(job)
@@ -294,9 +240,9 @@ def test_a_full_disk_is_one_error_and_no_bad_recording(
         calls.append(target)
         if len(calls) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        replace(source, target)
+        rename(source, target)
 
-    replace = os.replace
+    rename = os.replace
     with monkeypatch.context() as patched:
         patched.setattr(shards.os, "replace", full_at_the_second)
         with pytest.raises(
