@@ -1,19 +1,22 @@
-"""Events to frames: our framer against Tonic's ToFrame, on the same events, in turns.
+"""Events to frames: our framer against Tonic's ToFrame and SpikingJelly's integration, on the same events, in turns.
 
     python tests/benchmarks/bench_framing.py [--repeat 15] [--out FOLDER]
 
 A case is timed only after both sides gave equal frames. Each repetition runs both sides one after the other, so that
-a slow moment of the machine hits both; the ratio is the median over these pairs. Frames are made and dropped, as a
+a slow moment of the machine hits both; the ratio is the median over these pairs. SpikingJelly cuts
+whole recordings only. Frames are made and dropped, as a
 live run does. Real recordings are added where STDL_EVENTS_RECORDINGS finds them.
 """
 
 import argparse
+import importlib.util
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,7 @@ from stdl_events.events import open_recording
 from stdl_events.events.stream import EventArray, empty_events
 from stdl_events.frames import Framer, FrameSpec, recording_frames
 
+TESTS = Path(__file__).resolve().parents[1]
 WINDOW_US = 20_000
 BINS = 10
 CHUNK_EVENTS = 1 << 16
@@ -43,8 +47,9 @@ class Timing:
     case: str
     task: str
     events: int
+    other: str
     ours_mev_s: float
-    tonic_mev_s: float
+    other_mev_s: float
     ratio: float
     ratio_lowest: float
     ratio_highest: float
@@ -63,13 +68,24 @@ def synthetic(name: str, size: tuple[int, int], rate_hz: float, duration_us: int
 
 def real() -> Iterator[Case]:
     folder = Path(os.environ.get("STDL_EVENTS_RECORDINGS", REPOSITORY.parent / "shared" / "recordings"))
-    for pattern in ("objects/*.aedat", "hand_wave/*", "nmnist/train/0/*"):
+    patterns = ("objects/*.aedat", "hand_wave/*", "walking/*.aedat", "poker_dvs/aedat2/*/*.aedat", "nmnist/train/0/*")
+    for pattern in patterns:
         path = next(iter(sorted(folder.glob(pattern))), None)
         if path is not None:
             recording = open_recording(path)
             events = recording.read()
             events["t"] -= events["t"][0]
             yield Case(path.relative_to(folder).as_posix(), events, recording.sensor_size)
+
+
+def load_integration() -> Callable[..., np.ndarray] | None:
+    """SpikingJelly's function, as the tests of frames load it."""
+    spec = importlib.util.spec_from_file_location("spikingjelly_frames", TESTS / "spikingjelly_frames.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.load_integration()
 
 
 def compare(case: Case, repeat: int) -> Iterator[Timing]:
@@ -93,15 +109,29 @@ def compare(case: Case, repeat: int) -> Iterator[Timing]:
     np.testing.assert_array_equal(recording_frames(case.events, bins), by_count(case.events))
     del frames, theirs
 
-    tasks = {
-        f"stream, {WINDOW_US // 1000} ms": (lambda: push(len), lambda: by_time(case.events)),
-        f"recording, {BINS} bins": (lambda: recording_frames(case.events, bins), lambda: by_count(case.events)),
-    }
-    for task, sides in tasks.items():
-        pairs = [[seconds(side) for side in sides] for _ in range(repeat)]
-        ratios = [theirs_s / ours_s for ours_s, theirs_s in pairs]
+    last = FrameSpec(kind="recording", steps=BINS, sensor_size=case.sensor_size, by="count")
+    columns = {name: case.events[name] for name in ("t", "x", "y", "p")}
+    integrate = load_integration()
+    if integrate is not None:
+        np.testing.assert_array_equal(
+            recording_frames(case.events, last), integrate(columns, "number", BINS, height, width)
+        )
+
+    bin_task = f"recording, {BINS} bins"
+    sides: list[tuple[str, str, Callable[[], object], Callable[[], object]]] = [
+        (f"stream, {WINDOW_US // 1000} ms", "tonic", lambda: push(len), lambda: by_time(case.events)),
+        (bin_task, "tonic", lambda: recording_frames(case.events, bins), lambda: by_count(case.events)),
+    ]
+    if integrate is not None:
+        others = partial(integrate, columns, "number", BINS, height, width)
+        sides.append((bin_task, "spikingjelly", lambda: recording_frames(case.events, last), others))
+    for task, other, ours, others in sides:
+        pairs = [[seconds(ours), seconds(others)] for _ in range(repeat)]
+        ratios = [others_s / ours_s for ours_s, others_s in pairs]
         speeds = [len(case.events) / statistics.median(column) / 1e6 for column in zip(*pairs, strict=True)]
-        yield Timing(case.name, task, len(case.events), *speeds, statistics.median(ratios), min(ratios), max(ratios))
+        yield Timing(
+            case.name, task, len(case.events), other, *speeds, statistics.median(ratios), min(ratios), max(ratios)
+        )
 
 
 def seconds(side: Callable[[], object]) -> float:
@@ -111,7 +141,7 @@ def seconds(side: Callable[[], object]) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Our framer against Tonic's ToFrame.")
+    parser = argparse.ArgumentParser(description="Our framer against Tonic's and SpikingJelly's.")
     parser.add_argument("--repeat", type=int, default=15, help="pairs of runs per row")
     parser.add_argument("--out", type=Path, help="folder for a dated JSON result")
     arguments = parser.parse_args()
@@ -124,18 +154,20 @@ def main() -> int:
         *real(),
     ]
     timings = []
-    print(f"{'events':38} {'task':20} {'ours Mev/s':>11} {'tonic Mev/s':>12} {'ratio':>7}  lowest to highest")
+    print(
+        f"{'events':38} {'task':20} {'other':12} {'ours Mev/s':>11} {'other Mev/s':>12} {'ratio':>7}  lowest to highest"
+    )
     for case in cases:
         for row in compare(case, arguments.repeat):
             timings.append(asdict(row))
             print(
-                f"{row.case[-38:]:38} {row.task:20} {row.ours_mev_s:11.1f} {row.tonic_mev_s:12.1f} {row.ratio:7.1f}  "
-                f"{row.ratio_lowest:.1f} to {row.ratio_highest:.1f}",
+                f"{row.case[-38:]:38} {row.task:20} {row.other:12} {row.ours_mev_s:11.1f} "
+                f"{row.other_mev_s:6.1f} {row.ratio:6.1f}  {row.ratio_lowest:.1f} to {row.ratio_highest:.1f}",
                 flush=True,
             )
     if arguments.out:
         configuration = {"window_us": WINDOW_US, "bins": BINS, "chunk_events": CHUNK_EVENTS, "repeat": arguments.repeat}
-        facts = environment(["stdl-events", "numpy", "tonic"])
+        facts = environment(["stdl-events", "numpy", "tonic", "spikingjelly"])
         document = {"environment": facts, "configuration": configuration, "timings": timings}
         print(write_result(arguments.out, "framing", document))
     return 0

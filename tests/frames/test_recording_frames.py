@@ -1,10 +1,6 @@
 """Whole recordings to bins: against literal loops and against the libraries whose semantics they follow."""
 
-import ast
-import importlib.util
 from itertools import pairwise
-from pathlib import Path
-from typing import Optional
 
 import numpy as np
 import pytest
@@ -22,6 +18,7 @@ from frame_events import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spikingjelly_frames import load_integration
 
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.stream import EVENT_DTYPE, EventArray, empty_events
@@ -129,27 +126,11 @@ def test_parity_with_tonic():
             np.testing.assert_array_equal(ours[:-1], theirs)
 
 
-def spikingjelly_integrate():
-    """SpikingJelly's function, without its package's imports (audio and vision libraries)."""
-    package = importlib.util.find_spec("spikingjelly")
-    if package is None or package.origin is None:
-        pytest.skip("spikingjelly is not installed")
-    source = (Path(package.origin).parent / "datasets" / "utils.py").read_text(encoding="utf-8")
-    wanted = {
-        "integrate_events_segment_to_frame",
-        "cal_fixed_frames_number_segment_index",
-        "integrate_events_by_fixed_frames_number",
-    }
-    body = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name in wanted]
-    assert len(body) == len(wanted)
-    names = {"np": np, "Optional": Optional}
-    exec(compile(ast.Module(body=body, type_ignores=[]), "spikingjelly", "exec"), names)
-    return names["integrate_events_by_fixed_frames_number"]
-
-
 @pytest.mark.parametrize("by", ["count", "time"])
 def test_parity_with_spikingjelly(by):
-    integrate = spikingjelly_integrate()
+    integrate = load_integration()
+    if integrate is None:
+        pytest.skip("spikingjelly is not installed")
     for seed, size in ((0, (34, 34)), (1, (19, 11))):
         events = random_events(seed, 5_003, 301_007, t_first_us=10**15, size=size)
         fields = {name: events[name] for name in EVENT_DTYPE.names}
