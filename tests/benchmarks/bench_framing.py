@@ -3,9 +3,9 @@
     python tests/benchmarks/bench_framing.py [--repeat 15] [--out FOLDER]
 
 A case is timed only after both sides gave equal frames. Each repetition runs both sides one after the other, so that
-a slow moment of the machine hits both; the ratio is the median over these pairs. SpikingJelly cuts
-whole recordings only. Frames are made and dropped, as a
-live run does. Real recordings are added where STDL_EVENTS_RECORDINGS finds them.
+a slow moment of the machine hits both; the ratio is the median over these pairs. SpikingJelly cuts whole recordings
+only. Frames are made and dropped, as a live run does. Real recordings are added where STDL_EVENTS_RECORDINGS finds
+them.
 """
 
 import argparse
