@@ -198,5 +198,6 @@ def test_layers_in_groups_of_n(n, borders):
 
 def test_steps_that_show_all_the_memory():
     assert [time.steps_to_meter(10) for time in (Time(None), Time(1), truncated(3), truncated(9))] == [10, 2, 6, 10]
-    assert [spatial_k(k).steps_to_meter(10) for k in (1, 2, 5)] == [2, 2, 5]
+    # One step that does not learn in front of those that do, and one behind.
+    assert [spatial_k(k).steps_to_meter(10) for k in (1, 2, 5)] == [3, 4, 7]
     assert Time(1).steps_to_meter(1) == 1
