@@ -6,7 +6,7 @@ B batch, C channels, H height, W width.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +25,26 @@ The gradient is taken out of its list, so that nobody else keeps its memory, and
 """
 
 
+class UnitBackward(Protocol):
+    """A `Backward` that can add the gradient of its input onto another tensor, which it then returns."""
+
+    def __call__(self, gradients: list[Tensor], needs_input: bool, onto: Tensor | None = None) -> Tensor | None: ...
+
+
 class Step(NamedTuple):
     """What one step of a body gives."""
 
     out: Signal
     state: State
     backward: Backward
+
+
+class UnitStep(NamedTuple):
+    """What one step of a unit gives."""
+
+    out: Signal
+    state: State
+    backward: UnitBackward
 
 
 def body_step(body: Body, x: Signal, state: State, *, stays: bool = False) -> Step:
@@ -40,7 +54,7 @@ def body_step(body: Body, x: Signal, state: State, *, stays: bool = False) -> St
         stays: whether outputs of convolutions stay until the backward, instead of being made again.
     """
     if isinstance(body, SpikingUnit):
-        return _unit_step(body, x, state, stays)
+        return Step(*_unit_step(body, x, state, stays))
     if isinstance(body, ResidualBody):
         return _residual_step(body, x, state, stays)
     if isinstance(body, SEWBody):
@@ -50,24 +64,22 @@ def body_step(body: Body, x: Signal, state: State, *, stays: bool = False) -> St
     return _autograd_step(body, x, state)
 
 
-def _unit_step(unit: SpikingUnit, x: Signal, state: State, stays: bool) -> Step:
+def _unit_step(unit: SpikingUnit, x: Signal, state: State, stays: bool) -> UnitStep:
     synapse = LeanSynapse(_synapse(unit), x, stays=stays)
     neurons = LeanNeurons(unit.cell, state, synapse.shape)
     del state
     for channels in channel_parts(synapse.shape, neurons.dtype):
         neurons.fire(channels, synapse.current(channels))
-    synapse.release()
+    synapse.pause()
 
-    def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
-        gradient = gradients.pop()
-        synapse.recompute()
+    def backward(gradients: list[Tensor], needs_input: bool, onto: Tensor | None = None) -> Tensor | None:
+        gradient = _behind_gain(unit, gradients.pop())
         for channels in channel_parts(synapse.shape, neurons.dtype):
             current = neurons.backward(channels, gradient[:, channels])
             gradient = put_part(gradient, channels, synapse.backward(channels, current))
-        synapse.release()
-        return synapse.finish(gradient, needs_input=needs_input)
+        return synapse.finish(gradient, needs_input=needs_input, onto=onto)
 
-    return Step(_scaled(unit, neurons.spikes), neurons.state, _through_gain(unit, backward))
+    return UnitStep(_scaled(unit, neurons.spikes), neurons.state, backward)
 
 
 def _residual_step(body: ResidualBody, x: Signal, state: State, stays: bool) -> Step:
@@ -81,12 +93,12 @@ def _residual_step(body: ResidualBody, x: Signal, state: State, stays: bool) -> 
     for channels in runs:
         passed = x.dense(channels=channels) if shortcut is None else shortcut.current(channels)
         neurons.fire(channels, synapse.current(channels) + passed)
-    synapse.release()
+    synapse.pause()
     if shortcut is not None:
-        shortcut.release()
+        shortcut.pause()
 
     def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
-        gradient = gradients.pop()
+        gradient = _behind_gain(body.second, gradients.pop())
         for channels in runs:
             gradient = put_part(gradient, channels, neurons.backward(channels, gradient[:, channels]))
         passed = gradient if shortcut is None else _synapse_backward(shortcut, gradient, needs_input, keep=True)
@@ -95,20 +107,19 @@ def _residual_step(body: ResidualBody, x: Signal, state: State, stays: bool) -> 
         assert hidden_gradient is not None, "the hidden gradient was asked for"
         box = [hidden_gradient]
         del hidden_gradient
-        grad_x = first_backward(box, needs_input)
-        return None if grad_x is None or passed is None else grad_x.add_(passed)
+        return first_backward(box, needs_input, onto=passed if needs_input else None)
 
-    out = _scaled(body.second, neurons.spikes)
-    return Step(out, first_state + neurons.state, _through_gain(body.second, backward))
+    return Step(_scaled(body.second, neurons.spikes), first_state + neurons.state, backward)
 
 
 def _synapse_backward(synapse: LeanSynapse, gradient: Tensor, needs_input: bool, *, keep: bool) -> Tensor | None:
     """Through a whole synapse; `gradient` is written into unless it is to be kept."""
-    synapse.recompute()
-    target = synapse.recomputed_or_new() if keep else gradient
-    for channels in channel_parts(synapse.shape, gradient.dtype):
+    parts = channel_parts(synapse.shape, gradient.dtype)
+    target = gradient
+    if keep and (len(parts) > 1 or not synapse.has_norm):
+        target = gradient.clone() if not synapse.has_norm else torch.empty_like(gradient)
+    for channels in parts:
         target = put_part(target, channels, synapse.backward(channels, gradient[:, channels]))
-    synapse.release()
     return synapse.finish(target, needs_input=needs_input)
 
 
@@ -129,9 +140,8 @@ def _sew_step(body: SEWBody, x: Signal, state: State, stays: bool) -> Step:
         assert hidden_gradient is not None, "the hidden gradient was asked for"
         box = [hidden_gradient]
         del hidden_gradient
-        grad_x = first_backward(box, needs_input)
         grad_passed = gradient if passed_backward is None else passed_backward([gradient], needs_input)
-        return None if grad_x is None or grad_passed is None else grad_x.add_(grad_passed)
+        return first_backward(box, needs_input, onto=grad_passed if needs_input else None)
 
     return Step(_sum(spikes, passed), new, backward)
 
@@ -189,15 +199,9 @@ def _scaled(unit: SpikingUnit, spikes: Spikes) -> Signal:
     return spikes if unit.gain == 1.0 else Scaled(spikes, unit.gain)
 
 
-def _through_gain(unit: SpikingUnit, backward: Backward) -> Backward:
-    if unit.gain == 1.0:
-        return backward
-
-    def scaled(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
-        gradients[0].mul_(unit.gain)
-        return backward(gradients, needs_input)
-
-    return scaled
+def _behind_gain(unit: SpikingUnit, gradient: Tensor) -> Tensor:
+    """The gradient of a unit's spikes from that of its output, in the same memory."""
+    return gradient if unit.gain == 1.0 else gradient.mul_(unit.gain)
 
 
 def _synapse(unit: SpikingUnit) -> nn.Sequential:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 # than is worth the overhead, more for convolutions than for elementwise work, and not more than any layer needs.
 CHANNEL_PART_BYTES = 4 * 2**20
 SAMPLE_PART_BYTES = 16 * 2**20
-MOST_PARTS = 16
+MOST_PARTS = 32
 
 
 def accumulate(parameter: nn.Parameter | Tensor | None, gradient: Tensor | None) -> None:

@@ -1,4 +1,5 @@
-"""Convolution and norm in lean mode: unless it may stay, the convolution's output is made again in the backward.
+"""Convolution and norm in lean mode: the convolution's output is made a few channels at a time, and made again in the
+backward unless it may stay, so that it is nowhere in memory as a whole.
 
 Batch norm runs on a few channels at a time, which gives the same bits as all at once, since its statistics are those of
 each channel.
@@ -9,15 +10,18 @@ B batch, C channels, H height, W width.
 import torch
 from torch import Tensor, nn
 
-from stdl_events.learning.lean.gradients import accumulate, accumulate_part, sample_parts
-from stdl_events.learning.lean.signals import Signal
+from stdl_events.learning.lean.gradients import accumulate, accumulate_part, channel_parts, sample_parts
+from stdl_events.learning.lean.signals import Shape, Signal
 from stdl_events.network.layers import ScaledWSConv2d
+
+# Convolutions with few output channels are slow, and each group unpacks the input anew.
+MOST_GROUPS = 8
 
 
 class LeanSynapse:
     """One step of a synapse.
 
-    Forward: `current` for all channels, then `release`. Backward: `recompute`, `backward` for all channels, `release`,
+    Forward: `current` for all channels, part by part, then `pause`. Backward: `backward` for the same parts, then
     `finish`.
 
     Args:
@@ -33,18 +37,22 @@ class LeanSynapse:
         self._conv, self._norm, self._x = conv, norm, x
         # Without a norm nobody needs the output again, and whoever takes `current` may write into it.
         self._stays = stays and norm is not None
+        self.shape = _output_shape(x.shape, conv)
+        self._groups = [slice(0, self.shape[1])] if self._stays else _groups(channel_parts(self.shape, x.dtype))
+        self._is_backward = False
         self._dense: Tensor | None = None
-        self._y: Tensor | None = self._convolve()
-        batch, channels, height, width = self._y.shape
-        self.shape = (batch, channels, height, width)
+        self._made: tuple[slice, Tensor] | None = None
         self._statistics: dict[int, tuple[Tensor, Tensor]] = {}
         if norm is not None and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
 
+    @property
+    def has_norm(self) -> bool:
+        return self._norm is not None
+
     def current(self, channels: slice) -> Tensor:
         """The normalised output of some channels, which the caller may write into."""
-        assert self._y is not None, "the convolution's output was released"
-        y, norm = self._y[:, channels], self._norm
+        y, norm = self._output(channels), self._norm
         if norm is None:
             return y
         assert norm.running_mean is not None and norm.running_var is not None  # noqa: PT018
@@ -61,23 +69,22 @@ class LeanSynapse:
         self._statistics[channels.start] = (mean, inverse_std)
         return out
 
-    def recompute(self) -> None:
-        """Make the convolution's output again, as far as the norm's backward needs it and it did not stay."""
-        if self._norm is not None and self._y is None:
-            if len(self._sample_parts()) == 1:  # small enough to be kept until `finish` needs it again
-                self._dense = self._x.dense()
-            self._y = self._convolve()
+    def pause(self) -> None:
+        """The forward is done: forget what the backward makes again."""
+        self._dense = None
+        if not self._stays:
+            self._made = None
 
     def backward(self, channels: slice, gradient_BCHW: Tensor) -> Tensor:
-        """From the gradient of `current` for some channels, that of the convolution's output."""
+        """From the gradient of `current` for some channels, that of the convolution's output; without norm the same."""
+        self._is_backward = True
         norm = self._norm
         if norm is None:
             return gradient_BCHW
-        assert self._y is not None, "recompute comes first"
         mean, inverse_std = self._statistics[channels.start]
         grad_y, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
             gradient_BCHW.contiguous(),
-            self._y[:, channels].contiguous(),
+            self._output(channels).contiguous(),
             norm.weight[channels],
             None,
             None,
@@ -91,23 +98,17 @@ class LeanSynapse:
         accumulate_part(norm.bias, channels, grad_bias)
         return grad_y
 
-    def recomputed_or_new(self) -> Tensor:
-        """Memory of the shape of the convolution's output: its own, part by part no longer needed, or new."""
-        if self._y is not None:
-            return self._y
-        return torch.empty(self.shape, dtype=self._x.dtype, device=self._conv.weight.device)
+    def finish(self, grad_y: Tensor, *, needs_input: bool, onto: Tensor | None = None) -> Tensor | None:
+        """From the gradient of the convolution's output, those of the weights, and of the input where it is needed.
 
-    def release(self) -> None:
-        """Forget the convolution's output; where it stays, only when its backward is done."""
-        if not self._stays:
-            self._y = None
-        self._stays = False
-
-    def finish(self, grad_y: Tensor, *, needs_input: bool) -> Tensor | None:
-        """From the gradient of the convolution's output, those of the weights, and of the input where it is needed."""
+        Args:
+            grad_y: is used up: where the input has the same shape, its gradient takes the same memory.
+            onto: a tensor that the input's gradient is added to, and that is returned, instead of a new one.
+        """
+        self._made = None
         weight, bias = self._weight(), self._conv.bias
         runs = self._sample_parts()
-        grad_x: Tensor | None = None
+        grad_x = onto
         grad_weight: Tensor | None = None
         for samples in runs:
             part_x, part_weight, part_bias = torch.ops.aten.convolution_backward(
@@ -118,23 +119,33 @@ class LeanSynapse:
                 *self._geometry(),
                 [needs_input, True, bias is not None],
             )
-            if needs_input and len(runs) == 1:
+            if needs_input and onto is not None:
+                onto[samples].add_(part_x)
+            elif needs_input and len(runs) == 1:
                 grad_x = part_x
             elif needs_input:
-                grad_x = (
-                    torch.empty(self._x.shape, dtype=weight.dtype, device=weight.device) if grad_x is None else grad_x
-                )
+                if grad_x is None:
+                    grad_x = grad_y if grad_y.shape == self._x.shape else grad_y.new_empty(self._x.shape)
                 grad_x[samples] = part_x
+            del part_x
             grad_weight = part_weight if grad_weight is None else grad_weight.add_(part_weight)
             accumulate(bias, part_bias)
         self._dense = None
         assert grad_weight is not None, "a batch has at least one sample"
         self._accumulate_weight(grad_weight)
-        return grad_x
+        return grad_x if needs_input else None
 
-    def _convolve(self) -> Tensor:
-        weight, bias, geometry = self._weight(), self._conv.bias, self._geometry()
-        bias = None if bias is None else bias.detach().to(weight.dtype)
+    def _output(self, channels: slice) -> Tensor:
+        """The convolution's output for some channels, made together with the others of their group."""
+        group = next(group for group in self._groups if group.start <= channels.start and channels.stop <= group.stop)
+        if self._made is None or self._made[0] != group:
+            self._made = None
+            self._made = (group, self._convolve(group))
+        return self._made[1][:, channels.start - group.start : channels.stop - group.start]
+
+    def _convolve(self, channels: slice) -> Tensor:
+        weight, bias, geometry = self._weight()[channels], self._conv.bias, self._geometry()
+        bias = None if bias is None else bias.detach()[channels].to(weight.dtype)
         runs = self._sample_parts()
         first = torch.ops.aten.convolution(self._input(runs[0]), weight, bias, *geometry)
         if len(runs) == 1:
@@ -147,7 +158,12 @@ class LeanSynapse:
         return y
 
     def _input(self, samples: slice) -> Tensor:
-        return self._x.dense(samples) if self._dense is None else self._dense
+        if self._dense is not None:
+            return self._dense
+        dense = self._x.dense(samples)
+        if len(self._sample_parts()) == 1 and (self._is_backward or len(self._groups) > 1):
+            self._dense = dense  # small enough to be kept until it is needed again
+        return dense
 
     def _sample_parts(self) -> list[slice]:
         return sample_parts(self._x.shape, self._x.dtype)
@@ -173,3 +189,18 @@ class LeanSynapse:
         )
         accumulate(self._conv.weight, grad_weight)
         accumulate(self._conv.gain, grad_gain)
+
+
+def _output_shape(shape: Shape, conv: nn.Conv2d) -> Shape:
+    batch, _, *sizes = shape
+    assert isinstance(conv.padding, tuple), "the notation pads by numbers"
+    windows = zip(sizes, conv.kernel_size, conv.stride, conv.padding, strict=True)
+    height, width = ((size + 2 * padding - kernel) // stride + 1 for size, kernel, stride, padding in windows)
+    return batch, conv.out_channels, height, width
+
+
+def _groups(parts: list[slice]) -> list[slice]:
+    """Runs of parts that are convolved together."""
+    each = -(-len(parts) // MOST_GROUPS)
+    runs = [parts[first : first + each] for first in range(0, len(parts), each)]
+    return [slice(run[0].start, run[-1].stop) for run in runs]
