@@ -17,8 +17,7 @@ def recipe() -> TrainConfig:
         name="folder",
         data=DataSettings(dataset="folder", split=SplitSettings(rule="auto", held_out=0.2)),
         frames=FrameSettings(kind="stream", steps=10, dt_us=20_000),
-        # Statistics move at every step, so that PyTorch's 0.1 would leave those of the last clip alone.
-        network=NetworkSettings(notation="8C3-AP2-32C3-32C3-AP2-64C3-AP2-64C3", norm_momentum=0.01),
+        network=NetworkSettings(notation="8C3-AP2-32C3-32C3-AP2-64C3-AP2-64C3"),
         augment=AugmentSettings(shift_px=1),
         optimiser=OptimiserSettings(lr=0.01),
         epochs=20,
