@@ -1,18 +1,17 @@
 """Counting events per pixel and polarity: the kernel that every frame goes through.
 
-Counting adds into uint16 in place, so that its cost follows the events and not the size of the sensor.
+Counting adds into zeroed uint16 memory in place, so that its cost follows the events and not the size of the sensor.
 
-Shape letters: B bins, C=2 polarities (0: darker, 1: brighter), H and W pixels of a frame (after downscaling).
+Shape letters: B windows, C=2 polarities (0: darker, 1: brighter), H and W pixels of a frame (after downscaling).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import FrameSpecError
-from stdl_events.events.stream import EventArray
+from stdl_events.events.stream import EVENT_DTYPE, EventArray
 from stdl_events.frames.spec import MAX_COUNT, FrameSpec
 
 # Events that are counted together: few enough that their indices stay in the second-level cache, and that no pixel
@@ -22,82 +21,111 @@ BLOCK_EVENTS = 1 << 15
 Counts = npt.NDArray[np.uint16]
 Indices = npt.NDArray[np.int64]
 
+_ONE = np.uint16(1)
+# x and y lie side by side in an event: one number, y * 65536 + x, is read in half the time of two.
+_YX_OFFSET = EVENT_DTYPE.fields["x"][1]  # type: ignore[index]
+_YX_DTYPE = np.dtype("<u4")
+
 
 def linear_indices(events: EventArray, spec: FrameSpec) -> Indices:
-    """The position of each event's pixel and polarity in a flattened frame [C*H*W].
+    """The position of each event's pixel and polarity in a flattened frame [C*H*W], in a new array.
 
     Raises:
         FrameSpecError: an event lies outside the spec's sensor.
     """
-    _, height, width = spec.frame_shape_CHW
-    x = events["x"].astype(np.int64)
-    indices = events["y"].astype(np.int64)
-    if len(events) and (x.max() >= spec.sensor_size[0] or indices.max() >= spec.sensor_size[1]):
+    assert events.dtype == EVENT_DTYPE
+    polarities, height, width = spec.frame_shape_CHW
+    pixels = height * width
+    # Half the bytes are half the time; the largest sensors alone need more.
+    narrow = polarities * pixels <= 1 << 32
+    indices: npt.NDArray[Any] = events.getfield(_YX_DTYPE, _YX_OFFSET).astype(np.uint32 if narrow else np.uint64)
+    _refuse_outside(indices, spec.sensor_size)
+    rows = indices >> 16
+    if spec.downscale > 1:
+        indices &= 0xFFFF
+        indices //= spec.downscale
+        rows //= spec.downscale
+        rows *= width
+        indices += rows
+    else:
+        rows *= (1 << 16) - width
+        indices -= rows
+    brighter = events["p"].astype(indices.dtype)
+    brighter *= pixels
+    indices += brighter
+    return indices.astype(np.int64)
+
+
+def _refuse_outside(yx: npt.NDArray[Any], sensor_size: tuple[int, int]) -> None:
+    width, height = sensor_size
+    if not (width & (width - 1) or height & (height - 1)):
+        # Sides are powers of two: all bits together, found in one pass, tell as much as the largest numbers.
+        bits = int(np.bitwise_or.reduce(yx))
+        if bits & 0xFFFF < width and bits >> 16 < height:
+            return
+    x_max = int(np.maximum.reduce(yx.astype(np.uint16), initial=0))
+    y_max = int(np.maximum.reduce(yx, initial=0)) >> 16
+    if x_max >= width or y_max >= height:
         raise FrameSpecError(
             "frame spec: sensor_size",
-            got=f"events up to x={x.max()}, y={indices.max()}",
-            expected=f"pixels inside {spec.sensor_size[0]}x{spec.sensor_size[1]}",
+            got=f"events up to x={x_max}, y={y_max}",
+            expected=f"pixels inside {width}x{height}",
             todo="give the sensor size of the source",
         )
-    if spec.downscale > 1:
-        x //= spec.downscale
-        indices //= spec.downscale
-    indices += np.multiply(events["p"], height, dtype=np.int64)
-    indices *= width
-    indices += x
-    return indices
 
 
-def count_bins(indices: Indices, edges: Sequence[int], spec: FrameSpec) -> Counts:
-    """counts_BCHW of bins that are complete: bin b holds the events [edges[b], edges[b + 1])."""
-    bins = len(edges) - 1
-    assert edges[-1] - edges[0] <= MAX_COUNT, "a pixel could overflow"
-    shape_CHW = spec.frame_shape_CHW
-    cells = shape_CHW[0] * shape_CHW[1] * shape_CHW[2]
-    offsets = np.repeat(np.arange(bins) * cells, np.diff(edges))
-    counts = np.zeros(bins * cells, np.uint16)
-    np.add.at(counts, indices[edges[0] : edges[-1]] + offsets, np.uint16(1))
+def count(counts: Counts, indices: Indices) -> None:
+    """Add 1 at each index; so few events that no pixel overflows."""
+    np.add.at(counts, indices, _ONE)
+
+
+def count_windows(counts: Counts, indices: Indices, sizes: npt.NDArray[np.intp], spec: FrameSpec) -> None:
+    """Count events into windows that follow each other in `counts` [B*C*H*W], window b the next `sizes[b]` events.
+
+    Counts must be low enough that no pixel overflows; `indices` are changed.
+    """
+    cells = counts.size // len(sizes)
+    if len(sizes) > 1:
+        indices += np.arange(0, counts.size, cells).repeat(sizes)
+    count(counts, indices)
     if spec.cap is not None:
-        np.minimum(counts, spec.cap, out=counts)
-    return counts.reshape(bins, *shape_CHW)
+        for window in np.flatnonzero(sizes > spec.cap).tolist():
+            capped = counts[window * cells : (window + 1) * cells]
+            np.minimum(capped, spec.cap, out=capped)
 
 
 class Window:
-    """Counts of the window that is open.
+    """Counts one window in memory that it is given, block by block, however many events there are.
 
     Attributes:
         events: how many it holds.
-        empty_CHW: the counts of every window without events.
     """
 
-    def __init__(self, spec: FrameSpec) -> None:
-        self._shape_CHW = spec.frame_shape_CHW
-        self._cap = spec.cap or MAX_COUNT
-        self.empty_CHW: Counts = np.zeros(self._shape_CHW, np.uint16)
-        self.empty_CHW.flags.writeable = False
-        self._counts: npt.NDArray[Any] | None = None
-        self._highest = 0
-        self.events = 0
+    def __init__(self, counts: Counts, spec: FrameSpec, events: int = 0) -> None:
+        """`counts` [C*H*W] hold `events` events, uncapped."""
+        self.events = events
+        self._counts = counts
+        self._cap = spec.cap
+        self._wide: npt.NDArray[np.int64] | None = None
 
     def add(self, indices: Indices) -> None:
         """Count at most `BLOCK_EVENTS` events, given by their linear indices."""
-        if self._counts is None:
-            self._counts, self._highest = np.zeros(self.empty_CHW.size, np.uint16), 0
         self.events += len(indices)
-        self._highest += len(indices)
-        if self._highest > MAX_COUNT and self._counts.dtype == np.uint16:
-            self._highest = int(self._counts.max()) + len(indices)
-            if self._highest > MAX_COUNT:
-                self._counts = self._counts.astype(np.int64)
-        np.add.at(self._counts, indices, self._counts.dtype.type(1))
+        # Only pixels that are counted now can overflow now.
+        if (
+            self._wide is None
+            and self.events > MAX_COUNT
+            and int(self._counts[indices].max(initial=0)) + len(indices) > MAX_COUNT
+        ):
+            self._wide = self._counts.astype(np.int64)
+        if self._wide is None:
+            count(self._counts, indices)
+        else:
+            np.add.at(self._wide, indices, 1)
 
-    def close(self) -> Counts:
-        """The counts so far, saturated and read-only; the next `add` opens a new window."""
-        counts, self._counts, events, self.events = self._counts, None, self.events, 0
-        if counts is None:
-            return self.empty_CHW
-        if events > self._cap:
-            counts = np.minimum(counts, self._cap).astype(np.uint16, copy=False)
-        counts_CHW: Counts = counts.reshape(self._shape_CHW)
-        counts_CHW.flags.writeable = False
-        return counts_CHW
+    def close(self) -> None:
+        """The counts are in the memory now, saturated."""
+        if self._wide is not None:
+            np.minimum(self._wide, self._cap or MAX_COUNT, out=self._counts, casting="unsafe")
+        elif self._cap is not None and self.events > self._cap:
+            np.minimum(self._counts, self._cap, out=self._counts)

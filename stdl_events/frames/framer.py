@@ -2,17 +2,21 @@
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.stream import EventArray
-from stdl_events.frames.counting import BLOCK_EVENTS, Counts, Window, count_bins, linear_indices
+from stdl_events.frames.counting import BLOCK_EVENTS, Counts, linear_indices
 from stdl_events.frames.spec import FrameSpec
+from stdl_events.frames.stream_windows import StreamWindows
 
 # A gap in time becomes one frame per window. More windows than this in one call is a damaged clock or a wrong dt_us.
 MAX_WINDOWS_AT_ONCE = 1_000_000
+
+Times = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True, eq=False)
@@ -66,7 +70,7 @@ class Framer:
             )
         self.spec = spec
         self.late_events = 0
-        self._window = Window(spec)
+        self._windows = StreamWindows(spec)
         self._index: int | None = None
         self._t_start_us = self._t_last_us = 0
 
@@ -100,7 +104,12 @@ class Framer:
 
     def finish(self) -> list[Frame]:
         """The open window, if it holds events, at the end of a source. The next push starts a new stream."""
-        frames = [self._close()] if self._index is not None and self._window.events else []
+        frames: list[Frame] = []
+        if self._index is not None and self._windows.events:
+            if self.spec.dt_us:
+                self._close_until(self._index + 1, frames)
+            else:
+                self._close_count_window(self._windows.close(), self._t_last_us, frames)
         self._index = None
         return frames
 
@@ -109,69 +118,65 @@ class Framer:
         assert dt_us
         if self._index is None:
             self._index = int(events["t"][0]) // dt_us
-        edges, windows = _windows_with_events(events["t"], self._index, dt_us)
-        self.late_events += edges[0]
-        if not windows:
+        late, windows, sizes = _windows_with_events(events["t"], self._index, dt_us)
+        self.late_events += late
+        if not len(windows):
             return
-        indices = linear_indices(events, self.spec)
-        self._close_until(windows[0], frames)
-        self._window.add(indices[edges[0] : edges[1]])
-        if len(windows) > 2:
-            self._close_until(windows[0] + 1, frames)
-            self._append_whole(count_bins(indices, edges[1:-1], self.spec), windows[1:-1], frames)
-        if len(windows) > 1:
-            self._close_until(windows[-1], frames)
-            self._window.add(indices[edges[-2] : edges[-1]])
+        indices = linear_indices(events[late:] if late else events, self.spec)
+        first, last = int(windows[0]), int(windows[-1])
+        if first > self._index:
+            self._close_until(first, frames)
+        closed = self._windows.add(indices, sizes)
+        if last - first > len(closed):
+            closed = self._with_empty(closed, windows)
+        if closed:
+            self._append(closed, frames)
 
-    def _append_whole(self, counts_BCHW: Counts, windows: list[int], frames: list[Frame]) -> None:
-        """The windows that begin and end in one block, which were counted together, and the empty ones between."""
-        dt_us, steps, empty_CHW = self.spec.dt_us, self.spec.steps, self._window.empty_CHW
+    def _with_empty(self, closed: list[Counts], windows: npt.NDArray[np.int64]) -> list[Counts]:
+        """The counts of all windows before the last, empty ones too."""
+        counts = [self._windows.empty_CHW] * int(windows[-1] - windows[0])
+        for window, counts_CHW in zip((windows[:-1] - windows[0]).tolist(), closed, strict=True):
+            counts[window] = counts_CHW
+        return counts
+
+    def _append(self, closed: list[Counts], frames: list[Frame]) -> None:
+        """The time windows from the open one on; the next is open after them."""
+        dt_us, index = self.spec.dt_us, self._index
         assert dt_us
-        assert self._index is not None
-        counts_BCHW.flags.writeable = False
-        index = self._index
-        for window, counts_CHW in zip(windows, counts_BCHW, strict=True):
-            while index < window:
-                frames.append(Frame(index, index * dt_us, (index + 1) * dt_us, empty_CHW, steps))
-                index += 1
-            frames.append(Frame(index, index * dt_us, (index + 1) * dt_us, counts_CHW, steps))
-            index += 1
-        self._index = index
+        assert index is not None
+        self._index = end = index + len(closed)
+        starts_us = range(index * dt_us, end * dt_us, dt_us)
+        ends_us = range((index + 1) * dt_us, (end + 1) * dt_us, dt_us)
+        frames.extend(map(Frame, range(index, end), starts_us, ends_us, closed, repeat(self.spec.steps)))
 
     def _cut_by_count(self, events: EventArray, frames: list[Frame]) -> None:
-        per_frame, count, start = self.spec.events_per_frame, len(events), 0
+        per_frame, count = self.spec.events_per_frame, len(events)
         assert per_frame
-        indices = linear_indices(events, self.spec)
         if self._index is None:
             self._index = 0
-        while start < count:
-            if not self._window.events:
-                self._t_start_us = int(events["t"][start])
-            stop = min(count, start + per_frame - self._window.events)
-            self._window.add(indices[start:stop])
-            self._t_last_us = int(events["t"][stop - 1])
-            if self._window.events == per_frame:
-                frames.append(self._close())
-            start = stop
+        if not self._windows.events:
+            self._t_start_us = int(events["t"][0])
+        edges = np.array([0, *range(per_frame - self._windows.events, count, per_frame), count])
+        closed = self._windows.add(linear_indices(events, self.spec), np.diff(edges))
+        times_us = events["t"]
+        for counts_CHW, end in zip(closed, edges[1:].tolist(), strict=False):
+            self._close_count_window(counts_CHW, int(times_us[end - 1]), frames)
+            self._t_start_us = int(times_us[end])
+        self._t_last_us = int(times_us[-1])
+        if self._windows.events == per_frame:
+            self._close_count_window(self._windows.close(), self._t_last_us, frames)
+
+    def _close_count_window(self, counts_CHW: Counts, t_last_us: int, frames: list[Frame]) -> None:
+        assert self._index is not None
+        frames.append(Frame(self._index, self._t_start_us, t_last_us + 1, counts_CHW, self.spec.steps))
+        self._index += 1
 
     def _close_until(self, index: int, frames: list[Frame]) -> None:
+        """Close the time windows before `index`."""
         assert self._index is not None
-        while self._index < index:
-            frames.append(self._close())
-
-    def _close(self) -> Frame:
-        return self._frame(self._window.close())
-
-    def _frame(self, counts_CHW: Counts) -> Frame:
-        """The frame of the window that was open, with these counts; the next window is open after it."""
-        index = self._index
-        assert index is not None
-        self._index = index + 1
-        if self.spec.dt_us:
-            start_us, end_us = index * self.spec.dt_us, (index + 1) * self.spec.dt_us
-        else:
-            start_us, end_us = self._t_start_us, self._t_last_us + 1
-        return Frame(index, start_us, end_us, counts_CHW, self.spec.steps)
+        if index > self._index:
+            empty = [self._windows.empty_CHW] * (index - self._index - 1)
+            self._append([self._windows.close(), *empty], frames)
 
     def _refuse_leap(self, first_us: int, last_us: int, dt_us: int) -> None:
         open_index = first_us // dt_us if self._index is None else self._index
@@ -185,15 +190,23 @@ class Framer:
             )
 
 
-def _windows_with_events(t_us: npt.NDArray[np.int64], open_index: int, dt_us: int) -> tuple[list[int], list[int]]:
-    """Where the windows that hold events begin, from the open window on, and the end of `t_us`; and their indices."""
+def _windows_with_events(t_us: Times, open_index: int, dt_us: int) -> tuple[int, Times, Times]:
+    """How many events come before the open window; and of each window from there on that holds events: its index, and
+    how many.
+    """
     count, last = len(t_us), int(t_us[-1]) // dt_us
     if last - open_index < count:
-        starts = np.searchsorted(t_us, np.arange(open_index, last + 2) * dt_us)
-        filled = np.flatnonzero(starts[1:] != starts[:-1])
-        return [*starts[filled].tolist(), count], (filled + open_index).tolist()
+        begins = t_us.searchsorted(np.arange(open_index, last + 1) * dt_us)
+        late = int(begins[0]) if len(begins) else count
+        events = np.empty_like(begins)
+        np.subtract(begins[1:], begins[:-1], out=events[:-1])
+        events[-1:] = count - begins[-1:]
+        filled = events.nonzero()[0]
+        if len(filled) < len(events):
+            events = events[filled]
+        return late, filled + open_index, events
     # More windows than events: what is between them is not looked at.
-    first = bisect_left(t_us, open_index * dt_us)
-    windows = t_us[first:] // dt_us
+    late = bisect_left(t_us, open_index * dt_us)
+    windows = t_us[late:] // dt_us
     begins = np.flatnonzero(np.diff(windows, prepend=windows[0] - 1))
-    return [*(begins + first).tolist(), count], windows[begins].tolist()
+    return late, windows[begins], np.diff(begins, append=count - late)

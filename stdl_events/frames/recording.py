@@ -8,7 +8,7 @@ import numpy as np
 
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.stream import EventArray
-from stdl_events.frames.counting import BLOCK_EVENTS, Counts, Window, count_bins, linear_indices
+from stdl_events.frames.counting import BLOCK_EVENTS, Counts, Indices, Window, count, linear_indices
 from stdl_events.frames.spec import FrameSpec
 
 
@@ -26,15 +26,21 @@ def recording_frames(events: EventArray, spec: FrameSpec) -> Counts:
     remainder="drop" is Tonic's ToFrame.
     """
     _check_kind(spec, "recording_frames")
+    shape = (spec.steps, *spec.frame_shape_CHW)
+    frames_TCHW = np.zeros(shape, np.uint16)
     edges = _bin_edges(events, spec)
     if len(events) <= BLOCK_EVENTS:
-        return count_bins(linear_indices(events, spec), edges, spec)
-    window = Window(spec)
-    frames_TCHW = np.zeros((spec.steps, *spec.frame_shape_CHW), np.uint16)
-    for step, (start, stop) in enumerate(pairwise(edges)):
+        indices = linear_indices(events, spec)[: edges[-1]]
+        _shift_to_bins(indices, edges, spec)
+        count(frames_TCHW.reshape(-1), indices)
+        if spec.cap is not None:
+            np.minimum(frames_TCHW, spec.cap, out=frames_TCHW)
+        return frames_TCHW
+    for frame_CHW, (start, stop) in zip(frames_TCHW, pairwise(edges), strict=True):
+        window = Window(frame_CHW.reshape(-1), spec)
         for block in range(start, stop, BLOCK_EVENTS):
             window.add(linear_indices(events[block : min(block + BLOCK_EVENTS, stop)], spec))
-        frames_TCHW[step] = window.close()
+        window.close()
     return frames_TCHW
 
 
@@ -52,7 +58,8 @@ def streamed_recording_frames(
     """
     _check_kind(spec, "streamed_recording_frames")
     ends = _bin_ends(spec, events, t_first_us, t_last_us)
-    window, step, position = Window(spec), 0, 0
+    step = position = 0
+    counts_CHW, window = _open(spec)
     for chunk in chunks:
         start = 0
         while step < spec.steps:
@@ -68,11 +75,37 @@ def streamed_recording_frames(
             start = max(start, stop)
             if start == len(chunk):
                 break
-            yield window.close()
+            yield _close(counts_CHW, window)
             step += 1
+            counts_CHW, window = _open(spec)
         position += len(chunk)
     for _ in range(step, spec.steps):
-        yield window.close()
+        yield _close(counts_CHW, window)
+        counts_CHW, window = _open(spec)
+
+
+def _shift_to_bins(indices: Indices, edges: list[int], spec: FrameSpec) -> None:
+    """From positions in one frame to positions in all frames, in place."""
+    channels, height, width = spec.frame_shape_CHW
+    firsts = np.arange(0, spec.steps * channels * height * width, channels * height * width)
+    if spec.by == "time":
+        indices += firsts.repeat(np.diff(edges))
+        return
+    even = spec.steps * edges[1]
+    by_bin = indices[:even].reshape(spec.steps, edges[1])
+    by_bin += firsts[:, None]
+    indices[even:] += firsts[-1]
+
+
+def _open(spec: FrameSpec) -> tuple[Counts, Window]:
+    counts_CHW = np.zeros(spec.frame_shape_CHW, np.uint16)
+    return counts_CHW, Window(counts_CHW.reshape(-1), spec)
+
+
+def _close(counts_CHW: Counts, window: Window) -> Counts:
+    window.close()
+    counts_CHW.flags.writeable = False
+    return counts_CHW
 
 
 def _bin_ends(spec: FrameSpec, events: int, t_first_us: int, t_last_us: int) -> list[int | None]:

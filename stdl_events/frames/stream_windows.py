@@ -1,0 +1,75 @@
+"""Counting the windows of a stream: the open one, and all that begin and end in one call together."""
+
+import numpy as np
+import numpy.typing as npt
+
+from stdl_events.frames.counting import BLOCK_EVENTS, Counts, Indices, Window, count_windows
+from stdl_events.frames.memory import Block, FrameMemory
+from stdl_events.frames.spec import FrameSpec
+
+
+class StreamWindows:
+    """The windows of one stream that hold events, counted in memory that is used again.
+
+    Attributes:
+        empty_CHW: the counts of every window without events.
+    """
+
+    def __init__(self, spec: FrameSpec) -> None:
+        self.empty_CHW: Counts = np.zeros(spec.frame_shape_CHW, np.uint16)
+        self.empty_CHW.flags.writeable = False
+        self._spec = spec
+        self._memory = FrameMemory(spec.frame_shape_CHW)
+        self._open: Window | None = None
+        # Where the open window is.
+        self._block = self._memory.block()
+        self._open_cell = 0
+
+    @property
+    def events(self) -> int:
+        """How many the open window holds."""
+        return self._open.events if self._open is not None else 0
+
+    def add(self, indices: Indices, sizes: npt.NDArray[np.intp]) -> list[Counts]:
+        """Count at most `BLOCK_EVENTS` events: the first `sizes[0]` in the open window, the others in those after it.
+
+        `indices` are changed. Returns counts_CHW, read-only, of all these windows but the last, which is open now.
+        """
+        assert len(indices) <= BLOCK_EVENTS
+        closed: list[Counts] = []
+        first = start = 0
+        if self._open is not None:
+            first, start = 1, int(sizes[0])
+            self._block.counted(self._open_cell, indices[:start])
+            self._open.add(indices[:start])
+            if len(sizes) > 1:
+                closed.append(self.close())
+        while first < len(sizes):
+            block = self._block = self._memory.block()
+            taken = sizes[first : first + block.free]
+            stop = start + int(taken.sum()) if len(taken) < len(sizes) else len(indices)
+            closed += self._count_together(block, indices[start:stop], taken)
+            first, start = first + len(taken), stop
+            if first < len(sizes):
+                closed.append(self.close())
+        return closed
+
+    def close(self) -> Counts:
+        """The counts of the open window, read-only; the next `add` opens another."""
+        if self._open is None:
+            return self.empty_CHW
+        self._open.close()
+        self._open = None
+        counts_CHW: Counts = self._block.frames_BCHW[self._block.used - 1]
+        return counts_CHW
+
+    def _count_together(self, block: Block, indices: Indices, sizes: npt.NDArray[np.intp]) -> list[Counts]:
+        """Count into the next frames of the block; returns all but the last, which is open."""
+        cells, slot = self.empty_CHW.size, block.used
+        block.used += len(sizes)
+        begin, end = slot * cells, block.used * cells
+        count_windows(block.counts[begin:end], indices, sizes, self._spec)
+        block.counted(begin, indices)
+        self._open_cell = end - cells
+        self._open = Window(block.counts[self._open_cell : end], self._spec, int(sizes[-1]))
+        return list(block.frames_BCHW[slot : block.used - 1])
