@@ -10,7 +10,7 @@ PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 	done)
 WORKERS ?= 2
 
-.PHONY: demo test format bench clean
+.PHONY: demo test format bench fuzz clean
 
 demo: $(VENV)/ready
 	$(BIN)/stdl-events demo --out runs/demo
@@ -28,6 +28,9 @@ format: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[bench]'
 	for program in tests/benchmarks/bench_*.py; do $(BIN)/python $$program --out tests/benchmarks/results || exit 1; done
+
+fuzz: $(VENV)/ready
+	$(BIN)/python tests/benchmarks/run_fuzz.py --out tests/benchmarks/results
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
