@@ -196,7 +196,7 @@ def _windows_with_events(t_us: Times, open_index: int, dt_us: int) -> tuple[int,
     """
     count, last = len(t_us), int(t_us[-1]) // dt_us
     if last - open_index < count:
-        begins = t_us.searchsorted(np.arange(open_index, last + 1) * dt_us)
+        begins = t_us.searchsorted(np.arange(open_index * dt_us, (last + 1) * dt_us, dt_us))
         late = int(begins[0]) if len(begins) else count
         events = np.empty_like(begins)
         np.subtract(begins[1:], begins[:-1], out=events[:-1])

@@ -21,7 +21,7 @@ KEPT_BYTES = 48 << 20
 # How many of them are looked at when one is needed.
 LOOKED_AT = 4
 # Setting single cells to 0 takes as long as setting this many in a row.
-CELLS_PER_EVENT = 16
+CELLS_PER_EVENT = 32
 
 
 class Block:
