@@ -6,7 +6,6 @@ they never hold up the end.
 """
 
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -14,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
@@ -71,11 +70,14 @@ def _work(left: deque[ShardJob], done: _Done) -> None:
 def _may_travel(jobs: Sequence[ShardJob]) -> bool:
     """Whether other processes know the functions that open the recordings: not if the calling script defines them."""
     readers = {entry.reader for job in jobs for entry in job.entries if entry.reader is not None}
-    try:
-        pickle.dumps(readers)
-    except (pickle.PicklingError, AttributeError):
-        return False
-    return not any(reader.__module__ == "__main__" for reader in readers)
+    return all(map(_is_importable, readers))
+
+
+def _is_importable(function: Callable[..., object]) -> bool:
+    """Whether another process finds `function` by its name in its module."""
+    module = sys.modules.get(function.__module__)
+    known = getattr(module, getattr(function, "__qualname__", ""), None)
+    return known is function and function.__module__ != "__main__"
 
 
 class _Helper:
