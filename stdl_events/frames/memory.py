@@ -2,6 +2,8 @@
 
 Fresh memory costs as much as its size, however few events a window holds: a sparse stream would spend most of its time
 on zeros. Used again, a block costs as much as the events that were counted in it, whose cells are set back to 0.
+
+Who holds a frame is told by CPython's reference counts, which every view of a frame takes part in.
 """
 
 import sys
@@ -9,15 +11,14 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Counts = npt.NDArray[np.uint16]
+from stdl_events.frames.counting import Counts, Indices
 
 # A frame that somebody keeps holds its block, so a block is small.
 BLOCK_FRAMES = 64
 BLOCK_BYTES = 4 << 20
 # Blocks that wait for their frames to be dropped; above this, the oldest are left to their frames.
-KEPT_BYTES = 48 << 20
+KEPT_BYTES = 32 << 20
 # How many of them are looked at when one is needed.
 LOOKED_AT = 4
 # Setting single cells to 0 takes as long as setting this many in a row.
@@ -39,7 +40,7 @@ class Block:
         self._owner.flags.writeable = False
         self.frames_BCHW: Counts = self._owner.reshape(frames, *shape_CHW)
         self.used = 0
-        self._counted: list[tuple[int, npt.NDArray[np.int64]]] = []
+        self._counted: list[tuple[int, Indices]] = []
         self._events = 0
         self._references_of_its_own = self._references()
 
@@ -53,7 +54,7 @@ class Block:
         """Whether a frame, or anything that looks into its memory, is alive."""
         return self._references() > self._references_of_its_own
 
-    def counted(self, begin: int, indices: npt.NDArray[np.int64]) -> None:
+    def counted(self, begin: int, indices: Indices) -> None:
         """The cells at `indices` from cell `begin` on are no longer 0."""
         self._events += len(indices)
         if self._events * CELLS_PER_EVENT < self.counts.size:
