@@ -117,9 +117,14 @@ class Framer:
     def _cut_by_time(self, events: EventArray, frames: list[Frame]) -> None:
         dt_us = self.spec.dt_us
         assert dt_us
+        times_us = events["t"]
         if self._index is None:
-            self._index = int(events["t"][0]) // dt_us
-        late, windows, sizes = _windows_with_events(events["t"], self._index, dt_us)
+            self._index = int(times_us[0]) // dt_us
+        if self._windows.events and self._index == int(times_us[0]) // dt_us == int(times_us[-1]) // dt_us:
+            # The common case of a live source, whose chunks are shorter than a window.
+            self._windows.add_to_open(linear_indices(events, self.spec))
+            return
+        late, windows, sizes = _windows_with_events(times_us, self._index, dt_us)
         self.late_events += late
         if not len(windows):
             return

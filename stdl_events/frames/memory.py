@@ -22,7 +22,7 @@ KEPT_BYTES = 32 << 20
 # How many of them are looked at when one is needed.
 LOOKED_AT = 4
 # Setting single cells to 0 takes as long as setting this many in a row.
-CELLS_PER_EVENT = 32
+CELLS_PER_EVENT = 64
 
 
 class Block:

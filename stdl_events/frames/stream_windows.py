@@ -30,6 +30,12 @@ class StreamWindows:
         """How many the open window holds."""
         return self._open.events if self._open is not None else 0
 
+    def add_to_open(self, indices: Indices) -> None:
+        """Count at most `BLOCK_EVENTS` events in the open window, which holds some."""
+        assert self._open is not None
+        self._block.counted(self._open_cell, indices)
+        self._open.add(indices)
+
     def add(self, indices: Indices, sizes: npt.NDArray[np.intp]) -> list[Counts]:
         """Count at most `BLOCK_EVENTS` events: the first `sizes[0]` in the open window, the others in those after it.
 
@@ -40,8 +46,7 @@ class StreamWindows:
         first = start = 0
         if self._open is not None:
             first, start = 1, int(sizes[0])
-            self._block.counted(self._open_cell, indices[:start])
-            self._open.add(indices[:start])
+            self.add_to_open(indices[:start])
             if len(sizes) > 1:
                 closed.append(self.close())
         while first < len(sizes):
