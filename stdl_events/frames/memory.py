@@ -16,7 +16,7 @@ from stdl_events.frames.counting import Counts, Indices
 
 # A frame that somebody keeps holds its block, so a block is small.
 BLOCK_FRAMES = 64
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 # Blocks that wait for their frames to be dropped; above this, the oldest are left to their frames.
 KEPT_BYTES = 32 << 20
 # How many of them are looked at when one is needed.
