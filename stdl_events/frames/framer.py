@@ -28,8 +28,7 @@ class Frame:
     Attributes:
         index: absolute position: t // dt_us for time windows, events seen // N for count windows.
         t_start_us, t_end_us: the window, half open. Count windows: first event's time, last event's time + 1.
-        counts_CHW: read-only; empty windows share one array. Its memory is used for later windows once nobody holds it
-            or a view of it: whoever works with its bare address holds it for that time.
+        counts_CHW: read-only; empty windows share one array, and frames that follow each other a block of memory.
         steps: T of the spec, from which `clip` and `step` follow.
     """
 

@@ -9,7 +9,7 @@ from stdl_events.frames.spec import FrameSpec
 
 
 class StreamWindows:
-    """The windows of one stream that hold events, counted in memory that is used again.
+    """The windows of one stream that hold events.
 
     Attributes:
         empty_CHW: the counts of every window without events.
@@ -23,7 +23,6 @@ class StreamWindows:
         self._open: Window | None = None
         # Where the open window is.
         self._block = self._memory.block()
-        self._open_cell = 0
 
     @property
     def events(self) -> int:
@@ -33,7 +32,6 @@ class StreamWindows:
     def add_to_open(self, indices: Indices) -> None:
         """Count at most `BLOCK_EVENTS` events in the open window, which holds some."""
         assert self._open is not None
-        self._block.counted(self._open_cell, indices)
         self._open.add(indices)
 
     def add(self, indices: Indices, sizes: npt.NDArray[np.intp]) -> list[Counts]:
@@ -74,7 +72,5 @@ class StreamWindows:
         block.used += len(sizes)
         begin, end = slot * cells, block.used * cells
         count_windows(block.counts[begin:end], indices, sizes, self._spec)
-        block.counted(begin, indices)
-        self._open_cell = end - cells
-        self._open = Window(block.counts[self._open_cell : end], self._spec, int(sizes[-1]))
+        self._open = Window(block.counts[end - cells : end], self._spec, int(sizes[-1]))
         return list(block.frames_BCHW[slot : block.used - 1])
