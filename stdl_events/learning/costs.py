@@ -175,8 +175,9 @@ def _lean_step(
     before = live.now
     live.reset_peak()
     out, new = chain.forward([layer], x, state)
-    saved, forward = live.now - before, live.peak - before
-    gradients = [torch.empty_like(out.dense())]
+    forward = live.peak - before
+    gradients = [torch.empty_like(out.dense())]  # which also takes what the next layer would take
+    saved = live.now - before - tensor_bytes(gradients)
     live.reset_peak()
     chain.backward(gradients, needs_input=needs_input)
     assert new or not layer.state_shapes, "a layer with neurons returns their state"

@@ -1,14 +1,14 @@
 """Memory and time of one training step, beside SpikingJelly and snnTorch: one network, one batch, in turns.
 
     python tests/benchmarks/bench_training.py [--network NOTATION] [--input 2x32x32] [--batch 16] [--steps 4 10 20]
-                                              [--rounds 9] [--threads 2] [--out FOLDER]
+                                              [--rounds 9] [--threads 2] [--name training] [--out FOLDER]
 
 For each T every contender trains the same clips. Bytes are those of all live tensors at the peak of a step, input
 apart, counted on the tensors of the step that runs, so that they mean the same for every library. Times are medians
 over rounds, in each of which every contender takes one step; multiply-accumulates are counted as they run. The front
 trains smaller batches too: time per sample against memory.
 
-Draws <date>_training.png: memory and time over T, and the front.
+Draws <date>_<name>.png: memory and time over T, and the front.
 """
 
 import argparse
@@ -243,6 +243,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 10, 20])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--name", default="training", help="of the result's files")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "benchmarks" / "results")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -263,7 +264,7 @@ def main() -> int:
         "front": front,
         "dominated": dominated(front),
     }
-    path = write_result(arguments.out, "training", document)
+    path = write_result(arguments.out, arguments.name, document)
     path.with_suffix(".md").write_text(to_markdown(document), encoding="utf-8")
     draw(document, path.with_suffix(".png"))
     print(to_markdown(document))

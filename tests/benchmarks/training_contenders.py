@@ -44,10 +44,12 @@ def ours(name: str, **options: Any) -> Contender:
     """A rule of this project."""
 
     def make(spec: NetworkSpec, batch_size: int, steps: int) -> Step:
-        learner = build_learner(
-            spec, batch_size=batch_size, steps=steps, lr=LEARNING_RATE, loss="ce", decay=DECAY, **options
-        )
-        return learner.train_step
+        common: dict[str, Any] = {"batch_size": batch_size, "steps": steps, "lr": LEARNING_RATE, "loss": "ce"}
+        chosen = dict(options)
+        if "least_blocks" in options:
+            # The same cuts in every mode, so that modes are compared and not plans.
+            chosen["plan"] = build_learner(spec, memory="plain", least_blocks=chosen.pop("least_blocks"), **common).plan
+        return build_learner(spec, decay=DECAY, **common, **chosen).train_step
 
     return Contender(name, "stdl-events", make, options)
 

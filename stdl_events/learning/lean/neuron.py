@@ -52,8 +52,7 @@ class LeanNeurons:
         else:
             m = current_BCHW.add_(u_old, alpha=spec.decay)  # STDL eq. (1)
         fired = (m >= spec.threshold) if spec.kind != "alif" else (m - self._threshold(channels) >= 0)  # STDL eq. (2)
-        self.spikes.put(channels, fired)
-        s = fired.to(m.dtype)
+        s = self.spikes.put(channels, fired)
         u = self.state[0][:, channels]
         if self._m is not None:
             self._m[:, channels] = m

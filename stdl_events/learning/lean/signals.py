@@ -52,20 +52,31 @@ class Dense:
 
 
 class Spikes:
-    """Zeros and ones, at one bit each."""
+    """Zeros and ones, at one bit each.
+
+    The first who asks for all of them gets those that were put there, where they came in one part.
+    """
 
     def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> None:
         self.shape = shape
         self.dtype = dtype
         batch, channels, height, width = shape
         self.bits_BCQ = torch.empty((batch, channels, -(-height * width // BITS)), dtype=torch.uint8, device=device)
+        self._fresh: Tensor | None = None
 
-    def put(self, channels: slice, fired_BCHW: Tensor) -> None:
-        """Store the spikes of some channels, given as bools."""
+    def put(self, channels: slice, fired_BCHW: Tensor) -> Tensor:
+        """Store the spikes of some channels, given as bools. Returns them as numbers, not to be written into."""
         self.bits_BCQ[:, channels] = pack_bits(fired_BCHW.flatten(2))
+        numbers_BCHW = fired_BCHW.to(self.dtype)
+        if numbers_BCHW.shape == self.shape:
+            self._fresh = numbers_BCHW
+        return numbers_BCHW
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        height, width = self.shape[2:]
+        batch, count, height, width = self.shape
+        fresh, self._fresh = self._fresh, None
+        if fresh is not None and samples in (ALL, slice(0, batch)) and channels in (ALL, slice(0, count)):
+            return fresh
         bits_BCQ = self.bits_BCQ[samples, channels].contiguous()
         return unpack_bits(bits_BCQ, height * width).to(self.dtype).unflatten(2, (height, width))
 
