@@ -2,9 +2,10 @@
 
 import ast
 import importlib.util
+import runpy
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Optional
 
 import numpy as np
 
@@ -13,6 +14,8 @@ WANTED = {
     "cal_fixed_frames_number_segment_index",
     "integrate_events_by_fixed_frames_number",
 }
+# What the three functions take from their module.
+HEAD = "from typing import Optional\n\nimport numpy as np\n\n"
 
 
 def load_integration() -> Callable[..., np.ndarray] | None:
@@ -23,7 +26,8 @@ def load_integration() -> Callable[..., np.ndarray] | None:
     source = (Path(package.origin).parent / "datasets" / "utils.py").read_text(encoding="utf-8")
     body = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name in WANTED]
     assert len(body) == len(WANTED)
-    names: dict[str, Any] = {"np": np, "Optional": Optional}
-    exec(compile(ast.Module(body=body, type_ignores=[]), "spikingjelly", "exec"), names)
-    function: Callable[..., np.ndarray] = names["integrate_events_by_fixed_frames_number"]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "integration.py"
+        file.write_text(HEAD + ast.unparse(ast.Module(body=list(body), type_ignores=[])), encoding="utf-8")
+        function: Callable[..., np.ndarray] = runpy.run_path(str(file))["integrate_events_by_fixed_frames_number"]
     return function

@@ -1,11 +1,11 @@
 """How pictures begin and end: a figure, if matplotlib is installed, and a file that is whole or not there."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from stdl_events.errors import MissingExtraError, UserError
+from stdl_events.errors import MissingExtraError
+from stdl_events.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,15 +40,5 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         UserError: the folder does not exist, cannot be written to, or is full.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            write(file)
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(
-            str(path), got=error.strerror or str(error), expected="a folder with room for the picture",
-            todo="choose another --out",
-        ) from None  # fmt: skip
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path, room_for="picture") as file:
+        write(file)

@@ -1,12 +1,11 @@
 """A picture of a plan: what every layer needs, and where the network is cut. matplotlib is imported to draw it."""
 
-import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stdl_events.analysis.figures import new_figure
+from stdl_events.analysis.figures import new_figure, write_whole
 from stdl_events.errors import PlanError
 from stdl_events.plan.plan import Plan, PlannedBlock
 
@@ -33,12 +32,8 @@ def plan_picture(path: Path, plan: Plan, layers: Sequence[str], layer_bytes: Seq
         raise PlanError(
             str(path), got="a folder that does not exist", expected="an existing folder", todo="make it first"
         )
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        _figure(plan, layers, layer_bytes).savefig(partial, dpi=110, format="png")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    figure = _figure(plan, layers, layer_bytes)
+    write_whole(path, lambda file: figure.savefig(file, dpi=110, format="png"))
 
 
 def _figure(plan: Plan, layers: Sequence[str], layer_bytes: Sequence[int]) -> "Figure":

@@ -1,6 +1,7 @@
 """Chooses plans: search over measured layers, decision by metered learners."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -103,8 +104,7 @@ class Planner:
         meter = LayerMeter.of(blueprint)
         self._partitioner = Partitioner(blueprint.spec, meter, least_blocks=least_blocks)
         self._least_blocks = least_blocks
-        whole = dataclasses.replace(blueprint, rule=blueprint.rule.uncut(), memory="plain")
-        self.whole_bytes = measure_learner(whole, None)[0].peak_bytes
+        self.whole_bytes = _whole_bytes(dataclasses.replace(blueprint, rule=blueprint.rule.uncut(), memory="plain"))
 
     def smallest(self) -> Plan:
         """The plan that needs the least memory; its budget is what it needs."""
@@ -157,6 +157,12 @@ class Planner:
         spec = self.blueprint.spec
         plan = Plan(spec.notation, spec.input_shape, self.blueprint.batch_size, tuple(blocks), self.whole_bytes)
         return metered_plan(self.blueprint, plan)
+
+
+# Plans for several modes and budgets of one network ask for the same.
+@functools.lru_cache(maxsize=64)
+def _whole_bytes(blueprint: Blueprint) -> int:
+    return measure_learner(blueprint, None)[0].peak_bytes
 
 
 def metered_plan(blueprint: Blueprint, plan: Plan) -> Plan:

@@ -20,6 +20,8 @@ from stdl_events.spec import NetworkSpec
 
 DECAY = 0.5
 LEARNING_RATE = 0.01
+# Its way to say: decay DECAY, the input as it is, soft reset.
+SJ_NEURON: dict[str, Any] = {"tau": 1 / (1 - DECAY), "decay_input": False, "v_reset": None}
 Step = Callable[[Tensor, Tensor], object]
 """(frames_TBCHW float32, targets_B) -> anything; one whole training step."""
 
@@ -62,13 +64,7 @@ def spikingjelly_bptt(*, memopt: bool) -> Contender:
         from spikingjelly.activation_based import memopt as optimizer_of_memory
 
         def block(convolution: nn.Conv2d) -> nn.Module:
-            node = neuron.LIFNode(
-                tau=1 / (1 - DECAY),
-                decay_input=False,
-                v_reset=None,
-                surrogate_function=surrogate.PiecewiseQuadratic(),
-                detach_reset=False,
-            )
+            node = neuron.LIFNode(surrogate_function=surrogate.PiecewiseQuadratic(), detach_reset=False, **SJ_NEURON)
             return SpikingBlock(convolution, layer.BatchNorm2d(convolution.out_channels), node)
 
         network = nn.Sequential(
@@ -109,12 +105,7 @@ def spikingjelly_sltt() -> Contender:
         from spikingjelly.activation_based import functional, neuron, surrogate
 
         def block(convolution: nn.Conv2d) -> nn.Module:
-            node = neuron.SLTTLIFNode(
-                tau=1 / (1 - DECAY),
-                decay_input=False,
-                v_reset=None,
-                surrogate_function=surrogate.PiecewiseQuadratic(),
-            )
+            node = neuron.SLTTLIFNode(surrogate_function=surrogate.PiecewiseQuadratic(), **SJ_NEURON)
             return SpikingBlock(convolution, nn.BatchNorm2d(convolution.out_channels), node)
 
         return _step_by_step(spec, block, functional.reset_net, online=True)
