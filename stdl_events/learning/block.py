@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from stdl_events.learning.grid import Trace
-from stdl_events.learning.traces import Signal, frames_as_spikes, spikes_of, with_traces
+from stdl_events.learning.traced_spikes import Signal, frames_as_spikes, spikes_of
+from stdl_events.learning.traces import with_traces
 from stdl_events.network.layers import State
 from stdl_events.network.network import SpikingNetwork
 
@@ -26,6 +27,10 @@ class LocalBlock:
         kept: the layers whose convolutions' outputs stay until the backward in lean mode, counted from the subnetwork's
             first through the auxiliary network's last.
         flowing: the type of states and of what travels between layers; None for that of the weights.
+
+    Attributes:
+        parts: what a step runs: the subnetwork and then the auxiliary network, with neurons that keep traces where the
+            rule does. They share all weights and statistics.
     """
 
     def __init__(
@@ -40,12 +45,11 @@ class LocalBlock:
         self.subnetwork, self.auxiliary, self.trace = subnetwork, auxiliary, trace
         self.kept, self.flowing = kept, flowing
         parts = [part for part in (subnetwork, auxiliary) if part is not None]
-        self._learning = [part if trace is None else with_traces(part, trace) for part in parts]
+        self.parts = tuple(part if trace is None else with_traces(part, trace) for part in parts)
 
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
         """As that of `SpikingNetwork`, of all the block's layers."""
-        parts = self._learning
-        return tuple(entry for part in parts for entry in part.initial_state(batch_size, generator, self.flowing))
+        return tuple(entry for part in self.parts for entry in part.initial_state(batch_size, generator, self.flowing))
 
     def step(self, x: Signal, state: State | deque[Tensor]) -> tuple[Signal, Tensor, State]:
         """One time step; a deque is consumed, as `SpikingNetwork.step` says.
@@ -62,7 +66,7 @@ class LocalBlock:
         old = state if isinstance(state, deque) else deque(state)
         outputs: list[Signal] = []
         new: State = ()
-        for part in self._learning:
+        for part in self.parts:
             # A network is written for tensors, and traced spikes behave like one.
             signal, entries = part.step(cast(Tensor, signal), old)
             outputs.append(signal)

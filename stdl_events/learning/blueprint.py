@@ -57,7 +57,7 @@ class Blueprint:
     @property
     def is_lean(self) -> bool:
         """Whether lean mode is asked for and the rule can use it."""
-        return self.memory != "plain" and self.rule.time.chunk_steps == 1 and self.rule.time.trace is None
+        return self.memory != "plain" and self.rule.time.chunk_steps == 1
 
     @property
     def flowing(self) -> torch.dtype:

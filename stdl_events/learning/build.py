@@ -74,7 +74,7 @@ def build_learner(
         memory: "lean" keeps packed spikes and makes the rest again; "kept" is lean with the outputs of all convolutions
             kept; "plain" is ordinary autograd. "auto" is the fastest that fits into the budget with the fewest blocks:
             plain, or lean with as much kept as there is room for; the learner's plan says what is kept. The gradients
-            are the same. Rules whose gradients flow through several steps, or through traces, always run plain.
+            are the same. Rules whose gradients flow through several steps always run plain.
         optimizer, lr, momentum, weight_decay: "sgd" (momentum is used) or "adamw".
         loss: "ce" is cross-entropy / T; "ce+mse" is ((1 - alpha) CE + alpha MSE) / T, as in SLTT; "spike-mse" is
             truncated local BPTT's, on the mean spikes of an interval, and makes all classifiers spike. By default the

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections import deque
 from typing import Any, cast
 
@@ -11,11 +12,12 @@ from torch import Tensor
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Trace
 from stdl_events.learning.lean.chain import LeanChain
-from stdl_events.learning.lean.signals import Dense, Spikes
+from stdl_events.learning.lean.signals import Dense, Shape, Spikes, Traced
 from stdl_events.learning.lean.signals import Signal as LeanSignal
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.precision import mixed_precision
-from stdl_events.learning.traces import Signal, TracedSpikes, make_factory, spikes_of
+from stdl_events.learning.traced_spikes import Signal, TracedSpikes, spikes_of
+from stdl_events.learning.traces import make_factory, state_holds
 from stdl_events.memory import LiveBytes, metering, tensor_bytes
 from stdl_events.network.layers import Layer
 from stdl_events.plan.cost import LayerCost
@@ -110,13 +112,27 @@ def _measured(setting: _Setting, spec: LayerSpec, needs_input_gradient: bool, fr
             parameter.grad = torch.empty_like(parameter, requires_grad=False)
         shape = (setting.batch_size, *spec.input_shape)
         if setting.lean:
-            packed = Spikes(shape, setting.flowing, torch.device("cpu"))
-            x: LeanSignal = Dense(torch.empty(shape, dtype=setting.flowing)) if frames else packed
-            return _lean_step(LeanChain((0,) if setting.kept else ()), layer, x, needs_input_gradient, fixed, live)
-        x_BCHW = torch.empty(shape, dtype=setting.flowing)
-        x_BCHW.requires_grad_(needs_input_gradient)
-        with mixed_precision(x_BCHW.device, setting.flowing):
-            return _step(layer, x_BCHW, setting.trace is not None, fixed, live)
+            x = _lean_input(setting, shape, frames)
+            chain = LeanChain((0,) if setting.kept else ())
+            cost = _lean_step(chain, layer, x, needs_input_gradient, fixed, live)
+        else:
+            x_BCHW = torch.empty(shape, dtype=setting.flowing)
+            x_BCHW.requires_grad_(needs_input_gradient)
+            with mixed_precision(x_BCHW.device, setting.flowing):
+                cost = _step(layer, x_BCHW, setting.trace is not None, fixed, live)
+    if setting.trace is None or frames or state_holds(setting.trace):
+        return cost
+    return dataclasses.replace(cost, input=cost.input + math.prod(shape) * setting.flowing.itemsize)
+
+
+def _lean_input(setting: _Setting, shape: Shape, frames: bool) -> LeanSignal:
+    if frames:
+        return Dense(torch.empty(shape, dtype=setting.flowing))
+    packed = Spikes(shape, setting.flowing, torch.device("cpu"))
+    if setting.trace is None:
+        return packed
+    # The trace is kept by the layer in front, in its state or beside it.
+    return Traced(packed, Dense(torch.empty(shape, dtype=setting.flowing)))
 
 
 def _fixed(layer: Layer, setting: _Setting) -> int:
@@ -131,7 +147,7 @@ def _fixed(layer: Layer, setting: _Setting) -> int:
 def _step(layer: Layer, leaf_BCHW: Tensor, traced: bool, fixed: int, live: LiveBytes) -> LayerCost:
     # Memory of its own for the input, so that it shows whether the graph keeps it; that of a block's first layer stays.
     x_BCHW = leaf_BCHW + 0 if leaf_BCHW.requires_grad else leaf_BCHW
-    # The trace of the input is part of the state of the layer in front, which stays.
+    # Kept by the layer in front, in its state or beside it.
     trace = torch.empty_like(leaf_BCHW, requires_grad=False) if traced else None
     x: Signal = x_BCHW if trace is None else TracedSpikes(x_BCHW, trace)
     state = layer.initial_state(len(leaf_BCHW), dtype=leaf_BCHW.dtype)
@@ -181,5 +197,6 @@ def _lean_step(
     live.reset_peak()
     chain.backward(gradients, needs_input=needs_input)
     assert new or not layer.state_shapes, "a layer with neurons returns their state"
-    received = x.bits_BCQ if isinstance(x, Spikes) else x.dense()
+    values = x.spikes if isinstance(x, Traced) else x
+    received = values.bits_BCQ if isinstance(values, Spikes) else values.dense()
     return LayerCost(tensor_bytes([received]), forward, saved, live.peak - before - saved, fixed)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.precision import mixed_precision
-from stdl_events.learning.traces import Signal
+from stdl_events.learning.traced_spikes import Signal
 
 
 def run_chunk_plain(

@@ -1,161 +1,26 @@
-"""Presynaptic traces: what OTTT and NDOT multiply a neuron's error with, in place of the spikes of the step.
+"""Presynaptic traces: how neurons keep what OTTT and NDOT multiply an error with, in place of the spikes of the step.
 
-A weight W between presynaptic spikes s and a membrane potential takes its value from the spikes, W s[t], and its
-gradient from their traces, g_u[t] a[t] (NDOT Algorithm 1, line 11). A trace belongs to the neuron that fires; it is
-scaled, pooled and dropped out together with the spikes. Input frames have no neuron behind them and stand for
-themselves, so the first convolution learns as in SLTT.
+A trace belongs to the neuron that fires, and is part of its state. How it travels to the weights that learn from it is
+told in `traced_spikes`.
 
 B batch, C channels, H height, W width.
 """
 
 from collections import namedtuple
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from stdl_events.learning.grid import Trace, TraceKind
+from stdl_events.learning.traced_spikes import Signal, TracedSpikes, spikes_of
 from stdl_events.network.layers import Factory, build_layers
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.neuron import LearnedDecay, NeuronCell
 from stdl_events.spec import NetworkSpec, NeuronSpec
 
 Decay: TypeAlias = float | Tensor
-
-
-class TracedSpikes:
-    """Spikes and their traces, which travel together.
-
-    To torch's functions it is a tensor: whatever is linear in it moves spikes and traces alike; a convolution or linear
-    layer uses both up; a sum with a current is a current. Anything else is refused.
-    """
-
-    def __init__(self, spikes: Tensor, trace: Tensor) -> None:
-        self.spikes, self.trace = spikes, trace
-
-    @property
-    def shape(self) -> torch.Size:
-        return self.spikes.shape
-
-    def detach(self) -> "TracedSpikes":
-        return TracedSpikes(self.spikes.detach(), self.trace)
-
-    def to(self, **options: Any) -> "TracedSpikes":
-        return TracedSpikes(self.spikes.to(**options), self.trace.to(**options))
-
-    def flatten(self, start_dim: int) -> "TracedSpikes":
-        return self._both(lambda x: x.flatten(start_dim))
-
-    def mean(self, dim: tuple[int, ...]) -> "TracedSpikes":
-        return self._both(lambda x: x.mean(dim))
-
-    def mul_(self, factor: float) -> "TracedSpikes":
-        self.spikes.mul_(factor)
-        self.trace.mul_(factor)
-        return self
-
-    def __mul__(self, factor: float | Tensor) -> "TracedSpikes":
-        return self._both(lambda x: x * factor)
-
-    def __truediv__(self, divisor: float | Tensor) -> "TracedSpikes":
-        return self._both(lambda x: x / divisor)
-
-    def __add__(self, other: "Signal") -> "Signal":
-        if isinstance(other, TracedSpikes):
-            return TracedSpikes(self.spikes + other.spikes, self.trace + other.trace)
-        return self.spikes + other
-
-    def _both(self, linear: Callable[[Tensor], Tensor]) -> "TracedSpikes":
-        with torch.no_grad():
-            trace = linear(self.trace)
-        return TracedSpikes(linear(self.spikes), trace)
-
-    @classmethod
-    def __torch_function__(
-        cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """How torch's own functions treat traced spikes; the protocol is described in torch's "Extending PyTorch"."""
-        del types
-        kwargs = kwargs or {}
-        if func in _WEIGHTED:
-            return _WEIGHTED[func](*args, **kwargs)
-        spikes = func(*tree_map(spikes_of, args), **tree_map(spikes_of, kwargs))
-        if func in _SUMS and any(isinstance(term, Tensor) for term in args):
-            return spikes
-        assert func in _LINEAR, f"traces cannot follow their spikes through {func}"
-        with torch.no_grad():
-            trace = func(*tree_map(_trace_of, args), **tree_map(_trace_of, kwargs))
-        return cls(spikes, trace)
-
-
-Signal: TypeAlias = Tensor | TracedSpikes
-
-
-def spikes_of(signal: Any) -> Any:
-    """The spikes without their traces; anything else as it is."""
-    return signal.spikes if isinstance(signal, TracedSpikes) else signal
-
-
-def _trace_of(signal: Any) -> Any:
-    return signal.trace if isinstance(signal, TracedSpikes) else signal
-
-
-class _TracedConvolution(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, spikes: Tensor, trace: Tensor, weight: Tensor, bias: Tensor | None, *geometry: Any) -> Tensor:
-        ctx.save_for_backward(trace, weight)
-        ctx.geometry, ctx.biases = geometry, None if bias is None else [len(bias)]
-        return torch.conv2d(spikes, weight, bias, *geometry)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        trace, weight = ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.geometry
-        wanted = [ctx.needs_input_grad[index] for index in (0, 2, 3)]
-        # The gradient of the input does not look at the input's values, that of the weight takes the trace for them.
-        grad_spikes, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
-            grad_outputs[0], trace, weight, ctx.biases, stride, padding, dilation, False, [0, 0], groups, wanted
-        )
-        return grad_spikes, None, grad_weight, grad_bias, None, None, None, None
-
-
-class _TracedLinear(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, spikes: Tensor, trace: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(trace, weight)
-        return F.linear(spikes, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        trace, weight = ctx.saved_tensors
-        (grad,) = grad_outputs
-        grad_weight = grad.T @ trace if ctx.needs_input_grad[2] else None
-        grad_bias = grad.sum(0) if ctx.needs_input_grad[3] else None
-        return grad @ weight, None, grad_weight, grad_bias
-
-
-def _convolve(
-    signal: TracedSpikes,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = (1, 1),
-    padding: Any = (0, 0),
-    dilation: Any = (1, 1),
-    groups: int = 1,
-) -> Any:
-    return _TracedConvolution.apply(signal.spikes, signal.trace, weight, bias, stride, padding, dilation, groups)
-
-
-def _connect(signal: TracedSpikes, weight: Tensor, bias: Tensor | None = None) -> Any:
-    return _TracedLinear.apply(signal.spikes, signal.trace, weight, bias)
-
-
-_WEIGHTED: dict[Any, Callable[..., Any]] = {torch.conv2d: _convolve, F.linear: _connect}
-_SUMS = {torch.Tensor.add, torch.add, torch.addcmul}
-_LINEAR = {F.avg_pool2d, torch.Tensor.mul, torch.mul}
 
 
 class _Firing(NamedTuple):
@@ -213,21 +78,27 @@ def _within(e: Tensor, bound: Decay) -> Tensor:
 
 
 class _Kind(NamedTuple):
-    """A way to keep traces, and how many tensors its state has."""
+    """A way to keep traces, how many tensors its state has, and whether the first of them is the trace itself."""
 
     step: Callable[[_Firing, _State, Decay, NeuronSpec], tuple[Tensor, _State]]
     entries: int
+    holds_trace: bool
 
 
 _KINDS: dict[TraceKind, _Kind] = {
-    "ottt": _Kind(_ottt, 1),
-    "ndot-paper": _Kind(_ndot_paper, 2),
-    "ndot-official": _Kind(_ndot_official, 2),
+    "ottt": _Kind(_ottt, 1, holds_trace=True),
+    "ndot-paper": _Kind(_ndot_paper, 2, holds_trace=False),
+    "ndot-official": _Kind(_ndot_official, 2, holds_trace=True),
 }
 
 
 class TracedCell(NeuronCell):
-    """Neurons that keep traces: their state is the neurons' own, followed by the trace's."""
+    """Neurons that keep traces: their state is the neurons' own, followed by the trace's.
+
+    Attributes:
+        own_count: how many tensors of the state are the neurons' own.
+        holds_trace: whether the trace's state starts with the trace itself.
+    """
 
     def __init__(
         self, spec: NeuronSpec, trace: Trace, *, dtype: torch.dtype | None, device: torch.device | str | None
@@ -235,18 +106,28 @@ class TracedCell(NeuronCell):
         super().__init__(spec, dtype=dtype, device=device)
         self._spec, self._trace, self._kind = spec, trace, _KINDS[trace.kind]
         self._own = self.state_type
+        self.own_count, self.holds_trace = len(self._own._fields), self._kind.holds_trace
         names = [*self._own._fields, *(f"trace_{index}" for index in range(self._kind.entries))]
         self.state_type = namedtuple("TracedState", names)  # type: ignore[assignment, misc]
 
     def forward(self, current: Signal, state: tuple[Tensor, ...]) -> tuple[TracedSpikes, tuple[Tensor, ...]]:
         """One step; see `NeuronCell`. Spikes leave with their traces."""
-        count = len(self._own._fields)
-        own = self._own(*state[:count])
+        own = self._own(*state[: self.own_count])
         spikes, new = super().forward(spikes_of(current), own)
-        with torch.no_grad():
-            firing = _Firing(spikes, new.u, own.u)
-            trace, kept = self._kind.step(firing, tuple(state[count:]), self._decay(), self._spec)
+        trace, kept = self.move_trace(spikes, new.u, own.u, tuple(state[self.own_count :]))
         return TracedSpikes(spikes, trace), (*new, *kept)
+
+    @torch.no_grad()
+    def move_trace(
+        self, spikes: Tensor, u: Tensor, u_before: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The trace of this step and the trace's new state, for all neurons or for some alike.
+
+        Args:
+            u, u_before: membrane potential after reset, now and a step ago.
+            state: the trace's.
+        """
+        return self._kind.step(_Firing(spikes, u, u_before), state, self._decay(), self._spec)
 
     def _decay(self) -> Decay:
         if self._trace.decay is not None:
@@ -283,11 +164,11 @@ def with_traces(network: SpikingNetwork, trace: Trace) -> SpikingNetwork:
     return twin
 
 
-def frames_as_spikes(x: Signal) -> TracedSpikes:
-    """Input that no neuron of ours fired stands for its own trace."""
-    return x if isinstance(x, TracedSpikes) else TracedSpikes(x, x)
-
-
 def state_entries(trace: Trace) -> int:
     """How many tensors each layer of neurons keeps for its trace, each as large as its spikes."""
     return _KINDS[trace.kind].entries
+
+
+def state_holds(trace: Trace) -> bool:
+    """Whether the trace that weights learn from is one of these tensors, so that nobody keeps it beside the state."""
+    return _KINDS[trace.kind].holds_trace

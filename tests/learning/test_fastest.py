@@ -10,6 +10,7 @@ from stdl_events.errors import PlanError, RuleError
 from stdl_events.learning import build_learner
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.fastest import Alternative, choose_fastest, find_fastest, keep_outputs
+from stdl_events.learning.grid import Planned, Rule, truncated
 from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.macs import forward_macs, step_macs
 from stdl_events.learning.optimizers import OptimizerSpec
@@ -98,10 +99,16 @@ def test_too_small_a_budget_names_the_smallest_that_works():
         find_fastest(BLUEPRINT, smallest - 1)
 
 
-def test_a_rule_with_traces_has_plain_mode_alone():
-    traced = dataclasses.replace(BLUEPRINT, rule=get_rule("stdl+ottt"))
-    choice = choose_fastest(traced, budget="1GB")
-    assert [alternative.memory for alternative in choice.alternatives] == ["plain"]
+@pytest.mark.parametrize(
+    ("rule", "modes"),
+    [
+        (get_rule("stdl+ottt"), ["plain", "lean", "lean"]),
+        (Rule("through two steps", Planned(), truncated(2), "sequence", "this test"), ["plain"]),
+    ],
+)
+def test_rules_whose_gradients_flow_through_steps_have_plain_mode_alone(rule, modes):
+    choice = choose_fastest(dataclasses.replace(BLUEPRINT, rule=rule), budget="1GB")
+    assert [alternative.memory for alternative in choice.alternatives] == modes
 
 
 def test_a_learner_with_auto_trains_like_any_other():

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stdl_events.learning import build_learner
 from stdl_events.learning.block import LocalBlock
+from stdl_events.learning.grid import Trace
 from stdl_events.learning.lean import gradients, run_chunk_lean
 from stdl_events.learning.lean.bits import pack_bits, unpack_bits
 from stdl_events.learning.learner import Learner
@@ -34,6 +35,12 @@ NEURONS = {
     "alif": NeuronSpec("alif", decay=0.5, threshold=0.5),
     "alif-hard": NeuronSpec("alif", decay=0.5, threshold=0.5, reset="hard", surrogate="sigmoid", surrogate_width=4.0),
 }
+TRACES: dict[str, Trace] = {
+    "ottt": Trace("ottt"),
+    "ottt-0.3": Trace("ottt", 0.3),
+    "ndot-paper": Trace("ndot-paper"),
+    "ndot-official": Trace("ndot-official"),
+}
 
 
 def run(
@@ -43,6 +50,7 @@ def run(
     dtype: torch.dtype,
     *,
     kept: tuple[int, ...] = (),
+    trace: Trace | None = None,
     **settings: Any,
 ) -> dict[str, Tensor]:
     """Everything that a few online steps of one block leave behind, by name."""
@@ -56,7 +64,7 @@ def run(
     if auxiliary is not None:
         head_spec = NetworkSpec.parse(auxiliary, input_shape=spec.output_shape, **settings)
         head = SpikingNetwork.build(head_spec, seed=2, dtype=dtype).train()
-    block = LocalBlock(network, head, kept=kept)
+    block = LocalBlock(network, head, kept=kept, trace=trace)
     frames_TBCHW = torch.poisson(torch.full((STEPS, BATCH, *INPUT), 0.8), torch.Generator().manual_seed(0)).to(dtype)
     targets_B = torch.arange(BATCH) % 3
     torch.manual_seed(5)  # dropout masks
@@ -100,11 +108,27 @@ def test_lean_is_plain_in_float64(network: str, neuron: str, norm: str) -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_lean_in_small_parts_is_plain(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("norm", ["batch", "ws", "none"])
+@pytest.mark.parametrize("trace", TRACES)
+def test_lean_traces_are_plain_in_float64(network: str, neuron: str, norm: str, trace: str) -> None:
+    notation, auxiliary = NETWORKS[network]
+    settings = {"neuron": NEURONS[neuron], "norm": norm, "trace": TRACES[trace]}
+    plain = run(run_chunk_plain, notation, auxiliary, torch.float64, **settings)
+    lean = run(run_chunk_lean, notation, auxiliary, torch.float64, **settings)
+    assert largest_relative_difference(lean, plain) <= 1e-12
+    untraced = run(run_chunk_lean, notation, auxiliary, torch.float64, **(settings | {"trace": None}))
+    gradients_of = {name: value for name, value in lean.items() if name.startswith("gradient")}
+    assert largest_relative_difference(gradients_of, {name: untraced[name] for name in gradients_of}) > 1e-3
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("trace", [None, *TRACES])
+def test_lean_in_small_parts_is_plain(network: str, trace: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gradients, "CHANNEL_PART_BYTES", 3000)
     monkeypatch.setattr(gradients, "SAMPLE_PART_BYTES", 3000)
     notation, auxiliary = NETWORKS[network]
-    settings = {"neuron": NEURONS["plif"], "norm": "batch"}
+    settings = {"neuron": NEURONS["plif"], "norm": "batch", "trace": trace and TRACES[trace]}
     plain = run(run_chunk_plain, notation, auxiliary, torch.float64, **settings)
     lean = run(run_chunk_lean, notation, auxiliary, torch.float64, **settings)
     assert largest_relative_difference(lean, plain) <= 1e-12

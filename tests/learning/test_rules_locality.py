@@ -9,7 +9,7 @@ from problems import classifier, gradients
 from rule_cases import Case, random_case
 from torch import Tensor
 
-from stdl_events.learning.traces import TracedSpikes
+from stdl_events.learning.traced_spikes import TracedSpikes
 
 ONLINE = [
     "sltt",

@@ -10,10 +10,12 @@ from stdl_events.learning import Learner, build_learner
 from stdl_events.learning.blueprint import Blueprint, measure_learner
 from stdl_events.learning.costs import LayerMeter
 from stdl_events.learning.grid import Trace
+from stdl_events.learning.lean import gradients as lean_gradients
 from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.rules import get_rule
-from stdl_events.learning.traces import TracedSpikes, with_traces
+from stdl_events.learning.traced_spikes import TracedSpikes
+from stdl_events.learning.traces import with_traces
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.cost import fixed_bytes
 from stdl_events.spec import NetworkSpec
@@ -123,6 +125,16 @@ def test_memory_of_an_interval_does_not_depend_on_how_many_there_are():
     assert meter("tbptt", "8C3-AP2-8R-4FC", 6, k=3) > meter("tbptt", "8C3-AP2-8R-4FC", 6, k=2)
 
 
+@pytest.mark.parametrize(("rule", "kept"), [("ottt-a", 0), ("ndot-a", 1), ("ndot-o", 1)])
+def test_lean_mode_makes_all_but_the_state_again(rule, kept, monkeypatch):
+    """Beside SLTT's step: the trace's state and, where that has moved beyond the trace, the trace."""
+    monkeypatch.setattr(lean_gradients, "CHANNEL_PART_BYTES", 2**16)
+    notation, neurons = "16C3-16C3-16C3-4FC", 64 * 3 * 16 * 16 * 16
+    state = {"ottt-a": 1, "ndot-a": 2, "ndot-o": 2}[rule]
+    more = meter(rule, notation, 2) - meter("sltt", notation, 2)
+    assert more == pytest.approx(4 * neurons * (state + kept), rel=0.1)
+
+
 @pytest.mark.parametrize(("rule", "tensors"), [("ottt-a", 1), ("ndot-a", 2), ("ndot-o", 2)])
 def test_the_planner_counts_traces(rule, tensors):
     """Behind each neuron a trace of 4 bytes, or what NDOT keeps for it."""
@@ -136,12 +148,14 @@ def test_the_planner_counts_traces(rule, tensors):
     assert fixed(rule) - fixed("sltt") == 4 * tensors * neurons
 
 
+@pytest.mark.parametrize("memory", ["lean", "plain"])
 @pytest.mark.parametrize("rule", ["stdl+ottt", "stdl+ndot"])
-def test_a_plan_is_made_with_the_traces_in_it(rule):
+def test_a_plan_is_made_with_the_traces_in_it(rule, memory):
     spec = NetworkSpec.parse("16C3-16C3-AP2-32C3-32C3-AP2-32C3-4FC", input_shape=(2, 32, 32))
-    plan, plain = (build_learner(spec, name, batch_size=16, steps=4).plan for name in (rule, "stdl"))
+    options = {"batch_size": 16, "steps": 4, "least_blocks": 2}
+    plan, plain = (build_learner(spec, name, memory=memory, **options).plan for name in (rule, "stdl"))
     assert len(plan.blocks) > 1
-    assert plan.whole_bytes > plain.whole_bytes
+    assert plan.whole_bytes > plain.whole_bytes  # in plain mode, whatever mode is in force
     assert plan.total_bytes > plain.total_bytes
     for block in plan.blocks:
         assert block.metered_bytes == pytest.approx(block.predicted_bytes, rel=0.05)

@@ -27,14 +27,16 @@ SMALL = [
 
 
 def make_planner(spec: NetworkSpec, batch_size: int, **options: Any) -> Planner:
-    optimizer = OptimizerSpec(kind=options.pop("optimizer", "sgd"))
-    return Planner(Blueprint(spec, get_rule("stdl"), batch_size, 4, InstantaneousLoss(), optimizer, **options))
+    optimizer, rule = OptimizerSpec(kind=options.pop("optimizer", "sgd")), get_rule(options.pop("rule", "stdl"))
+    return Planner(Blueprint(spec, rule, batch_size, 4, InstantaneousLoss(), optimizer, **options))
 
 
 @functools.cache
-def small_planner(notation: str, norm: str = "batch", kind: str = "lif", memory: str = "plain") -> Planner:
+def small_planner(
+    notation: str, norm: str = "batch", kind: str = "lif", memory: str = "plain", rule: str = "stdl"
+) -> Planner:
     spec = NetworkSpec.parse(notation, input_shape=(2, 16, 16)).with_settings({"kind": kind}, norm)
-    return make_planner(spec, 16, memory=memory)
+    return make_planner(spec, 16, memory=memory, rule=rule)
 
 
 def assert_kept(plan: Plan, budget_bytes: int) -> None:
@@ -91,6 +93,14 @@ def test_the_model_holds_for_other_norms_and_neurons(norm, kind, memory):
     least = planner.smallest().total_bytes
     for budget in (least, round(1.3 * least)):
         assert_kept(planner.within(budget), budget)
+
+
+@pytest.mark.parametrize("notation", SMALL)
+@pytest.mark.parametrize("rule", ["stdl+ottt", "stdl+ndot"])
+def test_in_lean_mode_the_model_holds_for_traces(rule, notation):
+    planner = small_planner(notation, memory="lean", rule=rule)
+    least = planner.smallest().total_bytes
+    assert_kept(planner.within(least), least)
 
 
 def test_the_share_refers_to_plain_mode_whatever_mode_is_in_force():

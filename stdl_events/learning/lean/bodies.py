@@ -5,17 +5,19 @@ Each function runs one step of a body and returns its output, its new state, and
 B batch, C channels, H height, W width.
 """
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
 from stdl_events.learning.lean.gradients import accumulate, channel_parts, put_part, sample_parts
 from stdl_events.learning.lean.neuron import LeanNeurons
-from stdl_events.learning.lean.signals import Counts, Dense, Scaled, Signal, Spikes
+from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Traced, added, moved, presynaptic
 from stdl_events.learning.lean.synapse import LeanSynapse
 from stdl_events.learning.precision import mixed_precision
+from stdl_events.learning.traced_spikes import TracedSpikes, spikes_of
 from stdl_events.network.layers import Body, ClassifierBody, ResidualBody, SEWBody, SpikingUnit, State
 
 Backward: TypeAlias = Callable[[list[Tensor], bool], Tensor | None]
@@ -79,7 +81,7 @@ def _unit_step(unit: SpikingUnit, x: Signal, state: State, stays: bool) -> UnitS
             gradient = put_part(gradient, channels, synapse.backward(channels, current))
         return synapse.finish(gradient, needs_input=needs_input, onto=onto)
 
-    return UnitStep(_scaled(unit, neurons.spikes), neurons.state, backward)
+    return UnitStep(_scaled(unit, neurons.out), neurons.state, backward)
 
 
 def _residual_step(body: ResidualBody, x: Signal, state: State, stays: bool) -> Step:
@@ -109,7 +111,7 @@ def _residual_step(body: ResidualBody, x: Signal, state: State, stays: bool) -> 
         del hidden_gradient
         return first_backward(box, needs_input, onto=passed if needs_input else None)
 
-    return Step(_scaled(body.second, neurons.spikes), first_state + neurons.state, backward)
+    return Step(_scaled(body.second, neurons.out), first_state + neurons.state, backward)
 
 
 def _synapse_backward(synapse: LeanSynapse, gradient: Tensor, needs_input: bool, *, keep: bool) -> Tensor | None:
@@ -143,44 +145,40 @@ def _sew_step(body: SEWBody, x: Signal, state: State, stays: bool) -> Step:
         grad_passed = gradient if passed_backward is None else passed_backward([gradient], needs_input)
         return first_backward(box, needs_input, onto=grad_passed if needs_input else None)
 
-    return Step(_sum(spikes, passed), new, backward)
-
-
-def _sum(first: Signal, second: Signal) -> Signal:
-    """The sum of two signals, at one byte each where both are whole numbers."""
-    total = first.dense() + second.dense()
-    if _is_whole(first) and _is_whole(second):
-        return Counts(total.to(torch.uint8), total.dtype)
-    return Dense(total)
-
-
-def _is_whole(signal: Signal) -> bool:
-    return isinstance(signal, Spikes) or (isinstance(signal, Counts) and signal.divisor == 1)
+    return Step(added(spikes, passed), new, backward)
 
 
 def _classifier_step(body: ClassifierBody, x: Signal) -> Step:
-    parts, dtype = sample_parts(x.shape, x.dtype), body.linear.weight.dtype
-    pooled_BC = torch.cat([x.dense(samples).mean((2, 3)).to(dtype) for samples in parts]).requires_grad_()
-    with torch.enable_grad():
-        logits_BK = body.linear(pooled_BC)
+    weight, bias = body.linear.weight, body.linear.bias
+
+    def pooled_BC(signal: Signal) -> Tensor:
+        parts = sample_parts(signal.shape, signal.dtype)
+        return torch.cat([signal.dense(samples).mean((2, 3)).to(weight.dtype) for samples in parts])
+
+    in_BC = pooled_BC(x)
+    learned_BC = in_BC if presynaptic(x) is x else pooled_BC(presynaptic(x))
+    logits_BK = body.linear(in_BC)
 
     def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
-        trained = [weight for weight in body.linear.parameters() if weight.requires_grad]
-        *found, grad_BC = torch.autograd.grad(logits_BK, [*trained, pooled_BC], gradients.pop())
-        for weight, gradient in zip(trained, found, strict=True):
-            accumulate(weight, gradient)
-        height, width = x.shape[2:]
+        grad_BK = gradients.pop()
+        accumulate(weight, grad_BK.T @ learned_BC)
+        accumulate(bias, grad_BK.sum(0))
         if not needs_input:
             return None
-        return (grad_BC / (height * width)).to(x.dtype)[:, :, None, None].expand(x.shape).contiguous()
+        height, width = x.shape[2:]
+        grad_BC = grad_BK @ weight.detach() / (height * width)
+        return grad_BC.to(x.dtype)[:, :, None, None].expand(x.shape).contiguous()
 
-    return Step(Dense(logits_BK.detach()), (), backward)
+    return Step(Dense(logits_BK), (), backward)
 
 
 def _autograd_step(body: Body, x: Signal, state: State) -> Step:
     x_BCHW = x.dense().detach().requires_grad_()
+    received = TracedSpikes(x_BCHW, x.trace.dense()) if isinstance(x, Traced) else x_BCHW
     with torch.enable_grad(), mixed_precision(x_BCHW.device, x.dtype):
-        out, new = body.step(x_BCHW, state)
+        # A body is written for tensors, and traced spikes behave like one.
+        given, new = body.step(cast(Tensor, received), state)
+    out = spikes_of(given)
 
     def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
         gradient = gradients.pop()
@@ -192,11 +190,12 @@ def _autograd_step(body: Body, x: Signal, state: State) -> Step:
         return found[-1] if needs_input else None
 
     new = tuple(entry.detach().to(old.dtype) for entry, old in zip(new, state, strict=True))
-    return Step(Dense(out.detach()), new, backward)
+    values = Dense(out.detach())
+    return Step(Traced(values, Dense(given.trace)) if isinstance(given, TracedSpikes) else values, new, backward)
 
 
-def _scaled(unit: SpikingUnit, spikes: Spikes) -> Signal:
-    return spikes if unit.gain == 1.0 else Scaled(spikes, unit.gain)
+def _scaled(unit: SpikingUnit, spikes: Signal) -> Signal:
+    return spikes if unit.gain == 1.0 else moved(spikes, functools.partial(Scaled, factor=unit.gain))
 
 
 def _behind_gain(unit: SpikingUnit, gradient: Tensor) -> Tensor:

@@ -3,13 +3,14 @@
 B batch, C channels, H height, W width, K classes.
 """
 
+import functools
 from collections import deque
 from collections.abc import Callable, Container, Iterable
 
 from torch import Tensor, nn
 
 from stdl_events.learning.lean.bodies import Backward, body_step
-from stdl_events.learning.lean.signals import Dropped, Shape, Signal, pool_backward, pooled
+from stdl_events.learning.lean.signals import Dropped, Shape, Signal, dropout_backward, moved, pool_backward, pooled
 from stdl_events.network.layers import Layer, SequenceDropout
 
 
@@ -61,11 +62,12 @@ class LeanChain:
         for module in modules:
             if isinstance(module, nn.AvgPool2d):
                 self._backwards.append(_pool_backward(x.shape, module))
-                x = pooled(x, module)
+                x = moved(x, functools.partial(pooled, pool=module))
             elif isinstance(module, SequenceDropout) and masks:
-                dropped = Dropped(x, masks.popleft(), module.probability)
-                self._backwards.append(_backward_without_weights(dropped.backward))
-                x = dropped
+                mask_BCHW, p = masks.popleft(), module.probability
+                undo = functools.partial(dropout_backward, mask_BCHW=mask_BCHW, probability=p)
+                self._backwards.append(_backward_without_weights(undo))
+                x = moved(x, functools.partial(Dropped, mask_BCHW=mask_BCHW, probability=p))
             else:
                 assert isinstance(module, nn.Identity | SequenceDropout), "layers pool and drop out, nothing else"
         return x

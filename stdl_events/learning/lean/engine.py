@@ -25,12 +25,12 @@ def run_chunk_lean(
 ) -> tuple[list[Tensor | Signal], Tensor]:
     """See `stdl_events.learning.online.RunChunk`; for chunks of one step, whose old states need no gradient."""
     x = _signal(block, inputs[0])
-    block.subnetwork.check(x.shape, state)
+    block.parts[0].check(x.shape, state)
     chain = LeanChain(block.kept)
-    out, new = chain.forward(block.subnetwork.layers_in_order(), x, state)
+    out, new = chain.forward(block.parts[0].layers_in_order(), x, state)
     head = out
-    if block.auxiliary is not None:
-        head, auxiliary_new = chain.forward(block.auxiliary.layers_in_order(), out, state)
+    for auxiliary in block.parts[1:]:
+        head, auxiliary_new = chain.forward(auxiliary.layers_in_order(), out, state)
         new += auxiliary_new
     state.extend(new)
     del new

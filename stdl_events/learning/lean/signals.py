@@ -4,6 +4,7 @@ B batch, C channels, H height, W width, Q bytes per channel.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 import torch
@@ -138,6 +139,77 @@ class Pooled:
         return pooled
 
 
+@dataclasses.dataclass(frozen=True)
+class Added:
+    """The sum of two signals, summed anew each time."""
+
+    first: Signal
+    second: Signal
+
+    @property
+    def shape(self) -> Shape:
+        return self.first.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.first.dtype
+
+    def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
+        return self.first.dense(samples, channels) + self.second.dense(samples, channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Traced:
+    """Spikes and their presynaptic traces, which travel together; its values are the spikes'."""
+
+    spikes: Signal
+    trace: Signal
+
+    @property
+    def shape(self) -> Shape:
+        return self.spikes.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.spikes.dtype
+
+    def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
+        return self.spikes.dense(samples, channels)
+
+
+def presynaptic(x: Signal) -> Signal:
+    """What the gradient of the weights behind `x` takes for its values: traces where there are any."""
+    return x.trace if isinstance(x, Traced) else x
+
+
+def moved(x: Signal, linear: Callable[[Signal], Signal]) -> Signal:
+    """`x` behind something linear; its trace moves alike."""
+    return Traced(linear(x.spikes), linear(x.trace)) if isinstance(x, Traced) else linear(x)
+
+
+def added(first: Signal, second: Signal) -> Signal:
+    """The sum of two signals, at one byte each where both are whole numbers; traces are added too."""
+    total = _values_added(_values(first), _values(second))
+    if isinstance(first, Traced) or isinstance(second, Traced):
+        return Traced(total, Added(presynaptic(first), presynaptic(second)))
+    return total
+
+
+def _values(x: Signal) -> Signal:
+    return x.spikes if isinstance(x, Traced) else x
+
+
+def _values_added(first: Signal, second: Signal) -> Signal:
+    total = first.dense() + second.dense()
+    if _is_whole(first) and _is_whole(second):
+        return Counts(total.to(torch.uint8), total.dtype)
+    return Dense(total)
+
+
+def _is_whole(signal: Signal) -> bool:
+    return isinstance(signal, Spikes) or (isinstance(signal, Counts) and signal.divisor == 1)
+
+
 def pooled(source: Signal, pool: nn.AvgPool2d) -> Signal:
     """`source` behind average pooling. Of spikes their number in each window is kept, which takes one byte."""
     window = pool_sizes(pool)[0] ** 2
@@ -196,6 +268,7 @@ class Dropped:
         kept = self.source.dense(samples, channels) * self.mask_BCHW[samples, channels]
         return kept.mul_(1 / (1 - self.probability))
 
-    def backward(self, grad_BCHW: Tensor) -> Tensor:
-        """The gradient in front of the dropout from the one behind it, in the same memory."""
-        return grad_BCHW.mul_(self.mask_BCHW).mul_(1 / (1 - self.probability))
+
+def dropout_backward(grad_BCHW: Tensor, mask_BCHW: Tensor, probability: float) -> Tensor:
+    """The gradient in front of the dropout from the one behind it, in the same memory."""
+    return grad_BCHW.mul_(mask_BCHW).mul_(1 / (1 - probability))

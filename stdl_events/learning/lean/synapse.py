@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stdl_events.learning.lean.gradients import accumulate, accumulate_part, channel_parts, sample_parts
-from stdl_events.learning.lean.signals import Shape, Signal
+from stdl_events.learning.lean.signals import Shape, Signal, presynaptic
 from stdl_events.network.layers import ScaledWSConv2d
 
 # Convolutions with few output channels are slow, and each group unpacks the input anew.
@@ -106,6 +106,7 @@ class LeanSynapse:
             onto: a tensor that the input's gradient is added to, and that is returned, instead of a new one.
         """
         self._made = None
+        learned = self._input if presynaptic(self._x) is self._x else presynaptic(self._x).dense
         weight, bias = self._weight(), self._conv.bias
         runs = self._sample_parts()
         grad_x = onto
@@ -113,7 +114,7 @@ class LeanSynapse:
         for samples in runs:
             part_x, part_weight, part_bias = torch.ops.aten.convolution_backward(
                 grad_y[samples],
-                self._input(samples),
+                learned(samples),
                 weight,
                 None if bias is None else list(bias.shape),
                 *self._geometry(),

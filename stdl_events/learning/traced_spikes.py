@@ -1,0 +1,152 @@
+"""Spikes and their presynaptic traces as one tensor-like object, which a network's own code moves along.
+
+A weight W between presynaptic spikes s and a membrane potential takes its value from the spikes, W s[t], and its
+gradient from their traces, g_u[t] a[t] (NDOT Algorithm 1, line 11). A trace is scaled, pooled and dropped out together
+with its spikes. Input frames have no neuron behind them and stand for themselves, so the first convolution learns as in
+SLTT.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+
+class TracedSpikes:
+    """Spikes and their traces, which travel together.
+
+    To torch's functions it is a tensor: whatever is linear in it moves spikes and traces alike; a convolution or linear
+    layer uses both up; a sum with a current is a current. Anything else is refused.
+    """
+
+    def __init__(self, spikes: Tensor, trace: Tensor) -> None:
+        self.spikes, self.trace = spikes, trace
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.spikes.shape
+
+    def detach(self) -> "TracedSpikes":
+        return TracedSpikes(self.spikes.detach(), self.trace)
+
+    def to(self, **options: Any) -> "TracedSpikes":
+        return TracedSpikes(self.spikes.to(**options), self.trace.to(**options))
+
+    def flatten(self, start_dim: int) -> "TracedSpikes":
+        return self._both(lambda x: x.flatten(start_dim))
+
+    def mean(self, dim: tuple[int, ...]) -> "TracedSpikes":
+        return self._both(lambda x: x.mean(dim))
+
+    def mul_(self, factor: float) -> "TracedSpikes":
+        self.spikes.mul_(factor)
+        self.trace.mul_(factor)
+        return self
+
+    def __mul__(self, factor: float | Tensor) -> "TracedSpikes":
+        return self._both(lambda x: x * factor)
+
+    def __truediv__(self, divisor: float | Tensor) -> "TracedSpikes":
+        return self._both(lambda x: x / divisor)
+
+    def __add__(self, other: "Signal") -> "Signal":
+        if isinstance(other, TracedSpikes):
+            return TracedSpikes(self.spikes + other.spikes, self.trace + other.trace)
+        return self.spikes + other
+
+    def _both(self, linear: Callable[[Tensor], Tensor]) -> "TracedSpikes":
+        with torch.no_grad():
+            trace = linear(self.trace)
+        return TracedSpikes(linear(self.spikes), trace)
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """How torch's own functions treat traced spikes; the protocol is described in torch's "Extending PyTorch"."""
+        del types
+        kwargs = kwargs or {}
+        if func in _WEIGHTED:
+            return _WEIGHTED[func](*args, **kwargs)
+        spikes = func(*tree_map(spikes_of, args), **tree_map(spikes_of, kwargs))
+        if func in _SUMS and any(isinstance(term, Tensor) for term in args):
+            return spikes
+        assert func in _LINEAR, f"traces cannot follow their spikes through {func}"
+        with torch.no_grad():
+            trace = func(*tree_map(_trace_of, args), **tree_map(_trace_of, kwargs))
+        return cls(spikes, trace)
+
+
+Signal: TypeAlias = Tensor | TracedSpikes
+
+
+def spikes_of(signal: Any) -> Any:
+    """The spikes without their traces; anything else as it is."""
+    return signal.spikes if isinstance(signal, TracedSpikes) else signal
+
+
+def _trace_of(signal: Any) -> Any:
+    return signal.trace if isinstance(signal, TracedSpikes) else signal
+
+
+class _TracedConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, spikes: Tensor, trace: Tensor, weight: Tensor, bias: Tensor | None, *geometry: Any) -> Tensor:
+        ctx.save_for_backward(trace, weight)
+        ctx.geometry, ctx.biases = geometry, None if bias is None else [len(bias)]
+        return torch.conv2d(spikes, weight, bias, *geometry)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        trace, weight = ctx.saved_tensors
+        stride, padding, dilation, groups = ctx.geometry
+        wanted = [ctx.needs_input_grad[index] for index in (0, 2, 3)]
+        # The gradient of the input does not look at the input's values, that of the weight takes the trace for them.
+        grad_spikes, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
+            grad_outputs[0], trace, weight, ctx.biases, stride, padding, dilation, False, [0, 0], groups, wanted
+        )
+        return grad_spikes, None, grad_weight, grad_bias, None, None, None, None
+
+
+class _TracedLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, spikes: Tensor, trace: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(trace, weight)
+        return F.linear(spikes, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        trace, weight = ctx.saved_tensors
+        (grad,) = grad_outputs
+        grad_weight = grad.T @ trace if ctx.needs_input_grad[2] else None
+        grad_bias = grad.sum(0) if ctx.needs_input_grad[3] else None
+        return grad @ weight, None, grad_weight, grad_bias
+
+
+def _convolve(
+    signal: TracedSpikes,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = (1, 1),
+    padding: Any = (0, 0),
+    dilation: Any = (1, 1),
+    groups: int = 1,
+) -> Any:
+    return _TracedConvolution.apply(signal.spikes, signal.trace, weight, bias, stride, padding, dilation, groups)
+
+
+def _connect(signal: TracedSpikes, weight: Tensor, bias: Tensor | None = None) -> Any:
+    return _TracedLinear.apply(signal.spikes, signal.trace, weight, bias)
+
+
+_WEIGHTED: dict[Any, Callable[..., Any]] = {torch.conv2d: _convolve, F.linear: _connect}
+_SUMS = {torch.Tensor.add, torch.add, torch.addcmul}
+_LINEAR = {F.avg_pool2d, torch.Tensor.mul, torch.mul}
+
+
+def frames_as_spikes(x: Signal) -> TracedSpikes:
+    """Input that no neuron of ours fired stands for its own trace."""
+    return x if isinstance(x, TracedSpikes) else TracedSpikes(x, x)
