@@ -1,0 +1,181 @@
+# The arguments of Triton's kernels are Triton's, not Python's.
+# mypy: disallow-untyped-defs=False
+"""A layer of neurons in lean mode on a CUDA device, each operation in one pass over memory, as Triton kernels.
+
+B batch, C channels, H height, W width, P pixels (H W), Q = ceil(P / 8) bytes per channel. Tensors may be some channels
+of larger ones: the pixels of a channel lie in a row, samples and channels may be apart. The first pixel is in the
+highest bit of its byte; missing pixels are zeros.
+
+float32 and float64 are computed in themselves, float16 and bfloat16 in float32. Kernels are queued on the current
+device's current stream; nothing waits, and only `unpack` allocates.
+"""
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+# Bytes of a program: 1024 pixels, of which each of its 128 threads has 8 in flight.
+_BYTES = 128
+# Offsets that are divided are 32 bits wide where that many pixels fit.
+_MOST_NARROW = 2**31 - 8 * _BYTES
+
+
+def fire_(
+    current_BCHW: Tensor, u_BCHW: Tensor, bits_BCQ: Tensor, decay: float, threshold: float, amount: float
+) -> None:
+    """One step of neurons with soft reset: the current becomes their spikes, and `bits_BCQ` the same packed.
+
+    In float16 and bfloat16, m = current + decay u is rounded to its type before it meets the threshold, and u = m -
+    amount s when it is stored: where torch rounds, so that the same neurons fire.
+
+    Args:
+        u_BCHW: membrane potential after reset; moves on by one step.
+        amount: what a spike takes from it.
+    """
+    sizes, options = _launch(current_BCHW, bits_BCQ)
+    strides = (*_strides(current_BCHW), *_strides(u_BCHW), *_strides(bits_BCQ))
+    numbers = (decay, threshold, amount)
+    _fire_kernel[_grid(bits_BCQ)](current_BCHW, u_BCHW, bits_BCQ, *strides, *sizes, *numbers, **options)
+
+
+def backward_(
+    grad_BCHW: Tensor,
+    u_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    threshold: float,
+    amount: float,
+    surrogate: str,
+    width: float,
+) -> None:
+    """The gradient of the spikes becomes that of the current; the other arguments are as `fire_` left them.
+
+    In float16 and bfloat16 only the result is rounded, where torch would round after each operation.
+
+    Args:
+        surrogate: "triangle", "rectangle" or "sigmoid", see `stdl_events.network.surrogate`.
+        width: as there.
+    """
+    sizes, options = _launch(grad_BCHW, bits_BCQ)
+    strides = (*_strides(grad_BCHW), *_strides(u_BCHW), *_strides(bits_BCQ))
+    numbers = (threshold, amount, width)
+    kernel = _backward_kernel[_grid(bits_BCQ)]
+    kernel(grad_BCHW, u_BCHW, bits_BCQ, *strides, *sizes, *numbers, SURROGATE=surrogate, **options)
+
+
+def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
+    """spikes_BCP: zeros and ones."""
+    batch, channels, _ = bits_BCQ.shape
+    spikes_BCP = bits_BCQ.new_empty((batch, channels, pixels), dtype=dtype)
+    sizes, options = _launch(spikes_BCP, bits_BCQ)
+    del options["COMPUTE"]
+    _unpack_kernel[_grid(bits_BCQ)](spikes_BCP, bits_BCQ, *_strides(spikes_BCP), *_strides(bits_BCQ), *sizes, **options)
+    return spikes_BCP
+
+
+def _grid(bits_BCQ: Tensor) -> tuple[int]:
+    return (triton.cdiv(bits_BCQ.numel(), _BYTES),)
+
+
+def _launch(values: Tensor, bits_BCQ: Tensor) -> tuple[tuple[int, int, int, int], dict[str, Any]]:
+    """Sizes, and what a kernel is compiled for."""
+    _, channels, row_bytes = bits_BCQ.shape
+    count = bits_BCQ.numel()
+    options = {
+        "COMPUTE": tl.float64 if values.dtype == torch.float64 else tl.float32,
+        "INDEX": tl.int32 if 8 * count <= _MOST_NARROW else tl.int64,
+        "BYTES": _BYTES,
+    }
+    return (count, channels, row_bytes, values.shape[2:].numel()), options
+
+
+def _strides(x: Tensor) -> tuple[int, int]:
+    """How far samples and channels are apart."""
+    assert x[:1, :1].is_contiguous(), "the pixels of a channel lie in a row"
+    return x.stride(0), x.stride(1)
+
+
+@triton.jit
+def _place(count, channels, row_bytes, pixels, INDEX: tl.constexpr, BYTES: tl.constexpr):
+    """Sample, channel and byte in its row of this program's [BYTES], pixel of its [BYTES, 8], and which of them are."""
+    flat = tl.program_id(0).to(INDEX) * BYTES + tl.arange(0, BYTES)
+    row = flat // row_bytes
+    q = flat % row_bytes
+    pixel = q[:, None] * 8 + tl.arange(0, 8)[None, :]
+    there = flat < count
+    seen = there[:, None] & (pixel < pixels)
+    return (row // channels).to(tl.int64), (row % channels).to(tl.int64), q, pixel, there, seen
+
+
+@triton.jit
+def _unpacked(byte):
+    """Bits of [BYTES] as bools [BYTES, 8]."""
+    return ((byte.to(tl.int32)[:, None] >> (7 - tl.arange(0, 8))[None, :]) & 1) != 0
+
+
+@triton.jit
+def _fire_kernel(
+    current_ptr, u_ptr, bits_ptr,
+    current_b, current_c, u_b, u_c, bits_b, bits_c,
+    count, channels, row_bytes, pixels,
+    decay: tl.float64, threshold: tl.float64, amount: tl.float64,
+    COMPUTE: tl.constexpr, INDEX: tl.constexpr, BYTES: tl.constexpr,
+):  # fmt: skip
+    b, c, q, pixel, there, seen = _place(count, channels, row_bytes, pixels, INDEX, BYTES)
+    current_ptr += (b * current_b + c * current_c)[:, None] + pixel
+    u_ptr += (b * u_b + c * u_c)[:, None] + pixel
+    current = tl.load(current_ptr, mask=seen, other=0)
+    u = tl.load(u_ptr, mask=seen, other=0)
+    m = tl.fma(u.to(COMPUTE), tl.full((1, 1), decay, COMPUTE), current.to(COMPUTE))  # STDL eq. (1)
+    m = m.to(current.dtype).to(COMPUTE)
+    fired = (m >= tl.full((1, 1), threshold, COMPUTE)) & seen  # STDL eq. (2)
+    s = fired.to(COMPUTE)
+    u = m - tl.full((1, 1), amount, COMPUTE) * s  # STDL eq. (3)
+    tl.store(u_ptr, u.to(current.dtype), mask=seen)
+    tl.store(current_ptr, s.to(current.dtype), mask=seen)
+    byte = tl.sum(fired.to(tl.int32) << (7 - tl.arange(0, 8))[None, :], axis=1)
+    tl.store(bits_ptr + b * bits_b + c * bits_c + q, byte.to(tl.uint8), mask=there)
+
+
+@triton.jit
+def _backward_kernel(
+    grad_ptr, u_ptr, bits_ptr,
+    grad_b, grad_c, u_b, u_c, bits_b, bits_c,
+    count, channels, row_bytes, pixels,
+    threshold: tl.float64, amount: tl.float64, width: tl.float64,
+    SURROGATE: tl.constexpr, COMPUTE: tl.constexpr, INDEX: tl.constexpr, BYTES: tl.constexpr,
+):  # fmt: skip
+    b, c, q, pixel, there, seen = _place(count, channels, row_bytes, pixels, INDEX, BYTES)
+    grad_ptr += (b * grad_b + c * grad_c)[:, None] + pixel
+    byte = tl.load(bits_ptr + b * bits_b + c * bits_c + q, mask=there, other=0)
+    u = tl.load(u_ptr + (b * u_b + c * u_c)[:, None] + pixel, mask=seen, other=0).to(COMPUTE)
+    grad = tl.load(grad_ptr, mask=seen, other=0)
+    taken = _unpacked(byte).to(COMPUTE) * tl.full((1, 1), amount, COMPUTE)
+    distance = (taken + u) - tl.full((1, 1), threshold, COMPUTE)
+    if SURROGATE == "triangle":
+        past = tl.abs(distance) - tl.full((1, 1), width, COMPUTE)
+        gradient = tl.where(past > 0, 0.0, past) / tl.full((1, 1), -width * width, COMPUTE)  # STDL eq. (7)
+    elif SURROGATE == "rectangle":
+        near = tl.abs(distance) < tl.full((1, 1), width / 2, COMPUTE)
+        gradient = near.to(COMPUTE) / tl.full((1, 1), width, COMPUTE)
+    else:
+        tl.static_assert(SURROGATE == "sigmoid")
+        slope = tl.full((1, 1), width, COMPUTE)
+        sigmoid = 1 / (1 + tl.exp(-(distance * slope)))
+        gradient = sigmoid * (1 - sigmoid) * slope
+    tl.store(grad_ptr, (gradient * grad.to(COMPUTE)).to(grad.dtype), mask=seen)
+
+
+@triton.jit
+def _unpack_kernel(
+    spikes_ptr, bits_ptr, spikes_b, spikes_c, bits_b, bits_c,
+    count, channels, row_bytes, pixels,
+    INDEX: tl.constexpr, BYTES: tl.constexpr,
+):  # fmt: skip
+    b, c, q, pixel, there, seen = _place(count, channels, row_bytes, pixels, INDEX, BYTES)
+    byte = tl.load(bits_ptr + b * bits_b + c * bits_c + q, mask=there, other=0)
+    # Triton's interpreter makes no bfloat16 from anything but float32.
+    s = _unpacked(byte).to(tl.float32).to(spikes_ptr.dtype.element_ty)
+    tl.store(spikes_ptr + (b * spikes_b + c * spikes_c)[:, None] + pixel, s, mask=seen)
