@@ -48,6 +48,8 @@ DOORS = {
     "onnx": ("export/",),
     "onnxscript": ("export/",),
     "onnxruntime": ("live/session.py",),
+    "numba": ("learning/lean/kernels/cpu.py",),
+    "triton": ("learning/lean/kernels/cuda.py",),
 }
 
 # Learning happens in learning/. These detach what they only copy.

@@ -194,6 +194,7 @@ def _lean_step(
     forward = live.peak - before
     gradients = [torch.empty_like(out.dense())]  # which also takes what the next layer would take
     saved = live.now - before - tensor_bytes(gradients)
+    del out  # the next layer's, which is done when this one's backward starts
     live.reset_peak()
     chain.backward(gradients, needs_input=needs_input)
     assert new or not layer.state_shapes, "a layer with neurons returns their state"

@@ -11,7 +11,6 @@ from stdl_events.learning import build_learner
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.grid import Trace
 from stdl_events.learning.lean import gradients, run_chunk_lean
-from stdl_events.learning.lean.bits import pack_bits, unpack_bits
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.network.network import SpikingNetwork
@@ -199,19 +198,3 @@ def _weights(learner: Learner) -> dict[str, Tensor]:
     heads = [block.auxiliary for block in learner.blocks if block.auxiliary is not None]
     parts = {"network": learner.network} | {f"auxiliary {index}": head for index, head in enumerate(heads)}
     return {f"{part} {name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
-
-
-@pytest.mark.parametrize("pixels", [1, 7, 8, 9, 64])
-def test_bits_come_back(pixels: int) -> None:
-    spikes_BCP = torch.rand((3, 2, pixels), generator=torch.Generator().manual_seed(pixels)) < 0.4
-    bits_BCQ = pack_bits(spikes_BCP)
-    assert bits_BCQ.shape == (3, 2, -(-pixels // 8))
-    assert bits_BCQ.dtype == torch.uint8
-    assert torch.equal(unpack_bits(bits_BCQ, pixels), spikes_BCP.to(torch.uint8))
-    assert torch.equal(unpack_bits(bits_BCQ[1:, :1].contiguous(), pixels), spikes_BCP[1:, :1].to(torch.uint8))
-
-
-def test_bits_have_the_operator_contract() -> None:
-    spikes_BCP = torch.rand((2, 3, 10), generator=torch.Generator().manual_seed(0)) < 0.5
-    torch.library.opcheck(torch.ops.stdl_events.pack_bits.default, (spikes_BCP,))
-    torch.library.opcheck(torch.ops.stdl_events.unpack_bits.default, (pack_bits(spikes_BCP), 10))

@@ -10,8 +10,8 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from stdl_events.learning.lean.bits import BITS, pack_bits, unpack_bits
 from stdl_events.learning.lean.gradients import sample_parts
+from stdl_events.learning.lean.kernels import BITS, count_, in_rows, spread, unpack
 
 Shape: TypeAlias = tuple[int, int, int, int]
 ALL = slice(None)
@@ -53,9 +53,9 @@ class Dense:
 
 
 class Spikes:
-    """Zeros and ones, at one bit each.
+    """Zeros and ones, at one bit each; whoever makes them writes the bits.
 
-    The first who asks for all of them gets those that were put there, where they came in one part.
+    The first who asks for all of them gets those that were handed on, where they came in one part.
     """
 
     def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> None:
@@ -65,21 +65,17 @@ class Spikes:
         self.bits_BCQ = torch.empty((batch, channels, -(-height * width // BITS)), dtype=torch.uint8, device=device)
         self._fresh: Tensor | None = None
 
-    def put(self, channels: slice, fired_BCHW: Tensor) -> Tensor:
-        """Store the spikes of some channels, given as bools. Returns them as numbers, not to be written into."""
-        self.bits_BCQ[:, channels] = pack_bits(fired_BCHW.flatten(2))
-        numbers_BCHW = fired_BCHW.to(self.dtype)
+    def hand_on(self, numbers_BCHW: Tensor) -> None:
+        """Some channels' spikes, of which the bits are there already; not to be written into any more."""
         if numbers_BCHW.shape == self.shape:
             self._fresh = numbers_BCHW
-        return numbers_BCHW
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         batch, count, height, width = self.shape
         fresh, self._fresh = self._fresh, None
         if fresh is not None and samples in (ALL, slice(0, batch)) and channels in (ALL, slice(0, count)):
             return fresh
-        bits_BCQ = self.bits_BCQ[samples, channels].contiguous()
-        return unpack_bits(bits_BCQ, height * width).to(self.dtype).unflatten(2, (height, width))
+        return unpack(self.bits_BCQ[samples, channels], height * width, self.dtype).unflatten(2, (height, width))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +96,12 @@ class Counts:
         return counts if self.divisor == 1 else counts.div_(self.divisor)
 
 
+def _own(source: Signal, samples: slice, channels: slice) -> Tensor:
+    """The values of `source` in memory that nobody else reads: all signals but one make them when they are asked."""
+    values = source.dense(samples, channels)
+    return values.clone() if isinstance(source, Dense) else values
+
+
 @dataclasses.dataclass(frozen=True)
 class Scaled:
     """A signal times a constant."""
@@ -116,7 +118,7 @@ class Scaled:
         return self.source.dtype
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        return self.source.dense(samples, channels) * self.factor
+        return _own(self.source, samples, channels).mul_(self.factor)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,25 +214,38 @@ def _is_whole(signal: Signal) -> bool:
 
 def pooled(source: Signal, pool: nn.AvgPool2d) -> Signal:
     """`source` behind average pooling. Of spikes their number in each window is kept, which takes one byte."""
+    if isinstance(source, Scaled):
+        return Scaled(pooled(source.source, pool), source.factor)
     window = pool_sizes(pool)[0] ** 2
     if not isinstance(source, Spikes) or window > torch.iinfo(torch.uint8).max:
         return Pooled(source, pool)
     shape = pooled_shape(source.shape, pool)
     counts_BCHW = torch.empty(shape, dtype=torch.uint8, device=source.bits_BCQ.device)
     for samples in sample_parts(source.shape, source.dtype):
-        counts_BCHW[samples] = pool(source.dense(samples)).mul_(window).round_()
+        if _tiles(source.shape, pool):
+            count_(source.dense(samples), counts_BCHW[samples], pool_sizes(pool)[0])
+        else:
+            counts_BCHW[samples] = pool(source.dense(samples)).mul_(window).round_()
     return Counts(counts_BCHW, source.dtype, window)
 
 
 def pool_backward(grad_BCHW: Tensor, shape: Shape, pool: nn.AvgPool2d) -> Tensor:
     """The gradient in front of the pooling, of `shape`, from the one behind it."""
     kernel, stride, padding = pool_sizes(pool)
+    if _tiles(shape, pool):
+        return spread(in_rows(grad_BCHW), kernel)
     # Only the shape of the pooling's input is looked at, so an input without memory will do.
     like = grad_BCHW.new_empty(()).expand(shape)
     gradient: Tensor = torch.ops.aten.avg_pool2d_backward(
         grad_BCHW, like, [kernel, kernel], [stride, stride], [padding, padding], False, True, None
     )
     return gradient
+
+
+def _tiles(shape: Shape, pool: nn.AvgPool2d) -> bool:
+    """Whether every pixel in front of the pooling is in one of its windows."""
+    kernel, stride, padding = pool_sizes(pool)
+    return kernel == stride and padding == 0 and all(size % kernel == 0 for size in shape[2:])
 
 
 def pooled_shape(shape: Shape, pool: nn.AvgPool2d) -> Shape:
@@ -265,8 +280,8 @@ class Dropped:
         return self.source.dtype
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        kept = self.source.dense(samples, channels) * self.mask_BCHW[samples, channels]
-        return kept.mul_(1 / (1 - self.probability))
+        values = _own(self.source, samples, channels)
+        return values.mul_(self.mask_BCHW[samples, channels]).mul_(1 / (1 - self.probability))
 
 
 def dropout_backward(grad_BCHW: Tensor, mask_BCHW: Tensor, probability: float) -> Tensor:

@@ -1,0 +1,120 @@
+"""What lean mode does with neurons, spikes and windows of them, each in one pass over memory.
+
+They are operators of torch, so that the meter can run them on tensors without memory. The CPU has compiled ones
+(`cpu.py`); everything else runs the plain ones that those are tested against (`reference.py`).
+
+B batch, C channels, H height, W width, P pixels (H W), Q = ceil(P / 8) bytes. The pixels of a channel and the channels
+of a sample lie behind each other, see `in_rows`; samples may be apart, so that tensors may be some channels of others.
+Bits are packed along the pixels of each channel, the first pixel in the highest bit of its byte; missing pixels are
+zeros.
+"""
+
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from stdl_events.learning.lean.kernels.layout import BITS, in_rows
+from stdl_events.spec import SurrogateKind
+
+__all__ = ["BITS", "count_", "fire_", "in_rows", "pack_", "spread", "surrogate_backward_", "unpack"]
+
+_operators = torch.library.Library("stdl_events", "DEF")
+_operators.define(
+    "fire_(Tensor(a!) current, Tensor(b!) u, Tensor(c!) bits, float decay, float threshold, float amount) -> ()"
+)
+_operators.define(
+    "surrogate_backward_(Tensor(a!) grad, Tensor u, Tensor bits, float threshold, float amount, str surrogate, "
+    "float width) -> ()"
+)
+_operators.define("pack_(Tensor spikes, Tensor(a!) bits) -> ()")
+_operators.define("unpack(Tensor bits, int pixels, ScalarType dtype) -> Tensor")
+_operators.define("count_(Tensor spikes, Tensor(a!) counts, int window) -> ()")
+_operators.define("spread(Tensor grad, int window) -> Tensor")
+
+
+def fire_(
+    current_BCHW: Tensor, u_BCHW: Tensor, bits_BCQ: Tensor, decay: float, threshold: float, amount: float
+) -> None:
+    """One step of neurons with soft reset: the current becomes their spikes, and `bits_BCQ` the same packed.
+
+    Args:
+        u_BCHW: membrane potential after reset; moves on by one step.
+        amount: what a spike takes from it.
+    """
+    torch.ops.stdl_events.fire_(current_BCHW, u_BCHW, bits_BCQ, decay, threshold, amount)
+
+
+def surrogate_backward_(
+    grad_BCHW: Tensor,
+    u_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    threshold: float,
+    amount: float,
+    surrogate: SurrogateKind,
+    width: float,
+) -> None:
+    """The gradient of the spikes becomes that of the current; the other arguments are as `fire_` left them."""
+    torch.ops.stdl_events.surrogate_backward_(grad_BCHW, u_BCHW, bits_BCQ, threshold, amount, surrogate, width)
+
+
+def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
+    """Make `bits_BCQ` what is not 0 in `spikes_BCHW`."""
+    torch.ops.stdl_events.pack_(spikes_BCHW, bits_BCQ)
+
+
+def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
+    """spikes_BCP: zeros and ones."""
+    spikes_BCP: Tensor = torch.ops.stdl_events.unpack(bits_BCQ, pixels, dtype)
+    return spikes_BCP
+
+
+def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
+    """How many of the spikes are in each window of `window` by `window` pixels, which tile the pixels; uint8."""
+    torch.ops.stdl_events.count_(spikes_BCHW, counts_BCHW, window)
+
+
+def spread(grad_BCHW: Tensor, window: int) -> Tensor:
+    """The gradient of what was averaged over such windows, from that of the averages."""
+    spread_BCHW: Tensor = torch.ops.stdl_events.spread(grad_BCHW, window)
+    return spread_BCHW
+
+
+def _kernels(device: torch.device, dtype: torch.dtype) -> ModuleType:
+    # Compilers are loaded when there is something to compile for.
+    if device.type == "cpu" and dtype in (torch.float32, torch.float64):
+        from stdl_events.learning.lean.kernels import cpu
+
+        return cpu
+    from stdl_events.learning.lean.kernels import reference
+
+    return reference
+
+
+def _implement(name: str) -> None:
+    def run(first: Tensor, *others: object) -> Tensor | None:
+        dtype = first.dtype if name != "unpack" else others[-1]
+        assert isinstance(dtype, torch.dtype), "unpack is asked for a type"
+        result: Tensor | None = getattr(_kernels(first.device, dtype), name)(first, *others)
+        return result
+
+    _operators.impl(name, run, "CompositeExplicitAutograd")
+
+
+for _name in ("fire_", "surrogate_backward_", "pack_", "unpack", "count_", "spread"):
+    _implement(_name)
+
+
+@torch.library.register_fake("stdl_events::unpack", lib=_operators)
+def _(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
+    return bits_BCQ.new_empty((*bits_BCQ.shape[:2], pixels), dtype=dtype)
+
+
+@torch.library.register_fake("stdl_events::spread", lib=_operators)
+def _(grad_BCHW: Tensor, window: int) -> Tensor:
+    batch, channels, height, width = grad_BCHW.shape
+    return grad_BCHW.new_empty((batch, channels, height * window, width * window))
+
+
+for _name in ("fire_", "surrogate_backward_", "pack_", "count_"):
+    torch.library.register_fake(f"stdl_events::{_name}", lambda *arguments: None, lib=_operators)

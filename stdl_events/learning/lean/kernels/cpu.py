@@ -1,0 +1,235 @@
+"""The kernels for the CPU, compiled by numba: one pass over memory, the rows of a tensor shared among threads.
+
+Eight spikes are packed by one multiplication: with the spikes as the bytes of a 64-bit word, byte j times 2^(63 - 9 j)
+puts them behind each other into the word's highest byte, and no two of the products meet in one bit.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+from stdl_events.learning.lean.kernels.layout import BITS
+from stdl_events.spec import SurrogateKind
+
+# Waking a thread takes as long as a pass over about so many numbers.
+ITEMS_PER_THREAD = 2**14
+
+_TRIANGLE, _RECTANGLE, _SIGMOID = range(3)
+_SURROGATES: dict[SurrogateKind, int] = {"triangle": _TRIANGLE, "rectangle": _RECTANGLE, "sigmoid": _SIGMOID}
+_GATHER, _HIGHEST_BYTE = np.uint64(sum(1 << (63 - 9 * byte) for byte in range(BITS))), np.uint64(56)
+# All bytes, each unpacked into the eight bytes of a word.
+_WORDS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).reshape(-1).view(np.uint64)
+# The simplest of numba's threads may be started from one thread at a time only.
+_LOCK = threading.Lock()
+_MOST_THREADS = numba.get_num_threads()
+
+assert sys.byteorder == "little", "the first pixel is the lowest byte of a word"
+
+
+def fire_(
+    current_BCHW: Tensor, u_BCHW: Tensor, bits_BCQ: Tensor, decay: float, threshold: float, amount: float
+) -> None:
+    arrays = (*_flat(current_BCHW), *_flat(u_BCHW), *_flat(bits_BCQ))
+    number = arrays[0].dtype.type
+    _run(_fire, *arrays, *_sizes(current_BCHW), number(decay), number(threshold), number(amount))
+
+
+def surrogate_backward_(
+    grad_BCHW: Tensor,
+    u_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    threshold: float,
+    amount: float,
+    surrogate: SurrogateKind,
+    width: float,
+) -> None:
+    arrays = (*_flat(grad_BCHW), *_flat(u_BCHW), *_flat(bits_BCQ))
+    number = arrays[0].dtype.type
+    numbers = (number(threshold), number(amount), number(width))
+    _run(_surrogate_backward, *arrays, *_sizes(grad_BCHW), *numbers, _SURROGATES[surrogate])
+
+
+def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
+    _run(_pack, *_flat(spikes_BCHW), *_flat(bits_BCQ), *_sizes(spikes_BCHW))
+
+
+def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
+    batch, channels, _ = bits_BCQ.shape
+    spikes_BCP = torch.empty((batch, channels, pixels), dtype=dtype)
+    _run(_unpack, *_flat(spikes_BCP), *_flat(bits_BCQ), batch, channels, pixels)
+    return spikes_BCP
+
+
+def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
+    _run(_count, *_flat(spikes_BCHW), *_flat(counts_BCHW), *counts_BCHW.shape, window)
+
+
+def spread(grad_BCHW: Tensor, window: int) -> Tensor:
+    batch, channels, height, width = grad_BCHW.shape
+    spread_BCHW = grad_BCHW.new_empty((batch, channels, height * window, width * window))
+    _run(_spread, *_flat(spread_BCHW), *_flat(grad_BCHW), *grad_BCHW.shape, window)
+    return spread_BCHW
+
+
+def _run(kernel: Callable[..., None], array: Any, *args: Any) -> None:
+    """Run a kernel whose first argument is as large as any."""
+    with _LOCK:
+        numba.set_num_threads(min(torch.get_num_threads(), _MOST_THREADS, 1 + len(array) // ITEMS_PER_THREAD))
+        kernel(array, *args)
+
+
+def _flat(x: Tensor) -> tuple[Any, int]:
+    """All of a tensor's memory, in which a sample's rows are behind each other, and how far samples are apart."""
+    batch, rows = x.shape[0], x[0].numel()
+    return x.as_strided(((batch - 1) * x.stride(0) + rows,), (1,)).numpy(), x.stride(0)
+
+
+def _sizes(x_BCHW: Tensor) -> tuple[int, int, int]:
+    batch, channels, height, width = x_BCHW.shape
+    return batch, channels, height * width
+
+
+_compiled = njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+_inlined = njit(nogil=True, cache=True, error_model="numpy")
+
+
+@_inlined
+def _pack_row(words_Q: Any, bits: Any, start: int) -> None:
+    for q in range(len(words_Q)):
+        bits[start + q] = (words_Q[q] * _GATHER) >> _HIGHEST_BYTE
+
+
+@_inlined
+def _unpacked_row(bits: Any, start: int, count: int) -> Any:
+    words_Q = np.empty(count, np.uint64)
+    for q in range(count):
+        words_Q[q] = _WORDS[bits[start + q]]
+    return words_Q.view(np.uint8)
+
+
+@_compiled
+def _fire(
+    current: Any, current_apart: int, u: Any, u_apart: int, bits: Any, bits_apart: int,
+    batch: int, channels: int, pixels: int, decay: Any, threshold: Any, amount: Any,
+) -> None:  # fmt: skip
+    count = (pixels + BITS - 1) // BITS
+    for row in prange(batch * channels):
+        sample, channel = row // channels, row % channels
+        at, at_u = sample * current_apart + channel * pixels, sample * u_apart + channel * pixels
+        current_P, u_P = current[at : at + pixels], u[at_u : at_u + pixels]
+        words_Q = np.zeros(count, np.uint64)
+        fired_P = words_Q.view(np.uint8)
+        for p in range(pixels):
+            m = current_P[p] + decay * u_P[p]  # STDL eq. (1)
+            fired = m >= threshold  # STDL eq. (2)
+            s = current.dtype.type(fired)
+            u_P[p] = m - amount * s  # STDL eq. (3)
+            current_P[p] = s
+            fired_P[p] = fired
+        _pack_row(words_Q, bits, sample * bits_apart + channel * count)
+
+
+@_compiled
+def _surrogate_backward(
+    grad: Any, grad_apart: int, u: Any, u_apart: int, bits: Any, bits_apart: int,
+    batch: int, channels: int, pixels: int, threshold: Any, amount: Any, width: Any, surrogate: int,
+) -> None:  # fmt: skip
+    count = (pixels + BITS - 1) // BITS
+    zero, one = grad.dtype.type(0), grad.dtype.type(1)
+    for row in prange(batch * channels):
+        sample, channel = row // channels, row % channels
+        at, at_u = sample * grad_apart + channel * pixels, sample * u_apart + channel * pixels
+        grad_P, u_P = grad[at : at + pixels], u[at_u : at_u + pixels]
+        fired_P = _unpacked_row(bits, sample * bits_apart + channel * count, count)
+        if surrogate == _TRIANGLE:  # STDL eq. (7)
+            for p in range(pixels):
+                distance = abs((grad.dtype.type(fired_P[p]) * amount + u_P[p]) - threshold)
+                grad_P[p] *= min(distance - width, zero) / (-width * width)
+        elif surrogate == _RECTANGLE:
+            for p in range(pixels):
+                distance = abs((grad.dtype.type(fired_P[p]) * amount + u_P[p]) - threshold)
+                grad_P[p] *= grad.dtype.type(distance < width / 2) / width
+        else:
+            for p in range(pixels):
+                distance = (grad.dtype.type(fired_P[p]) * amount + u_P[p]) - threshold
+                sigmoid = one / (one + np.exp(-distance * width))
+                grad_P[p] *= sigmoid * (one - sigmoid) * width
+
+
+@_compiled
+def _pack(spikes: Any, spikes_apart: int, bits: Any, bits_apart: int, batch: int, channels: int, pixels: int) -> None:
+    count = (pixels + BITS - 1) // BITS
+    for row in prange(batch * channels):
+        sample, channel = row // channels, row % channels
+        at = sample * spikes_apart + channel * pixels
+        spikes_P = spikes[at : at + pixels]
+        words_Q = np.zeros(count, np.uint64)
+        fired_P = words_Q.view(np.uint8)
+        for p in range(pixels):
+            fired_P[p] = spikes_P[p] != 0
+        _pack_row(words_Q, bits, sample * bits_apart + channel * count)
+
+
+@_compiled
+def _unpack(spikes: Any, spikes_apart: int, bits: Any, bits_apart: int, batch: int, channels: int, pixels: int) -> None:
+    count = (pixels + BITS - 1) // BITS
+    for row in prange(batch * channels):
+        sample, channel = row // channels, row % channels
+        at = sample * spikes_apart + channel * pixels
+        spikes_P = spikes[at : at + pixels]
+        fired_P = _unpacked_row(bits, sample * bits_apart + channel * count, count)
+        for p in range(pixels):
+            spikes_P[p] = fired_P[p]
+
+
+@_compiled
+def _count(
+    spikes: Any, spikes_apart: int, counts: Any, counts_apart: int,
+    batch: int, channels: int, height: int, width: int, window: int,
+) -> None:  # fmt: skip
+    wide = width * window
+    for row in prange(batch * channels):
+        sample, channel = row // channels, row % channels
+        at = sample * spikes_apart + channel * height * window * wide
+        to = sample * counts_apart + channel * height * width
+        for y in range(height):
+            sums_W = np.zeros(wide, np.uint8)
+            for _ in range(window):
+                spikes_W = spikes[at : at + wide]
+                for x in range(wide):
+                    sums_W[x] += np.uint8(spikes_W[x])
+                at += wide
+            counts_W = counts[to + y * width : to + (y + 1) * width]
+            for x in range(width):
+                total = np.uint8(0)
+                for column in range(window):
+                    total += sums_W[x * window + column]
+                counts_W[x] = total
+
+
+@_compiled
+def _spread(
+    spread: Any, spread_apart: int, grad: Any, grad_apart: int,
+    batch: int, channels: int, height: int, width: int, window: int,
+) -> None:  # fmt: skip
+    wide, share = width * window, grad.dtype.type(window * window)
+    for row in prange(batch * channels):
+        sample, channel = row // channels, row % channels
+        at = sample * grad_apart + channel * height * width
+        to = sample * spread_apart + channel * height * window * wide
+        for y in range(height):
+            first_W = spread[to : to + wide]
+            for x in range(width):
+                value = grad[at + y * width + x] / share
+                for column in range(window):
+                    first_W[x * window + column] = value
+            for line in range(1, window):
+                spread[to + line * wide : to + (line + 1) * wide] = first_W
+            to += window * wide

@@ -1,0 +1,57 @@
+"""The kernels in plain torch: slow, for any device and type, and what the quick ones are compared with.
+
+Shapes and arguments are told in the package.
+"""
+
+import torch
+from torch import Tensor
+
+from stdl_events.learning.lean.kernels.layout import BITS
+from stdl_events.network.surrogate import surrogate_gradient_
+from stdl_events.spec import SurrogateKind
+
+
+def fire_(
+    current_BCHW: Tensor, u_BCHW: Tensor, bits_BCQ: Tensor, decay: float, threshold: float, amount: float
+) -> None:
+    m_BCHW = torch.add(current_BCHW, u_BCHW, alpha=decay)  # STDL eq. (1)
+    torch.ge(m_BCHW, threshold, out=current_BCHW)  # STDL eq. (2)
+    torch.sub(m_BCHW, current_BCHW, alpha=amount, out=u_BCHW)  # STDL eq. (3)
+    pack_(current_BCHW, bits_BCQ)
+
+
+def surrogate_backward_(
+    grad_BCHW: Tensor,
+    u_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    threshold: float,
+    amount: float,
+    surrogate: SurrogateKind,
+    width: float,
+) -> None:
+    taken = unpack(bits_BCQ, grad_BCHW.shape[2] * grad_BCHW.shape[3], u_BCHW.dtype).view(grad_BCHW.shape).mul_(amount)
+    grad_BCHW.mul_(surrogate_gradient_(taken.add_(u_BCHW).sub_(threshold), surrogate, width))
+
+
+def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
+    missing = -spikes_BCHW[0, 0].numel() % BITS
+    fired = torch.nn.functional.pad(spikes_BCHW.flatten(2) != 0, (0, missing)).unflatten(-1, (-1, BITS))
+    bits_BCQ.copy_((fired.to(torch.uint8) << _shifts(fired.device)).sum(-1, dtype=torch.uint8))
+
+
+def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
+    return ((bits_BCQ.unsqueeze(-1) >> _shifts(bits_BCQ.device)) & 1).flatten(-2)[..., :pixels].to(dtype)
+
+
+def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
+    tiles = spikes_BCHW.unflatten(3, (-1, window)).unflatten(2, (-1, window))
+    counts_BCHW.copy_(tiles.sum((3, 5)))
+
+
+def spread(grad_BCHW: Tensor, window: int) -> Tensor:
+    tiles = (grad_BCHW / (window * window))[:, :, :, None, :, None].expand(-1, -1, -1, window, -1, window)
+    return tiles.flatten(4).flatten(2, 3)
+
+
+def _shifts(device: torch.device) -> Tensor:
+    return torch.arange(BITS - 1, -1, -1, dtype=torch.uint8, device=device)
