@@ -1,6 +1,7 @@
 """The compiled kernels against the plain ones, and those against numpy and torch's own pooling."""
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stdl_events.learning.lean import kernels
 from stdl_events.learning.lean.kernels import cpu, in_rows, reference
+from stdl_events.learning.lean.kernels.choice import ON_CUDA, kernel, proven
 from stdl_events.network.surrogate import surrogate_gradient
 
 SIZES = [(1, 1), (7, 1), (2, 4), (3, 3), (7, 7), (8, 8), (5, 24)]
@@ -160,3 +162,34 @@ def test_threads_share_the_kernels():
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(run, range(40)):
             assert all(map(torch.equal, found, expected))
+
+
+def test_kernels_that_do_not_agree_are_not_used(recwarn):
+    device = torch.device("cpu")
+    assert proven(cpu, device) is cpu
+    assert not recwarn
+
+    def changed(**others: object) -> SimpleNamespace:
+        return SimpleNamespace(**{name: getattr(cpu, name) for name in ON_CUDA} | others)
+
+    def refuses(*arguments: object) -> None:
+        raise RuntimeError("no such device")
+
+    def late(*arguments: object) -> None:
+        cpu.fire_(*arguments)
+        arguments[1].add_(0.25)
+
+    for wrong, words in (
+        (changed(fire_=late), "not those of plain torch"),
+        (changed(unpack=lambda bits, pixels, dtype: bits), "RuntimeError: Byte did not match Float"),
+        (changed(surrogate_backward_=refuses), "RuntimeError: no such device"),
+    ):
+        with pytest.warns(UserWarning, match=f"compiled kernels are not used on cpu, training is slower: .*{words}"):
+            assert proven(wrong, device) is reference
+
+
+def test_each_device_has_its_kernels():
+    assert kernel("fire_", torch.device("cpu"), torch.float64) is cpu.fire_
+    assert kernel("fire_", torch.device("cpu"), torch.bfloat16) is reference.fire_
+    assert kernel("fire_", torch.device("xpu"), torch.float32) is reference.fire_
+    assert kernel("count_", torch.device("cuda"), torch.float32) is reference.count_

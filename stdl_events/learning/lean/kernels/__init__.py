@@ -1,7 +1,8 @@
 """What lean mode does with neurons, spikes and windows of them, each in one pass over memory.
 
 They are operators of torch, so that the meter can run them on tensors without memory. The CPU has compiled ones
-(`cpu.py`); everything else runs the plain ones that those are tested against (`reference.py`).
+(`cpu.py`), CUDA those of Triton for what every layer of neurons does (`cuda.py`); everything else runs the plain ones
+that both are tested against (`reference.py`).
 
 B batch, C channels, H height, W width, P pixels (H W), Q = ceil(P / 8) bytes. The pixels of a channel and the channels
 of a sample lie behind each other, see `in_rows`; samples may be apart, so that tensors may be some channels of others.
@@ -9,11 +10,10 @@ Bits are packed along the pixels of each channel, the first pixel in the highest
 zeros.
 """
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 
+from stdl_events.learning.lean.kernels.choice import kernel
 from stdl_events.learning.lean.kernels.layout import BITS, in_rows
 from stdl_events.spec import SurrogateKind
 
@@ -80,22 +80,11 @@ def spread(grad_BCHW: Tensor, window: int) -> Tensor:
     return spread_BCHW
 
 
-def _kernels(device: torch.device, dtype: torch.dtype) -> ModuleType:
-    # Compilers are loaded when there is something to compile for.
-    if device.type == "cpu" and dtype in (torch.float32, torch.float64):
-        from stdl_events.learning.lean.kernels import cpu
-
-        return cpu
-    from stdl_events.learning.lean.kernels import reference
-
-    return reference
-
-
 def _implement(name: str) -> None:
     def run(first: Tensor, *others: object) -> Tensor | None:
         dtype = first.dtype if name != "unpack" else others[-1]
         assert isinstance(dtype, torch.dtype), "unpack is asked for a type"
-        result: Tensor | None = getattr(_kernels(first.device, dtype), name)(first, *others)
+        result: Tensor | None = kernel(name, first.device, dtype)(first, *others)
         return result
 
     _operators.impl(name, run, "CompositeExplicitAutograd")

@@ -41,7 +41,7 @@ def fire_(
     _fire_kernel[_grid(bits_BCQ)](current_BCHW, u_BCHW, bits_BCQ, *strides, *sizes, *numbers, **options)
 
 
-def backward_(
+def surrogate_backward_(
     grad_BCHW: Tensor,
     u_BCHW: Tensor,
     bits_BCQ: Tensor,
@@ -61,7 +61,7 @@ def backward_(
     sizes, options = _launch(grad_BCHW, bits_BCQ)
     strides = (*_strides(grad_BCHW), *_strides(u_BCHW), *_strides(bits_BCQ))
     numbers = (threshold, amount, width)
-    kernel = _backward_kernel[_grid(bits_BCQ)]
+    kernel = _surrogate_backward_kernel[_grid(bits_BCQ)]
     kernel(grad_BCHW, u_BCHW, bits_BCQ, *strides, *sizes, *numbers, SURROGATE=surrogate, **options)
 
 
@@ -140,7 +140,7 @@ def _fire_kernel(
 
 
 @triton.jit
-def _backward_kernel(
+def _surrogate_backward_kernel(
     grad_ptr, u_ptr, bits_ptr,
     grad_b, grad_c, u_b, u_c, bits_b, bits_c,
     count, channels, row_bytes, pixels,
