@@ -14,9 +14,11 @@ from stdl_events.learning.grid import Layerwise, Rule
 from stdl_events.learning.lean import run_chunk_lean
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.losses import Loss
+from stdl_events.learning.online import RunChunk
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.precision import Precision, flowing_dtype
+from stdl_events.learning.replay import CUDARecorder, ReplayedChunks
 from stdl_events.memory import MemoryReport
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.partition import Cut
@@ -37,9 +39,10 @@ class Blueprint:
         memory: "lean" makes outputs of convolutions again in the backward, except those that a plan keeps; with "kept"
             all stay; "plain" is ordinary autograd.
         precision: with "bf16" membrane potentials, currents and convolutions are in bfloat16.
+        cuda_graphs: whether blocks' steps are recorded and replayed.
 
     Raises:
-        RuleError: there is nothing to learn: no classifier, no sequence or no step.
+        RuleError: there is nothing to learn: no classifier, no sequence or no step; or no device to replay on.
     """
 
     spec: NetworkSpec
@@ -53,6 +56,7 @@ class Blueprint:
     device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
     memory: MemoryMode = "lean"
     precision: Precision = "fp32"
+    cuda_graphs: bool = False
 
     @property
     def is_lean(self) -> bool:
@@ -73,9 +77,17 @@ class Blueprint:
                 expected="a classifier at its end",
                 todo="end the notation with the number of classes and FC, such as 10FC",
             )
+        if self.cuda_graphs and self.device.type != "cuda":
+            raise RuleError(
+                "cuda_graphs", got=f"the device {self.device}", expected="a CUDA device", todo="train without them"
+            )
         for name, count in (("batch_size", self.batch_size), ("steps", self.steps)):
             if count < 1:
                 raise RuleError(name, got=str(count), expected="a positive number", todo=f"change {name}")
+
+    def on_host(self) -> "Blueprint":
+        """The same without a device, to be looked at rather than to train."""
+        return dataclasses.replace(self, device=torch.device("cpu"), cuda_graphs=False)
 
     def build(self, plan: Plan | None) -> Learner:
         """The learner, cut as `plan` says or, without one, as the rule does by itself."""
@@ -84,6 +96,7 @@ class Blueprint:
         kept = [block.kept for block in plan.blocks] if plan is not None else [()] * len(cuts)
         blocks = [self._block(network, index, cut, kept[index]) for index, cut in enumerate(cuts)]
         self._freeze_random_classifiers(blocks)
+        run_chunk: RunChunk = run_chunk_lean if self.is_lean else run_chunk_plain
         weights = [weight for block in blocks for weight in block.parameters() if weight.requires_grad]
         return Learner(
             network,
@@ -94,7 +107,8 @@ class Blueprint:
             steps=self.steps,
             random=np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,))),
             plan=plan,
-            run_chunk=run_chunk_lean if self.is_lean else run_chunk_plain,
+            run_chunk=run_chunk,
+            replayed=ReplayedChunks(run_chunk, CUDARecorder()) if self.cuda_graphs else None,
         )
 
     def cuts(self, plan: Plan | None) -> list[Cut]:
@@ -156,5 +170,5 @@ def measure_learner(
     Returns:
         The report of the whole step, and the most that was alive while each block ran.
     """
-    host = dataclasses.replace(blueprint, device=torch.device("cpu"))
+    host = blueprint.on_host()
     return meter_learner(lambda: host.build(plan), batch_size=host.batch_size, steps=steps)

@@ -40,6 +40,7 @@ def build_learner(
     mse_target: MSETarget = "one-hot",
     seed: int = 0,
     precision: Precision = "fp32",
+    cuda_graphs: bool = False,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     neuron: NeuronKind | None = None,
@@ -83,6 +84,8 @@ def build_learner(
         seed: of the initial weights, and of what training draws at random: dropout's masks, and the steps of sltt-k.
         precision: "bf16" keeps membrane potentials, currents and their gradients in bfloat16, and convolves in it;
             weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces.
+        cuda_graphs: on a CUDA device, record what a block does in a step once and replay it: the same results, with
+            less work for the host between kernels. The first sequence of each length and batch size runs unrecorded.
         dtype, device: of weights and states.
         neuron, decay, threshold, reset, reset_amount, surrogate, surrogate_width, norm: replace those of `spec`, see
             `NeuronSpec` and `NetworkSpec`.
@@ -117,6 +120,7 @@ def build_learner(
         device=torch.device(device),
         memory="lean" if memory == "auto" else memory,
         precision=precision,
+        cuda_graphs=cuda_graphs,
     )
     if memory != "auto" or plan is not None:
         return blueprint.build(choose_plan(blueprint, budget=budget, rho=rho, plan=plan, least_blocks=least_blocks))

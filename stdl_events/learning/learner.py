@@ -17,6 +17,7 @@ from stdl_events.learning.losses import Loss
 from stdl_events.learning.online import RunChunk, run_sequence
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.proximal import Anchor
+from stdl_events.learning.replay import ReplayedChunks
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.plan import Plan
 
@@ -31,6 +32,7 @@ class Learner:
         random: for dropout masks, and for the steps that learn where the rule draws them.
         plan: how the network was cut, or None where no plan was made.
         run_chunk: runs a block over one chunk: ordinary autograd, or lean mode.
+        replayed: the same recorded, where its recordings are to be replayed.
 
     `after_block`, a function of a block's index, may be set to watch training from outside; it is called when a block
     has finished a chunk of steps.
@@ -48,6 +50,7 @@ class Learner:
         random: np.random.Generator,
         plan: Plan | None = None,
         run_chunk: RunChunk = run_chunk_plain,
+        replayed: ReplayedChunks | None = None,
     ) -> None:
         self.network = network
         self.blocks = tuple(blocks)
@@ -57,7 +60,8 @@ class Learner:
         self.steps = steps
         self.random = random
         self.plan = plan
-        self.run_chunk = run_chunk
+        self.run_chunk = replayed or run_chunk
+        self._replayed = replayed
         self.after_block: Callable[[int], None] = _ignore
         self._anchor = None if rule.proximal is None else Anchor(rule.proximal, self._trained())
 
@@ -66,7 +70,7 @@ class Learner:
 
         Args and returns as in `train_step`.
         """
-        self.optimizer.zero_grad(set_to_none=True)
+        self._forget_gradients()
         return self._run(frames_TBCHW, targets_B, step_after_chunk=False)
 
     def train_step(self, frames_TBCHW: Tensor | Iterable[Tensor], targets_B: Tensor) -> dict[str, Tensor]:
@@ -84,7 +88,7 @@ class Learner:
         Raises:
             ShapeError: the frames do not match the targets or the network.
         """
-        self.optimizer.zero_grad(set_to_none=True)
+        self._forget_gradients()
         by_chunk = self.rule.update == "chunk"
         metrics = self._run(frames_TBCHW, targets_B, step_after_chunk=by_chunk)
         if not by_chunk:
@@ -102,6 +106,8 @@ class Learner:
         steps = self._check(frames_TBCHW, targets_B)
         device = next(self.network.parameters()).device
         targets_B = targets_B.to(device, non_blocking=True)
+        if self._replayed is not None:
+            targets_B = self._replayed.begin(targets_B, steps)
         self.network.train()
         chunk_steps = self.rule.time.chunk_steps or steps
 
@@ -110,7 +116,7 @@ class Learner:
                 self._anchor.add_gradients()
             if step_after_chunk:
                 self._update()
-                self.optimizer.zero_grad(set_to_none=True)
+                self._forget_gradients()
 
         logits_BK, losses = run_sequence(
             self.blocks,
@@ -127,6 +133,10 @@ class Learner:
         )
         metrics = {f"block_loss_{index}": loss for index, loss in enumerate(losses)}
         return metrics | {"loss": losses[-1], "correct": (logits_BK.argmax(1) == targets_B).sum()}
+
+    def _forget_gradients(self) -> None:
+        # Recordings know the gradients by their addresses.
+        self.optimizer.zero_grad(set_to_none=self._replayed is None)
 
     def _update(self) -> None:
         if self._anchor is not None and self._anchor.term.anchor == "previous":

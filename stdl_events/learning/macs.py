@@ -37,7 +37,7 @@ class MultiplyAccumulates(TorchDispatchMode):
 def step_macs(blueprint: Blueprint, plan: Plan | None) -> float:
     """Multiply-accumulates per time step of a batch, the mean over a sequence, of the learner that these describe."""
     steps = blueprint.rule.time.steps_to_meter(blueprint.steps)
-    host = dataclasses.replace(blueprint, device=torch.device("cpu"), steps=steps)
+    host = dataclasses.replace(blueprint.on_host(), steps=steps)
     with metering():
         learner = host.build(plan)
         frames_TBCHW = torch.empty((steps, host.batch_size, *host.spec.input_shape), dtype=torch.uint8)

@@ -33,6 +33,7 @@ def build_configured_learner(
         least_blocks=learning.least_blocks if planned else 1,
         memory=learning.memory,
         precision=learning.precision,
+        cuda_graphs=learning.cuda_graphs,
         optimizer=config.optimiser.kind,
         lr=config.optimiser.lr,
         momentum=config.optimiser.momentum,
@@ -48,7 +49,6 @@ def build_configured_learner(
 
 def step_bytes(config: TrainConfig, frame_spec: FrameSpec, classes: int) -> int:
     """Peak bytes of one training step as `config` describes it, the input clip apart; metered, nothing is trained."""
-    report, _ = meter_learner(
-        lambda: build_configured_learner(config, frame_spec, classes), batch_size=config.batch_size
-    )
+    host = config.derive(learning={"cuda_graphs": False})
+    report, _ = meter_learner(lambda: build_configured_learner(host, frame_spec, classes), batch_size=config.batch_size)
     return report.peak_bytes

@@ -206,6 +206,7 @@ class LearningSettings(Section):
         memory: `lean` keeps packed spikes and makes the rest again, `kept` keeps outputs of convolutions too, `plain`
             is ordinary autograd, `auto` the fastest that fits into the budget; the gradients are the same.
         precision: `bf16` keeps membrane potentials and currents in bfloat16, weights in float32.
+        cuda_graphs: on a CUDA device, record what a block does in a step and replay it, which spares the host work.
         loss: `ce+mse` is `((1 - alpha) CE + alpha MSE) / T` in each step, `spike-mse` truncated local BPTT's; None is
             the rule's own.
         mse_target: what the MSE pulls the logits to.
@@ -219,6 +220,7 @@ class LearningSettings(Section):
     least_blocks: Positive = 1
     memory: Literal["lean", "kept", "plain", "auto"] = "lean"
     precision: Literal["fp32", "bf16"] = "fp32"
+    cuda_graphs: bool = False
     loss: Literal["ce", "ce+mse", "spike-mse"] | None = None
     mse_target: Literal["one-hot", "threshold"] = "one-hot"
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.05
