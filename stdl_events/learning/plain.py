@@ -29,7 +29,8 @@ def run_chunk_plain(
     flowing = block.flowing or weight.dtype
     with torch.set_grad_enabled(learns):
         for x in inputs:
-            x_BCHW = x.to(device=weight.device, dtype=flowing, non_blocking=True)
+            # Counts are smaller than the numbers that they become.
+            x_BCHW = x.to(device=weight.device, non_blocking=True).to(dtype=flowing)
             with mixed_precision(weight.device, flowing):
                 out, logits_BK, new = block.step(x_BCHW, state)
             state.extend(new)

@@ -46,4 +46,5 @@ def _signal(block: LocalBlock, x: Tensor | Signal) -> Signal:
     if not isinstance(x, Tensor):
         return x
     weight = next(block.parameters())
-    return Dense(x.to(device=weight.device, dtype=block.flowing or weight.dtype, non_blocking=True))
+    # Counts are smaller than the numbers that they become.
+    return Dense(x.to(device=weight.device, non_blocking=True).to(dtype=block.flowing or weight.dtype))

@@ -1,0 +1,103 @@
+"""Training steps on a pretended accelerator: whether everything is on it, and nothing waits for it.
+
+Run by `test_accelerator` in a process of its own, since the name of a backend is the process's. Tensors have no memory,
+only a device: operators refuse to mix devices, and values cannot be read.
+"""
+
+import itertools
+import types
+from typing import Any
+
+import torch
+import torch.utils.backend_registration as backends
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from stdl_events.learning import build_learner, learner, list_rules
+from stdl_events.network.network import SpikingNetwork
+from stdl_events.spec import NetworkSpec
+
+DEVICE = "accel"
+NOTATION = "6C3-DP(0.3)-AP2-8R(s2)-AP(k3s2p1)-8SEWR-9FC-3FC"
+STEPS, BATCH = 3, 4
+MODES = ("lean", "plain")
+VARIANTS: tuple[dict[str, str], ...] = (
+    {"neuron": "plif"},
+    {"neuron": "alif"},
+    {"reset": "hard"},
+    {"norm": "ws"},
+    {"norm": "none"},
+    {"optimizer": "adamw", "mse_target": "threshold"},
+    {"loss": "spike-mse"},
+)
+
+
+class Journeys(TorchDispatchMode):
+    """Notes what goes to the accelerator, and refuses what comes back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[tuple[torch.dtype, int]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = [x.device.type for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor) and x.ndim]
+        for result in tree_leaves(out):
+            if isinstance(result, Tensor) and DEVICE in given:
+                assert result.device.type == DEVICE, f"{func} brings values back to the host"
+            elif isinstance(result, Tensor) and result.device.type == DEVICE and "cpu" in given:
+                self.sent.append((result.dtype, result.numel()))
+        return out
+
+
+def to(network: SpikingNetwork, device: str) -> SpikingNetwork:
+    """`Module.to` for tensors without memory."""
+    for module in network.modules():
+        for group, wrap in ((module._parameters, torch.nn.Parameter), (module._buffers, lambda tensor: tensor)):
+            for name, value in group.items():
+                if value is not None:
+                    group[name] = wrap(torch.empty(value.shape, dtype=value.dtype, device=device))
+    return network
+
+
+class HostGenerators(types.ModuleType):
+    """torch, with generators on the host alone: a pretended device draws nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return torch.Generator if name == "generator" else getattr(torch, name)
+
+    @staticmethod
+    def Generator(device: Any) -> torch.Generator:
+        del device
+        return torch.Generator()
+
+
+def train(rule: str, memory: str, variant: dict[str, str]) -> None:
+    spec = NetworkSpec.parse(NOTATION, input_shape=(2, 16, 16))
+    options = {"batch_size": BATCH, "steps": STEPS, "memory": memory, "device": DEVICE} | variant
+    with FakeTensorMode():
+        made = build_learner(spec, rule, **options)
+        frames_TBCHW = torch.empty((STEPS, BATCH, 2, 16, 16), dtype=torch.uint8)
+        made.train_step(frames_TBCHW, torch.zeros(BATCH, dtype=torch.int64))
+        with Journeys() as journeys:
+            metrics = made.train_step(frames_TBCHW, torch.zeros(BATCH, dtype=torch.int64))
+    assert {value.device.type for value in metrics.values()} == {DEVICE}
+    frame = frames_TBCHW[0].numel()
+    assert sorted(journeys.sent, key=str) == sorted([(torch.int64, BATCH)] + [(torch.uint8, frame)] * STEPS, key=str)
+
+
+def main() -> None:
+    backends._setup_privateuseone_for_python_backend(DEVICE)
+    SpikingNetwork.to = to
+    learner.torch = HostGenerators("torch")
+    rules = [rule.name for rule in list_rules()]
+    cases = [*itertools.product(rules, MODES, [{}]), *itertools.product(["sltt"], MODES, VARIANTS)]
+    for case in cases:
+        train(*case)
+    print(f"{len(cases)} learners trained")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""Training on a device other than the host, without having one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_all_of_a_step_is_on_the_device_and_nothing_waits_for_it():
+    """Every rule in lean and plain mode; only frames, as they came, and targets go to the device, and nothing back."""
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("accelerator.py")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.endswith(" learners trained\n")
