@@ -1,5 +1,7 @@
 """The compiled kernels against the plain ones, and those against numpy and torch's own pooling."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -193,3 +195,14 @@ def test_each_device_has_its_kernels():
     assert kernel("fire_", torch.device("cpu"), torch.bfloat16) is reference.fire_
     assert kernel("fire_", torch.device("xpu"), torch.float32) is reference.fire_
     assert kernel("count_", torch.device("cuda"), torch.float32) is reference.count_
+
+
+def test_torch_keeps_its_number_of_threads():
+    """Loading the compiled kernels starts numba's threads, which would set torch's number."""
+    code = (
+        "import torch; torch.set_num_threads(1);"
+        "from stdl_events.learning.lean.kernels import spread;"
+        "spread(torch.ones(2, 2, 4, 4), 2); print(torch.get_num_threads())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "1\n"

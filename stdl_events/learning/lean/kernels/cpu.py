@@ -28,7 +28,17 @@ _GATHER, _HIGHEST_BYTE = np.uint64(sum(1 << (63 - 9 * byte) for byte in range(BI
 _WORDS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).reshape(-1).view(np.uint64)
 # The simplest of numba's threads may be started from one thread at a time only.
 _LOCK = threading.Lock()
-_MOST_THREADS = numba.get_num_threads()
+
+
+def _started_threads() -> int:
+    """Start numba's threads, and give torch its own number back, which that changes. Returns how many numba has."""
+    number = torch.get_num_threads()
+    most = numba.get_num_threads()
+    torch.set_num_threads(number)
+    return most
+
+
+_MOST_THREADS = _started_threads()
 
 assert sys.byteorder == "little", "the first pixel is the lowest byte of a word"
 
