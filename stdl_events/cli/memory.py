@@ -54,7 +54,7 @@ def memory(
     ] = None,
     lean: Annotated[bool, typer.Option("--lean/--plain", help="Lean mode, or ordinary autograd.")] = True,
     auto: Annotated[
-        bool, typer.Option("--auto", help="The fastest mode that fits: plain, or lean with outputs kept.")
+        bool, typer.Option("--auto", help="The fastest mode that fits: lean with as much kept as there is room for.")
     ] = False,
     budget: Annotated[str | None, typer.Option(help="Cut for this much memory, such as 8GB or 8GiB.")] = None,
     rho: Annotated[float | None, typer.Option(help="The same as a share of the uncut network trained online.")] = None,

@@ -37,7 +37,7 @@ def plan(
     least_blocks: Annotated[int, typer.Option(min=1, help="Cut into at least so many blocks.")] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Plan for ordinary autograd instead of lean mode.")] = False,
     auto: Annotated[
-        bool, typer.Option("--auto", help="Choose the fastest mode that fits: plain, or lean with outputs kept.")
+        bool, typer.Option("--auto", help="Choose the fastest mode that fits: lean with as much kept as fits.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

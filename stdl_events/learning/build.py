@@ -73,8 +73,8 @@ def build_learner(
             network. At most one of budget, rho and plan; without any, the smallest ρ >= 0.7 for which there is a plan.
         least_blocks: how many blocks a plan has at least, for who wants to cut even where memory does not ask for it.
         memory: "lean" keeps packed spikes and makes the rest again; "kept" is lean with the outputs of all convolutions
-            kept; "plain" is ordinary autograd. "auto" is the fastest that fits into the budget with the fewest blocks:
-            plain, or lean with as much kept as there is room for; the learner's plan says what is kept. The gradients
+            kept; "plain" is ordinary autograd. "auto" is the fastest that fits into the budget with the fewest blocks,
+            lean with as much kept as there is room for as a rule; the learner's plan says what is kept. The gradients
             are the same. Rules whose gradients flow through several steps always run plain.
         optimizer, lr, momentum, weight_decay: "sgd" (momentum is used) or "adamw".
         loss: "ce" is cross-entropy / T; "ce+mse" is ((1 - alpha) CE + alpha MSE) / T, as in SLTT; "spike-mse" is

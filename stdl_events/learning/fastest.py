@@ -1,7 +1,8 @@
 """The fastest way to train within a memory budget: which mode, how many blocks, and which outputs stay.
 
 Fewer blocks come first, since they couple better: what can be made again is made again before the network is cut. With
-equally many blocks, plain mode is fastest, then lean mode with as many outputs kept as there is room for.
+equally many blocks, the fewest multiply-accumulates are fastest: nothing made again. Two modes do that: plain mode, and
+lean mode with all outputs kept, which is the quicker (tests/benchmarks/bench_training.py) and needs less memory.
 """
 
 import dataclasses
@@ -71,13 +72,14 @@ def choose_fastest(
 def resolve_fastest(
     blueprint: Blueprint, *, budget: int | str | None = None, rho: float | None = None, least_blocks: int = 1
 ) -> tuple[Blueprint, Plan | None]:
-    """The mode and the plan of `choose_fastest`; plain mode for rules that make no plan, which fit into nothing.
+    """The mode and the plan of `choose_fastest`; for rules that make no plan, and fit into nothing, all is kept.
 
     Raises:
         PlanError, RuleError: as `choose_fastest`.
     """
     if not check_plan_options(blueprint.rule, budget=budget, rho=rho):
-        return dataclasses.replace(blueprint, memory="plain"), None
+        kept = dataclasses.replace(blueprint, memory="kept")
+        return kept if kept.is_lean else dataclasses.replace(blueprint, memory="plain"), None
     fastest = choose_fastest(blueprint, budget=budget, rho=rho, least_blocks=least_blocks).chosen
     return dataclasses.replace(blueprint, memory=fastest.memory), fastest.plan
 
@@ -107,7 +109,7 @@ def find_fastest(blueprint: Blueprint, budget_bytes: int, *, least_blocks: int =
             expected=f"at least {min(alternative.plan.total_bytes for alternative in tried)} bytes",
             todo="allow more memory, or use a smaller batch or smaller frames",
         )
-    chosen = min(fitting, key=lambda alternative: (len(alternative.plan.blocks), alternative.macs))
+    chosen = min(fitting, key=lambda way: (len(way.plan.blocks), way.macs, way.plan.total_bytes))
     return Choice(tuple(tried), chosen)
 
 

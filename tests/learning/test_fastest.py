@@ -48,10 +48,13 @@ def test_macs_of_layers_and_steps_are_those_of_their_formulas():
     assert kept == found["plain"]
 
 
-def test_where_everything_fits_plain_mode_is_fastest():
+def test_where_everything_fits_all_is_kept():
     choice = find_fastest(BLUEPRINT, uncut("plain").total_bytes)
-    assert (choice.chosen.memory, len(choice.chosen.plan.blocks)) == ("plain", 1)
+    assert (choice.chosen.memory, choice.chosen.kept_layers, len(choice.chosen.plan.blocks)) == ("lean", 4, 1)
     assert len(choice.alternatives) == 3
+    plain = choice.alternatives[0]
+    assert (plain.memory, plain.macs, plain.fits) == ("plain", choice.chosen.macs, True)
+    assert choice.chosen.plan.total_bytes < plain.plan.total_bytes
 
 
 def test_one_byte_less_is_lean_with_everything_kept_that_fits():
@@ -127,9 +130,12 @@ def test_a_learner_with_auto_trains_like_any_other():
         torch.testing.assert_close(ours, reference, rtol=1e-12, atol=1e-14)
 
 
-def test_auto_without_anything_to_fit_into_is_plain():
-    learner = build_learner(SPEC, "sltt", memory="auto", batch_size=2, steps=2)
-    assert learner.run_chunk.__name__ == "run_chunk_plain"
+def test_auto_without_anything_to_fit_into_keeps_all_where_lean_mode_can():
+    online = build_learner(SPEC, "sltt", memory="auto", batch_size=2, steps=2)
+    assert online.run_chunk.__name__ == "run_chunk_lean"
+    assert all(layer in online.blocks[0].kept for layer in range(5))
+    through_time = build_learner(SPEC, "bptt", memory="auto", batch_size=2, steps=2)
+    assert through_time.run_chunk.__name__ == "run_chunk_plain"
     with pytest.raises(RuleError, match="got budget with rule sltt"):
         build_learner(SPEC, "sltt", memory="auto", budget="1GB", batch_size=2, steps=2)
     with pytest.raises(RuleError, match="got 'slim'; expected lean or kept or plain or auto"):
