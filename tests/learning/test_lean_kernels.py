@@ -206,3 +206,13 @@ def test_torch_keeps_its_number_of_threads():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "1\n"
+
+
+def test_kernels_compile_where_nothing_can_be_kept():
+    code = (
+        "import numba.core.caching as caching; caching.CacheImpl._locator_classes = [];"
+        "import torch; from stdl_events.learning.lean.kernels import cpu;"
+        "print(cpu.unpack(torch.full((1, 1, 1), 160, dtype=torch.uint8), 4, torch.float32).tolist())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[[[1.0, 0.0, 1.0, 0.0]]]\n"

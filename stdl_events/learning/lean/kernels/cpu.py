@@ -106,8 +106,19 @@ def _sizes(x_BCHW: Tensor) -> tuple[int, int, int]:
     return batch, channels, height * width
 
 
-_compiled = njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-_inlined = njit(nogil=True, cache=True, error_model="numpy")
+def _njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        try:
+            kept: Callable[..., Any] = njit(cache=True, **options)(function)
+        except RuntimeError:  # there is no folder to keep machine code in, so each process compiles
+            kept = njit(**options)(function)
+        return kept
+
+    return compiled
+
+
+_compiled = _njit(parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
+_inlined = _njit(nogil=True, error_model="numpy")
 
 
 @_inlined
