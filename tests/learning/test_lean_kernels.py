@@ -168,7 +168,7 @@ def test_threads_share_the_kernels():
 
 def test_kernels_that_do_not_agree_are_not_used(recwarn):
     device = torch.device("cpu")
-    assert proven(cpu, device) is cpu
+    assert all(proven(cpu, device, dtype) is cpu for dtype in DTYPES)
     assert not recwarn
 
     def changed(**others: object) -> SimpleNamespace:
@@ -186,8 +186,8 @@ def test_kernels_that_do_not_agree_are_not_used(recwarn):
         (changed(unpack=lambda bits, pixels, dtype: bits), "RuntimeError: Byte did not match Float"),
         (changed(surrogate_backward_=refuses), "RuntimeError: no such device"),
     ):
-        with pytest.warns(UserWarning, match=f"compiled kernels are not used on cpu, training is slower: .*{words}"):
-            assert proven(wrong, device) is reference
+        with pytest.warns(UserWarning, match=f"not used on cpu in torch.float32, training is slower: .*{words}"):
+            assert proven(wrong, device, torch.float32) is reference
 
 
 def test_each_device_has_its_kernels():

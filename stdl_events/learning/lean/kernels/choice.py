@@ -23,46 +23,49 @@ def kernel(name: str, device: torch.device, dtype: torch.dtype) -> Callable[...,
 
         module = cpu
     elif device.type == "cuda" and name in ON_CUDA:
-        module = _for_cuda(device)
+        module = _for_cuda(device, dtype)
     chosen: Callable[..., Any] = getattr(module, name)
     return chosen
 
 
 @functools.cache
-def _for_cuda(device: torch.device) -> ModuleType:
-    """Triton's kernels where they are installed and do on this device what the plain ones do."""
+def _for_cuda(device: torch.device, dtype: torch.dtype) -> ModuleType:
+    """Triton's kernels where they are installed and do on this device, with these numbers, what the plain ones do."""
     if find_spec("triton") is None:
         return reference
     from stdl_events.learning.lean.kernels import cuda
 
-    return proven(cuda, device)
+    return proven(cuda, device, dtype)
 
 
-def proven(kernels: ModuleType, device: torch.device) -> ModuleType:
+def proven(kernels: ModuleType, device: torch.device, dtype: torch.dtype) -> ModuleType:
     """`kernels` if a step of theirs on `device` is that of the plain ones, which are returned with a warning if not.
 
     Compilers depend on drivers and devices that nobody has tested them all with; a wrong step would train, badly.
     """
     try:
-        same = all(_same(kernels, device, surrogate) for surrogate in ("triangle", "rectangle", "sigmoid"))
+        same = all(_same(kernels, device, dtype, surrogate) for surrogate in ("triangle", "rectangle", "sigmoid"))
         problem = "their results are not those of plain torch"
     except Exception as error:  # whatever a compiler or a driver may raise
         same, problem = False, f"{type(error).__name__}: {error}"
     if not same:
-        warnings.warn(f"compiled kernels are not used on {device}, training is slower: {problem}", stacklevel=2)
+        where = f"on {device} in {dtype}"
+        warnings.warn(f"compiled kernels are not used {where}, training is slower: {problem}", stacklevel=2)
     return kernels if same else reference
 
 
-def _same(kernels: ModuleType, device: torch.device, surrogate: str) -> bool:
-    ours, plain = _step(kernels, device, surrogate), _step(reference, device, surrogate)
-    return all(torch.allclose(found, wanted, rtol=1e-5, atol=1e-6) for found, wanted in zip(ours, plain, strict=True))
+def _same(kernels: ModuleType, device: torch.device, dtype: torch.dtype, surrogate: str) -> bool:
+    ours, plain = (_step(module, device, dtype, surrogate) for module in (kernels, reference))
+    room = 16 * torch.finfo(dtype).eps
+    return all(torch.allclose(found, wanted, rtol=room, atol=room) for found, wanted in zip(ours, plain, strict=True))
 
 
-def _step(kernels: ModuleType, device: torch.device, surrogate: str) -> tuple[Tensor, ...]:
+def _step(kernels: ModuleType, device: torch.device, dtype: torch.dtype, surrogate: str) -> tuple[Tensor, ...]:
     # Eighths, so that nothing is rounded on the way to the threshold.
     size = (3, 5, 6, 7)
-    current, u, grad = torch.randint(-16, 17, (3, *size), generator=torch.Generator().manual_seed(0)).to(device) / 8
+    eighths = torch.randint(-16, 17, (3, *size), generator=torch.Generator().manual_seed(0)) / 8
+    current, u, grad = eighths.to(device, dtype)
     bits = torch.zeros((3, 5, 6), dtype=torch.uint8, device=device)
     kernels.fire_(current, u, bits, 0.5, 0.75, 1.0)
     kernels.surrogate_backward_(grad, u, bits, 0.75, 1.0, surrogate, 1.0)
-    return current, u, grad, bits, kernels.unpack(bits, 42, torch.float32)
+    return current, u, grad, bits, kernels.unpack(bits, 42, dtype)
