@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.lean.kernels import cuda
+from stdl_events.learning.lean.kernels.choice import proven
 from stdl_events.network.surrogate import surrogate_gradient
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -168,3 +169,8 @@ def test_samples_may_be_farther_apart_than_32_bits_count(tmp_path):
     assert bits.flatten().tolist() == [0, 0, 255, 255, 255, 255]
     cuda.surrogate_backward_(far, near, bits, 1.0, 0.0, "triangle", 1.0)
     assert far[:, 0, 3, 3].tolist() == [0.125, 0.0, 0.375]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_they_prove_themselves(dtype):
+    assert proven(cuda, torch.device(DEVICE), dtype) is cuda
