@@ -18,7 +18,7 @@ from torch import Tensor
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.spec import SurrogateKind
 
-# Waking a thread takes as long as a pass over about so many numbers.
+# Fewer numbers than that are not worth waking a thread for.
 ITEMS_PER_THREAD = 2**14
 
 _TRIANGLE, _RECTANGLE, _SIGMOID = range(3)
@@ -97,8 +97,8 @@ def _run(kernel: Callable[..., None], array: Any, *args: Any) -> None:
 
 def _flat(x: Tensor) -> tuple[Any, int]:
     """All of a tensor's memory, in which a sample's rows are behind each other, and how far samples are apart."""
-    batch, rows = x.shape[0], x[0].numel()
-    return x.as_strided(((batch - 1) * x.stride(0) + rows,), (1,)).numpy(), x.stride(0)
+    batch, apart = x.shape[0], x.stride(0)
+    return x.as_strided(((batch - 1) * apart + x.numel() // batch,), (1,)).numpy(), apart
 
 
 def _sizes(x_BCHW: Tensor) -> tuple[int, int, int]:
