@@ -108,7 +108,7 @@ class Blueprint:
             random=np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,))),
             plan=plan,
             run_chunk=run_chunk,
-            replayed=ReplayedChunks(run_chunk, CUDARecorder()) if self.cuda_graphs else None,
+            replayed=ReplayedChunks(run_chunk, CUDARecorder) if self.cuda_graphs else None,
         )
 
     def cuts(self, plan: Plan | None) -> list[Cut]:

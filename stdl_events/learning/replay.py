@@ -38,10 +38,12 @@ class ReplayedChunks:
 
     Args:
         run_chunk: what to record; it waits for nothing and chooses nothing by the values of tensors.
+        make_record: makes what records one kind of sequences.
     """
 
-    def __init__(self, run_chunk: RunChunk, record: Record) -> None:
-        self._run_chunk, self._record = run_chunk, record
+    def __init__(self, run_chunk: RunChunk, make_record: Callable[[], Record]) -> None:
+        self._run_chunk, self._make_record = run_chunk, make_record
+        self._record = make_record()
         self._recordings: dict[tuple[int, bool, int], _Recording] = {}
         self._kind: tuple[object, ...] = ()
         self._targets_B: Tensor | None = None
@@ -53,6 +55,8 @@ class ReplayedChunks:
         if self._targets_B is None or kind != self._kind:
             self._kind, self._sequences, self._targets_B = kind, 0, targets_B.clone()
             self._recordings.clear()
+            # The memory of recordings that are gone is not recorded into again.
+            self._record = self._make_record()
         self._targets_B.copy_(targets_B)
         self._sequences += 1
         return self._targets_B

@@ -52,7 +52,7 @@ def replaying(learner: Learner) -> tuple[Learner, Counted]:
     counted = Counted(learner.run_chunk)
     names = ("network", "blocks", "rule", "loss", "optimizer", "steps", "random", "plan")
     parts = {name: getattr(learner, name) for name in names}
-    return Learner(**parts, run_chunk=counted, replayed=ReplayedChunks(counted, record)), counted
+    return Learner(**parts, run_chunk=counted, replayed=ReplayedChunks(counted, lambda: record)), counted
 
 
 def sequence(seed: int, steps: int, batch: int = 4) -> tuple[Tensor, Tensor]:

@@ -197,6 +197,11 @@ def test_each_device_has_its_kernels():
     assert kernel("count_", torch.device("cuda"), torch.float32) is reference.count_
 
 
+def printed(code: str) -> str:
+    """What a process of its own prints."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
 def test_torch_keeps_its_number_of_threads():
     """Loading the compiled kernels starts numba's threads, which would set torch's number."""
     code = (
@@ -204,8 +209,7 @@ def test_torch_keeps_its_number_of_threads():
         "from stdl_events.learning.lean.kernels import spread;"
         "spread(torch.ones(2, 2, 4, 4), 2); print(torch.get_num_threads())"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout == "1\n"
+    assert printed(code) == "1\n"
 
 
 def test_kernels_compile_where_nothing_can_be_kept():
@@ -214,5 +218,4 @@ def test_kernels_compile_where_nothing_can_be_kept():
         "import torch; from stdl_events.learning.lean.kernels import cpu;"
         "print(cpu.unpack(torch.full((1, 1, 1), 160, dtype=torch.uint8), 4, torch.float32).tolist())"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout == "[[[1.0, 0.0, 1.0, 0.0]]]\n"
+    assert printed(code) == "[[[1.0, 0.0, 1.0, 0.0]]]\n"
