@@ -1,6 +1,6 @@
 """CUDA graphs: what a block does in a chunk of steps is recorded once and replayed for every further chunk.
 
-The launches of a small network's kernels take longer than the kernels; a replay launches them all at once, without
+The launches of a small network's kernels may take longer than the kernels; a replay launches them all at once, without
 Python. A recording has the addresses of all memory in it, so whatever it reads or writes from outside stays where it
 is: its input, the membrane potentials, the targets, weights and their gradients.
 """
