@@ -15,9 +15,9 @@ from stdl_events.events import write_recording
 from stdl_events.events.stream import EventArray, empty_events
 from stdl_events.live import OnnxSession
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.zoo import parse_network
 from stdl_events.recipes import load_recipe
 from stdl_events.training.bundle import save_bundle
-from stdl_events.zoo import parse_network
 
 APPS = Path(__file__).resolve().parent.parent / "apps"
 SMALL = {

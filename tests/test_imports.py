@@ -32,8 +32,8 @@ TORCH_FREE = (
     "frames",
     "model_card",
     "live",
-    "spec",
-    "zoo",
+    "network.spec",
+    "network.zoo",
     "plan.plan",
     "analysis.cost",
 )
@@ -43,8 +43,8 @@ TORCH_FREE_COMMANDS = ("cli.events", "cli.frames", "cli.live", "cli.show")
 DOORS = {
     "norse": ("network/neuron.py",),
     "tonic": ("recordings/",),
-    "h5py": ("events/cache.py",),
-    "aedat": ("events/aedat4.py",),
+    "h5py": ("events/formats/hdf5.py",),
+    "aedat": ("events/formats/aedat4.py",),
     "onnx": ("export/",),
     "onnxscript": ("export/",),
     "onnxruntime": ("live/session.py",),
@@ -180,7 +180,9 @@ def test_only_learning_learns():
         for path in modules().values()
         if (calls := learning_calls(tree(path)))
     }
-    assert {file: calls for file, calls in guilty.items() if not file.startswith("learning/")}.keys() <= COPYING.keys()
+    # memory/ runs the steps that it meters, on tensors without data.
+    outside = {file for file in guilty if not file.startswith(("learning/", "memory/"))}
+    assert outside <= COPYING.keys()
     for file in COPYING.keys() & guilty.keys():
         assert all(call.endswith(".detach") for call in guilty[file])
 
@@ -203,10 +205,11 @@ def test_packages_import_each_other_in_one_direction():
     [
         ("events", {"frames", "live", "network", "plan", "learning", "training", "export", "recordings"}),
         ("frames", {"live", "network", "plan", "learning", "training", "export", "recordings"}),
-        ("live", {"network", "plan", "learning", "training", "export", "recordings", "spec", "zoo"}),
+        ("live", {"network", "plan", "learning", "training", "export", "recordings"}),
         ("network", {"plan", "learning", "training", "export", "live"}),
         ("plan", {"learning", "training", "export", "live", "memory"}),
-        ("learning", {"training", "export", "live", "recordings"}),
+        ("learning", {"memory", "build", "training", "export", "live", "recordings"}),
+        ("memory", {"build", "training", "export", "live", "recordings"}),
     ],
 )
 def test_stages_know_no_later_stage(stage, later):

@@ -14,8 +14,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from stdl_events.notation import BLOCK_KERNEL, BOTTLENECK, LayerSpec, Op
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.notation import BLOCK_KERNEL, BOTTLENECK, LayerSpec, Op
+from stdl_events.network.spec import NetworkSpec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,17 +3,18 @@
 import dataclasses
 
 from stdl_events.analysis.cost import Block, Cost, Schedule, classifier_of, memory_by_equation, training_cost, units_of
-from stdl_events.learning.blueprint import Blueprint, measure_learner
-from stdl_events.learning.costs import LayerMeter
+from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Layerwise, Planned, Rule
 from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.planning import choose_plan
 from stdl_events.learning.rules import get_rule
 from stdl_events.learning.traces import state_entries
+from stdl_events.memory.choose_plan import choose_plan
+from stdl_events.memory.footprint import measure_learner
+from stdl_events.memory.layer_costs import LayerMeter
+from stdl_events.network.spec import Classifier, NetworkSpec
 from stdl_events.plan.cost import chain_costs, fixed_bytes
 from stdl_events.plan.partition import Cut
-from stdl_events.spec import Classifier, NetworkSpec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,7 +47,7 @@ def cost(
     from stdl_events.analysis.rule_costs import RuleMeter
     from stdl_events.learning.optimizers import OptimizerSpec
     from stdl_events.learning.rules import get_rule, list_rules
-    from stdl_events.zoo import parse_network
+    from stdl_events.network.zoo import parse_network
 
     if option and rule is None:
         raise UserError("--option", got="no --rule", expected="the rule that has the option", todo="add --rule")
@@ -83,7 +83,7 @@ def _document(measured: "RuleCost", accuracy_loss: float) -> dict[str, Any]:
 def _print(measured: "list[RuleCost]", accuracy_loss: float, title: str) -> None:
     from rich.table import Table
 
-    from stdl_events.memory import format_bytes
+    from stdl_events.memory.meter import format_bytes
 
     table = Table(title=title)
     table.add_column("rule")

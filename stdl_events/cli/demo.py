@@ -145,7 +145,7 @@ def _live_report(
 
 
 def _print_report(report: dict[str, Any], result: "RunResult", out: Path) -> None:
-    from stdl_events.memory import format_bytes
+    from stdl_events.memory.meter import format_bytes
 
     needs, live = report["peak_bytes_of_one_step"], report["live"]
     step = live["step_us"]

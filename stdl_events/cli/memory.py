@@ -13,9 +13,9 @@ from stdl_events.cli.output import messages, print_json, results
 from stdl_events.errors import PlanError, UserError
 
 if TYPE_CHECKING:
-    from stdl_events.analysis.memory_fit import Fit
-    from stdl_events.analysis.memory_report import StepMemory
     from stdl_events.learning.blueprint import Blueprint
+    from stdl_events.memory.largest_batch import Fit
+    from stdl_events.memory.report import StepMemory
 
 DEFAULT_BATCH = 100
 
@@ -84,10 +84,10 @@ def memory(
 
     Example: stdl-events memory --network vgg11 --input 2x128x128 --classes 10 --batch 100 --steps 10 --rule stdl
     """
-    from stdl_events.analysis.memory_report import measure_on_cuda, meter_step, require_cuda
-    from stdl_events.learning.fastest import resolve_fastest
-    from stdl_events.learning.planning import choose_plan
-    from stdl_events.zoo import parse_network
+    from stdl_events.memory.choose_mode import resolve_fastest
+    from stdl_events.memory.choose_plan import choose_plan
+    from stdl_events.memory.report import measure_on_cuda, meter_step, require_cuda
+    from stdl_events.network.zoo import parse_network
 
     _check(trace, against)
     options = {"--budget": budget, "--rho": rho, "--auto": auto, "--trace": trace, "--device": device is Device.cuda}
@@ -179,12 +179,12 @@ def _check_alone(option: str, wanted: bool, others: Mapping[str, object]) -> Non
 def _fit(
     blueprint: "Blueprint", limit: str, batch: int | None, given: str | None, least_blocks: int, *, json: bool
 ) -> None:
-    from stdl_events.analysis.memory_fit import fit_rows
-    from stdl_events.analysis.memory_report import meter_step
     from stdl_events.learning.grid import Planned
-    from stdl_events.learning.planning import choose_plan
-    from stdl_events.memory import format_bytes
-    from stdl_events.plan.sizes import parse_bytes
+    from stdl_events.memory.choose_plan import choose_plan
+    from stdl_events.memory.largest_batch import fit_rows
+    from stdl_events.memory.meter import format_bytes
+    from stdl_events.memory.report import meter_step
+    from stdl_events.sizes import parse_bytes
 
     limit_bytes = parse_bytes(limit)
     step: StepMemory | None = None
@@ -218,7 +218,7 @@ def _fit(
 def _print_fits(rows: "list[tuple[list[str], Fit]]", blueprint: "Blueprint", limit_bytes: int) -> None:
     from rich.table import Table
 
-    from stdl_events.memory import format_bytes
+    from stdl_events.memory.meter import format_bytes
 
     mode = "lean" if blueprint.is_lean else "plain"
     table = Table(title=f"the largest batch within {format_bytes(limit_bytes)}: {blueprint.rule.name}, {mode}")
@@ -232,7 +232,7 @@ def _print_fits(rows: "list[tuple[list[str], Fit]]", blueprint: "Blueprint", lim
 def _print(step: "StepMemory") -> None:
     from rich.table import Table
 
-    from stdl_events.memory import format_bytes
+    from stdl_events.memory.meter import format_bytes
 
     document = step.to_dict()
     peak, breakdown = document["peak_bytes"], document["breakdown"]
@@ -259,7 +259,7 @@ def _print(step: "StepMemory") -> None:
 
 
 def _print_cuda(found: dict[str, Any]) -> None:
-    from stdl_events.memory import format_bytes
+    from stdl_events.memory.meter import format_bytes
 
     results.print(
         f"on {found['device']}: {format_bytes(found['allocated_bytes'])} allocated, of which "

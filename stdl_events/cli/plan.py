@@ -11,7 +11,7 @@ from stdl_events.cli.output import messages, print_json, results
 
 if TYPE_CHECKING:
     from stdl_events.learning.blueprint import Blueprint
-    from stdl_events.learning.fastest import Choice
+    from stdl_events.memory.choose_mode import Choice
     from stdl_events.plan.plan import Plan
 
 BAR_WIDTH = 40
@@ -55,12 +55,12 @@ def plan(
     """
     from stdl_events.errors import RuleError
     from stdl_events.learning.blueprint import Blueprint
-    from stdl_events.learning.fastest import choose_fastest
     from stdl_events.learning.losses import InstantaneousLoss
     from stdl_events.learning.optimizers import OptimizerSpec
-    from stdl_events.learning.planning import PAPER, choose_plan, metered_plan
     from stdl_events.learning.rules import get_rule
-    from stdl_events.zoo import parse_network
+    from stdl_events.memory.choose_mode import choose_fastest
+    from stdl_events.memory.choose_plan import PAPER, choose_plan, metered_plan
+    from stdl_events.network.zoo import parse_network
 
     if auto and (plain or given is not None):
         raise RuleError(
@@ -108,7 +108,7 @@ def plan(
 def _print_plan(plan: "Plan") -> None:
     from rich.table import Table
 
-    from stdl_events.memory import format_bytes
+    from stdl_events.memory.meter import format_bytes
 
     table = Table(title=f"{plan.network}, batch {plan.batch_size}")
     for heading in ("block", "subnetwork", "auxiliary network"):
@@ -147,7 +147,7 @@ def _choice_document(choice: "Choice") -> dict[str, Any]:
 def _print_alternatives(choice: "Choice") -> None:
     from rich.table import Table
 
-    from stdl_events.memory import format_bytes
+    from stdl_events.memory.meter import format_bytes
 
     table = Table(title="ways to train, multiply-accumulates per time step of a batch")
     for heading in ("", "mode", "blocks", "layers kept", "peak", "GMAC", "fits"):
@@ -167,7 +167,7 @@ def _print_alternatives(choice: "Choice") -> None:
 
 def _layer_bytes(blueprint: "Blueprint") -> list[int]:
     """What one step of each layer alone needs."""
-    from stdl_events.learning.costs import LayerMeter
+    from stdl_events.memory.layer_costs import LayerMeter
     from stdl_events.plan.cost import working_bytes
 
     meter = LayerMeter.of(blueprint)
@@ -176,7 +176,7 @@ def _layer_bytes(blueprint: "Blueprint") -> list[int]:
 
 def _print_layers(plan: "Plan", layers: Sequence[str], layer_bytes: Sequence[int]) -> None:
     """A bar per layer, the cuts as rules between them."""
-    from stdl_events.memory import format_bytes
+    from stdl_events.memory.meter import format_bytes
 
     largest = max(layer_bytes)
     width = max(map(len, layers))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stdl_events.events.files import open_recording
 from stdl_events.events.recording import Recording
-from stdl_events.events.replay import ReplaySource, span_us
+from stdl_events.events.sources.replay import ReplaySource, span_us
 from stdl_events.events.stream import EVENT_DTYPE, EventArray, EventSource, RecordingWarning
 
 __all__ = [
@@ -27,7 +27,7 @@ def write_recording(
     sensor_size: tuple[int, int],
     attributes: Mapping[str, str | int | float] | None = None,
 ) -> None:
-    """Write `events` to our HDF5 file; see `stdl_events.events.cache.write_recording`."""
-    from stdl_events.events import cache  # h5py takes a tenth of a second to import
+    """Write `events` to our HDF5 file; see `stdl_events.events.formats.hdf5.write_recording`."""
+    from stdl_events.events.formats import hdf5  # h5py takes a tenth of a second to import
 
-    cache.write_recording(path, events, sensor_size, attributes)
+    hdf5.write_recording(path, events, sensor_size, attributes)

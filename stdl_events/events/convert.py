@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stdl_events.errors import MissingExtraError, RecordingError
-from stdl_events.events import cache, numpy_files
+from stdl_events.events.formats import hdf5, numpy_files
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EventArray
 
@@ -27,7 +27,7 @@ class Writer:
 
 
 def _write_hdf5(path: Path, recording: Recording) -> None:
-    cache.write_recording(path, recording.chunks(), recording.sensor_size, recording.attributes)
+    hdf5.write_recording(path, recording.chunks(), recording.sensor_size, recording.attributes)
 
 
 def _with_faery(file_type: str, version: str | None = None) -> Callable[[Path, Recording], None]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stdl_events.errors import RecordingError, TruncatedRecordingError, UnknownFormatError
-from stdl_events.events import aedat2, aedat3, aedat4, atis_bin, dat, es, evt, numpy_files, prophesee, text
 from stdl_events.events.decoder import Decoder
+from stdl_events.events.formats import aedat2, aedat3, aedat4, atis_bin, dat, es, evt, numpy_files, prophesee, text
 from stdl_events.events.recording import Recording
 
 _HEAD_BYTES = 4096
@@ -20,19 +20,19 @@ _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 def _is_own_hdf5(path: Path) -> bool:
-    from stdl_events.events import cache  # h5py takes a tenth of a second to import
+    from stdl_events.events.formats import hdf5  # h5py takes a tenth of a second to import
 
-    return cache.is_own(path)
+    return hdf5.is_own(path)
 
 
 def _open_own_hdf5(path: Path) -> Decoder:
-    from stdl_events.events import cache
+    from stdl_events.events.formats import hdf5
 
-    return cache.open_own(path)
+    return hdf5.open_own(path)
 
 
 def _open_other_hdf5(path: Path) -> Decoder:
-    from stdl_events.events import hdf5_layouts
+    from stdl_events.events.formats import hdf5_layouts
 
     return hdf5_layouts.open_hdf5(path)
 

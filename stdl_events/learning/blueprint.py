@@ -1,4 +1,4 @@
-"""What a learner is built from, as data; building it, and metering what it built."""
+"""What a learner is built from, as data, and building it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import torch
 
 from stdl_events.errors import RuleError
 from stdl_events.learning.block import LocalBlock
-from stdl_events.learning.footprint import meter_learner
+from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
 from stdl_events.learning.grid import Layerwise, Rule
 from stdl_events.learning.lean import run_chunk_lean
 from stdl_events.learning.learner import Learner
@@ -18,12 +18,10 @@ from stdl_events.learning.online import RunChunk
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.precision import Precision, flowing_dtype
-from stdl_events.learning.replay import CUDARecorder, ReplayedChunks
-from stdl_events.memory import MemoryReport
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.partition import Cut
 from stdl_events.plan.plan import Plan
-from stdl_events.spec import NetworkSpec
 
 MemoryMode: TypeAlias = Literal["lean", "kept", "plain"]
 
@@ -156,19 +154,3 @@ def layerwise_cuts(spec: NetworkSpec, layers: int) -> list[Cut]:
         Cut(start, stop, None if stop == last + 1 else spec.auxiliary(classifier, stop))
         for start, stop in zip([0, *stops], stops, strict=False)
     ]
-
-
-def measure_learner(
-    blueprint: Blueprint, plan: Plan | None, *, steps: int | None = None
-) -> tuple[MemoryReport, tuple[int, ...]]:
-    """Meter a training step of the learner that `blueprint` and `plan` describe, with fake tensors of its own.
-
-    Args:
-        steps: T of the metered step; None for as many as show all the memory that the blueprint's own T needs: two are
-            enough for online rules, whose memory does not grow with T.
-
-    Returns:
-        The report of the whole step, and the most that was alive while each block ran.
-    """
-    host = blueprint.on_host()
-    return meter_learner(lambda: host.build(plan), batch_size=host.batch_size, steps=steps)

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from stdl_events.errors import RuleError, ShapeError
 from stdl_events.learning.block import LocalBlock
+from stdl_events.learning.cuda_graphs import ReplayedChunks
 from stdl_events.learning.grid import Rule
 from stdl_events.learning.losses import Loss
 from stdl_events.learning.online import RunChunk, run_sequence
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.proximal import Anchor
-from stdl_events.learning.replay import ReplayedChunks
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.plan import Plan
 

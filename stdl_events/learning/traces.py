@@ -18,7 +18,7 @@ from stdl_events.learning.traced_spikes import Signal, TracedSpikes, spikes_of
 from stdl_events.network.layers import Factory, build_layers
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.neuron import LearnedDecay, NeuronCell
-from stdl_events.spec import NetworkSpec, NeuronSpec
+from stdl_events.network.spec import NetworkSpec, NeuronSpec
 
 Decay: TypeAlias = float | Tensor
 

@@ -10,8 +10,8 @@ from stdl_events.errors import NotationError
 from stdl_events.network.layers import ClassifierBody, ConvBody, LinearBody, SynapseBody
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.neuron import NorseNeuron, read_norse_cell
-from stdl_events.notation import Op
-from stdl_events.spec import Classifier, NetworkSpec, NeuronSpec, Norm, SurrogateKind
+from stdl_events.network.notation import Op
+from stdl_events.network.spec import Classifier, NetworkSpec, NeuronSpec, Norm, SurrogateKind
 
 
 @dataclasses.dataclass(eq=False)

@@ -10,10 +10,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from stdl_events.network.notation import NORM_FREE_KINDS, LayerSpec, Op
 from stdl_events.network.residual import NormFreeBody, ResidualBody, SEWBody
+from stdl_events.network.spec import Classifier, NetworkSpec
 from stdl_events.network.units import WS_GAIN, Factory, ScaledWSConv2d, Shape, SpikingUnit, State
-from stdl_events.notation import NORM_FREE_KINDS, LayerSpec, Op
-from stdl_events.spec import Classifier, NetworkSpec
 
 __all__ = [
     "WS_GAIN",

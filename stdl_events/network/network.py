@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stdl_events.errors import ShapeError
 from stdl_events.network.layers import Factory, Layer, State, build_layers
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.spec import NetworkSpec
 
 
 class SpikingNetwork(nn.Module):

@@ -25,8 +25,8 @@ from norse.torch.module.snn import SNNCell
 from torch import Tensor, nn
 
 from stdl_events.errors import NotationError
+from stdl_events.network.spec import NeuronSpec, Reset, SurrogateKind
 from stdl_events.network.surrogate import spike
-from stdl_events.spec import NeuronSpec, Reset, SurrogateKind
 
 
 class LIFState(NamedTuple):

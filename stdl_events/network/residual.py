@@ -6,8 +6,8 @@ B batch, C channels, H height, W width.
 import torch
 from torch import Tensor, nn
 
+from stdl_events.network.notation import BLOCK_KERNEL, BOTTLENECK, NORM_FREE_ALPHA, Op
 from stdl_events.network.units import WS_GAIN, Factory, Shape, SpikingUnit, State
-from stdl_events.notation import BLOCK_KERNEL, BOTTLENECK, NORM_FREE_ALPHA, Op
 
 SAME = BLOCK_KERNEL // 2
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stdl_events.spec import SurrogateKind
+from stdl_events.network.spec import SurrogateKind
 
 
 def surrogate_gradient(distance: Tensor, kind: SurrogateKind, width: float) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from stdl_events.network.neuron import NeuronCell
-from stdl_events.notation import Op
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.notation import Op
+from stdl_events.network.spec import NetworkSpec
 
 State: TypeAlias = tuple[Tensor, ...]
 Shape: TypeAlias = tuple[int, int, int]

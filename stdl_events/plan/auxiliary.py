@@ -13,8 +13,8 @@ import operator
 from collections.abc import Iterator, Sequence
 
 from stdl_events.errors import NotationError
-from stdl_events.notation import LayerSpec, Op
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.notation import LayerSpec, Op
+from stdl_events.network.spec import NetworkSpec
 
 
 def depth_limit(spec: NetworkSpec, stop: int) -> int:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from stdl_events.spec import LayerSpec
+from stdl_events.network.spec import LayerSpec
 
 
 @dataclasses.dataclass(frozen=True)

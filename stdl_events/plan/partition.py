@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from stdl_events.errors import PlanError
-from stdl_events.notation import LayerSpec
+from stdl_events.network.notation import LayerSpec
+from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.auxiliary import AuxiliaryMaker, depth_limit, notation_of
 from stdl_events.plan.cost import CostOf, LayerCost, chain_costs, fixed_bytes, kept_bytes, working_bytes
-from stdl_events.spec import NetworkSpec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stdl_events.errors import PlanError
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.spec import NetworkSpec
 
 
 @dataclasses.dataclass(frozen=True)

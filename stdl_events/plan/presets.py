@@ -7,9 +7,9 @@ ResNet-34, which has 3, 4, 6 and 3 blocks.
 """
 
 from stdl_events.errors import PlanError
-from stdl_events.notation import parse_layers
+from stdl_events.network.notation import parse_layers
+from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.partition import Cut
-from stdl_events.spec import NetworkSpec
 
 # Subnetworks with their auxiliary networks, without the classifier's number of outputs.
 _PLANS: dict[str, tuple[tuple[str, str | None], ...]] = {

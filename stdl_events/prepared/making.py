@@ -9,7 +9,7 @@ import numpy as np
 
 from stdl_events import __version__
 from stdl_events.errors import DatasetError
-from stdl_events.events.replay import Position
+from stdl_events.events.sources.replay import Position
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.lock import locked

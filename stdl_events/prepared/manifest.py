@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stdl_events.errors import DatasetError
-from stdl_events.events.replay import Position
+from stdl_events.events.sources.replay import Position
 from stdl_events.frames import FrameSpec
 from stdl_events.validation import first_problem
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import DatasetError, FrameSpecError
-from stdl_events.events.replay import Position
+from stdl_events.events.sources.replay import Position
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.asking import frames_text
 from stdl_events.prepared.manifest import SIDES, Manifest, Side, StoredEntry, read_manifest

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stdl_events.errors import DatasetError, SplitError
 from stdl_events.events import Recording, open_recording, span_us
-from stdl_events.events.replay import Position
+from stdl_events.events.sources.replay import Position
 
 WHOLE: tuple[Position, Position] = (None, None)
 _HASH_BLOCK_BYTES = 1 << 20

@@ -2,12 +2,12 @@
 
 import torch
 
+from stdl_events.build import build_learner
 from stdl_events.frames import FrameSpec
-from stdl_events.learning.build import build_learner
-from stdl_events.learning.footprint import meter_learner
 from stdl_events.learning.grid import Planned
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.rules import get_rule
+from stdl_events.memory.footprint import meter_learner
 from stdl_events.training.settings import TrainConfig
 
 

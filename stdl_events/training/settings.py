@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, Confi
 
 from stdl_events.errors import RecipeError
 from stdl_events.frames import FrameSpec
-from stdl_events.spec import NetworkSpec, NeuronSpec, Norm
-from stdl_events.zoo import parse_network
+from stdl_events.network.spec import NetworkSpec, NeuronSpec, Norm
+from stdl_events.network.zoo import parse_network
 
 MAX_UINT8 = 255
 

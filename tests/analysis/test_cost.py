@@ -17,7 +17,7 @@ from stdl_events.analysis.cost import (
 )
 from stdl_events.cli import app
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.spec import NetworkSpec
 
 B, ALPHA = 4, 0.25
 W1, W2, WC = 50, 300, 60

@@ -2,15 +2,15 @@
 
 import pytest
 
-from stdl_events.analysis.memory_report import StepMemory, meter_step
 from stdl_events.analysis.memory_trace import draw_memory_trace, step_starts
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.planning import Planner
 from stdl_events.learning.rules import get_rule
+from stdl_events.memory.choose_plan import Planner
+from stdl_events.memory.report import StepMemory, meter_step
+from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.partition import Cut
-from stdl_events.spec import NetworkSpec
 
 SPEC = NetworkSpec.parse("8C3-8C3-AP2-8R-10FC", input_shape=(2, 32, 32))
 STEPS = 3

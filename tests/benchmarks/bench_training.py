@@ -25,9 +25,9 @@ from bench_report import REPOSITORY, environment, write_result
 from torch import Tensor
 from training_contenders import Contender, Step, ours, snntorch_bptt, spikingjelly_bptt, spikingjelly_sltt
 
-from stdl_events.learning.macs import MultiplyAccumulates
-from stdl_events.memory import LiveBytes
-from stdl_events.spec import NetworkSpec
+from stdl_events.memory.macs import MultiplyAccumulates
+from stdl_events.memory.meter import LiveBytes
+from stdl_events.network.spec import NetworkSpec
 
 NETWORK = "32C3-AP2-64C3-AP2-64C3-AP2-128C3-10FC"
 FRONT_BATCHES = (4, 8, 16)

@@ -17,15 +17,16 @@ from typing import Any
 from bench_report import environment, write_result
 from table_memory import PUBLISHED, Published
 
-from stdl_events.analysis.memory_report import meter_step
 from stdl_events.errors import PlanError
-from stdl_events.learning.blueprint import Blueprint, measure_learner
+from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.planning import Planner, choose_plan, metered_plan
 from stdl_events.learning.rules import get_rule
+from stdl_events.memory.choose_plan import Planner, choose_plan, metered_plan
+from stdl_events.memory.footprint import measure_learner
+from stdl_events.memory.report import meter_step
+from stdl_events.network.zoo import get_network
 from stdl_events.plan.plan import Plan
-from stdl_events.zoo import get_network
 
 GOALS_GB = {("vgg11", 10): 5.2, ("resnet18", 20): 5.4, ("resnet18", 4): 2.0}
 

@@ -15,14 +15,15 @@ from typing import Any
 
 from bench_report import environment, write_result
 
-from stdl_events.learning.blueprint import Blueprint, measure_learner
+from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerKind, OptimizerSpec
-from stdl_events.learning.planning import Planner
 from stdl_events.learning.rules import get_rule
+from stdl_events.memory.choose_plan import Planner
+from stdl_events.memory.footprint import measure_learner
+from stdl_events.network.zoo import get_network
 from stdl_events.plan.plan import Plan
 from stdl_events.plan.presets import paper_cuts
-from stdl_events.zoo import get_network
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,17 +17,17 @@ from typing import Any
 from bench_report import environment, write_result
 
 from stdl_events.learning.blueprint import Blueprint
-from stdl_events.learning.costs import LayerMeter
 from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.planning import Planner
 from stdl_events.learning.rules import get_rule
-from stdl_events.memory import format_bytes
+from stdl_events.memory.choose_plan import Planner
+from stdl_events.memory.layer_costs import LayerMeter
+from stdl_events.memory.meter import format_bytes
+from stdl_events.network.zoo import get_network
 from stdl_events.plan.auxiliary import auxiliary_candidates, depth_limit
 from stdl_events.plan.partition import Cut, Partitioner
 from stdl_events.plan.plan import Plan
 from stdl_events.plan.presets import paper_cuts
-from stdl_events.zoo import get_network
 
 BATCH, STEPS = 512, 4
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stdl_events.learning import build_learner
-from stdl_events.spec import NetworkSpec
+from stdl_events.build import build_learner
+from stdl_events.network.spec import NetworkSpec
 
 DECAY = 0.5
 LEARNING_RATE = 0.01

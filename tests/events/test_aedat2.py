@@ -11,7 +11,7 @@ import pytest
 
 from stdl_events.errors import CorruptRecordingError, UnknownFormatError
 from stdl_events.events import RecordingWarning, open_recording
-from stdl_events.events.clock import UnwrappedClock
+from stdl_events.events.formats.clock import UnwrappedClock
 
 
 def literal_events(data: bytes, chip: str) -> list[tuple[int, int, int, bool]]:

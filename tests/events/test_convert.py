@@ -15,7 +15,7 @@ import pytest
 from stdl_events.errors import CorruptRecordingError, MissingExtraError, RecordingError
 from stdl_events.events import open_recording, write_recording
 from stdl_events.events.convert import convert
-from stdl_events.events.prophesee import read_header
+from stdl_events.events.formats.prophesee import read_header
 
 FAERY = "faery is not installed: it writes AEDAT 4, EVT 2 and EVT 3"
 TARGETS = [("a.h5", None), ("a.npz", None), ("a.aedat4", None), ("a.raw", "evt2"), ("a.raw", "evt3")]

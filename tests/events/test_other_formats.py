@@ -15,7 +15,8 @@ from stdl_events.errors import (
     TruncatedRecordingError,
     UnknownFormatError,
 )
-from stdl_events.events import RecordingWarning, es, open_recording
+from stdl_events.events import RecordingWarning, open_recording
+from stdl_events.events.formats import es
 
 
 def test_aedat3_decodes_what_was_written(write) -> None:
@@ -154,7 +155,7 @@ def test_text_columns_and_units_are_found(write, options) -> None:
 
 
 def test_text_in_small_blocks(write, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stdl_events.events import text
+    from stdl_events.events.formats import text
 
     events = event_files.make_events(500, 346, 260)
     path = write("a.txt", event_files.text(events).rstrip(b"\n"))

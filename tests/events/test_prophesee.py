@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from stdl_events.errors import CorruptRecordingError, TruncatedRecordingError, UnknownFormatError
 from stdl_events.events import open_recording
-from stdl_events.events.evt import make_evt2, make_evt3
-from stdl_events.events.prophesee import read_header
+from stdl_events.events.formats.evt import make_evt2, make_evt3
+from stdl_events.events.formats.prophesee import read_header
 
 
 def in_blocks(decode, words: np.ndarray, cuts: list[int]) -> list[tuple[int, int, int, bool]]:

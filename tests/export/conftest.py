@@ -9,7 +9,7 @@ import torch
 from stdl_events.frames import FrameSpec
 from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.spec import NetworkSpec
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from stdl_events.export.verify import STEPS, compare
 from stdl_events.live.session import OnnxSession
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.spec import NeuronSpec
+from stdl_events.network.spec import NeuronSpec
 
 Make = Callable[..., tuple[SpikingNetwork, ModelCard]]
 

@@ -15,9 +15,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from stdl_events.learning import build_learner, learner, list_rules
+from stdl_events.build import build_learner
+from stdl_events.learning import learner, list_rules
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.spec import NetworkSpec
 
 DEVICE = "accel"
 NOTATION = "6C3-DP(0.3)-AP2-8R(s2)-AP(k3s2p1)-8SEWR-9FC-3FC"

@@ -9,8 +9,9 @@ import torch
 from literal import Block, Neuron, Part, Pool, Problem, notation
 from torch import Tensor
 
-from stdl_events.learning import Learner, build_learner
-from stdl_events.spec import NetworkSpec
+from stdl_events.build import build_learner
+from stdl_events.learning import Learner
+from stdl_events.network.spec import NetworkSpec
 
 BATCH, CLASSES, SHAPE = 3, 4, (2, 8, 8)
 POOLS = (Pool(2, 2), Pool(3, 2, 1), Pool(3, 1, 1), Pool(2, 1))

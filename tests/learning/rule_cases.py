@@ -20,8 +20,9 @@ from rule_equations import gradients_by_hand
 from rule_neurons import Equations
 from torch import Tensor
 
-from stdl_events.learning import Learner, build_learner
-from stdl_events.spec import NetworkSpec
+from stdl_events.build import build_learner
+from stdl_events.learning import Learner
+from stdl_events.network.spec import NetworkSpec
 
 TRACES = {
     "ottt-a": "ottt",

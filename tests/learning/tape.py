@@ -55,7 +55,7 @@ def _memory(x: Tensor) -> int:
 
 
 def record(run: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-    """See `stdl_events.learning.replay.Record`."""
+    """See `stdl_events.learning.cuda_graphs.Record`."""
     tape = Tape()
     with tape:
         result = run()

@@ -4,9 +4,10 @@ import pytest
 from literal import Block, Part, Pool
 from problems import BATCH, SHAPE, classifier, make_plan
 
+from stdl_events.build import build_learner
 from stdl_events.errors import NotationError, PlanError, RuleError
-from stdl_events.learning import build_learner, list_rules
-from stdl_events.spec import NetworkSpec
+from stdl_events.learning import list_rules
+from stdl_events.network.spec import NetworkSpec
 
 SPEC = NetworkSpec.parse("3C3-AP2-4R-4FC", input_shape=SHAPE)
 PARTS = (Part("C", 3, after=(Pool(2, 2),)), Part("R", 4), classifier())

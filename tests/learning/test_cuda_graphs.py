@@ -7,10 +7,11 @@ import torch
 from tape import record
 from torch import Tensor
 
+from stdl_events.build import build_learner
 from stdl_events.errors import RuleError
-from stdl_events.learning import Learner, build_learner
-from stdl_events.learning.replay import ReplayedChunks
-from stdl_events.spec import NetworkSpec
+from stdl_events.learning import Learner
+from stdl_events.learning.cuda_graphs import ReplayedChunks
+from stdl_events.network.spec import NetworkSpec
 
 SPEC = NetworkSpec.parse("6C3-DP(0.3)-AP2-8R(s2)-8SEWR-9FC-3FC", input_shape=(2, 8, 8))
 PLAN = {

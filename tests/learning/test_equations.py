@@ -6,8 +6,9 @@ import torch
 from equations import Array, Constants, Layers
 from torch import Tensor
 
-from stdl_events.learning import Learner, build_learner
-from stdl_events.spec import NetworkSpec
+from stdl_events.build import build_learner
+from stdl_events.learning import Learner
+from stdl_events.network.spec import NetworkSpec
 
 BATCH, STEPS, INPUTS, CLASSES = 4, 6, 7, 3
 SPEC = NetworkSpec.parse("9FC-8FC-6FC-3FC", input_shape=(INPUTS, 1, 1))

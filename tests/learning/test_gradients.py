@@ -18,7 +18,7 @@ NORMS = ["batch", "ws", "none"]
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lean mode goes over a layer part by part; make these small layers as many parts as large ones."""
     for name in ("CHANNEL_PART_BYTES", "SAMPLE_PART_BYTES"):
-        monkeypatch.setattr(f"stdl_events.learning.lean.gradients.{name}", 2000)
+        monkeypatch.setattr(f"stdl_events.learning.lean.parts.{name}", 2000)
 
 
 def assert_equals_literal(case: Case, memory: str) -> None:

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from stdl_events.learning import build_learner
+from stdl_events.build import build_learner
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.grid import Trace
 from stdl_events.learning.lean import gradients, run_chunk_lean
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.spec import NetworkSpec, NeuronSpec
+from stdl_events.network.spec import NetworkSpec, NeuronSpec
 
 INPUT, BATCH, STEPS = (2, 8, 8), 4, 3
 NETWORKS = {

@@ -11,11 +11,12 @@ from problems import BATCH, SHAPE, classifier, make_plan
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from stdl_events.build import build_learner
 from stdl_events.errors import ShapeError
-from stdl_events.learning import Learner, build_learner
+from stdl_events.learning import Learner
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan
-from stdl_events.spec import NetworkSpec
 
 SPEC = NetworkSpec.parse("3C3-AP2-4R-4SEWR-4FC", input_shape=SHAPE)
 PARTS = (Part("C", 3, after=(Pool(2, 2),)), Part("R", 4), Part("SEWR", 4), classifier())

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from stdl_events.build import build_learner
 from stdl_events.errors import RuleError
-from stdl_events.learning import build_learner
 from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.spec import NetworkSpec
 
 LOGITS = [[0.5, -1.25, 2.0], [0.0, 0.0, 0.0], [30.0, -30.0, 1.0], [-2.0, 0.25, 0.125]]
 TARGETS = [2, 0, 1, 1]

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from stdl_events.build import build_learner
 from stdl_events.errors import RuleError
-from stdl_events.learning import build_learner
 from stdl_events.learning.learner import Learner
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.spec import NetworkSpec
 
 INPUT, BATCH, STEPS = (2, 16, 16), 16, 4
 NETWORKS = ["8C3-AP2-16C3-3FC", "8C3-8R-16R(s2)-3FC", "8C3-8SEWR-16SEWR(s2)-3FC", "8C3-AP2-12FC-3FC"]

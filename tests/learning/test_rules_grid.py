@@ -9,8 +9,9 @@ from literal import Block
 from problems import BATCH, SHAPE, gradients, largest_difference
 from rule_cases import random_case
 
+from stdl_events.build import build_learner
 from stdl_events.errors import RuleError
-from stdl_events.learning import build_learner, get_rule, list_rules
+from stdl_events.learning import get_rule, list_rules
 from stdl_events.learning.grid import (
     EndToEnd,
     Layerwise,
@@ -24,7 +25,7 @@ from stdl_events.learning.grid import (
     truncated,
 )
 from stdl_events.learning.rules import rule_options
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.spec import NetworkSpec
 
 NAMES = [
     "bptt", "sltt", "sltt-k", "tbptt", "ottt-a", "ottt-o", "ndot-a", "ndot-o", "ftrl-ottt", "decolle", "ell", "stdl",

@@ -6,9 +6,9 @@ import pytest
 import torch
 from problems import BATCH, SHAPE, gradients, largest_difference, scramble_weights
 
-from stdl_events.learning import Learner, build_learner
-from stdl_events.learning.blueprint import Blueprint, measure_learner
-from stdl_events.learning.costs import LayerMeter
+from stdl_events.build import build_learner
+from stdl_events.learning import Learner
+from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Trace
 from stdl_events.learning.lean import gradients as lean_gradients
 from stdl_events.learning.losses import InstantaneousLoss
@@ -16,9 +16,11 @@ from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.rules import get_rule
 from stdl_events.learning.traced_spikes import TracedSpikes
 from stdl_events.learning.traces import with_traces
+from stdl_events.memory.footprint import measure_learner
+from stdl_events.memory.layer_costs import LayerMeter
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.cost import fixed_bytes
-from stdl_events.spec import NetworkSpec
 
 EVERYTHING = "AP(k3s1p1)-3C3-DP(0.4)-AP2-4R-4SEWR-DP(0.2)-6R(s2)-6SEWR(s2)-7FC-DP(0.5)-4FC"
 NORM_FREE = "4S3-4NFR-8NFB(s2)-DP(0.3)-8NFR-4FC"

@@ -9,9 +9,10 @@ from problems import BATCH, SHAPE
 from rule_cases import Case, random_case
 from torch import Tensor
 
-from stdl_events.learning import Learner, build_learner, list_rules
+from stdl_events.build import build_learner
+from stdl_events.learning import Learner, list_rules
+from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan
-from stdl_events.spec import NetworkSpec
 
 LR = 0.05
 SGD = {"optimizer": "sgd", "momentum": 0.0, "lr": LR}

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from stdl_events.errors import ShapeError
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.spec import NetworkSpec, NeuronSpec
+from stdl_events.network.spec import NetworkSpec, NeuronSpec
 
 SHAPE = (2, 8, 8)
 BATCH = 3

@@ -10,7 +10,7 @@ from norse.torch.functional.reset import reset_subtract, reset_value
 from torch import Tensor, nn
 
 from stdl_events.network.neuron import ALIFState, LIFState, NeuronCell
-from stdl_events.spec import NeuronSpec
+from stdl_events.network.spec import NeuronSpec
 
 STEPS, NEURONS = 6, 200
 THRESHOLD = 0.8

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from stdl_events.errors import ShapeError
 from stdl_events.network.layers import NormFreeBody, ScaledWSConv2d
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.spec import NetworkSpec, NeuronSpec
+from stdl_events.network.spec import NetworkSpec, NeuronSpec
 
 GAMMA = 2.74
 ALPHA = 0.2

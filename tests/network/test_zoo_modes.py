@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from stdl_events.learning import build_learner
+from stdl_events.build import build_learner
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.spec import NetworkSpec
-from stdl_events.zoo import get_network, list_networks
+from stdl_events.network.spec import NetworkSpec
+from stdl_events.network.zoo import get_network, list_networks
 
 EVERYTHING = "4C3-DP(0.3)-AP2-6R(s2)-8S3-8NFR-DP(0.2)-8NFB(s2)-8SEWR-5FC-3FC"
 

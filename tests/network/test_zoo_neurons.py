@@ -7,7 +7,7 @@ from torch import nn
 
 from stdl_events.errors import NotationError
 from stdl_events.network.neuron import NeuronCell
-from stdl_events.spec import NeuronSpec
+from stdl_events.network.spec import NeuronSpec
 
 STEPS = 12
 

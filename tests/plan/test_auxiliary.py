@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
+from stdl_events.network.spec import LayerSpec, NetworkSpec
+from stdl_events.network.zoo import get_network
 from stdl_events.plan.auxiliary import auxiliary_candidates, build_auxiliary, depth_limit
-from stdl_events.spec import LayerSpec, NetworkSpec
-from stdl_events.zoo import get_network
 
 SEW_RESNET34 = (
     "64C3-AP(k3s2p1)-64SEWR-64SEWR-64SEWR-128SEWR(s2)-128SEWR-128SEWR-128SEWR-256SEWR(s2)-256SEWR-256SEWR-256SEWR"

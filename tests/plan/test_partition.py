@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stdl_events.errors import PlanError
+from stdl_events.network.spec import LayerSpec, NetworkSpec
 from stdl_events.plan.auxiliary import auxiliary_candidates
 from stdl_events.plan.cost import LayerCost, working_bytes
 from stdl_events.plan.partition import Cut, Partitioner
-from stdl_events.spec import LayerSpec, NetworkSpec
 
 SHAPE = (2, 128, 128)
 BODIES = ["4C3", "5C3", "6C3-AP2", "4R", "7R(s2)", "9R"]

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from stdl_events.errors import PlanError
+from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan, PlannedBlock
-from stdl_events.spec import NetworkSpec
 
 SPEC = NetworkSpec.parse("64C3-64R-128R(s2)-10FC", input_shape=(3, 32, 32))
 PLAN = Plan(

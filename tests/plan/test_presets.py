@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from test_partition import make, networks
 from typer.testing import CliRunner
 
+from stdl_events.build import build_learner
 from stdl_events.cli import app
 from stdl_events.errors import NotationError, PlanError
-from stdl_events.learning import build_learner
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.planning import Planner
 from stdl_events.learning.rules import get_rule
+from stdl_events.memory.choose_plan import Planner
+from stdl_events.network.spec import NetworkSpec
+from stdl_events.network.zoo import get_network
 from stdl_events.plan.cost import LayerCost, kept_bytes, working_bytes
 from stdl_events.plan.presets import paper_cuts
-from stdl_events.spec import NetworkSpec
-from stdl_events.zoo import get_network
 
 # STDL, Table VIII as printed, block by block; what is not legible of SEW-ResNet-34's last block is a ResNet-34's rest.
 TABLE_VIII = {

@@ -10,7 +10,7 @@ from stdl_events.errors import ModelError, RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.spec import NetworkSpec
+from stdl_events.network.spec import NetworkSpec
 from stdl_events.training.bundle import load_bundle, save_bundle
 
 

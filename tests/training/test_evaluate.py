@@ -12,9 +12,9 @@ from stdl_events.export.onnx import export_onnx
 from stdl_events.live import OnnxSession, Prediction, Recogniser, run_live
 from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.spec import NetworkSpec
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings import ClipArray, Entry, RecordingSet, load_clips
-from stdl_events.spec import NetworkSpec
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import ordered_batches
 from stdl_events.training.evaluate import Evaluation, evaluate, network_logits

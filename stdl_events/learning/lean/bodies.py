@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol, TypeAlias, cast
 import torch
 from torch import Tensor, nn
 
-from stdl_events.learning.lean.gradients import accumulate, channel_parts, put_part, sample_parts
-from stdl_events.learning.lean.neuron import LeanNeurons
+from stdl_events.learning.lean.neurons import LeanNeurons
+from stdl_events.learning.lean.parts import accumulate, channel_parts, put_part, sample_parts
 from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Traced, added, moved, presynaptic
 from stdl_events.learning.lean.synapse import LeanSynapse
 from stdl_events.learning.precision import mixed_precision

@@ -13,13 +13,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stdl_events.learning.lean.gradients import accumulate
 from stdl_events.learning.lean.kernels import fire_, in_rows, pack_, surrogate_backward_
+from stdl_events.learning.lean.parts import accumulate
 from stdl_events.learning.lean.signals import Spikes
 from stdl_events.network.layers import State
 from stdl_events.network.neuron import LearnedDecay, NeuronCell, soft_reset_amount
+from stdl_events.network.spec import NeuronSpec
 from stdl_events.network.surrogate import surrogate_gradient_
-from stdl_events.spec import NeuronSpec
 
 
 class Membranes(Protocol):

@@ -10,8 +10,8 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from stdl_events.learning.lean.gradients import sample_parts
 from stdl_events.learning.lean.kernels import BITS, count_, in_rows, spread, unpack
+from stdl_events.learning.lean.parts import sample_parts
 
 Shape: TypeAlias = tuple[int, int, int, int]
 ALL = slice(None)

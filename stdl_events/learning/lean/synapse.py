@@ -10,7 +10,7 @@ B batch, C channels, H height, W width.
 import torch
 from torch import Tensor, nn
 
-from stdl_events.learning.lean.gradients import accumulate, accumulate_part, channel_parts, sample_parts
+from stdl_events.learning.lean.parts import accumulate, accumulate_part, channel_parts, sample_parts
 from stdl_events.learning.lean.signals import Shape, Signal, presynaptic
 from stdl_events.network.layers import ScaledWSConv2d
 

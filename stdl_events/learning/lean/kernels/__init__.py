@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stdl_events.learning.lean.kernels.choice import kernel
 from stdl_events.learning.lean.kernels.layout import BITS, in_rows
-from stdl_events.spec import SurrogateKind
+from stdl_events.network.spec import SurrogateKind
 
 __all__ = ["BITS", "count_", "fire_", "in_rows", "pack_", "spread", "surrogate_backward_", "unpack"]
 

@@ -16,7 +16,7 @@ from numba import njit, prange
 from torch import Tensor
 
 from stdl_events.learning.lean.kernels.layout import BITS
-from stdl_events.spec import SurrogateKind
+from stdl_events.network.spec import SurrogateKind
 
 # Fewer numbers than that are not worth waking a thread for.
 ITEMS_PER_THREAD = 2**14

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.lean.kernels.layout import BITS
+from stdl_events.network.spec import SurrogateKind
 from stdl_events.network.surrogate import surrogate_gradient_
-from stdl_events.spec import SurrogateKind
 
 
 def fire_(

@@ -1,0 +1,126 @@
+"""AEDAT 2.0, as jAER writes it: `#` header lines, then records of a big-endian u32 address and u32 microseconds.
+
+| chip | x | y | p | upright picture | left out |
+|---|---|---|---|---|---|
+| DVS128 | bits 1-7 | bits 8-14 | bit 0 clear | (127-x, 127-y) | bit 15: special events, or the second eye |
+| DAVIS | bits 12-21 | bits 22-30 | bit 11 set | (W-1-x, H-1-y) | bit 31: APS and IMU words; bit 10: external events |
+
+The sources of the layout are jAER's chip classes (`DVS128`, `DavisBaseCamera`) and its documentation of AEDAT 2.0.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stdl_events.errors import UnknownFormatError
+from stdl_events.events.decoder import Header, Records, RecordsDecoder, corrupt, read_records
+from stdl_events.events.formats.clock import UnwrappedClock
+from stdl_events.events.stream import EVENT_DTYPE, EventArray
+
+MAGIC = b"#!AER-DAT2.0"
+RECORD_DTYPE = np.dtype([("address", ">u4"), ("t", ">u4")])
+DVS128_SIZE = (128, 128)
+DAVIS_SIZES = {"240": (240, 180), "346": (346, 260), "640": (640, 480)}
+_MAX_HEADER_BYTES = 1 << 22
+# A header line has no control characters; the first record of binary data that happens to begin with "#" does.
+_HEADER_LINE = re.compile(rb"#[^\x00-\x08\x0a-\x0c\x0e-\x1f]*\n")
+_CHIP = re.compile(rb"^#\s*AEChip:\s*(\S+)", re.MULTILINE)
+
+
+def open_aedat2(path: Path) -> RecordsDecoder:
+    """Read the header of an AEDAT 2.0 file.
+
+    The chip is what the header's `AEChip` line names. A file without that line is a DAVIS240's if most of its addresses
+    need more than 16 bits, else a DVS128's.
+
+    Raises:
+        CorruptRecordingError: the file does not begin with the format's first line.
+        UnknownFormatError: the header names a chip whose address layout is not known here.
+    """
+    with path.open("rb") as file:
+        head = file.read(_MAX_HEADER_BYTES)
+    if not head.startswith(MAGIC):
+        raise corrupt(path, 0, f"{head[:12]!r}", f"the first line of AEDAT 2.0, {MAGIC.decode()}")
+    data_offset = _header_length(head)
+    named = _CHIP.search(head[:data_offset])
+    if named:
+        sensor_size, is_davis = _chip_layout(path, named.group(1).decode("latin-1"))
+    else:
+        is_davis = _most_addresses_need_32_bits(path, data_offset)
+        sensor_size = DAVIS_SIZES["240"] if is_davis else DVS128_SIZE
+    decode_addresses = _decode_davis if is_davis else _decode_dvs128
+
+    def make_decode() -> Callable[[Records], EventArray]:
+        clock = UnwrappedClock()
+
+        def decode(records: Records) -> EventArray:
+            return decode_addresses(records["address"].astype(np.uint32), clock.unwrap(records["t"]), sensor_size)
+
+        return decode
+
+    header = Header(sensor_size, "header" if named else "format")
+    return RecordsDecoder(path, header, RECORD_DTYPE, data_offset, make_decode)
+
+
+def _header_length(head: bytes) -> int:
+    offset = 0
+    while line := _HEADER_LINE.match(head, offset):
+        offset = line.end()
+        if line.group().strip() == b"#End Of ASCII Header":
+            break
+    return offset
+
+
+def _chip_layout(path: Path, chip: str) -> tuple[tuple[int, int], bool]:
+    """((width, height), whether addresses are a DAVIS's) of the chip class that the header names."""
+    class_name = chip.rsplit(".", 1)[-1]
+    if re.fullmatch(r"DVS128\w*|Tmpdiff128\w*", class_name):
+        return DVS128_SIZE, False
+    davis = re.fullmatch(r"(?i:davis)(240|346|640)\w*", class_name)
+    if davis:
+        return DAVIS_SIZES[davis.group(1)], True
+    raise UnknownFormatError(
+        str(path),
+        got=f"AEDAT 2.0 of the chip {chip}",
+        expected="DVS128, DAVIS240, DAVIS346 or DAVIS640",
+        todo="convert it with jAER to AEDAT 4 or text",
+    )
+
+
+def _most_addresses_need_32_bits(path: Path, data_offset: int) -> bool:
+    for records, _ in read_records(path, data_offset, RECORD_DTYPE):
+        return bool(np.count_nonzero(records["address"] > 0xFFFF) * 2 > len(records))
+    return False
+
+
+def _decode_dvs128(
+    address: npt.NDArray[np.uint32], t_us: npt.NDArray[np.int64], sensor_size: tuple[int, int]
+) -> EventArray:
+    is_event = address & 0x8000 == 0
+    if not is_event.all():
+        address, t_us = address[is_event], t_us[is_event]
+    width, height = sensor_size
+    events = np.empty(len(address), EVENT_DTYPE)
+    events["t"] = t_us
+    events["x"] = width - 1 - (address >> 1 & 127)
+    events["y"] = height - 1 - (address >> 8 & 127)
+    events["p"] = address & 1 == 0
+    return events
+
+
+def _decode_davis(
+    address: npt.NDArray[np.uint32], t_us: npt.NDArray[np.int64], sensor_size: tuple[int, int]
+) -> EventArray:
+    is_event = address & 0x8000_0400 == 0
+    address, t_us = address[is_event], t_us[is_event]
+    width, height = sensor_size
+    events = np.empty(len(address), EVENT_DTYPE)
+    events["t"] = t_us
+    # Addresses outside the chip underflow to large numbers, which the range check of `Recording` reports.
+    events["x"] = np.uint32(width - 1) - (address >> 12 & 1023)
+    events["y"] = np.uint32(height - 1) - (address >> 22 & 511)
+    events["p"] = address >> 11 & 1 == 1
+    return events

@@ -1,0 +1,74 @@
+"""Prophesee's and ATIS's .dat: 8-byte records of u32 microseconds and a u32 of x, y and polarity.
+
+With a text header (`%` lines), two bytes follow it, an event type and size. Version 2: x in bits 0-13, y in 14-27,
+polarity from 28. Version 1 (no `Version` line, or no header at all): x in bits 0-8, y in 9-16, polarity in 17.
+Pictures are taken as stored. Sources: Prophesee's documentation; `load_atis_data.m` of the Metavision toolbox.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from stdl_events.errors import UnknownFormatError
+from stdl_events.events.decoder import Header, Records, RecordsDecoder, corrupt, truncated
+from stdl_events.events.formats.clock import UnwrappedClock
+from stdl_events.events.formats.prophesee import read_header
+from stdl_events.events.stream import EVENT_DTYPE, EventArray
+
+RECORD_DTYPE = np.dtype([("t", "<u4"), ("address", "<u4")])
+_CHANGE_TYPES = (0x00, 0x0C)
+
+
+def open_dat(path: Path) -> RecordsDecoder:
+    """Read the header of a .dat file, if it has one.
+
+    Raises:
+        CorruptRecordingError: records are not of 8 bytes, or the header's numbers are none.
+        UnknownFormatError: the file holds something else than change events.
+    """
+    text = read_header(path)
+    if text.data_offset == 0:
+        return RecordsDecoder(path, Header(), RECORD_DTYPE, 0, _make_v1)
+    with path.open("rb") as file:
+        file.seek(text.data_offset)
+        type_and_size = file.read(2)
+    if len(type_and_size) < 2:
+        raise truncated(path, text.data_offset, f"{len(type_and_size)} of the 2 bytes of event type and size")
+    if type_and_size[1] != RECORD_DTYPE.itemsize:
+        raise corrupt(path, text.data_offset + 1, f"events of {type_and_size[1]} bytes", "8 bytes")
+    if type_and_size[0] not in _CHANGE_TYPES:
+        raise UnknownFormatError(
+            str(path), got=f"events of type {type_and_size[0]}", expected=f"change events, type {_CHANGE_TYPES}",
+            todo="use the file of change detection events",
+        )  # fmt: skip
+    version = text.values.get("version", "1")
+    if version not in ("0", "1", "2"):
+        raise corrupt(path, 0, f"the version {version!r}", "version 1 or 2")
+    size = text.sensor_size(path)
+    make = _make_v2 if version == "2" else _make_v1
+    header = Header(size, "header" if size else None)
+    return RecordsDecoder(path, header, RECORD_DTYPE, text.data_offset + 2, make, t0_us=text.t0_us)
+
+
+def _make_v1() -> Callable[[Records], EventArray]:
+    return _make(x_bits=9, y_bits=8)
+
+
+def _make_v2() -> Callable[[Records], EventArray]:
+    return _make(x_bits=14, y_bits=14)
+
+
+def _make(x_bits: int, y_bits: int) -> Callable[[Records], EventArray]:
+    clock = UnwrappedClock()
+
+    def decode(records: Records) -> EventArray:
+        address = records["address"]
+        events = np.empty(len(records), EVENT_DTYPE)
+        events["t"] = clock.unwrap(records["t"])
+        events["x"] = address & (1 << x_bits) - 1
+        events["y"] = address >> x_bits & (1 << y_bits) - 1
+        events["p"] = address >> (x_bits + y_bits) & 1
+        return events
+
+    return decode

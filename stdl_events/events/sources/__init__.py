@@ -1,0 +1,1 @@
+"""Sources of live events, a module per source."""

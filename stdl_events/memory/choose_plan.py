@@ -1,0 +1,179 @@
+"""Chooses plans: search over measured layers, decision by metered learners."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from stdl_events.errors import PlanError, RuleError
+from stdl_events.learning.blueprint import Blueprint
+from stdl_events.learning.grid import Planned, Rule
+from stdl_events.memory.footprint import measure_learner
+from stdl_events.memory.layer_costs import LayerMeter
+from stdl_events.plan.partition import Cut, Partitioner
+from stdl_events.plan.plan import Plan, PlannedBlock
+from stdl_events.plan.presets import paper_cuts
+from stdl_events.sizes import parse_bytes
+
+DEFAULT_RHO = 0.7
+PAPER = "paper"
+
+PlanLike: TypeAlias = Plan | Mapping[str, Any] | str | Path
+
+
+def choose_plan(
+    blueprint: Blueprint,
+    *,
+    budget: int | str | None = None,
+    rho: float | None = None,
+    plan: PlanLike | None = None,
+    least_blocks: int = 1,
+) -> Plan | None:
+    """The plan that these options ask for; None for rules that do not cut the network.
+
+    Raises:
+        PlanError: no plan fits, or the given one is for another network.
+        RuleError: more than one of the options is given, or the rule takes none.
+    """
+    planned = check_plan_options(blueprint.rule, budget=budget, rho=rho, plan=plan)
+    if not planned:
+        return None
+    if plan == PAPER:
+        return Planner(blueprint).with_cuts(paper_cuts(blueprint.spec))
+    if plan is not None:
+        chosen = read_plan(plan)
+        chosen.check(blueprint.spec)
+        return chosen
+    planner = Planner(blueprint, least_blocks=least_blocks)
+    allowed = allowed_bytes(planner.whole_bytes, budget=budget, rho=rho)
+    try:
+        return planner.within(allowed)
+    except PlanError:
+        if budget is not None or rho is not None:
+            raise
+        return planner.smallest()
+
+
+def check_plan_options(
+    rule: Rule, *, budget: int | str | None = None, rho: float | None = None, plan: PlanLike | None = None
+) -> bool:
+    """Whether `rule` cuts the network by a plan.
+
+    Raises:
+        RuleError: it takes no plan and one is asked for, or more than one of the options is given.
+    """
+    given = [name for name, value in (("budget", budget), ("rho", rho), ("plan", plan)) if value is not None]
+    planned = isinstance(rule.space, Planned)
+    if len(given) > 1 or (given and not planned):
+        raise RuleError(
+            "plan options",
+            got=f"{' and '.join(given)} with rule {rule.name}",
+            expected="at most one of budget, rho and plan, with a rule that cuts the network",
+            todo="leave out the others, or use rule stdl",
+        )
+    return planned
+
+
+def allowed_bytes(whole_bytes: int, *, budget: int | str | None = None, rho: float | None = None) -> int:
+    """Bytes that are allowed, by themselves, as a share of what the uncut network needs, or else ρ = 0.7.
+
+    Raises:
+        PlanError: the text is no number of bytes, or the share is not positive.
+    """
+    if budget is not None:
+        return parse_bytes(budget)
+    return round(_ratio(DEFAULT_RHO if rho is None else rho) * whole_bytes)
+
+
+def read_plan(plan: PlanLike) -> Plan:
+    """A plan from any form that `build_learner` takes."""
+    if isinstance(plan, Plan):
+        return plan
+    return Plan.from_dict(plan) if isinstance(plan, Mapping) else Plan.load(plan)
+
+
+class Planner:
+    """Plans for one blueprint: searches with measured layers, decides with metered learners.
+
+    Args:
+        least_blocks: how many blocks a plan has at least; memory alone may need none but one.
+    """
+
+    def __init__(self, blueprint: Blueprint, *, least_blocks: int = 1) -> None:
+        self.blueprint = blueprint
+        meter = LayerMeter.of(blueprint)
+        self._partitioner = Partitioner(blueprint.spec, meter, least_blocks=least_blocks)
+        self._least_blocks = least_blocks
+        self.whole_bytes = _whole_bytes(dataclasses.replace(blueprint, rule=blueprint.rule.uncut(), memory="plain"))
+
+    def smallest(self) -> Plan:
+        """The plan that needs the least memory; its budget is what it needs."""
+        plan = self.with_cuts(self._partitioner.deepest(self._partitioner.smallest_budget))
+        return dataclasses.replace(plan, budget_bytes=plan.total_bytes)
+
+    def within(self, budget_bytes: int) -> Plan:
+        """The plan with the fewest blocks whose metered peak is at most `budget_bytes`.
+
+        Where the additive model was too optimistic, the search runs again with a budget lowered by what the meter found
+        too much. Where it is too pessimistic to find any plan, the meter decides about the smallest one.
+
+        Raises:
+            PlanError: there is none; the message names the smallest budget that works.
+        """
+        if self._least_blocks == 1:
+            # No plan has fewer blocks, and a search would measure a layer of every auxiliary network there can be.
+            uncut = self.with_cuts([Cut(0, len(self.blueprint.spec.layers), None)])
+            if uncut.total_bytes <= budget_bytes:
+                return dataclasses.replace(uncut, budget_bytes=budget_bytes)
+        least = self._partitioner.smallest_budget
+        allowed = max(budget_bytes, least)
+        while allowed >= least:
+            plan = self.with_cuts(self._partitioner.deepest(allowed))
+            excess = plan.total_bytes - budget_bytes
+            if excess <= 0:
+                return dataclasses.replace(plan, budget_bytes=budget_bytes)
+            # Down to what this plan was predicted to need, the search would only find it again.
+            predicted = max(block.predicted_bytes for block in plan.blocks)
+            allowed = max(predicted - excess, least) if allowed > least else least - 1
+        raise PlanError(
+            "memory budget",
+            got=f"{budget_bytes} bytes",
+            expected=f"at least {self.smallest().total_bytes} bytes, around layer {self._partitioner.largest_layer}",
+            todo="allow more memory, or use a smaller batch or smaller frames",
+        )
+
+    def with_cuts(self, cuts: Sequence[Cut]) -> Plan:
+        """The plan with these cuts, its bytes predicted and metered."""
+        blocks = [
+            PlannedBlock(
+                cut.start,
+                cut.stop,
+                self.blueprint.spec.slice(cut.start, cut.stop).notation,
+                cut.auxiliary.notation if cut.auxiliary else None,
+                predicted,
+            )
+            for cut, predicted in zip(cuts, self._partitioner.predict(cuts), strict=True)
+        ]
+        spec = self.blueprint.spec
+        plan = Plan(spec.notation, spec.input_shape, self.blueprint.batch_size, tuple(blocks), self.whole_bytes)
+        return metered_plan(self.blueprint, plan)
+
+
+# Plans for several modes and budgets of one network ask for the same.
+@functools.lru_cache(maxsize=64)
+def _whole_bytes(blueprint: Blueprint) -> int:
+    return measure_learner(blueprint, None)[0].peak_bytes
+
+
+def metered_plan(blueprint: Blueprint, plan: Plan) -> Plan:
+    """`plan` with every block's bytes metered on the built learner."""
+    _, peaks = measure_learner(blueprint, plan)
+    blocks = [dataclasses.replace(block, metered_bytes=peak) for block, peak in zip(plan.blocks, peaks, strict=True)]
+    return dataclasses.replace(plan, blocks=tuple(blocks))
+
+
+def _ratio(rho: float) -> float:
+    if not rho > 0:
+        raise PlanError("rho", got=repr(rho), expected="a positive share, such as 0.7", todo="change rho")
+    return rho

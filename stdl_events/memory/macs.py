@@ -1,0 +1,57 @@
+"""Multiply-accumulates of training, counted on the operations that run."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from stdl_events.learning.blueprint import Blueprint
+from stdl_events.learning.traces import make_factory
+from stdl_events.memory.meter import metering
+from stdl_events.network.layers import Layer
+from stdl_events.network.spec import LayerSpec, NetworkSpec
+from stdl_events.plan.plan import Plan
+
+FLOPS_PER_MAC = 2
+
+
+class MultiplyAccumulates(TorchDispatchMode):
+    """Counts those of convolutions and matrix products while it is active, forward and backward, in `count`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            self.count += formula(*args, **(kwargs or {}), out_val=out) // FLOPS_PER_MAC
+        return out
+
+
+def step_macs(blueprint: Blueprint, plan: Plan | None) -> float:
+    """Multiply-accumulates per time step of a batch, the mean over a sequence, of the learner that these describe."""
+    steps = blueprint.rule.time.steps_to_meter(blueprint.steps)
+    host = dataclasses.replace(blueprint.on_host(), steps=steps)
+    with metering():
+        learner = host.build(plan)
+        frames_TBCHW = torch.empty((steps, host.batch_size, *host.spec.input_shape), dtype=torch.uint8)
+        targets_B = torch.zeros(host.batch_size, dtype=torch.int64)
+        with MultiplyAccumulates() as macs:
+            learner.backward(frames_TBCHW, targets_B)
+    return macs.count / steps
+
+
+def forward_macs(layer: LayerSpec, network: NetworkSpec) -> int:
+    """Multiply-accumulates of one forward step of one sample through `layer`, built as those of `network`."""
+    with metering(), torch.no_grad():
+        module = Layer(layer, make_factory(network, None, torch.float32))
+        x_BCHW, state = torch.empty((1, *layer.input_shape)), module.initial_state(1)
+        with MultiplyAccumulates() as macs:
+            module.step(x_BCHW, state)
+    return macs.count

@@ -1,0 +1,189 @@
+"""One training step's memory, for people and machines: peak, what it is made of, and the floor under it."""
+
+import dataclasses
+import math
+from typing import Any
+
+import torch
+
+from stdl_events.errors import MissingExtraError
+from stdl_events.learning.blueprint import Blueprint
+from stdl_events.memory.footprint import Footprint, profile_learner
+from stdl_events.memory.meter import metering, tensor_bytes
+from stdl_events.network.layers import Layer
+from stdl_events.network.network import SpikingNetwork
+from stdl_events.plan.plan import Plan
+
+CUDA = torch.device("cuda")
+BREAKDOWN = ("weights", "gradients", "optimizer", "membrane", "saved", "input", "other")
+
+
+@dataclasses.dataclass(frozen=True)
+class StepMemory:
+    """What one training step needs.
+
+    Args:
+        plan: how the network is cut, None where the rule does not plan.
+    """
+
+    blueprint: Blueprint
+    plan: Plan | None
+    footprint: Footprint
+
+    @property
+    def floor_bytes(self) -> int:
+        """See `floor_bytes`."""
+        return floor_bytes(self.blueprint)
+
+    @property
+    def input_bytes(self) -> int:
+        """The clip of T frames as uint8, wherever it is; no part of the peak."""
+        return self.blueprint.steps * self.blueprint.batch_size * math.prod(self.blueprint.spec.input_shape)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready. The breakdown's entries but "input" add up to `peak_bytes`."""
+        blueprint, found = self.blueprint, self.footprint
+        breakdown: dict[str, int] = dict(found.breakdown) | {"input": self.input_bytes}
+        site, (first, last) = found.moment.site, found.moment.steps
+        return {
+            "peak_bytes": found.peak_bytes,
+            "breakdown": {kind: breakdown[kind] for kind in BREAKDOWN},
+            "floor_bytes": self.floor_bytes,
+            "peak_over_floor": found.peak_bytes / self.floor_bytes,
+            "moment": {
+                "words": str(found.moment),
+                "phase": found.moment.phase,
+                "block": found.moment.block,
+                "layer": None if site is None else str(site),
+                "first_step": first,
+                "last_step": last,
+            },
+            "blocks": self._blocks(),
+            "rule": blueprint.rule.name,
+            "network": blueprint.spec.notation,
+            "input_shape": list(blueprint.spec.input_shape),
+            "batch": blueprint.batch_size,
+            "steps": blueprint.steps,
+            "metered_steps": found.steps,
+            "mode": blueprint.memory if blueprint.is_lean else "plain",
+            "neuron": blueprint.spec.neuron.kind,
+            "optimizer": blueprint.optimizer.kind,
+            "precision": blueprint.precision,
+        }
+
+    def _blocks(self) -> list[dict[str, Any]]:
+        cuts = self.blueprint.cuts(self.plan)
+        kept = [()] * len(cuts) if self.plan is None else [block.kept for block in self.plan.blocks]
+        return [
+            {
+                "start": cut.start,
+                "stop": cut.stop,
+                "subnetwork": self.blueprint.spec.slice(cut.start, cut.stop).notation,
+                "auxiliary": None if cut.auxiliary is None else cut.auxiliary.notation,
+                "kept": list(layers),
+                "peak_bytes": peak,
+            }
+            for cut, layers, peak in zip(cuts, kept, self.footprint.blocks, strict=True)
+        ]
+
+
+def meter_step(blueprint: Blueprint, plan: Plan | None, *, every_step: bool = False) -> StepMemory:
+    """Meter one training step, on fake tensors.
+
+    Args:
+        every_step: meter all T steps of the sequence, for a trace; else only as many as show the peak.
+    """
+    host = dataclasses.replace(blueprint, device=torch.device("cpu"))
+    steps = host.steps if every_step else None
+    footprint = profile_learner(lambda: host.build(plan), batch_size=host.batch_size, steps=steps)
+    return StepMemory(blueprint, plan, footprint)
+
+
+def floor_bytes(blueprint: Blueprint) -> int:
+    """What no way of training the network can do without: parameters, membrane states, one layer's working set.
+
+    Parameters are weights, running statistics, gradients and optimiser states; auxiliary networks are not counted. One
+    layer's working set is the input current of its neurons, and its input at one bit per spike (frames as they are).
+    """
+    with metering():
+        network = SpikingNetwork.build(blueprint.spec, dtype=blueprint.dtype)
+        weights = tensor_bytes(network.parameters()) * (2 + blueprint.optimizer.slots)
+        kept = (
+            weights
+            + tensor_bytes(network.buffers())
+            + tensor_bytes(network.initial_state(blueprint.batch_size, dtype=blueprint.flowing))
+        )
+        first, *others = network.layers_in_order()
+        bits = [_working_bits(first, blueprint.flowing, input_bits=8 * blueprint.flowing.itemsize)]
+        bits += [_working_bits(layer, blueprint.flowing, input_bits=1) for layer in others]
+        return kept + -(-max(bits) * blueprint.batch_size // 8)
+
+
+def _working_bits(layer: Layer, dtype: torch.dtype, *, input_bits: int) -> int:
+    """Bits per sequence: the largest current of the layer, and its input."""
+    current = max(math.prod(shape) for shape in (*layer.state_shapes, layer.spec.output_shape))
+    return current * dtype.itemsize * 8 + math.prod(layer.spec.input_shape) * input_bits
+
+
+@dataclasses.dataclass(frozen=True)
+class CudaMemory:
+    """What a real training step took on a GPU, at its peak.
+
+    Args:
+        allocated_bytes: `torch.cuda.max_memory_allocated`.
+        requested_bytes: the same without the allocator's rounding.
+        reserved_bytes: what the allocator took from the device, its unused rest included.
+        metered_bytes: what the meter says.
+    """
+
+    device: str
+    allocated_bytes: int
+    requested_bytes: int
+    reserved_bytes: int
+    metered_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready. What the libraries' workspaces took is what was requested beyond the metered bytes."""
+        workspaces = self.requested_bytes - self.metered_bytes
+        ratio = self.metered_bytes / self.allocated_bytes
+        return dataclasses.asdict(self) | {"workspace_bytes": workspaces, "metered_over_allocated": ratio}
+
+
+def require_cuda() -> None:
+    """Make sure that there is a GPU.
+
+    Raises:
+        MissingExtraError: torch sees none.
+    """
+    if not torch.cuda.is_available():
+        raise MissingExtraError(
+            "device 'cuda'",
+            got="no CUDA device that this torch can use",
+            expected="a CUDA device and a CUDA build of torch",
+            todo="leave --device out: the meter itself needs no GPU",
+        )
+
+
+def measure_on_cuda(blueprint: Blueprint, plan: Plan | None, metered_bytes: int) -> CudaMemory:
+    """Run two training steps on the GPU, and measure the second, when the optimiser has its states.
+
+    Raises:
+        MissingExtraError: there is no GPU.
+    """
+    require_cuda()
+    learner = dataclasses.replace(blueprint, device=CUDA).build(plan)
+    # Frames stay on the host, as in training; a clip is no part of the peak.
+    frames_TBCHW = torch.zeros((blueprint.steps, blueprint.batch_size, *blueprint.spec.input_shape), dtype=torch.uint8)
+    targets_B = torch.zeros(blueprint.batch_size, dtype=torch.int64)
+    learner.train_step(frames_TBCHW, targets_B)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    learner.train_step(frames_TBCHW, targets_B)
+    torch.cuda.synchronize()
+    return CudaMemory(
+        torch.cuda.get_device_name(),
+        torch.cuda.max_memory_allocated(),
+        torch.cuda.memory_stats()["requested_bytes.all.peak"],
+        torch.cuda.max_memory_reserved(),
+        metered_bytes,
+    )

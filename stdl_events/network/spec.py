@@ -1,0 +1,227 @@
+"""Networks as data: layers in the paper's notation, the neuron and the norm that they share. No torch."""
+
+import dataclasses
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias, get_args
+
+from stdl_events.errors import NotationError
+from stdl_events.network.notation import LayerSpec, Op, parse_layers
+
+__all__ = ["Classifier", "LayerSpec", "NetworkSpec", "NeuronKind", "NeuronSpec", "Norm", "Op", "Reset", "SurrogateKind"]
+
+NeuronKind: TypeAlias = Literal["lif", "plif", "alif"]
+Norm: TypeAlias = Literal["batch", "ws", "none"]
+Reset: TypeAlias = Literal["soft", "hard"]
+Classifier: TypeAlias = Literal["linear", "spiking"]
+SurrogateKind: TypeAlias = Literal["triangle", "rectangle", "sigmoid"]
+
+
+@dataclasses.dataclass(frozen=True)
+class NeuronSpec:
+    """The spiking neuron: `m = decay u + x; s = [m >= threshold]; u = m - threshold s` (STDL eq. (1) to (4)).
+
+    Args:
+        kind: "lif"; "plif" learns its decay; "alif" raises its threshold with its own spikes.
+        decay: λ, the share of the membrane potential that is left after one step, 0 <= λ < 1.
+        threshold: V_th.
+        reset: "soft" subtracts the threshold, "hard" sets the membrane potential to zero.
+        reset_amount: θ of truncated local BPTT, eq. (1): `m = decay m' + x - θ s'`, where m' and s' are those of the
+            step before. None is θ = decay threshold, which is the reset above; needs soft reset and decay > 0.
+        surrogate: shape of the surrogate gradient; the triangle is STDL eq. (7).
+        surrogate_width: γ of the triangle, full width of the rectangle, slope α of the sigmoid.
+        adaptation: β of ALIF: how far one spike's trace raises the threshold.
+        adaptation_decay: ρ of ALIF: the share of that trace that is left after one step.
+    """
+
+    kind: NeuronKind = "lif"
+    decay: float = 0.1
+    threshold: float = 1.0
+    reset: Reset = "soft"
+    reset_amount: float | None = None
+    surrogate: SurrogateKind = "triangle"
+    surrogate_width: float = 1.0
+    adaptation: float = 0.2
+    adaptation_decay: float = 0.9
+
+    def __post_init__(self) -> None:
+        _require_choice("neuron", self.kind, NeuronKind)
+        _require_choice("reset", self.reset, Reset)
+        _require_choice("surrogate", self.surrogate, SurrogateKind)
+        _require_range("decay", self.decay, "0 <= decay < 1", 0 <= self.decay < 1)
+        _require_range("threshold", self.threshold, "a positive number", self.threshold > 0)
+        _require_range("surrogate_width", self.surrogate_width, "a positive number", self.surrogate_width > 0)
+        _require_range(
+            "adaptation_decay", self.adaptation_decay, "0 <= adaptation_decay < 1", 0 <= self.adaptation_decay < 1
+        )
+        if self.reset_amount is not None:
+            holds = self.reset_amount >= 0 and self.reset == "soft" and self.decay > 0
+            _require_range("reset_amount", self.reset_amount, "0 or more, with reset soft and a decay above 0", holds)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSpec:
+    """A whole network as data: layers with their shapes, and the neuron and norm that they share.
+
+    Args:
+        layers: in order; the last one is the classifier where `classes` is not None.
+        input_shape: (C, H, W) of one frame.
+        neuron: see `NeuronSpec`.
+        norm: "batch" (statistics of each time step), "ws" (scaled weight standardisation), "none".
+        classifier: what `KFC` at the end is: "linear" is global average pooling and a linear layer; "spiking" is the
+            same as elsewhere, flatten, linear, neuron, and the neurons' spikes are the logits (truncated local BPTT).
+        norm_momentum: the share of one time step's statistics in batch norm's running ones. With PyTorch's 0.1 they
+            reach back some ten steps, which may be one clip.
+    """
+
+    layers: tuple[LayerSpec, ...]
+    input_shape: tuple[int, int, int]
+    neuron: NeuronSpec = dataclasses.field(default_factory=NeuronSpec)
+    norm: Norm = "batch"
+    classifier: Classifier = "linear"
+    norm_momentum: float = 0.1
+
+    def __post_init__(self) -> None:
+        _require_choice("norm", self.norm, Norm)
+        _require_choice("classifier", self.classifier, Classifier)
+        _require_range("norm_momentum", self.norm_momentum, "0 < norm_momentum <= 1", 0 < self.norm_momentum <= 1)
+
+    @classmethod
+    def parse(
+        cls,
+        notation: str,
+        *,
+        input_shape: Sequence[int],
+        neuron: NeuronSpec | None = None,
+        norm: Norm = "batch",
+        classifier: Classifier = "linear",
+        input_variance: float = 1.0,
+        norm_momentum: float = 0.1,
+    ) -> "NetworkSpec":
+        """Read the paper's notation.
+
+        Args:
+            notation: tokens of `stdl_events.network.notation` joined by `-`, with options such as `(s2)` or `(k3s2p1)`
+                in brackets. Convolutions are padded to keep the size unless `p` says otherwise.
+            input_shape: (C, H, W) of one frame.
+            input_variance: what norm-free blocks at the start expect of their input; 1 for frames.
+
+        Raises:
+            NotationError: the text is not in the notation, or a layer does not fit into its input.
+
+        Source: STDL, appendix C, Table VIII.
+        """
+        shape = _input_shape(input_shape)
+        layers = tuple(parse_layers(notation, shape, input_variance))
+        return cls(layers, shape, neuron or NeuronSpec(), norm, classifier, norm_momentum)
+
+    @property
+    def notation(self) -> str:
+        return "-".join(map(str, self.layers))
+
+    @property
+    def classes(self) -> int | None:
+        """The classifier's number of outputs, or None where the network ends in spikes."""
+        return self.layers[-1].body.channels if self.layers[-1].classifier else None
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        return self.layers[-1].output_shape
+
+    def slice(self, start: int, stop: int) -> "NetworkSpec":
+        """Layers [start, stop) as a network of their own."""
+        layers = self.layers[start:stop]
+        return dataclasses.replace(self, layers=layers, input_shape=layers[0].input_shape)
+
+    def auxiliary(self, notation: str, stop: int) -> "NetworkSpec":
+        """An auxiliary network, in notation, that receives what layer `stop` of this network receives."""
+        front = self.layers[stop]
+        return NetworkSpec.parse(
+            notation,
+            input_shape=front.input_shape,
+            neuron=self.neuron,
+            norm=self.norm,
+            classifier=self.classifier,
+            input_variance=front.input_variance,
+            norm_momentum=self.norm_momentum,
+        )
+
+    def with_settings(
+        self, neuron: Mapping[str, Any], norm: Norm | None = None, classifier: Classifier | None = None
+    ) -> "NetworkSpec":
+        """The same layers with other neuron settings, norm or classifier; None leaves a setting as it is."""
+        changes = {name: value for name, value in neuron.items() if value is not None}
+        return dataclasses.replace(
+            self,
+            neuron=dataclasses.replace(self.neuron, **changes),
+            norm=norm or self.norm,
+            classifier=classifier or self.classifier,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` reads it back."""
+        return {
+            "notation": self.notation,
+            "input_shape": list(self.input_shape),
+            "neuron": dataclasses.asdict(self.neuron),
+            "norm": self.norm,
+            "classifier": self.classifier,
+            "input_variance": self.layers[0].input_variance,
+            "norm_momentum": self.norm_momentum,
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "NetworkSpec":
+        """Read what `to_dict` wrote.
+
+        Raises:
+            NotationError: the document lacks a key, or a value is wrong.
+        """
+        try:
+            neuron = NeuronSpec(**document["neuron"])
+            shape, notation, norm = document["input_shape"], document["notation"], document["norm"]
+            classifier, variance = document.get("classifier", "linear"), float(document.get("input_variance", 1.0))
+            momentum = float(document.get("norm_momentum", 0.1))
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, NotationError):
+                raise
+            raise NotationError(
+                "network description",
+                got=f"a document without a usable {error}",
+                expected="the keys notation, input_shape, neuron, norm",
+                todo="use a file that this version of stdl-events wrote",
+            ) from error
+        return cls.parse(
+            notation,
+            input_shape=shape,
+            neuron=neuron,
+            norm=norm,
+            classifier=classifier,
+            input_variance=variance,
+            norm_momentum=momentum,
+        )
+
+
+def _input_shape(values: Sequence[int]) -> tuple[int, int, int]:
+    try:
+        channels, height, width = map(operator.index, values)
+    except (TypeError, ValueError):
+        channels = height = width = 0
+    if min(channels, height, width) < 1:
+        raise NotationError(
+            "input_shape",
+            got=repr(tuple(values) if isinstance(values, Sequence) else values),
+            expected="three positive numbers (C, H, W)",
+            todo="give channels, height and width of one frame",
+        )
+    return channels, height, width
+
+
+def _require_choice(name: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise NotationError(name, got=repr(value), expected=" or ".join(get_args(choices)), todo=f"choose a {name}")
+
+
+def _require_range(name: str, value: float, expected: str, holds: bool) -> None:
+    if not holds:
+        raise NotationError(name, got=repr(value), expected=expected, todo=f"change {name}")

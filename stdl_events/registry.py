@@ -1,0 +1,87 @@
+"""`Registry`: the one list of a kind of choice, such as neurons, losses or datasets.
+
+Settings, commands, help texts, documentation and tests enumerate the registry, so an entry is added in one place. An
+unknown name is an error, never a default.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Generic, TypeVar, cast
+
+from stdl_events.errors import UserError
+
+Entry = TypeVar("Entry")
+
+
+class Registry(Mapping[str, Entry], Generic[Entry]):
+    """Entries by name, in the order in which they were registered.
+
+    Args:
+        kind: what the entries are, in the singular, for messages: "neuron".
+        error: raised for an unknown name.
+        entries: built-in entries. A string "module:attribute" is imported when the entry is first asked for, so that
+            names can be listed without importing torch.
+    """
+
+    def __init__(self, kind: str, error: type[UserError], entries: Mapping[str, Entry | str]) -> None:
+        self.kind, self._error = kind, error
+        self._entries: dict[str, Entry | str] = dict(entries)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, without importing any entry."""
+        return tuple(self._entries)
+
+    def register(self, name: str, entry: Entry) -> Entry:
+        """Add an entry. Returns it.
+
+        Raises:
+            UserError: the name is taken.
+        """
+        if name in self._entries:
+            raise self._error(
+                f"{self.kind} {name!r}", got="a second entry of that name", expected="a new name", todo="rename it"
+            )
+        self._entries[name] = entry
+        return entry
+
+    def unregister(self, name: str) -> None:
+        """Take an entry out again.
+
+        Raises:
+            UserError: there is none of that name.
+        """
+        del self._entries[self.check(name)]
+
+    def check(self, name: object) -> str:
+        """`name`, if it is one of an entry.
+
+        Raises:
+            UserError: it is not; the message lists the names and suggests the nearest.
+        """
+        if isinstance(name, str) and name in self._entries:
+            return name
+        near = difflib.get_close_matches(name, self._entries, n=1) if isinstance(name, str) else []
+        raise self._error(
+            self.kind,
+            got=repr(name),
+            expected=" or ".join(self._entries),
+            todo=f"did you mean {near[0]!r}?" if near else "choose one of these",
+        )
+
+    def __getitem__(self, name: str) -> Entry:
+        entry = self._entries[self.check(name)]
+        if isinstance(entry, str):
+            module, _, attribute = entry.partition(":")
+            entry = self._entries[name] = cast(Entry, getattr(import_module(module), attribute))
+        return entry
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
