@@ -11,6 +11,7 @@ import warnings
 import typer
 
 from stdl_events.cli import cost, demo, events, export, frames, live, memory, plan, prepare, show, train
+from stdl_events.cli.options import update_choices
 from stdl_events.cli.output import print_error, print_warning
 from stdl_events.errors import MissingExtraError, StdlEventsError
 
@@ -40,6 +41,7 @@ def main() -> None:
     `STDL_EVENTS_DEBUG=1` shows the traceback instead.
     """
     warnings.showwarning = print_warning
+    update_choices()
     try:
         app()
     except StdlEventsError as error:

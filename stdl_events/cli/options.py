@@ -4,7 +4,31 @@ import re
 from enum import StrEnum
 from typing import Any
 
+import typer
+
 from stdl_events.errors import UserError
+from stdl_events.registry import Registry
+
+_registry_options: list[tuple[Any, Registry[Any]]] = []
+
+
+def one_of(registry: Registry[Any], help: str, *flags: str) -> Any:
+    """A Typer option that takes a name of `registry`; an unknown one is the registry's error.
+
+    Its names in the help text are those that are registered when `update_choices` is called.
+
+    Args:
+        flags: of the option, where the parameter's own name does not give them: "--neuron".
+    """
+    option = typer.Option(*flags, help=help, callback=lambda name: name if name is None else registry.check(name))
+    _registry_options.append((option, registry))
+    return option
+
+
+def update_choices() -> None:
+    """Write the names that are registered now into the help texts."""
+    for option, registry in _registry_options:
+        option.metavar = "|".join(registry.names)
 
 
 class Optimizer(StrEnum):
