@@ -101,10 +101,22 @@ def third_party(names: set[str]) -> set[str]:
     return {name.split(".")[0] for name in names} - {"stdl_events"}
 
 
+@cache
+def lazy_names() -> dict[str, str]:
+    """ "package.Name" -> the module that a package's lazy name comes from, read off the calls of `lazy_names`."""
+    found = {}
+    for package, path in modules().items():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy_names":
+                prefix = f"stdl_events.{package}." if package else "stdl_events."
+                found |= {prefix + name: module for name, module in ast.literal_eval(node.args[1]).items()}
+    return found
+
+
 def ours(names: set[str]) -> set[str]:
     """Modules of this package among `names`, with the packages that they are in, since their __init__ runs too."""
     found = set()
-    for name in names:
+    for name in names | {lazy_names()[name] for name in names & lazy_names().keys()}:
         parts = name.split(".")
         if parts[0] == "stdl_events":
             found |= {".".join(parts[1:end]) for end in range(1, len(parts) + 1)}

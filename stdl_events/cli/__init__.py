@@ -7,9 +7,11 @@ it runs, so that `--help` is quick and `info`, `frames` and `live` work where Py
 import os
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
+from stdl_events import __version__
 from stdl_events.cli import cost, demo, events, export, frames, live, memory, plan, prepare, show, train
 from stdl_events.cli.options import update_choices
 from stdl_events.cli.output import print_error, print_warning
@@ -30,7 +32,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.callback()(lambda: None)  # with one command only, Typer would leave its name out
+
+
+@app.callback()
+def _common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version, also behind a command.")] = False,
+) -> None:
+    """Options of the program as a whole."""
+    del version  # `main` prints it, whatever command it stands behind
+
+
 for stage in (demo, events, show, frames, prepare, plan, memory, cost, train, export, live):
     stage.register(app)
 
@@ -42,6 +53,9 @@ def main() -> None:
     """
     warnings.showwarning = print_warning
     update_choices()
+    if sys.argv[-1] == "--version":
+        print(f"stdl-events {__version__}")
+        return
     try:
         app()
     except StdlEventsError as error:

@@ -53,7 +53,7 @@ def demo(
     from stdl_events.training.build import step_bytes
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.fit import fit
-    from stdl_events.training.held_out import evaluate_run
+    from stdl_events.training.held_out import evaluate
     from stdl_events.training.metrics import read_metrics
     from stdl_events.training.overrides import apply_overrides
     from stdl_events.training.run_folder import BUNDLE_FOLDER, check_run_folder, write_json
@@ -69,7 +69,7 @@ def demo(
     network, card = load_bundle(out / BUNDLE_FOLDER)
     messages.print("3. exporting, and checking the file against the network")
     agreement = export_onnx(network, card, out / MODEL_FILE)
-    evaluation = evaluate_run(out, model=out / MODEL_FILE)
+    evaluation = evaluate(out, model=out / MODEL_FILE)
     messages.print("4. metering what the other rules would need for the same step")
     needs = {
         name: step_bytes(config.derive(learning=changes), frame_spec, len(split.train.classes))

@@ -78,9 +78,9 @@ def evaluate(
 
     Example: stdl-events evaluate runs/folder --model model.onnx --predictions predictions.json
     """
-    from stdl_events.training.held_out import evaluate_run
+    from stdl_events.training import held_out
 
-    evaluation = evaluate_run(run, model=model, data=data, device=device)
+    evaluation = held_out.evaluate(run, model=model, data=data, device=device)
     if predictions is not None:
         from stdl_events.training.run_folder import write_json
 

@@ -115,7 +115,9 @@ class Evaluation:
         ]
 
 
-def evaluate(mean_logits: MeanLogits, recordings: RecordingSet, clips: ClipArray, *, batch_size: int) -> Evaluation:
+def evaluate_clips(
+    mean_logits: MeanLogits, recordings: RecordingSet, clips: ClipArray, *, batch_size: int
+) -> Evaluation:
     """Run every clip of `recordings` through `mean_logits`, `batch_size` at a time."""
     logits_NK = np.concatenate(
         [mean_logits(batch_of(clips, indices)[0]) for indices in ordered_batches(len(clips), batch_size)]

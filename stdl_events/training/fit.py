@@ -22,7 +22,7 @@ from stdl_events.training.build import build_configured_learner
 from stdl_events.training.bundle import describe_run, package_versions, save_bundle
 from stdl_events.training.data import augment, batch_of, epoch_batches
 from stdl_events.training.device import describe_device, peak_memory, resolve_device
-from stdl_events.training.evaluate import Evaluation, evaluate, network_logits
+from stdl_events.training.evaluate import Evaluation, evaluate_clips, network_logits
 from stdl_events.training.metrics import MetricsWriter
 from stdl_events.training.position import Means, Position
 from stdl_events.training.progress import TrainingProgress
@@ -221,7 +221,7 @@ class _Run:
 
     def _evaluate(self) -> Evaluation:
         logits = network_logits(self.learner.network)
-        return evaluate(logits, self.split.test, self.held_out_clips, batch_size=self.config.batch_size)
+        return evaluate_clips(logits, self.split.test, self.held_out_clips, batch_size=self.config.batch_size)
 
     def _batches(self, epoch: int) -> list[npt.NDArray[np.intp]]:
         return epoch_batches(len(self.train_clips), self.config.batch_size, seed=self.config.seed, epoch=epoch)

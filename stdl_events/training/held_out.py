@@ -10,13 +10,13 @@ from stdl_events.live import OnnxSession
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import Counts
 from stdl_events.training.device import resolve_device
-from stdl_events.training.evaluate import Evaluation, MeanLogits, evaluate, network_logits
+from stdl_events.training.evaluate import Evaluation, MeanLogits, evaluate_clips, network_logits
 from stdl_events.training.run_folder import BUNDLE_FOLDER, load_config
 from stdl_events.training.sources import load_config_clips, load_split
 
 
-def evaluate_run(
-    folder: Path, *, model: Path | None = None, data: Path | None = None, device: str = "auto"
+def evaluate(
+    folder: Path | str, *, model: Path | str | None = None, data: Path | str | None = None, device: str = "auto"
 ) -> Evaluation:
     """Evaluate the finished run in `folder` on the recordings that it held out.
 
@@ -29,6 +29,7 @@ def evaluate_run(
         ModelError: `model` is unusable, or has other classes than the run.
         DatasetError, RecordingError: the recordings are missing or cannot be read.
     """
+    folder = Path(folder)
     config = load_config(folder)
     if data is not None:
         config = config.derive(data={"path": str(data)})
@@ -47,7 +48,7 @@ def evaluate_run(
             todo="evaluate a model on the recordings that it was made for",
         )
     clips = load_config_clips(config, recordings, card.frame)
-    return evaluate(mean_logits, recordings, clips, batch_size=config.batch_size)
+    return evaluate_clips(mean_logits, recordings, clips, batch_size=config.batch_size)
 
 
 def session_logits(session: OnnxSession) -> MeanLogits:

@@ -11,7 +11,7 @@ from stdl_events.errors import DatasetError, FrameSpecError, SplitError
 from stdl_events.prepared import prepare
 from stdl_events.recipes import load_recipe
 from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate_run
+from stdl_events.training.held_out import evaluate
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_config_clips, load_split
 
@@ -57,10 +57,10 @@ def test_weights_are_those_of_the_recordings(config: TrainConfig, stored: TrainC
         fit(asked, tmp_path / name, quiet=True)
         weights.append((tmp_path / name / "bundle" / "model.safetensors").read_bytes())
     assert weights[0] == weights[1] == weights[2]
-    evaluated = [evaluate_run(tmp_path / name, data=tmp_path / "gone") for name in runs]
+    evaluated = [evaluate(tmp_path / name, data=tmp_path / "gone") for name in runs]
     for other in evaluated[1:]:
         np.testing.assert_array_equal(other.probabilities_NK, evaluated[0].probabilities_NK)
-    alone = evaluate_run(tmp_path / "alone")
+    alone = evaluate(tmp_path / "alone")
     np.testing.assert_array_equal(alone.probabilities_NK, evaluated[0].probabilities_NK)
 
 

@@ -17,9 +17,9 @@ from stdl_events.recipes import load_recipe
 from stdl_events.recordings import ClipArray, Entry, RecordingSet, load_clips
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import ordered_batches
-from stdl_events.training.evaluate import Evaluation, evaluate, network_logits
+from stdl_events.training.evaluate import Evaluation, evaluate_clips, network_logits
 from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate_run, session_logits
+from stdl_events.training.held_out import evaluate, session_logits
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_split
 
@@ -36,7 +36,7 @@ def test_readout_is_the_mean_of_the_logits_from_a_silent_past() -> None:
     network = SpikingNetwork.build(NetworkSpec.parse("4C3-AP2-3FC", input_shape=(2, 8, 8)), seed=1)
     recordings, clips = three_recordings([0, 1, 2, 0, 1], [0, 0, 1, 1, 2])
     network.train()
-    result = evaluate(network_logits(network), recordings, clips, batch_size=2)
+    result = evaluate_clips(network_logits(network), recordings, clips, batch_size=2)
     network.eval()
     with torch.no_grad():
         for clip in range(5):
@@ -78,7 +78,7 @@ def test_batches_do_not_matter() -> None:
     network = SpikingNetwork.build(NetworkSpec.parse("4C3-AP2-3FC", input_shape=(2, 8, 8)), seed=1)
     recordings, clips = three_recordings([0, 1, 2, 0, 1], [0, 0, 1, 1, 2])
     ones, threes = (
-        evaluate(network_logits(network), recordings, clips, batch_size=size).probabilities_NK for size in (1, 3)
+        evaluate_clips(network_logits(network), recordings, clips, batch_size=size).probabilities_NK for size in (1, 3)
     )
     np.testing.assert_allclose(ones, threes, atol=1e-6)
     assert len(list(ordered_batches(5, 3))) == 2
@@ -106,7 +106,7 @@ def test_exported_file_evaluates_the_same_and_live_sees_the_same_clips(tmp_path:
     fit(config, run, quiet=True)
     model = tmp_path / "model.onnx"
     export_onnx(*load_bundle(run / "bundle"), model)
-    ours, exported = evaluate_run(run), evaluate_run(run, model=model)
+    ours, exported = evaluate(run), evaluate(run, model=model)
     np.testing.assert_allclose(ours.probabilities_NK, exported.probabilities_NK, atol=1e-4)
     assert ours.predictions()[0].keys() == exported.predictions()[0].keys()
     session = OnnxSession(model)
@@ -140,7 +140,7 @@ def test_live_from_the_held_out_part_of_a_real_recording_is_what_was_evaluated(
     session = OnnxSession(tmp_path / "model.onnx")
     entry = split.test.entries[classes.index(name)]
     recordings = split.test.with_entries([entry])
-    evaluated = evaluate(session_logits(session), recordings, load_clips(recordings, frame_spec), batch_size=8)
+    evaluated = evaluate_clips(session_logits(session), recordings, load_clips(recordings, frame_spec), batch_size=8)
     finals = Finals()
     source = ReplaySource(entry.open(), speed=None, start="70%")
     run_live(source, Recogniser(session, source.sensor_size), [finals], overload="wait")
@@ -151,11 +151,11 @@ def test_live_from_the_held_out_part_of_a_real_recording_is_what_was_evaluated(
 
 def test_what_cannot_be_evaluated_is_said(tmp_path: Path, config: TrainConfig) -> None:
     with pytest.raises(RunError, match=r"got no config\.json; expected the folder of a run"):
-        evaluate_run(tmp_path)
+        evaluate(tmp_path)
     run = tmp_path / "run"
     fit(config.derive(epochs=1), run, quiet=True)
     with pytest.raises(ModelError, match=r"got no such file; expected an exported \.onnx model"):
-        evaluate_run(run, model=tmp_path / "none.onnx")
+        evaluate(run, model=tmp_path / "none.onnx")
     (run / "bundle" / "model.safetensors").unlink()
     with pytest.raises(RunError, match=r"got no model\.safetensors; expected a finished network"):
-        evaluate_run(run)
+        evaluate(run)

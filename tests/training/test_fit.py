@@ -20,7 +20,7 @@ from stdl_events.recordings import ClipArray
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import batch_of
 from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate_run
+from stdl_events.training.held_out import evaluate
 from stdl_events.training.metrics import METRICS_FILE, read_metrics
 from stdl_events.training.run_folder import CHECKPOINT_FILE, load_config
 from stdl_events.training.settings import TrainConfig
@@ -145,7 +145,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(
     torch.rand(5)
     result = fit(config, folder, resume=True, quiet=True)
     assert_same_run(folder, finished(config))
-    assert result.evaluation.accuracy == evaluate_run(finished(config)).accuracy
+    assert result.evaluation.accuracy == evaluate(finished(config)).accuracy
 
 
 def test_killed_process_resumes_from_the_command_line(
@@ -165,7 +165,7 @@ def test_killed_process_resumes_from_the_command_line(
     process.wait()
     resumed = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True, check=True)
     document = json.loads(resumed.stdout)
-    assert document["accuracy"] == evaluate_run(finished(config)).accuracy
+    assert document["accuracy"] == evaluate(finished(config)).accuracy
     assert_same_run(folder, finished(config))
 
 

@@ -12,7 +12,7 @@ from stdl_events.recipes import load_recipe
 from stdl_events.recordings import Split, cifar10_dvs, split_cifar10_dvs
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate_run
+from stdl_events.training.held_out import evaluate
 from stdl_events.training.metrics import read_metrics
 from stdl_events.training.settings import TrainConfig
 
@@ -50,7 +50,7 @@ def test_one_epoch(
     write(tmp_path / "data")
     config = configured(dataset, tmp_path / "data", downscale=16 if dataset == "har_dvs" else 8)
     check_run(config, tmp_path / "run", capsys, classes, sides, checked)
-    again = evaluate_run(tmp_path / "run")
+    again = evaluate(tmp_path / "run")
     assert len(again.clips) == sides[1]
 
 
