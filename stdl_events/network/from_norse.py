@@ -1,26 +1,17 @@
 """Networks that a user built from Norse's modules, taken over with their weights."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from stdl_events.errors import NotationError
+from stdl_events.network.beside import Part, Reading, check_beside, refuse_hidden
 from stdl_events.network.layers import ClassifierBody, ConvBody, LinearBody, SynapseBody
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.network.neuron import NorseNeuron, read_norse_cell
+from stdl_events.network.neuron import read_norse_cell
 from stdl_events.network.notation import Op
 from stdl_events.network.spec import Classifier, NetworkSpec, NeuronSpec, Norm, SurrogateKind
-
-
-@dataclasses.dataclass(eq=False)
-class _Part:
-    """A convolution or linear layer with what follows it."""
-
-    weights: nn.Conv2d | nn.Linear
-    norm: nn.BatchNorm2d | None = None
-    neuron: NorseNeuron | None = None
 
 
 class _Reader:
@@ -28,7 +19,7 @@ class _Reader:
 
     def __init__(self, surrogate: SurrogateKind | None, surrogate_width: float) -> None:
         self.surrogate, self.surrogate_width = surrogate, surrogate_width
-        self.tokens: list[Op | _Part] = []
+        self.tokens: list[Op | Part] = []
         self.pooled_at: int | None = None
 
     def read(self, name: str, module: nn.Module) -> None:
@@ -36,18 +27,18 @@ class _Reader:
         last = self.tokens[-1] if self.tokens else None
         match module:
             case nn.Conv2d() | nn.Linear():
-                self.tokens.append(_Part(module))
-            case nn.BatchNorm2d() if isinstance(last, _Part) and last.norm is None and last.neuron is None:
+                self.tokens.append(Part(name, module))
+            case nn.BatchNorm2d() if isinstance(last, Part) and last.norm is None and last.neuron is None:
                 last.norm = module
-            case _ if neuron is not None and isinstance(last, _Part) and last.neuron is None:
-                last.neuron = neuron
+            case _ if neuron is not None and isinstance(last, Part) and last.neuron is None:
+                last.neuron, last.cell, last.cell_name = neuron, module, name
             case nn.AvgPool2d():
                 self.tokens.append(_pooling(name, module))
             case nn.Dropout():
                 self.tokens.append(Op("DP", probability=module.p))
             case nn.AdaptiveAvgPool2d() if module.output_size in (1, (1, 1)):
                 self.pooled_at = len(self.tokens)
-            case nn.Flatten() if module.start_dim == 1:
+            case nn.Flatten() if module.start_dim in (1, -3):
                 pass
             case nn.Identity():
                 pass
@@ -55,8 +46,8 @@ class _Reader:
                 raise _unknown(name, module)
 
     @property
-    def parts(self) -> list[_Part]:
-        return [token for token in self.tokens if isinstance(token, _Part)]
+    def parts(self) -> list[Part]:
+        return [token for token in self.tokens if isinstance(token, Part)]
 
 
 def import_norse(
@@ -71,12 +62,16 @@ def import_norse(
     Understood are convolutions and linear layers, batch norm behind convolutions, `LIFBoxCell` behind either, average
     pooling, dropout, and at the end global average pooling (`AdaptiveAvgPool2d(1)`, or anything else that leaves one
     pixel), flattening and a linear layer; or flattening, a linear layer and a `LIFBoxCell`, whose spikes are then the
-    logits. Norse scales a cell's input by 1 - λ; here that goes into the weights or the
-    batch norm in front. Two things differ: neurons fire at their threshold, not only above it; and in training, dropout
-    has one mask per sequence.
+    logits. Norse scales a cell's input by 1 - λ; here that goes into the weights or the batch norm in front.
+
+    The network is compared with `model`: float64 copies of both run beside each other on random frames, in training and
+    evaluation mode, with the model's weights and with drawn ones. Spikes, membrane potentials and logits have to be
+    equal. Gradients are not compared. Two things may differ: neurons fire at their threshold, not only above it, which
+    random frames do not meet; and in training, dropout has one mask per sequence.
 
     Args:
-        model: `norse.torch.SequentialState`, or any sequence of such modules; sequences may be nested.
+        model: `norse.torch.SequentialState`, or another module that runs its children one after the other and returns
+            (logits, state); sequences may be nested. It is not changed.
         input_shape: (C, H, W) of one frame.
         surrogate, surrogate_width: the surrogate gradient to train with, where the cells' own is not among ours.
 
@@ -84,13 +79,24 @@ def import_norse(
         The network, with `model`'s type and device. Its state holds u = v - v_leak for each cell.
 
     Raises:
-        NotationError: a module, or a setting of one, has no counterpart.
+        NotationError: a module, or a setting of one, has no counterpart; the network does not compute what `model`
+            computes; or the model has what no run shows: hooks, parametrisations, parameters that are used twice.
     """
+    with torch.random.fork_rng(devices=[]):  # modules draw weights when they are built
+        reading = _read(model, input_shape, surrogate, surrogate_width)
+        refuse_hidden(model, reading.parts)
+        check_beside(model, lambda twin: _read(twin, input_shape, surrogate, surrogate_width))
+    return reading.network
+
+
+def _read(
+    model: nn.Module, input_shape: Sequence[int], surrogate: SurrogateKind | None, surrogate_width: float
+) -> Reading:
     reader = _Reader(surrogate, surrogate_width)
     for name, module in _flat(model):
         reader.read(name, module)
     parts, last = reader.parts, reader.tokens[-1] if reader.tokens else None
-    if not isinstance(last, _Part) or not isinstance(last.weights, nn.Linear):
+    if not isinstance(last, Part) or not isinstance(last.weights, nn.Linear):
         raise _wrong("Norse model", "a model that ends otherwise", "a linear layer at the end, or one and a LIFBoxCell")
     classifier: Classifier = "linear" if last.neuron is None else "spiking"
     notation = "-".join(_token(token, last=token is last) for token in reader.tokens)
@@ -103,31 +109,42 @@ def import_norse(
         classifier=classifier,
         norm_momentum=momentum,
     )
+    _check_pooling(spec, reader)
+    return Reading(_network(spec, parts, model.training), parts)
+
+
+def _check_pooling(spec: NetworkSpec, reader: _Reader) -> None:
+    """Global average pooling belongs in front of a linear classifier, and nowhere else."""
     height, width = spec.layers[-1].input_shape[1:]
     pooled = reader.pooled_at == len(reader.tokens) - 1
     misplaced = pooled != (reader.pooled_at is not None)
-    if misplaced or (height * width > 1 and pooled != (classifier == "linear")):
+    if misplaced or (height * width > 1 and pooled != (spec.classifier == "linear")):
         got = f"{height}x{width} pixels in front of the last layer" + (", pooled to one" if pooled else "")
         raise _wrong(
             "Norse model", got, "AdaptiveAvgPool2d(1) in front of a last layer without neurons, and only there"
         )
+
+
+def _network(spec: NetworkSpec, parts: Sequence[Part], training: bool) -> SpikingNetwork:
     weight = parts[0].weights.weight
-    network = SpikingNetwork.build(spec, dtype=weight.dtype, device=weight.device)
+    network = SpikingNetwork.build(spec, dtype=weight.dtype, device=weight.device).train(training)
     with torch.no_grad():
         for layer, part in zip(network.layers_in_order(), parts, strict=True):
             _copy(layer.body, part)
-    return network.train(model.training)
+    return network
 
 
 def _flat(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
     found: list[tuple[str, nn.Module]] = []
-    for name, child in model.named_children():
+    for name, child in model._modules.items():  # named_children leaves out a module that is used again
         path = f"{prefix}{name}"
+        if child is None:
+            continue
         found.extend(_flat(child, f"{path}.") if isinstance(child, nn.Sequential) else [(path, child)])
     return found
 
 
-def _token(token: Op | _Part, *, last: bool) -> str:
+def _token(token: Op | Part, *, last: bool) -> str:
     if isinstance(token, Op):
         return str(token)
     if isinstance(token.weights, nn.Conv2d):
@@ -163,14 +180,14 @@ def _square(name: str, value: int | tuple[int, ...] | str) -> int:
     return number
 
 
-def _neuron(parts: Sequence[_Part]) -> NeuronSpec | None:
+def _neuron(parts: Sequence[Part]) -> NeuronSpec | None:
     found = {part.neuron.spec for part in parts if part.neuron is not None}
     if len(found) > 1:
         raise _wrong("Norse model", f"{len(found)} different neurons", "the same parameters in every LIFBoxCell")
     return found.pop() if found else None
 
 
-def _norm(parts: Sequence[_Part]) -> tuple[Norm, float]:
+def _norm(parts: Sequence[Part]) -> tuple[Norm, float]:
     """The norm that all parts share, and its momentum."""
     convolutions = [part for part in parts if isinstance(part.weights, nn.Conv2d)]
     norms = [part.norm for part in parts if part.norm is not None]
@@ -183,7 +200,7 @@ def _norm(parts: Sequence[_Part]) -> tuple[Norm, float]:
     return "batch" if norms else "none", float(usual.momentum or 0.1)
 
 
-def _copy(body: object, part: _Part) -> None:
+def _copy(body: object, part: Part) -> None:
     gain = part.neuron.input_gain if part.neuron is not None else 1.0
     bias = _bias(part.weights)
     ours = next(parameter for parameter in _parameters(body) if parameter.ndim > 1)
@@ -206,6 +223,7 @@ def _copy(body: object, part: _Part) -> None:
     values = part.norm.state_dict()
     values["running_mean"] = values["running_mean"] - bias  # batch norm takes a bias out again
     norms[0].load_state_dict(values | {name: values[name] * gain for name in ("weight", "bias")})
+    norms[0].train(part.norm.training)
 
 
 def _parameters(body: object) -> Iterator[nn.Parameter]:
