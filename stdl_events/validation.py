@@ -32,7 +32,9 @@ def first_problem(error: ValidationError) -> Problem:
     where = ".".join(str(part) for part in detail["loc"])
     ours = detail.get("ctx", {}).get("error")
     if isinstance(ours, UserError):
-        return Problem(".".join(part for part in (where, ours.subject) if part), ours.got, ours.expected, ours.todo)
+        # A single value is named by its field; a rule about several says what it is about.
+        subjects = (where,) if isinstance(detail["input"], str) and where else (where, ours.subject)
+        return Problem(".".join(part for part in subjects if part), ours.got, ours.expected, ours.todo)
     if detail["type"] == "extra_forbidden":
         return Problem(where, "an unknown key", "only known keys", "remove it or correct its spelling")
     if detail["type"] == "missing":

@@ -11,7 +11,7 @@ from stdl_events.cli.output import messages, print_json, results
 if TYPE_CHECKING:
     from stdl_events.live import Prediction
     from stdl_events.live.summary import LiveSummary
-    from stdl_events.recordings import Entry
+    from stdl_events.recordings.entry import Entry
     from stdl_events.training.fit import RunResult
 
 PICTURE_FILE = "demo.png"
@@ -49,7 +49,7 @@ def demo(
     from stdl_events.cli.train import print_evaluation
     from stdl_events.export.onnx import export_onnx
     from stdl_events.recipes import load_recipe
-    from stdl_events.recordings import load_clips
+    from stdl_events.recordings.clips import load_clips
     from stdl_events.training.build import step_bytes
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.fit import fit

@@ -10,6 +10,7 @@ from stdl_events.errors import UserError
 from stdl_events.registry import Registry
 
 _registry_options: list[tuple[Any, Registry[Any]]] = []
+_registry_arguments: list[tuple[Any, Registry[Any], str]] = []
 
 
 def one_of(registry: Registry[Any], help: str, *flags: str) -> Any:
@@ -25,10 +26,19 @@ def one_of(registry: Registry[Any], help: str, *flags: str) -> Any:
     return option
 
 
+def argument_of(registry: Registry[Any], help: str) -> Any:
+    """A Typer argument that takes a name of `registry`, as `one_of` is an option; `help` is followed by the names."""
+    argument = typer.Argument(help=help, callback=lambda name: name if name is None else registry.check(name))
+    _registry_arguments.append((argument, registry, help))
+    return argument
+
+
 def update_choices() -> None:
     """Write the names that are registered now into the help texts."""
     for option, registry in _registry_options:
         option.metavar = "|".join(registry.names)
+    for argument, registry, help in _registry_arguments:
+        argument.help = f"{help}: {', '.join(registry.names)}."
 
 
 class Optimizer(StrEnum):

@@ -4,13 +4,15 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.options import argument_of
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import FormatOption, SensorOption, parse_sensor_size
-from stdl_events.errors import DatasetError, RecipeError
+from stdl_events.errors import RecipeError
+from stdl_events.recordings.registry import DATASETS
 
 if TYPE_CHECKING:
     from stdl_events.frames import FrameSpec
@@ -26,10 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def prepare(
-    dataset: Annotated[
-        str,
-        typer.Argument(help="folder, nmnist, cifar10_dvs, dvs_gesture, gait_day, har_dvs, or walkers."),
-    ],
+    dataset: Annotated[str, argument_of(DATASETS, "What the recordings are")],
     frames: Annotated[
         str,
         typer.Option(
@@ -63,13 +62,9 @@ def prepare(
     """
     from stdl_events.prepared import prepare as prepare_store
     from stdl_events.prepared.asking import parse_frames
-    from stdl_events.training.settings import Dataset, DataSettings, FrameSettings
+    from stdl_events.training.settings import DataSettings, FrameSettings
     from stdl_events.training.sources import recordings_folder, split_recordings
 
-    if dataset not in get_args(Dataset):
-        raise DatasetError(
-            "DATASET", got=repr(dataset), expected=f"one of {', '.join(get_args(Dataset))}", todo="correct its name"
-        )
     asked = parse_frames(frames)
     asked_split = parse_split(split)
     settings = DataSettings.model_validate(
@@ -90,7 +85,7 @@ def prepare(
             frame_spec,
             out or default_store(dataset, frame_spec),
             dataset=dataset,
-            root=recordings_folder(settings),
+            root=recordings_folder(settings, "prepare"),
             split_settings=asked_split.model_dump(),
             workers=workers or len(os.sched_getaffinity(0)),
             skip_bad=skip_bad,

@@ -1,6 +1,24 @@
-"""Learning: rules as points of one grid, one time loop for all of them."""
+"""Learning: rules as points of one grid, one time loop for all of them.
 
-from stdl_events.learning.learner import Learner
-from stdl_events.learning.rules import get_rule, list_rules
+The names below are imported when they are first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from stdl_events.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from stdl_events.learning.learner import Learner as Learner
+    from stdl_events.learning.rules import get_rule as get_rule
+    from stdl_events.learning.rules import list_rules as list_rules
 
 __all__ = ["Learner", "get_rule", "list_rules"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Learner": "stdl_events.learning.learner",
+        "get_rule": "stdl_events.learning.rules",
+        "list_rules": "stdl_events.learning.rules",
+    },
+)

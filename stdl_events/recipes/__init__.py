@@ -11,14 +11,24 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from stdl_events.errors import RecipeError
-from stdl_events.recipes import demo_walkers, folder, gait_day, nmnist_small, objects
-from stdl_events.training.settings import TrainConfig
+from pydantic import ValidationError
 
-_MODULES = (demo_walkers, folder, gait_day, nmnist_small, objects)
-RECIPES: dict[str, Callable[[], TrainConfig]] = {
-    module.__name__.rpartition(".")[2]: module.recipe for module in _MODULES
-}
+from stdl_events.errors import RecipeError
+from stdl_events.registry import Registry
+from stdl_events.training.settings import TrainConfig
+from stdl_events.validation import first_problem
+
+RECIPES: Registry[Callable[[], TrainConfig]] = Registry(
+    "recipe",
+    RecipeError,
+    {
+        "demo_walkers": "stdl_events.recipes.demo_walkers:recipe",
+        "folder": "stdl_events.recipes.folder:recipe",
+        "gait_day": "stdl_events.recipes.gait_day:recipe",
+        "nmnist_small": "stdl_events.recipes.nmnist_small:recipe",
+        "objects": "stdl_events.recipes.objects:recipe",
+    },
+)
 
 
 def describe_recipes() -> dict[str, str]:
@@ -51,7 +61,7 @@ def load_recipe(recipe: str) -> TrainConfig:
             recipe, got="no such file", expected="a Python file that defines recipe()", todo="check the path"
         )
     build = getattr(_import_file(path), "recipe", None)
-    config = build() if callable(build) else build
+    config = _build(recipe, build) if callable(build) else build
     if not isinstance(config, TrainConfig):
         raise RecipeError(
             recipe,
@@ -60,6 +70,17 @@ def load_recipe(recipe: str) -> TrainConfig:
             todo="define one: see apps/train_gait.py",
         )
     return config
+
+
+def _build(recipe: str, build: Callable[[], object]) -> object:
+    try:
+        return build()
+    except ValidationError as error:
+        problem = first_problem(error)
+        raise RecipeError(
+            f"{recipe}: {problem.where}", got=problem.got, expected=problem.expected,
+            todo=problem.todo or "correct the recipe",
+        ) from None  # fmt: skip
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -1,20 +1,49 @@
-"""Labelled recordings: what they are, how some are held out, how they are cut into clips, and the known datasets."""
+"""Labelled recordings: what they are, how some are held out, how they are cut into clips, and the known datasets.
 
-from stdl_events.recordings.cifar10_dvs import Cifar10Dvs, read_cifar10_dvs, split_cifar10_dvs
-from stdl_events.recordings.clips import ClipArray, clips_of, load_clips
-from stdl_events.recordings.dvs_gesture import DvsGesture, split_dvs_gesture
-from stdl_events.recordings.entry import Entry, RecordingSet, Split
-from stdl_events.recordings.event_dataset import EventDataset, read_events
-from stdl_events.recordings.folder import read_folder, read_given_split
-from stdl_events.recordings.gait_day import GaitDay, split_gait_day
-from stdl_events.recordings.har_dvs import HarDvs, split_har_dvs
-from stdl_events.recordings.nmnist import NMnist, read_nmnist, split_nmnist
-from stdl_events.recordings.split import by_group, by_order, by_recording, by_time
-from stdl_events.recordings.synthetic import generate_walkers, read_walkers
+The names below are imported when they are first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from stdl_events.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from stdl_events.recordings.cifar10_dvs import Cifar10Dvs as Cifar10Dvs
+    from stdl_events.recordings.cifar10_dvs import read_cifar10_dvs as read_cifar10_dvs
+    from stdl_events.recordings.cifar10_dvs import split_cifar10_dvs as split_cifar10_dvs
+    from stdl_events.recordings.clips import ClipArray as ClipArray
+    from stdl_events.recordings.clips import clips_of as clips_of
+    from stdl_events.recordings.clips import load_clips as load_clips
+    from stdl_events.recordings.dvs_gesture import DvsGesture as DvsGesture
+    from stdl_events.recordings.dvs_gesture import split_dvs_gesture as split_dvs_gesture
+    from stdl_events.recordings.entry import Entry as Entry
+    from stdl_events.recordings.entry import RecordingSet as RecordingSet
+    from stdl_events.recordings.entry import Split as Split
+    from stdl_events.recordings.event_dataset import EventDataset as EventDataset
+    from stdl_events.recordings.event_dataset import read_events as read_events
+    from stdl_events.recordings.folder import read_folder as read_folder
+    from stdl_events.recordings.folder import read_given_split as read_given_split
+    from stdl_events.recordings.gait_day import GaitDay as GaitDay
+    from stdl_events.recordings.gait_day import split_gait_day as split_gait_day
+    from stdl_events.recordings.har_dvs import HarDvs as HarDvs
+    from stdl_events.recordings.har_dvs import split_har_dvs as split_har_dvs
+    from stdl_events.recordings.nmnist import NMnist as NMnist
+    from stdl_events.recordings.nmnist import read_nmnist as read_nmnist
+    from stdl_events.recordings.nmnist import split_nmnist as split_nmnist
+    from stdl_events.recordings.registry import DATASETS as DATASETS
+    from stdl_events.recordings.registry import Dataset as Dataset
+    from stdl_events.recordings.split import by_group as by_group
+    from stdl_events.recordings.split import by_order as by_order
+    from stdl_events.recordings.split import by_recording as by_recording
+    from stdl_events.recordings.split import by_time as by_time
+    from stdl_events.recordings.synthetic import generate_walkers as generate_walkers
+    from stdl_events.recordings.synthetic import read_walkers as read_walkers
 
 __all__ = [
+    "DATASETS",
     "Cifar10Dvs",
     "ClipArray",
+    "Dataset",
     "DvsGesture",
     "Entry",
     "EventDataset",
@@ -42,3 +71,39 @@ __all__ = [
     "split_har_dvs",
     "split_nmnist",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Cifar10Dvs": "stdl_events.recordings.cifar10_dvs",
+        "ClipArray": "stdl_events.recordings.clips",
+        "DATASETS": "stdl_events.recordings.registry",
+        "Dataset": "stdl_events.recordings.registry",
+        "DvsGesture": "stdl_events.recordings.dvs_gesture",
+        "Entry": "stdl_events.recordings.entry",
+        "EventDataset": "stdl_events.recordings.event_dataset",
+        "GaitDay": "stdl_events.recordings.gait_day",
+        "HarDvs": "stdl_events.recordings.har_dvs",
+        "NMnist": "stdl_events.recordings.nmnist",
+        "RecordingSet": "stdl_events.recordings.entry",
+        "Split": "stdl_events.recordings.entry",
+        "by_group": "stdl_events.recordings.split",
+        "by_order": "stdl_events.recordings.split",
+        "by_recording": "stdl_events.recordings.split",
+        "by_time": "stdl_events.recordings.split",
+        "clips_of": "stdl_events.recordings.clips",
+        "generate_walkers": "stdl_events.recordings.synthetic",
+        "load_clips": "stdl_events.recordings.clips",
+        "read_cifar10_dvs": "stdl_events.recordings.cifar10_dvs",
+        "read_events": "stdl_events.recordings.event_dataset",
+        "read_folder": "stdl_events.recordings.folder",
+        "read_given_split": "stdl_events.recordings.folder",
+        "read_nmnist": "stdl_events.recordings.nmnist",
+        "read_walkers": "stdl_events.recordings.synthetic",
+        "split_cifar10_dvs": "stdl_events.recordings.cifar10_dvs",
+        "split_dvs_gesture": "stdl_events.recordings.dvs_gesture",
+        "split_gait_day": "stdl_events.recordings.gait_day",
+        "split_har_dvs": "stdl_events.recordings.har_dvs",
+        "split_nmnist": "stdl_events.recordings.nmnist",
+    },
+)

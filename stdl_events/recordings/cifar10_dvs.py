@@ -17,6 +17,7 @@ from stdl_events.errors import SplitError
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.event_dataset import EventDataset, side_of
 from stdl_events.recordings.obtain import Download, found_in, not_there
+from stdl_events.recordings.registry import Dataset
 from stdl_events.recordings.split import by_order
 
 SENSOR_SIZE = (128, 128)
@@ -77,3 +78,13 @@ class Cifar10Dvs(EventDataset):
 
     def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
         super().__init__(side_of(split_cifar10_dvs(root), train=train), **transforms)
+
+
+DATASET = Dataset(
+    "CIFAR10-DVS: CIFAR-10 pictures moved before a DVS128.",
+    read_cifar10_dvs,
+    split_cifar10_dvs,
+    page="datasets/cifar10_dvs/README.md",
+    sensor_size=SENSOR_SIZE,
+    classes=len(CLASSES),
+)

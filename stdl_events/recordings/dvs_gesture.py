@@ -25,6 +25,7 @@ from stdl_events.events.formats.numpy_files import open_npy
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.event_dataset import EventDataset, side_of
 from stdl_events.recordings.obtain import Download, found_in, not_there
+from stdl_events.recordings.registry import Dataset
 
 SENSOR_SIZE = (128, 128)
 CLASSES = (
@@ -168,3 +169,12 @@ class DvsGesture(EventDataset):
 
     def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
         super().__init__(side_of(split_dvs_gesture(root), train=train), **transforms)
+
+
+DATASET = Dataset(
+    "DVS128 Gesture: 11 gestures of 29 people before a DVS128.",
+    split=split_dvs_gesture,
+    page="datasets/dvs_gesture/README.md",
+    sensor_size=SENSOR_SIZE,
+    classes=len(CLASSES),
+)

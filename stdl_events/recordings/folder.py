@@ -14,6 +14,7 @@ from stdl_events.errors import DatasetError, RecordingError
 from stdl_events.events.files import FORMATS
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.obtain import found_in
+from stdl_events.recordings.registry import Dataset
 
 SIDES = ("train", "test")
 LAYOUT = "<class>/<recording> or <class>.<suffix>, or both sides as train/ and test/"
@@ -157,3 +158,13 @@ def _common_sensor_size(entries: tuple[Entry, ...]) -> tuple[int, int]:
 
 def _odd_layout(root: Path, got: str, todo: str) -> DatasetError:
     return DatasetError(str(root), got=got, expected=LAYOUT, todo=todo)
+
+
+DATASET = Dataset(
+    "Your own recordings: a folder per class, or one long recording per class.",
+    read_folder,
+    read_given_split,
+    is_split=is_split,
+    options=("format", "sensor_size"),
+    page="datasets/folder/README.md",
+)

@@ -16,6 +16,7 @@ from typing import Any
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.event_dataset import EventDataset, side_of
 from stdl_events.recordings.obtain import Download, found_in, not_there
+from stdl_events.recordings.registry import Dataset
 
 SENSOR_SIZE = (128, 128)
 SIDES = ("train", "test")
@@ -72,3 +73,11 @@ class GaitDay(EventDataset):
 
     def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
         super().__init__(side_of(split_gait_day(root), train=train), **transforms)
+
+
+DATASET = Dataset(
+    "GAIT-DAY-DVS: 20 people who walk past a DVS128.",
+    split=split_gait_day,
+    page="datasets/gait_day/README.md",
+    sensor_size=SENSOR_SIZE,
+)

@@ -19,6 +19,7 @@ from stdl_events.errors import DatasetError
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.event_dataset import EventDataset
 from stdl_events.recordings.obtain import Download, found_in, not_there
+from stdl_events.recordings.registry import Dataset
 
 SENSOR_SIZE = (346, 260)
 NAMES_FILE = "HARDVS_300_class.txt"
@@ -125,3 +126,11 @@ class HarDvs(EventDataset):
     def __init__(self, root: str | Path, *, side: Side, **transforms: Callable[..., Any] | None) -> None:
         split = split_har_dvs(root, held_out="val" if side == "val" else "test")
         super().__init__(split.train if side == "train" else split.test, **transforms)
+
+
+DATASET = Dataset(
+    "HAR-DVS: 300 activities before a DAVIS346.",
+    split=split_har_dvs,
+    page="datasets/har_dvs/README.md",
+    sensor_size=SENSOR_SIZE,
+)

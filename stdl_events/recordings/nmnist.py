@@ -15,6 +15,7 @@ from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.event_dataset import EventDataset, side_of
 from stdl_events.recordings.folder import is_split, read_folder, read_given_split
 from stdl_events.recordings.obtain import Download, not_there
+from stdl_events.recordings.registry import Dataset
 from stdl_events.recordings.split import by_order
 
 SENSOR_SIZE = (34, 34)
@@ -95,3 +96,13 @@ class NMnist(EventDataset):
 
     def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
         super().__init__(side_of(split_nmnist(root), train=train), **transforms)
+
+
+DATASET = Dataset(
+    "N-MNIST: handwritten digits before a moving ATIS camera.",
+    read_nmnist,
+    split_nmnist,
+    page="datasets/nmnist/README.md",
+    sensor_size=SENSOR_SIZE,
+    classes=len(CLASSES),
+)

@@ -10,6 +10,7 @@ import numpy as np
 from stdl_events.errors import SplitError
 from stdl_events.events import span_us
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split
+from stdl_events.recordings.registry import SplitRule
 
 _NUMBER = re.compile(r"\d+")
 
@@ -144,3 +145,19 @@ def _of_each_class(recordings: RecordingSet) -> dict[str, list[Entry]]:
     for entry in recordings.entries:
         pools[recordings.classes[entry.label]].append(entry)
     return dict(sorted(pools.items()))
+
+
+ORDER = SplitRule(
+    "the first `train` and the last `test` recordings by file number",
+    by_order,
+    ("train", "test"),
+    needs="how many recordings are on each side",
+)
+RECORDING = SplitRule("a seeded share `held_out` of each class's recordings", by_recording, ("held_out", "seed"))
+TIME = SplitRule(
+    "the last share `held_out` of each recording's time, `gap_us` before it left out",
+    by_time,
+    ("held_out", "gap_us"),
+    needs="the time between the two sides, since clips have no fixed length",
+    reads_events=True,
+)

@@ -30,6 +30,7 @@ from stdl_events.events.convert import convert
 from stdl_events.recordings.dvs_pixel import PixelModel, make_sensor, simulate
 from stdl_events.recordings.entry import Split
 from stdl_events.recordings.folder import read_given_split
+from stdl_events.recordings.registry import Dataset
 from stdl_events.recordings.render import render
 from stdl_events.recordings.walker import Gait, Take, draw_gaits, pose
 
@@ -249,3 +250,18 @@ def _read_request(root: Path) -> WalkersRequest | None:
     if generator != GENERATOR:
         raise DatasetError(str(path), got=f"{generator!r}", expected=f"{GENERATOR!r}", todo="make them again elsewhere")
     return request
+
+
+def walkers_folder(*, people: int, per_person: int, sensor_size: tuple[int, int], duration_us: int, seed: int) -> Path:
+    """A folder of its own under `runs/` for each request of `generate_walkers`."""
+    width, height = sensor_size
+    return Path("runs") / f"walkers-{people}x{per_person}-{width}x{height}-{duration_us}us-{seed}"
+
+
+DATASET = Dataset(
+    "Simulated walkers: people recognised by their gait; made where they are missing.",
+    split=generate_walkers,
+    options=("walkers",),
+    default_folder=walkers_folder,
+    page="datasets/walkers/README.md",
+)

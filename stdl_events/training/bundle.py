@@ -15,7 +15,7 @@ from stdl_events.frames import FrameSpec
 from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
-from stdl_events.recordings import Split
+from stdl_events.recordings.entry import Split
 from stdl_events.training.evaluate import Evaluation
 from stdl_events.training.settings import TrainConfig
 

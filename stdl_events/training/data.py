@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.frames.transforms import event_drop, random_flip_x, random_roll, random_shift, random_zoom
-from stdl_events.recordings import ClipArray
+from stdl_events.recordings.clips import ClipArray
 from stdl_events.training.settings import AugmentSettings
 
 Counts = npt.NDArray[np.uint8]

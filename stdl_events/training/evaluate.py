@@ -17,7 +17,8 @@ import torch
 
 from stdl_events.analysis.baselines import chance
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.recordings import ClipArray, RecordingSet
+from stdl_events.recordings.clips import ClipArray
+from stdl_events.recordings.entry import RecordingSet
 from stdl_events.training.data import Counts, batch_of, ordered_batches
 
 Floats = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ import torch
 from stdl_events.errors import RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.learning.learner import Learner
-from stdl_events.recordings import Split
+from stdl_events.recordings.entry import Split
 from stdl_events.training.build import build_configured_learner
 from stdl_events.training.bundle import describe_run, package_versions, save_bundle
 from stdl_events.training.data import augment, batch_of, epoch_batches

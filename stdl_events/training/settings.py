@@ -14,6 +14,7 @@ from stdl_events.errors import RecipeError
 from stdl_events.frames import FrameSpec
 from stdl_events.network.spec import NetworkSpec, NeuronSpec, Norm
 from stdl_events.network.zoo import parse_network
+from stdl_events.recordings.registry import DATASETS, SPLIT_RULES
 
 MAX_UINT8 = 255
 
@@ -28,8 +29,6 @@ def _absolute(path: str) -> str:
     return str(Path(path).absolute())
 
 
-Dataset = Literal["walkers", "folder", "nmnist", "gait_day", "har_dvs", "cifar10_dvs", "dvs_gesture"]
-SplitRule = Literal["auto", "given", "order", "recording", "time"]
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 SensorSize = Annotated[tuple[int, int], BeforeValidator(_read_size)]
@@ -46,14 +45,12 @@ class SplitSettings(Section):
     """Which recordings are learned from and which are held out. See `stdl_events.recordings.split`.
 
     Attributes:
-        rule: `given` is the dataset's own; `order` the first `train` and the last `test` recordings; `recording` a
-            seeded share of each class; `time` the end of each recording; `auto` is `given` where a dataset has its own
-            split, else `time` where each class is one recording, else `recording`.
+        rule: one of `stdl_events.recordings.registry.SPLIT_RULES`, which says what each is.
         held_out: share of recordings or time that is held out.
         gap_us: time left unused between the two parts of one recording; None is the length of one clip.
     """
 
-    rule: SplitRule = "auto"
+    rule: Annotated[str, AfterValidator(SPLIT_RULES.check)] = "auto"
     train: Positive | None = None
     test: Positive | None = None
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -75,13 +72,14 @@ class DataSettings(Section):
     """Which recordings.
 
     Attributes:
+        dataset: one of `stdl_events.recordings.registry.DATASETS`.
         path: their folder, as `--data` sets it. Walkers that have none are made under `runs/`.
         prepared: a store that `stdl-events prepare` made of them; clips are then read from there. Without a `path`
             the split is the store's own, and the recordings need not be there.
         format, sensor_size: of recordings in a folder that do not say it themselves.
     """
 
-    dataset: Dataset
+    dataset: Annotated[str, AfterValidator(DATASETS.check)]
     path: str | None = None
     prepared: Annotated[str, AfterValidator(_absolute)] | None = None
     format: str | None = None

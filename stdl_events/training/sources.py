@@ -1,43 +1,15 @@
 """From the data section of a configuration to recordings to train on and recordings held out, and to their clips."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from stdl_events.errors import DatasetError, RecipeError
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import PreparedSet
-from stdl_events.recordings import (
-    ClipArray,
-    RecordingSet,
-    Split,
-    by_order,
-    by_recording,
-    by_time,
-    generate_walkers,
-    load_clips,
-    read_cifar10_dvs,
-    read_folder,
-    read_given_split,
-    read_nmnist,
-    split_cifar10_dvs,
-    split_dvs_gesture,
-    split_gait_day,
-    split_har_dvs,
-    split_nmnist,
-)
-from stdl_events.recordings.entry import WHOLE
-from stdl_events.recordings.folder import is_split
-from stdl_events.training.settings import DataSettings, FrameSettings, TrainConfig
-
-OWN_SPLITS: dict[str, Callable[[Path], Split]] = {
-    "nmnist": split_nmnist,
-    "gait_day": split_gait_day,
-    "har_dvs": split_har_dvs,
-    "cifar10_dvs": split_cifar10_dvs,
-    "dvs_gesture": split_dvs_gesture,
-}
-# Datasets that may also be split by the rules for one's own recordings.
-UNSPLIT: dict[str, Callable[[Path], RecordingSet]] = {"nmnist": read_nmnist, "cifar10_dvs": read_cifar10_dvs}
+from stdl_events.recordings.clips import ClipArray, load_clips
+from stdl_events.recordings.entry import WHOLE, RecordingSet, Split
+from stdl_events.recordings.registry import DATASETS, SPLIT_RULES, SplitRule
+from stdl_events.training.settings import DataSettings, FrameSettings, Section, TrainConfig
 
 
 def load_split(config: TrainConfig) -> Split:
@@ -76,35 +48,57 @@ def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> S
     Raises:
         DatasetError, SplitError, RecipeError: see `load_split`.
     """
-    if data.dataset == "walkers":
-        if data.split.rule not in ("auto", "given"):
-            raise _own_split_only(data)
-        return _walkers(data)
-    root, rule = _root(data, asker), data.split.rule
-    if rule == "given" or (rule == "auto" and (data.dataset in OWN_SPLITS or is_split(root))):
-        if data.dataset in OWN_SPLITS:
-            return OWN_SPLITS[data.dataset](root)
-        return read_given_split(root, format=data.format, sensor_size=data.sensor_size)
-    if data.dataset == "folder":
-        recordings = read_folder(root, format=data.format, sensor_size=data.sensor_size)
-    elif data.dataset in UNSPLIT:
-        recordings = UNSPLIT[data.dataset](root)
-    else:
-        raise _own_split_only(data)
+    dataset, root, rule = DATASETS[data.dataset], recordings_folder(data, asker), data.split.rule
+    options = _dataset_options(data)
+    has_own = dataset.split is not None and (rule == "given" or dataset.is_split(root))
+    if rule in ("auto", "given") and has_own:
+        assert dataset.split is not None
+        return dataset.split(root, **options)
+    if dataset.read is None or rule == "given":
+        raise _not_for(data, "another rule" if dataset.split is None else "auto or given")
+    recordings = dataset.read(root, **options)
     if rule == "auto":
         rule = "time" if len(recordings) == len(recordings.classes) else "recording"
     return _split(recordings, rule, data, frames)
 
 
-def recordings_folder(data: DataSettings) -> Path:
-    """Where the recordings of `data` are; for walkers without a path, where they are or will be made."""
-    if data.path is not None or data.dataset != "walkers":
-        return Path(data.path or "")
-    asked = data.walkers
-    width, height = asked.sensor_size
-    return (
-        Path("runs") / f"walkers-{asked.people}x{asked.per_person}-{width}x{height}-{asked.duration_us}us-{asked.seed}"
-    )
+def recordings_folder(data: DataSettings, asker: str) -> Path:
+    """Where the recordings of `data` are; for a dataset that makes its own, where they are or will be made.
+
+    Args:
+        asker: who asks, for messages.
+
+    Raises:
+        DatasetError: no folder is named, and the dataset has none of its own.
+    """
+    if data.path is not None:
+        return Path(data.path)
+    dataset = DATASETS[data.dataset]
+    if dataset.default_folder is None:
+        raise DatasetError(
+            asker, got="no folder of recordings", expected="the folder where they are", todo="name it with --data DIR"
+        )
+    return dataset.default_folder(**_dataset_options(data))
+
+
+def _dataset_options(data: DataSettings) -> dict[str, Any]:
+    """The keyword arguments of the dataset's functions.
+
+    Raises:
+        RecipeError: a setting is given that the dataset does not take.
+    """
+    takes = DATASETS[data.dataset].options
+    for name in ("format", "sensor_size"):
+        if getattr(data, name) is not None and name not in takes:
+            raise RecipeError(
+                f"data.{name}", got=str(getattr(data, name)), expected=f"none, since {data.dataset} knows its own",
+                todo="leave it out",
+            )  # fmt: skip
+    options: dict[str, Any] = {}
+    for name in takes:
+        value = getattr(data, name)
+        options |= value.model_dump() if isinstance(value, Section) else {name: value}
+    return options
 
 
 def _prepared_split(config: TrainConfig) -> Split:
@@ -121,7 +115,8 @@ def _prepared_split(config: TrainConfig) -> Split:
     if asked.rule == "auto" or asked.model_dump() == prepared.manifest.split.settings:
         return split
     entries = (*split.train.entries, *split.test.entries)
-    if asked.rule in ("order", "recording") and all(entry.span == WHOLE for entry in entries):
+    rule = SPLIT_RULES[asked.rule]
+    if rule.split is not None and not rule.reads_events and all(entry.span == WHOLE for entry in entries):
         return _split(split.train.with_entries(entries), asked.rule, data, config.frames)
     raise DatasetError(
         data.prepared, got=f"a store of recordings split {split.rule}",
@@ -130,55 +125,28 @@ def _prepared_split(config: TrainConfig) -> Split:
     )  # fmt: skip
 
 
-def _walkers(data: DataSettings) -> Split:
-    asked = data.walkers
-    return generate_walkers(
-        recordings_folder(data),
-        people=asked.people,
-        per_person=asked.per_person,
-        sensor_size=asked.sensor_size,
-        duration_us=asked.duration_us,
-        seed=asked.seed,
-    )
+def _split(recordings: RecordingSet, name: str, data: DataSettings, frames: FrameSettings) -> Split:
+    rule = SPLIT_RULES[name]
+    assert rule.split is not None
+    options = {key: getattr(data.split, key) for key in rule.options}
+    if options.get("gap_us", 0) is None and frames.dt_us is not None:
+        options["gap_us"] = frames.dt_us * frames.steps
+    missing = [key for key, value in options.items() if value is None]
+    if missing:
+        raise _lacking(rule, missing)
+    return rule.split(recordings, **options)
 
 
-def _root(data: DataSettings, asker: str) -> Path:
-    if data.path is None:
-        raise DatasetError(
-            asker,
-            got="no folder of recordings",
-            expected="the folder where they are",
-            todo="name it with --data DIR",
-        )
-    return Path(data.path)
-
-
-def _split(recordings: RecordingSet, rule: str, data: DataSettings, frames: FrameSettings) -> Split:
-    split = data.split
-    if rule == "order":
-        if split.train is None or split.test is None:
-            raise _lacking("data.split.train and data.split.test", "how many recordings are on each side")
-        return by_order(recordings, train=split.train, test=split.test)
-    if rule == "recording":
-        return by_recording(recordings, held_out=split.held_out, seed=split.seed)
-    gap_us = split.gap_us
-    if gap_us is None:
-        if frames.dt_us is None:
-            raise _lacking("data.split.gap_us", "the time between the two sides, since clips have no fixed length")
-        gap_us = frames.dt_us * frames.steps
-    return by_time(recordings, held_out=split.held_out, gap_us=gap_us)
-
-
-def _own_split_only(data: DataSettings) -> RecipeError:
+def _not_for(data: DataSettings, possible: str) -> RecipeError:
+    why = "has no split of its own" if DATASETS[data.dataset].split is None else "comes with its own split"
     return RecipeError(
-        "data.split.rule",
-        got=data.split.rule,
-        expected=f"auto or given, since {data.dataset} comes with its own split",
+        "data.split.rule", got=data.split.rule, expected=f"{possible}, since {data.dataset} {why}",
         todo="leave the rule out",
-    )
+    )  # fmt: skip
 
 
-def _lacking(keys: str, expected: str) -> RecipeError:
+def _lacking(rule: SplitRule, missing: list[str]) -> RecipeError:
     return RecipeError(
-        keys, got="nothing", expected=expected, todo=f"give --set {keys.split()[0]}=N, or say it in prepare's --split"
-    )
+        " and ".join(f"data.split.{key}" for key in missing), got="nothing", expected=rule.needs,
+        todo=f"give --set data.split.{missing[0]}=N, or say it in prepare's --split",
+    )  # fmt: skip

@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from killed_runs import finish, kill_after, start
 from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.prepared import PreparedSet
-from stdl_events.recordings import generate_walkers
+from stdl_events.recordings import DATASETS, generate_walkers
 
 RunCli = Callable[..., tuple[int, str, str]]
 
@@ -111,7 +112,7 @@ def test_the_first_of_a_class_may_be_bad(run_cli: RunCli, tmp_path: Path, suffix
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["digits", "--frames", "T=5,by=count"], "DATASET: got 'digits'; expected one of walkers, folder, nmnist"),
+        (["digits", "--frames", "T=5,by=count"], "dataset: got 'digits'; expected walkers or folder or nmnist"),
         (["folder", "--frames", "T=5,by=count"], "prepare: got no folder of recordings; .* --data DIR"),
         (["folder", "--data", "nowhere", "--frames", "T=5,by=count"], "nowhere: got no such folder; expected a folder"),
         (["folder", "--data", "{data}", "--frames", "T=5"], "--frames: got 'T=5'; expected T=10 with one of"),
@@ -141,8 +142,14 @@ def test_walkers_are_made_and_prepared(run_cli: RunCli, tmp_path: Path, monkeypa
         asked.append(request)
         return generate_walkers(root, people=2, per_person=2, sensor_size=(16, 16), duration_us=40_000, seed=0)
 
-    monkeypatch.setattr("stdl_events.training.sources.generate_walkers", small)
-    code, _, err = run_cli("prepare", "walkers", "--frames", "T=4,dt=5ms", "--workers", 1)
+    walkers = DATASETS["walkers"]
+    DATASETS.unregister("walkers")
+    try:
+        DATASETS.register("walkers", replace(walkers, split=small))
+        code, _, err = run_cli("prepare", "walkers", "--frames", "T=4,dt=5ms", "--workers", 1)
+    finally:
+        DATASETS.unregister("walkers")
+        DATASETS.register("walkers", walkers)
     assert code == 0, err
     assert asked == [made]
     store = PreparedSet.open(tmp_path / "prepared" / "walkers-T4-dt5ms")

@@ -10,6 +10,7 @@ from stdl_events.errors import DatasetError, RecipeError
 from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.recipes import load_recipe
+from stdl_events.recordings.registry import DATASETS
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_split
 
@@ -85,20 +86,29 @@ def test_order_is_by_number_over_all_classes(many: Path) -> None:
 
 def test_rules_that_lack_a_setting_say_which(many: Path, long_ones: Path) -> None:
     with pytest.raises(RecipeError, match=r"data\.split\.train and data\.split\.test: got nothing; expected how many"):
+        load_split(configured(many, rule="order"))
+    with pytest.raises(RecipeError, match=r"^data\.split\.test: got nothing; .*; give --set data\.split\.test=N"):
         load_split(configured(many, rule="order", train=4))
     by_count = configured(long_ones, rule="time").derive(frames={"dt_us": None, "events_per_frame": 10})
     with pytest.raises(RecipeError, match=r"data\.split\.gap_us: got nothing; expected the time between"):
         load_split(by_count)
 
 
-@pytest.mark.parametrize("dataset", ["walkers", "gait_day"])
+@pytest.mark.parametrize("dataset", [name for name, dataset in DATASETS.items() if dataset.read is None])
 def test_datasets_with_their_own_split_take_no_other(tmp_path: Path, dataset: str) -> None:
     config = configured(tmp_path, rule="time").derive(data={"dataset": dataset})
     with pytest.raises(RecipeError, match=f"got time; expected auto or given, since {dataset} comes with its own"):
         load_split(config)
 
 
-@pytest.mark.parametrize("dataset", ["folder", "nmnist", "gait_day", "har_dvs", "cifar10_dvs", "dvs_gesture"])
+def test_settings_that_a_dataset_does_not_take_are_refused(tmp_path: Path) -> None:
+    for key, value in (("format", "npz"), ("sensor_size", (8, 8))):
+        config = configured(tmp_path).derive(data={"dataset": "nmnist", key: value})
+        with pytest.raises(RecipeError, match=rf"data\.{key}: got .*; expected none, since nmnist knows its own"):
+            load_split(config)
+
+
+@pytest.mark.parametrize("dataset", [name for name, dataset in DATASETS.items() if dataset.default_folder is None])
 def test_missing_folders_are_one_error(tmp_path: Path, dataset: str) -> None:
     config = configured(tmp_path / "nowhere").derive(data={"dataset": dataset})
     with pytest.raises(DatasetError, match="nowhere"):

@@ -1,0 +1,110 @@
+"""The datasets that are known by name, and the rules that hold recordings out: each listed once, here.
+
+A user's own dataset is one object:
+
+    DATASETS.register("mine", Dataset("My people, by gait.", read=read_mine))
+
+Settings, `stdl-events prepare`, help texts, documentation and tests enumerate these two registries.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stdl_events.errors import DatasetError, RecipeError
+from stdl_events.registry import Registry
+
+if TYPE_CHECKING:
+    from stdl_events.recordings.entry import RecordingSet, Split
+
+
+def _always(root: Path) -> bool:
+    del root  # exists for datasets whose folder decides
+    return True
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset: how its recordings are found in a folder, and how they are split.
+
+    At least one of `read` and `split` is there.
+
+    Attributes:
+        summary: what it is, in one line.
+        read: (folder, options) -> all its recordings, to be split by a rule of `SPLIT_RULES`; None for a dataset that
+            is used in its own split only.
+        split: (folder, options) -> its own split.
+        is_split: whether a folder holds the own split; always, unless the layout leaves that open.
+        options: the settings of the section `data` that both functions take as keyword arguments: "format",
+            "sensor_size". Of a section, such as "walkers", they take its settings.
+        default_folder: (options) -> where the recordings are, if no folder is named: for a dataset that makes its own.
+        page: where its licence, source and layout are described: a file of this project, or a URL.
+        sensor_size: (width, height), where the dataset fixes it.
+        classes: how many there are, where the dataset fixes it.
+    """
+
+    summary: str
+    read: "Callable[..., RecordingSet] | None" = None
+    split: "Callable[..., Split] | None" = None
+    is_split: Callable[[Path], bool] = _always
+    options: tuple[str, ...] = ()
+    default_folder: Callable[..., Path] | None = None
+    page: str | None = None
+    sensor_size: tuple[int, int] | None = None
+    classes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.read is None and self.split is None:
+            raise DatasetError(
+                "dataset", got="neither read nor split", expected="a function that finds the recordings",
+                todo="give one of the two",
+            )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """A way to hold recordings out.
+
+    Attributes:
+        summary: what it is, in one line.
+        split: (recordings, options) -> the split; None for the two rules that choose another one.
+        options: the settings of the section `data.split` that `split` takes as keyword arguments.
+        needs: what is missing where one of them is None, in words.
+        reads_events: whether it must read the recordings, and not only know their names.
+    """
+
+    summary: str
+    split: "Callable[..., Split] | None" = None
+    options: tuple[str, ...] = ()
+    needs: str = ""
+    reads_events: bool = False
+
+
+DATASETS: Registry[Dataset] = Registry(
+    "dataset",
+    DatasetError,
+    {
+        "walkers": "stdl_events.recordings.synthetic:DATASET",
+        "folder": "stdl_events.recordings.folder:DATASET",
+        "nmnist": "stdl_events.recordings.nmnist:DATASET",
+        "gait_day": "stdl_events.recordings.gait_day:DATASET",
+        "har_dvs": "stdl_events.recordings.har_dvs:DATASET",
+        "cifar10_dvs": "stdl_events.recordings.cifar10_dvs:DATASET",
+        "dvs_gesture": "stdl_events.recordings.dvs_gesture:DATASET",
+    },
+)
+
+SPLIT_RULES: Registry[SplitRule] = Registry(
+    "split rule",
+    RecipeError,
+    {
+        "auto": SplitRule(
+            "`given` where there is a split of its own, else `time` where each class is one recording, else `recording`"
+        ),
+        "given": SplitRule("the dataset's own"),
+        "order": "stdl_events.recordings.split:ORDER",
+        "recording": "stdl_events.recordings.split:RECORDING",
+        "time": "stdl_events.recordings.split:TIME",
+    },
+)
