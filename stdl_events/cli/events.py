@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from stdl_events.cli.options import one_of
 from stdl_events.cli.output import print_json, results
 from stdl_events.cli.recording_facts import describe, facts_table
 from stdl_events.cli.recording_options import (
@@ -16,6 +17,7 @@ from stdl_events.cli.recording_options import (
     StrictOption,
     open_from_options,
 )
+from stdl_events.events.formats import WRITERS
 
 
 def register(app: typer.Typer) -> None:
@@ -43,8 +45,8 @@ def info(
 
 def convert(
     file: RecordingFile,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where to write; .h5, .npz, .aedat4 or .raw.")],
-    to: Annotated[str | None, typer.Option("--to", help="The format to write, such as evt2 for .raw.")] = None,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where to write; its suffix says the format.")],
+    to: Annotated[str | None, one_of(WRITERS, "The format, where several share the suffix.", "--to")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     format: FormatOption = None,
     sensor: SensorOption = None,
@@ -53,7 +55,7 @@ def convert(
     strict: StrictOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write a recording in another format: our HDF5, NPZ, AEDAT 4, EVT 2 or EVT 3."""
+    """Write a recording in another format."""
     from stdl_events.events.convert import convert as convert_recording
 
     recording = open_from_options(file, format, sensor, stream, repair, strict)

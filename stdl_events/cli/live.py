@@ -5,23 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from stdl_events.cli.options import address_of
 from stdl_events.cli.recording_options import (
     FormatOption,
     RepairOption,
     SensorOption,
     StreamOption,
     StrictOption,
-    open_from_options,
+    parse_sensor_size,
 )
 from stdl_events.errors import RecordingError
-
-if TYPE_CHECKING:
-    from stdl_events.events import Recording
-    from stdl_events.model_card import ModelCard
+from stdl_events.events.sources import SOURCES
 
 
 class Every(StrEnum):
@@ -38,7 +36,10 @@ def register(app: typer.Typer) -> None:
 
 def live(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An exported .onnx model.")],
-    source: Annotated[Path, typer.Option("--source", help="A recording, replayed as if a camera were looking.")],
+    source: Annotated[
+        str,
+        address_of(SOURCES, "Where events come from; a file, replayed as by a camera, also without file:.", "--source"),
+    ],
     speed: Annotated[
         str, typer.Option("--speed", help="Recording time per wall time, or max: nothing is lost.")
     ] = "1.0",
@@ -57,27 +58,21 @@ def live(
     strict: StrictOption = False,
 ) -> None:
     """Recognise what a source sees, then say how fast that was. Needs no PyTorch. Ctrl-C ends it."""
-    from stdl_events.events import ReplaySource
+    from stdl_events.events import open_source
     from stdl_events.live import OnnxSession, Recogniser, run_live
     from stdl_events.live.sinks import JsonLines, Lines
 
     session = OnnxSession(model, threads=threads)
     pace = _speed(speed)
-    recording = _open(source, session.card, format, sensor, stream, repair, strict)
-    recogniser = Recogniser(session, recording.sensor_size, frame_us=frame_us)
-    replay = ReplaySource(recording, speed=pace, start=_position(start, "--from"), stop=_position(stop, "--to"))
+    opened = open_source(
+        source, speed=pace, start=_position(start, "--from"), stop=_position(stop, "--to"), format=format,
+        sensor_size=parse_sensor_size(sensor), default_sensor_size=session.card.frame.sensor_size, stream=stream,
+        repair=repair, strict=strict,
+    )  # fmt: skip
+    recogniser = Recogniser(session, opened.sensor_size, frame_us=frame_us)
     sinks = [JsonLines() if json_lines else Lines()]
     with _termination_as_interrupt():
-        run_live(replay, recogniser, sinks, every=every.value, overload="wait" if pace is None else "drop")
-
-
-def _open(path: Path, card: "ModelCard", format: str | None, sensor: str | None, *options: Any) -> "Recording":
-    """The recording, with the model's sensor where nothing else says what it was."""
-    recording = open_from_options(path, format, sensor, *options)
-    if recording.sensor_size_from != "inferred":
-        return recording
-    width, height = card.frame.sensor_size
-    return open_from_options(path, format, f"{width}x{height}", *options)
+        run_live(opened, recogniser, sinks, every=every.value, overload="wait" if pace is None else "drop")
 
 
 def _speed(text: str) -> float | None:

@@ -9,7 +9,8 @@ import typer
 from stdl_events.errors import UserError
 from stdl_events.registry import Registry
 
-_registry_options: list[tuple[Any, Registry[Any]]] = []
+# Options, the registry whose names they take, and what follows a name.
+_registry_options: list[tuple[Any, Registry[Any], str]] = []
 _registry_arguments: list[tuple[Any, Registry[Any], str]] = []
 
 
@@ -22,7 +23,14 @@ def one_of(registry: Registry[Any], help: str, *flags: str) -> Any:
         flags: of the option, where the parameter's own name does not give them: "--neuron".
     """
     option = typer.Option(*flags, help=help, callback=lambda name: name if name is None else registry.check(name))
-    _registry_options.append((option, registry))
+    _registry_options.append((option, registry, ""))
+    return option
+
+
+def address_of(registry: Registry[Any], help: str, *flags: str) -> Any:
+    """A Typer option that takes `scheme:address`, the scheme being a name of `registry`; the names are in its help."""
+    option = typer.Option(*flags, help=help)
+    _registry_options.append((option, registry, ":ADDRESS"))
     return option
 
 
@@ -35,8 +43,8 @@ def argument_of(registry: Registry[Any], help: str) -> Any:
 
 def update_choices() -> None:
     """Write the names that are registered now into the help texts."""
-    for option, registry in _registry_options:
-        option.metavar = "|".join(registry.names)
+    for option, registry, rest in _registry_options:
+        option.metavar = "|".join(name + rest for name in registry.names)
     for argument, registry, help in _registry_arguments:
         argument.help = f"{help}: {', '.join(registry.names)}."
 

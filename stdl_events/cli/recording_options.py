@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stdl_events.cli.options import one_of
 from stdl_events.errors import RecordingError
+from stdl_events.events.formats import FORMATS
 
 if TYPE_CHECKING:
     from stdl_events.events.recording import Recording
 
 RecordingFile = Annotated[Path, typer.Argument(metavar="FILE", help="A recording, in any format that is read here.")]
 FormatOption = Annotated[
-    str | None, typer.Option("--format", help="The file's format, where content and suffix do not tell.")
+    str | None, one_of(FORMATS, "The file's format, where content and suffix do not tell.", "--format")
 ]
 SensorOption = Annotated[
     str | None, typer.Option("--sensor", metavar="WxH", help="Sensor size, where the file does not tell.")
 ]
 StreamOption = Annotated[
-    int | None, typer.Option("--stream", help="Which of several event streams of an AEDAT 4 file.")
+    int | None, typer.Option("--stream", help="Which of several event streams, in a file that holds several.")
 ]
 RepairOption = Annotated[
     bool, typer.Option("--repair", help="Use the events before the first damage instead of stopping with an error.")

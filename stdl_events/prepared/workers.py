@@ -20,6 +20,7 @@ from queue import SimpleQueue
 from typing import TypeAlias
 
 from stdl_events.errors import OutsideError, StdlEventsError
+from stdl_events.events import FORMATS
 from stdl_events.prepared.shards import Shard, ShardJob, make_shard
 
 # A helper takes about this long to start.
@@ -68,9 +69,9 @@ def _work(left: deque[ShardJob], done: _Done) -> None:
 
 
 def _may_travel(jobs: Sequence[ShardJob]) -> bool:
-    """Whether other processes know the functions that open the recordings: not if the calling script defines them."""
+    """Whether other processes know what opens the recordings: not a function or a format of the calling script."""
     readers = {entry.reader for job in jobs for entry in job.entries if entry.reader is not None}
-    return all(map(_is_importable, readers))
+    return not FORMATS.registered and all(map(_is_importable, readers))
 
 
 def _is_importable(function: Callable[..., object]) -> bool:

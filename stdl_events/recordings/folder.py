@@ -4,21 +4,20 @@
     <root>/<class>.<suffix>                        one long recording per class
     <root>/train/... and <root>/test/...           either of them twice: a given split
 
-Classes are sorted by name. Hidden files and files with suffixes that no reader knows are left out.
+Classes are sorted by name. Hidden files and files with suffixes of no format are left out.
 """
 
 from contextlib import suppress
 from pathlib import Path
 
 from stdl_events.errors import DatasetError, RecordingError
-from stdl_events.events.files import FORMATS
+from stdl_events.events import FORMATS
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.obtain import found_in
 from stdl_events.recordings.registry import Dataset
 
 SIDES = ("train", "test")
 LAYOUT = "<class>/<recording> or <class>.<suffix>, or both sides as train/ and test/"
-SUFFIXES = frozenset(suffix for known in FORMATS for suffix in known.suffixes)
 
 
 def is_split(root: Path) -> bool:
@@ -81,8 +80,10 @@ def _require_folder(root: Path) -> None:
 
 
 def _files_of_classes(root: Path, *, any_suffix: bool) -> dict[str, list[Path]]:
+    suffixes = FORMATS.suffixes()
+
     def recordings_in(paths: list[Path]) -> list[Path]:
-        return [path for path in paths if path.is_file() and (any_suffix or path.suffix.lower() in SUFFIXES)]
+        return [path for path in paths if path.is_file() and (any_suffix or path.suffix.lower() in suffixes)]
 
     visible = [path for path in sorted(root.iterdir()) if not path.name.startswith(".")]
     folders = {path.name: recordings_in(sorted(path.rglob("[!.]*"))) for path in visible if path.is_dir()}

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
 
 from stdl_events.errors import RecipeError
+from stdl_events.events import FORMATS
 from stdl_events.frames import FrameSpec
 from stdl_events.network.spec import NetworkSpec, NeuronSpec, Norm
 from stdl_events.network.zoo import parse_network
@@ -82,7 +83,7 @@ class DataSettings(Section):
     dataset: Annotated[str, AfterValidator(DATASETS.check)]
     path: str | None = None
     prepared: Annotated[str, AfterValidator(_absolute)] | None = None
-    format: str | None = None
+    format: Annotated[str, AfterValidator(FORMATS.check)] | None = None
     sensor_size: SensorSize | None = None
     split: SplitSettings = SplitSettings()
     walkers: WalkersSettings = WalkersSettings()

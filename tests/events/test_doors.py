@@ -25,7 +25,7 @@ def modules_that_import(package: str) -> set[str]:
     ("package", "doors"),
     [
         ("h5py", {"events/formats/hdf5.py"}),
-        ("faery", {"events/convert.py"}),
+        ("faery", {"events/formats/with_faery.py"}),
         ("hdf5plugin", {"events/formats/hdf5_layouts.py"}),
         ("lz4", {"events/formats/aedat4.py"}),
         # Packets of a foreign format, and clips of our own.

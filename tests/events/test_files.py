@@ -64,7 +64,8 @@ def test_unknown_content_lists_the_formats(write) -> None:
 
 
 def test_unknown_format_name(write) -> None:
-    with pytest.raises(UnknownFormatError, match="the format 'aedat9'; expected one of aedat2"):
+    text = r"format: got 'aedat9'; expected aedat2 or aedat3 .*did you mean 'aedat4'"
+    with pytest.raises(UnknownFormatError, match=text):
         open_recording(write("a.aedat", event_files.JAER_HEADER), format="aedat9")
 
 

@@ -1,1 +1,47 @@
-"""File formats of recordings: a module per format, with a function path -> `Decoder`."""
+"""File formats of recordings: which are read, which are written, and a module for each.
+
+`FORMATS` and `WRITERS` are the only lists of them. A format is one module that defines a `Format`, and one line here:
+aedat2, aedat3, aedat4, evt (EVT 2 and 3), dat, es, hdf5 (ours), hdf5_layouts (others'), numpy_files (NPY and NPZ),
+atis_bin (N-MNIST and N-Caltech101), text; with_faery writes those that the package faery writes.
+
+The other modules are what these share: format (what a format is), recognise (which format a file has), clock (times
+that wrap), columns (which column is t, x, y or p), flatbuffers (tables with checked offsets), prophesee (`%` headers).
+"""
+
+from stdl_events.errors import RecordingError
+from stdl_events.events.formats.format import Format, FormatRegistry, Signature, Writer
+from stdl_events.registry import Registry
+
+__all__ = ["FORMATS", "WRITERS", "Format", "Signature", "Writer"]
+
+# Content is tried in this order, then suffixes: our HDF5 before any other, N-MNIST's sensor size before none.
+FORMATS = FormatRegistry(
+    {
+        "aedat2": "stdl_events.events.formats.aedat2:FORMAT",
+        "aedat3": "stdl_events.events.formats.aedat3:FORMAT",
+        "aedat4": "stdl_events.events.formats.aedat4:FORMAT",
+        "evt2": "stdl_events.events.formats.evt:EVT2",
+        "evt3": "stdl_events.events.formats.evt:EVT3",
+        "dat": "stdl_events.events.formats.dat:FORMAT",
+        "es": "stdl_events.events.formats.es:FORMAT",
+        "stdl-hdf5": "stdl_events.events.formats.hdf5:FORMAT",
+        "hdf5": "stdl_events.events.formats.hdf5_layouts:FORMAT",
+        "npy": "stdl_events.events.formats.numpy_files:NPY",
+        "npz": "stdl_events.events.formats.numpy_files:NPZ",
+        "nmnist": "stdl_events.events.formats.atis_bin:NMNIST",
+        "ncaltech": "stdl_events.events.formats.atis_bin:NCALTECH",
+        "text": "stdl_events.events.formats.text:FORMAT",
+    }
+)
+
+WRITERS: Registry[Writer] = Registry(
+    "output format",
+    RecordingError,
+    {
+        "stdl-hdf5": "stdl_events.events.formats.hdf5:WRITER",
+        "npz": "stdl_events.events.formats.numpy_files:NPZ_WRITER",
+        "aedat4": "stdl_events.events.formats.with_faery:AEDAT4_WRITER",
+        "evt3": "stdl_events.events.formats.with_faery:EVT3_WRITER",
+        "evt2": "stdl_events.events.formats.with_faery:EVT2_WRITER",
+    },
+)

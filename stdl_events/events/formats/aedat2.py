@@ -18,6 +18,7 @@ import numpy.typing as npt
 from stdl_events.errors import UnknownFormatError
 from stdl_events.events.decoder import Header, Records, RecordsDecoder, corrupt, read_records
 from stdl_events.events.formats.clock import UnwrappedClock
+from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
 MAGIC = b"#!AER-DAT2.0"
@@ -124,3 +125,6 @@ def _decode_davis(
     events["y"] = np.uint32(height - 1) - (address >> 22 & 511)
     events["p"] = address >> 11 & 1 == 1
     return events
+
+
+FORMAT = Format("AEDAT 2.0, as jAER writes it", open_aedat2, (".aedat", ".aedat2"), (Signature(MAGIC),))

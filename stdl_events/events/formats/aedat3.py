@@ -16,6 +16,7 @@ import numpy as np
 
 from stdl_events.errors import RecordingError, UnknownFormatError
 from stdl_events.events.decoder import Block, Header, corrupt, truncated
+from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.stream import EVENT_DTYPE
 
 MAGIC = b"#!AER-DAT3.1\r\n"
@@ -114,3 +115,6 @@ def open_aedat3(path: Path) -> Aedat3Decoder:
     source = next((line for line in lines if re.match(r"#Source \d+:", line)), "")
     size = next((size for name, size in _SIZES.items() if name in source.upper()), None)
     return Aedat3Decoder(path, Header(size, "header" if size else None), end + len(_END_OF_HEADER))
+
+
+FORMAT = Format("AEDAT 3.1, as cAER writes it", open_aedat3, (".aedat", ".aedat3"), (Signature(MAGIC),))

@@ -20,6 +20,7 @@ import zstandard
 from stdl_events.errors import CorruptRecordingError, RecordingError, TruncatedRecordingError
 from stdl_events.events.decoder import Block, Header, corrupt, truncated
 from stdl_events.events.formats.flatbuffers import root_table
+from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.stream import EVENT_DTYPE
 
 MAGIC = b"#!AER-DAT4.0\r\n"
@@ -273,3 +274,12 @@ def _choose(
             todo=f"choose one of {ids} with --stream (stream=ID)",
         )  # fmt: skip
     return streams[0]
+
+
+FORMAT = Format(
+    "AEDAT 4, as DV and dv-processing write it",
+    open_aedat4,
+    (".aedat4",),
+    (Signature(MAGIC),),
+    open_stream=open_aedat4,
+)

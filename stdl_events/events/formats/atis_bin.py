@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from stdl_events.events.decoder import Header, Records, RecordsDecoder
+from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
 RECORD_DTYPE = np.dtype([("x", "u1"), ("y", "u1"), ("p_t22", "u1"), ("t15", ">u2")])
@@ -39,3 +40,7 @@ def _decode(records: Records) -> EventArray:
     events["y"] = records["y"]
     events["p"] = records["p_t22"] >> 7
     return events
+
+
+NMNIST = Format("N-MNIST, 34x34", open_nmnist, (".bin",), (Signature(fits=fits_nmnist),))
+NCALTECH = Format("N-Caltech101", open_ncaltech, (".bin",))

@@ -13,6 +13,7 @@ import numpy as np
 from stdl_events.errors import UnknownFormatError
 from stdl_events.events.decoder import Header, Records, RecordsDecoder, corrupt, truncated
 from stdl_events.events.formats.clock import UnwrappedClock
+from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.formats.prophesee import read_header
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
@@ -72,3 +73,10 @@ def _make(x_bits: int, y_bits: int) -> Callable[[Records], EventArray]:
         return events
 
     return decode
+
+
+def _begins_like_dat(path: Path) -> bool:
+    return read_header(path).first_line.lower().startswith("data file")
+
+
+FORMAT = Format("Prophesee and ATIS DAT", open_dat, (".dat",), (Signature(b"%", _begins_like_dat), Signature()))

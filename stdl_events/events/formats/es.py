@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from stdl_events.errors import UnknownFormatError
 from stdl_events.events.decoder import Block, Header, corrupt, truncated
+from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.stream import EventArray, empty_events
 
 MAGIC = b"Event Stream"
@@ -155,3 +156,6 @@ def open_es(path: Path) -> EsDecoder:
     if 0 in size:
         raise corrupt(path, 16, f"the sensor size {size[0]}x{size[1]}", "width and height above 0")
     return EsDecoder(path, Header(size, "header", y_up=True), _TYPES[head[15]])
+
+
+FORMAT = Format("Event Stream 2", open_es, (".es",), (Signature(MAGIC),))

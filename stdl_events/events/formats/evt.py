@@ -19,6 +19,7 @@ import numpy.typing as npt
 from stdl_events.errors import UnknownFormatError
 from stdl_events.events.decoder import Header, Records, RecordsDecoder, corrupt
 from stdl_events.events.formats.clock import UnwrappedClock
+from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.formats.prophesee import read_header
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
@@ -192,3 +193,12 @@ def _evt3_columns(kind: Records, value: Integers, state: _Evt3State) -> tuple[In
         moved[:] = -1
     is_single = kind == EVT3_ADDR_X
     return np.where(is_single, value & 0x7FF, moved), np.where(is_single, value >> 11, is_on) > 0
+
+
+def _says(version: str) -> Signature:
+    """The signature of a file whose header says that it is EVT of `version`."""
+    return Signature(b"%", lambda path: read_header(path).evt == version)
+
+
+EVT2 = Format("Prophesee RAW, EVT 2.0", open_evt2, (".raw",), (_says("2.0"),))
+EVT3 = Format("Prophesee RAW, EVT 3.0", open_evt3, (".raw",), (_says("3.0"),))

@@ -1,4 +1,5 @@
-"""Our HDF5 file of one recording; the only door to h5py.
+"""Our HDF5 file of one recording; the only door to h5py, which takes a tenth of a second to import and is first needed
+when a file is opened.
 
 Layout, schema version 1: root attributes `stdl_events_schema`, `width`, `height`, `events`; a dataset per field,
 `events/t` (int64 us), `events/x`, `events/y` (uint16), `events/p` (uint8), chunked, compressed and checksummed; the
@@ -10,15 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
 from stdl_events.errors import CorruptRecordingError, RecordingError, StdlEventsError, UnknownFormatError
 from stdl_events.events.decoder import BLOCK_EVENTS, Block, Header, corrupt
+from stdl_events.events.formats.format import Format, Signature, Writer
+from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EVENT_DTYPE, EventArray, empty_events
 
+if TYPE_CHECKING:
+    import h5py
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
 SCHEMA_VERSION = 1
 _FIELD_TYPES = {"t": "<i8", "x": "<u2", "y": "<u2", "p": "u1"}
 _CHUNK_EVENTS = 1 << 15
@@ -36,6 +42,8 @@ def write_recording(
     Raises:
         RecordingError: times step back, an event lies outside `sensor_size`, or the folder cannot be written.
     """
+    import h5py
+
     path = Path(path)
     chunks = [events] if isinstance(events, np.ndarray) else events
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -52,7 +60,7 @@ def write_recording(
 
 
 def _fill(
-    file: h5py.File,
+    file: "h5py.File",
     path: Path,
     chunks: Iterable[EventArray],
     sensor_size: tuple[int, int],
@@ -152,8 +160,10 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def hdf5_file(path: Path) -> Iterator[h5py.File]:
+def hdf5_file(path: Path) -> "Iterator[h5py.File]":
     """The HDF5 file at `path`, open for reading; whatever h5py raises on damage becomes our error."""
+    import h5py
+
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -163,8 +173,10 @@ def hdf5_file(path: Path) -> Iterator[h5py.File]:
         raise corrupt(path, 0, f"an HDF5 file that does not read ({error})", "a whole one") from None
 
 
-def missing_filters(dataset: h5py.Dataset) -> list[int]:
+def missing_filters(dataset: "h5py.Dataset") -> list[int]:
     """The numbers of the compression filters that `dataset` needs and that are not installed."""
+    import h5py
+
     properties = dataset.id.get_create_plist()
     needed = [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
     return [number for number in needed if not h5py.h5z.filter_avail(number)]
@@ -172,4 +184,14 @@ def missing_filters(dataset: h5py.Dataset) -> list[int]:
 
 def is_dataset(item: object) -> bool:
     """Whether an item of a file is a dataset, not a group."""
+    import h5py
+
     return isinstance(item, h5py.Dataset)
+
+
+def _write(path: Path, recording: Recording) -> None:
+    write_recording(path, recording.chunks(), recording.sensor_size, recording.attributes)
+
+
+FORMAT = Format("HDF5, as stdl-events writes it", open_own, (".h5", ".hdf5"), (Signature(MAGIC, is_own),))
+WRITER = Writer(_write, (".h5", ".hdf5"))

@@ -22,7 +22,8 @@ import numpy.typing as npt
 from stdl_events.errors import MissingExtraError, RecordingError, UnknownFormatError
 from stdl_events.events.decoder import BLOCK_EVENTS, Block, Header, corrupt
 from stdl_events.events.formats import columns
-from stdl_events.events.formats.hdf5 import hdf5_file, is_dataset, missing_filters
+from stdl_events.events.formats.format import Format, Signature
+from stdl_events.events.formats.hdf5 import MAGIC, hdf5_file, is_dataset, missing_filters
 
 _ECF_FILTER = 0x8ECF
 _MAX_ITEMS = 10_000
@@ -166,3 +167,6 @@ def _sensor_size(path: Path, file: Any) -> tuple[int, int] | None:
     if not (0 < size[0] <= 65536 and 0 < size[1] <= 65536):
         raise corrupt(path, 0, f"the sensor size {size[0]}x{size[1]} in the attributes", "1 to 65536 pixels")
     return size
+
+
+FORMAT = Format("HDF5 of other software", open_hdf5, (".h5", ".hdf5"), (Signature(MAGIC),))

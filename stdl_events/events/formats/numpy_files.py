@@ -20,6 +20,7 @@ import numpy.typing as npt
 from stdl_events.errors import CorruptRecordingError, UnknownFormatError
 from stdl_events.events.decoder import BLOCK_EVENTS, Block, Header, corrupt, truncated
 from stdl_events.events.formats import columns
+from stdl_events.events.formats.format import Format, Signature, Writer
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EVENT_DTYPE
 
@@ -241,3 +242,8 @@ def write_npz(path: Path, recording: Recording) -> None:
                 np.lib.format.write_array_header_1_0(file, header)
                 for events in recording.chunks():
                     file.write(events[name].tobytes())
+
+
+NPY = Format("NumPy array: structured, or a table of four columns", open_npy, (".npy",), (Signature(NPY_MAGIC),))
+NPZ = Format("NumPy archive of arrays t, x, y and p", open_npz, (".npz",), (Signature(NPZ_MAGIC),))
+NPZ_WRITER = Writer(write_npz, (".npz",))

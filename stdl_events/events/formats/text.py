@@ -18,6 +18,7 @@ import numpy.typing as npt
 from stdl_events.errors import UnknownFormatError
 from stdl_events.events.decoder import Block, Header, corrupt, truncated
 from stdl_events.events.formats import columns
+from stdl_events.events.formats.format import Format
 
 _HEAD_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 22
@@ -169,3 +170,6 @@ def _with_columns(
     if names is None:
         order = columns.match_values(path, table)
     return TextDecoder(path, header, offset, delimiter, order, width, columns.time_scale(table[:, order["t"]]))
+
+
+FORMAT = Format("text, one event a line", open_text, (".txt", ".csv", ".tsv"))

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from stdl_events.errors import RecordingError
+from stdl_events.events.files import open_recording
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EventArray, concatenate_events
 
@@ -55,6 +57,32 @@ def _position_us(recording: Recording, position: str | float | int, t_first_us: 
     if fraction == 1.0:
         return t_last_us + 1
     return t_first_us + round(fraction * (t_last_us - t_first_us))
+
+
+def open_replay(
+    path: str | Path,
+    *,
+    speed: float | None = 1.0,
+    start: Position = None,
+    stop: Position = None,
+    sensor_size: tuple[int, int] | None = None,
+    default_sensor_size: tuple[int, int] | None = None,
+    **recording: Any,
+) -> "ReplaySource":
+    """Replay the file at `path`; `speed`, `start` and `stop` are those of `ReplaySource`.
+
+    Args:
+        sensor_size: (width, height), as `open_recording` takes it.
+        default_sensor_size: taken instead of the smallest size that holds all events, where nothing else says the size.
+        recording: further options of `open_recording`.
+
+    Raises:
+        RecordingError: see `open_recording` and `ReplaySource`.
+    """
+    opened = open_recording(path, sensor_size=sensor_size, **recording)
+    if default_sensor_size is not None and opened.sensor_size_from == "inferred":
+        opened = open_recording(path, sensor_size=default_sensor_size, **recording)
+    return ReplaySource(opened, speed=speed, start=start, stop=stop)
 
 
 class ReplaySource:

@@ -1,0 +1,124 @@
+"""What a file format is: how its files are recognised, its reader and its writer, and the registry of formats."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stdl_events.errors import UnknownFormatError
+from stdl_events.registry import Registry
+
+if TYPE_CHECKING:
+    from stdl_events.events.decoder import Decoder
+    from stdl_events.events.recording import Recording
+
+
+@dataclass(frozen=True)
+class Signature:
+    """How a file of a format is recognised.
+
+    Attributes:
+        magic: the first bytes of every such file; empty where it has none and is known by its suffix alone.
+        fits: whether the file at a path, which has this magic or suffix, is of the format; None takes every one.
+    """
+
+    magic: bytes = b""
+    fits: "Callable[[Path], bool] | None" = None
+
+    def takes(self, path: Path) -> bool:
+        """Whether the file at `path`, which has this magic or suffix, is of the format."""
+        return self.fits is None or self.fits(path)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format that is read here.
+
+    Attributes:
+        description: what it is, in a few words.
+        open: reads the header of a file, and returns the decoder of its events.
+        suffixes: what its files are called, in lower case: (".raw",).
+        signatures: how its files are recognised; each is tried on its own.
+        open_stream: `open` for one of several event streams, by its number; None where a file holds one.
+    """
+
+    description: str
+    open: "Callable[[Path], Decoder]"
+    suffixes: tuple[str, ...]
+    signatures: tuple[Signature, ...] = (Signature(),)
+    open_stream: "Callable[[Path, int], Decoder] | None" = None
+
+    def __post_init__(self) -> None:
+        assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in self.suffixes), self.suffixes
+        assert self.signatures, "a format without a signature is never recognised"
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How a format is written.
+
+    Attributes:
+        write: writes a recording to a path.
+        suffixes: what its files are called; the first writer of a suffix is its default.
+        max_pixels: the largest width or height that the format can store.
+    """
+
+    write: "Callable[[Path, Recording], None]"
+    suffixes: tuple[str, ...]
+    max_pixels: int = 65536
+
+
+class FormatRegistry(Registry[Format]):
+    """Formats by name.
+
+    Formats that are registered later are tried first, the latest before the others, so that one can take some of the
+    files of a built-in format by a `fits` of its own. Without a `fits` it would take all of them, which is an error.
+    """
+
+    def __init__(self, entries: Mapping[str, Format | str]) -> None:
+        super().__init__("format", UnknownFormatError, entries)
+        self._built_in = tuple(entries)
+
+    @property
+    def registered(self) -> tuple[str, ...]:
+        """Names of the formats that are not built in, which other processes do not know."""
+        return tuple(name for name in self if name not in self._built_in)
+
+    def in_order_of_recognition(self) -> list[tuple[str, Format]]:
+        """(name, format) of every format, the first that is tried first."""
+        later = self.registered
+        return [(name, self[name]) for name in (*reversed(later), *(name for name in self if name not in later))]
+
+    def suffixes(self) -> frozenset[str]:
+        """What recordings are called, in any format."""
+        return frozenset(suffix for format in self.values() for suffix in format.suffixes)
+
+    def register(self, name: str, entry: Format) -> Format:
+        """Add a format. Returns it.
+
+        Raises:
+            UnknownFormatError: the name is taken, or the format would take all files of another.
+        """
+        for other_name, other in self.items():
+            shared = _hidden_by(entry, other)
+            if shared is not None:
+                raise UnknownFormatError(
+                    f"format {name!r}", got=f"{shared}, which the files of the format {other_name!r} have too",
+                    expected="a function `fits` in the signature, which says which of these files it takes",
+                    todo=f"add it, or leave the signature out and name files with --format {name}",
+                )  # fmt: skip
+        return super().register(name, entry)
+
+
+def _hidden_by(new: Format, other: Format) -> str | None:
+    """What makes `new`, tried first, take every file that has a signature of `other`; None if it does not."""
+    shared_suffixes = sorted(set(new.suffixes) & set(other.suffixes))
+    for signature in new.signatures:
+        if signature.fits is not None:
+            continue
+        for known in other.signatures:
+            if signature.magic and known.magic.startswith(signature.magic):
+                return f"the magic {signature.magic!r}"
+            if not signature.magic and not known.magic and shared_suffixes:
+                return f"the suffix {shared_suffixes[0]} alone"
+    return None

@@ -1,0 +1,53 @@
+"""Which format a file has: by its first bytes, and where a format has none of its own, by its suffix."""
+
+from pathlib import Path
+
+from stdl_events.errors import TruncatedRecordingError, UnknownFormatError
+from stdl_events.events.formats import FORMATS, prophesee
+
+# Enough for every magic, and for the header that an unknown RAW file is described by.
+HEAD_BYTES = 4096
+
+
+def recognise(path: Path, head: bytes) -> str:
+    """Name of the format of the file at `path`, whose first `HEAD_BYTES` are `head`.
+
+    Raises:
+        TruncatedRecordingError: the file ends inside the magic of the format that its suffix says.
+        UnknownFormatError: no format takes it.
+    """
+    suffix = path.suffix.lower()
+    formats = FORMATS.in_order_of_recognition()
+    for name, format in formats:
+        for signature in format.signatures:
+            if signature.magic and head.startswith(signature.magic) and signature.takes(path):
+                return name
+    of_suffix = [(name, known) for name, format in formats if suffix in format.suffixes for known in format.signatures]
+    for name, signature in of_suffix:
+        if not signature.magic and signature.takes(path):
+            return name
+        if len(head) < len(signature.magic) and signature.magic.startswith(head):
+            raise TruncatedRecordingError(
+                str(path), got=f"a file that ends at byte {len(head)}, inside its first line",
+                expected=f"a recording in the format {name}", todo="copy or record it again",
+            )  # fmt: skip
+    raw_header = prophesee.parse_header(head)
+    if suffix == ".raw" and raw_header.data_offset:
+        raise UnknownFormatError(
+            str(path), got=f"a RAW file of EVT {raw_header.evt or 'without a version'}", expected="EVT 2.0 or 3.0",
+            todo="name its format with --format evt2 or evt3 if it is one of these",
+        )  # fmt: skip
+    if of_suffix:
+        raise UnknownFormatError(
+            str(path), got=f"a file that begins with {_excerpt(head)}",
+            expected=f"{suffix} content, which begins with {_excerpt(of_suffix[0][1].magic)}",
+            todo="check what the file is, or name its format with --format",
+        )  # fmt: skip
+    raise UnknownFormatError(
+        str(path), got=f"a file that begins with {_excerpt(head)}", expected=f"one of {', '.join(FORMATS)}",
+        todo="name its format with --format if it is one of these",
+    )  # fmt: skip
+
+
+def _excerpt(data: bytes) -> str:
+    return repr(data[:16])[1:]
