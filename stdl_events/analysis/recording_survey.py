@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import RecordingError
+from stdl_events.events.filtered import filtered
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EventArray
 from stdl_events.frames import MAX_COUNT, FrameSpec
@@ -65,18 +66,21 @@ class Survey:
 def survey_recording(recording: Recording, spec: FrameSpec, *, frames: int, rate_bins: int) -> Survey:
     """Go over `recording` once and gather its rate, its heat map, and at most `frames` of the frames of `spec`.
 
+    Rate and heat map are those of the events that the spec's filters keep.
+
     Raises:
         RecordingError: there is no event.
         FrameSpecError: the recording leaps over too many windows.
         TruncatedRecordingError, CorruptRecordingError: the file is damaged.
     """
+    recording, cut = filtered(recording, spec.filters), spec.unfiltered
     counter = _Counter(recording, rate_bins)
-    total = frame_count(recording, spec)
+    total = frame_count(recording, cut)
     wanted_N = np.unique(np.linspace(0, total - 1, min(frames, total)).round().astype(np.int64))
     shrink = -(-max(spec.frame_shape_CHW[1:]) // FRAME_SIDE)
     kept: list[npt.NDArray[np.uint16]] = []
     if frames:
-        for index, counts_CHW in enumerate(cut_recording(recording, spec, counter.add)):
+        for index, counts_CHW in enumerate(cut_recording(recording, cut, counter.add)):
             if index == wanted_N[min(len(kept), len(wanted_N) - 1)]:
                 kept.append(np.minimum(_sum_squares(counts_CHW, shrink), MAX_COUNT).astype(np.uint16))
     else:

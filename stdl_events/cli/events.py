@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from stdl_events.cli.options import one_of
+from stdl_events.cli.options import FilterOption, one_of
 from stdl_events.cli.output import print_json, results
-from stdl_events.cli.recording_facts import describe, facts_table
+from stdl_events.cli.recording_facts import describe, describe_filters, facts_table
 from stdl_events.cli.recording_options import (
     FormatOption,
     RecordingFile,
@@ -28,6 +28,10 @@ def register(app: typer.Typer) -> None:
 
 def info(
     file: RecordingFile,
+    filters: FilterOption = None,
+    find_hot_pixels: Annotated[
+        bool, typer.Option("--find-hot-pixels", help="Name the pixels that fire on their own, as --filter takes them.")
+    ] = False,
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,
@@ -35,8 +39,9 @@ def info(
     strict: StrictOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Tell what is in a recording: format, sensor, events, times and rate."""
-    facts = describe(open_from_options(file, format, sensor, stream, repair, strict))
+    """Tell what is in a recording: format, sensor, events, times and rate; and how many events filters would drop."""
+    recording = open_from_options(file, format, sensor, stream, repair, strict)
+    facts = describe(recording) | describe_filters(recording, filters, find_hot_pixels)
     if json:
         print_json(facts)
     else:
@@ -48,6 +53,7 @@ def convert(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Where to write; its suffix says the format.")],
     to: Annotated[str | None, one_of(WRITERS, "The format, where several share the suffix.", "--to")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    filters: FilterOption = None,
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,
@@ -57,8 +63,11 @@ def convert(
 ) -> None:
     """Write a recording in another format."""
     from stdl_events.events.convert import convert as convert_recording
+    from stdl_events.events.filter_spec import FilterSpec
+    from stdl_events.events.filtered import filtered
 
     recording = open_from_options(file, format, sensor, stream, repair, strict)
+    recording = filtered(recording, FilterSpec.parse(filters or ()))
     written = convert_recording(recording, out, format=to, replace=force)
     facts = {"path": str(out), "format": written, "events": recording.summary.events, "bytes": out.stat().st_size}
     if json:

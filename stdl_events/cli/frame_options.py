@@ -36,6 +36,7 @@ class Cut:
     events_per_frame: int | None = None
     downscale: int = 1
     cap: int | None = None
+    filters: list[str] | None = None
 
     @property
     def ways(self) -> dict[str, int | None]:
@@ -49,6 +50,7 @@ def spec_from_options(recording: "Recording", cut: Cut) -> "FrameSpec":
     Raises:
         FrameSpecError: no way to cut was given, or several, or one with options of another.
     """
+    from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.frames import FrameSpec
 
     given = [name for name, value in cut.ways.items() if value is not None]
@@ -59,6 +61,7 @@ def spec_from_options(recording: "Recording", cut: Cut) -> "FrameSpec":
         )  # fmt: skip
     settings: dict[str, Any] = {
         "sensor_size": recording.sensor_size, "downscale": cut.downscale, "by": cut.by, "cap": cut.cap,
+        "filters": FilterSpec.parse(cut.filters or ()),
     }  # fmt: skip
     if cut.remainder is not None:
         settings["remainder"] = cut.remainder

@@ -16,6 +16,7 @@ from stdl_events.cli.frame_options import (
     RemainderOption,
     spec_from_options,
 )
+from stdl_events.cli.options import FilterOption
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import (
     FormatOption,
@@ -43,6 +44,7 @@ def frames(
     events_per_frame: EventsPerFrameOption = None,
     downscale: DownscaleOption = 1,
     cap: CapOption = None,
+    filters: FilterOption = None,
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,
@@ -57,7 +59,7 @@ def frames(
     from stdl_events.frames.npy import write_frames
 
     recording = open_from_options(file, format, sensor, stream, repair, strict)
-    spec = spec_from_options(recording, Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap))
+    spec = spec_from_options(recording, Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters))
     with Progress(console=messages, transient=True) as bar:
         task = bar.add_task("frames", total=recording.summary.events)
         made = cut_recording(recording, spec, lambda events: bar.advance(task, len(events)))

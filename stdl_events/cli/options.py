@@ -1,8 +1,9 @@
 """Option values that several commands read."""
 
 import re
+import sys
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +13,8 @@ from stdl_events.registry import Registry
 # Options, the registry whose names they take, and what follows a name.
 _registry_options: list[tuple[Any, Registry[Any], str]] = []
 _registry_arguments: list[tuple[Any, Registry[Any], str]] = []
+_filter_option: Any = typer.Option("--filter", metavar="NAME=VALUE")
+FilterOption = Annotated[list[str] | None, _filter_option]
 
 
 def one_of(registry: Registry[Any], help: str, *flags: str) -> Any:
@@ -47,6 +50,11 @@ def update_choices() -> None:
         option.metavar = "|".join(name + rest for name in registry.names)
     for argument, registry, help in _registry_arguments:
         argument.help = f"{help}: {', '.join(registry.names)}."
+    if "--help" in sys.argv:  # what nothing else needs at the start is imported for the help alone
+        from stdl_events.events.filter_spec import FILTERS
+
+        drops = "; ".join(f"{name}: {kind.summary}" for name, kind in FILTERS.items())
+        _filter_option.help = f"Drop events, repeatable, in this order. {drops}."
 
 
 class Optimizer(StrEnum):

@@ -1,14 +1,16 @@
 """`prepare`: all clips of a dataset cut once, into a store that training reads."""
 
 import os
+import re
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
+from zlib import crc32
 
 import typer
 
-from stdl_events.cli.options import argument_of
+from stdl_events.cli.options import FilterOption, argument_of
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import FormatOption, SensorOption, parse_sensor_size
 from stdl_events.errors import RecipeError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from stdl_events.training.settings import SplitSettings
 
 MB = 10**6
+MAX_WORD = 24
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +40,7 @@ def prepare(
         ),
     ],
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
+    filters: FilterOption = None,
     out: Annotated[
         Path | None, typer.Option(metavar="STORE", help="Folder to make.  [default: prepared/<dataset>-<frames>]")
     ] = None,
@@ -60,12 +64,13 @@ def prepare(
 
     Example: stdl-events prepare nmnist --data recordings/nmnist --frames T=10,by=count
     """
+    from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.prepared import prepare as prepare_store
     from stdl_events.prepared.asking import parse_frames
     from stdl_events.training.settings import DataSettings, FrameSettings
     from stdl_events.training.sources import recordings_folder, split_recordings
 
-    asked = parse_frames(frames)
+    asked, asked_filters = parse_frames(frames), FilterSpec.parse(filters or ())
     asked_split = parse_split(split)
     settings = DataSettings.model_validate(
         {
@@ -78,7 +83,7 @@ def prepare(
     )
     with messages.status("looking at the recordings"):
         chosen = split_recordings(settings, FrameSettings.model_validate(asked.settings), "prepare")
-    frame_spec = asked.spec(chosen.train.sensor_size)
+    frame_spec = asked.spec(chosen.train.sensor_size, asked_filters)
     with _Bar() as bar:
         preparation = prepare_store(
             chosen,
@@ -121,10 +126,13 @@ def parse_split(text: str) -> "SplitSettings":
 
 
 def default_store(dataset: str, frame_spec: "FrameSpec") -> Path:
-    """A folder of its own for each way to cut."""
+    """A folder of its own for each way to cut and to filter; a long list of pixels is named by its checksum."""
     from stdl_events.prepared.asking import frames_text
 
-    return Path("prepared") / f"{dataset}-{frames_text(frame_spec).replace('=', '').replace(',', '-')}"
+    cut = frames_text(frame_spec.unfiltered).replace("=", "").replace(",", "-")
+    words = [re.sub("[=:+]", "", word) for word in frame_spec.filters.words]
+    short = [word if len(word) <= MAX_WORD else f"hot_pixels{crc32(word.encode()):08x}" for word in words]
+    return Path("prepared") / "-".join([dataset, cut, *short])
 
 
 def summary(preparation: "Preparation") -> dict[str, Any]:

@@ -36,6 +36,30 @@ def describe(recording: "Recording") -> dict[str, Any]:
     }
 
 
+def describe_filters(recording: "Recording", words: list[str] | None, find_hot_pixels: bool) -> dict[str, Any]:
+    """How many events each filter would drop of what those before it keep, and which pixels are hot, where asked for.
+
+    Raises:
+        FrameSpecError: a filter is unknown, or its setting makes no sense.
+    """
+    from stdl_events.events.filter_spec import FilterSpec
+    from stdl_events.events.filters import find_hot_pixels as find
+
+    facts: dict[str, Any] = {}
+    filters, has_events = FilterSpec.parse(words or ()), recording.summary.events > 0
+    if filters:
+        chain = filters.start(recording.sensor_size) if has_events else None
+        for events in recording.chunks():
+            assert chain is not None
+            chain(events)
+        dropped = {} if chain is None else chain.dropped
+        facts["dropped"] = {word: dropped.get(word.partition("=")[0], 0) for word in filters.words}
+    if find_hot_pixels:
+        pixels = find(recording.chunks(), recording.sensor_size).nonzero() if has_events else ((), ())
+        facts["hot_pixels"] = "+".join(f"{x}:{y}" for y, x in zip(*pixels, strict=True))
+    return facts
+
+
 def facts_table(facts: dict[str, Any]) -> "Table":
     """What `describe` tells, for people."""
     from rich.table import Table
@@ -63,6 +87,10 @@ def facts_table(facts: dict[str, Any]) -> "Table":
     }
     if facts["damage"] is not None:
         rows["damage"] = facts["damage"]
+    for word, dropped in facts.get("dropped", {}).items():
+        rows[word] = f"drops {dropped:,} events ({dropped / max(1, facts['events']):.1%})"
+    if "hot_pixels" in facts:
+        rows["hot pixels"] = facts["hot_pixels"] or "none"
     for name, value in rows.items():
         table.add_row(name, value)
     return table

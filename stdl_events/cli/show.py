@@ -18,6 +18,7 @@ from stdl_events.cli.frame_options import (
     RemainderOption,
     spec_from_options,
 )
+from stdl_events.cli.options import FilterOption
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_facts import describe, facts_table
 from stdl_events.cli.recording_options import (
@@ -59,6 +60,7 @@ def show(
     events_per_frame: EventsPerFrameOption = None,
     downscale: DownscaleOption = 1,
     cap: CapOption = None,
+    filters: FilterOption = None,
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,
@@ -85,7 +87,7 @@ def show(
     if not facts["events"] and out is None:
         _print_empty(facts, json)
         return
-    cut = Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap)
+    cut = Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters)
     spec = _spec(recording, cut)
     with messages.status("looking"):
         survey = survey_recording(recording, spec, frames=shown, rate_bins=rate_bins)
@@ -152,7 +154,8 @@ def _frames_text(survey: "Survey") -> str:
     else:
         how = f"windows of {spec.dt_us / 1000:g} ms" if spec.dt_us else f"windows of {spec.events_per_frame:,} events"
     cap = "" if spec.cap is None else f", counts up to {spec.cap}"
-    return f"{survey.frame_count:,} {how}, {channels} x {height} x {width}{cap}"
+    kept = "".join(f", {word}" for word in spec.filters.words)
+    return f"{survey.frame_count:,} {how}, {channels} x {height} x {width}{cap}{kept}"
 
 
 def _out_text(out: Path, survey: "Survey") -> str:

@@ -5,6 +5,7 @@ Counting adds into zeroed uint16 memory in place, so that its cost follows the e
 Shape letters: B windows, C=2 polarities (0: darker, 1: brighter), H and W pixels of a frame (after downscaling).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,23 @@ def linear_indices(events: EventArray, spec: FrameSpec) -> Indices:
     brighter *= pixels
     indices += brighter
     return indices.astype(np.int64)
+
+
+def filtering(spec: FrameSpec) -> Callable[[EventArray], EventArray]:
+    """The filters of the spec, for a stream that begins: what its frames are made of, chunk by chunk.
+
+    Raises (when it is called):
+        FrameSpecError: an event lies outside the spec's sensor.
+    """
+    if not spec.filters:
+        return lambda events: events
+    chain = spec.filters.start(spec.sensor_size)
+
+    def keep(events: EventArray) -> EventArray:
+        _refuse_outside(events.getfield(_YX_DTYPE, _YX_OFFSET), spec.sensor_size)
+        return chain(events)
+
+    return keep
 
 
 def _refuse_outside(yx: npt.NDArray[Any], sensor_size: tuple[int, int]) -> None:

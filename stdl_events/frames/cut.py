@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from stdl_events.events.filtered import filtered
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EventArray
 from stdl_events.frames.counting import Counts
@@ -14,7 +15,7 @@ def frame_count(recording: Recording, spec: FrameSpec) -> int:
     """How many frames `cut_recording` makes, without making them."""
     if spec.kind == "recording":
         return spec.steps
-    summary = recording.summary
+    summary = filtered(recording, spec.filters).summary
     if summary.t_first_us is None or summary.t_last_us is None:
         return 0
     if spec.dt_us:
@@ -42,8 +43,8 @@ def cut_recording(
                 watch(events)
             yield events
 
-    summary = recording.summary
     if spec.kind == "recording":
+        summary = filtered(recording, spec.filters).summary
         times = {"t_first_us": summary.t_first_us or 0, "t_last_us": summary.t_last_us or 0}
         yield from streamed_recording_frames(chunks(), spec, events=summary.events, **times)
         return

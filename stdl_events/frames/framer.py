@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.stream import EventArray
-from stdl_events.frames.counting import BLOCK_EVENTS, Counts, linear_indices
+from stdl_events.frames.counting import BLOCK_EVENTS, Counts, filtering, linear_indices
 from stdl_events.frames.spec import FrameSpec
 from stdl_events.frames.stream_windows import StreamWindows
 
@@ -54,6 +54,7 @@ class Framer:
     the first event to the one that holds the last, without holes.
 
     Attributes:
+        filtered_events: events that the filters dropped.
         late_events: events that came after their window had been closed by the clock; they are in no frame.
 
     Raises:
@@ -70,6 +71,8 @@ class Framer:
             )
         self.spec = spec
         self.late_events = 0
+        self.filtered_events = 0
+        self._keep = filtering(spec)
         self._windows = StreamWindows(spec)
         self._index: int | None = None
         self._t_start_us = self._t_last_us = 0
@@ -80,6 +83,9 @@ class Framer:
         Raises:
             FrameSpecError: the events span more than `MAX_WINDOWS_AT_ONCE` windows, or lie outside the sensor.
         """
+        kept = self._keep(events)
+        self.filtered_events += len(events) - len(kept)
+        events = kept
         if not len(events):
             return []
         frames: list[Frame] = []
@@ -111,6 +117,7 @@ class Framer:
             else:
                 self._close_count_window(self._windows.close(), self._t_last_us, frames)
         self._index = None
+        self._keep = filtering(self.spec)
         return frames
 
     def _cut_by_time(self, events: EventArray, frames: list[Frame]) -> None:

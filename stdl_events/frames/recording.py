@@ -8,7 +8,7 @@ import numpy as np
 
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.stream import EventArray
-from stdl_events.frames.counting import BLOCK_EVENTS, Counts, Indices, Window, count, linear_indices
+from stdl_events.frames.counting import BLOCK_EVENTS, Counts, Indices, Window, count, filtering, linear_indices
 from stdl_events.frames.spec import FrameSpec
 
 
@@ -26,6 +26,7 @@ def recording_frames(events: EventArray, spec: FrameSpec) -> Counts:
     remainder="drop" is Tonic's ToFrame.
     """
     _check_kind(spec, "recording_frames")
+    events = filtering(spec)(events)
     shape = (spec.steps, *spec.frame_shape_CHW)
     frames_TCHW = np.zeros(shape, np.uint16)
     edges = _bin_edges(events, spec)
@@ -51,7 +52,8 @@ def streamed_recording_frames(
 
     Args:
         chunks: of the whole recording, in order.
-        events, t_first_us, t_last_us: its number of events and the times of its first and last one, known beforehand.
+        events, t_first_us, t_last_us: its number of events and the times of its first and last one, known beforehand;
+            of those that the filters keep.
 
     Raises:
         FrameSpecError: the spec is of kind "stream", or an event lies outside the sensor.
@@ -60,7 +62,7 @@ def streamed_recording_frames(
     ends = _bin_ends(spec, events, t_first_us, t_last_us)
     step = position = 0
     counts_CHW, window = _open(spec)
-    for chunk in chunks:
+    for chunk in map(filtering(spec), chunks):
         start = 0
         while step < spec.steps:
             end = ends[step]

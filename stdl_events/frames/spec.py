@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stdl_events.errors import FrameSpecError
+from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.validation import first_problem
 
 MAX_COUNT = 65535
@@ -25,6 +26,7 @@ class FrameSpec(BaseModel):
         by: bins of equal event count or equal duration (recording only).
         remainder: what happens to events that do not fill a bin: into the last bin, or dropped (recording only).
         downscale: d x d pixels are summed into one; frames are ceil(H/d) x ceil(W/d).
+        filters: what drops events before they are counted, see `FilterSpec`. A stream's filters begin where it begins.
         cap: counts saturate here; 1 makes binary frames; None means at 65535.
     """
 
@@ -38,7 +40,19 @@ class FrameSpec(BaseModel):
     by: Literal["count", "time"] | None = None
     remainder: Literal["last", "drop"] = "last"
     downscale: Positive = 1
+    filters: FilterSpec = FilterSpec()
     cap: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
+
+    @model_validator(mode="after")
+    def _pixels_are_there(self) -> Self:
+        width, height = self.sensor_size
+        for x, y in self.filters.hot_pixels:
+            if x >= width or y >= height:
+                raise FrameSpecError(
+                    "filters.hot_pixels", got=f"the pixel {x}:{y}", expected=f"pixels inside {width}x{height}",
+                    todo="correct the pixel, or give the sensor size of the source",
+                )  # fmt: skip
+        return self
 
     @model_validator(mode="after")
     def _kind_has_its_settings(self) -> Self:
@@ -89,3 +103,8 @@ class FrameSpec(BaseModel):
     def frame_shape_CHW(self) -> tuple[int, int, int]:
         width, height = self.sensor_size
         return (2, -(-height // self.downscale), -(-width // self.downscale))
+
+    @property
+    def unfiltered(self) -> "FrameSpec":
+        """The same for events that have passed the filters already."""
+        return self.model_copy(update={"filters": FilterSpec()})

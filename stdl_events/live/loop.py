@@ -90,6 +90,7 @@ def run_live(
     summary = LiveSummary(
         seconds=time.monotonic() - started_s,
         events=reader.events,
+        filtered_events=reader.framer.filtered_events,
         frames=run.frames,
         clips=run.clips,
         incomplete_clips=recogniser.incomplete_clips,

@@ -51,6 +51,7 @@ class LiveSummary:
         latency_us: of the predictions, whether printed or not; see `Prediction`.
         step_us: time that the model took for a frame.
         interrupted: the user ended it, and not the source.
+        filtered_events: events that the model's filters dropped.
     """
 
     seconds: float
@@ -63,6 +64,7 @@ class LiveSummary:
     latency_us: dict[str, float | None]
     step_us: dict[str, float | None]
     interrupted: bool
+    filtered_events: int = 0
 
     @property
     def events_per_s(self) -> float:
@@ -85,6 +87,8 @@ class LiveSummary:
             "late events": self.late_events,
             "incomplete clips": self.incomplete_clips,
         }
+        if self.filtered_events:
+            losses["filtered events"] = self.filtered_events
         return "\n".join(
             [
                 f"{end} after {self.seconds:.2f} s: {self.clips:,} clips, {self.frames:,} frames, "

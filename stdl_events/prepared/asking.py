@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stdl_events.errors import FrameSpecError
+from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.frames import FrameSpec
 
 DEFAULT_CAP = 255
+NO_FILTERS = FilterSpec()
 GRAMMAR = "T=10 with one of by=count, by=time, dt=20ms and n=5000, and maybe size, downscale, cap or remainder"
 SIZES_SHOWN = 8
 _UNIT_US = {"us": 1, "ms": 1_000, "s": 1_000_000}
@@ -28,13 +30,13 @@ class AskedFrames:
     settings: Mapping[str, Any]
     size: tuple[int, int] | None
 
-    def spec(self, sensor_size: tuple[int, int]) -> FrameSpec:
+    def spec(self, sensor_size: tuple[int, int], filters: FilterSpec = NO_FILTERS) -> FrameSpec:
         """The frame spec for recordings of `sensor_size` (width, height).
 
         Raises:
             FrameSpecError: the settings contradict each other, or no whole downscale makes frames of the size.
         """
-        settings = {**self.settings, "sensor_size": sensor_size}
+        settings = {**self.settings, "sensor_size": sensor_size, "filters": filters}
         if self.size is not None:
             settings["downscale"] = _downscale(sensor_size, self.size)
         return FrameSpec.parse(settings)
@@ -81,7 +83,7 @@ def frames_text(spec: FrameSpec) -> str:
     words = [f"T={spec.steps}", *(f"{key}={value}" for key, value in cut.items() if value is not None)]
     plain = {"remainder": "last", "downscale": 1, "cap": DEFAULT_CAP}
     words += [f"{key}={getattr(spec, key)}" for key, usual in plain.items() if getattr(spec, key) != usual]
-    return ",".join(words)
+    return " --filter ".join([",".join(words), *spec.filters.words])
 
 
 def _time_text(time_us: int | None) -> str | None:

@@ -44,7 +44,9 @@ class ShardJob:
 
     def description(self) -> str:
         """Everything but the bytes of the recordings that the shard depends on."""
-        cut = [SCHEMA_VERSION, FRAMING_VERSION, CODEC, self.frame_spec.model_dump(mode="json")]
+        # Without filters the frames are those of before there were any: such shards are kept.
+        left_out = None if self.frame_spec.filters else {"filters"}
+        cut = [SCHEMA_VERSION, FRAMING_VERSION, CODEC, self.frame_spec.model_dump(mode="json", exclude=left_out)]
         return repr([*cut, [_described(entry, self.root) for entry in self.entries]])
 
 

@@ -45,5 +45,5 @@ def _change(file: SourceFile, path: Path, missing_is_change: bool, full: bool) -
 
 def frame_changes(before: FrameSpec, now: FrameSpec) -> list[str]:
     """Which settings of two frame specs differ, in words."""
-    old, new = before.model_dump(), now.model_dump()
+    old, new = (spec.model_dump() | {"filters": " ".join(spec.filters.words) or "none"} for spec in (before, now))
     return [f"{key} ({old[key]}, asked for {new[key]})" for key in old if old[key] != new[key]]

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, Confi
 
 from stdl_events.errors import RecipeError
 from stdl_events.events import FORMATS
+from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.frames import FrameSpec
 from stdl_events.network.spec import NetworkSpec, NeuronSpec, Norm
 from stdl_events.network.zoo import parse_network
@@ -102,6 +103,7 @@ class FrameSettings(Section):
     by: Literal["count", "time"] | None = None
     remainder: Literal["last", "drop"] = "last"
     downscale: int = 1
+    filters: FilterSpec = FilterSpec()
     cap: int | None = MAX_UINT8
 
     def spec(self, sensor_size: tuple[int, int]) -> FrameSpec:

@@ -9,11 +9,13 @@ from onnx_models import LABELS, expected_logits, make_card, stream_spec, write_m
 
 from stdl_events.errors import SourceLostError
 from stdl_events.events import ReplaySource, open_recording, write_recording
+from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.stream import EventArray, empty_events
-from stdl_events.frames import Framer, clips
+from stdl_events.frames import Framer, FrameSpec, clips
 from stdl_events.live import ClockedSource, OnnxSession, Recogniser, run_live
 from stdl_events.live.loop import _Run
 from stdl_events.live.summary import LiveSummary, Percentiles
+from stdl_events.recordings import Entry, clips_of
 
 SIZE, STEPS, DT_US = (8, 6), 4, 10_000
 
@@ -329,3 +331,24 @@ def test_the_summary_as_json_and_text():
         "p99 3.00 ms, max 4.00 ms",
         "dropped frames 8, late events 3, incomplete clips 1",
     ]
+
+
+@pytest.mark.parametrize("speed", [None, 50.0])
+def test_a_replay_passes_the_filters_of_the_models_card(tmp_path, speed):
+    """The clips of the live loop are those of the recording, cut offline with the card's frame spec."""
+    events = scene(seed=4)
+    write_recording(tmp_path / "r.h5", events, SIZE)
+    filters = FilterSpec(hot_pixels=((1, 2),), background_us=3_000, refractory_us=2_000)
+    spec = FrameSpec.parse(stream_spec(SIZE, STEPS, DT_US).model_dump() | {"filters": filters})
+    session = OnnxSession(write_model(tmp_path / "m.onnx", make_card(spec)))
+    kept = filters.start(SIZE)(events)
+    assert len(kept) < 0.9 * len(events)
+    collector = Collector()
+    source = ReplaySource(open_recording(tmp_path / "r.h5"), speed=speed)
+    summary = run_live(source, Recogniser(session, SIZE), [collector], overload="wait")
+    frames_NTCHW, _ = clips_of(Entry("r", tmp_path / "r.h5", 0), spec)
+    expected = [LABELS[int(expected_logits(frames_TCHW).mean(axis=0).argmax())] for frames_TCHW in frames_NTCHW]
+    assert [label for _, _, label in seen(collector)] == expected
+    assert seen(collector) == offline(kept)
+    assert (summary.events, summary.filtered_events) == (len(events), len(events) - len(kept))
+    assert f"filtered events {len(events) - len(kept):,}" in summary.to_text()
