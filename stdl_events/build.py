@@ -14,7 +14,7 @@ from stdl_events.learning.precision import Precision
 from stdl_events.learning.rules import find_rule
 from stdl_events.memory.choose_mode import resolve_fastest
 from stdl_events.memory.choose_plan import PlanLike, choose_plan
-from stdl_events.network.spec import NetworkSpec, NeuronKind, Norm, Reset, SurrogateKind
+from stdl_events.network.spec import NetworkSpec, Reset
 
 AnyMemory: TypeAlias = MemoryMode | Literal["auto"]
 MEMORY_MODES = (*get_args(MemoryMode), "auto")
@@ -43,14 +43,14 @@ def build_learner(
     cuda_graphs: bool = False,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
-    neuron: NeuronKind | None = None,
+    neuron: str | None = None,
     decay: float | None = None,
     threshold: float | None = None,
     reset: Reset | None = None,
     reset_amount: float | None = None,
-    surrogate: SurrogateKind | None = None,
+    surrogate: str | None = None,
     surrogate_width: float | None = None,
-    norm: Norm | None = None,
+    norm: str | None = None,
     **rule_options: Any,
 ) -> Learner:
     """A learner for `spec`: weights, blocks, auxiliary networks and optimiser.

@@ -32,6 +32,7 @@ TORCH_FREE = (
     "frames",
     "model_card",
     "live",
+    "network.registries",
     "network.spec",
     "network.zoo",
     "plan.plan",
@@ -41,7 +42,7 @@ TORCH_FREE = (
 TORCH_FREE_COMMANDS = ("cli.events", "cli.frames", "cli.live", "cli.show")
 
 DOORS = {
-    "norse": ("network/neuron.py",),
+    "norse": ("network/neurons/cell.py", "network/neurons/norse_cells.py"),
     "tonic": ("recordings/",),
     "h5py": ("events/formats/hdf5.py",),
     "aedat": ("events/formats/aedat4.py",),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.options import Optimizer, parse_assignments, parse_shape
+from stdl_events.cli.options import Optimizer, one_of, parse_assignments, parse_shape
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.errors import PlanError, UserError
+from stdl_events.network.registries import NEURONS
 
 if TYPE_CHECKING:
     from stdl_events.learning.blueprint import Blueprint
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
     from stdl_events.memory.report import StepMemory
 
 DEFAULT_BATCH = 100
-
-
-class Neuron(StrEnum):
-    """Kinds of neurons."""
-
-    lif = "lif"
-    plif = "plif"
-    alif = "alif"
 
 
 class Device(StrEnum):
@@ -60,7 +53,7 @@ def memory(
     rho: Annotated[float | None, typer.Option(help="The same as a share of the uncut network trained online.")] = None,
     given: Annotated[str | None, typer.Option("--plan", metavar="paper|FILE", help="Cut as in this plan.")] = None,
     least_blocks: Annotated[int, typer.Option(min=1, help="Cut into at least so many blocks.")] = 1,
-    neuron: Annotated[Neuron, typer.Option(help="Kind of neuron.")] = Neuron.lif,
+    neuron: Annotated[str, one_of(NEURONS, "Kind of neuron.")] = "lif",
     precision: Annotated[
         str, typer.Option(help="fp32, or bf16 for membrane potentials, currents and convolutions.")
     ] = "fp32",
@@ -96,7 +89,7 @@ def memory(
     if device is Device.cuda:
         require_cuda()
     spec = parse_network(network, input_shape=parse_shape(input), classes=classes)
-    setting = _Setting(spec, batch or DEFAULT_BATCH, steps, lean, neuron.value, optimizer.value, precision)
+    setting = _Setting(spec, batch or DEFAULT_BATCH, steps, lean, neuron, optimizer.value, precision)
     blueprint = setting.blueprint(rule, parse_assignments(option or []))
     if fit is not None:
         _fit(blueprint, fit, batch, given, least_blocks, json=json)

@@ -21,7 +21,7 @@ from torch import Tensor
 from stdl_events.live.session import OnnxSession
 from stdl_events.network.layers import State
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.network.neuron import NeuronCell
+from stdl_events.network.neurons.cell import NeuronCell
 
 STEPS = 50
 TOLERANCE = 1e-4

@@ -17,7 +17,7 @@ from stdl_events.learning.grid import Trace, TraceKind
 from stdl_events.learning.traced_spikes import Signal, TracedSpikes, spikes_of
 from stdl_events.network.layers import Factory, build_layers
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.network.neuron import LearnedDecay, NeuronCell
+from stdl_events.network.neurons.cell import NeuronCell
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 
 Decay: TypeAlias = float | Tensor
@@ -104,11 +104,11 @@ class TracedCell(NeuronCell):
         self, spec: NeuronSpec, trace: Trace, *, dtype: torch.dtype | None, device: torch.device | str | None
     ) -> None:
         super().__init__(spec, dtype=dtype, device=device)
-        self._spec, self._trace, self._kind = spec, trace, _KINDS[trace.kind]
+        self._trace, self._kind = trace, _KINDS[trace.kind]
         self._own = self.state_type
         self.own_count, self.holds_trace = len(self._own._fields), self._kind.holds_trace
         names = [*self._own._fields, *(f"trace_{index}" for index in range(self._kind.entries))]
-        self.state_type = namedtuple("TracedState", names)  # type: ignore[assignment, misc]
+        self.state_type = namedtuple("TracedState", names)  # type: ignore[misc]
 
     def forward(self, current: Signal, state: tuple[Tensor, ...]) -> tuple[TracedSpikes, tuple[Tensor, ...]]:
         """One step; see `NeuronCell`. Spikes leave with their traces."""
@@ -127,12 +127,10 @@ class TracedCell(NeuronCell):
             u, u_before: membrane potential after reset, now and a step ago.
             state: the trace's.
         """
-        return self._kind.step(_Firing(spikes, u, u_before), state, self._decay(), self._spec)
+        return self._kind.step(_Firing(spikes, u, u_before), state, self._decay(), self.spec)
 
     def _decay(self) -> Decay:
-        if self._trace.decay is not None:
-            return self._trace.decay
-        return torch.sigmoid(self.p.logit) if isinstance(self.p, LearnedDecay) else self._spec.decay
+        return self.neuron.decay(self.p) if self._trace.decay is None else self._trace.decay
 
 
 class _TracedFactory(Factory):

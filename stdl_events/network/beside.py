@@ -24,7 +24,8 @@ from torch.nn.utils import parametrize
 
 from stdl_events.errors import NotationError
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.network.neuron import NeuronCell, NorseNeuron
+from stdl_events.network.neurons.cell import NeuronCell
+from stdl_events.network.neurons.norse_cells import NorseNeuron
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")

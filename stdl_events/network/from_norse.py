@@ -9,15 +9,15 @@ from stdl_events.errors import NotationError
 from stdl_events.network.beside import Part, Reading, check_beside, refuse_hidden
 from stdl_events.network.layers import ClassifierBody, ConvBody, LinearBody, SynapseBody
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.network.neuron import read_norse_cell
+from stdl_events.network.neurons.norse_cells import read_norse_cell
 from stdl_events.network.notation import Op
-from stdl_events.network.spec import Classifier, NetworkSpec, NeuronSpec, Norm, SurrogateKind
+from stdl_events.network.spec import Classifier, NetworkSpec, NeuronSpec
 
 
 class _Reader:
     """Reads modules in order and collects the notation's tokens and the parts that carry weights."""
 
-    def __init__(self, surrogate: SurrogateKind | None, surrogate_width: float) -> None:
+    def __init__(self, surrogate: str | None, surrogate_width: float) -> None:
         self.surrogate, self.surrogate_width = surrogate, surrogate_width
         self.tokens: list[Op | Part] = []
         self.pooled_at: int | None = None
@@ -54,7 +54,7 @@ def import_norse(
     model: nn.Sequential,
     *,
     input_shape: Sequence[int],
-    surrogate: SurrogateKind | None = None,
+    surrogate: str | None = None,
     surrogate_width: float = 1.0,
 ) -> SpikingNetwork:
     """A network that computes what `model` computes; weights are copied.
@@ -89,9 +89,7 @@ def import_norse(
     return reading.network
 
 
-def _read(
-    model: nn.Module, input_shape: Sequence[int], surrogate: SurrogateKind | None, surrogate_width: float
-) -> Reading:
+def _read(model: nn.Module, input_shape: Sequence[int], surrogate: str | None, surrogate_width: float) -> Reading:
     reader = _Reader(surrogate, surrogate_width)
     for name, module in _flat(model):
         reader.read(name, module)
@@ -187,7 +185,7 @@ def _neuron(parts: Sequence[Part]) -> NeuronSpec | None:
     return found.pop() if found else None
 
 
-def _norm(parts: Sequence[Part]) -> tuple[Norm, float]:
+def _norm(parts: Sequence[Part]) -> tuple[str, float]:
     """The norm that all parts share, and its momentum."""
     convolutions = [part for part in parts if isinstance(part.weights, nn.Conv2d)]
     norms = [part.norm for part in parts if part.norm is not None]

@@ -7,14 +7,12 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from stdl_events.errors import NotationError
 from stdl_events.network.notation import LayerSpec, Op, parse_layers
+from stdl_events.network.registries import NEURONS, NORMS, SURROGATES
 
-__all__ = ["Classifier", "LayerSpec", "NetworkSpec", "NeuronKind", "NeuronSpec", "Norm", "Op", "Reset", "SurrogateKind"]
+__all__ = ["Classifier", "LayerSpec", "NetworkSpec", "NeuronSpec", "Op", "Reset"]
 
-NeuronKind: TypeAlias = Literal["lif", "plif", "alif"]
-Norm: TypeAlias = Literal["batch", "ws", "none"]
 Reset: TypeAlias = Literal["soft", "hard"]
 Classifier: TypeAlias = Literal["linear", "spiking"]
-SurrogateKind: TypeAlias = Literal["triangle", "rectangle", "sigmoid"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,32 +20,33 @@ class NeuronSpec:
     """The spiking neuron: `m = decay u + x; s = [m >= threshold]; u = m - threshold s` (STDL eq. (1) to (4)).
 
     Args:
-        kind: "lif"; "plif" learns its decay; "alif" raises its threshold with its own spikes.
+        kind: a name in `registries.NEURONS`: "lif"; "plif" learns its decay; "alif" raises its threshold with its own
+            spikes.
         decay: λ, the share of the membrane potential that is left after one step, 0 <= λ < 1.
         threshold: V_th.
         reset: "soft" subtracts the threshold, "hard" sets the membrane potential to zero.
         reset_amount: θ of truncated local BPTT, eq. (1): `m = decay m' + x - θ s'`, where m' and s' are those of the
             step before. None is θ = decay threshold, which is the reset above; needs soft reset and decay > 0.
-        surrogate: shape of the surrogate gradient; the triangle is STDL eq. (7).
+        surrogate: shape of the surrogate gradient, a name in `registries.SURROGATES`; the triangle is STDL eq. (7).
         surrogate_width: γ of the triangle, full width of the rectangle, slope α of the sigmoid.
         adaptation: β of ALIF: how far one spike's trace raises the threshold.
         adaptation_decay: ρ of ALIF: the share of that trace that is left after one step.
     """
 
-    kind: NeuronKind = "lif"
+    kind: str = "lif"
     decay: float = 0.1
     threshold: float = 1.0
     reset: Reset = "soft"
     reset_amount: float | None = None
-    surrogate: SurrogateKind = "triangle"
+    surrogate: str = "triangle"
     surrogate_width: float = 1.0
     adaptation: float = 0.2
     adaptation_decay: float = 0.9
 
     def __post_init__(self) -> None:
-        _require_choice("neuron", self.kind, NeuronKind)
+        NEURONS.check(self.kind)
+        SURROGATES.check(self.surrogate)
         _require_choice("reset", self.reset, Reset)
-        _require_choice("surrogate", self.surrogate, SurrogateKind)
         _require_range("decay", self.decay, "0 <= decay < 1", 0 <= self.decay < 1)
         _require_range("threshold", self.threshold, "a positive number", self.threshold > 0)
         _require_range("surrogate_width", self.surrogate_width, "a positive number", self.surrogate_width > 0)
@@ -67,7 +66,8 @@ class NetworkSpec:
         layers: in order; the last one is the classifier where `classes` is not None.
         input_shape: (C, H, W) of one frame.
         neuron: see `NeuronSpec`.
-        norm: "batch" (statistics of each time step), "ws" (scaled weight standardisation), "none".
+        norm: a name in `registries.NORMS`: "batch" (statistics of each time step), "ws" (scaled weight
+            standardisation), "none".
         classifier: what `KFC` at the end is: "linear" is global average pooling and a linear layer; "spiking" is the
             same as elsewhere, flatten, linear, neuron, and the neurons' spikes are the logits (truncated local BPTT).
         norm_momentum: the share of one time step's statistics in batch norm's running ones. With PyTorch's 0.1 they
@@ -77,12 +77,12 @@ class NetworkSpec:
     layers: tuple[LayerSpec, ...]
     input_shape: tuple[int, int, int]
     neuron: NeuronSpec = dataclasses.field(default_factory=NeuronSpec)
-    norm: Norm = "batch"
+    norm: str = "batch"
     classifier: Classifier = "linear"
     norm_momentum: float = 0.1
 
     def __post_init__(self) -> None:
-        _require_choice("norm", self.norm, Norm)
+        NORMS.check(self.norm)
         _require_choice("classifier", self.classifier, Classifier)
         _require_range("norm_momentum", self.norm_momentum, "0 < norm_momentum <= 1", 0 < self.norm_momentum <= 1)
 
@@ -93,7 +93,7 @@ class NetworkSpec:
         *,
         input_shape: Sequence[int],
         neuron: NeuronSpec | None = None,
-        norm: Norm = "batch",
+        norm: str = "batch",
         classifier: Classifier = "linear",
         input_variance: float = 1.0,
         norm_momentum: float = 0.1,
@@ -147,7 +147,7 @@ class NetworkSpec:
         )
 
     def with_settings(
-        self, neuron: Mapping[str, Any], norm: Norm | None = None, classifier: Classifier | None = None
+        self, neuron: Mapping[str, Any], norm: str | None = None, classifier: Classifier | None = None
     ) -> "NetworkSpec":
         """The same layers with other neuron settings, norm or classifier; None leaves a setting as it is."""
         changes = {name: value for name, value in neuron.items() if value is not None}

@@ -1,40 +1,77 @@
-"""Spike generation with surrogate gradients: a step function forwards, a bump around the threshold backwards."""
+"""Spike generation with surrogate gradients: a step function forwards, a bump around the threshold backwards.
 
+A new surrogate is a `Surrogate` under a name in `registries.SURROGATES`; plain and lean mode then take it with every
+neuron.
+"""
+
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from stdl_events.network.spec import SurrogateKind
+from stdl_events.network.registries import SURROGATES
 
 
-def surrogate_gradient(distance: Tensor, kind: SurrogateKind, width: float) -> Tensor:
+@dataclasses.dataclass(frozen=True)
+class Surrogate:
     """The derivative that replaces that of the step function.
 
     Args:
-        distance: membrane potential minus threshold, any shape.
-        kind: "triangle" is STDL eq. (7), "rectangle" is truncated local BPTT's, "sigmoid" is OTTT's.
-        width: γ of the triangle, full width of the rectangle, slope α of the sigmoid.
-
-    Returns:
-        The same shape as `distance`.
+        gradient_: (distance, width) -> derivative. `distance` is the membrane potential minus the threshold, any
+            shape; it may be overwritten, and the result has its shape and dtype. `width` is
+            `NeuronSpec.surrogate_width`.
+        summary: one line, for people.
     """
-    return surrogate_gradient_(distance.clone(), kind, width)
+
+    gradient_: Callable[[Tensor, float], Tensor]
+    summary: str
 
 
-def surrogate_gradient_(distance: Tensor, kind: SurrogateKind, width: float) -> Tensor:
-    """`surrogate_gradient` that uses up its argument, in whose memory the result may be."""
-    if kind == "triangle":
-        return distance.abs_().sub_(width).clamp_max_(0).div_(-width * width)  # STDL eq. (7), both factors negated
-    if kind == "rectangle":
-        return (distance.abs_() < width / 2).to(distance.dtype).div_(width)
+def _triangle_(distance: Tensor, width: float) -> Tensor:
+    return distance.abs_().sub_(width).clamp_max_(0).div_(-width * width)  # STDL eq. (7), both factors negated
+
+
+def _rectangle_(distance: Tensor, width: float) -> Tensor:
+    return (distance.abs_() < width / 2).to(distance.dtype).div_(width)
+
+
+def _sigmoid_(distance: Tensor, width: float) -> Tensor:
     sigmoid = distance.mul_(width).sigmoid_()
     return sigmoid.mul_(1 - sigmoid).mul_(width)
 
 
+TRIANGLE = Surrogate(_triangle_, "triangle of half width γ and area 1 (STDL eq. (7))")
+RECTANGLE = Surrogate(_rectangle_, "rectangle of full width a and area 1 (truncated local BPTT, eq. (6))")
+SIGMOID = Surrogate(_sigmoid_, "derivative of the sigmoid of slope α (OTTT)")
+
+
+def surrogate_gradient(distance: Tensor, kind: str, width: float) -> Tensor:
+    """The derivative that replaces that of the step function.
+
+    Args:
+        distance: membrane potential minus threshold, any shape.
+        kind: a name in `SURROGATES`.
+        width: γ of the triangle, full width of the rectangle, slope α of the sigmoid.
+
+    Returns:
+        The same shape as `distance`.
+
+    Raises:
+        NotationError: there is no such surrogate.
+    """
+    return surrogate_gradient_(distance.clone(), kind, width)
+
+
+def surrogate_gradient_(distance: Tensor, kind: str, width: float) -> Tensor:
+    """`surrogate_gradient` that may overwrite its argument and return it."""
+    return SURROGATES[kind].gradient_(distance, width)
+
+
 class _Spike(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, m: Tensor, threshold: float, kind: SurrogateKind, width: float) -> Tensor:
+    def forward(ctx: Any, m: Tensor, threshold: float, kind: str, width: float) -> Tensor:
         ctx.save_for_backward(m)
         ctx.threshold, ctx.kind, ctx.width = threshold, kind, width
         return (m >= threshold).to(m.dtype)  # STDL eq. (2), (4)
@@ -46,6 +83,13 @@ class _Spike(torch.autograd.Function):
         return gradient, None, None, None
 
 
-def spike(m: Tensor, threshold: float, kind: SurrogateKind, width: float) -> Tensor:
-    """1 where the membrane potential `m` (any shape) reaches `threshold`, else 0; differentiable by the surrogate."""
+def spike(m: Tensor, threshold: float | Tensor, kind: str, width: float) -> Tensor:
+    """1 where the membrane potential `m` (any shape) reaches `threshold`, else 0; differentiable by the surrogate.
+
+    Args:
+        threshold: one number, or a tensor that broadcasts to `m`, which then gets a gradient too.
+        kind, width: as in `surrogate_gradient`.
+    """
+    if isinstance(threshold, Tensor):
+        m, threshold = m - threshold, 0.0
     return _Spike.apply(m, threshold, kind, width)

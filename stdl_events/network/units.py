@@ -8,8 +8,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from stdl_events.network.neuron import NeuronCell
+from stdl_events.network.neurons.cell import NeuronCell
 from stdl_events.network.notation import Op
+from stdl_events.network.registries import NORMS
 from stdl_events.network.spec import NetworkSpec
 
 State: TypeAlias = tuple[Tensor, ...]
@@ -62,13 +63,11 @@ class Factory:
 
     def synapse(self, inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> nn.Module:
         """Convolution and norm in front of a neuron."""
-        if self.norm == "ws":
-            return self.standardised(inputs, outputs, kernel, stride, padding)
-        conv = self._conv(nn.Conv2d, inputs, outputs, kernel, stride, padding, bias=self.norm == "none")
-        if self.norm == "none":
+        norm = NORMS[self.norm]
+        conv = self._conv(norm.convolution, inputs, outputs, kernel, stride, padding, bias=norm.bias)
+        if norm.behind is None:
             return nn.Sequential(conv)
-        norm = nn.BatchNorm2d(outputs, momentum=self.norm_momentum, dtype=self.dtype, device=self.device)
-        return nn.Sequential(conv, norm)
+        return nn.Sequential(conv, norm.behind(outputs, self.norm_momentum, self.dtype, self.device))
 
     def standardised(self, inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> nn.Module:
         """A convolution with scaled weight standardisation, whatever the network's norm is."""
@@ -86,7 +85,7 @@ class Factory:
         return nn.Parameter(torch.full((), value, dtype=self.dtype, device=self.device))
 
     def gain(self) -> float:
-        return WS_GAIN if self.norm == "ws" else 1.0
+        return NORMS[self.norm].gain
 
     def _conv(
         self, make: type[nn.Conv2d], inputs: int, outputs: int, kernel: int, stride: int, padding: int, *, bias: bool

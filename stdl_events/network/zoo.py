@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 from stdl_events.errors import NotationError
-from stdl_events.network.spec import NetworkSpec, Norm
+from stdl_events.network.spec import NetworkSpec
 
 
 def _stages(kind: str, widths: Sequence[int], counts: Sequence[int]) -> str:
@@ -23,7 +23,7 @@ _VGG11 = "64C3-128C3-AP2-256C3-256C3-AP2-512C3-512C3-AP2-512C3-512C3"
 # Norm-free networks put their neurons in front of convolutions, so their stem has none (SLTT's released networks).
 _NORM_FREE_STEM = "64S7(s2)-AP(k3s2p1)"
 
-_NETWORKS: dict[str, tuple[str, Norm]] = {
+_NETWORKS: dict[str, tuple[str, str]] = {
     # Ours, for small frames and short training on a laptop.
     "vgg-small": ("32C3-AP2-64C3-AP2-128C3-AP2-128C3", "batch"),
     # The CIFAR10-DVS network of OTTT, SLTT, NDOT and STDL; with scaled weight standardisation in OTTT and NDOT.

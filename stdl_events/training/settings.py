@@ -14,7 +14,8 @@ from stdl_events.errors import RecipeError
 from stdl_events.events import FORMATS
 from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.frames import FrameSpec
-from stdl_events.network.spec import NetworkSpec, NeuronSpec, Norm
+from stdl_events.network.registries import NORMS
+from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.network.zoo import parse_network
 from stdl_events.recordings.registry import DATASETS, SPLIT_RULES
 
@@ -120,7 +121,7 @@ class NetworkSettings(Section):
 
     notation: str
     neuron: NeuronSpec = NeuronSpec()
-    norm: Norm = "batch"
+    norm: Annotated[str, AfterValidator(NORMS.check)] = "batch"
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
 
     def spec(self, input_shape: Sequence[int], classes: int) -> NetworkSpec:

@@ -10,7 +10,7 @@ from torch import Tensor
 from stdl_events.build import build_learner
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.grid import Trace
-from stdl_events.learning.lean import gradients, run_chunk_lean
+from stdl_events.learning.lean import parts, run_chunk_lean
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.network.network import SpikingNetwork
@@ -124,8 +124,8 @@ def test_lean_traces_are_plain_in_float64(network: str, neuron: str, norm: str, 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("trace", [None, *TRACES])
 def test_lean_in_small_parts_is_plain(network: str, trace: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gradients, "CHANNEL_PART_BYTES", 3000)
-    monkeypatch.setattr(gradients, "SAMPLE_PART_BYTES", 3000)
+    monkeypatch.setattr(parts, "CHANNEL_PART_BYTES", 3000)
+    monkeypatch.setattr(parts, "SAMPLE_PART_BYTES", 3000)
     notation, auxiliary = NETWORKS[network]
     settings = {"neuron": NEURONS["plif"], "norm": "batch", "trace": trace and TRACES[trace]}
     plain = run(run_chunk_plain, notation, auxiliary, torch.float64, **settings)

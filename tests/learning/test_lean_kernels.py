@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from stdl_events.learning.lean import kernels
 from stdl_events.learning.lean.kernels import cpu, in_rows, reference
 from stdl_events.learning.lean.kernels.choice import ON_CUDA, kernel, proven
+from stdl_events.network.registries import SURROGATES
 from stdl_events.network.surrogate import surrogate_gradient
 
 SIZES = [(1, 1), (7, 1), (2, 4), (3, 3), (7, 7), (8, 8), (5, 24)]
@@ -69,7 +70,7 @@ def test_firing_is_the_equations(size, dtype):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("surrogate", "width"), [("triangle", 0.8), ("rectangle", 1.3), ("sigmoid", 4.0)])
+@pytest.mark.parametrize(("surrogate", "width"), [(name, width) for name in SURROGATES for width in (0.8, 4.0)])
 def test_compiled_steps_are_the_plain_ones(size, dtype, surrogate, width):
     plain, compiled = Step(size, dtype), Step(size, dtype)
     beside = compiled.beside()
@@ -77,7 +78,9 @@ def test_compiled_steps_are_the_plain_ones(size, dtype, surrogate, width):
     grad = plain.grad * surrogate_gradient(m - THRESHOLD, surrogate, width)
     for step, module in ((plain, reference), (compiled, cpu)):
         step.fire(module)
-        module.surrogate_backward_(step.grad, step.u, step.bits, THRESHOLD, AMOUNT, surrogate, width)
+    arguments = (THRESHOLD, AMOUNT, surrogate, width)
+    reference.surrogate_backward_(plain.grad, plain.u, plain.bits, *arguments)
+    kernels.surrogate_backward_(compiled.grad, compiled.u, compiled.bits, *arguments)
     tolerance = {"rtol": DTYPES[dtype], "atol": DTYPES[dtype]}
     torch.testing.assert_close(plain.grad, grad, **tolerance)
     assert torch.equal(compiled.current, plain.current)
@@ -172,7 +175,7 @@ def test_kernels_that_do_not_agree_are_not_used(recwarn):
     assert not recwarn
 
     def changed(**others: object) -> SimpleNamespace:
-        return SimpleNamespace(**{name: getattr(cpu, name) for name in ON_CUDA} | others)
+        return SimpleNamespace(**{name: getattr(cpu, name) for name in (*ON_CUDA, "FORMULAS")} | others)
 
     def refuses(*arguments: object) -> None:
         raise RuntimeError("no such device")
@@ -195,6 +198,9 @@ def test_each_device_has_its_kernels():
     assert kernel("fire_", torch.device("cpu"), torch.bfloat16) is reference.fire_
     assert kernel("fire_", torch.device("xpu"), torch.float32) is reference.fire_
     assert kernel("count_", torch.device("cuda"), torch.float32) is reference.count_
+    for surrogate in SURROGATES:
+        chosen = kernel("surrogate_backward_", torch.device("cpu"), torch.float64, surrogate)
+        assert chosen is (cpu if SURROGATES[surrogate] in cpu.FORMULAS else reference).surrogate_backward_
 
 
 def printed(code: str) -> str:

@@ -9,7 +9,9 @@ from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParamet
 from norse.torch.functional.reset import reset_subtract, reset_value
 from torch import Tensor, nn
 
-from stdl_events.network.neuron import ALIFState, LIFState, NeuronCell
+from stdl_events.network.neurons.alif import ALIFState
+from stdl_events.network.neurons.cell import NeuronCell
+from stdl_events.network.neurons.lif import LIFState
 from stdl_events.network.spec import NeuronSpec
 
 STEPS, NEURONS = 6, 200

@@ -45,7 +45,7 @@ from torch import nn
 from stdl_events.errors import NotationError
 from stdl_events.network import beside
 from stdl_events.network.from_norse import _read, import_norse
-from stdl_events.network.neuron import NeuronCell
+from stdl_events.network.neurons.cell import NeuronCell
 
 REFUSED = {
     "pooled before the cell": (pooled_before_the_cell, "membrane potentials of module 2 of shape (3, 4, 1, 1) instead"),

@@ -216,11 +216,11 @@ def test_a_frame_has_three_positive_whole_numbers(shape):
 @pytest.mark.parametrize(
     ("settings_", "text"),
     [
-        ({"kind": "izhikevich"}, "neuron: got 'izhikevich'; expected lif or plif or alif; choose a neuron"),
+        ({"kind": "izhikevich"}, "neuron: got 'izhikevich'; expected lif or plif or alif; choose one of these"),
         ({"reset": "none"}, "reset: got 'none'; expected soft or hard; choose a reset"),
         (
             {"surrogate": "relu"},
-            "surrogate: got 'relu'; expected triangle or rectangle or sigmoid; choose a surrogate",
+            "surrogate: got 'relu'; expected triangle or rectangle or sigmoid; choose one of these",
         ),
         ({"decay": 1}, "decay: got 1; expected 0 <= decay < 1; change decay"),
         ({"decay": -0.1}, "decay: got -0.1; expected 0 <= decay < 1; change decay"),
@@ -245,7 +245,7 @@ def test_with_settings_replaces_what_is_given_and_keeps_the_rest():
     assert changed.layers == spec.layers
     assert changed.neuron == NeuronSpec(decay=0.25, threshold=0.7)
     assert (changed.norm, spec.with_settings({}).norm) == ("ws", "batch")
-    with pytest.raises(NotationError, match="norm: got 'layer'; expected batch or ws or none; choose a norm"):
+    with pytest.raises(NotationError, match="norm: got 'layer'; expected batch or ws or none; choose one of these"):
         spec.with_settings({}, "layer")
 
 

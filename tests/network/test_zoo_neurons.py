@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from stdl_events.errors import NotationError
-from stdl_events.network.neuron import NeuronCell
+from stdl_events.network.neurons.cell import NeuronCell
 from stdl_events.network.spec import NeuronSpec
 
 STEPS = 12

@@ -50,16 +50,16 @@ class UnitStep(NamedTuple):
 
 
 def body_step(body: Body, x: Signal, state: State, *, stays: bool = False) -> Step:
-    """One step of any body; of one that is not known here, by ordinary autograd.
+    """One step of any body; by ordinary autograd where the body or its neurons have no lean form.
 
     Args:
         stays: whether outputs of convolutions stay until the backward, instead of being made again.
     """
-    if isinstance(body, SpikingUnit):
+    if isinstance(body, SpikingUnit) and body.cell.lean is not None:
         return Step(*_unit_step(body, x, state, stays))
-    if isinstance(body, ResidualBody):
+    if isinstance(body, ResidualBody) and body.second.cell.lean is not None:
         return _residual_step(body, x, state, stays)
-    if isinstance(body, SEWBody):
+    if isinstance(body, SEWBody) and body.second.cell.lean is not None:
         return _sew_step(body, x, state, stays)
     if isinstance(body, ClassifierBody):
         return _classifier_step(body, x)

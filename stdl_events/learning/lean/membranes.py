@@ -1,9 +1,7 @@
-"""Membrane potentials in lean mode: how they move, and what of a step is kept for the surrogate gradient.
+"""Membrane potentials in lean mode: how they move, and what of a step is saved for the surrogate gradient.
 
-With soft reset, membrane potential and spikes tell the potential before the reset: m = u + V_th s. So plain LIF keeps
-nothing but its state, moves that in place, and has kernels that do a whole step in one pass. The others keep more: hard
-reset the potential m, PLIF the old potential that its decay's gradient needs, ALIF the old trace that its threshold was
-made of.
+A neuron's lean form says both (`network/neurons/neuron.py`). That of LIF with soft reset has kernels that do a whole
+step in one pass; all others are driven here.
 
 B batch, C channels, H height, W width.
 """
@@ -17,8 +15,8 @@ from stdl_events.learning.lean.kernels import fire_, in_rows, pack_, surrogate_b
 from stdl_events.learning.lean.parts import accumulate
 from stdl_events.learning.lean.signals import Spikes
 from stdl_events.network.layers import State
-from stdl_events.network.neuron import LearnedDecay, NeuronCell, soft_reset_amount
-from stdl_events.network.spec import NeuronSpec
+from stdl_events.network.neurons.cell import NeuronCell
+from stdl_events.network.neurons.neuron import FusedSoftReset, LeanForm, NeuronState
 from stdl_events.network.surrogate import surrogate_gradient_
 
 
@@ -43,87 +41,69 @@ class Membranes(Protocol):
 
 
 def membranes(cell: NeuronCell, state: State, spikes: Spikes) -> Membranes:
-    """The membranes of a cell's neurons; `state`, their own before the step, is used up."""
-    spec = cell.p
-    if isinstance(spec, NeuronSpec) and spec.kind == "lif" and spec.reset == "soft":
-        return _LIFMembranes(spec, state, spikes)
-    return _KeptMembranes(spec, state, spikes)
+    """The membranes of a cell's neurons, which have a lean form; `state`, before the step, is used up."""
+    if isinstance(cell.lean, FusedSoftReset):
+        return _FusedMembranes(cell, cell.lean, state, spikes)
+    assert cell.lean is not None, "layers whose neurons have no lean form run by autograd"
+    return _FormMembranes(cell, cell.lean, state, spikes)
 
 
-class _LIFMembranes:
-    def __init__(self, spec: NeuronSpec, state: State, spikes: Spikes) -> None:
-        self._spec, self.state, self.spikes = spec, state, spikes
-        amount = soft_reset_amount(spec, spec.decay)
-        assert isinstance(amount, float), "only learned decays are tensors"
-        self._amount = amount
+class _FusedMembranes:
+    def __init__(self, cell: NeuronCell, form: FusedSoftReset, state: State, spikes: Spikes) -> None:
+        self._spec, self._form, self.state, self.spikes = cell.spec, form, state, spikes
 
     def fire(self, channels: slice, current_BCHW: Tensor) -> Tensor:
-        spec, current_BCHW = self._spec, in_rows(current_BCHW)
+        form, current_BCHW = self._form, in_rows(current_BCHW)
         bits_BCQ = self.spikes.bits_BCQ[:, channels]
-        fire_(current_BCHW, self.state[0][:, channels], bits_BCQ, spec.decay, spec.threshold, self._amount)
+        fire_(current_BCHW, self.state[0][:, channels], bits_BCQ, form.decay, form.threshold, form.amount)
         return current_BCHW
 
     def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
-        spec, grad_BCHW = self._spec, in_rows(grad_BCHW)
+        form, grad_BCHW = self._form, in_rows(grad_BCHW)
         u_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
-        surrogate = spec.surrogate, spec.surrogate_width
-        surrogate_backward_(grad_BCHW, u_BCHW, bits_BCQ, spec.threshold, self._amount, *surrogate)
+        surrogate = self._spec.surrogate, self._spec.surrogate_width
+        surrogate_backward_(grad_BCHW, u_BCHW, bits_BCQ, form.threshold, form.amount, *surrogate)
         return grad_BCHW
 
 
-class _KeptMembranes:
-    def __init__(self, parameters: NeuronSpec | LearnedDecay, state: State, spikes: Spikes) -> None:
-        self._parameters, self.spikes = parameters, spikes
-        learned = isinstance(parameters, LearnedDecay)
-        self._spec = parameters.spec if isinstance(parameters, LearnedDecay) else parameters
-        self._decay: Tensor | float = self._spec.decay
-        if isinstance(parameters, LearnedDecay):
-            self._decay = torch.sigmoid(parameters.logit.detach())
-        self._amount = soft_reset_amount(self._spec, self._decay)
-        self._m = torch.empty_like(state[0]) if self._spec.reset == "hard" else None
-        u = torch.empty_like(state[0]) if learned else state[0]
+class _FormMembranes:
+    def __init__(self, cell: NeuronCell, form: LeanForm, state: State, spikes: Spikes) -> None:
+        self._spec, self._neuron, self._p, self._form, self.spikes = cell.spec, cell.neuron, cell.p, form, spikes
         self._old = state
-        self.state: State = (u, *(torch.empty_like(entry) for entry in state[1:]))
+        fields = self._neuron.state._fields
+        self.state: State = tuple(
+            entry if field in form.in_place else torch.empty_like(entry)
+            for field, entry in zip(fields, state, strict=True)
+        )
+        self._m = torch.empty_like(state[0]) if form.potential is None else None
 
     def fire(self, channels: slice, current_BCHW: Tensor) -> Tensor:
-        spec, u_old = self._spec, self._old[0][:, channels]
-        if isinstance(self._decay, Tensor):
-            m = current_BCHW.add_(self._decay * u_old)
-        else:
-            m = current_BCHW.add_(u_old, alpha=self._decay)  # STDL eq. (1)
-        fired = (m >= spec.threshold) if spec.kind != "alif" else (m - self._threshold(channels) >= 0)  # STDL eq. (2)
+        old, new = self._part(self._old, channels), self._part(self.state, channels)
+        m = self._form.charge_(current_BCHW, old, self._p)
+        threshold = self._neuron.threshold(old, self._p)
+        fired = (m - threshold >= 0) if isinstance(threshold, Tensor) else (m >= threshold)  # STDL eq. (2)
         s = fired.to(m.dtype)
         pack_(s, self.spikes.bits_BCQ[:, channels])
-        u = self.state[0][:, channels]
         if self._m is not None:
             self._m[:, channels] = m
-            torch.mul(m, 1 - s, out=u)
-        elif isinstance(self._amount, Tensor):
-            torch.sub(m, self._amount * s, out=u)
-        else:
-            torch.sub(m, s, alpha=self._amount, out=u)  # STDL eq. (3)
-        if spec.kind == "alif":
-            torch.add(s, self._old[1][:, channels], alpha=spec.adaptation_decay, out=self.state[1][:, channels])
+        self._form.settle_(m, s, old, new, self._p)
         return s
 
     def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
-        spec = self._spec
-        threshold = self._threshold(channels) if spec.kind == "alif" else spec.threshold
-        if self._m is not None:
-            distance = self._m[:, channels] - threshold
-        else:
-            # m = u + amount s: soft reset undone
-            taken = self.spikes.dense(channels=channels) * self._amount
-            distance = taken.add_(self.state[0][:, channels]).sub_(threshold)
+        old, spec = self._part(self._old, channels), self._spec
+        distance = self._potential(channels).sub_(self._neuron.threshold(old, self._p))
         gradient = surrogate_gradient_(distance, spec.surrogate, spec.surrogate_width).mul_(grad_BCHW)
-        if isinstance(self._parameters, LearnedDecay):
-            self._learn_decay(self._parameters, (gradient * self._old[0][:, channels]).sum())
+        if self._form.parameter_gradients is not None:
+            for parameter, part in self._form.parameter_gradients(gradient, old, self._p):
+                accumulate(parameter, part)
         return gradient
 
-    def _threshold(self, channels: slice) -> Tensor:
-        return self._spec.threshold + self._spec.adaptation * self._old[1][:, channels]
+    def _potential(self, channels: slice) -> Tensor:
+        """The membrane potential before firing, as a new tensor."""
+        if self._m is not None:
+            return self._m[:, channels].clone()
+        assert self._form.potential is not None, "what is not saved is recovered"
+        return self._form.potential(self.spikes.dense(channels=channels), self._part(self.state, channels), self._p)
 
-    def _learn_decay(self, parameters: LearnedDecay, gradient: Tensor) -> None:
-        decay = self._decay
-        assert isinstance(decay, Tensor), "a learned decay is a tensor"
-        accumulate(parameters.logit, gradient * decay * (1 - decay))
+    def _part(self, state: State, channels: slice) -> NeuronState:
+        return self._neuron.state(*(entry[:, channels] for entry in state))

@@ -10,7 +10,7 @@ from stdl_events.learning.lean.signals import Dense, Shape, Signal, Spikes, Trac
 from stdl_events.learning.lean.traces import LeanTraces
 from stdl_events.learning.traces import TracedCell
 from stdl_events.network.layers import State
-from stdl_events.network.neuron import NeuronCell
+from stdl_events.network.neurons.cell import NeuronCell
 
 
 class LeanNeurons:

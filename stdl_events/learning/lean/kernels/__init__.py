@@ -15,7 +15,6 @@ from torch import Tensor
 
 from stdl_events.learning.lean.kernels.choice import kernel
 from stdl_events.learning.lean.kernels.layout import BITS, in_rows
-from stdl_events.network.spec import SurrogateKind
 
 __all__ = ["BITS", "count_", "fire_", "in_rows", "pack_", "spread", "surrogate_backward_", "unpack"]
 
@@ -51,7 +50,7 @@ def surrogate_backward_(
     bits_BCQ: Tensor,
     threshold: float,
     amount: float,
-    surrogate: SurrogateKind,
+    surrogate: str,
     width: float,
 ) -> None:
     """The gradient of the spikes becomes that of the current; the other arguments are as `fire_` left them."""
@@ -80,11 +79,17 @@ def spread(grad_BCHW: Tensor, window: int) -> Tensor:
     return spread_BCHW
 
 
+# Where `surrogate_backward_` has the surrogate's name, counted from its second argument.
+_SURROGATE_AT = 4
+
+
 def _implement(name: str) -> None:
     def run(first: Tensor, *others: object) -> Tensor | None:
         dtype = first.dtype if name != "unpack" else others[-1]
         assert isinstance(dtype, torch.dtype), "unpack is asked for a type"
-        result: Tensor | None = kernel(name, first.device, dtype)(first, *others)
+        surrogate = others[_SURROGATE_AT] if name == "surrogate_backward_" else None
+        assert surrogate is None or isinstance(surrogate, str), "a surrogate is given by its name"
+        result: Tensor | None = kernel(name, first.device, dtype, surrogate)(first, *others)
         return result
 
     _operators.impl(name, run, "CompositeExplicitAutograd")

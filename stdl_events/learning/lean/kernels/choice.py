@@ -11,12 +11,21 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.lean.kernels import reference
+from stdl_events.network.registries import SURROGATES
 
 ON_CUDA = ("fire_", "surrogate_backward_", "unpack")
 
 
-def kernel(name: str, device: torch.device, dtype: torch.dtype) -> Callable[..., Any]:
-    """The quickest kernel called `name` that there is for a device and a type of numbers."""
+def kernel(name: str, device: torch.device, dtype: torch.dtype, surrogate: str | None = None) -> Callable[..., Any]:
+    """The quickest kernel called `name` that there is for a device and a type of numbers.
+
+    Args:
+        surrogate: the surrogate that the kernel is to differentiate by. The plain kernel takes every registered one,
+            compiled ones those in their `FORMULAS`.
+
+    Raises:
+        NotationError: there is no such surrogate.
+    """
     module: ModuleType = reference
     if device.type == "cpu" and dtype in (torch.float32, torch.float64):
         from stdl_events.learning.lean.kernels import cpu
@@ -24,6 +33,8 @@ def kernel(name: str, device: torch.device, dtype: torch.dtype) -> Callable[...,
         module = cpu
     elif device.type == "cuda" and name in ON_CUDA:
         module = _for_cuda(device, dtype)
+    if surrogate is not None and module is not reference and SURROGATES[surrogate] not in module.FORMULAS:
+        module = reference
     chosen: Callable[..., Any] = getattr(module, name)
     return chosen
 
@@ -44,7 +55,8 @@ def proven(kernels: ModuleType, device: torch.device, dtype: torch.dtype) -> Mod
     Compilers depend on drivers and devices that nobody has tested them all with; a wrong step would train, badly.
     """
     try:
-        same = all(_same(kernels, device, dtype, surrogate) for surrogate in ("triangle", "rectangle", "sigmoid"))
+        compiled = [name for name, surrogate in SURROGATES.items() if surrogate in kernels.FORMULAS]
+        same = all(_same(kernels, device, dtype, surrogate) for surrogate in compiled)
         problem = "their results are not those of plain torch"
     except Exception as error:  # whatever a compiler or a driver may raise
         same, problem = False, f"{type(error).__name__}: {error}"

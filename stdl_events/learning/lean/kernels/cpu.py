@@ -16,13 +16,15 @@ from numba import njit, prange
 from torch import Tensor
 
 from stdl_events.learning.lean.kernels.layout import BITS
-from stdl_events.network.spec import SurrogateKind
+from stdl_events.network.registries import SURROGATES
+from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogate
 
 # Fewer numbers than that are not worth waking a thread for.
 ITEMS_PER_THREAD = 2**14
 
 _TRIANGLE, _RECTANGLE, _SIGMOID = range(3)
-_SURROGATES: dict[SurrogateKind, int] = {"triangle": _TRIANGLE, "rectangle": _RECTANGLE, "sigmoid": _SIGMOID}
+# The surrogates that `surrogate_backward_` has a formula for.
+FORMULAS: dict[Surrogate, int] = {TRIANGLE: _TRIANGLE, RECTANGLE: _RECTANGLE, SIGMOID: _SIGMOID}
 _GATHER, _HIGHEST_BYTE = np.uint64(sum(1 << (63 - 9 * byte) for byte in range(BITS))), np.uint64(56)
 # All bytes, each unpacked into the eight bytes of a word.
 _WORDS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).reshape(-1).view(np.uint64)
@@ -57,13 +59,13 @@ def surrogate_backward_(
     bits_BCQ: Tensor,
     threshold: float,
     amount: float,
-    surrogate: SurrogateKind,
+    surrogate: str,
     width: float,
 ) -> None:
     arrays = (*_flat(grad_BCHW), *_flat(u_BCHW), *_flat(bits_BCQ))
     number = arrays[0].dtype.type
     numbers = (number(threshold), number(amount), number(width))
-    _run(_surrogate_backward, *arrays, *_sizes(grad_BCHW), *numbers, _SURROGATES[surrogate])
+    _run(_surrogate_backward, *arrays, *_sizes(grad_BCHW), *numbers, FORMULAS[SURROGATES[surrogate]])
 
 
 def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
@@ -177,7 +179,7 @@ def _surrogate_backward(
             for p in range(pixels):
                 distance = abs((grad.dtype.type(fired_P[p]) * amount + u_P[p]) - threshold)
                 grad_P[p] *= grad.dtype.type(distance < width / 2) / width
-        else:
+        elif surrogate == _SIGMOID:
             for p in range(pixels):
                 distance = (grad.dtype.type(fired_P[p]) * amount + u_P[p]) - threshold
                 sigmoid = one / (one + np.exp(-distance * width))

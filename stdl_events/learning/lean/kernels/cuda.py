@@ -17,6 +17,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from stdl_events.network.registries import SURROGATES
+from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogate
+
+# The surrogates that `surrogate_backward_` has a formula for, by the name that its kernel knows it by.
+FORMULAS: dict[Surrogate, str] = {TRIANGLE: "triangle", RECTANGLE: "rectangle", SIGMOID: "sigmoid"}
+
 # Bytes of a program: 1024 pixels, of which each of its 128 threads has 8 in flight.
 _BYTES = 128
 # Offsets that are divided are 32 bits wide where that many pixels fit.
@@ -55,14 +61,16 @@ def surrogate_backward_(
     In float16 and bfloat16 only the result is rounded, where torch would round after each operation.
 
     Args:
-        surrogate: "triangle", "rectangle" or "sigmoid", see `stdl_events.network.surrogate`.
+        surrogate: the name of one of `FORMULAS`, see `stdl_events.network.surrogate`.
         width: as there.
     """
     sizes, options = _launch(grad_BCHW, bits_BCQ)
     strides = (*_strides(grad_BCHW), *_strides(u_BCHW), *_strides(bits_BCQ))
     numbers = (threshold, amount, width)
     kernel = _surrogate_backward_kernel[_grid(bits_BCQ)]
-    kernel(grad_BCHW, u_BCHW, bits_BCQ, *strides, *sizes, *numbers, SURROGATE=surrogate, **options)
+    kernel(
+        grad_BCHW, u_BCHW, bits_BCQ, *strides, *sizes, *numbers, SURROGATE=FORMULAS[SURROGATES[surrogate]], **options
+    )
 
 
 def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.lean.kernels.layout import BITS
-from stdl_events.network.spec import SurrogateKind
 from stdl_events.network.surrogate import surrogate_gradient_
 
 
@@ -26,7 +25,7 @@ def surrogate_backward_(
     bits_BCQ: Tensor,
     threshold: float,
     amount: float,
-    surrogate: SurrogateKind,
+    surrogate: str,
     width: float,
 ) -> None:
     taken = unpack(bits_BCQ, grad_BCHW.shape[2] * grad_BCHW.shape[3], u_BCHW.dtype).view(grad_BCHW.shape).mul_(amount)

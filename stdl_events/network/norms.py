@@ -1,0 +1,42 @@
+"""The norms that a network's synapses may have. A new one is a `Norm` under a name in `registries.NORMS`."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import nn
+
+from stdl_events.network.units import WS_GAIN, ScaledWSConv2d
+
+MakeNorm: TypeAlias = Callable[[int, float, torch.dtype | None, torch.device | str | None], nn.Module]
+
+
+@dataclasses.dataclass(frozen=True)
+class Norm:
+    """How a synapse is normalised.
+
+    Args:
+        summary: one line, for people.
+        convolution: class of the convolution, with the arguments of `nn.Conv2d`.
+        bias: whether the convolution has a bias.
+        behind: makes the module behind the convolution from (channels, momentum, dtype, device); None for none.
+        gain: factor on the spikes behind a normalised synapse.
+    """
+
+    summary: str
+    convolution: type[nn.Conv2d] = nn.Conv2d
+    bias: bool = True
+    behind: MakeNorm | None = None
+    gain: float = 1.0
+
+
+def _batch_norm(
+    channels: int, momentum: float, dtype: torch.dtype | None, device: torch.device | str | None
+) -> nn.Module:
+    return nn.BatchNorm2d(channels, momentum=momentum, dtype=dtype, device=device)
+
+
+BATCH = Norm("batch norm with the statistics of each time step", bias=False, behind=_batch_norm)
+SCALED_WS = Norm("scaled weight standardisation", convolution=ScaledWSConv2d, gain=WS_GAIN)
+NONE = Norm("no norm: the convolution with its bias")
