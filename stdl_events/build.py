@@ -1,5 +1,6 @@
 """`build_learner`: from a network, a rule and a memory budget to something that trains."""
 
+import dataclasses
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -14,6 +15,7 @@ from stdl_events.learning.precision import Precision
 from stdl_events.learning.rules import find_rule
 from stdl_events.memory.choose_mode import resolve_fastest
 from stdl_events.memory.choose_plan import PlanLike, choose_plan
+from stdl_events.network.paper_neurons import PAPER, paper_neuron
 from stdl_events.network.spec import NetworkSpec, Reset
 
 AnyMemory: TypeAlias = MemoryMode | Literal["auto"]
@@ -88,7 +90,8 @@ def build_learner(
             less work for the host between kernels. The first sequence of each length and batch size runs unrecorded.
         dtype, device: of weights and states.
         neuron, decay, threshold, reset, reset_amount, surrogate, surrogate_width, norm: replace those of `spec`, see
-            `NeuronSpec` and `NetworkSpec`.
+            `NeuronSpec` and `NetworkSpec`. With neuron="paper" the whole neuron is the one that the rule was published
+            with (`network.paper_neurons`), and the others change it; by default it is that of `spec`.
 
     Raises:
         PlanError: no plan fits the budget, or the given plan is for another network.
@@ -98,6 +101,8 @@ def build_learner(
     loss = loss or chosen.loss
     if memory not in MEMORY_MODES:
         raise RuleError("memory mode", got=repr(memory), expected=" or ".join(MEMORY_MODES), todo="choose one of these")
+    if neuron == PAPER:
+        spec, neuron = dataclasses.replace(spec, neuron=paper_neuron(chosen.name)), None
     settings: dict[str, Any] = {
         "kind": neuron,
         "decay": decay,

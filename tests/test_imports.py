@@ -32,6 +32,7 @@ TORCH_FREE = (
     "frames",
     "model_card",
     "live",
+    "network.paper_neurons",
     "network.registries",
     "network.spec",
     "network.zoo",

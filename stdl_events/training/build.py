@@ -23,7 +23,7 @@ def build_configured_learner(
     # A recipe says how to cut its network and may still be trained, for comparison, by a rule that cuts nothing.
     planned = isinstance(get_rule(learning.rule).space, Planned)
     return build_learner(
-        config.network.spec(frame_spec.frame_shape_CHW, classes),
+        config.network.spec(frame_spec.frame_shape_CHW, classes, learning.rule),
         learning.rule,
         batch_size=config.batch_size,
         steps=frame_spec.steps,

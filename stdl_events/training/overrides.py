@@ -19,11 +19,21 @@ def setting_keys(model: type = TrainConfig) -> dict[str, Any]:
     """Every dotted key that may be set, with its type, in the order of the configuration."""
     keys: dict[str, Any] = {}
     for name, kind in _fields(model):
-        if isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
-            keys.update({f"{name}.{inner}": inner_kind for inner, inner_kind in setting_keys(kind).items()})
-        else:
+        section = _section(kind)
+        if section is not kind:
             keys[name] = kind
+        if section is not None:
+            keys.update({f"{name}.{inner}": inner_kind for inner, inner_kind in setting_keys(section).items()})
     return keys
+
+
+def _section(kind: Any) -> type | None:
+    """The group of settings that `kind` is, or that is one of its alternatives."""
+    if isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
+        return kind
+    if typing.get_origin(kind) in (typing.Annotated, types.UnionType, typing.Union):
+        return next(filter(None, map(_section, typing.get_args(kind))), None)
+    return None
 
 
 def _fields(model: type) -> Iterator[tuple[str, Any]]:
@@ -66,6 +76,8 @@ def apply_overrides(config: TrainConfig, assignments: Iterable[str]) -> TrainCon
         section = tree
         for parent in parents:
             section = section[parent]
+        if not isinstance(section, dict) or ".".join(parents) in values:
+            raise _given_as_a_whole(key)
         section[leaf] = value
     try:
         return TrainConfig.model_validate(tree)
@@ -86,6 +98,16 @@ def _unknown_key(key: str, keys: Iterable[str]) -> RecipeError:
     ]
     hint = f"did you mean {near[0]!r}?" if near else "use one of them"
     return RecipeError(f"setting {key!r}", got="no such setting", expected=f"one of {', '.join(known)}", todo=hint)
+
+
+def _given_as_a_whole(key: str) -> RecipeError:
+    group, _, leaf = key.rpartition(".")
+    return RecipeError(
+        f"setting {key!r}",
+        got=f"{group} as a whole as well",
+        expected="one or the other",
+        todo=f"""leave out one, or give it as part of the whole: write --set '{group}={{"{leaf}": VALUE}}'""",
+    )
 
 
 def _parse(key: str, text: str, kind: Any) -> Any:

@@ -4,7 +4,7 @@ No torch: listing recipes and checking a setting is quick and works in the base 
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,10 +14,12 @@ from stdl_events.errors import RecipeError
 from stdl_events.events import FORMATS
 from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.frames import FrameSpec
+from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.network.zoo import parse_network
 from stdl_events.recordings.registry import DATASETS, SPLIT_RULES
+from stdl_events.training.neuron_setting import NeuronSetting
 
 MAX_UINT8 = 255
 
@@ -117,21 +119,27 @@ class FrameSettings(Section):
 
 
 class NetworkSettings(Section):
-    """A name of the zoo or the paper's notation, whose classifier may be left out; its neurons, its norm."""
+    """A name of the zoo or the paper's notation, whose classifier may be left out; its neurons, its norm.
+
+    Attributes:
+        neuron: the neuron's settings, or "paper" for the neuron that the learning rule was published with.
+    """
 
     notation: str
-    neuron: NeuronSpec = NeuronSpec()
+    neuron: NeuronSetting = NeuronSpec()
     norm: Annotated[str, AfterValidator(NORMS.check)] = "batch"
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
 
-    def spec(self, input_shape: Sequence[int], classes: int) -> NetworkSpec:
-        """The network for frames of `input_shape` (C, H, W) and `classes` classes.
+    def spec(self, input_shape: Sequence[int], classes: int, rule: str) -> NetworkSpec:
+        """The network for frames of `input_shape` (C, H, W) and `classes` classes, to be trained by `rule`.
 
         Raises:
             NotationError: the notation does not parse, or does not fit the frames or the classes.
+            RuleError: `neuron` is "paper", and the rule was published with no neuron.
         """
         spec = parse_network(self.notation, input_shape=input_shape, classes=classes)
-        return dataclasses.replace(spec, neuron=self.neuron, norm=self.norm, norm_momentum=self.norm_momentum)
+        neuron = self.neuron if isinstance(self.neuron, NeuronSpec) else paper_neuron(rule)
+        return dataclasses.replace(spec, neuron=neuron, norm=self.norm, norm_momentum=self.norm_momentum)
 
 
 class AugmentSettings(Section):
@@ -268,7 +276,7 @@ class TrainConfig(Section):
         return TrainConfig.model_validate(_merge(self.model_dump(), changes, ""))
 
 
-def _merge(base: dict[str, Any], changes: dict[str, Any], path: str) -> dict[str, Any]:
+def _merge(base: dict[str, Any], changes: Mapping[str, Any], path: str) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
         if key not in base:
@@ -276,5 +284,6 @@ def _merge(base: dict[str, Any], changes: dict[str, Any], path: str) -> dict[str
                 f"setting {path + key!r}", got="no such setting", expected=f"one of {', '.join(base)}", todo="rename it"
             )
         old = merged[key]
-        merged[key] = _merge(old, value, f"{path}{key}.") if isinstance(old, dict) else value
+        nested = isinstance(old, dict) and isinstance(value, Mapping)
+        merged[key] = _merge(old, value, f"{path}{key}.") if nested else value
     return merged

@@ -1,10 +1,12 @@
 """Lean mode against plain autograd: the same gradients, states and running statistics, from less memory."""
 
+import dataclasses
 from collections import deque
 from typing import Any
 
 import pytest
 import torch
+from new_entries import ADAPTIVE_EXPONENTIAL, ARCTAN, neuron_settings, registered
 from torch import Tensor
 
 from stdl_events.build import build_learner
@@ -14,6 +16,8 @@ from stdl_events.learning.lean import parts, run_chunk_lean
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.registries import NEURONS as KINDS
+from stdl_events.network.registries import NORMS, SURROGATES
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 
 INPUT, BATCH, STEPS = (2, 8, 8), 4, 3
@@ -26,14 +30,7 @@ NETWORKS = {
     "norm-free": ("6S3-8NFR(s2)-8NFR-3FC", None),
     "auxiliary": ("6C3-AP2", "AP2-8SEWR-3FC"),
 }
-NEURONS = {
-    "lif": NeuronSpec(decay=0.5, threshold=0.5),
-    "lif-hard": NeuronSpec(decay=0.5, threshold=0.5, reset="hard"),
-    "plif": NeuronSpec("plif", decay=0.5, threshold=0.5),
-    "plif-hard": NeuronSpec("plif", decay=0.5, threshold=0.5, reset="hard"),
-    "alif": NeuronSpec("alif", decay=0.5, threshold=0.5),
-    "alif-hard": NeuronSpec("alif", decay=0.5, threshold=0.5, reset="hard", surrogate="sigmoid", surrogate_width=4.0),
-}
+NEURONS = neuron_settings()
 TRACES: dict[str, Trace] = {
     "ottt": Trace("ottt"),
     "ottt-0.3": Trace("ottt", 0.3),
@@ -94,7 +91,7 @@ def largest_relative_difference(ours: dict[str, Tensor], theirs: dict[str, Tenso
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("neuron", NEURONS)
-@pytest.mark.parametrize("norm", ["batch", "ws", "none"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_lean_is_plain_in_float64(network: str, neuron: str, norm: str) -> None:
     notation, auxiliary = NETWORKS[network]
     settings = {"neuron": NEURONS[neuron], "norm": norm}
@@ -108,7 +105,7 @@ def test_lean_is_plain_in_float64(network: str, neuron: str, norm: str) -> None:
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("neuron", NEURONS)
-@pytest.mark.parametrize("norm", ["batch", "ws", "none"])
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("trace", TRACES)
 def test_lean_traces_are_plain_in_float64(network: str, neuron: str, norm: str, trace: str) -> None:
     notation, auxiliary = NETWORKS[network]
@@ -119,6 +116,43 @@ def test_lean_traces_are_plain_in_float64(network: str, neuron: str, norm: str, 
     untraced = run(run_chunk_lean, notation, auxiliary, torch.float64, **(settings | {"trace": None}))
     gradients_of = {name: value for name, value in lean.items() if name.startswith("gradient")}
     assert largest_relative_difference(gradients_of, {name: untraced[name] for name in gradients_of}) > 1e-3
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_lean_is_plain_for_every_surrogate(neuron: str, surrogate: str) -> None:
+    assert_lean_is_plain_with(NEURONS[neuron], surrogate)
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_a_new_surrogate_is_taken_in_both_modes(neuron: str) -> None:
+    with registered(SURROGATES, "arctan", ARCTAN):
+        found = assert_lean_is_plain_with(NEURONS[neuron], "arctan")
+    sigmoid = assert_lean_is_plain_with(NEURONS[neuron], "sigmoid")
+    assert largest_relative_difference(found, sigmoid) > 1e-3
+
+
+def assert_lean_is_plain_with(neuron: NeuronSpec, surrogate: str) -> dict[str, Tensor]:
+    changed = dataclasses.replace(neuron, surrogate=surrogate, surrogate_width=1.5)
+    plain, lean = (
+        run(run_chunk, "6C3-AP2-8R(s2)-3FC", None, torch.float64, neuron=changed)
+        for run_chunk in (run_chunk_plain, run_chunk_lean)
+    )
+    assert largest_relative_difference(lean, plain) <= 1e-12
+    return lean
+
+
+@pytest.mark.parametrize("network", [*NETWORKS, "bottleneck"])
+@pytest.mark.parametrize("trace", [None, "ottt", "ndot-paper"])
+def test_a_neuron_without_a_lean_form_learns_as_in_plain_mode(network: str, trace: str | None) -> None:
+    notation, auxiliary = (NETWORKS | {"bottleneck": ("8S3-8NFB-8NFB(s2)-3FC", None)})[network]
+    with registered(KINDS, "exponential", ADAPTIVE_EXPONENTIAL):
+        neuron = NeuronSpec("exponential", decay=0.5, threshold=0.5)
+        settings = {"neuron": neuron, "norm": "ws", "trace": trace and TRACES[trace]}
+        plain = run(run_chunk_plain, notation, auxiliary, torch.float64, **settings)
+        lean = run(run_chunk_lean, notation, auxiliary, torch.float64, **settings)
+    assert largest_relative_difference(lean, plain) <= 1e-12
+    assert any(name.endswith("cell.p.rise") and value.any() for name, value in lean.items()), "it learns its parameter"
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -134,7 +168,7 @@ def test_lean_in_small_parts_is_plain(network: str, trace: str | None, monkeypat
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("norm", ["batch", "ws", "none"])
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("kept", [(0, 1, 2, 3), (1,)])
 def test_what_stays_and_what_is_made_again_are_the_same_bits(network: str, norm: str, kept: tuple[int, ...]) -> None:
     notation, auxiliary = NETWORKS[network]

@@ -92,4 +92,4 @@ def test_derive_refuses_unknown_keys(config: TrainConfig) -> None:
     with pytest.raises(RecipeError, match=r"setting 'optimiser\.rate': got no such setting; expected one of kind, lr"):
         config.derive(optimiser={"rate": 1.0})
     with pytest.raises(NotationError):
-        config.derive(network={"notation": "nonsense"}).network.spec((2, 8, 8), 3)
+        config.derive(network={"notation": "nonsense"}).network.spec((2, 8, 8), 3, "stdl")

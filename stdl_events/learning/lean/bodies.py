@@ -11,10 +11,12 @@ from typing import NamedTuple, Protocol, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 
+from stdl_events.learning.lean.kernels import in_rows, pack_
 from stdl_events.learning.lean.neurons import LeanNeurons
 from stdl_events.learning.lean.parts import accumulate, channel_parts, put_part, sample_parts
-from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Traced, added, moved, presynaptic
+from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Spikes, Traced, added, moved, presynaptic
 from stdl_events.learning.lean.synapse import LeanSynapse
 from stdl_events.learning.precision import mixed_precision
 from stdl_events.learning.traced_spikes import TracedSpikes, spikes_of
@@ -178,20 +180,32 @@ def _autograd_step(body: Body, x: Signal, state: State) -> Step:
     with torch.enable_grad(), mixed_precision(x_BCHW.device, x.dtype):
         # A body is written for tensors, and traced spikes behave like one.
         given, new = body.step(cast(Tensor, received), state)
-    out = spikes_of(given)
+    # The graph's end rather than its last tensor, whose memory the graph does not need.
+    end = get_gradient_edge(spikes_of(given))
 
     def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
         gradient = gradients.pop()
         parameters = [p for p in _module(body).parameters() if p.requires_grad]
         wanted = [*parameters, x_BCHW] if needs_input else parameters
-        found = torch.autograd.grad(out, wanted, gradient)
+        found = torch.autograd.grad([end], wanted, [gradient])
         for parameter, part in zip(parameters, found, strict=False):
             accumulate(parameter, part)
         return found[-1] if needs_input else None
 
     new = tuple(entry.detach().to(old.dtype) for entry, old in zip(new, state, strict=True))
-    values = Dense(out.detach())
+    values = _as_signal(body, spikes_of(given).detach())
     return Step(Traced(values, Dense(given.trace)) if isinstance(given, TracedSpikes) else values, new, backward)
+
+
+def _as_signal(body: Body, out_BCHW: Tensor) -> Signal:
+    """The output of a body that ran by autograd; the spikes of one that ends in neurons are packed."""
+    if not isinstance(body, SpikingUnit | ResidualBody):
+        return Dense(out_BCHW)
+    unit = body if isinstance(body, SpikingUnit) else body.second
+    batch, channels, height, width = out_BCHW.shape
+    spikes = Spikes((batch, channels, height, width), out_BCHW.dtype, out_BCHW.device)
+    pack_(in_rows(out_BCHW), spikes.bits_BCQ)
+    return _scaled(unit, spikes)
 
 
 def _scaled(unit: SpikingUnit, spikes: Signal) -> Signal:

@@ -1,0 +1,40 @@
+"""`NeuronSetting`: the type of the setting `network.neuron`."""
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+from pydantic import GetCoreSchemaHandler, GetPydanticSchema, ValidatorFunctionWrapHandler
+from pydantic_core import CoreSchema, core_schema
+
+from stdl_events.errors import RecipeError
+from stdl_events.network.paper_neurons import PAPER
+from stdl_events.network.spec import NeuronSpec
+
+
+def _validated(value: Any, spec: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, str) and value != PAPER:
+        raise RecipeError(
+            "",
+            got=repr(value),
+            expected=f"""{PAPER!r}, or settings such as {{"kind": "plif"}}""",
+            todo="correct it, or set network.neuron.kind",
+        )
+    return value if value == PAPER else spec(value)
+
+
+def _plain(value: NeuronSpec | str) -> Any:
+    return value if isinstance(value, str) else dataclasses.asdict(value)
+
+
+def _schema(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    # Not as a union, whose problems would be told with the names of its members among the keys.
+    del source
+    return core_schema.no_info_wrap_validator_function(
+        _validated,
+        handler(NeuronSpec),
+        serialization=core_schema.plain_serializer_function_ser_schema(_plain),
+    )
+
+
+NeuronSetting = Annotated[NeuronSpec | Literal["paper"], GetPydanticSchema(_schema)]
+"""The neuron's settings, or "paper" for the neuron that the learning rule was published with."""
