@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stdl_events.cli.options import FilterOption, one_of
+from stdl_events.cli.options import FilterOption, TransformOption, one_of, parse_transforms
 from stdl_events.cli.output import print_json, results
 from stdl_events.cli.recording_facts import describe, describe_filters, facts_table
 from stdl_events.cli.recording_options import (
@@ -54,6 +54,8 @@ def convert(
     to: Annotated[str | None, one_of(WRITERS, "The format, where several share the suffix.", "--to")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     filters: FilterOption = None,
+    transforms: TransformOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of random transforms.")] = 0,
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,
@@ -64,10 +66,11 @@ def convert(
     """Write a recording in another format."""
     from stdl_events.events.convert import convert as convert_recording
     from stdl_events.events.filter_spec import FilterSpec
-    from stdl_events.events.filtered import filtered
+    from stdl_events.events.filtered import filtered, transformed
 
     recording = open_from_options(file, format, sensor, stream, repair, strict)
     recording = filtered(recording, FilterSpec.parse(filters or ()))
+    recording = transformed(recording, parse_transforms(transforms or []), seed)
     written = convert_recording(recording, out, format=to, replace=force)
     facts = {"path": str(out), "format": written, "events": recording.summary.events, "bytes": out.stat().st_size}
     if json:

@@ -3,18 +3,23 @@
 import re
 import sys
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.errors import UserError
+from stdl_events.errors import RecipeError, UserError
 from stdl_events.registry import Registry
 
 # Options, the registry whose names they take, and what follows a name.
+if TYPE_CHECKING:
+    from stdl_events.events.transform_spec import TransformSpec
+
 _registry_options: list[tuple[Any, Registry[Any], str]] = []
 _registry_arguments: list[tuple[Any, Registry[Any], str]] = []
 _filter_option: Any = typer.Option("--filter", metavar="NAME=VALUE")
+_transform_option: Any = typer.Option("--transform", metavar="NAME:KEY=VALUE,...")
 FilterOption = Annotated[list[str] | None, _filter_option]
+TransformOption = Annotated[list[str] | None, _transform_option]
 
 
 def one_of(registry: Registry[Any], help: str, *flags: str) -> Any:
@@ -52,9 +57,15 @@ def update_choices() -> None:
         argument.help = f"{help}: {', '.join(registry.names)}."
     if "--help" in sys.argv:  # what nothing else needs at the start is imported for the help alone
         from stdl_events.events.filter_spec import FILTERS
+        from stdl_events.events.filtered import GIVEN
+        from stdl_events.events.transform_registry import EVENT_TRANSFORMS
+        from stdl_events.events.transform_spec import transform_settings
 
         drops = "; ".join(f"{name}: {kind.summary}" for name, kind in FILTERS.items())
         _filter_option.help = f"Drop events, repeatable, in this order. {drops}."
+        takes = {name: transform_settings(transform, GIVEN) for name, transform in EVENT_TRANSFORMS.items()}
+        named = "; ".join(" ".join([name, *settings]) for name, settings in takes.items())
+        _transform_option.help = f"Change all events, repeatable, in the order given; held in memory. {named}."
 
 
 class Optimizer(StrEnum):
@@ -62,6 +73,26 @@ class Optimizer(StrEnum):
 
     sgd = "sgd"
     adamw = "adamw"
+
+
+def parse_transforms(words: list[str]) -> "list[TransformSpec]":
+    """The transforms of words such as "drop_time:share=0.2,probability=0.5"; their settings are checked later.
+
+    Raises:
+        RecipeError: a probability is no share.
+    """
+    from pydantic import ValidationError
+
+    from stdl_events.events.transform_spec import TransformSpec
+    from stdl_events.validation import first_problem
+
+    try:
+        return [TransformSpec.model_validate(word) for word in words]
+    except ValidationError as error:
+        problem = first_problem(error)
+        raise RecipeError(
+            f"--transform: {problem.where}", got=problem.got, expected=problem.expected, todo="correct it"
+        ) from None
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:

@@ -1,41 +1,81 @@
-"""A recording as its filters leave it."""
+"""A recording as filters or transforms leave it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from stdl_events.events.decoder import Block, Header
 from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.recording import Recording
+from stdl_events.events.stream import EventArray
+from stdl_events.events.transform_registry import EVENT_TRANSFORMS
+from stdl_events.events.transform_spec import TransformSpec, bind_transform, check_transform
+
+GIVEN = ("rng", "sensor_size")
 
 
 @dataclass(frozen=True)
-class _Filtered:
-    """Decoder of what the filters keep of a recording; reads it again for every pass, in bounded memory."""
+class _Changed:
+    """Decoder of what becomes of a recording's events; every pass makes them again."""
 
-    recording: Recording
-    filters: FilterSpec
     header: Header
+    passes: Callable[[], Iterator[EventArray]]
 
     def blocks(self) -> Iterator[Block]:
-        keep = self.filters.start(self.recording.sensor_size)
-        for events in self.recording.chunks():
-            yield Block(keep(events), 0)
+        for events in self.passes():
+            yield Block(events, 0)
 
 
 def filtered(recording: Recording, filters: FilterSpec) -> Recording:
     """What `filters` keep of `recording`, as a recording: with a summary, chunks and a sensor size of its own.
 
-    Its summary takes one more pass over the file, which nothing pays for where no filter is on.
+    It is read in bounded memory. Its summary takes one more pass over the file; without filters there is none.
 
     Raises:
         RecordingError: see `Recording.sensor_size`.
     """
     if not filters:
         return recording
-    origin = recording.sensor_size_from
+    size = recording.sensor_size
+
+    def passes() -> Iterator[EventArray]:
+        yield from map(filters.start(size), recording.chunks())
+
+    return _changed(recording, size, passes)
+
+
+def transformed(recording: Recording, transforms: Sequence[TransformSpec], seed: int) -> Recording:
+    """What `transforms` of `EVENT_TRANSFORMS`, one after the other, make of `recording`; it is held in memory.
+
+    Args:
+        seed: of the one generator that all of them draw from.
+
+    Raises:
+        RecipeError: a transform is unknown, or its settings make no sense.
+        RecordingError: see `Recording.sensor_size`.
+    """
+    if not transforms:
+        return recording
+    checked = [check_transform(spec, EVENT_TRANSFORMS, GIVEN) for spec in transforms]
+    sizes = [recording.sensor_size]
+    for spec in checked:
+        # A window that is cut out is the sensor of what follows.
+        width, height = (spec.settings.get(side) for side in ("width", "height"))
+        sizes.append(sizes[-1] if width is None or height is None else (width, height))
+
+    def passes() -> Iterator[EventArray]:
+        events, rng = recording.read(), np.random.default_rng(seed)
+        for spec, size in zip(checked, sizes, strict=False):
+            events = bind_transform(spec, EVENT_TRANSFORMS, rng, sensor_size=size)(events)
+        yield events
+
+    return _changed(recording, sizes[-1], passes)
+
+
+def _changed(recording: Recording, size: tuple[int, int], passes: Callable[[], Iterator[EventArray]]) -> Recording:
+    header, origin = Header(attributes=recording.attributes), recording.sensor_size_from
     # A size that was inferred from all events is not inferred again from those that are kept.
-    header = Header(attributes=recording.attributes)
     if origin == "header" or origin == "format":
-        header = replace(header, sensor_size=recording.sensor_size, sensor_size_from=origin)
-    decoder = _Filtered(recording, filters, header)
-    return Recording(recording.path, recording.format, decoder, sensor_size=recording.sensor_size)
+        header = replace(header, sensor_size=size, sensor_size_from=origin)
+    return Recording(recording.path, recording.format, _Changed(header, passes), sensor_size=size)

@@ -8,24 +8,29 @@ invariants, leaves its argument as it is, and turns no events into no events.
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
+from pydantic import Field
 
 from stdl_events.events.filters import crop, drop_background_activity, drop_pixels, find_hot_pixels, no_activity
 from stdl_events.events.stream import EventArray
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Factor = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
 Data = TypeVar("Data", bound=np.ndarray[Any, Any])
 
 
-def drop_random(events: EventArray, *, share: float, rng: np.random.Generator) -> EventArray:
+def drop_random(events: EventArray, *, share: Share, rng: np.random.Generator) -> EventArray:
     """A share of the events gone, rounded to whole events."""
     kept = np.ones(len(events), np.bool_)
     kept[rng.choice(len(events), round(share * len(events)), replace=False)] = False
     return events[kept]
 
 
-def drop_time(events: EventArray, *, share: float, rng: np.random.Generator) -> EventArray:
+def drop_time(events: EventArray, *, share: Share, rng: np.random.Generator) -> EventArray:
     """The events of a stretch of `share` of the time gone, anywhere between the first event and the last."""
     if not len(events):
         return events
@@ -36,7 +41,7 @@ def drop_time(events: EventArray, *, share: float, rng: np.random.Generator) -> 
 
 
 def drop_area(
-    events: EventArray, *, sensor_size: tuple[int, int], share: float, rng: np.random.Generator
+    events: EventArray, *, sensor_size: tuple[int, int], share: Share, rng: np.random.Generator
 ) -> EventArray:
     """The events in a rectangle of `share` of the sensor's area, and of its proportions, gone; anywhere on it."""
     width, height = (round(math.sqrt(share) * side) for side in sensor_size)
@@ -83,7 +88,7 @@ def roll(events: EventArray, *, sensor_size: tuple[int, int], dx: int, dy: int) 
 
 
 def random_roll(
-    events: EventArray, *, sensor_size: tuple[int, int], reach_px: int, rng: np.random.Generator
+    events: EventArray, *, sensor_size: tuple[int, int], reach_px: NotNegative, rng: np.random.Generator
 ) -> EventArray:
     """A roll of at most `reach_px` along each axis."""
     dy, dx = reach_px - rng.integers(0, 2 * reach_px + 1, 2)
@@ -91,7 +96,7 @@ def random_roll(
 
 
 def random_crop(
-    events: EventArray, *, sensor_size: tuple[int, int], width: int, height: int, rng: np.random.Generator
+    events: EventArray, *, sensor_size: tuple[int, int], width: Positive, height: Positive, rng: np.random.Generator
 ) -> EventArray:
     """The events in a window of this size anywhere on the sensor, whose top left pixel becomes the origin."""
     left = int(rng.integers(0, sensor_size[0] - width + 1))
@@ -100,13 +105,13 @@ def random_crop(
 
 
 def without_hot_pixels(
-    events: EventArray, *, sensor_size: tuple[int, int], factor: float = 10.0, at_least: int = 10
+    events: EventArray, *, sensor_size: tuple[int, int], factor: Factor = 10.0, at_least: Positive = 10
 ) -> EventArray:
     """The events of pixels that do not fire on their own; see `find_hot_pixels`."""
     return drop_pixels(events, find_hot_pixels([events], sensor_size, factor=factor, at_least=at_least))
 
 
-def without_background(events: EventArray, *, sensor_size: tuple[int, int], support_us: int) -> EventArray:
+def without_background(events: EventArray, *, sensor_size: tuple[int, int], support_us: Positive) -> EventArray:
     """The events that a neighbour supports; see `drop_background_activity`."""
     return drop_background_activity(events, no_activity(sensor_size), sensor_size, support_us=support_us)[0]
 

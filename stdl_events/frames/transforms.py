@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import FrameSpecError
-from stdl_events.events.transforms import draw_event_drop
+from stdl_events.events.transforms import NotNegative, Positive, Share, draw_event_drop
 from stdl_events.frames.resize import resize
 
 Frames = npt.NDArray[Any]
 
 
-def crop(frames: Frames, *, left: int, top: int, width: int, height: int) -> Frames:
+def crop(frames: Frames, *, left: NotNegative, top: NotNegative, width: Positive, height: Positive) -> Frames:
     """The part [top, top + height) x [left, left + width), as a view.
 
     Raises:
@@ -37,7 +37,7 @@ def crop(frames: Frames, *, left: int, top: int, width: int, height: int) -> Fra
     return frames[..., top : top + height, left : left + width]
 
 
-def random_crop(frames: Frames, *, width: int, height: int, rng: np.random.Generator) -> Frames:
+def random_crop(frames: Frames, *, width: Positive, height: Positive, rng: np.random.Generator) -> Frames:
     """A part of this size, anywhere.
 
     Raises:
@@ -49,7 +49,7 @@ def random_crop(frames: Frames, *, width: int, height: int, rng: np.random.Gener
     return crop(frames, left=left, top=top, width=width, height=height)
 
 
-def random_zoom(frames: Frames, *, least: float, rng: np.random.Generator) -> Frames:
+def random_zoom(frames: Frames, *, least: Share, rng: np.random.Generator) -> Frames:
     """A part whose sides are a share of the frame's between `least` and 1, enlarged to the frame again.
 
     Enlarged by picking pixels, so that counts stay counts and binary frames binary.
@@ -71,7 +71,7 @@ def shift(frames: Frames, *, dx: int, dy: int) -> Frames:
     return shifted
 
 
-def random_shift(frames: Frames, *, reach_px: int, rng: np.random.Generator) -> Frames:
+def random_shift(frames: Frames, *, reach_px: NotNegative, rng: np.random.Generator) -> Frames:
     """A shift of at most `reach_px` along each axis."""
     dy, dx = reach_px - rng.integers(0, 2 * reach_px + 1, 2)
     return shift(frames, dx=int(dx), dy=int(dy))
@@ -82,7 +82,7 @@ def roll(frames: Frames, *, dx: int, dy: int) -> Frames:
     return np.roll(frames, (dy, dx), axis=(-2, -1))
 
 
-def random_roll(frames: Frames, *, reach_px: int, rng: np.random.Generator) -> Frames:
+def random_roll(frames: Frames, *, reach_px: NotNegative, rng: np.random.Generator) -> Frames:
     """A roll of at most `reach_px` along each axis."""
     dy, dx = reach_px - rng.integers(0, 2 * reach_px + 1, 2)
     return roll(frames, dx=int(dx), dy=int(dy))
@@ -93,19 +93,19 @@ def flip_x(frames: Frames) -> Frames:
     return frames[..., ::-1]
 
 
-def random_flip_x(frames: Frames, *, rng: np.random.Generator, probability: float = 0.5) -> Frames:
+def random_flip_x(frames: Frames, *, rng: np.random.Generator, probability: Share = 0.5) -> Frames:
     """Left and right exchanged in a share `probability` of all calls."""
     return flip_x(frames) if rng.random() < probability else frames
 
 
-def drop_random(frames: Frames, *, share: float, rng: np.random.Generator) -> Frames:
+def drop_random(frames: Frames, *, share: Share, rng: np.random.Generator) -> Frames:
     """Every event gone with probability `share`: each count is thinned by itself."""
     kept, counted = frames.copy(), frames > 0
     kept[counted] = rng.binomial(frames[counted], 1 - share)
     return kept
 
 
-def drop_time(frames: Frames, *, share: float, rng: np.random.Generator) -> Frames:
+def drop_time(frames: Frames, *, share: Share, rng: np.random.Generator) -> Frames:
     """A stretch of `share` of the T steps emptied, anywhere in the clip."""
     steps = len(frames)
     length = round(share * steps)
@@ -115,7 +115,7 @@ def drop_time(frames: Frames, *, share: float, rng: np.random.Generator) -> Fram
     return kept
 
 
-def drop_area(frames: Frames, *, share: float, rng: np.random.Generator) -> Frames:
+def drop_area(frames: Frames, *, share: Share, rng: np.random.Generator) -> Frames:
     """A rectangle of `share` of the frame's area and of its proportions emptied in all steps, anywhere in the frame."""
     rows, columns = frames.shape[-2:]
     height, width = round(math.sqrt(share) * rows), round(math.sqrt(share) * columns)

@@ -12,6 +12,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from stdl_events.errors import RecipeError
+from stdl_events.events.transform_spec import bind_transform
+from stdl_events.frames.transform_registry import TRANSFORMS
 from stdl_events.frames.transforms import event_drop, random_flip_x, random_roll, random_shift, random_zoom
 from stdl_events.recordings.clips import ClipArray
 from stdl_events.training.settings import AugmentSettings
@@ -49,8 +52,17 @@ def augment(frames_TBCHW: Counts, settings: AugmentSettings, rng: np.random.Gene
         clip_TCHW = frames_TBCHW[:, index]
         for change in changes:
             clip_TCHW = change(clip_TCHW)
+        if clip_TCHW.shape != changed[:, index].shape:
+            raise _other_shape(clip_TCHW, changed[:, index])
         changed[:, index] = clip_TCHW
     return changed
+
+
+def _other_shape(clip_TCHW: Counts, expected_TCHW: Counts) -> RecipeError:
+    return RecipeError(
+        "augment.transforms", got=f"a clip of {clip_TCHW.shape}", expected=f"{expected_TCHW.shape}, as it was",
+        todo="use transforms that keep the size, such as random_zoom and random_shift",
+    )  # fmt: skip
 
 
 def _changes(settings: AugmentSettings, rng: np.random.Generator) -> list[Callable[[Counts], Counts]]:
@@ -66,4 +78,4 @@ def _changes(settings: AugmentSettings, rng: np.random.Generator) -> list[Callab
         changes.append(partial(random_flip_x, rng=rng))
     if settings.event_drop:
         changes.append(partial(event_drop, rng=rng))
-    return changes
+    return [*changes, *(bind_transform(spec, TRANSFORMS, rng) for spec in settings.transforms)]

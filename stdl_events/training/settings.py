@@ -13,7 +13,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, Confi
 from stdl_events.errors import RecipeError
 from stdl_events.events import FORMATS
 from stdl_events.events.filter_spec import FilterSpec
+from stdl_events.events.transform_spec import TransformSpec, check_transform
 from stdl_events.frames import FrameSpec
+from stdl_events.frames.transform_registry import TRANSFORMS
 from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
@@ -29,6 +31,10 @@ def _read_size(value: object) -> object:
     return value.lower().split("x") if isinstance(value, str) else value
 
 
+def _check_transform(spec: TransformSpec) -> TransformSpec:
+    return check_transform(spec, TRANSFORMS, given=("rng",))
+
+
 def _absolute(path: str) -> str:
     """A run knows its store again wherever it is evaluated from."""
     return str(Path(path).absolute())
@@ -37,6 +43,7 @@ def _absolute(path: str) -> str:
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 SensorSize = Annotated[tuple[int, int], BeforeValidator(_read_size)]
+ClipTransform = Annotated[TransformSpec, AfterValidator(_check_transform)]
 WAYS_TO_CUT = ("budget", "rho", "plan")
 
 
@@ -151,6 +158,8 @@ class AugmentSettings(Section):
         zoom: greatest share of each side that is cut away, anywhere around, before the rest is enlarged again.
         flip: mirror left and right with probability 0.5.
         event_drop: in three of four clips drop events, in a stretch of time, in an area, or at random.
+        transforms: further ones of `stdl_events.frames.transform_registry.TRANSFORMS`, in their order, written as
+            `drop_time:share=0.2,probability=0.5` or as name, settings and probability.
     """
 
     shift_px: NotNegative = 0
@@ -158,6 +167,7 @@ class AugmentSettings(Section):
     zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0
     flip: bool = False
     event_drop: bool = False
+    transforms: tuple[ClipTransform, ...] = ()
 
 
 class OptimiserSettings(Section):
