@@ -46,7 +46,7 @@ DOORS = {
     "norse": ("network/neurons/cell.py", "network/neurons/norse_cells.py"),
     "tonic": ("recordings/",),
     "h5py": ("events/formats/hdf5.py",),
-    "aedat": ("events/formats/aedat4.py",),
+    "aedat": ("events/formats/aedat4_child.py",),
     "onnx": ("export/",),
     "onnxscript": ("export/",),
     "onnxruntime": ("live/session.py",),

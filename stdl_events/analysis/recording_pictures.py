@@ -6,7 +6,7 @@ Shape letters: C=2 polarities (0: darker, 1: brighter), R bins of time, H rows, 
 import base64
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from stdl_events.analysis.camera_pictures import CameraPictures, gray_of_size
 from stdl_events.analysis.figures import missing_extra, new_figure, write_whole
 from stdl_events.analysis.plots import OFF_COLOUR, ON_COLOUR, full_colour, polarity_picture
 from stdl_events.analysis.recording_survey import Rate, Survey
@@ -30,6 +31,7 @@ RATE_BINS = 240
 FRAMES_SHOWN = {".gif": GIF_FRAMES, ".png": SHEET_FRAMES, ".html": SHEET_FRAMES}
 # A GIF's palette has 256 colours: 16 strengths of each polarity.
 LEVELS = 16
+LEVELS_BESIDE_PICTURES = 13  # which leaves 87 grays
 GIF_SIDE = 256
 FASTEST_MS, SLOWEST_MS = 40, 500
 ASKED_BY = "show --out"
@@ -49,22 +51,25 @@ def frames_to_show(path: Path) -> int:
     return FRAMES_SHOWN[path.suffix.lower()]
 
 
-def draw_recording(path: Path, survey: Survey, facts: Mapping[str, str]) -> None:
+def draw_recording(
+    path: Path, survey: Survey, facts: Mapping[str, str], pictures: CameraPictures | None = None
+) -> None:
     """Write the picture that `path` names by its suffix.
 
     Args:
         facts: what to say about the recording, by name; "file" is its title.
+        pictures: drawn beside the frames.
 
     Raises:
         MissingExtraError: matplotlib, or Pillow that comes with it, is not installed.
         UserError: the picture cannot be written there.
     """
     if path.suffix.lower() == ".gif":
-        _write_gif(path, survey)
+        _write_gif(path, survey, pictures)
     elif path.suffix.lower() == ".png":
-        write_whole(path, lambda file: file.write(_png(_sheet(survey, facts["file"]))))
+        write_whole(path, lambda file: file.write(_png(_sheet(survey, facts["file"], pictures))))
     else:
-        page = _report(survey, facts)
+        page = _report(survey, facts, pictures)
         write_whole(path, lambda file: file.write(page.encode()))
 
 
@@ -83,19 +88,27 @@ def _duration_us(rate: Rate) -> int:
     return rate.t_last_us - rate.t_first_us + 1
 
 
-def _write_gif(path: Path, survey: Survey) -> None:
+def _write_gif(path: Path, survey: Survey, pictures: CameraPictures | None) -> None:
     try:
         from PIL import Image
     except ModuleNotFoundError:
         raise missing_extra(ASKED_BY, "Pillow") from None
-    shades_CHW = np.indices((LEVELS, LEVELS))
-    palette = (polarity_picture(shades_CHW, LEVELS - 1) * 255).round().astype(np.uint8).tobytes()
+    levels = LEVELS if pictures is None else LEVELS_BESIDE_PICTURES
+    shades_CHW = np.indices((levels, levels))
+    colours = (polarity_picture(shades_CHW, levels - 1) * 255).round().astype(np.uint8).reshape(-1, 3)
+    grays = np.linspace(0, 255, 256 - levels**2).round().astype(np.uint8)
+    palette = np.concatenate([colours, grays[:, None].repeat(3, axis=1)]).tobytes()
     scale = full_colour(survey.frames_NCHW)
     enlarge = max(1, GIF_SIDE // max(survey.frames_NCHW.shape[2:]))
     images = []
-    for counts_CHW in survey.frames_NCHW:
-        off_HW, on_HW = np.ceil(np.minimum(counts_CHW / scale, 1) * (LEVELS - 1)).astype(np.uint8)
-        indices_HW = (off_HW * LEVELS + on_HW).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+    for number, counts_CHW in enumerate(survey.frames_NCHW):
+        off_HW, on_HW = np.ceil(np.minimum(counts_CHW / scale, 1) * (levels - 1)).astype(np.uint8)
+        indices_HW = (off_HW * levels + on_HW).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+        if pictures is not None:
+            gray_HW = gray_of_size(pictures.gray_or_rgb_N[number], indices_HW.shape)
+            darkest, brightest = levels**2, 255
+            shade_HW = darkest + gray_HW.astype(np.uint16) * (brightest - darkest) // 255
+            indices_HW = np.concatenate([indices_HW, shade_HW.astype(np.uint8)], axis=1)
         image = Image.fromarray(indices_HW)
         image.putpalette(palette)
         images.append(image)
@@ -107,27 +120,27 @@ def _write_gif(path: Path, survey: Survey) -> None:
     )
 
 
-def _sheet(survey: Survey, title: str) -> "Figure":
-    rows = _rows(survey)
+def _sheet(survey: Survey, title: str, pictures: CameraPictures | None) -> "Figure":
+    rows = _rows(survey, pictures)
     figure = new_figure(ASKED_BY, 11, 5.4 + 1.9 * rows)
     figure.suptitle(title)
     top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=[1.7, 3.2, 0.3 + 1.9 * rows])[:, 0]
     _draw_rate(top.subplots(), survey.rate)
     for polarity, axis in enumerate(middle.subplots(1, 2)):
         _draw_heat(axis, survey, polarity)
-    _draw_frames(bottom, survey, rows)
+    _draw_frames(bottom, survey, rows, pictures)
     return figure
 
 
-def _report(survey: Survey, facts: Mapping[str, str]) -> str:
+def _report(survey: Survey, facts: Mapping[str, str], camera: CameraPictures | None) -> str:
     rate = new_figure(ASKED_BY, 11, 2.6)
     _draw_rate(rate.subplots(), survey.rate)
     heat = new_figure(ASKED_BY, 11, 4.2)
     for polarity, axis in enumerate(heat.subplots(1, 2)):
         _draw_heat(axis, survey, polarity)
-    rows = _rows(survey)
+    rows = _rows(survey, camera)
     frames = new_figure(ASKED_BY, 11, 0.4 + 1.9 * rows)
-    _draw_frames(frames, survey, rows)
+    _draw_frames(frames, survey, rows, camera)
     pictures = {
         "Event rate": (rate, "events per second over time, brighter and darker"),
         "Events per pixel": (heat, "where events happened, darker and brighter"),
@@ -162,8 +175,9 @@ img {{ max-width: 100% }}
 """
 
 
-def _rows(survey: Survey) -> int:
-    return max(1, math.ceil(len(survey.frames_NCHW) / SHEET_COLUMNS))
+def _rows(survey: Survey, pictures: CameraPictures | None) -> int:
+    """Rows of the sheet's frames, each followed by one of the pictures if there are some."""
+    return max(1, math.ceil(len(survey.frames_NCHW) / SHEET_COLUMNS)) * (1 if pictures is None else 2)
 
 
 def _draw_rate(axis: "Axes", rate: Rate) -> None:
@@ -193,18 +207,30 @@ def _draw_heat(axis: "Axes", survey: Survey, polarity: int) -> None:
     axis.figure.colorbar(image, ax=axis, label="events per pixel", shrink=0.8)
 
 
-def _draw_frames(figure: "Figure", survey: Survey, rows: int) -> None:
+def _draw_frames(figure: "Figure", survey: Survey, rows: int, pictures: CameraPictures | None) -> None:
     scale = full_colour(survey.frames_NCHW)
-    axes = figure.subplots(rows, SHEET_COLUMNS, squeeze=False).ravel()
-    for axis in axes:
+    axes_RC = figure.subplots(rows, SHEET_COLUMNS, squeeze=False)
+    for axis in axes_RC.flat:
         axis.set(xticks=[], yticks=[], visible=False)
         axis.spines[:].set_color("0.8")
+    axes = axes_RC.ravel() if pictures is None else axes_RC[::2].ravel()
     for axis, index, counts_CHW in zip(axes, survey.frame_indices_N, survey.frames_NCHW, strict=False):
         axis.set_visible(True)
         axis.imshow(polarity_picture(counts_CHW, scale), interpolation="nearest")
         axis.set_title(f"{index + 1}", fontsize=8)
     shown, total = len(survey.frames_NCHW), survey.frame_count
-    figure.suptitle(f"{shown} of {total:,} frames: pixels that became brighter (red), darker (blue)", fontsize=9)
+    text = f"{shown} of {total:,} frames: pixels that became brighter (red), darker (blue)"
+    if pictures is not None:
+        _draw_pictures(axes_RC[1::2].ravel(), pictures)
+        text += "; below each, the picture nearest in time, and how much later it was taken"
+    figure.suptitle(text, fontsize=9)
+
+
+def _draw_pictures(axes: Iterable["Axes"], pictures: CameraPictures) -> None:
+    for axis, picture, late_us in zip(axes, pictures.gray_or_rgb_N, pictures.late_us_N.tolist(), strict=False):
+        axis.set_visible(True)
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        axis.set_title(f"{late_us / 1000:+.1f} ms", fontsize=8)
 
 
 def _png(figure: "Figure") -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stdl_events.analysis.frame_times import FrameTimes
 from stdl_events.errors import RecordingError
 from stdl_events.events.filtered import filtered
 from stdl_events.events.recording import Recording
@@ -47,6 +48,7 @@ class Survey:
         heat_downscale: so many sensor pixels a side are one of the heat map.
         frame_count: how many frames `spec` cuts the recording into.
         frame_indices_N: which of them are kept, spread evenly.
+        frame_middle_us_N: the time in the middle of each.
         frames_NCHW: those, uint16.
         frames_downscale: so many pixels of a frame a side are one here; 1 unless frames are larger than `FRAME_SIDE`.
     """
@@ -59,6 +61,7 @@ class Survey:
     spec: FrameSpec
     frame_count: int
     frame_indices_N: npt.NDArray[np.int64]
+    frame_middle_us_N: npt.NDArray[np.int64]
     frames_NCHW: npt.NDArray[np.uint16]
     frames_downscale: int
 
@@ -78,9 +81,15 @@ def survey_recording(recording: Recording, spec: FrameSpec, *, frames: int, rate
     total = frame_count(recording, cut)
     wanted_N = np.unique(np.linspace(0, total - 1, min(frames, total)).round().astype(np.int64))
     shrink = -(-max(spec.frame_shape_CHW[1:]) // FRAME_SIDE)
+    times = FrameTimes(recording, cut, wanted_N)
     kept: list[npt.NDArray[np.uint16]] = []
+
+    def watch(events: EventArray) -> None:
+        counter.add(events)
+        times.add(events)
+
     if frames:
-        for index, counts_CHW in enumerate(cut_recording(recording, cut, counter.add)):
+        for index, counts_CHW in enumerate(cut_recording(recording, cut, watch)):
             if index == wanted_N[min(len(kept), len(wanted_N) - 1)]:
                 kept.append(np.minimum(_sum_squares(counts_CHW, shrink), MAX_COUNT).astype(np.uint16))
     else:
@@ -96,6 +105,7 @@ def survey_recording(recording: Recording, spec: FrameSpec, *, frames: int, rate
         spec,
         total,
         wanted_N,
+        times.middle_us_N,
         np.stack(kept) if kept else np.zeros((0, *shape_CHW), np.uint16),
         shrink,
     )

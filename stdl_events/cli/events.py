@@ -39,9 +39,14 @@ def info(
     strict: StrictOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Tell what is in a recording: format, sensor, events, times and rate; and how many events filters would drop."""
+    """Tell what is in a recording: format, sensor, events, times and rate; pictures, IMU samples and triggers; and how
+    many events filters would drop.
+    """
+    from stdl_events.events.other_streams import read_other_streams
+
     recording = open_from_options(file, format, sensor, stream, repair, strict)
-    facts = describe(recording) | describe_filters(recording, filters, find_hot_pixels)
+    facts = describe(recording, read_other_streams(recording))
+    facts |= describe_filters(recording, filters, find_hot_pixels)
     if json:
         print_json(facts)
     else:

@@ -1,15 +1,20 @@
 """What is to be told of a recording before anything is done with it."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from stdl_events.events.other_streams import OtherStreams, Rows
     from stdl_events.events.recording import Recording
 
 
-def describe(recording: "Recording") -> dict[str, Any]:
+def describe(recording: "Recording", others: "OtherStreams | None") -> dict[str, Any]:
     """The facts of a recording; what a recording without events cannot tell is None.
+
+    Args:
+        others: what its file holds beside events, None if nothing.
 
     Raises:
         TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` was not asked for.
@@ -33,6 +38,8 @@ def describe(recording: "Recording") -> dict[str, Any]:
         "time_ordered": summary.backward_steps == 0,
         "backward_steps": summary.backward_steps,
         "damage": summary.damage,
+        "other_streams": [] if others is None else [_stream_facts(*part) for part in others.by_stream()],
+        "other_streams_unread": None if others is None else others.unread,
     }
 
 
@@ -58,6 +65,34 @@ def describe_filters(recording: "Recording", words: list[str] | None, find_hot_p
         pixels = find(recording.chunks(), recording.sensor_size).nonzero() if has_events else ((), ())
         facts["hot_pixels"] = "+".join(f"{x}:{y}" for y, x in zip(*pixels, strict=True))
     return facts
+
+
+def _stream_facts(stream: int, kind: str, rows: "Rows") -> dict[str, Any]:
+    """The facts of one stream of pictures, IMU samples or triggers."""
+    t_first_us, t_last_us = int(rows["t"].min()), int(rows["t"].max())
+    span_us = t_last_us - t_first_us
+    facts: dict[str, Any] = {
+        "stream": stream,
+        "kind": kind,
+        "count": len(rows),
+        "t_first_us": t_first_us,
+        "t_last_us": t_last_us,
+        "rate_hz": (len(rows) - 1) * 1e6 / span_us if span_us else None,
+    }
+    if kind == "pictures":
+        facts |= {name: int(rows[name].max()) for name in ("width", "height", "channels", "bits")}
+    if kind == "triggers":
+        facts["sources"] = _trigger_counts(rows)
+    return facts
+
+
+def _trigger_counts(rows: "Rows") -> dict[str, int]:
+    """How many triggers each source gave, by its name."""
+    from stdl_events.events.other_streams import TRIGGER_SOURCES
+
+    counts = Counter(rows["source"].tolist())
+    names = dict(enumerate(TRIGGER_SOURCES))
+    return {names.get(source, f"source {source}"): counts[source] for source in sorted(counts)}
 
 
 def facts_table(facts: dict[str, Any]) -> "Table":
@@ -93,4 +128,21 @@ def facts_table(facts: dict[str, Any]) -> "Table":
         rows["hot pixels"] = facts["hot_pixels"] or "none"
     for name, value in rows.items():
         table.add_row(name, value)
+    for stream in facts["other_streams"]:
+        table.add_row(stream["kind"], stream_text(stream))
+    if facts["other_streams_unread"] is not None:
+        table.add_row("not read", facts["other_streams_unread"])
     return table
+
+
+def stream_text(stream: dict[str, Any]) -> str:
+    """One stream's facts in a line."""
+    text = f"{stream['count']:,}"
+    if stream["kind"] == "pictures":
+        colour = {1: "gray", 3: "RGB", 4: "RGBA"}.get(stream["channels"], f"{stream['channels']} channels")
+        text += f" of {stream['width']} x {stream['height']}, {colour} of {stream['bits']} bits"
+    if stream["kind"] == "triggers":
+        text += f" ({', '.join(f'{source} {count:,}' for source, count in stream['sources'].items())})"
+    elif stream["rate_hz"] is not None:
+        text += f", {stream['rate_hz']:,.1f}/s"
+    return text

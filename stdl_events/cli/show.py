@@ -20,7 +20,7 @@ from stdl_events.cli.frame_options import (
 )
 from stdl_events.cli.options import FilterOption
 from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.recording_facts import describe, facts_table
+from stdl_events.cli.recording_facts import describe, facts_table, stream_text
 from stdl_events.cli.recording_options import (
     FormatOption,
     RecordingFile,
@@ -32,6 +32,7 @@ from stdl_events.cli.recording_options import (
 )
 
 if TYPE_CHECKING:
+    from stdl_events.analysis.camera_pictures import CameraPictures
     from stdl_events.analysis.recording_survey import Rate, Survey
     from stdl_events.events.recording import Recording
     from stdl_events.frames import FrameSpec
@@ -70,20 +71,24 @@ def show(
 ) -> None:
     """Show a recording: event rate, where the events are, and frames as a network will see them.
 
-    Without --out a summary in the terminal. Frames are cut as `frames` cuts them; if nothing says how, in windows of 20
-    ms, or in ten bins of equal time where the recording is shorter than ten such windows.
+    Without --out a summary in the terminal. Where the sensor also took pictures, the nearest in time is drawn beside
+    each frame. Frames are cut as `frames` cuts them; if nothing says how, in windows of 20 ms, or in ten bins of equal
+    time where the recording is shorter than ten such windows.
 
     Example: stdl-events show walk.aedat4 --out walk.html
     """
     from stdl_events.analysis.recording_survey import survey_recording
+    from stdl_events.events.other_streams import read_other_streams
 
     shown, rate_bins = 0, SPARK_BINS
     if out is not None:
+        from stdl_events.analysis.camera_pictures import nearest_pictures
         from stdl_events.analysis.recording_pictures import RATE_BINS, frames_to_show
 
         shown, rate_bins = frames_to_show(out), RATE_BINS
     recording = open_from_options(file, format, sensor, stream, repair, strict)
-    facts = describe(recording)
+    others = read_other_streams(recording)
+    facts = describe(recording, others)
     if not facts["events"] and out is None:
         _print_empty(facts, json)
         return
@@ -92,7 +97,8 @@ def show(
     with messages.status("looking"):
         survey = survey_recording(recording, spec, frames=shown, rate_bins=rate_bins)
         if out is not None:
-            _draw(out, file, facts, survey)
+            pictures = nearest_pictures(recording, others, survey)
+            _draw(out, file, facts, survey, pictures)
     if json:
         print_json(_document(facts, survey, out))
     elif out is None:
@@ -113,7 +119,7 @@ def _spec(recording: "Recording", cut: Cut) -> "FrameSpec":
     return spec_from_options(recording, cut)
 
 
-def _draw(out: Path, file: Path, facts: dict[str, Any], survey: "Survey") -> None:
+def _draw(out: Path, file: Path, facts: dict[str, Any], survey: "Survey", pictures: "CameraPictures | None") -> None:
     from stdl_events.analysis.recording_pictures import draw_recording
 
     rows = {
@@ -127,9 +133,10 @@ def _draw(out: Path, file: Path, facts: dict[str, Any], survey: "Survey") -> Non
         "frames": _frames_text(survey),
         "backward time steps": f"{facts['backward_steps']}",
     }
+    rows |= {stream["kind"]: stream_text(stream) for stream in facts["other_streams"]}
     if facts["damage"] is not None:
         rows["damage"] = facts["damage"]
-    draw_recording(out, survey, rows)
+    draw_recording(out, survey, rows, pictures)
 
 
 def _print_empty(facts: dict[str, Any], json: bool) -> None:

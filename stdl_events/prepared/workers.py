@@ -15,17 +15,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeAlias
 
+from stdl_events import child_process
 from stdl_events.errors import OutsideError, StdlEventsError
 from stdl_events.events import FORMATS
 from stdl_events.prepared.shards import Shard, ShardJob, make_shard
 
 # A helper takes about this long to start.
 HELP_AFTER_S = 0.5
-PROGRAM = ("-P", "-m", "stdl_events.prepared.worker")
+PROGRAM = child_process.command("stdl_events.prepared.worker")[1:]
 
 _Done: TypeAlias = "SimpleQueue[tuple[ShardJob, Shard | StdlEventsError]]"
 
@@ -90,7 +90,8 @@ class _Helper:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process = subprocess.Popen(
-                [sys.executable, *PROGRAM, str(theirs.fileno())], pass_fds=[theirs.fileno()], env=_environment(),
+                [sys.executable, *PROGRAM, str(theirs.fileno())], pass_fds=[theirs.fileno()],
+                env=child_process.environment(),
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
         finally:
@@ -131,10 +132,3 @@ def _died() -> OutsideError:
         expected="workers that live until the end",
         todo="run the same command again, with fewer --workers; what is done is kept",
     )  # fmt: skip
-
-
-def _environment() -> dict[str, str]:
-    """With this package on the path of new processes, wherever it was imported from."""
-    package_folder = str(Path(__file__).parents[2])
-    path = [entry for entry in (os.environ.get("PYTHONPATH"), package_folder) if entry]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}

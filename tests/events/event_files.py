@@ -93,14 +93,59 @@ def aedat4_packet(events, *, identifier: bytes = b"EVTS") -> bytes:
     return struct.pack("<I", len(body)) + body
 
 
+def _flat_table(layout: str, values: Sequence[float], start: int) -> tuple[int, bytes]:
+    """(position of the table, bytes) of a vtable at `start` and the table behind it, all fields aligned."""
+    table = -(-(start + 4 + 2 * len(layout)) // 8) * 8
+    body, places = struct.pack("<i", table - start), []
+    for kind, value in zip(layout, values, strict=True):
+        body += bytes(-len(body) % struct.calcsize(kind))
+        places.append(len(body))
+        body += struct.pack(f"<{kind}", value)
+    vtable = struct.pack(f"<{2 + len(places)}H", 4 + 2 * len(places), len(body), *places)
+    return table, vtable.ljust(table - start, b"\0") + body
+
+
+def _flat_buffer(identifier: bytes, layout: str, values: Sequence[float]) -> bytes:
+    """A buffer up to the end of its root table, whose last field is the offset of a vector that follows there."""
+    table, data = _flat_table(f"{layout}I", [*values, 4], 12)
+    return struct.pack("<I4s", table - 4, identifier) + data
+
+
+def _with_size(data: bytes) -> bytes:
+    return struct.pack("<I", len(data)) + data
+
+
+def aedat4_picture(times: Sequence[int], code: int, pixels: np.ndarray, *, offset: tuple[int, int] = (0, 0)) -> bytes:
+    """The packet of a picture: five times, OpenCV's code of its type, and [H, W] or [H, W, channels] in file order."""
+    height, width = pixels.shape[:2]
+    head = _flat_buffer(b"FRME", "qqqqqbhhhh", [*times, code, width, height, *offset])
+    return _with_size(head + struct.pack("<I", pixels.nbytes) + pixels.tobytes())
+
+
+def aedat4_rows(identifier: bytes, layout: str, rows: Sequence[Sequence[float]]) -> bytes:
+    """A packet of IMU samples ("q" and ten "f") or triggers ("qb"): a vector of offsets, and the tables behind it."""
+    head = _flat_buffer(identifier, "", [])
+    first = 4 + len(head) + 4
+    offsets, tables = b"", b""
+    for index, row in enumerate(rows):
+        start = first + 4 * len(rows) + len(tables)
+        position, table = _flat_table(layout, row, start)
+        offsets += struct.pack("<I", position - (first + 4 * index))
+        tables += table + bytes(-len(table) % 4)
+    return _with_size(head + struct.pack("<I", len(rows)) + offsets + tables)
+
+
 def aedat4(
-    streams: Sequence[tuple[int, int, int, Sequence[np.ndarray]]],
+    streams: Sequence[tuple[int, int, int, Sequence[np.ndarray | bytes]]],
     *,
     compression: str = "lz4",
     table: bool = True,
     identifiers: Sequence[str] | None = None,
 ) -> bytes:
-    """A file of `streams`, each (id, width, height, packets); `identifiers` are the streams' types."""
+    """A file of `streams`, each (id, width, height, packets), a packet being events, or the bytes of its buffer.
+
+    `identifiers` are the streams' types.
+    """
     nodes = ""
     for index, (stream_id, width, height, _) in enumerate(streams):
         identifier = identifiers[index] if identifiers else "EVTS"
@@ -115,7 +160,9 @@ def aedat4(
         for index, (stream_id, _, _, parts) in enumerate(streams):
             if position < len(parts):
                 identifier = identifiers[index].encode() if identifiers else b"EVTS"
-                data = _compress(aedat4_packet(parts[position], identifier=identifier), compression)
+                part = parts[position]
+                packet = part if isinstance(part, bytes) else aedat4_packet(part, identifier=identifier)
+                data = _compress(packet, compression)
                 packets += struct.pack("<iI", stream_id, len(data)) + data
     code = {"none": 0, "lz4": 1, "zstd": 3}[compression]
     header_bytes = 4 + 48 + len(xml) + 1

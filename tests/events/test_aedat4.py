@@ -1,4 +1,4 @@
-"""AEDAT 4 against the `aedat` package, which decodes what our own checks have let pass."""
+"""Events of AEDAT 4 against the `aedat` package, an independent decoder of what our own checks have let pass."""
 
 import struct
 from pathlib import Path

@@ -28,6 +28,8 @@ def test_json_has_every_fact(write, run_cli) -> None:
         "time_ordered": True,
         "backward_steps": 0,
         "damage": None,
+        "other_streams": [],
+        "other_streams_unread": None,
     }
 
 

@@ -5,7 +5,8 @@ aedat2, aedat3, aedat4, evt (EVT 2 and 3), dat, es, hdf5 (ours), hdf5_layouts (o
 atis_bin (N-MNIST and N-Caltech101), text; with_faery writes those that the package faery writes.
 
 The other modules are what these share: format (what a format is), recognise (which format a file has), clock (times
-that wrap), columns (which column is t, x, y or p), flatbuffers (tables with checked offsets), prophesee (`%` headers).
+that wrap), columns (which column is t, x, y or p), flatbuffers (tables with checked offsets), prophesee (`%` headers),
+aedat4_layout (header and packets of AEDAT 4), aedat4_extras and aedat4_child (its pictures, IMU samples and triggers).
 """
 
 from stdl_events.errors import RecordingError

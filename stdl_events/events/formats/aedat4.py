@@ -1,33 +1,31 @@
 """AEDAT 4: a FlatBuffers header that declares streams in XML, then packets, each compressed on its own.
 
-Everything is decoded here, with every size and offset checked before it is used: the packages that read AEDAT 4 abort
-the whole process on a damaged file, and once the checks have walked a packet, its events are one `frombuffer` away.
-Times are absolute, Unix microseconds; pictures are stored upright. Packets of other streams (frames, IMU, triggers)
-are skipped. Sources: iniVation's AEDAT 4 page and the FlatBuffers schemas of dv-processing.
+Events are decoded here, with every size and offset checked before it is used: the packages that read AEDAT 4 abort the
+whole process on a damaged file, and once the checks have walked a packet, its events are one `frombuffer` away. Times
+are absolute, Unix microseconds; pictures are stored upright. Packets of other streams (pictures, IMU, triggers) are
+skipped; `aedat4_extras` reads them. Sources: iniVation's AEDAT 4 page and the FlatBuffers schemas of dv-processing.
 """
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import lz4.frame
 import numpy as np
 import zstandard
 
 from stdl_events.errors import CorruptRecordingError, RecordingError, TruncatedRecordingError
-from stdl_events.events.decoder import Block, Header, corrupt, truncated
+from stdl_events.events.decoder import Block, Header, corrupt
+from stdl_events.events.formats.aedat4_layout import MAGIC, EventStream, Layout, read_layout, walk_packets
 from stdl_events.events.formats.flatbuffers import root_table
 from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.stream import EVENT_DTYPE
 
-MAGIC = b"#!AER-DAT4.0\r\n"
+if TYPE_CHECKING:
+    from stdl_events.events.other_streams import OtherStreams
+
 STORED_DTYPE = np.dtype({"names": ["t", "x", "y", "p"], "formats": ["<i8", "<i2", "<i2", "u1"], "itemsize": 16})
-_COMPRESSIONS = {0: "none", 1: "lz4", 2: "lz4", 3: "zstd", 4: "zstd"}
-_PACKET_HEADER = struct.Struct("<iI")
-_MAX_HEADER_BYTES = 1 << 24
 _MAX_PACKET_BYTES = 1 << 26
 _SMALL_PACKET_BYTES = 1 << 16
 _UNPACK_STEP_BYTES = 1 << 21
@@ -38,22 +36,12 @@ Unpacker: TypeAlias = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True)
-class EventStream:
-    """One declared stream of events."""
-
-    id: int
-    sensor_size: tuple[int, int]
-
-
-@dataclass(frozen=True)
 class Aedat4Decoder:
     """Decoder of one event stream of an AEDAT 4 file."""
 
     path: Path
     stream: EventStream
-    compression: str
-    data_offset: int
-    table_offset: int | None
+    layout: Layout
 
     @property
     def header(self) -> Header:
@@ -61,11 +49,11 @@ class Aedat4Decoder:
 
     def blocks(self) -> Iterator[Block]:
         with self.path.open("rb") as file:
-            unpack = make_unpacker(self.compression)
+            unpack = make_unpacker(self.layout.compression)
             waiting: list[memoryview] = []
             waiting_bytes, first_offset = 0, 0
             try:
-                for stream_id, offset, size in walk_packets(file, self.path, self.data_offset, self.table_offset):
+                for stream_id, offset, size in walk_packets(file, self.path, self.layout):
                     if stream_id != self.stream.id:
                         continue
                     file.seek(offset)
@@ -90,7 +78,7 @@ class Aedat4Decoder:
         try:
             data = unpack(packet)
         except (RuntimeError, EOFError, ValueError, MemoryError, zstandard.ZstdError) as error:
-            raise fail(f"{self.compression} data that does not unpack ({error})") from None
+            raise fail(f"{self.layout.compression} data that does not unpack ({error})") from None
         if len(data) < 4 or int.from_bytes(data[:4], "little") > len(data) - 4:
             raise fail(f"{len(data)} bytes of a larger buffer")
         table = memoryview(data)[4:]
@@ -148,34 +136,6 @@ def make_unpacker(compression: str) -> Unpacker:
     return unpack_zstd
 
 
-def walk_packets(
-    file: BinaryIO, path: Path, data_offset: int, table_offset: int | None
-) -> Iterator[tuple[int, int, int]]:
-    """Yield (stream id, byte offset of the data, bytes) of every packet, up to the table of packets or the file's end.
-
-    Raises:
-        TruncatedRecordingError, CorruptRecordingError: a packet does not end where it must.
-    """
-    file_bytes = file.seek(0, 2)
-    end = file_bytes if table_offset is None else table_offset
-    offset = data_offset
-    while offset < min(end, file_bytes):
-        file.seek(offset)
-        header = file.read(_PACKET_HEADER.size)
-        if len(header) < _PACKET_HEADER.size:
-            raise truncated(path, offset, f"{len(header)} of {_PACKET_HEADER.size} bytes of a packet's header")
-        stream_id, size = _PACKET_HEADER.unpack(header)
-        packet_end = offset + _PACKET_HEADER.size + size
-        if packet_end > file_bytes:
-            raise truncated(path, offset, f"{file_bytes - offset} of {packet_end - offset} bytes of a packet")
-        if packet_end > end:
-            raise corrupt(path, offset, f"a packet of {size} bytes", f"packets that end at byte {end}")
-        yield stream_id, offset + _PACKET_HEADER.size, size
-        offset = packet_end
-    if end > file_bytes:
-        raise truncated(path, offset, f"nothing of the {end - offset} bytes")
-
-
 def open_aedat4(path: Path, stream: int | None = None) -> Aedat4Decoder:
     """Read the header of an AEDAT 4 file and choose its stream of events.
 
@@ -187,67 +147,13 @@ def open_aedat4(path: Path, stream: int | None = None) -> Aedat4Decoder:
         RecordingError: no stream of events is declared, or several hold events and none was chosen.
     """
     with path.open("rb") as file:
-        magic = file.read(len(MAGIC))
-        if magic != MAGIC:
-            raise corrupt(path, 0, f"{magic!r}", f"the first line of AEDAT 4, {MAGIC.decode().strip()}")
-        compression, table_offset, xml, data_offset = _read_header(file, path)
-        streams = _event_streams(path, xml)
-        chosen = _choose(file, path, streams, stream, data_offset, table_offset)
-    return Aedat4Decoder(path, chosen, compression, data_offset, table_offset)
+        layout = read_layout(file, path)
+        chosen = _choose(file, path, layout, stream)
+    return Aedat4Decoder(path, chosen, layout)
 
 
-def _read_header(file: BinaryIO, path: Path) -> tuple[str, int | None, str, int]:
-    """(compression, byte offset of the table of packets, XML, byte offset of the first packet)."""
-
-    def fail(got: str) -> CorruptRecordingError:
-        return corrupt(path, len(MAGIC), f"{got}, in the header", "a header of AEDAT 4")
-
-    prefix = file.read(4)
-    size = int.from_bytes(prefix, "little")
-    if len(prefix) == 4 and not 8 <= size <= _MAX_HEADER_BYTES:
-        raise fail(f"{size} bytes")
-    data = file.read(size)
-    if len(prefix) < 4 or len(data) < size:
-        raise truncated(path, len(MAGIC), f"{len(data)} of {size} bytes of the header")
-    table = root_table(data, b"IOHE", fail)
-    code = table.int32(0)
-    if code not in _COMPRESSIONS:
-        raise fail(f"the compression {code}")
-    data_offset = len(MAGIC) + 4 + size
-    table_offset = table.int64(1, -1)
-    if -1 < table_offset < data_offset:
-        raise fail(f"a table of packets at byte {table_offset}")
-    return _COMPRESSIONS[code], None if table_offset < 0 else table_offset, table.string(2), data_offset
-
-
-def _event_streams(path: Path, xml: str) -> list[EventStream]:
-    """The streams of type EVTS that the header's XML declares."""
-    if "<!" in xml:
-        raise corrupt(path, len(MAGIC), "a document type or entity in the header's XML", "plain elements")
-    try:
-        root = ElementTree.fromstring(xml)
-        streams = []
-        for node in root.iterfind("./node[@name='outInfo']/node"):
-            if (node.findtext("attr[@key='typeIdentifier']") or "").strip() != "EVTS":
-                continue
-            size = [int(node.findtext(f"node[@name='info']/attr[@key='{key}']") or "") for key in ("sizeX", "sizeY")]
-            streams.append(EventStream(int(node.get("name") or ""), (size[0], size[1])))
-    except (ElementTree.ParseError, ValueError) as error:
-        raise corrupt(path, len(MAGIC), f"header XML that does not parse ({error})", "declared streams") from None
-    for stream in streams:
-        if not (0 < stream.sensor_size[0] <= 32768 and 0 < stream.sensor_size[1] <= 32768):
-            raise corrupt(path, len(MAGIC), f"the sensor size {stream.sensor_size}", "width and height up to 32768")
-    return streams
-
-
-def _choose(
-    file: BinaryIO,
-    path: Path,
-    streams: list[EventStream],
-    wanted: int | None,
-    data_offset: int,
-    table_offset: int | None,
-) -> EventStream:
+def _choose(file: BinaryIO, path: Path, layout: Layout, wanted: int | None) -> EventStream:
+    streams = layout.event_streams
     ids = [stream.id for stream in streams]
     if wanted is not None:
         if wanted not in ids:
@@ -258,7 +164,7 @@ def _choose(
     if len(streams) > 1:
         filled = set()
         try:
-            for stream_id, _, _ in walk_packets(file, path, data_offset, table_offset):
+            for stream_id, _, _ in walk_packets(file, path, layout):
                 filled.add(stream_id)
         except (TruncatedRecordingError, CorruptRecordingError):
             pass  # reading the packets raises it again, or repairs it
@@ -276,10 +182,17 @@ def _choose(
     return streams[0]
 
 
+def _read_other_streams(path: Path, pixels: Collection[int] | None) -> "OtherStreams | None":
+    from stdl_events.events.formats.aedat4_extras import read_streams  # which knows the formats
+
+    return read_streams(path, pixels)
+
+
 FORMAT = Format(
     "AEDAT 4, as DV and dv-processing write it",
     open_aedat4,
     (".aedat4",),
     (Signature(MAGIC),),
     open_stream=open_aedat4,
+    read_other_streams=_read_other_streams,
 )

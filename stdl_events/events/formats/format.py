@@ -1,6 +1,6 @@
 """What a file format is: how its files are recognised, its reader and its writer, and the registry of formats."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from stdl_events.registry import Registry
 
 if TYPE_CHECKING:
     from stdl_events.events.decoder import Decoder
+    from stdl_events.events.other_streams import OtherStreams
     from stdl_events.events.recording import Recording
 
 
@@ -40,6 +41,8 @@ class Format:
         suffixes: what its files are called, in lower case: (".raw",).
         signatures: how its files are recognised; each is tried on its own.
         open_stream: `open` for one of several event streams, by its number; None where a file holds one.
+        read_other_streams: reads what a file holds beside its events, with the pixels of the pictures of some numbers;
+            None where the format has nothing else, or its result where a file has nothing else.
     """
 
     description: str
@@ -47,6 +50,7 @@ class Format:
     suffixes: tuple[str, ...]
     signatures: tuple[Signature, ...] = (Signature(),)
     open_stream: "Callable[[Path, int], Decoder] | None" = None
+    read_other_streams: "Callable[[Path, Collection[int] | None], OtherStreams | None] | None" = None
 
     def __post_init__(self) -> None:
         assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in self.suffixes), self.suffixes

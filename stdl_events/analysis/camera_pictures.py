@@ -1,0 +1,82 @@
+"""Pictures of a sensor that also takes some (DAVIS), each for the event frame that is nearest to it in time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stdl_events.analysis.recording_survey import FRAME_SIDE, Survey
+from stdl_events.events.other_streams import OtherStreams, Rows, read_other_streams
+from stdl_events.events.recording import Recording
+
+
+@dataclass(frozen=True, eq=False)
+class CameraPictures:
+    """A picture for each kept frame of a survey.
+
+    Attributes:
+        gray_or_rgb_N: uint8, [H, W] or [H, W, 3], shrunk to at most `FRAME_SIDE` pixels a side.
+        late_us_N: the picture's time less that of the middle of the frame.
+    """
+
+    gray_or_rgb_N: list[npt.NDArray[np.uint8]]
+    late_us_N: npt.NDArray[np.int64]
+
+
+def nearest_pictures(recording: Recording, others: OtherStreams | None, survey: Survey) -> CameraPictures | None:
+    """The picture nearest in time to each kept frame of `survey`; None if the recording has none.
+
+    Of several streams of pictures, that of the events' own sensor size is taken, or else the first.
+
+    Raises:
+        TruncatedRecordingError, CorruptRecordingError: the pictures are damaged, and `repair` was not asked for.
+    """
+    if others is None or not len(others.pictures) or not len(survey.frames_NCHW):
+        return None
+    numbers, late_us_N = _nearest(_of_one_sensor(others.pictures, survey.sensor_size), others.pictures, survey)
+    with_pixels = read_other_streams(recording, set(numbers))
+    if with_pixels is None or with_pixels.unread is not None:
+        return None
+    brightest = max(int(pixels.max(initial=1)) for pixels in with_pixels.pixels.values())
+    shown = {number: _shrunk(_to_8_bits(pixels, brightest)) for number, pixels in with_pixels.pixels.items()}
+    return CameraPictures([shown[number] for number in numbers], late_us_N)
+
+
+def gray_of_size(picture: npt.NDArray[np.uint8], size_HW: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """A picture in gray, as large as asked for: for each pixel, the nearest of the picture."""
+    rows, columns = (np.arange(size) * shape // size for size, shape in zip(size_HW, picture.shape[:2], strict=True))
+    sized = picture[rows[:, None], columns]
+    return sized if sized.ndim == 2 else (sized @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
+
+
+def _of_one_sensor(pictures: Rows, sensor_size: tuple[int, int]) -> npt.NDArray[np.intp]:
+    """Numbers of the pictures of one stream."""
+    own = (pictures["width"] == sensor_size[0]) & (pictures["height"] == sensor_size[1])
+    streams = pictures["stream"][own] if own.any() else pictures["stream"]
+    return np.flatnonzero(pictures["stream"] == streams.min())
+
+
+def _nearest(
+    candidates: npt.NDArray[np.intp], pictures: Rows, survey: Survey
+) -> tuple[list[int], npt.NDArray[np.int64]]:
+    """(number of the picture, its time less the frame's) for each kept frame."""
+    candidates = candidates[np.argsort(pictures["t"][candidates], kind="stable")]
+    times_us, wanted_us_N = pictures["t"][candidates], survey.frame_middle_us_N
+    after = np.clip(np.searchsorted(times_us, wanted_us_N), 1, len(times_us) - 1) if len(times_us) > 1 else 0
+    before = np.maximum(np.full(len(wanted_us_N), after) - 1, 0)
+    best = np.where(times_us[after] - wanted_us_N < wanted_us_N - times_us[before], after, before)
+    return candidates[best].tolist(), times_us[best] - wanted_us_N
+
+
+def _to_8_bits(pixels: npt.NDArray[np.integer], brightest: int) -> npt.NDArray[np.uint8]:
+    """Pixels without transparency; those of 16 bits so that the brightest of all pictures is white."""
+    pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8)
+    return (pixels * (255 / brightest)).round().astype(np.uint8)
+
+
+def _shrunk(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The picture with as few pixels left out, evenly, as make its sides at most `FRAME_SIDE` long."""
+    step = -(-max(pixels.shape[:2]) // FRAME_SIDE)
+    return np.ascontiguousarray(pixels[::step, ::step])

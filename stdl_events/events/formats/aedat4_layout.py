@@ -1,0 +1,135 @@
+"""The structure of an AEDAT 4 file: its header, the streams that it declares, and where its packets are.
+
+Every size and offset is checked before it is used. Sources: iniVation's AEDAT 4 page and the FlatBuffers schemas of
+dv-processing.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from xml.etree import ElementTree
+
+from stdl_events.errors import CorruptRecordingError
+from stdl_events.events.decoder import corrupt, truncated
+from stdl_events.events.formats.flatbuffers import root_table
+
+MAGIC = b"#!AER-DAT4.0\r\n"
+_COMPRESSIONS = {0: "none", 1: "lz4", 2: "lz4", 3: "zstd", 4: "zstd"}
+_PACKET_HEADER = struct.Struct("<iI")
+_MAX_HEADER_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class EventStream:
+    """One declared stream of events."""
+
+    id: int
+    sensor_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the header says.
+
+    Attributes:
+        compression: of each packet: "none", "lz4" or "zstd".
+        event_streams: the streams of type EVTS.
+        other_streams: number -> type of the others: FRME (pictures), IMUS, TRIG (triggers), or one not known here.
+        data_offset: byte of the first packet.
+        table_offset: byte of the table of packets that ends the file, None if it was never closed.
+    """
+
+    compression: str
+    event_streams: list[EventStream]
+    other_streams: dict[int, str]
+    data_offset: int
+    table_offset: int | None
+
+
+def read_layout(file: BinaryIO, path: Path) -> Layout:
+    """Read the header of an AEDAT 4 file from its first byte.
+
+    Raises:
+        TruncatedRecordingError, CorruptRecordingError: it is damaged, or none of AEDAT 4.
+    """
+    magic = file.read(len(MAGIC))
+    if magic != MAGIC:
+        raise corrupt(path, 0, f"{magic!r}", f"the first line of AEDAT 4, {MAGIC.decode().strip()}")
+    compression, table_offset, xml, data_offset = _read_header(file, path)
+    event_streams, other_streams = _declared_streams(path, xml)
+    return Layout(compression, event_streams, other_streams, data_offset, table_offset)
+
+
+def _read_header(file: BinaryIO, path: Path) -> tuple[str, int | None, str, int]:
+    """(compression, byte offset of the table of packets, XML, byte offset of the first packet)."""
+
+    def fail(got: str) -> CorruptRecordingError:
+        return corrupt(path, len(MAGIC), f"{got}, in the header", "a header of AEDAT 4")
+
+    prefix = file.read(4)
+    size = int.from_bytes(prefix, "little")
+    if len(prefix) == 4 and not 8 <= size <= _MAX_HEADER_BYTES:
+        raise fail(f"{size} bytes")
+    data = file.read(size)
+    if len(prefix) < 4 or len(data) < size:
+        raise truncated(path, len(MAGIC), f"{len(data)} of {size} bytes of the header")
+    table = root_table(data, b"IOHE", fail)
+    code = table.int32(0)
+    if code not in _COMPRESSIONS:
+        raise fail(f"the compression {code}")
+    data_offset = len(MAGIC) + 4 + size
+    table_offset = table.int64(1, -1)
+    if -1 < table_offset < data_offset:
+        raise fail(f"a table of packets at byte {table_offset}")
+    return _COMPRESSIONS[code], None if table_offset < 0 else table_offset, table.string(2), data_offset
+
+
+def _declared_streams(path: Path, xml: str) -> tuple[list[EventStream], dict[int, str]]:
+    """(streams of events, number -> type of the others) that the header's XML declares."""
+    if "<!" in xml:
+        raise corrupt(path, len(MAGIC), "a document type or entity in the header's XML", "plain elements")
+    try:
+        root = ElementTree.fromstring(xml)
+        streams, others = [], {}
+        for node in root.iterfind("./node[@name='outInfo']/node"):
+            kind = (node.findtext("attr[@key='typeIdentifier']") or "").strip()
+            if kind != "EVTS":
+                if (node.get("name") or "").isdecimal():
+                    others[int(node.get("name") or "")] = kind
+                continue
+            size = [int(node.findtext(f"node[@name='info']/attr[@key='{key}']") or "") for key in ("sizeX", "sizeY")]
+            streams.append(EventStream(int(node.get("name") or ""), (size[0], size[1])))
+    except (ElementTree.ParseError, ValueError) as error:
+        raise corrupt(path, len(MAGIC), f"header XML that does not parse ({error})", "declared streams") from None
+    for stream in streams:
+        if not (0 < stream.sensor_size[0] <= 32768 and 0 < stream.sensor_size[1] <= 32768):
+            raise corrupt(path, len(MAGIC), f"the sensor size {stream.sensor_size}", "width and height up to 32768")
+    return streams, others
+
+
+def walk_packets(file: BinaryIO, path: Path, layout: Layout) -> Iterator[tuple[int, int, int]]:
+    """Yield (stream id, byte offset of the data, bytes) of every packet, up to the table of packets or the file's end.
+
+    Raises:
+        TruncatedRecordingError, CorruptRecordingError: a packet does not end where it must.
+    """
+    file_bytes = file.seek(0, 2)
+    end = file_bytes if layout.table_offset is None else layout.table_offset
+    offset = layout.data_offset
+    while offset < min(end, file_bytes):
+        file.seek(offset)
+        header = file.read(_PACKET_HEADER.size)
+        if len(header) < _PACKET_HEADER.size:
+            raise truncated(path, offset, f"{len(header)} of {_PACKET_HEADER.size} bytes of a packet's header")
+        stream_id, size = _PACKET_HEADER.unpack(header)
+        packet_end = offset + _PACKET_HEADER.size + size
+        if packet_end > file_bytes:
+            raise truncated(path, offset, f"{file_bytes - offset} of {packet_end - offset} bytes of a packet")
+        if packet_end > end:
+            raise corrupt(path, offset, f"a packet of {size} bytes", f"packets that end at byte {end}")
+        yield stream_id, offset + _PACKET_HEADER.size, size
+        offset = packet_end
+    if end > file_bytes:
+        raise truncated(path, offset, f"nothing of the {end - offset} bytes")
