@@ -1,0 +1,162 @@
+"""MkDocs hook: the reference pages that the code itself knows, written anew at each build.
+
+Commands come from Typer, settings from the pydantic models, choices from the registries. Nothing of them is kept in the
+repository, so they cannot fall behind.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+import stdl_events
+from stdl_events.cli import app
+from stdl_events.cli.options import update_choices
+from stdl_events.registry import Registry
+from stdl_events.training.settings import TrainConfig
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages."""
+    for path, content in pages().items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def pages() -> dict[str, str]:
+    """Path -> Markdown of every generated page."""
+    return {
+        "reference/commands.md": "\n".join(commands()),
+        "reference/settings.md": "\n".join(settings()),
+        "reference/choices.md": "\n".join(choices()),
+        "reference/python.md": "\n".join(python()),
+    }
+
+
+def commands() -> Iterator[str]:
+    """Every command with its help text, as the terminal shows it."""
+    update_choices()
+    group = typer.main.get_command(app)
+    yield "# Commands\n"
+    yield "`stdl-events COMMAND --help` prints the same. Generated from the command line itself.\n"
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        context = typer.Context(command, info_name=f"stdl-events {name}", terminal_width=100, max_content_width=100)
+        yield f"## {name}\n\n```text\n{command.get_help(context)}\n```\n"
+
+
+def settings() -> Iterator[str]:
+    """Every key that `--set` takes: type, default, meaning."""
+    yield "# Settings\n"
+    yield "Keys of a recipe and of `--set KEY=VALUE`. Generated from `stdl_events.training.settings`.\n"
+    for prefix, section in sections(TrainConfig, ""):
+        yield f"## {prefix.rstrip('.') or 'The run'}\n"
+        yield f"{inspect.cleandoc(section.__doc__ or '').split(listing(section))[0].strip()}\n"
+        yield "| key | type | default | meaning |\n|---|---|---|---|"
+        meanings = attributes(section)
+        for name, annotation, default in fields(section):
+            if not is_section(annotation):
+                cells = (f"`{prefix}{name}`", f"`{type_name(annotation)}`", default, meanings.get(name, ""))
+                yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        yield ""
+
+
+def sections(section: type, prefix: str) -> Iterator[tuple[str, type]]:
+    """(dotted prefix, class) of a group of settings and of all groups in it."""
+    yield prefix, section
+    for name, annotation, _ in fields(section):
+        if is_section(annotation):
+            yield from sections(annotation, f"{prefix}{name}.")
+
+
+def fields(section: type) -> Iterator[tuple[str, Any, str]]:
+    """(name, annotation, default as text) of each setting of a pydantic model or a dataclass."""
+    if issubclass(section, BaseModel):
+        for name, field in section.model_fields.items():
+            yield name, field.annotation, shown(field.default, PydanticUndefined)
+    else:
+        hints = get_type_hints(section)
+        for entry in dataclasses.fields(section):
+            yield entry.name, hints[entry.name], shown(entry.default, dataclasses.MISSING)
+
+
+def shown(default: object, missing: object) -> str:
+    return "required" if default is missing else f"`{default!r}`"
+
+
+def is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and (issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation))
+
+
+def listing(section: type) -> str:
+    """How the docstring of a group begins the list of its settings."""
+    return "Attributes:" if issubclass(section, BaseModel) else "Args:"
+
+
+def attributes(section: type) -> dict[str, str]:
+    """Name -> text from the docstring's list; names that share a text are joined by commas there."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    _, _, listed = inspect.cleandoc(section.__doc__ or "").partition(listing(section))
+    for line in listed.splitlines():
+        if line.startswith("    ") and not line.startswith("     ") and ": " in line:
+            head, _, text = line.strip().partition(": ")
+            names = head.split(", ")
+            found |= dict.fromkeys(names, text)
+        elif line.strip():
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+    return found
+
+
+def type_name(annotation: Any) -> str:
+    """A type for readers: without validators, alternatives joined by "or"."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return type_name(arguments[0])
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if origin in (Union, UnionType):
+        return " or ".join(map(type_name, arguments))
+    if origin is tuple:
+        return " x ".join(map(type_name, arguments))
+    return "None" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
+
+
+def choices() -> Iterator[str]:
+    """Every registry: what there is to choose from."""
+    yield "# Choices\n"
+    yield "Each list is a registry: settings, commands and error messages read the same one.\n"
+    for name, registry in sorted(registries().items(), key=lambda item: item[1].kind):
+        yield f"## {registry.kind}\n\n`{name}`\n"
+        yield "\n".join(f"- `{entry}`" for entry in registry) + "\n"
+
+
+def registries() -> dict[str, Registry[Any]]:
+    """Dotted name -> registry, of all modules of the package that make one."""
+    found: dict[str, Registry[Any]] = {}
+    package = Path(stdl_events.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        if "Registry(" in path.read_text(encoding="utf-8"):
+            parts = path.relative_to(package.parent).with_suffix("").parts
+            module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            for name, value in vars(import_module(module)).items():
+                if isinstance(value, Registry):
+                    found[f"{module}.{name}"] = value
+    return found
+
+
+def python() -> Iterator[str]:
+    """The public names, for mkdocstrings to fill in."""
+    yield "# Python\n"
+    yield "`import stdl_events` imports no torch: each name is imported when it is first used.\n"
+    for name in stdl_events.__all__:
+        defined = getattr(stdl_events, name)
+        yield f"::: {defined.__module__}.{defined.__qualname__}\n"

@@ -1,0 +1,126 @@
+"""What the README and the pages of docs/ say runs: each page's code blocks, in order, in a folder of its own.
+
+A folder `my_recordings` with two classes of small simulated recordings lies there, and `recording.h5`, one of them.
+Commands run in this process, line by line; Python blocks run as programs. What sets up an environment is not run here:
+`make` targets are checked by a dry run, and installing is the wheel's test.
+"""
+
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stdl_events
+from stdl_events.events import write_recording
+from stdl_events.events.stream import empty_events
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = {"sh", "python", "text", "toml", "json", "csv", "bibtex", "yaml"}
+SENSOR = (48, 48)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """(language, code) of every fenced block."""
+    return [match.groups() for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
+
+
+def commands(block: str) -> Iterator[list[str]]:
+    """The words of each command of a shell block; comments and continued lines are joined as a shell does."""
+    for line in block.replace("\\\n", " ").splitlines():
+        if words := shlex.split(line, comments=True):
+            yield words
+
+
+def write_moving_spot(path: Path, direction: int, seed: int) -> None:
+    """Events of a spot that crosses the sensor to the right (1) or to the left (-1)."""
+    rng = np.random.default_rng(seed)
+    events = empty_events(6_000)
+    events["t"] = np.sort(rng.integers(0, 1_000_000, len(events)))
+    centre = SENSOR[0] / 2 + direction * (events["t"] % 200_000 / 200_000 - 0.5) * 30
+    events["x"] = np.clip(centre + rng.normal(0, 2, len(events)), 0, SENSOR[0] - 1)
+    events["y"] = np.clip(24 + rng.normal(0, 4, len(events)), 0, SENSOR[1] - 1)
+    events["p"] = rng.integers(0, 2, len(events))
+    write_recording(path, events, SENSOR)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("docs")
+    for label, direction in (("walk", -1), ("wave", 1)):
+        (root / "my_recordings" / label).mkdir(parents=True)
+        for seed in range(5):
+            write_moving_spot(root / "my_recordings" / label / f"{seed}.h5", direction, seed)
+    shutil.copy(root / "my_recordings" / "wave" / "0.h5", root / "recording.h5")
+    return root
+
+
+@pytest.fixture
+def workplace(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(recordings, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_command(words: list[str], run_cli: Callable[..., tuple[int, str, str]]) -> None:
+    program, *arguments = words
+    if program == "make":
+        subprocess.run(["make", "--dry-run", *arguments], cwd=REPOSITORY, check=True, capture_output=True)
+    elif program == "pip":
+        assert arguments[:3] == ["install", "-c", "constraints.txt"], "always through the constraints, in one command"
+    elif program == "stdl-events":
+        code, _, messages = run_cli(*arguments)
+        assert code == 0, f"{shlex.join(words)}: {messages}"
+    elif program == "python":
+        ended = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, f"{shlex.join(words)}: {ended.stderr}"
+    else:
+        raise AssertionError(f"a block runs {program}: nothing here knows how")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_every_code_block_runs(page, workplace, run_cli):
+    for number, (language, code) in enumerate(blocks(page)):
+        assert language in LANGUAGES, f"block {number} is in {language}"
+        if language == "python":
+            program = workplace / f"block{number}.py"
+            program.write_text(code, encoding="utf-8")
+            runpy.run_path(str(program), run_name="__main__")
+        elif language == "sh":
+            for words in commands(code):
+                run_command(words, run_cli)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_every_fence_names_its_language(page):
+    fences = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("```")]
+    assert len(fences) == 2 * len(blocks(page))
+
+
+def test_a_block_that_does_not_run_is_noticed(workplace, run_cli):
+    with pytest.raises(AssertionError, match="no such file"):
+        run_command(["stdl-events", "info", "missing.h5"], run_cli)
+    with pytest.raises(subprocess.CalledProcessError):
+        run_command(["make", "nothing-like-this"], run_cli)
+    assert list(commands("a b \\\n  c  # said\n# only said\n\nd")) == [["a", "b", "c"], ["d"]]
+
+
+def test_the_generated_pages_know_every_registry_and_setting():
+    generate = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))
+    pages = generate["pages"]()
+    for name, registry in generate["registries"]().items():
+        assert name in pages["reference/choices.md"]
+        assert all(f"`{entry}`" in pages["reference/choices.md"] for entry in registry)
+    for name in stdl_events.__all__:
+        assert f".{name}\n" in pages["reference/python.md"]
+    for command in ("train", "live", "memory"):
+        assert f"Usage: stdl-events {command}" in pages["reference/commands.md"]
