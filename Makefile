@@ -10,7 +10,7 @@ PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 	done)
 WORKERS ?= 2
 
-.PHONY: demo test format bench fuzz clean
+.PHONY: demo test docs format bench fuzz clean
 
 demo: $(VENV)/ready
 	$(BIN)/stdl-events demo --out runs/demo
@@ -20,6 +20,10 @@ test: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(MAKE) docs
+
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 format: $(VENV)/ready
 	$(BIN)/ruff format .
