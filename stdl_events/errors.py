@@ -1,4 +1,4 @@
-"""Every error of the package, and who is expected to act on it.
+"""Every error of the package, and which side must act on it.
 
     StdlEventsError
     ├── UserError (also ValueError)        the input is wrong: one line, exit code 2

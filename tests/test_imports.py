@@ -6,6 +6,7 @@ of the packages that raise when they are imported. Tests of the tests show that 
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Set
@@ -203,34 +204,26 @@ def test_only_learning_learns():
         assert all(call.endswith(".detach") for call in guilty[file])
 
 
-def test_packages_import_each_other_in_one_direction():
-    """Stages are packages or modules at the top; between them imports may not go round in a circle."""
-    edges: dict[str, set[str]] = {}
-    for name, path in modules().items():
-        stage = name.split(".")[0]
-        others = {other.split(".")[0] for other in ours(imported(tree(path)))} - {stage, ""}
-        edges.setdefault(stage, set()).update(others)
-    done: set[str] = set()
-    while ready := {stage for stage, needs in edges.items() if stage not in done and needs <= done}:
-        done |= ready
-    assert {stage: sorted(needs - done) for stage, needs in edges.items() if stage not in done} == {}
+def stages_in_order() -> list[str]:
+    """Top-level modules of the package as ARCHITECTURE.md's tree lists them."""
+    text = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    _, _, tree_block = text.partition("stdl_events/\n")
+    return re.findall(r"^  (\w+)(?:/|\.py) ", tree_block.partition("```")[0], re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    ("stage", "later"),
-    [
-        ("events", {"frames", "live", "network", "plan", "learning", "training", "export", "recordings"}),
-        ("frames", {"live", "network", "plan", "learning", "training", "export", "recordings"}),
-        ("live", {"network", "plan", "learning", "training", "export", "recordings"}),
-        ("network", {"plan", "learning", "training", "export", "live"}),
-        ("plan", {"learning", "training", "export", "live", "memory"}),
-        ("learning", {"memory", "build", "training", "export", "live", "recordings"}),
-        ("memory", {"build", "training", "export", "live", "recordings"}),
-    ],
-)
-def test_stages_know_no_later_stage(stage, later):
-    stages = {name.split(".")[0] for name in reached(in_stages((stage,)), inside_functions=True)}
-    assert stages & later == set()
+def test_the_tree_lists_every_stage():
+    assert sorted(stages_in_order()) == sorted({name.split(".")[0] for name in modules()} - {"", "__main__"})
+
+
+def test_stages_import_only_what_stands_above_them_in_the_tree():
+    order = ["", *stages_in_order(), "__main__"]
+    below = [
+        f"{name} imports {other}"
+        for name, path in modules().items()
+        for other in {name.split(".")[0] for name in ours(imported(tree(path)))} - {name.split(".")[0]}
+        if name and order.index(other) > order.index(name.split(".")[0])
+    ]
+    assert below == []
 
 
 def run_beside_stubs(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ The model is that of truncated local BPTT (equations 8 to 17, with figure 9): on
 states of one layer, everything else travels; spikes are one bit and travel for nothing. It covers any rule that cuts a
 network into blocks and time into intervals. Two readings are ours. At the first step of an interval no potential error
 is written, since no earlier step would read it: only so do the equations give the paper's own figures. And traces,
-which the paper does not know, are further states of their neurons that forward reads and writes, and that the gradient
+which the paper does not have, are further states of their neurons that forward reads and writes, and that the gradient
 of a weight multiplies with instead of adding on a spike.
 
 Weights are those of convolutions and fully connected layers; biases and norms are not counted.
@@ -132,7 +132,7 @@ class _Flow:
         self.U = [unit.neurons * batch_size for unit in units]
         self.M = [unit.operations * batch_size for unit in units]
         self.Uc, self.Mc = classifier.neurons * batch_size, classifier.operations * batch_size
-        # Random weights are made again wherever they are needed (section IV-B).
+        # Random weights are regenerated wherever they are needed (section IV-B).
         self.Wc = classifier.weights if block.classifier_learns else 0
         self.traced = [unit.past and traces > 0 for unit in units]
         self.batch, self.activity, self.traces = batch_size, activity, traces

@@ -12,7 +12,7 @@ from stdl_events.plan.plan import Plan, PlannedBlock
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Neighbouring blocks differ; adjacent colours are told apart by readers who see no red or no green.
+# Neighbouring blocks differ; adjacent colours differ for colour-blind readers too.
 BLOCK_COLOURS = ("#3b6ea5", "#d9903b", "#6a8f4e", "#8a5a9e", "#c0504d", "#4f9c9c")
 GB = 1e9
 

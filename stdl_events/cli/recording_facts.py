@@ -1,4 +1,4 @@
-"""What is to be told of a recording before anything is done with it."""
+"""Facts of a recording, for `info` and `show`."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def describe(recording: "Recording", others: "OtherStreams | None") -> dict[str, Any]:
-    """The facts of a recording; what a recording without events cannot tell is None.
+    """The facts of a recording; None where a recording without events has none.
 
     Args:
         others: what its file holds beside events, None if nothing.
@@ -96,7 +96,7 @@ def _trigger_counts(rows: "Rows") -> dict[str, int]:
 
 
 def facts_table(facts: dict[str, Any]) -> "Table":
-    """What `describe` tells, for people."""
+    """The facts of `describe` as text."""
     from rich.table import Table
 
     def text(key: str, form: str = "{:,}", missing: str = "unknown") -> str:

@@ -77,7 +77,7 @@ def filtering(spec: FrameSpec) -> Callable[[EventArray], EventArray]:
 def _refuse_outside(yx: npt.NDArray[Any], sensor_size: tuple[int, int]) -> None:
     width, height = sensor_size
     if not (width & (width - 1) or height & (height - 1)):
-        # Sides are powers of two: all bits together, found in one pass, tell as much as the largest numbers.
+        # Sides are powers of two: the OR of all values, one pass, bounds the maximum.
         bits = int(np.bitwise_or.reduce(yx))
         if bits & 0xFFFF < width and bits >> 16 < height:
             return

@@ -21,7 +21,7 @@ Times = npt.NDArray[np.int64]
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """One window of a stream; nobody changes one.
+    """One window of a stream; read-only.
 
     Not frozen by Python: that takes longer than counting the events of a window of a sparse stream.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from stdl_events.frames.counting import Counts
 
-# A frame that somebody keeps holds its block, so a block is small.
+# A frame that the caller keeps holds its whole block, so a block is small.
 BLOCK_FRAMES = 64
 BLOCK_BYTES = 2 << 20
 

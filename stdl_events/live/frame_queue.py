@@ -35,7 +35,7 @@ class FrameQueue:
 
     @property
     def closed(self) -> bool:
-        """Whether nobody takes frames any more, or none is to come."""
+        """Whether the consumer has stopped, or the producer has finished."""
         return self._closed
 
     def put(self, frame: Frame, arrived_s: float) -> None:

@@ -24,7 +24,7 @@ OVERLOAD_EVERY_S = 1.0
 
 @runtime_checkable
 class ClockedSource(EventSource, Protocol):
-    """A source that knows what time it is, and hands out empty chunks while nothing happens: a still scene steps."""
+    """A source with a clock, which yields empty chunks in a still scene so that windows go on."""
 
     @property
     def t_now_us(self) -> int:
@@ -155,7 +155,7 @@ class _Run:
         self._overload_said_s = -math.inf
 
     def say_overload(self, dropped: int, *, at_once: bool = False) -> None:
-        """Tell the sinks how many frames were dropped since they were last told, of `dropped` in all."""
+        """Report the frames dropped since the last report, of `dropped` in all, to the sinks."""
         now_s = time.monotonic()
         if dropped > self._dropped and (at_once or now_s - self._overload_said_s >= OVERLOAD_EVERY_S):
             for sink in self._sinks:

@@ -43,7 +43,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Readout:
-    """A frame's outcome, before anybody knows how late it is."""
+    """A frame's outcome, without its latency."""
 
     label: str
     probabilities: dict[str, float]

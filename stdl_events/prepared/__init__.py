@@ -1,4 +1,4 @@
-"""Clips cut once and kept: a store of all clips of a dataset, which knows what it was made from.
+"""Clips cut once and kept: a store of all clips of a dataset, with a manifest of its sources.
 
     <store>/manifest.json          what is in it, and from what it was made; `complete` is written last
     <store>/00000.clips ...        the clips of consecutive recordings, compressed, see `shards`

@@ -63,12 +63,12 @@ def prepare(
 ) -> Preparation:
     """Cut all clips of both sides of `split` into the folder `store`.
 
-    A call that was killed is finished by the same call. Where `store` is complete, what has changed is made again.
+    A call that was killed is finished by the same call. Where `store` is complete, shards of changed recordings are recreated.
     The content is the same for any number of workers and of interruptions.
 
     Args:
         frame_spec: with a `cap` of at most 255.
-        dataset: the recordings' name, for whoever reads the store.
+        dataset: the recordings' name, written into the manifest.
         root: folder of the recordings, which their files are named relative to.
         split_settings: what `split` was made by; a reader that asks for the same needs no recordings.
         workers: processes, this one included.
@@ -77,14 +77,14 @@ def prepare(
         progress: called with (recordings done, recordings in all), first with those that were there already.
 
     Raises:
-        DatasetError: the store was made of other recordings or frames, somebody else is at it, no recording holds one
+        DatasetError: the store was made of other recordings or frames, another process is preparing it, no recording holds one
             clip, or, without `skip_bad`, some do not read; the message names them.
         SplitError: something is on both sides of the split.
         FrameSpecError: counts could be above 255.
         OutsideError: a worker died.
     """
     require_bytes(frame_spec)
-    assert workers >= 1, "somebody has to work"
+    assert workers >= 1, "at least one worker"
     checked = split.check_disjoint()
     # A key that both sides have is refused here.
     entries = split.train.with_entries([*split.train.entries, *split.test.entries]).entries
@@ -184,7 +184,7 @@ def _taken(store: Path, changed: list[str]) -> DatasetError:
 
 
 def _kept(job: ShardJob, root: Path, skip_bad: bool, verify: bool) -> Shard | None:
-    """The shard of `job` where it need not be made again."""
+    """The shard of `job` where it is still valid."""
     shard = read_shard(job)
     if shard is None or (shard.bad and not skip_bad):
         return None

@@ -2,8 +2,8 @@
 
     magic | clips, one after the other | facts, JSON | length of the facts, their CRC-32 | magic
 
-The facts say from what and how the shard was made, so that a rerun knows which shards it may keep. What is in a shard
-follows from the recordings and the frame spec alone, not from who made it or when.
+The facts say from what and how the shard was made, so that a rerun can keep valid shards. What is in a shard
+follows from the recordings and the frame spec alone, not from the process or the time.
 """
 
 import os
@@ -212,7 +212,7 @@ def _require_unchanged(path: Path, source: SourceFile) -> None:
     status = _status(path)
     if (status.st_size, status.st_mtime_ns) != (source.bytes, source.mtime_ns):
         raise RecordingError(
-            str(path), got="a file that changed while it was read", expected="one that nobody writes to",
+            str(path), got="a file that changed while it was read", expected="one that is not being written to",
             todo="run the same command again",
         )  # fmt: skip
 

@@ -69,7 +69,7 @@ def _work(left: deque[ShardJob], done: _Done) -> None:
 
 
 def _may_travel(jobs: Sequence[ShardJob]) -> bool:
-    """Whether other processes know what opens the recordings: not a function or a format of the calling script."""
+    """Whether other processes can import what opens the recordings; not a function or format of the calling script."""
     readers = {entry.reader for job in jobs for entry in job.entries if entry.reader is not None}
     return not FORMATS.registered and all(map(_is_importable, readers))
 
@@ -121,7 +121,7 @@ def _hand_out(connection: Connection, left: deque[ShardJob], done: _Done) -> Non
                 connection.send(job)
                 done.put((job, connection.recv()))
                 job = None
-    except Exception:  # whatever it was, nobody may wait for this job
+    except Exception:  # whatever it was, the caller must not wait for this job forever
         if job is not None:
             done.put((job, _died()))
 

@@ -1,6 +1,6 @@
 """What a set of recordings is, and what it means to hold some of them out.
 
-An `Entry` is one labelled recording, or a part of one in time. A `Split` is two sets of them, and knows how to check
+An `Entry` is one labelled recording, or a part of one in time. A `Split` is two sets of them, with a check
 that nothing of the one is in the other.
 """
 
@@ -27,7 +27,7 @@ class Entry:
         path: the file.
         label: index into the set's classes.
         span: the part of the recording, [start, stop) as `span_us` takes it: fractions, "70%", microseconds or None.
-        group: who or which session was recorded, where that must not be on both sides of a split.
+        group: the person or session recorded, where that must not be on both sides of a split.
         format, sensor_size: passed to `open_recording`, for files that do not say it themselves.
         reader: opens the file instead of `open_recording`, where a dataset has a format of its own.
         content: SHA-256 of the file, where it is known; the file itself may then be elsewhere.

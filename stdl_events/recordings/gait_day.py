@@ -1,4 +1,4 @@
-"""GAIT-DAY-DVS (DVS128-Gait-Day of EV-Gait): 20 people who walk past a DVS128, 2000 recordings to train, 2000 to test.
+"""GAIT-DAY-DVS (DVS128-Gait-Day of EV-Gait): 20 people walking past a DVS128, 2000 recordings to train, 2000 to test.
 
     <root>/DVS128-Gait-Day/origin/{train,test}/<person 0..19>/*.txt       <root> may be any of the folders on the way
 
@@ -30,7 +30,7 @@ def split_gait_day(root: str | Path) -> Split:
     """The split that the folders `train` and `test` are.
 
     Raises:
-        DatasetError: the folders are missing, or somebody is on one side only; the message says what to put where.
+        DatasetError: the folders are missing, or a person is on one side only; the message says what to put where.
     """
     root = Path(root)
     origins = [root / "DVS128-Gait-Day" / "origin", root / "origin", root]
@@ -76,7 +76,7 @@ class GaitDay(EventDataset):
 
 
 DATASET = Dataset(
-    "GAIT-DAY-DVS: 20 people who walk past a DVS128.",
+    "GAIT-DAY-DVS: 20 people walking past a DVS128.",
     split=split_gait_day,
     page="datasets/gait_day/README.md",
     sensor_size=SENSOR_SIZE,

@@ -113,7 +113,7 @@ def by_group(recordings: RecordingSet, *, held_out: Collection[str]) -> Split:
     """The recordings of the persons or sessions `held_out` are held out.
 
     Raises:
-        SplitError: a recording names no group, or nobody is called as in `held_out`.
+        SplitError: a recording has no group, or a name in `held_out` is no group.
     """
     groups = {entry.group for entry in recordings.entries}
     if None in groups:

@@ -248,7 +248,9 @@ def _read_request(root: Path) -> WalkersRequest | None:
             todo="make the walkers again in another folder",
         ) from None  # fmt: skip
     if generator != GENERATOR:
-        raise DatasetError(str(path), got=f"{generator!r}", expected=f"{GENERATOR!r}", todo="make them again elsewhere")
+        raise DatasetError(
+            str(path), got=f"{generator!r}", expected=f"{GENERATOR!r}", todo="simulate into another folder"
+        )
     return request
 
 

@@ -1,4 +1,4 @@
-"""A simulated person who walks, seen from the side: the person (`Gait`), the take (`Take`), where the limbs are.
+"""A simulated walking person, seen from the side: the person (`Gait`), the take (`Take`), the position of the limbs.
 
 The figure is twelve tapered capsules (round-ended sticks). Lengths are shares of the body height; angles are radians
 from the downward vertical, positive forwards; phases are shares of one gait cycle (two steps). Before projection x
@@ -28,7 +28,7 @@ HIP_HALF_WIDTH, SHOULDER_HALF_WIDTH = 0.06, 0.09
 STANCE_KNEE = 0.08
 # Where in the cycle the knee is bent most: the leg swings forwards from 0.5 to 1.
 SWING_KNEE_PEAK = 0.70
-# How sharply the lower foot is told from the higher one (per body height), and how thick a sole is.
+# How sharply the lower foot is distinguished from the higher one (per body height), and the thickness of a sole.
 SOFTNESS, SOLE = 40.0, 0.02
 
 
@@ -201,7 +201,7 @@ def pose(gait: Gait, take: Take, t_s: Floats) -> Figure:
     stride = math.sqrt(take.speed)
     cycle_T = take.start_phase + gait.cadence_hz * stride * t_s
     other_T = cycle_T + 0.5 + gait.leg_asymmetry
-    # The right side is the near one for a person who walks to the right.
+    # The right side is the near one for a person walking to the right.
     near_T, far_T = (cycle_T, other_T) if take.heading > 0 else (other_T, cycle_T)
     near_leg, far_leg = _leg(gait, stride, near_T), _leg(gait, stride, far_T)
 

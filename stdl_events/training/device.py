@@ -28,7 +28,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def describe_device(device: torch.device) -> dict[str, str | int]:
-    """What a reader of the metrics needs to know about the machine."""
+    """Facts of the machine that belong beside metrics."""
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {"device": device.type, "hardware": hardware, "threads": torch.get_num_threads()}
 

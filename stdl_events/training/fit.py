@@ -62,7 +62,7 @@ class RunResult:
 def fit(
     config: TrainConfig, folder: Path | str, *, resume: bool = False, split: Split | None = None, quiet: bool = False
 ) -> RunResult:
-    """Train as `config` says and leave everything in `folder`; `run_folder` says what lies where in it.
+    """Train as `config` says and leave everything in `folder`, laid out as `run_folder` says.
 
     Nothing is written before the recordings are read and the learner is built. The network that is kept is that of the
     last epoch; held-out accuracy never chooses.

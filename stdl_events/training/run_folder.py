@@ -1,4 +1,4 @@
-"""A run's folder: what lies where in it, and who may write into it.
+"""A run's folder: its layout, and when it may be written to.
 
 config.json              the complete configuration
 plan.json                where the network is cut, with its auxiliary layers and bytes
