@@ -3,8 +3,8 @@
 Two comparisons over the same simulated frames. Teacher-forced: in every step both start from the network's state, so
 that a difference shows where it arises. Free-running: each keeps its own state, as on the device.
 
-Folding norms rounds differently, so a neuron whose membrane potential is within rounding of its threshold may fire on one
-side only. Such neurons, and whatever later layers make of them in that step, are counted instead of compared.
+Folding norms rounds differently, so a neuron within rounding of its threshold may fire on one side only. Such neurons,
+and what later layers compute from them in that step, are counted instead of compared.
 
 B batch, C channels, H height, W width, K classes.
 """
