@@ -63,7 +63,7 @@ def prepare(
 ) -> Preparation:
     """Cut all clips of both sides of `split` into the folder `store`.
 
-    A call that was killed is finished by the same call. Where `store` is complete, shards of changed recordings are recreated.
+    A call that was killed is finished by the same call. In a complete `store`, shards of changed recordings are recreated.
     The content is the same for any number of workers and of interruptions.
 
     Args:
@@ -77,8 +77,8 @@ def prepare(
         progress: called with (recordings done, recordings in all), first with those that were there already.
 
     Raises:
-        DatasetError: the store was made of other recordings or frames, another process is preparing it, no recording holds one
-            clip, or, without `skip_bad`, some do not read; the message names them.
+        DatasetError: the store was made of other recordings or frames, another process is preparing it, no recording
+            holds one clip, or, without `skip_bad`, some do not read; the message names them.
         SplitError: something is on both sides of the split.
         FrameSpecError: counts could be above 255.
         OutsideError: a worker died.

@@ -1,4 +1,7 @@
-"""A set of recordings with the interface of Tonic's and PyTorch's datasets: `len(ds)`, `ds[i] -> (events, label)`, transforms."""
+"""A set of recordings with the interface of Tonic's and PyTorch's datasets.
+
+`len(ds)`, `ds[i] -> (events, label)`, transforms.
+"""
 
 from collections.abc import Callable
 from typing import Any
