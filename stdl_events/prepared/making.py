@@ -63,7 +63,7 @@ def prepare(
 ) -> Preparation:
     """Cut all clips of both sides of `split` into the folder `store`.
 
-    A call that was killed is finished by the same call. In a complete `store`, shards of changed recordings are recreated.
+    The same call finishes one that was killed. In a complete `store`, shards of changed recordings are recreated.
     The content is the same for any number of workers and of interruptions.
 
     Args:
