@@ -1,8 +1,9 @@
 """What the README and the pages of docs/ say runs: each page's code blocks, in order, in a folder of its own.
 
-A folder `my_recordings` with two classes of small simulated recordings lies there, and `recording.h5`, one of them.
-Commands run in this process, line by line; Python blocks run as programs. What sets up an environment is not run here:
-`make` targets are checked by a dry run, and installing is the wheel's test.
+The folder has `my_recordings`, two classes of small simulated recordings, and `recording.h5`, one of them. Commands run
+line by line, in this process unless they import a recipe of the page. Python blocks run as programs; one whose first line
+is a comment `# name.py` becomes that file. Set-up is not run here: `make` targets are checked by a dry run, and
+installing is the wheel's test.
 """
 
 import re
@@ -70,18 +71,30 @@ def workplace(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def registries_as_before() -> Iterator[None]:
+    """What a page registers is taken out again."""
+    registries = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))["registries"]().values()
+    before = [registry.names for registry in registries]
+    yield
+    for registry, names in zip(registries, before, strict=True):
+        for name in set(registry.names) - set(names):
+            registry.unregister(name)
+
+
 def run_command(words: list[str], run_cli: Callable[..., tuple[int, str, str]]) -> None:
     program, *arguments = words
     if program == "make":
         subprocess.run(["make", "--dry-run", *arguments], cwd=REPOSITORY, check=True, capture_output=True)
     elif program == "pip":
         assert arguments[:3] == ["install", "-c", "constraints.txt"], "always through the constraints, in one command"
+    elif program == "python" or any(argument.endswith(".py") for argument in arguments):
+        command = arguments if program == "python" else ["-m", "stdl_events", *arguments]
+        ended = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, f"{shlex.join(words)}: {ended.stderr}"
     elif program == "stdl-events":
         code, _, messages = run_cli(*arguments)
         assert code == 0, f"{shlex.join(words)}: {messages}"
-    elif program == "python":
-        ended = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, f"{shlex.join(words)}: {ended.stderr}"
     else:
         raise AssertionError(f"a block runs {program}: nothing here knows how")
 
@@ -92,9 +105,11 @@ def test_every_code_block_runs(page, workplace, run_cli):
     for number, (language, code) in enumerate(blocks(page)):
         assert language in LANGUAGES, f"block {number} is in {language}"
         if language == "python":
-            program = workplace / f"block{number}.py"
+            named = re.match(r"# (\w+\.py)\n", code)
+            program = workplace / (named[1] if named else f"block{number}.py")
             program.write_text(code, encoding="utf-8")
-            runpy.run_path(str(program), run_name="__main__")
+            if not named:
+                runpy.run_path(str(program), run_name="__main__")
         elif language == "sh":
             for words in commands(code):
                 run_command(words, run_cli)
