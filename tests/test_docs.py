@@ -1,8 +1,8 @@
 """What the README and the pages of docs/ say runs: each page's code blocks, in order, in a folder of its own.
 
 The folder has `my_recordings`, two classes of small simulated recordings, and `recording.h5`, one of them. Commands run
-line by line, in this process unless they import a recipe of the page. Python blocks run as programs; one that begins with
-a comment `# name.py` becomes that file. Set-up is not run here: `make` targets are checked by a dry run, and
+line by line, in this process unless they import a recipe of the page. Python blocks run as programs; one that starts
+with a comment `# name.py` becomes that file. Set-up is not run here: `make` targets are checked by a dry run, and
 installing is the wheel's test.
 """
 
