@@ -18,9 +18,21 @@ from stdl_events.export.verify import STEPS, compare
 from stdl_events.live.session import OnnxSession
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.registries import NEURONS, NORMS
 from stdl_events.network.spec import NeuronSpec
 
 Make = Callable[..., tuple[SpikingNetwork, ModelCard]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "norm"), [*dict.fromkeys([*((kind, "batch") for kind in NEURONS), *(("lif", norm) for norm in NORMS)])]
+)
+def test_every_neuron_and_norm_is_exported(trained: Make, tmp_path: Path, kind: str, norm: str) -> None:
+    network, card = trained("2C3-2R-3FC", neuron=NeuronSpec(kind, decay=0.5), norm=norm)
+    agreement = export_onnx(network, card, tmp_path / "model.onnx")
+    assert agreement.never_compared == 0
+    assert agreement.compared > agreement.skipped
 
 
 @pytest.mark.slow

@@ -12,13 +12,13 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from stdl_events.errors import ShapeError
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.registries import NEURONS, NORMS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 
 SHAPE = (2, 8, 8)
 BATCH = 3
 NOTATION = "AP(k3s1p1)-3C3-AP2-3R-4R(s2)-4SEWR-5SEWR(s2)-6FC-4FC"
-NORMS = ["batch", "ws", "none"]
-NEURONS = ["lif", "plif", "alif"]
+NORMS = NORMS
 
 
 def make_spec(notation: str = NOTATION, norm: str = "batch", kind: str = "lif") -> NetworkSpec:
@@ -43,7 +43,7 @@ def equal(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> bool:
 def test_shapes_of_outputs_and_states_are_those_announced(norm, kind):
     network = make_network(norm=norm, kind=kind)
     state = network.initial_state(BATCH)
-    entries = 2 if kind == "alif" else 1
+    entries = len(NEURONS[kind].state._fields)
     # One neuron layer in C and in FC, two in R and SEWR, three in a SEWR whose shortcut spikes; FC at the end has none.
     assert len(state) == entries * (1 + 2 + 2 + 2 + 3 + 1)
     assert all(not entry.any() and not entry.requires_grad and entry.dtype == torch.float64 for entry in state)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stdl_events.network.neurons.alif import ALIFState
 from stdl_events.network.neurons.cell import NeuronCell
 from stdl_events.network.neurons.lif import LIFState
+from stdl_events.network.registries import NEURONS as KINDS
 from stdl_events.network.spec import NeuronSpec
 
 STEPS, NEURONS = 6, 200
@@ -107,7 +108,7 @@ def test_adaptation_makes_a_neuron_fire_less():
     assert 0 < counts["alif"] < counts["lif"]
 
 
-@pytest.mark.parametrize("kind", ["lif", "plif", "alif"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_neuron_fires_at_exactly_its_threshold(kind):
     """Where Norse, whose threshold is strict, does not."""
     cell = NeuronCell(NeuronSpec(kind=kind, threshold=0.5), dtype=torch.float64)
@@ -155,7 +156,7 @@ def test_other_neurons_have_no_parameters(kind):
     assert list(NeuronCell(NeuronSpec(kind=kind)).parameters()) == []
 
 
-@pytest.mark.parametrize("kind", ["lif", "plif", "alif"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_step_changes_neither_its_input_nor_its_state(kind):
     cell = NeuronCell(NeuronSpec(kind=kind), dtype=torch.float64)
     x = random_inputs(4)[0]
