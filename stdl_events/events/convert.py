@@ -1,4 +1,4 @@
-"""Writing a recording in another format, in bounded memory and atomically."""
+"""Conversion of a recording to another format, in bounded memory and atomically."""
 
 import os
 from pathlib import Path
@@ -9,15 +9,15 @@ from stdl_events.events.recording import Recording
 
 
 def convert(recording: Recording, path: str | Path, *, format: str | None = None, replace: bool = False) -> str:
-    """Write `recording` to `path`; returns the format's name.
+    """Write `recording` to `path` and return the name of the format.
 
     Args:
-        format: a name of `WRITERS`; without it, the suffix of `path` decides (.raw is EVT 3).
-        replace: write over a file that is there.
+        format: a name of `WRITERS`; by default the suffix of `path` decides (.raw is EVT 3).
+        replace: overwrite an existing file.
 
     Raises:
-        RecordingError: no writer fits, the file is there, the sensor or the times do not fit the format, the folder
-            cannot be written, or the recording cannot be read.
+        RecordingError: no writer fits, the file exists, the sensor size or the times do not fit the format, the folder
+            is not writable, or the recording is not readable.
         MissingExtraError: the format needs a package that is not installed.
     """
     path = Path(path)
@@ -47,7 +47,7 @@ def convert(recording: Recording, path: str | Path, *, format: str | None = None
 
 
 def _choose(path: Path, format: str | None) -> str:
-    """The format to write: the one asked for, if its files are called so, or the first of the suffix of `path`."""
+    """Return the requested format if it has the suffix of `path`, by default the first format of that suffix."""
     suffix = path.suffix.lower()
     for name in WRITERS if format is None else [WRITERS.check(format)]:
         if suffix in WRITERS[name].suffixes:

@@ -1,8 +1,7 @@
-"""What a file format's reader hands to `Recording`, and what readers of fixed-size records share.
+"""The interface between the readers of file formats and `Recording`, and helpers for fixed-size records.
 
-A reader only decodes: it yields blocks as they are stored, in file order, and raises at the first damage, after it has
-yielded what lies before. Sorting, checking coordinates, repair and chunk sizes are the business of `Recording`, once
-for all formats.
+A reader only decodes. It yields blocks as stored, in file order, and raises at the first damage, after the blocks
+before it. `Recording` sorts, checks coordinates, repairs and cuts chunks for all formats.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +23,7 @@ SizeFrom = Literal["header", "format", "argument", "inferred"]
 
 @dataclass(frozen=True)
 class Block:
-    """Decoded events of one stretch of the file, `EVENT_DTYPE`, not yet sorted or checked; `offset` in bytes."""
+    """Decoded events of one part of the file, `EVENT_DTYPE`, not yet sorted or checked; `offset` in bytes."""
 
     events: EventArray
     offset: int
@@ -32,13 +31,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about itself before its events.
+    """Header of a recording.
 
     Attributes:
-        sensor_size: (width, height) as the header or the format says, None if neither does.
-        sensor_size_from: which of the two said it.
-        y_up: stored rows count upwards; `Recording` turns them over once it knows the height.
-        attributes: what else the header says, by name.
+        sensor_size: (width, height) from the header or the format, None if neither gives it.
+        sensor_size_from: the origin of `sensor_size`.
+        y_up: the stored y grows upwards; `Recording` flips it once the height is known.
+        attributes: further entries of the header, by name.
     """
 
     sensor_size: tuple[int, int] | None = None
@@ -48,13 +47,13 @@ class Header:
 
 
 class Decoder(Protocol):
-    """A file that was recognised and whose header was read."""
+    """A recognised file whose header has been read."""
 
     @property
     def header(self) -> Header: ...
 
     def blocks(self) -> Iterator[Block]:
-        """Decode the file from its start, a bounded block at a time; every call starts anew."""
+        """Decode the file from its start, one bounded block at a time; every call restarts."""
         ...
 
 
@@ -63,10 +62,10 @@ Records: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class RecordsDecoder:
-    """Decoder of a file that is a header and then fixed-size records.
+    """Decoder of a file with a header followed by fixed-size records.
 
-    `make_decode()` returns a fresh function for one pass, which turns a block of whole records into events and may
-    carry state (the wraps so far) from one block to the next. `t0_us` is added to all times.
+    `make_decode()` returns a new function for one pass. It turns a block of complete records into events and may carry
+    state, such as the clock's wraps, from block to block. `t0_us` is added to all times.
     """
 
     path: Path
@@ -91,7 +90,7 @@ def read_records(
     """Yield (records, byte offset of the first) from `data_offset` to the end of the file.
 
     Raises:
-        TruncatedRecordingError: the file ends inside a record; raised after all whole records were yielded.
+        TruncatedRecordingError: the file ends inside a record; raised after all complete records were yielded.
     """
     size = record_dtype.itemsize
     with path.open("rb") as file:
@@ -107,7 +106,7 @@ def read_records(
 
 
 def truncated(path: Path, offset: int, got: str) -> TruncatedRecordingError:
-    """The error for a file that ends too early: `got` names what is there of the thing that starts at `offset`."""
+    """Return the error for a truncated file; `got` names the available part of the item at byte `offset`."""
     expected = "a whole one before the file ends"
     return TruncatedRecordingError(
         str(path), got=f"{got}, which starts at byte {offset}", expected=expected, todo=TODO_DAMAGE
@@ -115,5 +114,5 @@ def truncated(path: Path, offset: int, got: str) -> TruncatedRecordingError:
 
 
 def corrupt(path: Path, offset: int, got: str, expected: str) -> CorruptRecordingError:
-    """The error for bytes at `offset` that contradict the format."""
+    """Return the error for bytes at `offset` that violate the format."""
     return CorruptRecordingError(str(path), got=f"{got} at byte {offset}", expected=expected, todo=TODO_DAMAGE)

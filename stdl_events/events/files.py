@@ -1,4 +1,4 @@
-"""`open_recording`: a file of events, in whatever format it is, as a `Recording`."""
+"""`open_recording`: opens an event file of any format as a `Recording`."""
 
 import stat
 from pathlib import Path
@@ -24,15 +24,15 @@ def open_recording(
     """Recognise the file at `path` and read its header.
 
     Args:
-        format: a name of `FORMATS`, for files that have no recognisable content or the wrong suffix.
-        sensor_size: (width, height), used where neither the header nor the format says it.
-        stream: which of several event streams, in a format that can hold them (AEDAT 4).
-        repair: use the events before the first damage, instead of raising.
-        strict: raise at a backward time step, instead of sorting.
+        format: a name of `FORMATS`, for files without recognisable content or with a wrong suffix.
+        sensor_size: (width, height), used if neither the header nor the format gives it.
+        stream: the number of one of several event streams, in a format that can hold them (AEDAT 4).
+        repair: use the events before the first damage instead of raising.
+        strict: raise at a backward time step instead of sorting.
 
     Raises:
-        RecordingError: there is no such file, it is empty, or it is a folder or a Git LFS pointer.
-        UnknownFormatError: no format takes the file, or `format` is not a name of one.
+        RecordingError: the file is missing or empty, or it is a folder or a Git LFS pointer.
+        UnknownFormatError: no format accepts the file, or `format` is not a name of `FORMATS`.
         TruncatedRecordingError, CorruptRecordingError: the header is damaged.
     """
     path = Path(path)

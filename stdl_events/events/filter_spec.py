@@ -1,4 +1,4 @@
-"""Which filters a stream of events passes, as data, and the filters at work on a stream."""
+"""`FilterSpec`: filters of an event stream as data; `FilterChain`: the same filters with their state."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ from stdl_events.registry import Registry
 from stdl_events.validation import first_problem
 
 Filter: TypeAlias = Callable[[EventArray], EventArray]
-"""From chunk to chunk of one stream; it remembers what it must, in bounded memory."""
+"""Maps each chunk of one stream to a filtered chunk; keeps its state in bounded memory."""
 
 
 @dataclass(frozen=True)
 class FilterKind:
-    """A filter that `FilterSpec` may ask for.
+    """An entry of `FILTERS`.
 
     Attributes:
-        summary: what it drops, in one line.
-        start: (setting, sensor_size) -> a filter for a stream that begins.
+        summary: the dropped events, in one line.
+        start: (setting, sensor_size) -> a filter at the start of a stream.
     """
 
     summary: str
@@ -69,7 +69,7 @@ def _refractory(period_us: int, sensor_size: tuple[int, int]) -> Filter:
     return keep
 
 
-# In the order in which they are applied; each sees what those before it keep.
+# In the order of application: each filter sees the events kept by those before it.
 FILTERS: Registry[FilterKind] = Registry(
     "filter",
     FrameSpecError,
@@ -82,7 +82,7 @@ FILTERS: Registry[FilterKind] = Registry(
 
 
 def _read_pixels(value: object) -> object:
-    """`3:4+10:0` as ((3, 4), (10, 0))."""
+    """Parse `3:4+10:0` to ((3, 4), (10, 0))."""
     return [pixel.split(":") for pixel in value.split("+")] if isinstance(value, str) else value
 
 
@@ -96,14 +96,14 @@ Pixels = Annotated[tuple[tuple[Coordinate, Coordinate], ...], BeforeValidator(_r
 
 
 class FilterSpec(BaseModel):
-    """Which filters events pass before they are counted, in the order of `FILTERS`; all are off unless set.
+    """Filters applied to events before they are counted, in the order of `FILTERS`; all are off by default.
 
-    It is part of a `FrameSpec`, and so of every model's card: what was filtered in training is filtered live.
+    It is part of `FrameSpec` and so of every model card: live inference filters like training.
 
     Attributes:
-        hot_pixels: pixels (x, y) that fire on their own, whose events are dropped; `find_hot_pixels` finds them.
-        background_us: drop an event unless one of the eight pixels around had one at most so long before.
-        refractory_us: drop an event of a pixel that had one at most so long before.
+        hot_pixels: pixels (x, y) whose events are dropped; `find_hot_pixels` finds them.
+        background_us: drop an event unless one of its eight neighbours had an event within this time before it.
+        refractory_us: drop an event if its pixel had an event within this time before it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -114,10 +114,10 @@ class FilterSpec(BaseModel):
 
     @classmethod
     def parse(cls, words: Iterable[str]) -> "FilterSpec":
-        """The filters of words such as "background_us=5000" and "hot_pixels=3:4+10:0".
+        """Parse words such as "background_us=5000" and "hot_pixels=3:4+10:0".
 
         Raises:
-            FrameSpecError: a filter is unknown or given twice, or its setting makes no sense.
+            FrameSpecError: a filter is unknown or given twice, or its setting is invalid.
         """
         settings: dict[str, str] = {}
         for word in words:
@@ -140,28 +140,28 @@ class FilterSpec(BaseModel):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The filters that are on, in the order in which they are applied."""
+        """The active filters and their settings, in the order of application."""
         return {name: value for name, value in self if value not in (None, ())}
 
     def __bool__(self) -> bool:
-        """Whether any filter is on."""
+        """True if any filter is active."""
         return bool(self.settings)
 
     @property
     def words(self) -> list[str]:
-        """What `parse` reads."""
+        """The inverse of `parse`."""
         return [f"{name}={_text(value)}" for name, value in self.settings.items()]
 
     def start(self, sensor_size: tuple[int, int]) -> "FilterChain":
-        """The filters for a stream that begins; its events lie within `sensor_size` (width, height)."""
+        """Return the filters at the start of a stream of sensor size (width, height)."""
         return FilterChain(self, sensor_size)
 
 
 class FilterChain:
-    """The filters of one stream; every chunk passes them all, and an empty one stays an empty one.
+    """The filters of one stream with their state, applied to every chunk in order.
 
     Attributes:
-        dropped: how many events each filter has dropped so far.
+        dropped: number of events dropped by each filter so far.
     """
 
     def __init__(self, spec: FilterSpec, sensor_size: tuple[int, int]) -> None:

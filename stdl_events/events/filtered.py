@@ -1,4 +1,4 @@
-"""A recording as filters or transforms leave it."""
+"""Recordings after filters or transforms."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ GIVEN = ("rng", "sensor_size")
 
 @dataclass(frozen=True)
 class _Changed:
-    """Decoder of what becomes of a recording's events; every pass makes them again."""
+    """Decoder of the changed events; every pass recomputes them."""
 
     header: Header
     passes: Callable[[], Iterator[EventArray]]
@@ -28,9 +28,9 @@ class _Changed:
 
 
 def filtered(recording: Recording, filters: FilterSpec) -> Recording:
-    """What `filters` keep of `recording`, as a recording: with a summary, chunks and a sensor size of its own.
+    """Return `recording` after `filters`, with its own summary, chunks and sensor size.
 
-    It is read in bounded memory. Its summary takes one more pass over the file; without filters there is none.
+    It is read in bounded memory. Its summary takes one more pass over the file. Without filters it is `recording`.
 
     Raises:
         RecordingError: see `Recording.sensor_size`.
@@ -46,13 +46,13 @@ def filtered(recording: Recording, filters: FilterSpec) -> Recording:
 
 
 def transformed(recording: Recording, transforms: Sequence[TransformSpec], seed: int) -> Recording:
-    """What `transforms` of `EVENT_TRANSFORMS`, one after the other, make of `recording`; it is held in memory.
+    """Apply `transforms` of `EVENT_TRANSFORMS` in order to `recording`; the events are held in memory.
 
     Args:
-        seed: of the one generator that all of them draw from.
+        seed: seed of the generator that all transforms share.
 
     Raises:
-        RecipeError: a transform is unknown, or its settings make no sense.
+        RecipeError: a transform is unknown, or its settings are invalid.
         RecordingError: see `Recording.sensor_size`.
     """
     if not transforms:
@@ -60,7 +60,7 @@ def transformed(recording: Recording, transforms: Sequence[TransformSpec], seed:
     checked = [check_transform(spec, EVENT_TRANSFORMS, GIVEN) for spec in transforms]
     sizes = [recording.sensor_size]
     for spec in checked:
-        # A window that is cut out is the sensor of what follows.
+        # A crop defines the sensor of the following transforms.
         width, height = (spec.settings.get(side) for side in ("width", "height"))
         sizes.append(sizes[-1] if width is None or height is None else (width, height))
 
@@ -75,7 +75,7 @@ def transformed(recording: Recording, transforms: Sequence[TransformSpec], seed:
 
 def _changed(recording: Recording, size: tuple[int, int], passes: Callable[[], Iterator[EventArray]]) -> Recording:
     header, origin = Header(attributes=recording.attributes), recording.sensor_size_from
-    # A size that was inferred from all events is not inferred again from those that are kept.
+    # Keep a size that was inferred from all events; do not infer it again from the kept ones.
     if origin == "header" or origin == "format":
         header = replace(header, sensor_size=size, sensor_size_from=origin)
     return Recording(recording.path, recording.format, _Changed(header, passes), sensor_size=size)

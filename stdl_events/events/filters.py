@@ -1,7 +1,7 @@
-"""Filters of events: pure functions from chunk to chunk. What must be remembered goes in and comes back.
+"""Filters of events: pure functions of a chunk and a state, which return both.
 
-Every filter keeps the stream's invariants, leaves the chunk that it was given as it was, and turns an empty chunk into
-an empty chunk. For what is not here, Tonic's transforms take `EVENT_DTYPE` as it is.
+Every filter keeps the stream's invariants, does not modify its input, and maps an empty chunk to an empty chunk.
+Tonic's transforms accept `EVENT_DTYPE` too.
 
 Shape letters: N events, P pixels of a sensor with a border of one pixel, H rows, W columns.
 """
@@ -20,7 +20,7 @@ Times = npt.NDArray[np.int64]
 
 
 def crop(events: EventArray, *, left: int, top: int, width: int, height: int) -> EventArray:
-    """The events inside a window, whose top left pixel becomes the origin of a sensor of `width` x `height`."""
+    """Keep the events inside a window; its top left pixel is the origin of a sensor of `width` x `height`."""
     x, y = events["x"].astype(np.int32) - left, events["y"].astype(np.int32) - top
     kept: EventArray = events[(x >= 0) & (x < width) & (y >= 0) & (y < height)]
     kept["x"] = kept["x"].astype(np.int32) - left
@@ -29,7 +29,7 @@ def crop(events: EventArray, *, left: int, top: int, width: int, height: int) ->
 
 
 def downscale(events: EventArray, *, factor: int) -> EventArray:
-    """`factor` x `factor` pixels become one, of a sensor of ceil(W / factor) x ceil(H / factor); no event is lost."""
+    """Merge `factor` x `factor` pixels into one: ceil(W / factor) x ceil(H / factor) pixels; no event is dropped."""
     scaled = events.copy()
     scaled["x"] //= np.uint16(factor)
     scaled["y"] //= np.uint16(factor)
@@ -37,14 +37,14 @@ def downscale(events: EventArray, *, factor: int) -> EventArray:
 
 
 def flip_x(events: EventArray, *, width: int) -> EventArray:
-    """Left and right exchanged."""
+    """Mirror left to right."""
     flipped = events.copy()
     flipped["x"] = np.uint16(width - 1) - events["x"]
     return flipped
 
 
 def flip_y(events: EventArray, *, height: int) -> EventArray:
-    """Top and bottom exchanged."""
+    """Mirror top to bottom."""
     flipped = events.copy()
     flipped["y"] = np.uint16(height - 1) - events["y"]
     return flipped
@@ -53,11 +53,11 @@ def flip_y(events: EventArray, *, height: int) -> EventArray:
 def find_hot_pixels(
     chunks: Iterable[EventArray], sensor_size: tuple[int, int], *, factor: float = 10.0, at_least: int = 10
 ) -> Mask:
-    """Which pixels fire on their own, mask_HW: far more often than those around them.
+    """Return mask_HW of the pixels that fire far more often than their neighbours.
 
-    A pixel is hot if it has at least `at_least` events and more than `factor` times those of the second busiest of the
-    pixels around it, counted as at least one. What moves before the camera makes several neighbours fire. The second,
-    so that of two hot neighbours neither hides the other.
+    A pixel is hot if it has at least `at_least` events and more than `factor` times those of its second busiest
+    neighbour, counted as at least one. A moving object makes several neighbours fire. The second busiest is taken so
+    that two adjacent hot pixels do not hide each other.
     """
     width, height = sensor_size
     counts = np.zeros(width * height, np.int64)
@@ -79,26 +79,26 @@ def find_hot_pixels(
 
 
 def drop_pixels(events: EventArray, mask_HW: Mask) -> EventArray:
-    """The events of pixels that are not in the mask."""
+    """Drop the events of the pixels in the mask."""
     kept: EventArray = events[~mask_HW[events["y"], events["x"]]]
     return kept
 
 
 def no_activity(sensor_size: tuple[int, int]) -> Times:
-    """What filters that go by a pixel's latest event remember before the first chunk."""
+    """Return the initial state of the filters that use each pixel's latest event time."""
     return np.full((sensor_size[0] + 2) * (sensor_size[1] + 2), LONG_AGO_US, np.int64)
 
 
 def drop_background_activity(
     events: EventArray, last_us_P: Times, sensor_size: tuple[int, int], *, support_us: int
 ) -> tuple[EventArray, Times]:
-    """The events that a neighbour supports, and what to remember for the next chunk.
+    """Drop events without a recent neighbour; returns (events, state for the next chunk).
 
-    An event is kept if one of the eight pixels around its own had an event, kept or not, earlier in the stream and at
-    most `support_us` before. Noise of single pixels has none; what moves does.
+    An event is kept if one of its eight neighbours had an event, kept or not, earlier in the stream and at most
+    `support_us` before. Noise of single pixels has no such neighbour; a moving object has.
 
     Args:
-        last_us_P: what the call for the chunk before returned; `no_activity` for the first.
+        last_us_P: the state returned for the previous chunk; `no_activity` for the first.
 
     Source: T. Delbruck, "Frame-free dynamic digital vision", 2008 (jAER's BackgroundActivityFilter).
     """
@@ -110,12 +110,12 @@ def drop_background_activity(
 def drop_refractory(
     events: EventArray, last_us_P: Times, sensor_size: tuple[int, int], *, period_us: int
 ) -> tuple[EventArray, Times]:
-    """The events of pixels that were silent for more than `period_us`, and what to remember for the next chunk.
+    """Drop events within `period_us` of their pixel's previous event; returns (events, state for the next chunk).
 
-    What counts is the pixel's event before, of either polarity, kept or not: a pixel that never pauses is silenced.
+    The previous event counts in either polarity, kept or not: a pixel without pauses is silenced.
 
     Args:
-        last_us_P: what the call for the chunk before returned; `no_activity` for the first.
+        last_us_P: the state returned for the previous chunk; `no_activity` for the first.
 
     Source: jAER's RefractoryFilter; the same as Tonic's RefractoryPeriod.
     """
@@ -125,20 +125,20 @@ def drop_refractory(
 
 
 def pixels_of(events: EventArray, sensor_size: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """The position of each event's pixel on a sensor with a border of one pixel."""
+    """Return the flat index of each event's pixel on a sensor with a border of one pixel."""
     pixel_N: npt.NDArray[np.int64] = (events["y"].astype(np.int64) + 1) * (sensor_size[0] + 2) + events["x"] + 1
     return pixel_N
 
 
 def take(events: EventArray, kept_N: Mask) -> EventArray:
-    """The events of the mask; as opaque bytes, which numpy takes six times as fast as structured elements."""
+    """Select the events of the mask, as opaque bytes: numpy is six times as fast on these as on structured elements."""
     kept: EventArray = events.view(f"V{EVENT_DTYPE.itemsize}")[kept_N].view(EVENT_DTYPE)
     return kept
 
 
 def remember(last_us_P: Times, pixel_N: npt.NDArray[np.int64], t_us: Times) -> Times:
-    """Write the time of each pixel's latest event into `last_us_P`, and return it."""
-    # Times never step back, and of several events of a pixel the last one is assigned last.
+    """Write the time of each pixel's latest event into `last_us_P` in place, and return it."""
+    # Times never decrease; of several events of a pixel the last one is assigned last.
     last_us_P[pixel_N] = t_us
     return last_us_P
 
@@ -146,11 +146,11 @@ def remember(last_us_P: Times, pixel_N: npt.NDArray[np.int64], t_us: Times) -> T
 def is_supported(
     t_us: Times, pixel_N: npt.NDArray[np.int64], last_us_P: Times, *, stride: int, support_us: int
 ) -> Mask:
-    """Which events `drop_background_activity` keeps."""
+    """Return the mask of the events that `drop_background_activity` keeps."""
     count = len(t_us)
     order_N = np.argsort(pixel_N, kind="stable")
     sorted_pixel_N, sorted_t_us = pixel_N[order_N], t_us[order_N]
-    # Pixel and place in the stream as one number, by which a pixel's latest event before any place is found.
+    # Pixel and position in the stream as one key; a search finds a pixel's latest event before any position.
     key_N = sorted_pixel_N * count + order_N
     supported_N = np.zeros(count, np.bool_)
     for offset in (-stride - 1, -stride, -stride + 1, -1, 1, stride - 1, stride, stride + 1):
@@ -163,7 +163,7 @@ def is_supported(
 
 
 def is_rested(t_us: Times, pixel_N: npt.NDArray[np.int64], last_us_P: Times, *, period_us: int) -> Mask:
-    """Which events `drop_refractory` keeps."""
+    """Return the mask of the events that `drop_refractory` keeps."""
     order_N = np.argsort(pixel_N, kind="stable")
     sorted_pixel_N, sorted_t_us = pixel_N[order_N], t_us[order_N]
     before_us_N = last_us_P[sorted_pixel_N]

@@ -1,4 +1,4 @@
-"""Counts and order of a stream that is not known to be in order yet."""
+"""Summary and sorting of a stream that may be out of order."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ MAX_HELD_EVENTS = 1 << 22
 
 @dataclass(frozen=True)
 class Summary:
-    """What one pass over a recording tells.
+    """Result of one pass over a recording.
 
     Attributes:
-        backward_steps: how many events are older than the one before them in the file.
-        lateness_us: the most that an event is older than the newest event before it in the file.
+        backward_steps: number of events older than their predecessor in the file.
+        lateness_us: largest lag of an event behind the newest event before it in the file.
         inferred_size: the smallest (width, height) that holds all events.
-        damage: why the recording ends early, where a repair was asked for and needed.
+        damage: reason of an early end, if `repair` was requested and needed.
     """
 
     events: int
@@ -36,10 +36,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Extent:
-    """What a block of events fills: the smallest sensor that holds it, and its times.
+    """Extent of a block of events: the smallest sensor that holds it, and its times.
 
     Attributes:
-        backward_steps: how many events are older than the one before them in the block.
+        backward_steps: number of events older than their predecessor in the block.
     """
 
     width: int
@@ -51,7 +51,7 @@ class Extent:
 
 
 def extent_of(events: EventArray) -> Extent:
-    """The extent of one block, all of it 0 if there is no event."""
+    """Return the extent of one block; all 0 without events."""
     t_us = np.ascontiguousarray(events["t"])
     if not len(events):
         return Extent(0, 0, t_us, 0, 0, 0)
@@ -61,7 +61,7 @@ def extent_of(events: EventArray) -> Extent:
 
 
 class SummaryMaker:
-    """Adds up a `Summary` block by block, in the order of the file."""
+    """Accumulates a `Summary` block by block, in the order of the file."""
 
     def __init__(self) -> None:
         self.events = 0
@@ -76,7 +76,7 @@ class SummaryMaker:
         self._height = 0
 
     def first_backward_step(self, events: EventArray) -> int | None:
-        """Index of the first of `events`, which come next, that is older than the one before it."""
+        """Return the index of the first of the next `events` that is older than its predecessor."""
         if not len(events):
             return None
         if self._t_previous_us is not None and events["t"][0] < self._t_previous_us:
@@ -85,7 +85,7 @@ class SummaryMaker:
         return int(back[0]) + 1 if len(back) else None
 
     def add(self, events: EventArray, extent: Extent) -> None:
-        """Count `events`, which come next in the file and fill `extent`."""
+        """Count the next `events` of the file, of extent `extent`."""
         if not len(events):
             return
         t_us, back = extent.t_us, extent.backward_steps
@@ -105,7 +105,7 @@ class SummaryMaker:
         self._width, self._height = max(self._width, extent.width), max(self._height, extent.height)
 
     def finish(self) -> Summary:
-        """The summary of all that was added."""
+        """Return the summary of all added events."""
         return Summary(
             events=self.events,
             on_events=self._on_events,
@@ -119,17 +119,17 @@ class SummaryMaker:
 
 
 def sorted_by_time(events: EventArray) -> EventArray:
-    """A copy of `events` in order of time; equal times keep their order."""
+    """Return a copy of `events` in order of time; equal times keep their order."""
     order = np.argsort(events["t"], kind="stable")
-    # As opaque bytes: numpy takes structured elements field by field, which takes six times as long.
+    # As opaque bytes: numpy takes structured elements field by field, six times as slow.
     return events.view(f"V{EVENT_DTYPE.itemsize}")[order].view(EVENT_DTYPE)
 
 
 def in_order(blocks: Iterator[EventArray], lateness_us: int, path: Path) -> Iterator[EventArray]:
-    """Yield the events of `blocks` sorted by time, stably, if none is later than `lateness_us` (as measured before).
+    """Yield the events of `blocks` sorted by time, stably; no event is later than `lateness_us`, measured before.
 
     Raises:
-        CorruptRecordingError: more than `MAX_HELD_EVENTS` would have to be held back to put them in order.
+        CorruptRecordingError: sorting would have to hold back more than `MAX_HELD_EVENTS` events.
     """
     if lateness_us == 0:
         yield from blocks
@@ -140,7 +140,7 @@ def in_order(blocks: Iterator[EventArray], lateness_us: int, path: Path) -> Iter
         waiting = sorted_by_time(waiting)
         if not len(waiting):
             continue
-        # Everything still to come is at least this new, and comes later in the file than what is as old.
+        # Every later event is at least this new, and events of equal time keep the file's order.
         settled_us = waiting["t"][-1] - lateness_us
         ready = int(np.searchsorted(waiting["t"], settled_us, side="right"))
         yield waiting[:ready]

@@ -1,4 +1,4 @@
-"""What a file holds beside its events: pictures of the same sensor, samples of an IMU, triggers.
+"""The streams of a file besides its events: pictures of the same sensor, IMU samples, triggers.
 
 Times are microseconds of the recording's own clock.
 """
@@ -37,15 +37,15 @@ Rows: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class OtherStreams:
-    """Everything in a file but its events, in the file's order.
+    """The streams of a file besides its events, in the file's order.
 
     Attributes:
-        pictures: `PICTURE_DTYPE`, a row for each; `t` is the middle of its exposure. `channels` 1 is gray, 3 is RGB, 4
+        pictures: `PICTURE_DTYPE`, one row each; `t` is the middle of the exposure. `channels` 1 is gray, 3 is RGB, 4
             is RGBA; `bits` are those of a channel.
-        pixels: number of a picture -> [H, W] or [H, W, channels], uint8 or uint16; only of those that were asked for.
-        imu: `IMU_DTYPE`, a row for each sample: degrees Celsius, g, degrees per second, microtesla.
-        triggers: `TRIGGER_DTYPE`, a row for each; `source` is a position in `TRIGGER_SOURCES`.
-        unread: why the streams could not be read, None if they were.
+        pixels: number of a picture -> [H, W] or [H, W, channels], uint8 or uint16; only the requested ones.
+        imu: `IMU_DTYPE`, one row per sample: degrees Celsius, g, degrees per second, microtesla.
+        triggers: `TRIGGER_DTYPE`, one row each; `source` is an index into `TRIGGER_SOURCES`.
+        unread: the reason if the streams were not readable, else None.
     """
 
     pictures: Rows = field(default_factory=partial(np.empty, 0, PICTURE_DTYPE))
@@ -55,7 +55,7 @@ class OtherStreams:
     unread: str | None = None
 
     def by_stream(self) -> list[tuple[int, str, Rows]]:
-        """(number of the stream, "pictures", "imu" or "triggers", its rows) of every stream with content."""
+        """Return (number of the stream, "pictures", "imu" or "triggers", its rows) of every non-empty stream."""
         tables = {"pictures": self.pictures, "imu": self.imu, "triggers": self.triggers}
         return sorted(
             (
@@ -68,16 +68,16 @@ class OtherStreams:
 
 
 def read_other_streams(recording: Recording, pixels: Collection[int] | None = ()) -> OtherStreams | None:
-    """Read what the file of `recording` holds beside its events.
+    """Read the streams of `recording`'s file besides its events.
 
     Args:
-        pixels: numbers of the pictures whose pixels are wanted; None takes all.
+        pixels: numbers of the pictures to decode; None for all.
 
     Returns:
-        None if the file holds nothing else, which costs a look at its header and packets.
+        None if the file has no other stream, which takes one pass over its header and packet headers.
 
     Raises:
-        TruncatedRecordingError, CorruptRecordingError: these streams are damaged, and `repair` was not asked for.
+        TruncatedRecordingError, CorruptRecordingError: these streams are damaged, and `repair` is off.
     """
     format = FORMATS[recording.format]
     if format.read_other_streams is None:

@@ -1,9 +1,9 @@
-"""`Recording`: one file of events, whatever its format, as a checked and ordered stream.
+"""`Recording`: one file of events of any format, as a checked and ordered stream.
 
 Time can step backwards in real files. Such events are sorted, stably: equal times keep the file's order. Reading in
-chunks does this in bounded memory with two passes: the first (`Recording.summary`, made once and kept) measures by how
-much the latest event is late; the second holds back only what is newer than the newest event less that lateness, since
-nothing that is still to come can be older. The result is exactly what sorting the whole file would give.
+chunks sorts in bounded memory with two passes. The first (`Recording.summary`, cached) measures the lateness of the
+latest event. The second holds back the events newer than the newest event less that lateness, since no later event can
+be older. The result equals sorting the whole file.
 """
 
 import warnings
@@ -23,12 +23,12 @@ MAX_TIME_US = (1 << 62) - 1
 
 
 class Recording:
-    """Events of one file; an `EventSource`. Made by `open_recording`.
+    """Events of one file; an `EventSource`. Returned by `open_recording`.
 
     Attributes:
         path: the file.
         format: its format's name, such as "aedat2".
-        repair: damage ends the recording instead of raising; what lies before it is used, counted and warned about.
+        repair: damage ends the recording instead of raising; the events before it are used, with a warning.
         strict: a backward time step is damage.
     """
 
@@ -69,7 +69,7 @@ class Recording:
         """(width, height) in pixels: from the header, the format, the argument, or the smallest that holds all events.
 
         Raises:
-            RecordingError: nothing says it, and there is no event to infer it from.
+            RecordingError: no size is given, and there is no event to infer it from.
         """
         if self._known_size is not None:
             return self._known_size
@@ -85,15 +85,15 @@ class Recording:
 
     @property
     def sensor_size_from(self) -> SizeFrom:
-        """Where `sensor_size` comes from."""
+        """Origin of `sensor_size`."""
         return self._known_size_from or "inferred"
 
     @property
     def summary(self) -> Summary:
-        """Counts, times and extent of the recording, from one pass over the file that is made once and kept.
+        """Counts, times and extent of the recording, from one pass over the file; cached.
 
         Raises:
-            TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` was not asked for.
+            TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` is off.
         """
         if self._summary is None:
             for _ in self._summarised_blocks():
@@ -103,7 +103,7 @@ class Recording:
 
     @property
     def attributes(self) -> Mapping[str, str | int | float]:
-        """What else the header says, by name: what the writer of our HDF5 gave, nothing for other formats."""
+        """Further entries of the header, by name: the attributes of our HDF5; empty for other formats."""
         return self._decoder.header.attributes
 
     @property
@@ -130,10 +130,10 @@ class Recording:
                 yield events[start : start + max_events]
 
     def read(self) -> EventArray:
-        """All events in order, as one array.
+        """Return all events in order, as one array.
 
         Raises:
-            TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` was not asked for.
+            TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` is off.
         """
         events = concatenate_events(block.events for block in self._summarised_blocks())
         if self.summary.backward_steps:
@@ -142,12 +142,12 @@ class Recording:
         return events
 
     def _turn_upright(self, events: EventArray) -> None:
-        """Turn the rows of `events`, which nobody else has yet, over where the file counts them upwards."""
+        """Flip the rows of `events`, not yet shared, in place if the file counts them upwards."""
         if self._decoder.header.y_up and len(events):
             events["y"] = self.sensor_size[1] - 1 - events["y"]
 
     def _blocks_again(self, events_left: int) -> Iterator[EventArray]:
-        """A further pass over the good events, whose number is known from the first."""
+        """Yield the good events in a further pass; the first pass counted them."""
         blocks = self._decoder.blocks()
         while events_left > 0:
             events = next(blocks).events[:events_left]
@@ -155,7 +155,7 @@ class Recording:
             yield events
 
     def _summarised_blocks(self) -> Iterator[Block]:
-        """The good blocks of a whole pass, at whose end the summary is kept and what was odd is warned about once."""
+        """Yield the good blocks of a complete pass; at its end cache the summary and warn once about defects."""
         maker = SummaryMaker()
         yield from self._good_blocks(maker)
         first_time = self._summary is None
@@ -170,7 +170,7 @@ class Recording:
             warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=4)
 
     def _good_blocks(self, maker: SummaryMaker) -> Iterator[Block]:
-        """The file's blocks up to its end or, with `repair`, up to its first damage; all are counted by `maker`."""
+        """Yield the file's blocks up to its end or, with `repair`, up to its first damage; `maker` counts all."""
         try:
             for block in self._decoder.blocks():
                 extent = extent_of(block.events)
@@ -187,7 +187,7 @@ class Recording:
     def _check(
         self, block: Block, extent: Extent, maker: SummaryMaker
     ) -> tuple[EventArray, CorruptRecordingError | None]:
-        """The events of `block`, which fill `extent`, before the first bad one, and what is wrong with that one."""
+        """Return the events of `block`, of extent `extent`, before the first bad one, and the error for that one."""
         events, damage = block.events, None
         if extent.t_min_us < -MAX_TIME_US or extent.t_max_us > MAX_TIME_US:
             bad = int(np.argmax((extent.t_us < -MAX_TIME_US) | (extent.t_us > MAX_TIME_US)))

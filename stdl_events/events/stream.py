@@ -1,4 +1,4 @@
-"""What an event stream is: the one event dtype, and what may be assumed about every chunk.
+"""The event stream: the one event dtype, and the invariants of every chunk.
 
 Invariants of every chunk that leaves this package's readers and sources:
 
@@ -8,7 +8,7 @@ Invariants of every chunk that leaves this package's readers and sources:
 - every `x < width` and `y < height` of `sensor_size`;
 - `p` is True where the pixel became brighter;
 - a chunk may be empty, and an empty chunk is real: time passes in it;
-- the receiver never writes into a chunk, and the sender never writes into one that it handed over.
+- the consumer never writes into a chunk, and the producer never writes into one that it has yielded.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,19 +23,19 @@ EventArray: TypeAlias = npt.NDArray[np.void]
 
 
 class RecordingWarning(UserWarning):
-    """A recording was read, but not everything in it is as it should be; the text says what was done about it."""
+    """A recording has a defect that was handled; the text names both."""
 
 
 def empty_events(count: int = 0) -> EventArray:
-    """An array of `count` zeroed events."""
+    """Return an array of `count` zeroed events."""
     return np.zeros(count, EVENT_DTYPE)
 
 
 def concatenate_events(parts: Iterable[EventArray]) -> EventArray:
-    """The events of all `parts`, each contiguous, in one new array; takes one part at a time.
+    """Concatenate the events of all contiguous `parts` into a new array, one part at a time.
 
     Joined as bytes in memory that grows in place: numpy copies structured elements field by field, which takes 25 times
-    as long, and holding all parts until their number is known touches twice the memory.
+    as long. A list of all parts would take twice the memory.
     """
     joined = bytearray()
     for part in parts:
@@ -44,7 +44,7 @@ def concatenate_events(parts: Iterable[EventArray]) -> EventArray:
 
 
 class EventSource(Protocol):
-    """Anything that hands out events in order: a recording, a replay, a network stream, a camera."""
+    """A source of ordered events: a recording, a replay, a network stream, a camera."""
 
     @property
     def sensor_size(self) -> tuple[int, int]:
@@ -52,5 +52,5 @@ class EventSource(Protocol):
         ...
 
     def chunks(self) -> Iterator[EventArray]:
-        """Yield the stream's chunks in order, in bounded memory. See the module for what may be assumed."""
+        """Yield the stream's chunks in order, in bounded memory, with the invariants of this module."""
         ...

@@ -1,4 +1,4 @@
-"""The transforms of a recording's events by name: what `stdl-events convert --transform` takes."""
+"""The registry of event transforms: the names of `stdl-events convert --transform`."""
 
 from collections.abc import Callable
 from typing import Any

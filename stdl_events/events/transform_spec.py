@@ -1,4 +1,4 @@
-"""Transforms by name: which function, with what settings, how often; for frames and for events alike."""
+"""Transforms as data: name, settings and probability; for frames and for events."""
 
 import inspect
 import typing
@@ -18,12 +18,12 @@ Transform = Callable[..., Any]
 
 
 class TransformSpec(BaseModel):
-    """A transform of a registry, as a recipe or a command names it.
+    """A transform of a registry, as named in a recipe or a command.
 
     Attributes:
         name: of the registry's entry.
         settings: its keyword arguments.
-        probability: the share of clips that it changes; the others stay as they are.
+        probability: the share of clips that it is applied to.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,7 +35,7 @@ class TransformSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read(cls, value: object) -> object:
-        """`drop_time:share=0.2,probability=0.5`."""
+        """Parse `drop_time:share=0.2,probability=0.5`."""
         if not isinstance(value, str):
             return value
         name, _, text = value.partition(":")
@@ -46,13 +46,13 @@ class TransformSpec(BaseModel):
 
 
 def check_transform(spec: TransformSpec, registry: Registry[Transform], given: tuple[str, ...]) -> TransformSpec:
-    """`spec` with its settings in the types that the transform takes.
+    """Return `spec` with its settings converted to the transform's types.
 
     Args:
-        given: keyword arguments that the caller of the transform gives, such as the generator.
+        given: keyword arguments that the caller passes, such as the generator.
 
     Raises:
-        RecipeError: there is no such transform, a setting is unknown or missing, or its value makes no sense.
+        RecipeError: the transform is unknown, a setting is unknown or missing, or its value is invalid.
     """
     takes = transform_settings(registry[registry.check(spec.name)], given)
     required = {name for name, parameter in takes.items() if parameter.default is inspect.Parameter.empty}
@@ -69,7 +69,7 @@ def check_transform(spec: TransformSpec, registry: Registry[Transform], given: t
 
 
 def transform_settings(transform: Transform, given: tuple[str, ...]) -> Mapping[str, inspect.Parameter]:
-    """The keyword arguments that are left to set, with their types."""
+    """Return the keyword arguments left to set, with their types."""
     hints = typing.get_type_hints(transform, include_extras=True)
     return {
         name: parameter.replace(annotation=hints[name])
@@ -81,11 +81,11 @@ def transform_settings(transform: Transform, given: tuple[str, ...]) -> Mapping[
 def bind_transform(
     spec: TransformSpec, registry: Registry[Transform], rng: np.random.Generator, **given: Any
 ) -> Callable[[Any], Any]:
-    """The transform of `spec` as a function of its data alone.
+    """Return the transform of `spec` as a function of its data alone.
 
     Args:
-        rng: what random transforms, and the probability, draw from.
-        given: further keyword arguments; a transform that does not take one does not get it.
+        rng: generator of random transforms and of the probability.
+        given: further keyword arguments; those that a transform does not take are omitted.
     """
     transform = registry[spec.name]
     takes = inspect.signature(transform).parameters

@@ -1,9 +1,9 @@
-"""Transforms of a whole recording's events: functions that `functools.partial` makes steps of Tonic's `Compose`.
+"""Transforms of a whole recording's events; `functools.partial` makes them steps of Tonic's `Compose`.
 
-Tonic's own transforms take `EVENT_DTYPE` as it is. Here is what it lacks, draws from a hidden generator, or has wrong:
-its `DropEventByTime` counts from time 0 instead of from the first event, its `DropEventByArea` takes a share of the
-sides for one of the area. Random ones draw from the generator that they are given. Every transform keeps the stream's
-invariants, leaves its argument as it is, and turns no events into no events.
+Tonic's own transforms accept `EVENT_DTYPE`. This module has those that Tonic lacks, draws from a global generator, or
+has wrong: its `DropEventByTime` counts from time 0 instead of from the first event, its `DropEventByArea` applies the
+share to the sides instead of to the area. Random transforms draw from the generator passed to them. Every transform
+keeps the stream's invariants, does not modify its argument, and maps no events to no events.
 """
 
 import math
@@ -24,14 +24,14 @@ Data = TypeVar("Data", bound=np.ndarray[Any, Any])
 
 
 def drop_random(events: EventArray, *, share: Share, rng: np.random.Generator) -> EventArray:
-    """A share of the events gone, rounded to whole events."""
+    """Drop a share of the events, rounded to an integer number."""
     kept = np.ones(len(events), np.bool_)
     kept[rng.choice(len(events), round(share * len(events)), replace=False)] = False
     return events[kept]
 
 
 def drop_time(events: EventArray, *, share: Share, rng: np.random.Generator) -> EventArray:
-    """The events of a stretch of `share` of the time gone, anywhere between the first event and the last."""
+    """Drop the events in a random interval of `share` of the time from the first event to the last."""
     if not len(events):
         return events
     first_us, last_us = int(events["t"][0]), int(events["t"][-1])
@@ -43,7 +43,7 @@ def drop_time(events: EventArray, *, share: Share, rng: np.random.Generator) -> 
 def drop_area(
     events: EventArray, *, sensor_size: tuple[int, int], share: Share, rng: np.random.Generator
 ) -> EventArray:
-    """The events in a rectangle of `share` of the sensor's area, and of its proportions, gone; anywhere on it."""
+    """Drop the events in a random rectangle of `share` of the sensor's area, with the sensor's aspect ratio."""
     width, height = (round(math.sqrt(share) * side) for side in sensor_size)
     left = int(rng.integers(0, sensor_size[0] - width + 1))
     top = int(rng.integers(0, sensor_size[1] - height + 1))
@@ -53,7 +53,7 @@ def drop_area(
 
 
 def draw_event_drop(rng: np.random.Generator) -> tuple[Literal["nothing", "time", "area", "random"], float]:
-    """Which of four ways to drop events, each as often, and how much.
+    """Draw one of four kinds of event drop, equally likely, and its share.
 
     Source: F. Gu et al., "EventDrop: data augmentation for event-based learning", 2021, with the shares of its
     released code: 0.1 to 0.9 of time or events, 0.05 to 0.25 of the area.
@@ -64,9 +64,9 @@ def draw_event_drop(rng: np.random.Generator) -> tuple[Literal["nothing", "time"
 
 
 def event_drop(events: EventArray, *, sensor_size: tuple[int, int], rng: np.random.Generator) -> EventArray:
-    """One of four, as `draw_event_drop` draws: nothing, `drop_time`, `drop_area`, `drop_random`.
+    """Apply a drop drawn by `draw_event_drop`: nothing, `drop_time`, `drop_area`, `drop_random`.
 
-    What would drop all events drops none.
+    A drop that would remove all events removes none.
     """
     kind, share = draw_event_drop(rng)
     kept = events
@@ -80,7 +80,7 @@ def event_drop(events: EventArray, *, sensor_size: tuple[int, int], rng: np.rand
 
 
 def roll(events: EventArray, *, sensor_size: tuple[int, int], dx: int, dy: int) -> EventArray:
-    """Everything `dx` pixels to the right and `dy` down; what leaves enters again on the other side."""
+    """Shift by `dx` pixels to the right and `dy` down, cyclically."""
     rolled = events.copy()
     for name, distance, side in (("x", dx, sensor_size[0]), ("y", dy, sensor_size[1])):
         rolled[name] = (events[name].astype(np.int64) + distance) % side
@@ -90,7 +90,7 @@ def roll(events: EventArray, *, sensor_size: tuple[int, int], dx: int, dy: int) 
 def random_roll(
     events: EventArray, *, sensor_size: tuple[int, int], reach_px: NotNegative, rng: np.random.Generator
 ) -> EventArray:
-    """A roll of at most `reach_px` along each axis."""
+    """Roll by at most `reach_px` along each axis."""
     dy, dx = reach_px - rng.integers(0, 2 * reach_px + 1, 2)
     return roll(events, sensor_size=sensor_size, dx=int(dx), dy=int(dy))
 
@@ -98,7 +98,7 @@ def random_roll(
 def random_crop(
     events: EventArray, *, sensor_size: tuple[int, int], width: Positive, height: Positive, rng: np.random.Generator
 ) -> EventArray:
-    """The events in a window of this size anywhere on the sensor, whose top left pixel becomes the origin."""
+    """Crop to a random window of this size; its top left pixel is the origin."""
     left = int(rng.integers(0, sensor_size[0] - width + 1))
     top = int(rng.integers(0, sensor_size[1] - height + 1))
     return crop(events, left=left, top=top, width=width, height=height)
@@ -107,19 +107,19 @@ def random_crop(
 def without_hot_pixels(
     events: EventArray, *, sensor_size: tuple[int, int], factor: Factor = 10.0, at_least: Positive = 10
 ) -> EventArray:
-    """The events of pixels that do not fire on their own; see `find_hot_pixels`."""
+    """Drop the events of hot pixels; see `find_hot_pixels`."""
     return drop_pixels(events, find_hot_pixels([events], sensor_size, factor=factor, at_least=at_least))
 
 
 def without_background(events: EventArray, *, sensor_size: tuple[int, int], support_us: Positive) -> EventArray:
-    """The events that a neighbour supports; see `drop_background_activity`."""
+    """Drop the events without a recent neighbour; see `drop_background_activity`."""
     return drop_background_activity(events, no_activity(sensor_size), sensor_size, support_us=support_us)[0]
 
 
 def sometimes(
     transform: Callable[[Data], Data], *, probability: float, rng: np.random.Generator
 ) -> Callable[[Data], Data]:
-    """`transform` in a share `probability` of all calls, nothing in the others; of events or of frames."""
+    """Apply `transform` to a share `probability` of all calls; of events or of frames."""
 
     def maybe(data: Data) -> Data:
         return transform(data) if rng.random() < probability else data

@@ -1,12 +1,12 @@
-"""File formats of recordings: which are read, which are written, and a module for each.
+"""File formats of recordings: the registries of readers and writers, and a module for each format.
 
-`FORMATS` and `WRITERS` are the only lists of them. A format is one module that defines a `Format`, and one line here:
+`FORMATS` and `WRITERS` are the only lists. A format is one module that defines a `Format`, and one line here:
 aedat2, aedat3, aedat4, evt (EVT 2 and 3), dat, es, hdf5 (ours), hdf5_layouts (others'), numpy_files (NPY and NPZ),
-atis_bin (N-MNIST and N-Caltech101), text; with_faery writes those that the package faery writes.
+atis_bin (N-MNIST and N-Caltech101), text; with_faery writes through the package faery.
 
-The other modules are what these share: format (what a format is), recognise (which format a file has), clock (times
-that wrap), columns (which column is t, x, y or p), flatbuffers (tables with checked offsets), prophesee (`%` headers),
-aedat4_layout (header and packets of AEDAT 4), aedat4_extras and aedat4_child (its pictures, IMU samples and triggers).
+Shared modules: format (the type `Format`), recognise (format of a file), clock (times that wrap), columns (assignment
+of t, x, y and p), flatbuffers (tables with checked offsets), prophesee (`%` headers), aedat4_layout (header and
+packets of AEDAT 4), aedat4_extras and aedat4_child (its pictures, IMU samples and triggers).
 """
 
 from stdl_events.errors import RecordingError
@@ -15,7 +15,7 @@ from stdl_events.registry import Registry
 
 __all__ = ["FORMATS", "WRITERS", "Format", "Signature", "Writer"]
 
-# Content is tried in this order, then suffixes: our HDF5 before any other, N-MNIST's sensor size before none.
+# Content is tried in this order, then suffixes: our HDF5 before other HDF5, N-MNIST before .bin without a size.
 FORMATS = FormatRegistry(
     {
         "aedat2": "stdl_events.events.formats.aedat2:FORMAT",

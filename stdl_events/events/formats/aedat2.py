@@ -26,7 +26,7 @@ RECORD_DTYPE = np.dtype([("address", ">u4"), ("t", ">u4")])
 DVS128_SIZE = (128, 128)
 DAVIS_SIZES = {"240": (240, 180), "346": (346, 260), "640": (640, 480)}
 _MAX_HEADER_BYTES = 1 << 22
-# A header line has no control characters; the first record of binary data that happens to begin with "#" does.
+# A header line has no control characters; a first binary record that happens to begin with "#" has.
 _HEADER_LINE = re.compile(rb"#[^\x00-\x08\x0a-\x0c\x0e-\x1f]*\n")
 _CHIP = re.compile(rb"^#\s*AEChip:\s*(\S+)", re.MULTILINE)
 
@@ -34,12 +34,12 @@ _CHIP = re.compile(rb"^#\s*AEChip:\s*(\S+)", re.MULTILINE)
 def open_aedat2(path: Path) -> RecordsDecoder:
     """Read the header of an AEDAT 2.0 file.
 
-    The chip is what the header's `AEChip` line names. A file without that line is a DAVIS240's if most of its addresses
-    need more than 16 bits, else a DVS128's.
+    The header's `AEChip` line names the chip. Without that line the file is a DAVIS240's if most of its addresses need
+    more than 16 bits, else a DVS128's.
 
     Raises:
         CorruptRecordingError: the file does not begin with the format's first line.
-        UnknownFormatError: the header names a chip whose address layout is not known here.
+        UnknownFormatError: the address layout of the named chip is not supported.
     """
     with path.open("rb") as file:
         head = file.read(_MAX_HEADER_BYTES)
@@ -76,7 +76,7 @@ def _header_length(head: bytes) -> int:
 
 
 def _chip_layout(path: Path, chip: str) -> tuple[tuple[int, int], bool]:
-    """((width, height), whether addresses are a DAVIS's) of the chip class that the header names."""
+    """Return ((width, height), True for the addresses of a DAVIS) of the chip class in the header."""
     class_name = chip.rsplit(".", 1)[-1]
     if re.fullmatch(r"DVS128\w*|Tmpdiff128\w*", class_name):
         return DVS128_SIZE, False

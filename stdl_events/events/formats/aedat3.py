@@ -1,7 +1,7 @@
 """AEDAT 3.1, as cAER writes it (DvsGesture): `#` header lines, then packets of one type of event each.
 
 A packet is a header of 28 bytes, little-endian: i16 type, i16 source, i32 bytes of an event, offset of its time,
-time overflows, capacity, number, valid number; then its events. A polarity event is a u32 of valid (bit 0), polarity
+time overflows, capacity, number, valid number; its events follow. A polarity event is a u32 of valid (bit 0), polarity
 (bit 1), y (bits 2-16) and x (bits 17-31), and an i32 of microseconds; every overflow adds 2^31 us. Other types are
 skipped. Pictures are stored upright. Sources: iniVation's AEDAT 3.1 page; libcaer's headers.
 """

@@ -1,9 +1,9 @@
 """AEDAT 4: a FlatBuffers header that declares streams in XML, then packets, each compressed on its own.
 
-Events are decoded here, with every size and offset checked before it is used: the packages that read AEDAT 4 abort the
-whole process on a damaged file, and once the checks have walked a packet, its events are one `frombuffer` away. Times
-are absolute, Unix microseconds; pictures are stored upright. Packets of other streams (pictures, IMU, triggers) are
-skipped; `aedat4_extras` reads them. Sources: iniVation's AEDAT 4 page and the FlatBuffers schemas of dv-processing.
+Events are decoded here, with every size and offset checked before use. The packages that read AEDAT 4 abort the process
+on a damaged file; after the checks, one `frombuffer` reads a packet's events. Times are absolute, Unix microseconds.
+Pictures are stored upright. Packets of other streams (pictures, IMU, triggers) are skipped; `aedat4_extras` reads them.
+Sources: iniVation's AEDAT 4 page and the FlatBuffers schemas of dv-processing.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -70,7 +70,7 @@ class Aedat4Decoder:
             yield from _blocks_of(waiting, first_offset)
 
     def _stored_events(self, packet: bytes, offset: int, unpack: Unpacker) -> memoryview:
-        """The bytes of the event structs of one packet, which begins at `offset`."""
+        """Return the bytes of the event structs of the packet at byte `offset`."""
 
         def fail(got: str) -> CorruptRecordingError:
             return corrupt(self.path, offset, f"{got}, in the packet", "a packet of events")
@@ -87,7 +87,7 @@ class Aedat4Decoder:
 
 
 def _blocks_of(packets: list[memoryview], offset: int) -> Iterator[Block]:
-    """The events of the structs of some packets, the first of which begins at `offset`; few enough for the caches."""
+    """Decode the event structs of packets, the first at byte `offset`; blocks are small enough for the CPU's caches."""
     data = packets[0] if len(packets) == 1 else b"".join(packets)
     for start in range(0, len(data), _BLOCK_BYTES):
         stored = np.frombuffer(data[start : start + _BLOCK_BYTES], STORED_DTYPE)
@@ -100,7 +100,7 @@ def _blocks_of(packets: list[memoryview], offset: int) -> Iterator[Block]:
 
 
 def _unpack_lz4(packet: bytes) -> bytes:
-    # LZ4 unpacks to at most 255 times its size, but the package believes the size that the frame's header may name.
+    # LZ4 expands at most 255 times, but the package trusts the size in the frame's header.
     names_size = len(packet) > 4 and packet[4] & _LZ4_NAMES_SIZE
     if len(packet) <= _SMALL_PACKET_BYTES and not names_size:
         data: bytes = lz4.frame.decompress(packet)
@@ -117,9 +117,9 @@ def _unpack_lz4(packet: bytes) -> bytes:
 
 
 def make_unpacker(compression: str) -> Unpacker:
-    """A function from a packet to its buffer of at most `_MAX_PACKET_BYTES`: damage must not ask for all memory.
+    """Return a function that unpacks a packet to at most `_MAX_PACKET_BYTES`, so that damage cannot exhaust the memory.
 
-    It raises what the packages raise, or a ValueError where the packet is cut off or unpacks to more.
+    It raises the package's own errors, or a ValueError for a truncated packet or a larger result.
     """
     if compression == "none":
         return lambda packet: packet
@@ -140,11 +140,11 @@ def open_aedat4(path: Path, stream: int | None = None) -> Aedat4Decoder:
     """Read the header of an AEDAT 4 file and choose its stream of events.
 
     Args:
-        stream: the id of the stream, needed where several streams hold events.
+        stream: the id of the stream; required if several streams hold events.
 
     Raises:
         TruncatedRecordingError, CorruptRecordingError: the header is damaged.
-        RecordingError: no stream of events is declared, or several hold events and none was chosen.
+        RecordingError: no stream of events is declared, or several hold events and `stream` is None.
     """
     with path.open("rb") as file:
         layout = read_layout(file, path)
@@ -167,7 +167,7 @@ def _choose(file: BinaryIO, path: Path, layout: Layout, wanted: int | None) -> E
             for stream_id, _, _ in walk_packets(file, path, layout):
                 filled.add(stream_id)
         except (TruncatedRecordingError, CorruptRecordingError):
-            pass  # reading the packets raises it again, or repairs it
+            pass  # the pass over the packets raises it again, or repairs it
         streams = [stream for stream in streams if stream.id in filled] or streams[:1]
     if not streams:
         raise RecordingError(
@@ -183,7 +183,7 @@ def _choose(file: BinaryIO, path: Path, layout: Layout, wanted: int | None) -> E
 
 
 def _read_other_streams(path: Path, pixels: Collection[int] | None) -> "OtherStreams | None":
-    from stdl_events.events.formats.aedat4_extras import read_streams  # which knows the formats
+    from stdl_events.events.formats.aedat4_extras import read_streams  # that module imports the registry of formats
 
     return read_streams(path, pixels)
 

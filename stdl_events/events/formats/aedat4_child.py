@@ -1,8 +1,8 @@
 """The only door to the package aedat: `python -m stdl_events.events.formats.aedat4_child FILE FOLDER NUMBERS`.
 
-It decodes pictures, IMU samples and triggers of the AEDAT 4 file FILE into arrays in FOLDER. NUMBERS are those of the
-pictures whose pixels are wanted, separated by commas, or "all". It runs in a process of its own, since aedat aborts on
-some damaged files; how much memory and disk it may take is limited, so that damage cannot ask for all.
+It decodes pictures, IMU samples and triggers of the AEDAT 4 file FILE into arrays in FOLDER. NUMBERS selects the
+pictures with pixels, separated by commas, or "all". It runs in a process of its own, since aedat aborts on some damaged
+files. Memory and disk are limited, so that damage cannot exhaust them.
 """
 
 import errno
@@ -36,7 +36,7 @@ def main() -> None:
         try:
             _decode(path, folder, wanted)
             error, too_large = None, False
-        except BaseException as raised:  # a panic of the package is no Exception
+        except BaseException as raised:  # a panic of the package is not an Exception
             error = f"{type(raised).__name__}: {raised}"
             too_large = isinstance(raised, OSError) and raised.errno == errno.EFBIG
     report = {"error": error, "too_large": too_large, "warnings": [str(warning.message) for warning in warned]}
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _limit(kind: int, most: int) -> None:
-    """Lower a limit of this process, for good."""
+    """Lower a resource limit of this process permanently."""
     _, hard = resource.getrlimit(kind)
     allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(kind, (allowed, allowed))
@@ -60,7 +60,7 @@ def _decode(path: str, folder: Path, wanted: set[int] | None) -> None:
 
 
 def _pictures(path: str, file: Any, wanted: set[int] | None, tables: dict[str, list[Any]]) -> Iterator[tuple[int, ...]]:
-    """A row for each picture; pixels of those that are wanted go to `file`, other packets to `tables`."""
+    """Yield a row per picture; write the wanted pixels to `file` and add other packets to `tables`."""
     number = 0
     for packet in aedat.Decoder(path):
         for name, parts in tables.items():

@@ -1,7 +1,7 @@
-"""What an AEDAT 4 file holds beside its events, decoded by the package aedat in a process of its own.
+"""Pictures, IMU samples and triggers of an AEDAT 4 file, decoded by the package aedat in a process of its own.
 
-aedat aborts on some damaged files, and so would the process that calls it. Only files with such packets start one. It
-hands its results over as arrays in a temporary folder, which are checked here before they are used.
+aedat aborts the calling process on some damaged files. The process starts only for files with such packets. It returns
+arrays in a temporary folder, which are checked here before use.
 """
 
 import json
@@ -25,7 +25,7 @@ from stdl_events.events.stream import RecordingWarning
 READABLE = frozenset({"FRME", "IMUS", "TRIG"})
 PROGRAM = "stdl_events.events.formats.aedat4_child"
 _MAX_REPORT_BYTES = 1 << 16
-# A slow device decodes some 20 MB of a file in a second.
+# A slow device decodes about 20 MB of a file per second.
 _START_S, _BYTES_PER_S = 30.0, 5e6
 
 
@@ -35,12 +35,12 @@ def read_streams(
     """Read the pictures, IMU samples and triggers of an AEDAT 4 file; None if it has no packets of these.
 
     Args:
-        pixels: numbers of the pictures whose pixels are wanted, counted from the file's start; None takes all.
-        timeout_s: how long decoding may take; None waits as long as the slowest device needs for a file of this size.
+        pixels: numbers of the pictures to decode, counted from the file's start; None for all.
+        timeout_s: limit of the decoding time; None for the time that a slow device needs for a file of this size.
 
     Raises:
         TruncatedRecordingError, CorruptRecordingError: the file is damaged.
-        UnknownFormatError: it declares a stream of another type, with which aedat reads none.
+        UnknownFormatError: the file declares a stream of an unknown type, with which aedat reads none.
         RecordingError: the pixels take more than 1 GiB.
     """
     with path.open("rb") as file:
@@ -68,7 +68,7 @@ def read_streams(
 
 
 def _has_packets(file: BinaryIO, path: Path, layout: Layout) -> bool:
-    """Whether one of the packets holds something else than events; damage behind events alone is theirs to report."""
+    """True if a packet holds something else than events; damage is left for the reader of the events to report."""
     found = False
     try:
         for stream, _, _ in walk_packets(file, path, layout):
@@ -80,7 +80,7 @@ def _has_packets(file: BinaryIO, path: Path, layout: Layout) -> bool:
 
 
 def _run(path: Path, folder: Path, numbers: str, timeout_s: float) -> None:
-    """Decode into `folder`; whatever becomes of the process is our error."""
+    """Decode into `folder`; every failure of the process becomes one of our errors."""
     command = [*child_process.command(PROGRAM), str(path.absolute()), str(folder), numbers]
     environment = {**child_process.environment(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
@@ -121,7 +121,7 @@ def _last_line(path: Path) -> str:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 4096))
         lines = file.read().decode("utf-8", "replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "without a word")
+    return next((line for line in reversed(lines) if line.strip()), "without a message")
 
 
 def _table(path: Path, folder: Path, name: str, dtype: np.dtype[Any]) -> Rows:
@@ -132,7 +132,7 @@ def _table(path: Path, folder: Path, name: str, dtype: np.dtype[Any]) -> Rows:
 
 
 def _pixels(path: Path, file: Path, pictures: Rows, wanted: Collection[int]) -> dict[int, npt.NDArray[Any]]:
-    """The pixels of the pictures `wanted`, which lie in `file` one after the other."""
+    """Return the pixels of the pictures `wanted`, which `file` holds one after the other."""
     data, offset, found = file.read_bytes(), 0, {}
     for number in wanted:
         row = pictures[number]

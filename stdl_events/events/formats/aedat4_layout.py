@@ -1,6 +1,6 @@
-"""The structure of an AEDAT 4 file: its header, the streams that it declares, and where its packets are.
+"""The structure of an AEDAT 4 file: its header, its declared streams, and the positions of its packets.
 
-Every size and offset is checked before it is used. Sources: iniVation's AEDAT 4 page and the FlatBuffers schemas of
+Every size and offset is checked before use. Sources: iniVation's AEDAT 4 page and the FlatBuffers schemas of
 dv-processing.
 """
 
@@ -31,14 +31,14 @@ class EventStream:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the header says.
+    """Header of an AEDAT 4 file.
 
     Attributes:
         compression: of each packet: "none", "lz4" or "zstd".
         event_streams: the streams of type EVTS.
-        other_streams: number -> type of the others: FRME (pictures), IMUS, TRIG (triggers), or one not known here.
+        other_streams: number -> type of the others: FRME (pictures), IMUS, TRIG (triggers), or an unknown type.
         data_offset: byte of the first packet.
-        table_offset: byte of the table of packets that ends the file, None if it was never closed.
+        table_offset: byte of the table of packets at the end of the file, None if the file was never closed.
     """
 
     compression: str
@@ -52,7 +52,7 @@ def read_layout(file: BinaryIO, path: Path) -> Layout:
     """Read the header of an AEDAT 4 file from its first byte.
 
     Raises:
-        TruncatedRecordingError, CorruptRecordingError: it is damaged, or none of AEDAT 4.
+        TruncatedRecordingError, CorruptRecordingError: the header is damaged, or not of AEDAT 4.
     """
     magic = file.read(len(MAGIC))
     if magic != MAGIC:
@@ -63,7 +63,7 @@ def read_layout(file: BinaryIO, path: Path) -> Layout:
 
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[str, int | None, str, int]:
-    """(compression, byte offset of the table of packets, XML, byte offset of the first packet)."""
+    """Return (compression, byte offset of the table of packets, XML, byte offset of the first packet)."""
 
     def fail(got: str) -> CorruptRecordingError:
         return corrupt(path, len(MAGIC), f"{got}, in the header", "a header of AEDAT 4")
@@ -87,7 +87,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[str, int | None, str, int]
 
 
 def _declared_streams(path: Path, xml: str) -> tuple[list[EventStream], dict[int, str]]:
-    """(streams of events, number -> type of the others) that the header's XML declares."""
+    """Return (streams of events, number -> type of the others) from the header's XML."""
     if "<!" in xml:
         raise corrupt(path, len(MAGIC), "a document type or entity in the header's XML", "plain elements")
     try:
@@ -113,7 +113,7 @@ def walk_packets(file: BinaryIO, path: Path, layout: Layout) -> Iterator[tuple[i
     """Yield (stream id, byte offset of the data, bytes) of every packet, up to the table of packets or the file's end.
 
     Raises:
-        TruncatedRecordingError, CorruptRecordingError: a packet does not end where it must.
+        TruncatedRecordingError, CorruptRecordingError: a packet does not end at the expected byte.
     """
     file_bytes = file.seek(0, 2)
     end = file_bytes if layout.table_offset is None else layout.table_offset

@@ -18,17 +18,17 @@ NMNIST_SIZE = (34, 34)
 
 
 def open_nmnist(path: Path) -> RecordsDecoder:
-    """An N-MNIST recording, 34x34 by its format."""
+    """Open an N-MNIST recording, 34x34 by its format."""
     return RecordsDecoder(path, Header(NMNIST_SIZE, "format"), RECORD_DTYPE, 0, lambda: _decode)
 
 
 def open_ncaltech(path: Path) -> RecordsDecoder:
-    """An N-Caltech101 recording: every image has its own size, which the format does not store."""
+    """Open an N-Caltech101 recording; each has its own sensor size, which the format does not store."""
     return RecordsDecoder(path, Header(), RECORD_DTYPE, 0, lambda: _decode)
 
 
 def fits_nmnist(path: Path) -> bool:
-    """Whether the file's first 65536 whole records, more than any of N-MNIST has, lie within its 34x34 pixels."""
+    """True if the file's first 65536 complete records, more than N-MNIST's largest file has, fit into 34x34 pixels."""
     records = np.fromfile(path, RECORD_DTYPE, count=1 << 16)
     return bool((records["x"] < NMNIST_SIZE[0]).all() and (records["y"] < NMNIST_SIZE[1]).all())
 

@@ -1,6 +1,6 @@
-"""Events that arrive as columns named or ordered by somebody else: which column is which, units, and conversion.
+"""Columns of events in foreign names or orders: assignment to t, x, y and p, units, and conversion.
 
-| column | understood as |
+| column | interpretation |
 |---|---|
 | time | integers: microseconds, or nanoseconds above 10^17; numbers with fractions: seconds |
 | polarity | True, or greater than 0: brighter; False, 0 or -1: darker |
@@ -28,16 +28,16 @@ _PIXELS = 65536
 
 
 def has_all_names(names: Sequence[str]) -> bool:
-    """Whether `names` have one each for t, x, y and p."""
+    """True if `names` has one each for t, x, y and p."""
     lower = {name.lower() for name in names}
     return all(lower.intersection(aliases) for aliases in NAMES.values())
 
 
 def match_names(path: Path, names: Sequence[str]) -> dict[str, str]:
-    """Which of `names` is t, x, y and p.
+    """Assign t, x, y and p to `names`.
 
     Raises:
-        UnknownFormatError: one of them is not there.
+        UnknownFormatError: a column is missing.
     """
     by_lower = {name.lower(): name for name in names}
     found = {
@@ -58,12 +58,12 @@ def match_names(path: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:
-    """Which column of an unnamed [N, 4] table is t, x, y and p, by its values: time rises, polarity has two values.
+    """Assign t, x, y and p to the columns of an unnamed [N, 4] table: t increases, p has two values.
 
-    The remaining two are x and y, in this order.
+    The remaining columns are x and y, in this order.
 
     Raises:
-        UnknownFormatError: the values do not tell, or the table is not [N, 4].
+        UnknownFormatError: the assignment is ambiguous, or the table is not [N, 4].
     """
     orders = ({"t": 0, "x": 1, "y": 2, "p": 3}, {"x": 0, "y": 1, "t": 2, "p": 3}, {"x": 0, "y": 1, "p": 2, "t": 3})
     fitting = [
@@ -75,7 +75,7 @@ def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:
         and _can_be_pixels(table[:, [order["x"], order["y"]]])
     ]
     if len(fitting) > 1:
-        # Pixels seldom rise all the time, and never by as much as time does.
+        # Pixels seldom increase all the time, and never by as much as time does.
         fitting = [order for order in fitting if _rises(table[:, order["t"]])] or fitting
         fitting = sorted(fitting, key=lambda order: -float(np.ptp(table[:, order["t"]]))) if len(table) else fitting
     if not fitting:
@@ -101,7 +101,7 @@ def _rises(column: npt.NDArray[Any]) -> bool:
 
 
 def time_scale(t: npt.NDArray[Any]) -> float:
-    """Microseconds per unit of `t`, as its first values tell."""
+    """Return microseconds per unit of `t`, judged by its first values."""
     if t.dtype.kind == "f":
         finite = t[np.isfinite(t)]
         return 1e6 if (finite != np.floor(finite)).any() else 1.0
@@ -109,10 +109,10 @@ def time_scale(t: npt.NDArray[Any]) -> float:
 
 
 def to_events(path: Path, offset: int, columns: Mapping[str, npt.NDArray[Any]], us_per_unit: float) -> EventArray:
-    """Events of the columns t, x, y and p, which stand at byte `offset` of the file.
+    """Return the events of the columns t, x, y and p, stored at byte `offset` of the file.
 
     Raises:
-        CorruptRecordingError: the columns differ in length, a value is not a finite number, or a pixel is none.
+        CorruptRecordingError: the columns differ in length, a value is not finite, or a coordinate is out of range.
     """
     lengths = {name: len(columns[name]) for name in NAMES}
     if len(set(lengths.values())) > 1:

@@ -1,8 +1,8 @@
 """Prophesee's and ATIS's .dat: 8-byte records of u32 microseconds and a u32 of x, y and polarity.
 
-With a text header (`%` lines), two bytes follow it, an event type and size. Version 2: x in bits 0-13, y in 14-27,
+A text header (`%` lines) is followed by two bytes, event type and event size. Version 2: x in bits 0-13, y in 14-27,
 polarity from 28. Version 1 (no `Version` line, or no header at all): x in bits 0-8, y in 9-16, polarity in 17.
-Pictures are taken as stored. Sources: Prophesee's documentation; `load_atis_data.m` of the Metavision toolbox.
+Pictures are not flipped. Sources: Prophesee's documentation; `load_atis_data.m` of the Metavision toolbox.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ def open_dat(path: Path) -> RecordsDecoder:
     """Read the header of a .dat file, if it has one.
 
     Raises:
-        CorruptRecordingError: records are not of 8 bytes, or the header's numbers are none.
-        UnknownFormatError: the file holds something else than change events.
+        CorruptRecordingError: records are not of 8 bytes, or a number in the header is invalid.
+        UnknownFormatError: the file holds other events than change events.
     """
     text = read_header(path)
     if text.data_offset == 0:

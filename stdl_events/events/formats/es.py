@@ -1,8 +1,8 @@
 """Event Stream (.es), version 2, of DVS and ATIS events.
 
-After `Event Stream`, three bytes of version, a type, and u16 width and height come records of 5 bytes: a first byte
-with the time since the record before, then u16 x and u16 y. First bytes of the largest time stand alone: one moves
-the time on (overflow), one does nothing (reset). Rows are stored upwards and turned over here.
+`Event Stream`, three bytes of version, a type, and u16 width and height precede records of 5 bytes: a first byte with
+the time since the previous record, then u16 x and u16 y. First bytes with the largest time stand alone: overflow
+advances the time, reset does nothing. Rows are stored bottom up and flipped here.
 
 | type | first byte | overflow | reset |
 |---|---|---|---|
@@ -33,14 +33,14 @@ _TYPE_NAMES = {0: "generic", 3: "asynchronous and modular display", 4: "colour"}
 
 @dataclass(frozen=True)
 class FirstByte:
-    """What the first byte of a record says, for one type of stream.
+    """Meaning of a record's first byte, for one type of stream.
 
     Attributes:
         time_shift: the time's lowest bit.
         alone_from: the smallest byte that stands alone.
-        overflow_us: time that a byte standing alone adds, per count above `alone_from`.
-        polarity_bit: where the polarity is.
-        has_exposure: bit 0 tells exposure measurements from changes.
+        overflow_us: time added by a byte that stands alone, per count above `alone_from`.
+        polarity_bit: position of the polarity.
+        has_exposure: bit 0 marks exposure measurements.
     """
 
     time_shift: int
@@ -75,7 +75,7 @@ class EsDecoder:
             raise truncated(self.path, offset, f"{len(left_over)} of {_RECORD_BYTES} bytes of a record")
 
     def _decode(self, data: npt.NDArray[np.uint8], t_us: int) -> tuple[EventArray, int, int]:
-        """(events of `data`, time after them, bytes used: all but a last record that is not whole)."""
+        """Return (events of `data`, time after them, bytes used: all but an incomplete last record)."""
         starts, alone, used = record_starts(data, self.first_byte.alone_from)
         heads = np.concatenate([starts, alone])
         order = np.argsort(heads, kind="stable")
@@ -103,10 +103,10 @@ class EsDecoder:
 def record_starts(
     data: npt.NDArray[np.uint8], alone_from: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]:
-    """(positions of whole records, positions of bytes that stand alone, bytes used) of `data`, which begins with one.
+    """Return (positions of complete records, positions of bytes that stand alone, bytes used) of `data`.
 
-    Records follow each other every 5 bytes until a byte stands alone at such a place, so that the loop takes one turn
-    per run of records, not per record.
+    `data` begins with a record. Records follow at every 5 bytes up to a byte that stands alone, so that the loop takes
+    one iteration per run of records, not per record.
     """
     candidates = np.flatnonzero(data >= alone_from)
     by_remainder = [candidates[candidates % _RECORD_BYTES == remainder].tolist() for remainder in range(_RECORD_BYTES)]
@@ -134,7 +134,7 @@ def open_es(path: Path) -> EsDecoder:
 
     Raises:
         CorruptRecordingError, TruncatedRecordingError: the header is damaged.
-        UnknownFormatError: another version, or a type without events of brightness changes.
+        UnknownFormatError: unsupported version, or a type without events of brightness changes.
     """
     with path.open("rb") as file:
         head = file.read(_DATA_OFFSET)

@@ -1,10 +1,10 @@
-"""Prophesee's RAW encodings EVT 2 and EVT 3, decoded a block of words at a time without a loop over words.
+"""Prophesee's RAW encodings EVT 2 and EVT 3, decoded one block of words at a time without a loop over words.
 
-Both carry state from word to word (time, row, base column). Each word's state is that of the last word before it that
-set it, found for all words at once; a block begins with what the block before left behind, as if words had set it.
-The high part of the time counts up and wraps; a step back of more than half its range is a wrap. The low part may step
-back in real streams: that is disorder, never a wrap. Words before the first time, and in EVT 3 before the first row
-or base column, belong to nothing and are left out. Pictures are stored upright.
+Both carry state from word to word (time, row, base column). The state at a word is set by the last word of its kind
+before it, found for all words at once. A block starts with the state at the end of the previous block. The high part of
+the time counts up and wraps: a backward step of more than half its range is a wrap. The low part may step back in real
+streams; that is disorder, never a wrap. Words before the first time, and in EVT 3 before the first row or base column,
+are dropped. Pictures are stored upright.
 Source: Prophesee's documentation of its encoding formats.
 """
 
@@ -35,7 +35,7 @@ def open_evt2(path: Path) -> RecordsDecoder:
     """Read the header of an EVT 2 file.
 
     Raises:
-        UnknownFormatError: the header says another encoding.
+        UnknownFormatError: the header names another encoding.
     """
     return _open(path, "2.0", np.dtype("<u4"), make_evt2)
 
@@ -44,7 +44,7 @@ def open_evt3(path: Path) -> RecordsDecoder:
     """Read the header of an EVT 3 file.
 
     Raises:
-        UnknownFormatError: the header says another encoding.
+        UnknownFormatError: the header names another encoding.
     """
     return _open(path, "3.0", np.dtype("<u2"), make_evt3)
 
@@ -66,13 +66,13 @@ def _open(
 
 
 def _latest(where: npt.NDArray[np.intp], values: Integers, count: int) -> Integers:
-    """At each of `count` words, the last of `values`, which are set at `where`; -1 before the first."""
+    """Return at each of `count` words the last of `values`, which are set at `where`; -1 before the first."""
     lengths = np.diff(where, prepend=0, append=count)
     return np.repeat(np.concatenate([np.full(1, -1), values]), lengths)
 
 
 def make_evt2() -> Callable[[Records], EventArray]:
-    """A decoder of EVT 2: 4 bits of type, then low time (6 bits), x (11) and y (11), or high time (28)."""
+    """Return a decoder of EVT 2: 4 bits of type, then low time (6 bits), x (11) and y (11), or high time (28)."""
     high_time = UnwrappedClock(28)
 
     def decode(words: Records) -> EventArray:
@@ -97,7 +97,7 @@ def make_evt2() -> Callable[[Records], EventArray]:
 
 @dataclass
 class _Evt3State:
-    """What the words so far have set; None where nothing was set."""
+    """State set by the words so far; None where unset."""
 
     low: int | None = None
     row: int | None = None
@@ -106,7 +106,7 @@ class _Evt3State:
 
 
 def make_evt3() -> Callable[[Records], EventArray]:
-    """A decoder of EVT 3: 4 bits of type and 12 of value, which set a part of the state or add events to it."""
+    """Return a decoder of EVT 3: 4 bits of type and 12 of value, which set a part of the state or add events."""
     high_time = UnwrappedClock(12)
     state = _Evt3State()
 
@@ -141,9 +141,9 @@ def make_evt3() -> Callable[[Records], EventArray]:
 
 
 def _set_bits(kind: Records, value: Integers) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """(index of the word, number of the bit) of every event that these words add: one for a single event, at bit 0."""
+    """Return (index of the word, number of the bit) of every event; a single event has bit 0."""
     is_single = kind == EVT3_ADDR_X
-    # Bits beyond a vector's width are none.
+    # Drop bits beyond a vector's width.
     vectors = (value & (1 << _VECTOR_WIDTH[kind]) - 1)[~is_single].astype("<u2")
     counts = np.ones(len(kind), np.intp)
     counts[~is_single] = np.bitwise_count(vectors)
@@ -155,9 +155,9 @@ def _set_bits(kind: Records, value: Integers) -> tuple[npt.NDArray[np.intp], npt
 
 
 def _evt3_times(kind: Records, value: Integers, high_time: UnwrappedClock, state: _Evt3State) -> Integers:
-    """Time in microseconds at every word, -1 before the first high part.
+    """Return the time in microseconds at every word, -1 before the first high part.
 
-    A new high part begins at low part 0; the same high part sent again changes nothing.
+    A new high part restarts the low part at 0; a repeated high part changes nothing.
     """
     sets_time = np.flatnonzero((kind == EVT3_TIME_HIGH) | (kind == EVT3_TIME_LOW))
     if not len(sets_time):
@@ -173,16 +173,16 @@ def _evt3_times(kind: Records, value: Integers, high_time: UnwrappedClock, state
 
 
 def _evt3_columns(kind: Records, value: Integers, state: _Evt3State) -> tuple[Integers, npt.NDArray[np.bool_]]:
-    """(first column, polarity) of the events that every word adds; -1 for vectors before the first base column.
+    """Return (first column, polarity) of every word's events; -1 for vectors before the first base column.
 
-    A single event brings its own. A vector starts at the base column, and moves it on by its own width.
+    A single event has its own. A vector starts at the base column, and advances it by its width.
     """
     width = _VECTOR_WIDTH[kind]
     passed = np.cumsum(width) - width
     sets_base = np.flatnonzero(kind == EVT3_BASE_X)
     start, is_on_from_base = value[sets_base] & 0x7FF, value[sets_base] >> 11
     if state.column is not None:
-        # The first base is the one left behind, which vectors may have moved beyond what a word can say.
+        # The first base continues the previous block; vectors may have advanced it beyond a word's range.
         start[0], is_on_from_base[0] = state.column, state.vector_is_on
     moved = _latest(sets_base, start - passed[sets_base], len(kind)) + passed
     is_on = _latest(sets_base, is_on_from_base, len(kind))
@@ -196,7 +196,7 @@ def _evt3_columns(kind: Records, value: Integers, state: _Evt3State) -> tuple[In
 
 
 def _says(version: str) -> Signature:
-    """The signature of a file whose header says that it is EVT of `version`."""
+    """Return the signature of a file whose header names EVT of `version`."""
     return Signature(b"%", lambda path: read_header(path).evt == version)
 
 

@@ -1,6 +1,6 @@
-"""Reading FlatBuffers with every offset checked: damaged bytes end in our error, never in a wild read.
+"""Reading FlatBuffers with every offset checked: damaged bytes raise one of our errors.
 
-Only what AEDAT4 needs. Source: FlatBuffers' description of its binary format, "FlatBuffer Internals".
+Only the subset that AEDAT 4 uses. Source: FlatBuffers' description of its binary format, "FlatBuffer Internals".
 """
 
 import struct
@@ -14,7 +14,7 @@ Fail = Callable[[str], CorruptRecordingError]
 
 @dataclass(frozen=True)
 class Table:
-    """A table at `position` of `data`, with its vtable at `vtable`; `fail(got)` makes the error for damage.
+    """A table at `position` of `data`, with its vtable at `vtable`; `fail(got)` returns the error for damage.
 
     Raises (all methods): CorruptRecordingError where an offset points outside `data`.
     """
@@ -25,7 +25,7 @@ class Table:
     fail: Fail
 
     def _field(self, index: int, size: int) -> int | None:
-        """Position of field `index`, which takes `size` bytes, or None if the table leaves it out."""
+        """Return the position of field `index` of `size` bytes, or None if the table omits it."""
         slot = 4 + 2 * index
         vtable_bytes = self._unpack("<H", self.vtable)
         if slot + 2 > vtable_bytes:
@@ -50,7 +50,7 @@ class Table:
         return default if position is None else self._unpack("<q", position)
 
     def vector(self, index: int, item_bytes: int) -> tuple[int, int]:
-        """(position of the first item, number of items) of a vector of scalars or structs; (0, 0) if left out."""
+        """Return (position of the first item, number of items) of a vector of scalars or structs; (0, 0) if omitted."""
         field = self._field(index, 4)
         if field is None:
             return 0, 0
@@ -73,10 +73,10 @@ def _unpack(data: memoryview | bytes, layout: str, position: int, fail: Fail) ->
 
 
 def root_table(data: memoryview | bytes, identifier: bytes, fail: Fail) -> Table:
-    """The root table of `data`, a buffer without its size prefix, whose file identifier must be `identifier`.
+    """Return the root table of `data`, a buffer without its size prefix, with the file identifier `identifier`.
 
     Raises:
-        CorruptRecordingError: the identifier is another, or an offset points outside `data`.
+        CorruptRecordingError: the identifier differs, or an offset points outside `data`.
     """
     position = _unpack(data, "<I", 0, fail)
     if data[4:8] != identifier:

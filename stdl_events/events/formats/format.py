@@ -1,4 +1,4 @@
-"""What a file format is: how its files are recognised, its reader and its writer, and the registry of formats."""
+"""`Format`: recognition, reader and writer of a file format; and the registry of formats."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Signature:
-    """How a file of a format is recognised.
+    """Recognition of a file of a format.
 
     Attributes:
-        magic: the first bytes of every such file; empty where it has none and is known by its suffix alone.
-        fits: whether the file at a path, which has this magic or suffix, is of the format; None takes every one.
+        magic: the first bytes of every such file; empty if only the suffix identifies it.
+        fits: a further test of the file at a path with this magic or suffix; None accepts every such file.
     """
 
     magic: bytes = b""
     fits: "Callable[[Path], bool] | None" = None
 
     def takes(self, path: Path) -> bool:
-        """Whether the file at `path`, which has this magic or suffix, is of the format."""
+        """True if the file at `path`, which has this magic or suffix, is of the format."""
         return self.fits is None or self.fits(path)
 
 
 @dataclass(frozen=True)
 class Format:
-    """A file format that is read here.
+    """A readable file format.
 
     Attributes:
-        description: what it is, in a few words.
+        description: a few words.
         open: reads the header of a file, and returns the decoder of its events.
-        suffixes: what its files are called, in lower case: (".raw",).
-        signatures: how its files are recognised; each is tried on its own.
-        open_stream: `open` for one of several event streams, by its number; None where a file holds one.
-        read_other_streams: reads what a file holds beside its events, with the pixels of the pictures of some numbers;
-            None where the format has nothing else, or its result where a file has nothing else.
+        suffixes: of its files, in lower case: (".raw",).
+        signatures: tried one by one.
+        open_stream: `open` for one of several event streams, by its number; None if a file holds one.
+        read_other_streams: reads the streams besides the events, with the pixels of the numbered pictures. None if the
+            format has no such streams; it returns None if a file has none.
     """
 
     description: str
@@ -59,12 +59,12 @@ class Format:
 
 @dataclass(frozen=True)
 class Writer:
-    """How a format is written.
+    """The writer of a format.
 
     Attributes:
         write: writes a recording to a path.
-        suffixes: what its files are called; the first writer of a suffix is its default.
-        max_pixels: the largest width or height that the format can store.
+        suffixes: of its files; the first writer of a suffix is the default for it.
+        max_pixels: largest width or height that the format can store.
     """
 
     write: "Callable[[Path, Recording], None]"
@@ -75,8 +75,8 @@ class Writer:
 class FormatRegistry(Registry[Format]):
     """Formats by name.
 
-    Formats that are registered later are tried first, the latest before the others, so that one can take some of the
-    files of a built-in format by a `fits` of its own. Without a `fits` it would take all of them, which is an error.
+    The latest registered format is tried first, so that it can accept some of the files of a built-in format by its
+    own `fits`. Without `fits` it would accept all of them, which is an error.
     """
 
     def __init__(self, entries: Mapping[str, Format | str]) -> None:
@@ -85,23 +85,23 @@ class FormatRegistry(Registry[Format]):
 
     @property
     def registered(self) -> tuple[str, ...]:
-        """Names of the formats that are not built in, which other processes do not know."""
+        """Names of the formats that are not built in; other processes do not have them."""
         return tuple(name for name in self if name not in self._built_in)
 
     def in_order_of_recognition(self) -> list[tuple[str, Format]]:
-        """(name, format) of every format, the first that is tried first."""
+        """Return (name, format) of every format, in the order of recognition."""
         later = self.registered
         return [(name, self[name]) for name in (*reversed(later), *(name for name in self if name not in later))]
 
     def suffixes(self) -> frozenset[str]:
-        """What recordings are called, in any format."""
+        """All suffixes of recordings."""
         return frozenset(suffix for format in self.values() for suffix in format.suffixes)
 
     def register(self, name: str, entry: Format) -> Format:
-        """Add a format. Returns it.
+        """Add a format and return it.
 
         Raises:
-            UnknownFormatError: the name is taken, or the format would take all files of another.
+            UnknownFormatError: the name is taken, or the format would accept all files of another.
         """
         for other_name, other in self.items():
             shared = _hidden_by(entry, other)
@@ -115,7 +115,7 @@ class FormatRegistry(Registry[Format]):
 
 
 def _hidden_by(new: Format, other: Format) -> str | None:
-    """What makes `new`, tried first, take every file that has a signature of `other`; None if it does not."""
+    """Return the reason why `new`, tried first, accepts every file with a signature of `other`; None if it does not."""
     shared_suffixes = sorted(set(new.suffixes) & set(other.suffixes))
     for signature in new.signatures:
         if signature.fits is not None:

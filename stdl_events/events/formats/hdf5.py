@@ -1,9 +1,8 @@
-"""Our HDF5 file of one recording; the only door to h5py, which takes a tenth of a second to import and is first needed
-when a file is opened.
+"""Our HDF5 file of one recording; the only door to h5py, imported when a file is opened since that takes 0.1 s.
 
 Layout, schema version 1: root attributes `stdl_events_schema`, `width`, `height`, `events`; a dataset per field,
-`events/t` (int64 us), `events/x`, `events/y` (uint16), `events/p` (uint8), chunked, compressed and checksummed; the
-attributes that the writer was given on the group `attributes`. Files are written beside and renamed.
+`events/t` (int64 us), `events/x`, `events/y` (uint16), `events/p` (uint8), chunked, compressed and checksummed;
+further attributes on the group `attributes`. Files are written to a temporary name and renamed.
 """
 
 import os
@@ -40,7 +39,7 @@ def write_recording(
     """Write `events` (one array, or chunks in order) to our HDF5 file at `path`, atomically.
 
     Raises:
-        RecordingError: times step back, an event lies outside `sensor_size`, or the folder cannot be written.
+        RecordingError: times step back, an event is outside `sensor_size`, or the folder is not writable.
     """
     import h5py
 
@@ -86,7 +85,7 @@ def _fill(
     file.create_group("attributes").attrs.update(attributes)
     file.attrs["width"], file.attrs["height"] = sensor_size
     file.attrs["events"] = count
-    # Written last: a file without it is not whole.
+    # Written last: a file without it is incomplete.
     file.attrs["stdl_events_schema"] = SCHEMA_VERSION
 
 
@@ -122,7 +121,7 @@ class OwnDecoder:
 
 
 def is_own(path: Path) -> bool:
-    """Whether the HDF5 file at `path` was written by `write_recording`, as far as it can be read."""
+    """True if the HDF5 file at `path` was written by `write_recording`, as far as it is readable."""
     try:
         with hdf5_file(path) as file:
             return "stdl_events_schema" in file.attrs
@@ -134,8 +133,8 @@ def open_own(path: Path) -> OwnDecoder:
     """Read the header of our HDF5 file.
 
     Raises:
-        CorruptRecordingError: it is damaged, was not written to its end, or is not ours.
-        UnknownFormatError: it is of a newer schema.
+        CorruptRecordingError: it is damaged, incomplete, or not ours.
+        UnknownFormatError: its schema is newer.
     """
     with hdf5_file(path) as file:
         version = int(file.attrs["stdl_events_schema"])
@@ -161,7 +160,7 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def hdf5_file(path: Path) -> "Iterator[h5py.File]":
-    """The HDF5 file at `path`, open for reading; whatever h5py raises on damage becomes our error."""
+    """Open the HDF5 file at `path` for reading; h5py's errors on damage become ours."""
     import h5py
 
     try:
@@ -174,7 +173,7 @@ def hdf5_file(path: Path) -> "Iterator[h5py.File]":
 
 
 def missing_filters(dataset: "h5py.Dataset") -> list[int]:
-    """The numbers of the compression filters that `dataset` needs and that are not installed."""
+    """Return the numbers of the compression filters that `dataset` needs and that are not installed."""
     import h5py
 
     properties = dataset.id.get_create_plist()
@@ -183,7 +182,7 @@ def missing_filters(dataset: "h5py.Dataset") -> list[int]:
 
 
 def is_dataset(item: object) -> bool:
-    """Whether an item of a file is a dataset, not a group."""
+    """True if an item of a file is a dataset, not a group."""
     import h5py
 
     return isinstance(item, h5py.Dataset)

@@ -1,12 +1,12 @@
-"""HDF5 files of other software: where in them the events are.
+"""HDF5 files of other software: the layouts of their events.
 
-| layout | where |
+| layout | location |
 |---|---|
 | columns | a group (often `events`) with one dataset each for t, x, y and p; DSEC adds `t_offset` |
 | records | one dataset of t, x, y and p, as in Metavision's `CD/events` |
 | table | one dataset of four columns called `events`, as MVSEC's |
 
-Compression that needs a plugin is reported by name before anything is read.
+Compression that needs a missing plugin is reported by name before reading.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ _MAX_ITEMS = 10_000
 
 @dataclass(frozen=True)
 class Layout:
-    """For t, x, y and p: the dataset, and the name or index of the column in it if it has several."""
+    """For t, x, y and p: the dataset, and the name or index of the column if it has several."""
 
     columns: dict[str, tuple[str, str | int | None]]
     name: str
 
     def read(self, file: Any, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
-        """Rows `start` to `stop` of every column."""
+        """Return rows `start` to `stop` of every column."""
         parts = {name: file[name][start:stop] for name in sorted({name for name, _ in self.columns.values()})}
         return {field: _column(parts[name], column) for field, (name, column) in self.columns.items()}
 
@@ -73,7 +73,7 @@ def open_hdf5(path: Path) -> Hdf5Decoder:
 
     Raises:
         UnknownFormatError: no layout fits.
-        RecordingError: several do.
+        RecordingError: several layouts fit.
         MissingExtraError: the data are compressed with a filter that is not installed.
         CorruptRecordingError: the file is damaged.
     """
@@ -106,7 +106,7 @@ def open_hdf5(path: Path) -> Hdf5Decoder:
 
 
 def _find_layouts(path: Path, file: Any) -> list[Layout]:
-    """All places of the file with t, x, y and p."""
+    """Return all locations of t, x, y and p in the file."""
     datasets: dict[str, Any] = {}
 
     def note(name: str, item: Any) -> bool | None:
@@ -156,7 +156,7 @@ def _check_filters(path: Path, dataset: Any) -> None:
 
 
 def _sensor_size(path: Path, file: Any) -> tuple[int, int] | None:
-    """(width, height) from the file's attributes `width` and `height`, or Metavision's `geometry`."""
+    """Return (width, height) from the file's attributes `width` and `height`, or Metavision's `geometry`."""
     found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(file.attrs.get("geometry", "")))
     if found:
         size = int(found.group(1)), int(found.group(2))

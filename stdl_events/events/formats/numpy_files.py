@@ -1,6 +1,6 @@
 """NPY (a structured array or an unnamed [N, 4] table) and NPZ (arrays t, x, y, p, or one structured array).
 
-Headers are parsed here and checked against the file's size before any memory is asked for. Nothing is unpickled.
+Headers are parsed here and checked against the file's size before any allocation. Nothing is unpickled.
 """
 
 import ast
@@ -38,7 +38,7 @@ _BAD_ZIP = (
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """Type and shape of an array in the NPY format, and where its data begins."""
+    """Type and shape of an array in the NPY format, and the offset of its data."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -50,7 +50,7 @@ def read_array_header(file: IO[bytes], path: Path) -> ArrayHeader:
     """Read the NPY header at the current position of `file`.
 
     Raises:
-        TruncatedRecordingError, CorruptRecordingError: it is not a whole header, or of a type that holds no numbers.
+        TruncatedRecordingError, CorruptRecordingError: the header is incomplete, or of a non-numeric type.
     """
     prefix = file.read(10)
     if len(prefix) == 10 and prefix[6] > 1:
@@ -78,7 +78,7 @@ def read_array_header(file: IO[bytes], path: Path) -> ArrayHeader:
 
 
 def _dtype(descr: object) -> np.dtype[Any]:
-    """The type that an NPY header describes, if it holds numbers and nothing else; otherwise a ValueError."""
+    """Return the numeric type that an NPY header describes; a ValueError for any other type."""
     parts = descr if isinstance(descr, list) else [("", descr)]
     for part in parts:
         kind = part[1] if isinstance(part, tuple) and len(part) == 2 else None
@@ -104,7 +104,7 @@ class NpyDecoder:
         if count == 0:
             return
         if array.fortran_order and len(array.shape) == 2 and whole < count:
-            # Column after column: what is missing at the end is the last columns, so no event is whole.
+            # Fortran order: a truncated file lacks the last columns, so no event is complete.
             raise truncated(self.path, array.data_offset, f"{size - array.data_offset} bytes of {count} events")
         if whole:
             yield from self._whole_blocks(whole, per_event)
@@ -126,7 +126,7 @@ class NpyDecoder:
 
 
 def pick_columns(path: Path, first: npt.NDArray[Any]) -> tuple[dict[str, Any], float]:
-    """(name or index of t, x, y and p, microseconds per unit of t) of an array that begins with `first`."""
+    """Return (name or index of t, x, y and p, microseconds per unit of t) of an array that begins with `first`."""
     if first.dtype.names:
         names: dict[str, Any] = dict(columns.match_names(path, first.dtype.names))
         return names, columns.time_scale(first[names["t"]])
@@ -149,7 +149,7 @@ def open_npy(path: Path) -> NpyDecoder:
 
 @dataclass(frozen=True)
 class NpzDecoder:
-    """Decoder of one .npz file, whose arrays are unpacked side by side, a block of each at a time."""
+    """Decoder of one .npz file; its arrays are unpacked in parallel, one block of each at a time."""
 
     path: Path
     members: dict[str, str]
@@ -191,7 +191,7 @@ class NpzDecoder:
 
 @contextmanager
 def _zip_damage(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged archive makes `zipfile` raise into our error."""
+    """Turn `zipfile`'s errors on a damaged archive into ours."""
     try:
         yield
     except CorruptRecordingError:
@@ -204,7 +204,7 @@ def open_npz(path: Path) -> NpzDecoder:
     """Read the directory of an NPZ file.
 
     Raises:
-        CorruptRecordingError: it is not a whole archive.
+        CorruptRecordingError: the archive is incomplete.
         UnknownFormatError: it holds neither arrays t, x, y and p nor one structured array.
     """
     with _zip_damage(path), zipfile.ZipFile(path) as archive:

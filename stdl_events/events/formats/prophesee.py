@@ -20,7 +20,7 @@ _SIZE_OF_PLUGIN = (
 
 @dataclass(frozen=True)
 class TextHeader:
-    """The header's values by keyword (lower case), its first line, and where the data begins."""
+    """The header's values by keyword (lower case), its first line, and the offset of the data."""
 
     values: dict[str, str]
     first_line: str
@@ -28,7 +28,7 @@ class TextHeader:
 
     @property
     def evt(self) -> str | None:
-        """Version of the encoding, such as "3.0", if the header says that the data are EVT."""
+        """Version of the encoding, such as "3.0", if the header names EVT."""
         if "evt" in self.values:
             return self.values["evt"]
         format = re.match(r"EVT(\d)(\d)?\b", self.values.get("format", ""))
@@ -36,7 +36,7 @@ class TextHeader:
 
     @property
     def t0_us(self) -> int:
-        """Time of the file's 0, which writers that begin every file at 0 note as `t0`."""
+        """Offset of the file's clock: writers that begin every file at 0 store it as `t0`."""
         value = self.values.get("t0", "")
         return int(value) if re.fullmatch(r"\d{1,18}", value) else 0
 
@@ -64,7 +64,7 @@ class TextHeader:
 
 
 def parse_header(data: bytes) -> TextHeader:
-    """The header at the beginning of `data`; it ends at `% end`, or where a line does not begin with `%`."""
+    """Parse the header at the beginning of `data`, up to `% end` or the first line without `%`."""
     offset = 0
     values: dict[str, str] = {}
     first_line = ""
@@ -80,6 +80,6 @@ def parse_header(data: bytes) -> TextHeader:
 
 
 def read_header(path: Path) -> TextHeader:
-    """The header of the file at `path`."""
+    """Read the header of the file at `path`."""
     with path.open("rb") as file:
         return parse_header(file.read(_MAX_HEADER_BYTES))

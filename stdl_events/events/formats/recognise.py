@@ -1,20 +1,20 @@
-"""Which format a file has: by its first bytes, and where a format has none of its own, by its suffix."""
+"""Recognition of a file's format: by its first bytes, or by its suffix if the format has no magic."""
 
 from pathlib import Path
 
 from stdl_events.errors import TruncatedRecordingError, UnknownFormatError
 from stdl_events.events.formats import FORMATS, prophesee
 
-# Enough for every magic, and for the header that an unknown RAW file is described by.
+# Enough for every magic, and for the version in an unsupported RAW file's header.
 HEAD_BYTES = 4096
 
 
 def recognise(path: Path, head: bytes) -> str:
-    """Name of the format of the file at `path`, whose first `HEAD_BYTES` are `head`.
+    """Return the name of the format of the file at `path`, whose first `HEAD_BYTES` are `head`.
 
     Raises:
-        TruncatedRecordingError: the file ends inside the magic of the format that its suffix says.
-        UnknownFormatError: no format takes it.
+        TruncatedRecordingError: the file ends inside the magic of the format of its suffix.
+        UnknownFormatError: no format accepts it.
     """
     suffix = path.suffix.lower()
     formats = FORMATS.in_order_of_recognition()

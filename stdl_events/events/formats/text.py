@@ -1,8 +1,8 @@
-"""Text and CSV: one event a line, with columns that are named in a header line or recognised by their values.
+"""Text and CSV: one event a line, with columns named in a header line or recognised by their values.
 
 Comments begin with `#` or `%`; columns are separated by commas, semicolons, tabs or spaces. A first line of two
-integers is the sensor's width and height. Time in integers is microseconds (nanoseconds above 10^17), with fractions
-seconds. jAER's export, which says so in its first line, counts rows upwards and is turned over.
+integers is the sensor's width and height. Integer times are microseconds (nanoseconds above 10^17), times with
+fractions are seconds. jAER's export, recognised by its first line, counts rows upwards and is flipped.
 """
 
 import io
@@ -32,8 +32,8 @@ class TextDecoder:
 
     Attributes:
         data_offset: byte of the first event's line.
-        order: which column is t, x, y and p.
-        width: how many columns a line has.
+        order: assignment of the columns to t, x, y and p.
+        width: number of columns in a line.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class TextDecoder:
                 yield from self._block(left_over, offset)
 
     def _block(self, data: bytes, offset: int) -> Iterator[Block]:
-        """The events of whole lines, or of those before the first bad one, which is then raised."""
+        """Yield the events of complete lines, up to the first bad line, for which it raises."""
         try:
             yield Block(self._events(data, offset), offset)
             return
@@ -73,7 +73,7 @@ class TextDecoder:
         raise corrupt(self.path, offset + good, f"the line {line[:60]!r}", f"{self.width} numbers")
 
     def _split_at_bad_line(self, data: bytes) -> tuple[int, bytes]:
-        """(bytes of the good lines before it, the first bad line)."""
+        """Return (bytes of the good lines, the first bad line)."""
         good = 0
         for line in _lines(data):
             try:
@@ -90,12 +90,12 @@ class TextDecoder:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """The lines of `data` with their line feeds; a carriage return alone ends none."""
+    """Split `data` into lines with their line feeds; a carriage return alone does not end a line."""
     return [line for line in re.split(rb"(?<=\n)", data) if line]
 
 
 def _parse(data: bytes, delimiter: str | None, width: int) -> npt.NDArray[Any]:
-    """[N, width] numbers of `data`, integers if all are; a ValueError if a line is not `width` numbers."""
+    """Parse to [N, width] numbers, integers if all are; a ValueError if a line is not `width` numbers."""
     for comment in (b"%", b"#"):
         if comment in data:
             data = re.sub(rb"(?m)^\s*" + comment + rb".*$", b"", data)
@@ -109,10 +109,10 @@ def _parse(data: bytes, delimiter: str | None, width: int) -> npt.NDArray[Any]:
 
 
 def open_text(path: Path) -> TextDecoder:
-    """Read the first lines of a text file: comments, sensor size, names of columns, and what its values are.
+    """Read the first lines of a text file: comments, sensor size, names of columns, and the kind of its values.
 
     Raises:
-        UnknownFormatError: it is not text of at least four columns of numbers, or no column can be told from another.
+        UnknownFormatError: the file is not text of at least four columns of numbers, or its columns are ambiguous.
         CorruptRecordingError: its first events are not lines of numbers.
     """
     with path.open("rb") as file:
@@ -161,7 +161,7 @@ def _with_columns(
     try:
         table = _parse(first, delimiter, width)
     except ValueError:
-        # A bad line further down is for the reading to report; the first line must be good.
+        # The pass over the events reports a bad line further down; the first line must be good.
         good = first.split(b"\n", 1)[0]
         try:
             table = _parse(good, delimiter, width)

@@ -1,6 +1,6 @@
-"""Writers of the formats that the package faery writes: AEDAT 4, EVT 2 and EVT 3; the only door to it.
+"""Writers of AEDAT 4, EVT 2 and EVT 3 through the package faery; the only door to it.
 
-It begins EVT files at 0 and notes the first time as `t0`.
+faery starts EVT files at time 0 and stores the first time as `t0`.
 """
 
 from collections.abc import Callable, Iterator

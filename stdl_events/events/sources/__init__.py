@@ -1,6 +1,6 @@
-"""Sources of live events, a module for each: `SOURCES` is the only list, `open_source` opens one.
+"""Sources of live events, a module each: `SOURCES` is their registry, `open_source` opens one.
 
-A source is written `scheme:address`, such as `file:walk.aedat4`; without a scheme it is the path of a file.
+A source is written `scheme:address`, such as `file:walk.aedat4`; without a scheme it is a file's path.
 """
 
 import re
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 OpenSource: TypeAlias = "Callable[..., EventSource]"
 
-# Scheme -> a function that opens an address, and takes the options of its kind of source by name.
+# Scheme -> a function of the address and of the options of this kind of source.
 SOURCES: Registry[OpenSource] = Registry(
     "source",
     RecordingError,
@@ -25,7 +25,7 @@ SOURCES: Registry[OpenSource] = Registry(
     },
 )
 
-# One letter is a drive.
+# One letter is a Windows drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 
 
@@ -33,8 +33,8 @@ def open_source(source: str | Path, **options: Any) -> "EventSource":
     """Open a source of events.
 
     Args:
-        source: `scheme:address`, or the path of a file; a file whose own name begins like a scheme is a file.
-        options: those of the scheme's function in `SOURCES`, such as `speed` of `open_replay`.
+        source: `scheme:address`, or the path of a file; an existing file takes precedence over a scheme.
+        options: of the scheme's function in `SOURCES`, such as `speed` of `open_replay`.
 
     Raises:
         RecordingError: the scheme is unknown, or the source cannot be opened.

@@ -1,4 +1,4 @@
-"""A recording, or a part of it, played back as if a camera were looking."""
+"""Replay of a recording, or of a part of it, at the pace of the wall clock."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ Position: TypeAlias = str | float | int | None
 
 
 def span_us(recording: Recording, start: Position = None, stop: Position = None) -> tuple[int, int]:
-    """The times [t0, t1) of a part of `recording`, in microseconds of its own clock; t1 is not included.
+    """Return [t0, t1) of a part of `recording`, in microseconds of its own clock.
 
     Args:
         start, stop: a fraction of the time from the first event to the last ("70%", or a float from 0 to 1), or an int,
             microseconds of the recording's own clock. None, 0 % and 100 % are its ends; the last event is included.
 
     Raises:
-        RecordingError: a position is none of these, `stop` lies before `start`, or there is no event.
+        RecordingError: an invalid position, `stop` before `start`, or no event.
     """
     t_first_us, t_last_us = recording.t_first_us, recording.t_last_us
     if t_first_us is None or t_last_us is None:
@@ -72,8 +72,8 @@ def open_replay(
     """Replay the file at `path`; `speed`, `start` and `stop` are those of `ReplaySource`.
 
     Args:
-        sensor_size: (width, height), as `open_recording` takes it.
-        default_sensor_size: taken instead of the smallest size that holds all events, where nothing else says the size.
+        sensor_size: (width, height), as for `open_recording`.
+        default_sensor_size: replaces the smallest size that holds all events, if nothing else gives the size.
         recording: further options of `open_recording`.
 
     Raises:
@@ -86,17 +86,17 @@ def open_replay(
 
 
 class ReplaySource:
-    """An `EventSource` that hands out a part of a recording at the pace of the wall clock.
+    """An `EventSource` that yields a part of a recording at the pace of the wall clock.
 
     Args:
-        speed: recording time per wall time; None hands out everything as fast as it is taken.
+        speed: recording time per wall time; None yields as fast as the caller reads.
         start, stop: the part; see `span_us`.
-        chunk_us: recording time of one chunk. With a speed, a chunk is handed out once its time has passed, and chunks
-            without events are handed out too.
+        chunk_us: recording time of one chunk. With a speed, a chunk is yielded once its time has passed, and empty
+            chunks are yielded too.
         clock_s, sleep_s: the wall clock; for tests.
 
     Raises:
-        RecordingError: see `span_us`; or a speed that is not above 0.
+        RecordingError: see `span_us`; or `speed` is not above 0.
     """
 
     def __init__(
@@ -129,11 +129,11 @@ class ReplaySource:
 
     @property
     def t_now_us(self) -> int:
-        """The source's clock: every event before this time has been handed out."""
+        """The source's clock: every event before this time has been yielded."""
         return self._t_now_us
 
     def chunks(self) -> Iterator[EventArray]:
-        """Yield the part's events in order; see the class for when."""
+        """Yield the part's events in order, at the pace described in the class."""
         if self.speed is None:
             for events in self._part():
                 self._t_now_us = int(events["t"][-1])
@@ -150,7 +150,7 @@ class ReplaySource:
             yield events
 
     def _part(self) -> Iterator[EventArray]:
-        """The recording's chunks, cut to the part; none is empty."""
+        """Yield the non-empty chunks of the part."""
         for events in self.recording.chunks():
             first, last = np.searchsorted(events["t"], [self.t_start_us, self.t_stop_us])
             if first < last:
@@ -159,7 +159,7 @@ class ReplaySource:
                 return
 
     def _windows(self) -> Iterator[tuple[int, EventArray]]:
-        """(end, events) of every window of `chunk_us` from the part's start to its stop, empty ones too."""
+        """Yield (end, events) of every window of `chunk_us` from the part's start to its stop, empty ones too."""
         t_end_us = self.t_start_us + self._chunk_us
         waiting: list[EventArray] = []
         for events in self._part():
