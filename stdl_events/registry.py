@@ -22,10 +22,13 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         error: raised for an unknown name.
         entries: built-in entries. A string "module:attribute" is imported when the entry is first asked for, so that
             names can be listed without importing torch.
+        reserved: names that no entry may take, since they mean something else.
     """
 
-    def __init__(self, kind: str, error: type[UserError], entries: Mapping[str, Entry | str]) -> None:
-        self.kind, self._error = kind, error
+    def __init__(
+        self, kind: str, error: type[UserError], entries: Mapping[str, Entry | str], reserved: tuple[str, ...] = ()
+    ) -> None:
+        self.kind, self._error, self._reserved = kind, error, reserved
         self._entries: dict[str, Entry | str] = dict(entries)
 
     @property
@@ -37,12 +40,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """Add an entry. Returns it.
 
         Raises:
-            UserError: the name is taken.
+            UserError: the name is taken or reserved.
         """
-        if name in self._entries:
-            raise self._error(
-                f"{self.kind} {name!r}", got="a second entry of that name", expected="a new name", todo="rename it"
-            )
+        if name in self._entries or name in self._reserved:
+            got = "a second entry of that name" if name in self._entries else "a name that means something else"
+            raise self._error(f"{self.kind} {name!r}", got=got, expected="a new name", todo="rename it")
         self._entries[name] = entry
         return entry
 

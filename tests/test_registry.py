@@ -53,6 +53,11 @@ def test_an_entry_is_registered_once_and_can_be_taken_out():
     assert "pear" not in fruits
 
 
+def test_a_reserved_name_is_no_entry():
+    with pytest.raises(NotationError, match="fruit 'any': got a name that means something else"):
+        Registry("fruit", NotationError, {}, reserved=("any",)).register("any", object())
+
+
 def test_lazy_names_are_imported_once_and_unknown_ones_refused():
     get, names = lazy_names("stdl_events.errors", {"Decimal": "decimal"})
     assert "Decimal" in names()

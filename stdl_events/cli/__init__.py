@@ -4,6 +4,7 @@ Results go to stdout, everything else (progress, warnings, errors) to stderr. Ev
 it runs, so that `--help` is quick and `info`, `frames` and `live` work where PyTorch is not installed.
 """
 
+import argparse
 import os
 import sys
 import warnings
@@ -16,6 +17,7 @@ from stdl_events.cli import cost, demo, events, export, frames, live, memory, pl
 from stdl_events.cli.options import update_choices
 from stdl_events.cli.output import print_error, print_warning
 from stdl_events.errors import MissingExtraError, StdlEventsError
+from stdl_events.plugins import load_plugin
 
 # What commands other than the live runtime's import when they run.
 TRAINING_PACKAGES = frozenset(
@@ -36,14 +38,26 @@ app = typer.Typer(
 
 @app.callback()
 def _common(
-    version: Annotated[bool, typer.Option("--version", help="Print the version, also behind a command.")] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", metavar="FILE.py|MODULE", help="Import this first: it registers entries of its own."),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Options of the program as a whole."""
-    del version  # `main` prints it, whatever command it stands behind
+    del plugin, version  # `main` acts on them, before the help texts are written
 
 
 for stage in (demo, events, show, frames, prepare, plan, memory, cost, train, export, live):
     stage.register(app)
+
+
+def _common_options() -> argparse.ArgumentParser:
+    """Those of `_common`, which may stand before or behind a command."""
+    parser = argparse.ArgumentParser(prog="stdl-events", add_help=False, allow_abbrev=False)
+    parser.add_argument("--plugin", action="append", default=[])
+    parser.add_argument("--version", action="store_true")
+    return parser
 
 
 def main() -> None:
@@ -52,12 +66,15 @@ def main() -> None:
     `STDL_EVENTS_DEBUG=1` shows the traceback instead.
     """
     warnings.showwarning = print_warning
-    update_choices()
-    if sys.argv[-1] == "--version":
+    common, arguments = _common_options().parse_known_args()
+    if common.version:
         print(f"stdl-events {__version__}")
         return
     try:
-        app()
+        for plugin in common.plugin:
+            load_plugin(plugin)
+        update_choices()
+        app(arguments)
     except StdlEventsError as error:
         if os.environ.get("STDL_EVENTS_DEBUG") == "1":
             raise

@@ -18,6 +18,7 @@ NEURONS: "Registry[Neuron]" = Registry(
         "plif": "stdl_events.network.neurons.plif:PLIF",
         "alif": "stdl_events.network.neurons.alif:ALIF",
     },
+    reserved=("paper",),  # the neuron that a rule was published with
 )
 SURROGATES: "Registry[Surrogate]" = Registry(
     "surrogate",

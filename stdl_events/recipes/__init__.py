@@ -5,15 +5,14 @@ copied app.
 """
 
 import difflib
-import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 from pydantic import ValidationError
 
 from stdl_events.errors import RecipeError
+from stdl_events.plugins import import_file
 from stdl_events.registry import Registry
 from stdl_events.training.settings import TrainConfig
 from stdl_events.validation import first_problem
@@ -55,12 +54,7 @@ def load_recipe(recipe: str) -> TrainConfig:
             expected=f"one of {', '.join(RECIPES)}, or the path of a .py file that defines recipe()",
             todo=f"did you mean {near[0]!r}?" if near else "see stdl-events train --list",
         )
-    path = Path(recipe)
-    if not path.is_file():
-        raise RecipeError(
-            recipe, got="no such file", expected="a Python file that defines recipe()", todo="check the path"
-        )
-    build = getattr(_import_file(path), "recipe", None)
+    build = getattr(import_file(Path(recipe)), "recipe", None)
     config = _build(recipe, build) if callable(build) else build
     if not isinstance(config, TrainConfig):
         raise RecipeError(
@@ -81,21 +75,3 @@ def _build(recipe: str, build: Callable[[], object]) -> object:
             f"{recipe}: {problem.where}", got=problem.got, expected=problem.expected,
             todo=problem.todo or "correct the recipe",
         ) from None  # fmt: skip
-
-
-def _import_file(path: Path) -> ModuleType:
-    """Run a Python file as a module of its own name, without its `if __name__ == "__main__"` part."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise RecipeError(
-            str(path),
-            got=f"{type(error).__name__} while importing it: {error}",
-            expected="a Python file that defines recipe()",
-            todo="correct the file",
-        ) from error
-    return module

@@ -1,0 +1,56 @@
+"""Python files and modules that register entries of their own: recipes, and what `--plugin` names."""
+
+import functools
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+from stdl_events.errors import RecipeError
+
+
+def load_plugin(plugin: str) -> None:
+    """Import a `.py` file by its path, or an installed module by its dotted name; it registers what it wants to add.
+
+    Raises:
+        RecipeError: there is no such file or module, or importing it fails.
+    """
+    if plugin.endswith(".py"):
+        import_file(Path(plugin))
+        return
+    try:
+        importlib.import_module(plugin)
+    except Exception as error:
+        raise _fails(plugin, error, "an importable module, or the path of a .py file") from error
+
+
+def import_file(path: Path) -> ModuleType:
+    """Run a Python file as a module of its own name, without its `if __name__ == "__main__"` part.
+
+    A file that has not changed runs once per process, so that what it registers is registered once.
+
+    Raises:
+        RecipeError: there is no such file, or running it fails.
+    """
+    if not path.is_file():
+        raise RecipeError(str(path), got="no such file", expected="a Python file", todo="check the path")
+    return _import_file(path.resolve(), path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _import_file(path: Path, changed_ns: int) -> ModuleType:
+    del changed_ns  # part of the cache's key
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _fails(str(path), error, "a Python file that can be imported") from error
+    return module
+
+
+def _fails(plugin: str, error: Exception, expected: str) -> RecipeError:
+    got = f"{type(error).__name__} while importing it: {error}"
+    return RecipeError(plugin, got=got, expected=expected, todo="correct it")
