@@ -1,4 +1,4 @@
-"""Frames to clips, and the rule which frames make one."""
+"""Clips from frames: `Clips`, and `ClipGate`, the rule for complete clips."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from stdl_events.frames.spec import FrameSpec
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """T consecutive frames from step 0 on; `index` is the clip's absolute position on the grid."""
+    """T consecutive frames from step 0 on; `index` is the clip's absolute index on the grid."""
 
     index: int
     t_start_us: int
@@ -22,10 +22,10 @@ class Clip:
 
 @dataclass
 class ClipGate:
-    """Which frames belong to a clip that was seen from its first step on: the same rule for clips and live.
+    """Admits the frames of clips seen from their first step on: one rule for offline clips and live inference.
 
     Attributes:
-        incomplete: clips that began before the first frame, lost a frame, or were still open when the frames ended.
+        incomplete: clips that began before the first frame, lost a frame, or were open at the end of the frames.
     """
 
     steps: int
@@ -35,7 +35,7 @@ class ClipGate:
     _lost_clip: int | None = field(default=None, repr=False)
 
     def admits(self, frame: Frame) -> bool:
-        """Whether all frames of this frame's clip, up to this one, have been seen in order."""
+        """Return True if all frames of this frame's clip, up to this one, arrived in order."""
         follows = self._previous is not None and frame.index == self._previous + 1
         self._previous = frame.index
         if not follows or frame.step == 0:
@@ -51,7 +51,7 @@ class ClipGate:
         return admitted
 
     def finish(self) -> None:
-        """No frame is to come."""
+        """End the frames; an open clip counts as incomplete."""
         self._lose_open_clip()
 
     def _lose_open_clip(self) -> None:
@@ -61,7 +61,7 @@ class ClipGate:
 
 
 class Clips(Iterator[Clip]):
-    """The complete clips of a run of frames, in order; `incomplete` counts those that were left out so far."""
+    """The complete clips of a sequence of frames, in order; `incomplete` counts the others so far."""
 
     def __init__(self, frames: Iterable[Frame], spec: FrameSpec) -> None:
         self._frames = iter(frames)
@@ -87,5 +87,5 @@ class Clips(Iterator[Clip]):
 
 
 def clips(frames: Iterable[Frame], spec: FrameSpec) -> Clips:
-    """The complete clips of `frames`: those whose T frames are all there. The others are dropped and counted."""
+    """Return the complete clips of `frames`, those with all T frames. The others are dropped and counted."""
     return Clips(frames, spec)

@@ -1,6 +1,6 @@
-"""Counting events per pixel and polarity: the kernel that every frame goes through.
+"""Counting of events per pixel and polarity: the kernel of all frames.
 
-Counting adds into zeroed uint16 memory in place, so that its cost follows the events and not the size of the sensor.
+Counting adds in place to zeroed uint16 memory, so that its cost grows with the events and not with the sensor.
 
 Shape letters: B windows, C=2 polarities (0: darker, 1: brighter), H and W pixels of a frame (after downscaling).
 """
@@ -15,29 +15,28 @@ from stdl_events.errors import FrameSpecError
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 from stdl_events.frames.spec import MAX_COUNT, FrameSpec
 
-# Events that are counted together: few enough that their indices stay in the second-level cache, and that no pixel
-# which starts at 0 can overflow.
+# Events counted together: their indices fit into the second-level cache, and no pixel that starts at 0 can overflow.
 BLOCK_EVENTS = 1 << 15
 
 Counts = npt.NDArray[np.uint16]
 Indices = npt.NDArray[np.int64]
 
 _ONE = np.uint16(1)
-# x and y lie side by side in an event: one number, y * 65536 + x, is read in half the time of two.
+# x and y are adjacent in an event: one number, y * 65536 + x, is read in half the time of two.
 _YX_OFFSET = EVENT_DTYPE.fields["x"][1]  # type: ignore[index]
 _YX_DTYPE = np.dtype("<u4")
 
 
 def linear_indices(events: EventArray, spec: FrameSpec) -> Indices:
-    """The position of each event's pixel and polarity in a flattened frame [C*H*W], in a new array.
+    """Return the index of each event's pixel and polarity in a flattened frame [C*H*W], in a new array.
 
     Raises:
-        FrameSpecError: an event lies outside the spec's sensor.
+        FrameSpecError: an event is outside the spec's sensor.
     """
     assert events.dtype == EVENT_DTYPE
     polarities, height, width = spec.frame_shape_CHW
     pixels = height * width
-    # Half the bytes are half the time; the largest sensors alone need more.
+    # Half the bytes take half the time; only the largest sensors need more.
     narrow = polarities * pixels <= 1 << 32
     indices: npt.NDArray[Any] = events.getfield(_YX_DTYPE, _YX_OFFSET).astype(np.uint32 if narrow else np.uint64)
     _refuse_outside(indices, spec.sensor_size)
@@ -58,10 +57,10 @@ def linear_indices(events: EventArray, spec: FrameSpec) -> Indices:
 
 
 def filtering(spec: FrameSpec) -> Callable[[EventArray], EventArray]:
-    """The filters of the spec, for a stream that begins: what its frames are made of, chunk by chunk.
+    """Return the spec's filters at the start of a stream, as a function of a chunk.
 
-    Raises (when it is called):
-        FrameSpecError: an event lies outside the spec's sensor.
+    Raises (when called):
+        FrameSpecError: an event is outside the spec's sensor.
     """
     if not spec.filters:
         return lambda events: events
@@ -93,14 +92,14 @@ def _refuse_outside(yx: npt.NDArray[Any], sensor_size: tuple[int, int]) -> None:
 
 
 def count(counts: Counts, indices: Indices) -> None:
-    """Add 1 at each index; so few events that no pixel overflows."""
+    """Add 1 at each index; the number of events must exclude an overflow."""
     np.add.at(counts, indices, _ONE)
 
 
 def count_windows(counts: Counts, indices: Indices, sizes: npt.NDArray[np.intp], spec: FrameSpec) -> None:
-    """Count events into windows that follow each other in `counts` [B*C*H*W], window b the next `sizes[b]` events.
+    """Count events into consecutive windows of `counts` [B*C*H*W]; window b takes the next `sizes[b]` events.
 
-    Counts must be low enough that no pixel overflows; `indices` are changed.
+    Counts must be low enough that no pixel overflows; `indices` are modified in place.
     """
     cells = counts.size // len(sizes)
     if len(sizes) > 1:
@@ -113,14 +112,14 @@ def count_windows(counts: Counts, indices: Indices, sizes: npt.NDArray[np.intp],
 
 
 class Window:
-    """Counts one window in memory that it is given, block by block, however many events there are.
+    """Counts one window of any number of events in the caller's memory, block by block.
 
     Attributes:
-        events: how many it holds.
+        events: number of events so far.
     """
 
     def __init__(self, counts: Counts, spec: FrameSpec, events: int = 0) -> None:
-        """`counts` [C*H*W] hold `events` events, uncapped."""
+        """Start from `counts` [C*H*W], which hold `events` events, uncapped."""
         self.events = events
         self._counts = counts
         self._cap = spec.cap
@@ -129,7 +128,7 @@ class Window:
     def add(self, indices: Indices) -> None:
         """Count at most `BLOCK_EVENTS` events, given by their linear indices."""
         self.events += len(indices)
-        # Only pixels that are counted now can overflow now.
+        # Only pixels counted in this call can overflow in it.
         if (
             self._wide is None
             and self.events > MAX_COUNT
@@ -142,7 +141,7 @@ class Window:
             np.add.at(self._wide, indices, 1)
 
     def close(self) -> None:
-        """The counts are in the memory now, saturated."""
+        """Write the saturated counts to the memory."""
         if self._wide is not None:
             np.minimum(self._wide, self._cap or MAX_COUNT, out=self._counts, casting="unsafe")
         elif self._cap is not None and self.events > self._cap:

@@ -1,4 +1,4 @@
-"""All frames of one recording, whichever way its spec cuts, in bounded memory."""
+"""All frames of one recording, for either kind of spec, in bounded memory."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,7 +12,7 @@ from stdl_events.frames.spec import FrameSpec
 
 
 def frame_count(recording: Recording, spec: FrameSpec) -> int:
-    """How many frames `cut_recording` makes, without making them."""
+    """Return the number of frames of `cut_recording` without counting events."""
     if spec.kind == "recording":
         return spec.steps
     summary = filtered(recording, spec.filters).summary
@@ -27,13 +27,13 @@ def frame_count(recording: Recording, spec: FrameSpec) -> int:
 def cut_recording(
     recording: Recording, spec: FrameSpec, watch: Callable[[EventArray], object] | None = None
 ) -> Iterator[Counts]:
-    """Every frame of the recording, counts_CHW read-only, in the memory of a chunk and a frame.
+    """Yield every frame of the recording, counts_CHW read-only, in the memory of a chunk and a frame.
 
     Args:
-        watch: called with each chunk, before it is cut.
+        watch: called with each chunk before it is cut.
 
     Raises:
-        FrameSpecError: an event lies outside the spec's sensor, or the recording leaps over too many windows.
+        FrameSpecError: an event is outside the spec's sensor, or a gap spans too many windows.
         TruncatedRecordingError, CorruptRecordingError: the file is damaged.
     """
 

@@ -1,4 +1,4 @@
-"""A stream of events to frames, chunk by chunk; the same code makes offline and live frames."""
+"""`Framer`: a stream of events to frames, chunk by chunk; the same code offline and live."""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from stdl_events.frames.counting import BLOCK_EVENTS, Counts, filtering, linear_
 from stdl_events.frames.spec import FrameSpec
 from stdl_events.frames.stream_windows import StreamWindows
 
-# A gap in time becomes one frame per window. More windows than this in one call is a damaged clock or a wrong dt_us.
+# A gap in time becomes one frame per window. More windows than this per call mean a damaged clock or a wrong dt_us.
 MAX_WINDOWS_AT_ONCE = 1_000_000
 
 Times = npt.NDArray[np.int64]
@@ -23,12 +23,12 @@ Times = npt.NDArray[np.int64]
 class Frame:
     """One window of a stream; read-only.
 
-    Not frozen by Python: that takes longer than counting the events of a window of a sparse stream.
+    Not a frozen dataclass: creating one takes longer than counting the events of a sparse window.
 
     Attributes:
         index: absolute position: t // dt_us for time windows, events seen // N for count windows.
         t_start_us, t_end_us: the window, half open. Count windows: first event's time, last event's time + 1.
-        counts_CHW: read-only; empty windows share one array, and frames that follow each other a block of memory.
+        counts_CHW: read-only; empty windows share one array, and consecutive frames share a block of memory.
         steps: T of the spec, from which `clip` and `step` follow.
     """
 
@@ -50,12 +50,12 @@ class Frame:
 class Framer:
     """Cuts a stream into the windows of `spec`, one chunk at a time.
 
-    The frames depend on the events alone, not on how they were cut into chunks. Frames run from the window that holds
-    the first event to the one that holds the last, without holes.
+    The frames depend on the events alone, not on the chunks. They run without gaps from the window of the first event
+    to that of the last.
 
     Attributes:
-        filtered_events: events that the filters dropped.
-        late_events: events that came after their window had been closed by the clock; they are in no frame.
+        filtered_events: events dropped by the filters.
+        late_events: events that arrived after the clock had closed their window; they are in no frame.
 
     Raises:
         FrameSpecError: the spec is of kind "recording".
@@ -78,10 +78,10 @@ class Framer:
         self._t_start_us = self._t_last_us = 0
 
     def push(self, events: EventArray) -> list[Frame]:
-        """All windows that these events close, empty ones too. A window is closed by the first event after it.
+        """Return all windows that these events close, empty ones too. The first event after a window closes it.
 
         Raises:
-            FrameSpecError: the events span more than `MAX_WINDOWS_AT_ONCE` windows, or lie outside the sensor.
+            FrameSpecError: the events span more than `MAX_WINDOWS_AT_ONCE` windows, or are outside the sensor.
         """
         kept = self._keep(events)
         self.filtered_events += len(events) - len(kept)
@@ -97,9 +97,9 @@ class Framer:
         return frames
 
     def advance_to(self, t_us: int) -> list[Frame]:
-        """The windows that end at or before `t_us`, closed by the clock: no event before `t_us` is to come.
+        """Return the windows that end at or before `t_us`, closed by the clock: no earlier event will arrive.
 
-        Count windows have no clock, and nothing starts before the first event: both return no frames.
+        Count windows have no clock, and no window opens before the first event: both return no frames.
         """
         if self._index is None or not self.spec.dt_us:
             return []
@@ -109,7 +109,7 @@ class Framer:
         return frames
 
     def finish(self) -> list[Frame]:
-        """The open window, if it holds events, at the end of a source. The next push starts a new stream."""
+        """Return the open window, if it holds events, at the end of a source. The next push starts a new stream."""
         frames: list[Frame] = []
         if self._index is not None and self._windows.events:
             if self.spec.dt_us:
@@ -127,7 +127,7 @@ class Framer:
         if self._index is None:
             self._index = int(times_us[0]) // dt_us
         if self._windows.events and self._index == int(times_us[0]) // dt_us == int(times_us[-1]) // dt_us:
-            # The common case of a live source, whose chunks are shorter than a window.
+            # The common case of a live source: its chunks are shorter than a window.
             self._windows.add_to_open(linear_indices(events, self.spec))
             return
         late, windows, sizes = _windows_with_events(times_us, self._index, dt_us)
@@ -145,14 +145,14 @@ class Framer:
             self._append(closed, frames)
 
     def _with_empty(self, closed: list[Counts], windows: npt.NDArray[np.int64]) -> list[Counts]:
-        """The counts of all windows before the last, empty ones too."""
+        """Return the counts of all windows before the last, empty ones too."""
         counts = [self._windows.empty_CHW] * int(windows[-1] - windows[0])
         for window, counts_CHW in zip((windows[:-1] - windows[0]).tolist(), closed, strict=True):
             counts[window] = counts_CHW
         return counts
 
     def _append(self, closed: list[Counts], frames: list[Frame]) -> None:
-        """The time windows from the open one on; the next is open after them."""
+        """Append the closed time windows from the open one on; the next one is open then."""
         dt_us, index = self.spec.dt_us, self._index
         assert dt_us
         assert index is not None
@@ -203,9 +203,7 @@ class Framer:
 
 
 def _windows_with_events(t_us: Times, open_index: int, dt_us: int) -> tuple[int, Times, Times]:
-    """How many events come before the open window; and of each window from there on that holds events: its index, and
-    how many.
-    """
+    """Return (events before the open window, indices of non-empty windows from there on, events in each)."""
     count, last = len(t_us), int(t_us[-1]) // dt_us
     if last - open_index < count:
         begins = t_us.searchsorted(np.arange(open_index * dt_us, (last + 1) * dt_us, dt_us))
@@ -217,7 +215,7 @@ def _windows_with_events(t_us: Times, open_index: int, dt_us: int) -> tuple[int,
         if len(filled) < len(events):
             events = events[filled]
         return late, filled + open_index, events
-    # More windows than events: what is between them is not looked at.
+    # More windows than events: the empty windows in between are not visited.
     late = bisect_left(t_us, open_index * dt_us)
     windows = t_us[late:] // dt_us
     begins = np.flatnonzero(np.diff(windows, prepend=windows[0] - 1))

@@ -11,10 +11,10 @@ from stdl_events.whole_file import whole_file
 
 
 def write_frames(path: Path, frames: Iterable[Counts], shape_CHW: tuple[int, int, int]) -> int:
-    """Write all `frames` (counts_CHW) beside `path` and rename; returns T. On an error nothing is left behind.
+    """Write all `frames` (counts_CHW) to a temporary file and rename it; returns T. An error leaves no file behind.
 
     Raises:
-        UserError: the folder does not exist, cannot be written to, or is full.
+        UserError: the folder does not exist, is not writable, or is full.
     """
     count = 0
     with whole_file(path, room_for="frames") as file:

@@ -1,4 +1,4 @@
-"""A whole recording to T frames, as the papers' tables have it."""
+"""A whole recording to T frames, as in the papers' tables."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -13,14 +13,14 @@ from stdl_events.frames.spec import FrameSpec
 
 
 def recording_frames(events: EventArray, spec: FrameSpec) -> Counts:
-    """One whole recording in `spec.steps` bins: counts_TCHW.
+    """Cut one whole recording into `spec.steps` bins: counts_TCHW.
 
-    By count, each bin holds N // T events; by time, each bin lasts (t_last - t_first) // T. What is left over goes
-    into the last bin, or is dropped with remainder="drop". A recording too short for its bins (N < T, or a duration
-    under T microseconds) has all its events left over; by time these go into the last bin in any case.
+    By count, each bin holds N // T events; by time, each bin lasts (t_last - t_first) // T. The remainder goes into the
+    last bin, or is dropped with remainder="drop". In a recording too short for its bins (N < T, or a duration under T
+    microseconds) all events are the remainder; by time these go into the last bin in any case.
 
     Raises:
-        FrameSpecError: the spec is of kind "stream", or an event lies outside the sensor.
+        FrameSpecError: the spec is of kind "stream", or an event is outside the sensor.
 
     Source: the papers' preprocessing, as SpikingJelly's integrate_events_by_fixed_frames_number defines it;
     remainder="drop" is Tonic's ToFrame.
@@ -48,15 +48,15 @@ def recording_frames(events: EventArray, spec: FrameSpec) -> Counts:
 def streamed_recording_frames(
     chunks: Iterable[EventArray], spec: FrameSpec, *, events: int, t_first_us: int, t_last_us: int
 ) -> Iterator[Counts]:
-    """The frames of `recording_frames`, counts_CHW one after the other, in the memory of a chunk and a frame.
+    """Yield the frames of `recording_frames`, counts_CHW, in the memory of a chunk and a frame.
 
     Args:
         chunks: of the whole recording, in order.
-        events, t_first_us, t_last_us: its number of events and the times of its first and last one, known beforehand;
-            of those that the filters keep.
+        events, t_first_us, t_last_us: number of events and times of the first and last one, known beforehand; after the
+            filters.
 
     Raises:
-        FrameSpecError: the spec is of kind "stream", or an event lies outside the sensor.
+        FrameSpecError: the spec is of kind "stream", or an event is outside the sensor.
     """
     _check_kind(spec, "streamed_recording_frames")
     ends = _bin_ends(spec, events, t_first_us, t_last_us)
@@ -87,7 +87,7 @@ def streamed_recording_frames(
 
 
 def _shift_to_bins(indices: Indices, edges: list[int], spec: FrameSpec) -> None:
-    """From positions in one frame to positions in all frames, in place."""
+    """Turn indices into one frame into indices into all frames, in place."""
     channels, height, width = spec.frame_shape_CHW
     firsts = np.arange(0, spec.steps * channels * height * width, channels * height * width)
     if spec.by == "time":
@@ -111,7 +111,7 @@ def _close(counts_CHW: Counts, window: Window) -> Counts:
 
 
 def _bin_ends(spec: FrameSpec, events: int, t_first_us: int, t_last_us: int) -> list[int | None]:
-    """Where each bin ends, as a position or a time; None is the end of the recording."""
+    """Return each bin's end, as an index or a time; None is the end of the recording."""
     steps = spec.steps
     if spec.by == "count":
         first, length = 0, events // steps
@@ -131,7 +131,7 @@ def _check_kind(spec: FrameSpec, function: str) -> None:
 
 
 def _bin_edges(events: EventArray, spec: FrameSpec) -> list[int]:
-    """T + 1 positions in `events`."""
+    """Return T + 1 indices into `events`."""
     steps, count = spec.steps, len(events)
     if not count:
         return [0] * (steps + 1)

@@ -1,6 +1,6 @@
-"""Frames in another size.
+"""Resizing of frames.
 
-Both passes of a resize are linear, so that each is one matrix of weights: out = rows @ frame @ columns.T.
+Both passes of a resize are linear, so each is one matrix of weights: out = rows @ frame @ columns.T.
 
 Shape letters: H and W rows and columns of a frame, I pixels along one axis before and O after.
 """
@@ -15,17 +15,17 @@ from stdl_events.errors import FrameSpecError
 Method = Literal["area", "bilinear", "nearest"]
 Weights = npt.NDArray[np.float64]
 
-# Pillow's resize of 8-bit pixels computes with weights of so many fractional bits.
+# Fractional bits of the weights in Pillow's resize of 8-bit pixels.
 WEIGHT_BITS = 22
 
 
 def resize(frames: npt.NDArray[Any], *, width: int, height: int, method: Method = "bilinear") -> npt.NDArray[Any]:
-    """Frames [..., H, W] as [..., height, width].
+    """Resize frames [..., H, W] to [..., height, width].
 
     Args:
-        method: "area" is the mean over the pixels that one covers; "bilinear" weighs them by a triangle, as wide as
-            the scale where frames get smaller, so that no event is overlooked; both give float32. "nearest" picks
-            pixels: counts stay counts of their type, and binary frames binary.
+        method: "area" is the mean over the covered pixels; "bilinear" weighs by a triangle, widened by the scale where
+            frames shrink, so that every event counts; both return float32. "nearest" picks pixels: counts keep their
+            type, and binary frames stay binary.
 
     Raises:
         FrameSpecError: the method is unknown, or a side is not positive.
@@ -46,11 +46,11 @@ def resize(frames: npt.NDArray[Any], *, width: int, height: int, method: Method 
 
 
 def legacy_la(frames: npt.NDArray[np.integer[Any]], *, width: int, height: int) -> npt.NDArray[np.float32]:
-    """Count frames [..., 2, H, W] as the published CIFAR10-DVS results of SLTT, OTTT and NDOT were trained on them.
+    """Convert count frames [..., 2, H, W] as in the published CIFAR10-DVS results of SLTT, OTTT and NDOT.
 
-    Their code turns frames of float counts into pictures and back. A picture of two channels is one of grey and alpha,
-    and of bytes: a count n becomes -n modulo 256, so that 1 is nearly the greatest value; and resizing weighs grey by
-    alpha, so that channel 0 fades where channel 1 has no events. The result is within 0 and 1, [..., 2, height, width].
+    Their code turns frames of float counts into pictures and back. A picture of two channels is grey and alpha, in
+    bytes: a count n becomes -n modulo 256, so that 1 is nearly the largest value. Resizing weighs grey by alpha, so
+    that channel 0 fades where channel 1 has no events. Returns values from 0 to 1, [..., 2, height, width].
 
     Raises:
         FrameSpecError: frames do not have two channels, or a side is not positive.
@@ -77,7 +77,7 @@ def legacy_la(frames: npt.NDArray[np.integer[Any]], *, width: int, height: int) 
 
 
 def _resize_bytes(pixels: npt.NDArray[np.int64], width: int, height: int) -> npt.NDArray[np.int64]:
-    """Rows first, each pass rounded to bytes, as Pillow does."""
+    """Resize rows first, rounding after each pass to bytes, as Pillow does."""
     half = 1 << (WEIGHT_BITS - 1)
     columns_OI = _whole_weights(pixels.shape[-1], width)
     pixels = np.clip((pixels @ columns_OI.T + half) >> WEIGHT_BITS, 0, 255)
@@ -90,13 +90,13 @@ def _whole_weights(before: int, after: int) -> npt.NDArray[np.int64]:
 
 
 def _triangle_weights(before: int, after: int) -> Weights:
-    """[O, I]: a triangle around each new pixel's centre, as wide as two old pixels or two new ones."""
+    """Return [O, I]: a triangle around each new pixel's centre, with a half-width of one old or one new pixel."""
     scale = before / after
     support = max(scale, 1.0)
     centre_O = (np.arange(after) + 0.5) * scale
     distance_OI = (np.arange(before) + 0.5 - centre_O[:, None]) / support
     weights_OI = np.maximum(1 - np.abs(distance_OI), 0)
-    # Which pixels count is decided by rounding, so that one that a triangle's foot just touches is left out.
+    # Pillow's rounding selects the pixels: one that the foot of a triangle only touches is excluded.
     first_O = np.maximum(np.trunc(centre_O - support + 0.5), 0)[:, None]
     last_O = np.minimum(np.trunc(centre_O + support + 0.5), before)[:, None]
     position_I = np.arange(before)
@@ -106,7 +106,7 @@ def _triangle_weights(before: int, after: int) -> Weights:
 
 
 def _area_weights(before: int, after: int) -> Weights:
-    """[O, I]: the same weight for every old pixel that a new one touches."""
+    """Return [O, I]: equal weights for all old pixels that a new one touches."""
     first_O = np.arange(after) * before // after
     end_O = -(-(np.arange(after) + 1) * before // after)
     position_I = np.arange(before)

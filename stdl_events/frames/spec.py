@@ -1,4 +1,4 @@
-"""How events become frames, as data: a frame is one step's input, a clip is T frames."""
+"""`FrameSpec`: the cut of events into frames, as data; a frame is one step's input, a clip is T frames."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +16,7 @@ Side = Annotated[int, Field(strict=True, ge=1, le=65536)]
 
 
 class FrameSpec(BaseModel):
-    """How events become frames. It travels with the model, so that live frames are made as the training frames were.
+    """The cut of events into frames. Part of the model card, so that live frames equal the training frames.
 
     Attributes:
         kind: "stream" cuts windows of fixed `dt_us` on the grid of multiples of `dt_us` in the source's clock, or
@@ -24,10 +24,10 @@ class FrameSpec(BaseModel):
         steps: T, frames per clip; stream clips start at multiples of T windows.
         sensor_size: (W, H) of the source, before downscaling.
         by: bins of equal event count or equal duration (recording only).
-        remainder: what happens to events that do not fill a bin: into the last bin, or dropped (recording only).
+        remainder: events that do not fill a bin go into the last bin, or are dropped (recording only).
         downscale: d x d pixels are summed into one; frames are ceil(H/d) x ceil(W/d).
-        filters: what drops events before they are counted, see `FilterSpec`. A stream's filters begin where it begins.
-        cap: counts saturate here; 1 makes binary frames; None means at 65535.
+        filters: applied before counting, see `FilterSpec`. Their state starts with the stream.
+        cap: counts saturate at this value; 1 makes binary frames; None means 65535.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,10 +83,10 @@ class FrameSpec(BaseModel):
 
     @classmethod
     def parse(cls, mapping: Mapping[str, Any]) -> "FrameSpec":
-        """The spec in `mapping`, as `model_dump(mode="json")` wrote it or as a user did.
+        """Parse `mapping`, written by `model_dump(mode="json")` or by the user.
 
         Raises:
-            FrameSpecError: a key is unknown, missing or has a value that makes no sense; the message names it.
+            FrameSpecError: a key is unknown or missing, or its value is invalid; the message names it.
         """
         try:
             return cls.model_validate(mapping)
@@ -106,5 +106,5 @@ class FrameSpec(BaseModel):
 
     @property
     def unfiltered(self) -> "FrameSpec":
-        """The same for events that have passed the filters already."""
+        """The same spec for events that are filtered already."""
         return self.model_copy(update={"filters": FilterSpec()})

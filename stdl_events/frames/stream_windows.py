@@ -1,4 +1,4 @@
-"""Counting the windows of a stream: the open one, and all that begin and end in one call together."""
+"""Counting of a stream's windows: the open one, and all windows that start and end in one call at once."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ from stdl_events.frames.spec import FrameSpec
 
 
 class StreamWindows:
-    """The windows of one stream that hold events.
+    """The non-empty windows of one stream.
 
     Attributes:
         empty_CHW: the counts of every window without events.
@@ -21,23 +21,23 @@ class StreamWindows:
         self._spec = spec
         self._memory = FrameMemory(spec.frame_shape_CHW)
         self._open: Window | None = None
-        # Where the open window is.
+        # Position of the open window.
         self._block = self._memory.block()
 
     @property
     def events(self) -> int:
-        """How many the open window holds."""
+        """Number of events in the open window."""
         return self._open.events if self._open is not None else 0
 
     def add_to_open(self, indices: Indices) -> None:
-        """Count at most `BLOCK_EVENTS` events in the open window, which holds some."""
+        """Count at most `BLOCK_EVENTS` events in the open, non-empty window."""
         assert self._open is not None
         self._open.add(indices)
 
     def add(self, indices: Indices, sizes: npt.NDArray[np.intp]) -> list[Counts]:
-        """Count at most `BLOCK_EVENTS` events: the first `sizes[0]` in the open window, the others in those after it.
+        """Count at most `BLOCK_EVENTS` events: the first `sizes[0]` in the open window, the rest in the windows after it.
 
-        `indices` are changed. Returns counts_CHW, read-only, of all these windows but the last, which is open now.
+        `indices` are modified in place. Returns counts_CHW, read-only, of all these windows but the last, now open.
         """
         assert len(indices) <= BLOCK_EVENTS
         closed: list[Counts] = []
@@ -58,7 +58,7 @@ class StreamWindows:
         return closed
 
     def close(self) -> Counts:
-        """The counts of the open window, read-only; the next `add` opens another."""
+        """Return the counts of the open window, read-only; the next `add` opens another."""
         if self._open is None:
             return self.empty_CHW
         self._open.close()
@@ -67,7 +67,7 @@ class StreamWindows:
         return counts_CHW
 
     def _count_together(self, block: Block, indices: Indices, sizes: npt.NDArray[np.intp]) -> list[Counts]:
-        """Count into the next frames of the block; returns all but the last, which is open."""
+        """Count into the next frames of the block; returns all but the last, which stays open."""
         cells, slot = self.empty_CHW.size, block.used
         block.used += len(sizes)
         begin, end = slot * cells, block.used * cells

@@ -1,4 +1,4 @@
-"""The transforms of clips by name: what the setting `augment.transforms` takes."""
+"""The registry of clip transforms: the names of the setting `augment.transforms`."""
 
 from collections.abc import Callable
 from typing import Any

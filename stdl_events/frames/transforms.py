@@ -1,10 +1,10 @@
 """Transforms of clips: pure functions of count frames, each with one draw for all steps of a clip.
 
-Frames are [..., H, W] and keep their type; where time matters, [T, ..., H, W]. Random ones draw from the generator
-that they are given, so that a clip changes in the same way in all its frames, and a run can be repeated.
+Frames are [..., H, W] and keep their type; where time matters, [T, ..., H, W]. Random transforms draw from the
+generator passed to them, so that all frames of a clip change alike and a run is reproducible.
 `functools.partial` makes a function one step of Tonic's `Compose`: `partial(random_flip_x, rng=rng)`.
 
-Counts are made binary or capped where they are made, by `FrameSpec.cap`.
+Binary and capped counts come from `FrameSpec.cap`.
 
 Shape letters: T steps, H rows, W columns.
 """
@@ -23,10 +23,10 @@ Frames = npt.NDArray[Any]
 
 
 def crop(frames: Frames, *, left: NotNegative, top: NotNegative, width: Positive, height: Positive) -> Frames:
-    """The part [top, top + height) x [left, left + width), as a view.
+    """Return the part [top, top + height) x [left, left + width), as a view.
 
     Raises:
-        FrameSpecError: the part does not lie within the frame.
+        FrameSpecError: the part exceeds the frame.
     """
     rows, columns = frames.shape[-2:]
     if not (left >= 0 and top >= 0 and 1 <= width <= columns - left and 1 <= height <= rows - top):
@@ -38,10 +38,10 @@ def crop(frames: Frames, *, left: NotNegative, top: NotNegative, width: Positive
 
 
 def random_crop(frames: Frames, *, width: Positive, height: Positive, rng: np.random.Generator) -> Frames:
-    """A part of this size, anywhere.
+    """Crop to a random window of this size, as a view.
 
     Raises:
-        FrameSpecError: frames are smaller than that.
+        FrameSpecError: the frames are smaller.
     """
     rows, columns = frames.shape[-2:]
     top = int(rng.integers(0, max(0, rows - height) + 1))
@@ -50,9 +50,9 @@ def random_crop(frames: Frames, *, width: Positive, height: Positive, rng: np.ra
 
 
 def random_zoom(frames: Frames, *, least: Share, rng: np.random.Generator) -> Frames:
-    """A part whose sides are a share of the frame's between `least` and 1, enlarged to the frame again.
+    """Crop to a random share of the sides between `least` and 1, and enlarge to the frame's size.
 
-    Enlarged by picking pixels, so that counts stay counts and binary frames binary.
+    Nearest neighbour: counts keep their type, and binary frames stay binary.
     """
     rows, columns = frames.shape[-2:]
     share = rng.uniform(least, 1)
@@ -61,7 +61,7 @@ def random_zoom(frames: Frames, *, least: Share, rng: np.random.Generator) -> Fr
 
 
 def shift(frames: Frames, *, dx: int, dy: int) -> Frames:
-    """Everything `dx` pixels to the right and `dy` down; what leaves is lost, what enters is empty."""
+    """Shift by `dx` pixels to the right and `dy` down; the uncovered area is zero."""
     rows, columns = frames.shape[-2:]
     shifted = np.zeros_like(frames)
     if abs(dx) < columns and abs(dy) < rows:
@@ -72,41 +72,41 @@ def shift(frames: Frames, *, dx: int, dy: int) -> Frames:
 
 
 def random_shift(frames: Frames, *, reach_px: NotNegative, rng: np.random.Generator) -> Frames:
-    """A shift of at most `reach_px` along each axis."""
+    """Shift by at most `reach_px` along each axis."""
     dy, dx = reach_px - rng.integers(0, 2 * reach_px + 1, 2)
     return shift(frames, dx=int(dx), dy=int(dy))
 
 
 def roll(frames: Frames, *, dx: int, dy: int) -> Frames:
-    """Everything `dx` pixels to the right and `dy` down; what leaves enters again on the other side."""
+    """Shift by `dx` pixels to the right and `dy` down, cyclically."""
     return np.roll(frames, (dy, dx), axis=(-2, -1))
 
 
 def random_roll(frames: Frames, *, reach_px: NotNegative, rng: np.random.Generator) -> Frames:
-    """A roll of at most `reach_px` along each axis."""
+    """Roll by at most `reach_px` along each axis."""
     dy, dx = reach_px - rng.integers(0, 2 * reach_px + 1, 2)
     return roll(frames, dx=int(dx), dy=int(dy))
 
 
 def flip_x(frames: Frames) -> Frames:
-    """Left and right exchanged, as a view."""
+    """Mirror left to right, as a view."""
     return frames[..., ::-1]
 
 
 def random_flip_x(frames: Frames, *, rng: np.random.Generator, probability: Share = 0.5) -> Frames:
-    """Left and right exchanged in a share `probability` of all calls."""
+    """Mirror left to right in a share `probability` of all calls."""
     return flip_x(frames) if rng.random() < probability else frames
 
 
 def drop_random(frames: Frames, *, share: Share, rng: np.random.Generator) -> Frames:
-    """Every event gone with probability `share`: each count is thinned by itself."""
+    """Drop every event with probability `share`: each count is thinned independently."""
     kept, counted = frames.copy(), frames > 0
     kept[counted] = rng.binomial(frames[counted], 1 - share)
     return kept
 
 
 def drop_time(frames: Frames, *, share: Share, rng: np.random.Generator) -> Frames:
-    """A stretch of `share` of the T steps emptied, anywhere in the clip."""
+    """Zero a random interval of `share` of the T steps."""
     steps = len(frames)
     length = round(share * steps)
     start = int(rng.integers(0, steps - length + 1))
@@ -116,7 +116,7 @@ def drop_time(frames: Frames, *, share: Share, rng: np.random.Generator) -> Fram
 
 
 def drop_area(frames: Frames, *, share: Share, rng: np.random.Generator) -> Frames:
-    """A rectangle of `share` of the frame's area and of its proportions emptied in all steps, anywhere in the frame."""
+    """Zero a random rectangle of `share` of the frame's area, with its aspect ratio, in all steps."""
     rows, columns = frames.shape[-2:]
     height, width = round(math.sqrt(share) * rows), round(math.sqrt(share) * columns)
     top, left = int(rng.integers(0, rows - height + 1)), int(rng.integers(0, columns - width + 1))
@@ -126,7 +126,7 @@ def drop_area(frames: Frames, *, share: Share, rng: np.random.Generator) -> Fram
 
 
 def event_drop(frames: Frames, *, rng: np.random.Generator) -> Frames:
-    """One of four, as `draw_event_drop` draws: nothing, `drop_time`, `drop_area`, `drop_random`."""
+    """Apply a drop drawn by `draw_event_drop`: nothing, `drop_time`, `drop_area`, `drop_random`."""
     kind, share = draw_event_drop(rng)
     if kind == "time":
         return drop_time(frames, share=share, rng=rng)
@@ -138,5 +138,5 @@ def event_drop(frames: Frames, *, rng: np.random.Generator) -> Frames:
 
 
 def _overlap(distance: int, size: int) -> tuple[slice, slice]:
-    """Where pixels go to and come from along one axis."""
+    """Return the target and source slices of a shift along one axis."""
     return slice(max(0, distance), size + min(0, distance)), slice(max(0, -distance), size - max(0, distance))

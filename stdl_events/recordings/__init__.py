@@ -1,6 +1,6 @@
-"""Labelled recordings: what they are, how some are held out, how they are cut into clips, and the known datasets.
+"""Labelled recordings: entries, train/test splits, their clips, and the known datasets.
 
-The names below are imported when they are first used.
+The names below are imported on first use.
 """
 
 from typing import TYPE_CHECKING

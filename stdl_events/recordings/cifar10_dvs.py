@@ -1,4 +1,4 @@
-"""CIFAR10-DVS: 10,000 pictures moved before a DVS128, 10 classes of 1000 recordings.
+"""CIFAR10-DVS: 10,000 images moved in front of a DVS128, 10 classes of 1000 recordings.
 
     <root>/<class>/cifar10_<class>_<0..999>.aedat       the original, AEDAT 2.0
     <root>/<class>/<...>_<number>.aedat4                Tonic's mirror; in <root>/CIFAR10DVS/ if Tonic unpacked it
@@ -30,7 +30,7 @@ DOWNLOADS = (
 
 
 def read_cifar10_dvs(root: str | Path) -> RecordingSet:
-    """All recordings in `root`.
+    """Return all recordings in `root`.
 
     Raises:
         DatasetError: a class is missing, or the original and the mirror are mixed.
@@ -60,10 +60,10 @@ def _recordings_in(folder: Path) -> list[Path]:
 
 
 def split_cifar10_dvs(root: str | Path, *, train: int = TRAIN, test: int = TEST) -> Split:
-    """The first `train` and the last `test` recordings of each class by file number.
+    """Split each class by file number: the first `train` and the last `test` recordings.
 
     Raises:
-        DatasetError: a class is missing, or has fewer recordings; less than the whole dataset needs smaller numbers.
+        DatasetError: a class is missing or has fewer recordings; an incomplete dataset needs smaller numbers.
     """
     try:
         return by_order(read_cifar10_dvs(root), train=train, test=test, per_class=True)
@@ -74,7 +74,7 @@ def split_cifar10_dvs(root: str | Path, *, train: int = TRAIN, test: int = TEST)
 
 
 class Cifar10Dvs(EventDataset):
-    """One side of `split_cifar10_dvs` as a Tonic-style dataset; keyword arguments as `EventDataset` takes them."""
+    """One side of `split_cifar10_dvs` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
 
     def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
         super().__init__(side_of(split_cifar10_dvs(root), train=train), **transforms)

@@ -1,4 +1,4 @@
-"""Recordings to clips: each entry is cut exactly as a live source of the same events would be.
+"""Recordings to clips: an entry is cut exactly like a live source of the same events.
 
 Shape letters: N clips, T frames of a clip, C=2 polarities, H rows, W columns.
 """
@@ -21,16 +21,16 @@ MAX_UINT8 = 255
 
 
 class ClipFrames(Protocol):
-    """frames_NTCHW, uint8: an array, or something that reads the clips it is asked for."""
+    """frames_NTCHW, uint8: an array, or a lazy reader of the indexed clips."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Any, /) -> Any:
-        """An array: one clip for an integer, several for a slice or an array of integers."""
+        """Return an array: one clip for an integer, several for a slice or an array of integers."""
         ...
 
     def __array__(self) -> npt.NDArray[Any]:
-        """All clips."""
+        """Return all clips."""
         ...
 
 
@@ -41,9 +41,9 @@ class ClipArray:
     Attributes:
         frames_NTCHW: event counts, uint8.
         targets_N: class indices.
-        entry_index_N: which entry of the set each clip comes from.
-        t_start_us_N: where each clip begins, in its recording's clock.
-        incomplete: clips at the ends of recordings that were cut off, and left out.
+        entry_index_N: index of each clip's entry in the set.
+        t_start_us_N: start of each clip, in its recording's clock.
+        incomplete: clips that the ends of recordings cut off; they are dropped.
     """
 
     frames_NTCHW: ClipFrames
@@ -57,13 +57,13 @@ class ClipArray:
 
 
 def clips_of(entry: Entry, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArray[np.int64]]:
-    """The complete clips of one entry: (frames_NTCHW uint16, t_start_us_N).
+    """Return the complete clips of one entry: (frames_NTCHW uint16, t_start_us_N).
 
     A spec of kind "recording" makes one clip of the whole entry, of kind "stream" as many as fit on its grid.
 
     Raises:
-        RecordingError: the recording cannot be read.
-        FrameSpecError: the recording has another sensor size than the spec.
+        RecordingError: the recording is not readable.
+        FrameSpecError: the sensor size of the recording differs from the spec's.
     """
     frames_NTCHW, t_start_us_N, _ = _stacked(cut_clips(entry, entry.open(), frame_spec), frame_spec)
     return frames_NTCHW, t_start_us_N
@@ -84,12 +84,12 @@ class EntryClips(Iterator[Clip]):
 
 
 def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> EntryClips:
-    """The clips of `clips_of` one by one, for an entry whose recording is open; in bounded memory for kind "stream".
+    """Yield the clips of `clips_of` for an entry whose recording is open; in bounded memory for kind "stream".
 
-    Parts of one recording share what its first pass over the file found.
+    Parts of one recording share its cached summary.
 
     Raises:
-        RecordingError, FrameSpecError: see `clips_of`; also while the clips are taken.
+        RecordingError, FrameSpecError: see `clips_of`; also during iteration.
     """
     known = recording.sensor_size_from != "inferred"
     if known and recording.sensor_size != frame_spec.sensor_size:
@@ -114,7 +114,7 @@ def _whole(events: EventArray, frame_spec: FrameSpec) -> Iterator[Clip]:
 
 
 def _stacked(cut: EntryClips, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArray[np.int64], int]:
-    """(frames_NTCHW, t_start_us_N, incomplete) of all clips."""
+    """Return (frames_NTCHW, t_start_us_N, incomplete) of all clips."""
     taken = list(cut)
     shape = (0, frame_spec.steps, *frame_spec.frame_shape_CHW)
     frames_NTCHW = np.stack([clip.frames_TCHW for clip in taken]) if taken else np.zeros(shape, np.uint16)
@@ -122,7 +122,7 @@ def _stacked(cut: EntryClips, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArra
 
 
 def _all_events(entry: Entry, recording: Recording) -> EventArray:
-    """The events of the entry's span; those of a whole recording in one pass over its file."""
+    """Return the events of the entry's span; one pass over the file suffices for a whole recording."""
     if entry.span == WHOLE or not recording.summary.events:
         return recording.read()
     start, stop = entry.span
@@ -142,20 +142,20 @@ def load_clips(
     """Cut every recording of the set, in memory.
 
     Args:
-        frame_spec: with a `cap` of at most 255, since counts are kept as uint8.
+        frame_spec: with a `cap` of at most 255, since counts are stored as uint8.
         progress: called with (recordings done, recordings in all) after each one.
 
     Raises:
-        FrameSpecError: counts could be above 255, or a recording has another sensor size.
+        FrameSpecError: counts could exceed 255, or the sensor size of a recording differs.
         DatasetError: no recording holds one complete clip.
-        RecordingError: a recording cannot be read.
+        RecordingError: a recording is not readable.
     """
     require_bytes(frame_spec)
     parts, starts_us, incomplete = [], [], 0
     opened: Recording | None = None
     for done, entry in enumerate(recordings.entries, start=1):
         if opened is None or opened.path != entry.path:
-            # Parts of one recording follow each other: its first pass over the file serves them all.
+            # Parts of one recording are adjacent and share its cached summary.
             opened = entry.open()
         frames_NTCHW, t_start_us_N, cut_off = _stacked(cut_clips(entry, opened, frame_spec), frame_spec)
         parts.append(frames_NTCHW.astype(np.uint8))
@@ -177,10 +177,10 @@ def load_clips(
 
 
 def require_bytes(frame_spec: FrameSpec) -> None:
-    """Check that counts fit one byte.
+    """Check that counts fit into one byte.
 
     Raises:
-        FrameSpecError: they could be above 255.
+        FrameSpecError: they could exceed 255.
     """
     if frame_spec.cap is None or frame_spec.cap > MAX_UINT8:
         raise FrameSpecError(
@@ -190,7 +190,7 @@ def require_bytes(frame_spec: FrameSpec) -> None:
 
 
 def no_clips(count: int, frame_spec: FrameSpec) -> DatasetError:
-    """The error for `count` recordings of which none holds a clip."""
+    """Return the error for `count` recordings without a complete clip."""
     return DatasetError(
         "recordings", got=f"{count} without one complete clip",
         expected=f"at least one that spans {frame_spec.steps} frames",

@@ -54,10 +54,10 @@ _TRIAL = re.compile(r"(?P<user>user(?P<number>\d+))_\w+")
 
 
 def split_dvs_gesture(root: str | Path) -> Split:
-    """Users 1 to 23 to train, users 24 to 29 held out; an entry is one gesture.
+    """Split by user: 1 to 23 to train, 24 to 29 held out; an entry is one gesture.
 
     Raises:
-        DatasetError: the folders or files are not there, or a list of gestures does not read.
+        DatasetError: the folders or files are missing, or a list of gestures does not parse.
     """
     root = Path(root)
     mirror = next((folder for folder in (root / "DVSGesture", root) if (folder / "ibmGestureTrain").is_dir()), None)
@@ -103,7 +103,7 @@ def _entries_of_original(folder: Path) -> Iterator[Entry]:
 
 
 def _trials(folder: Path) -> list[Path]:
-    """The recordings of the official lists, or all where there are no lists."""
+    """Return the recordings of the official lists, or all recordings if there are no lists."""
     lists = [folder / f"trials_to_{side}.txt" for side in ("train", "test")]
     if not all(path.is_file() for path in lists):
         return sorted(folder.glob("user*.aedat"))
@@ -116,7 +116,7 @@ def _trials(folder: Path) -> list[Path]:
 
 
 def _read_labels(path: Path) -> Iterator[tuple[int, int, int]]:
-    """(label from 0 on, start, end in microseconds) of each gesture."""
+    """Yield (label from 0 on, start, end in microseconds) of each gesture."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.reader(file)
         next(rows, None)
@@ -147,7 +147,7 @@ def _entries_of_mirror(folder: Path) -> Iterator[Entry]:
 
 @dataclass(frozen=True)
 class _Milliseconds:
-    """Decoder of a file whose times are milliseconds."""
+    """Decoder of a file with times in milliseconds."""
 
     inner: Decoder
     header: Header
@@ -160,12 +160,12 @@ class _Milliseconds:
 
 
 def open_millisecond_npy(path: Path) -> Recording:
-    """A recording of Tonic's mirror, with times in microseconds."""
+    """Open a recording of Tonic's mirror, with times converted to microseconds."""
     return Recording(path, "npy", _Milliseconds(open_npy(path), Header(SENSOR_SIZE, "format")))
 
 
 class DvsGesture(EventDataset):
-    """One side of `split_dvs_gesture` as a Tonic-style dataset; keyword arguments as `EventDataset` takes them."""
+    """One side of `split_dvs_gesture` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
 
     def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
         super().__init__(side_of(split_dvs_gesture(root), train=train), **transforms)

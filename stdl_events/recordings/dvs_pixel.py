@@ -1,11 +1,11 @@
 """A model of the pixels of an event camera: log intensity in, timestamped events out.
 
-Each pixel remembers the log intensity of its last event. When the present one is higher by the pixel's ON threshold
-(lower by its OFF threshold), it emits an event and its memory moves by that threshold, as often as needed. Between two
-pictures the log intensity is taken as linear in time, which dates every crossing in microseconds. An event that
-comes sooner than the refractory period after the pixel's last one is lost (the memory moves all the same). Thresholds
-differ from pixel to pixel and by polarity. Background activity is a Poisson process per pixel, of either polarity
-equally often, whose rates also differ from pixel to pixel; it is independent of the picture.
+Each pixel stores the log intensity of its last event. If the present one is higher by the pixel's ON threshold (lower
+by its OFF threshold), the pixel emits an event and its stored value moves by that threshold, repeatedly if needed.
+Between two pictures the log intensity is linear in time, which dates every crossing in microseconds. An event within
+the refractory period after the pixel's last one is dropped; the stored value moves nevertheless. Thresholds differ by
+pixel and polarity. Background activity is a Poisson process per pixel with equally likely polarities; its rates also
+differ by pixel, and it is independent of the picture.
 
 The model follows P. Lichtsteiner, C. Posch, T. Delbruck, "A 128x128 120 dB 15 us latency asynchronous temporal contrast
 vision sensor", 2008, and H. Rebecq, D. Gehrig, D. Scaramuzza, "ESIM: an open event camera simulator", 2018. It has no
@@ -27,10 +27,10 @@ _LONG_AGO_US = -(1 << 60)
 
 @dataclass(frozen=True)
 class PixelModel:
-    """One simulated sensor: what is fixed when it is made.
+    """The fixed properties of one simulated sensor.
 
     Attributes:
-        on_threshold_P, off_threshold_P: change of log intensity (natural logarithm) that makes an event.
+        on_threshold_P, off_threshold_P: change of log intensity (natural logarithm) that triggers an event.
         noise_share_P: background activity of a pixel as a multiple of the sensor's mean.
         refractory_us: shortest time between two events of a pixel.
     """
@@ -63,7 +63,7 @@ def make_sensor(
 
 
 class DvsPixels:
-    """The pixels at work: `see` one picture after the other, in order of time."""
+    """The state of the pixels; call `see` with one picture after the other, in order of time."""
 
     def __init__(self, model: PixelModel, t_us: int, log_picture_HW: npt.NDArray[np.floating]) -> None:
         self._model = model
@@ -73,7 +73,7 @@ class DvsPixels:
         self._last_event_us_P = np.full(self._seen_P.size, _LONG_AGO_US, np.int64)
 
     def see(self, t_us: int, log_picture_HW: npt.NDArray[np.floating]) -> EventArray:
-        """Events between the last picture and this one, (t0, t1], sorted by time, then by pixel."""
+        """Return the events between the previous picture and this one, (t0, t1], sorted by time, then by pixel."""
         assert t_us > self._t_us, (self._t_us, t_us)
         now_P = log_picture_HW.astype(np.float64).ravel()
         model = self._model
@@ -93,7 +93,7 @@ class DvsPixels:
         t_us: int,
         now_P: npt.NDArray[np.float64],
     ) -> EventArray:
-        """Emit for the pixels `active`, which crossed at least once, until none of them is over its threshold."""
+        """Emit events of the pixels `active`, which crossed at least once, until none exceeds its threshold."""
         width = self._model.sensor_size[0]
         parts = [np.empty(0, EVENT_DTYPE)]
         while active.size:
@@ -117,7 +117,7 @@ class DvsPixels:
 def background_activity(
     model: PixelModel, rate_hz: float, t0_us: int, t1_us: int, rng: np.random.Generator
 ) -> EventArray:
-    """Noise events in (t0, t1] at `rate_hz` events per second and pixel on average, sorted."""
+    """Draw noise events in (t0, t1] at `rate_hz` events per second and pixel on average, sorted."""
     expected_P = rate_hz * model.noise_share_P * (t1_us - t0_us) * 1e-6
     pixel = np.repeat(np.arange(expected_P.size), rng.poisson(expected_P))
     events = np.empty(pixel.size, EVENT_DTYPE)
@@ -129,7 +129,7 @@ def background_activity(
 
 
 def sort_events(events: EventArray) -> EventArray:
-    """Sorted by time; events of one microsecond by row, then column, then polarity: one order, whatever the input's."""
+    """Sort by time, and within a microsecond by row, column and polarity: one order for any input order."""
     return events[np.lexsort((events["p"], events["x"], events["y"], events["t"]))]
 
 
@@ -140,7 +140,7 @@ def simulate(
     noise_hz: float,
     rng: np.random.Generator,
 ) -> EventArray:
-    """Events of a sensor that sees the pictures (`t_us`, log intensity [H, W]), with background activity, sorted."""
+    """Yield the sorted events of a sensor that sees the pictures (`t_us`, log intensity [H, W]), with noise events."""
     pictures = iter(log_pictures)
     first_us, first_HW = next(pictures)
     pixels = DvsPixels(model, first_us, first_HW)

@@ -1,7 +1,7 @@
-"""What a set of recordings is, and what it means to hold some of them out.
+"""Sets of labelled recordings, and splits of them.
 
-An `Entry` is one labelled recording, or a part of one in time. A `Split` is two sets of them, with a check
-that nothing of the one is in the other.
+An `Entry` is one labelled recording, or a part of one in time. A `Split` is two sets of them, with a check that they
+are disjoint.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ class Entry:
         key: unique within the dataset, relative, the same on every machine.
         path: the file.
         label: index into the set's classes.
-        span: the part of the recording, [start, stop) as `span_us` takes it: fractions, "70%", microseconds or None.
-        group: the person or session recorded, where that must not be on both sides of a split.
-        format, sensor_size: passed to `open_recording`, for files that do not say it themselves.
-        reader: opens the file instead of `open_recording`, where a dataset has a format of its own.
-        content: SHA-256 of the file, where it is known; the file itself may then be elsewhere.
+        span: the part of the recording, [start, stop) as for `span_us`: fractions, "70%", microseconds or None.
+        group: the person or session recorded, if it must not be on both sides of a split.
+        format, sensor_size: passed to `open_recording`, for files that do not store them.
+        reader: replaces `open_recording` for a dataset with its own format.
+        content: SHA-256 of the file, if known; the file itself may then be elsewhere.
     """
 
     key: str
@@ -44,20 +44,20 @@ class Entry:
     content: str | None = None
 
     def open(self) -> Recording:
-        """The whole recording; `span` is not applied.
+        """Open the whole recording; `span` is not applied.
 
         Raises:
-            RecordingError: the file cannot be read.
+            RecordingError: the file is not readable.
         """
         if self.reader is not None:
             return self.reader(self.path)
         return open_recording(self.path, format=self.format, sensor_size=self.sensor_size)
 
     def times_us(self) -> tuple[int, int]:
-        """The span as times [t0, t1) in microseconds; the file is read only where that takes knowing its ends.
+        """Return the span as [t0, t1) in microseconds; the file is read only if the span is relative to its ends.
 
         Raises:
-            RecordingError: the file cannot be read, or has no such part.
+            RecordingError: the file is not readable, or has no such part.
         """
         start, stop = self.span
         if isinstance(start, int) and isinstance(stop, int) and start <= stop:
@@ -74,7 +74,7 @@ class RecordingSet:
         sensor_size: (width, height).
 
     Raises:
-        DatasetError: two entries have one key, or a label has no class.
+        DatasetError: two entries share a key, or a label has no class.
     """
 
     classes: tuple[str, ...]
@@ -100,7 +100,7 @@ class RecordingSet:
         return len(self.entries)
 
     def with_entries(self, entries: Iterable[Entry]) -> "RecordingSet":
-        """The same classes and sensor, other entries."""
+        """Return a set of `entries` with the same classes and sensor size."""
         return RecordingSet(self.classes, self.sensor_size, tuple(entries))
 
 
@@ -109,7 +109,7 @@ class Split:
     """Recordings to train on and recordings held out.
 
     Attributes:
-        rule: how they were chosen, in words.
+        rule: the split rule, in words.
         gap_us: least time between parts of one recording on the two sides.
     """
 
@@ -119,13 +119,13 @@ class Split:
     gap_us: int = 0
 
     def check_disjoint(self) -> str:
-        """Check that no recording, person or session is on both sides; return the outcome as one line to print.
+        """Check that no recording, person or session is on both sides; return the result as one line.
 
-        Parts of one recording may be on both sides if `gap_us` lies between them. Files of equal content count as one
-        recording, whatever their names.
+        Parts of one recording may be on both sides if they are at least `gap_us` apart. Files of equal content count as
+        one recording, whatever their names.
 
         Raises:
-            SplitError: something is on both sides, or one side is empty.
+            SplitError: both sides share something, or one side is empty.
         """
         for name, side in (("training", self.train), ("held-out", self.test)):
             if not side.entries:
@@ -143,7 +143,7 @@ class Split:
         return f"split {self.rule}: {len(self.train)} to train, {len(self.test)} held out; checked: {parts}; {persons}"
 
     def _check_recordings(self) -> int:
-        """How many recordings have parts on both sides."""
+        """Check the recordings; return the number of those with parts on both sides."""
         trained = _by_content(self.train.entries, self.test.entries)
         held_out = _by_content(self.test.entries, self.train.entries)
         shared = trained.keys() & held_out.keys()
@@ -165,7 +165,7 @@ class Split:
             raise self._error(f"parts of {subject} that {how}", f"at least {self.gap_us} us between", "move them apart")
 
     def _check_groups(self) -> int:
-        """How many persons or sessions are named."""
+        """Check the persons and sessions; return their number."""
         trained = {entry.group for entry in self.train.entries if entry.group is not None}
         held_out = {entry.group for entry in self.test.entries if entry.group is not None}
         if trained & held_out:
@@ -178,7 +178,7 @@ class Split:
 
 
 def _by_content(entries: tuple[Entry, ...], others: tuple[Entry, ...]) -> dict[str, list[Entry]]:
-    """Entries by what their file holds. Only files as large as one of the other side's need reading."""
+    """Group entries by the content of their files; only files as large as one of the other side's are read."""
     grouped: defaultdict[str, list[Entry]] = defaultdict(list)
     if all(entry.content is not None for entry in (*entries, *others)):
         for entry in entries:
@@ -203,7 +203,7 @@ def _size(path: Path) -> int:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_HASH_BLOCK_BYTES):

@@ -16,18 +16,18 @@ ORDERING = ("t", "x", "y", "p")
 
 
 class EventDataset:
-    """Labelled recordings, read from disk when they are asked for. Tonic's transforms work on them as they are.
+    """Labelled recordings, read from disk on access. Tonic's transforms apply without changes.
 
     Args:
-        transform: called with the events, `EVENT_DTYPE`, of one entry's span; its result is handed out instead.
-        target_transform: the same for the label, an int.
-        transforms: called with both after that, and returns both.
+        transform: maps the events, `EVENT_DTYPE`, of one entry's span.
+        target_transform: maps the label, an int.
+        transforms: maps both after that, and returns both.
 
     Attributes:
         recordings: the set.
         ordering: the events' fields.
-        classes: their names, in the order of the labels.
-        sensor_size: (width, height, polarities), as Tonic has it.
+        classes: names, in the order of the labels.
+        sensor_size: (width, height, polarities), as in Tonic.
     """
 
     ordering = ORDERING
@@ -50,10 +50,10 @@ class EventDataset:
         return len(self.recordings)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """(events, label) of one entry.
+        """Return (events, label) of one entry.
 
         Raises:
-            RecordingError: the recording cannot be read.
+            RecordingError: the recording is not readable.
         """
         entry = self.recordings.entries[index]
         events: Any = read_events(entry)
@@ -68,7 +68,7 @@ class EventDataset:
 
 
 def read_events(entry: Entry) -> EventArray:
-    """All events of an entry's span, in an array of the caller's own."""
+    """Read all events of an entry's span into a new array."""
     recording = entry.open()
     if not recording.summary.events:
         return empty_events()

@@ -1,10 +1,10 @@
 """A folder of recordings: a folder per class with recordings in it, or one long recording per class.
 
-    <root>/<class>/<recording>                     many recordings per class; folders inside a class are searched too
+    <root>/<class>/<recording>                     many recordings per class, in nested folders too
     <root>/<class>.<suffix>                        one long recording per class
-    <root>/train/... and <root>/test/...           either of them twice: a given split
+    <root>/train/... and <root>/test/...           either layout twice: a given split
 
-Classes are sorted by name. Hidden files and files with suffixes of no format are left out.
+Classes are sorted by name. Hidden files and files with other suffixes than those of the formats are ignored.
 """
 
 from contextlib import suppress
@@ -21,21 +21,21 @@ LAYOUT = "<class>/<recording> or <class>.<suffix>, or both sides as train/ and t
 
 
 def is_split(root: Path) -> bool:
-    """Whether `root` holds the two sides of a given split."""
+    """True if `root` holds the two sides of a given split."""
     return all((root / side).is_dir() for side in SIDES)
 
 
 def read_folder(
     root: str | Path, *, format: str | None = None, sensor_size: tuple[int, int] | None = None
 ) -> RecordingSet:
-    """All recordings of a folder without a given split.
+    """Return all recordings of a folder without a given split.
 
     Args:
-        format: for files that `open_recording` does not recognise; then files of every suffix are taken.
+        format: for files that `open_recording` does not recognise; files of every suffix are accepted then.
         sensor_size: for files that do not store it.
 
     Raises:
-        DatasetError: the folder is not laid out as the module says; the message names what was found.
+        DatasetError: the folder has another layout; the message lists its content.
     """
     root = Path(root)
     _require_folder(root)
@@ -50,10 +50,10 @@ def read_folder(
 def read_given_split(
     root: str | Path, *, format: str | None = None, sensor_size: tuple[int, int] | None = None
 ) -> Split:
-    """The split that the folders `train` and `test` in `root` are.
+    """Return the given split: the folders `train` and `test` in `root`.
 
     Raises:
-        DatasetError: there are no such folders, or one of them has a class that the other lacks.
+        DatasetError: a folder is missing, or a class is on one side only.
     """
     root = Path(root)
     _require_folder(root)
@@ -119,10 +119,10 @@ def _entries(
 
 
 def _common_sensor_size(entries: tuple[Entry, ...]) -> tuple[int, int]:
-    """The size that the first readable recording of each class states; where none states it, the smallest that holds
-    all events of those that can be read.
+    """Return the size that the first readable recording of each class states.
 
-    The other recordings are checked when they are cut into clips.
+    If none states it, return the smallest size that holds all events of those that are readable. The other recordings
+    are checked when they are cut into clips.
     """
     stated: dict[tuple[int, int], Entry] = {}
     unread: dict[int, RecordingError] = {}

@@ -3,7 +3,7 @@
     <root>/DVS128-Gait-Day/origin/{train,test}/<person 0..19>/*.txt       <root> may be any of the folders on the way
 
 One recording per file: lines of t (microseconds), x, y and p (1 is brighter). Each person walked 100 times in each of
-two sessions, days apart; the publication does not say whether the sides are the sessions, so none is named here.
+two sessions, days apart. The publication does not say whether the sides are the sessions, so no session is named here.
 
 Y. Wang et al., "EV-Gait: event-based robust gait recognition using dynamic vision sensors", 2019, and "Event-stream
 representation for human gaits identification using deep neural networks", 2021.
@@ -27,10 +27,10 @@ DOWNLOADS = (
 
 
 def split_gait_day(root: str | Path) -> Split:
-    """The split that the folders `train` and `test` are.
+    """Return the split of the folders `train` and `test`.
 
     Raises:
-        DatasetError: the folders are missing, or a person is on one side only; the message says what to put where.
+        DatasetError: the folders are missing, or a person is on one side only; the message names the expected files.
     """
     root = Path(root)
     origins = [root / "DVS128-Gait-Day" / "origin", root / "origin", root]
@@ -64,12 +64,12 @@ def _files_of_people(folder: Path) -> dict[str, list[Path]]:
 
 
 def _by_number(person: str) -> tuple[int, str]:
-    """Person 2 comes before person 10."""
+    """Sort key: person 2 before person 10."""
     return (int(person), "") if person.isdigit() else (1 << 30, person)
 
 
 class GaitDay(EventDataset):
-    """One side of `split_gait_day` as a Tonic-style dataset; keyword arguments as `EventDataset` takes them."""
+    """One side of `split_gait_day` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
 
     def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
         super().__init__(side_of(split_gait_day(root), train=train), **transforms)

@@ -3,9 +3,9 @@
     <root>/{train,val,test}_label.txt              lines such as `action_001/dvSave-2021_10_15_19_18_02 0`
     <root>/action_001/dvSave-<date>.npz            the compact set: arrays t, x, y, p
     <root>/action_001/dvSave-<date>.aedat4         the full set
-    <root>/HARDVS_300_class.txt                    names, if there: lines such as `Action005 Three Step Run`
+    <root>/HARDVS_300_class.txt                    optional names: lines such as `Action005 Three Step Run`
 
-A folder `action_001/action_001/`, which some archives unpack to, is found too.
+A folder `action_001/action_001/`, as some archives unpack, is found too.
 
 X. Wang et al., "HARDVS: revisiting human activity recognition with dynamic vision sensors", 2024.
 """
@@ -38,10 +38,10 @@ _NAME = re.compile(r"Action(?P<number>\d+)[\s_-]*(?P<name>.*\S)")
 
 
 def split_har_dvs(root: str | Path, *, held_out: Literal["val", "test"] = "test") -> Split:
-    """The official split: `train_label.txt` to train, `test_label.txt` (or `val_label.txt`) held out.
+    """Return the official split: `train_label.txt` to train, `test_label.txt` (or `val_label.txt`) held out.
 
     Raises:
-        DatasetError: a list or a listed recording is missing, or a line does not read; the message names it.
+        DatasetError: a list or a listed recording is missing, or a line does not parse; the message names it.
     """
     root = Path(root)
     lines: dict[Side, list[re.Match[str]]] = {side: _read_list(root, side) for side in ("train", held_out)}
@@ -71,7 +71,7 @@ def _read_list(root: Path, side: Side) -> list[re.Match[str]]:
 
 
 def _folders_by_label(root: Path, lines: list[re.Match[str]]) -> list[str]:
-    """The folder of each label, from 0 on."""
+    """Return the folder of each label, from 0 on."""
     folders: dict[int, str] = {}
     for line in lines:
         label, folder = int(line["label"]), line["folder"]
@@ -115,13 +115,13 @@ def _entries(root: Path, lines: list[re.Match[str]]) -> tuple[Entry, ...]:
 
 
 def _recordings_in(folder: Path) -> dict[str, Path]:
-    """Name without suffix -> file."""
+    """Return a map from names without suffix to files."""
     folders = [inner for inner in (folder, folder / folder.name) if inner.is_dir()]
     return {path.stem: path for inner in folders for path in inner.iterdir() if path.suffix in SUFFIXES}
 
 
 class HarDvs(EventDataset):
-    """One of the official lists as a Tonic-style dataset; keyword arguments as `EventDataset` takes them."""
+    """One of the official lists as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
 
     def __init__(self, root: str | Path, *, side: Side, **transforms: Callable[..., Any] | None) -> None:
         split = split_har_dvs(root, held_out="val" if side == "val" else "test")

@@ -1,7 +1,7 @@
 """N-MNIST: handwritten digits shown to a moving camera, 34x34 pixels, 10 classes, about 300 ms each.
 
-Two layouts are read: what Tonic's class downloads and unpacks, `<root>/NMNIST/{Train,Test}/<digit>/*.bin`, through
-that class, and plain folders `<root>/{train,test}/<digit>/*.bin` or `<root>/<digit>/*.bin`.
+Two layouts are read: that of Tonic's class, `<root>/NMNIST/{Train,Test}/<digit>/*.bin`, through this class, and plain
+folders `<root>/{train,test}/<digit>/*.bin` or `<root>/<digit>/*.bin`.
 
 G. Orchard et al., "Converting static image datasets to spiking neuromorphic datasets using saccades", 2015.
 """
@@ -24,10 +24,10 @@ TRAIN_SHARE = 0.8
 
 
 def read_nmnist(root: str | Path) -> RecordingSet:
-    """All recordings of a folder of digits without a test side: `<root>/train/<digit>` or `<root>/<digit>`.
+    """Return all recordings of a folder of digits without a test side: `<root>/train/<digit>` or `<root>/<digit>`.
 
     Raises:
-        DatasetError: the folder is laid out in another way, or misses a digit.
+        DatasetError: the folder has another layout, or lacks a digit.
     """
     root = Path(root)
     digits = root / "train" if (root / "train").is_dir() else root
@@ -37,11 +37,11 @@ def read_nmnist(root: str | Path) -> RecordingSet:
 
 
 def split_nmnist(root: str | Path) -> Split:
-    """The official split where both sides are there; else the first 80 % by file number to train and the rest held out.
+    """Return the official split if both sides exist; else the first 80 % by file number to train, the rest held out.
 
     Raises:
-        DatasetError: the folder is laid out in another way, or is not complete.
-        MissingExtraError: it is in Tonic's layout, and Tonic is not installed.
+        DatasetError: the folder has another layout, or is incomplete.
+        MissingExtraError: the folder has Tonic's layout, and Tonic is not installed.
     """
     root = Path(root)
     if (root / "NMNIST").is_dir():
@@ -82,7 +82,7 @@ def _entries_of_tonic(root: Path, *, train: bool) -> tuple[Entry, ...]:
             downloads=[Download(self.filename, self.url, self.file_md5)],
         )  # fmt: skip
 
-    # Tonic takes the folder's name from the class's, and would download in its constructor.
+    # Tonic derives the folder's name from the class's, and would download in its constructor.
     installed = type("NMNIST", (datasets.NMNIST,), {"download": refuse})(str(root), train=train)
     paths = [Path(name) for name in installed.data]
     return tuple(
@@ -92,7 +92,7 @@ def _entries_of_tonic(root: Path, *, train: bool) -> tuple[Entry, ...]:
 
 
 class NMnist(EventDataset):
-    """One side of `split_nmnist` as a Tonic-style dataset; keyword arguments as `EventDataset` takes them."""
+    """One side of `split_nmnist` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
 
     def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
         super().__init__(side_of(split_nmnist(root), train=train), **transforms)

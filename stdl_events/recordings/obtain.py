@@ -1,4 +1,4 @@
-"""What to say where a dataset is not there: what to get, from where, and its checksum. Nothing is downloaded."""
+"""Instructions for a missing dataset: its files, their sources and checksums. Nothing is downloaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from stdl_events.errors import DatasetError
 
 @dataclass(frozen=True)
 class Download:
-    """A file that its publisher offers.
+    """A file offered by its publisher.
 
     Attributes:
-        url: where it, or the page with a link to it, is.
-        md5: of the file, as published; None where no checksum is known.
+        url: of the file, or of a page with a link to it.
+        md5: of the file, as published; None if unknown.
     """
 
     name: str
@@ -25,13 +25,13 @@ class Download:
 
 
 def not_there(root: Path, *, got: str, expected: str, downloads: Sequence[Download]) -> DatasetError:
-    """The error for a dataset that is missing or not whole, with what to put where."""
+    """Return the error for a missing or incomplete dataset, with the expected files and their sources."""
     todo = f"download {', '.join(map(str, downloads))} and unpack into {root}"
     return DatasetError(str(root), got=got, expected=expected, todo=todo)
 
 
 def found_in(root: Path) -> str:
-    """What is in a folder, for a message."""
+    """Describe the content of a folder, for a message."""
     if not root.is_dir():
         return "a file" if root.exists() else "no such folder"
     names = sorted(path.name + "/" * path.is_dir() for path in root.iterdir() if not path.name.startswith("."))

@@ -1,4 +1,4 @@
-"""The datasets that are known by name, and the rules that hold recordings out: each listed once, here.
+"""The registries of datasets and of split rules.
 
 A user's own dataset is one object:
 
@@ -26,22 +26,22 @@ def _always(root: Path) -> bool:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset: how its recordings are found in a folder, and how they are split.
+    """A dataset: finds its recordings in a folder, and splits them.
 
-    At least one of `read` and `split` is there.
+    At least one of `read` and `split` is given.
 
     Attributes:
-        summary: what it is, in one line.
-        read: (folder, options) -> all its recordings, to be split by a rule of `SPLIT_RULES`; None for a dataset that
-            is used in its own split only.
+        summary: one line.
+        read: (folder, options) -> all its recordings, for a rule of `SPLIT_RULES`; None for a dataset that has only its
+            own split.
         split: (folder, options) -> its own split.
-        is_split: whether a folder holds the own split; always, unless the layout leaves that open.
+        is_split: True if a folder holds the own split; always, unless the layout leaves that open.
         options: the settings of the section `data` that both functions take as keyword arguments: "format",
-            "sensor_size". Of a section, such as "walkers", they take its settings.
-        default_folder: (options) -> where the recordings are, if no folder is named: for a dataset that makes its own.
-        page: where its licence, source and layout are described: a file of this project, or a URL.
-        sensor_size: (width, height), where the dataset fixes it.
-        classes: how many there are, where the dataset fixes it.
+            "sensor_size". For a section, such as "walkers", they take its settings.
+        default_folder: (options) -> folder of the recordings if none is given: for a dataset that is generated.
+        page: licence, source and layout: a file of this project, or a URL.
+        sensor_size: (width, height), if the dataset fixes it.
+        classes: number of classes, if the dataset fixes it.
     """
 
     summary: str
@@ -64,14 +64,14 @@ class Dataset:
 
 @dataclass(frozen=True)
 class SplitRule:
-    """A way to hold recordings out.
+    """A rule that holds recordings out.
 
     Attributes:
-        summary: what it is, in one line.
+        summary: one line.
         split: (recordings, options) -> the split; None for the two rules that choose another one.
         options: the settings of the section `data.split` that `split` takes as keyword arguments.
-        needs: what is missing where one of them is None, in words.
-        reads_events: whether it must read the recordings, and not only know their names.
+        needs: the missing setting if one of them is None, in words.
+        reads_events: True if it reads the recordings, and not only their names.
     """
 
     summary: str

@@ -1,4 +1,4 @@
-"""Draw a figure of capsules as pictures of luminance, anti-aliased, only where the figure is.
+"""Draw a figure of capsules as luminance, anti-aliased, only inside the figure's bounding box.
 
 Shape letters: T pictures, S capsules, H rows, W columns.
 """
@@ -12,10 +12,10 @@ BACKGROUND = 1.0
 
 
 def render(figure: Figure, sensor_size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Luminance [T, H, W] of `figure` in front of an even background of luminance 1.
+    """Return luminance [T, H, W] of `figure` in front of a uniform background of luminance 1.
 
-    A pixel's coverage by a capsule falls from 1 to 0 over one pixel at the capsule's edge; later capsules hide earlier
-    ones. Pixel (x, y) is sampled at its centre (x + 0.5, y + 0.5).
+    A pixel's coverage by a capsule falls from 1 to 0 over one pixel at the capsule's edge. Later capsules occlude
+    earlier ones. Pixel (x, y) is sampled at its centre (x + 0.5, y + 0.5).
     """
     width, height = sensor_size
     pictures_THW = np.full((len(figure.start_TS2), height, width), BACKGROUND, np.float32)

@@ -1,4 +1,4 @@
-"""Ways to hold recordings out. Random clips of one recording are not among them: neighbours in time look alike."""
+"""Split rules. Random clips of one recording are not among them: neighbours in time look alike."""
 
 import re
 from collections import defaultdict
@@ -16,10 +16,10 @@ _NUMBER = re.compile(r"\d+")
 
 
 def file_number(entry: Entry) -> int:
-    """The last number in the file's name without its suffixes.
+    """Return the last number in the file's name without its suffixes.
 
     Raises:
-        SplitError: there is none.
+        SplitError: the name has no number.
     """
     numbers = _NUMBER.findall(entry.path.name.split(".")[0])
     if not numbers:
@@ -31,7 +31,7 @@ def file_number(entry: Entry) -> int:
 
 
 def by_order(recordings: RecordingSet, *, train: int, test: int, per_class: bool = False) -> Split:
-    """The first `train` recordings by file number to train, the last `test` held out; of each class with `per_class`.
+    """Split by file number: the first `train` to train, the last `test` held out; of each class with `per_class`.
 
     Raises:
         SplitError: there are fewer than `train + test` recordings, or a name has no number.
@@ -53,10 +53,10 @@ def by_order(recordings: RecordingSet, *, train: int, test: int, per_class: bool
 
 
 def by_recording(recordings: RecordingSet, *, held_out: float, seed: int) -> Split:
-    """A seeded share `held_out` of each class's recordings, at least one, is held out.
+    """Hold out a seeded share `held_out` of each class's recordings, at least one.
 
     Raises:
-        SplitError: a class has fewer than two recordings, or `held_out` is not a share.
+        SplitError: a class has fewer than two recordings, or `held_out` is not between 0 and 1.
     """
     _check_share(held_out)
     rng = np.random.default_rng(seed)
@@ -78,10 +78,10 @@ def by_recording(recordings: RecordingSet, *, held_out: float, seed: int) -> Spl
 
 
 def by_time(recordings: RecordingSet, *, held_out: float, gap_us: int) -> Split:
-    """The last share `held_out` of every recording's time is held out; `gap_us` before it is left out.
+    """Hold out the last share `held_out` of every recording's time; `gap_us` before it is dropped.
 
-    With `gap_us` of one clip, no clip of the one side begins within a clip's length of the other side's. The held-out
-    part begins at exactly 1 - `held_out` of the time from the first event to the last.
+    With `gap_us` of one clip, no clip of one side begins within a clip's length of the other side's. The held-out part
+    begins at exactly 1 - `held_out` of the time from the first event to the last.
 
     Raises:
         SplitError: a recording is too short for the gap, or is already a part of one.
@@ -110,10 +110,10 @@ def by_time(recordings: RecordingSet, *, held_out: float, gap_us: int) -> Split:
 
 
 def by_group(recordings: RecordingSet, *, held_out: Collection[str]) -> Split:
-    """The recordings of the persons or sessions `held_out` are held out.
+    """Hold out the recordings of the persons or sessions `held_out`.
 
     Raises:
-        SplitError: a recording has no group, or a name in `held_out` is no group.
+        SplitError: a recording has no group, or a name in `held_out` is unknown.
     """
     groups = {entry.group for entry in recordings.entries}
     if None in groups:

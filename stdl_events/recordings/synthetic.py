@@ -1,16 +1,16 @@
-"""Simulated walkers: a dataset of people recognised by their gait, made here, of any size. Nobody was recorded.
+"""Simulated walkers: a generated dataset of any size of people recognised by their gait. Nobody was recorded.
 
 `generate_walkers` writes recordings of timestamped events, `read_walkers` reads them as a given split:
 
-    <root>/walkers.json                              the request that the recordings were made from
-    <root>/{train,test}/walker_<person>/take_<take>.h5      (or .aedat4, where faery is installed)
+    <root>/walkers.json                              the request
+    <root>/{train,test}/walker_<person>/take_<take>.h5      (or .aedat4 with faery)
 
-How the held-out takes differ: the ranges of speed (0.9 to 1.1 of the person's own), azimuth (-20 to 20 degrees off the
+The held-out takes differ. The ranges of speed (0.9 to 1.1 of the person's own), azimuth (-20 to 20 degrees off the
 picture plane, walking right or left), start phase (0 to 1 of a cycle) and noise (0.3 to 1.2 background events per
-second and pixel) are each cut into 8 equal bands; training takes draw from the 1st, 3rd, 5th and 7th, held-out takes
+second and pixel) are each cut into 8 equal bands. Training takes draw from the 1st, 3rd, 5th and 7th, held-out takes
 from the 2nd, 4th, 6th and 8th, so that no held-out take has the speed, direction, start phase or noise of a training
-take. Distance (body height 60 to 86 % of the picture's), place, drift and clothes vary in both alike. The people, and
-the camera with its pixel mismatch, are the same on both sides.
+take. Distance (body height 60 to 86 % of the picture's), position, drift and clothes vary in both alike. The people,
+and the camera with its pixel mismatch, are the same on both sides.
 """
 
 import json
@@ -45,14 +45,14 @@ _BLOCK_PICTURES = 64
 
 @dataclass(frozen=True)
 class WalkersRequest:
-    """What is asked of the generator; the same request makes the same bytes.
+    """Parameters of the generator; equal requests give equal bytes.
 
     Attributes:
-        people: classes.
+        people: number of classes.
         train_takes, test_takes: recordings of each person on each side.
         sensor_size: (width, height).
         duration_us: of each recording.
-        format: "stdl-hdf5", whose files say that they are simulated and how, or "aedat4".
+        format: "stdl-hdf5", whose files store the parameters of the simulation, or "aedat4".
     """
 
     people: int
@@ -64,7 +64,7 @@ class WalkersRequest:
     format: Literal["stdl-hdf5", "aedat4"] = "stdl-hdf5"
 
     def takes(self) -> list[tuple[str, int, int]]:
-        """(side, person, take) of every recording."""
+        """Return (side, person, take) of every recording."""
         sides = (("train", self.train_takes), ("test", self.test_takes))
         return [(side, person, take) for side, count in sides for person in range(self.people) for take in range(count)]
 
@@ -85,17 +85,17 @@ def generate_walkers(
 ) -> Split:
     """Write recordings of simulated walkers into `root` and return them as a split; a fifth is held out.
 
-    Recordings that are already there are kept, so that an interrupted run can be finished by the same call. Each file
-    is written beside and renamed.
+    Existing recordings are kept, so that the same call finishes an interrupted run. Each file is written to a temporary
+    name and renamed.
 
     Args:
         per_person: recordings of each person, both sides together.
         format: of the files.
-        progress: called with (recordings there, recordings in all) after each one.
+        progress: called with (recordings done, recordings in all) after each one.
 
     Raises:
-        DatasetError: the request makes no sense, or `root` holds something else.
-        MissingExtraError: AEDAT 4 is asked for, and faery is not installed.
+        DatasetError: the request is invalid, or `root` holds something else.
+        MissingExtraError: `format` is AEDAT 4, and faery is not installed.
     """
     root = Path(root)
     test_takes = max(1, round(HELD_OUT_SHARE * per_person))
@@ -118,10 +118,10 @@ def generate_walkers(
 
 
 def read_walkers(root: str | Path) -> Split:
-    """The split that `generate_walkers` wrote.
+    """Return the split that `generate_walkers` wrote.
 
     Raises:
-        DatasetError: there are no walkers, or not all that were asked for.
+        DatasetError: there are no walkers, or recordings of the request are missing.
     """
     root = Path(root)
     request = _read_request(root)
@@ -141,14 +141,14 @@ def read_walkers(root: str | Path) -> Split:
 
 
 def draw_take(sensor_size: tuple[int, int], rng: np.random.Generator, *, held_out: bool) -> tuple[Take, float]:
-    """(take, background events per second and pixel), from the bands of one side; see the module."""
+    """Draw (take, background events per second and pixel) from the bands of one side; see the module."""
     width, height = sensor_size
 
     def banded(low: float, high: float) -> float:
         band = 2 * int(rng.integers(BANDS // 2)) + held_out
         return low + (high - low) * (band + rng.random()) / BANDS
 
-    # A wide picture is not filled: the figure's size and place follow from the shorter side.
+    # A wide picture is not filled: the figure's size and position scale with the shorter side.
     side = min(width, height)
     take = Take(
         speed=banded(0.9, 1.1),
@@ -167,7 +167,7 @@ def draw_take(sensor_size: tuple[int, int], rng: np.random.Generator, *, held_ou
 def record(
     gait: Gait, take: Take, sensor: PixelModel, *, duration_us: int, noise_hz: float, rng: np.random.Generator
 ) -> EventArray:
-    """What the simulated camera sees of one take, from 0 to `duration_us`."""
+    """Return the events of the simulated camera for one take, from 0 to `duration_us`."""
     t_us = np.arange(0, duration_us + 1, RENDER_STEP_US)
 
     def log_pictures() -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
@@ -199,7 +199,7 @@ def _attributes(person: int, take: Take, noise_hz: float) -> dict[str, str | int
 
 
 def _cast(request: WalkersRequest) -> tuple[tuple[Gait, ...], PixelModel]:
-    """The people and the camera of a request."""
+    """Draw the people and the camera of a request."""
     rng = np.random.default_rng((request.seed, 0))
     return draw_gaits(request.people, rng), make_sensor(request.sensor_size, rng)
 
@@ -219,7 +219,7 @@ def _check_request(root: Path, request: WalkersRequest) -> None:
 
 
 def _claim(root: Path, request: WalkersRequest) -> None:
-    """Write the request into an empty folder, or check that this folder was made from the same one."""
+    """Write the request into an empty folder, or check that the folder's request is the same."""
     made = _read_request(root)
     if made == request:
         return
@@ -255,7 +255,7 @@ def _read_request(root: Path) -> WalkersRequest | None:
 
 
 def walkers_folder(*, people: int, per_person: int, sensor_size: tuple[int, int], duration_us: int, seed: int) -> Path:
-    """A folder of its own under `runs/` for each request of `generate_walkers`."""
+    """Return a folder under `runs/` for each request of `generate_walkers`."""
     width, height = sensor_size
     return Path("runs") / f"walkers-{people}x{per_person}-{width}x{height}-{duration_us}us-{seed}"
 

@@ -4,9 +4,9 @@ The figure is twelve tapered capsules (round-ended sticks). Lengths are shares o
 from the downward vertical, positive forwards; phases are shares of one gait cycle (two steps). Before projection x
 points where the person walks to and y points down, with the origin between the hips.
 
-What makes a person recognisable lies in how the limbs move against each other in time: cadence, the phase of the arms
-against the legs and of one leg against the other, the share of the cycle spent in stance, knee timing, bounce. Body
-sizes, clothes, distance and place in the picture vary from take to take and overlap between people.
+A person is recognisable by the relative motion of the limbs: cadence, the phase of the arms against the legs and of one
+leg against the other, the share of the cycle spent in stance, knee timing, bounce. Body sizes, clothes, distance and
+position in the picture vary from take to take and overlap between people.
 
 Shape letters: T poses, S capsules of the figure, 2 the coordinates (x, y).
 """
@@ -24,11 +24,11 @@ Range = tuple[float, float]
 # Lengths and radii in body heights, after common anthropometric tables, rounded.
 THIGH, SHANK, FOOT, TORSO, NECK_AND_HEAD, UPPER_ARM, FOREARM = 0.245, 0.246, 0.12, 0.29, 0.13, 0.17, 0.19
 HIP_HALF_WIDTH, SHOULDER_HALF_WIDTH = 0.06, 0.09
-# A standing leg is never quite straight.
+# A standing leg is never completely straight.
 STANCE_KNEE = 0.08
-# Where in the cycle the knee is bent most: the leg swings forwards from 0.5 to 1.
+# Phase of the largest knee bend: the leg swings forwards from 0.5 to 1.
 SWING_KNEE_PEAK = 0.70
-# How sharply the lower foot is distinguished from the higher one (per body height), and the thickness of a sole.
+# Sharpness of the choice of the lower foot (per body height), and the thickness of a sole.
 SOFTNESS, SOLE = 40.0, 0.02
 
 
@@ -75,17 +75,17 @@ GAIT_RANGES: Mapping[str, Range] = {
     "nod": (0.0, 0.25),
     "leg_share": (0.97, 1.03),
 }
-# Delays that span a whole cycle: 0 and 1 are neighbours.
+# Delays over a whole cycle: 0 and 1 are neighbours.
 CIRCULAR = frozenset({"arm_delay", "bounce_delay"})
 CANDIDATES = 500
 
 
 def draw_gaits(people: int, rng: np.random.Generator) -> tuple[Gait, ...]:
-    """Draw `people` gaits that keep apart from each other.
+    """Draw `people` distinct gaits.
 
-    Each parameter's range is cut into `people` equal strata, and each person gets one stratum by a permutation and a
-    value from its middle half (a Latin hypercube), so that no two people share a parameter's neighbourhood. Of many
-    such draws the one whose two most similar people differ most is taken.
+    Each parameter's range is cut into `people` equal strata. Each person gets one stratum by a permutation and a value
+    from its middle half (a Latin hypercube), so that no two people have nearby values of a parameter. Of many such
+    draws the one with the largest distance between its two most similar people is taken.
     """
     low_G, high_G = np.array([GAIT_RANGES[field.name] for field in fields(Gait)]).T
     wraps_G = np.array([field.name in CIRCULAR for field in fields(Gait)])
@@ -103,17 +103,17 @@ def draw_gaits(people: int, rng: np.random.Generator) -> tuple[Gait, ...]:
 
 @dataclass(frozen=True)
 class Take:
-    """How one recording differs from another of the same person.
+    """Parameters of one recording of a person.
 
     Attributes:
         speed: walking speed as a share of the person's own; cadence and stride change by its square root each.
         heading: +1 walks to the right, -1 to the left.
         azimuth: radians between the walking direction and the picture plane.
-        start_phase: where in the cycle the recording begins.
+        start_phase: phase of the cycle at the start.
         height_px: body height in pixels.
-        x_px, ground_px: where the hips are at the start (column), where the ground is (row).
-        drift_px_per_s: how fast the figure shifts in the picture; the camera follows, imperfectly.
-        shade: luminance of the clothes as a share of the background's, near limbs, far limbs, torso, head.
+        x_px, ground_px: column of the hips at the start, row of the ground.
+        drift_px_per_s: shift of the figure in the picture; the camera follows imperfectly.
+        shade: luminance of near limbs, far limbs, torso and head as a share of the background's.
     """
 
     speed: float
@@ -143,7 +143,7 @@ def _along(origin_T2: Floats, length: float, angle_T: Floats) -> Floats:
 
 
 def _leg(gait: Gait, stride: float, cycle_T: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Hip, knee, ankle and toe of a leg at the given cycles, relative to the hips."""
+    """Return hip, knee, ankle and toe of a leg at the given cycles, relative to the hips."""
     turn = 2 * math.pi
     warped_T = turn * cycle_T + gait.stance_warp * np.sin(turn * cycle_T)
     thigh_T = gait.hip_bias + stride * gait.hip_swing * np.cos(warped_T)
@@ -156,7 +156,7 @@ def _leg(gait: Gait, stride: float, cycle_T: Floats) -> tuple[Floats, Floats, Fl
 
 
 def _arm(gait: Gait, stride: float, cycle_T: Floats, shoulder_T2: Floats) -> tuple[Floats, Floats, Floats]:
-    """Shoulder, elbow and hand of the arm that swings with `cycle_T`."""
+    """Return shoulder, elbow and hand of the arm that swings with `cycle_T`."""
     swing_T = np.cos(2 * math.pi * (cycle_T - gait.arm_delay))
     upper_T = stride * gait.arm_swing * swing_T
     elbow_T2 = _along(shoulder_T2, UPPER_ARM, upper_T)
@@ -178,7 +178,7 @@ class _Stick:
 def _limbs(
     leg: tuple[Floats, Floats, Floats, Floats], arm: tuple[Floats, Floats, Floats], shade: float, side: int
 ) -> tuple[list[_Stick], list[_Stick]]:
-    """The sticks of a leg and of an arm; `side` is +1 for the near ones. Shoes are darker, hands lighter."""
+    """Return the sticks of a leg and of an arm; `side` is +1 for the near ones. Shoes are darker, hands lighter."""
     hip, knee, ankle, toe = leg
     shoulder, elbow, hand = arm
     legs = [
@@ -194,9 +194,9 @@ def _limbs(
 
 
 def pose(gait: Gait, take: Take, t_s: Floats) -> Figure:
-    """Where the figure is at the times `t_s` (seconds since the recording began), in pixels.
+    """Return the figure at the times `t_s` (seconds since the start of the recording), in pixels.
 
-    The lower foot stands on the ground, softly, and the person's own bounce comes on top.
+    The lower foot stands on the ground, softly; the person's own bounce is added.
     """
     stride = math.sqrt(take.speed)
     cycle_T = take.start_phase + gait.cadence_hz * stride * t_s

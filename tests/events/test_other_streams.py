@@ -171,7 +171,7 @@ def test_damaged_pictures_are_one_line_and_leave_the_events(write, run_cli, tmp_
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "the package aedat ended with SIGSEGV"),
         ("import time; time.sleep(60)", "the package aedat took more than 2 s"),
         ("import sys; sys.exit('no disk')", "the package aedat ended: no disk"),
-        ("raise SystemExit(0)", "the package aedat ended: without a word"),
+        ("raise SystemExit(0)", "the package aedat ended: without a message"),
     ],
 )
 def test_whatever_the_process_dies_of_is_an_error(write, tmp_path, monkeypatch, program: str, text: str) -> None:
