@@ -10,12 +10,12 @@ import typer
 from stdl_events.errors import RecipeError, UserError
 from stdl_events.registry import Registry
 
-# Options, the registry whose names they take, and what follows a name.
 if TYPE_CHECKING:
     from stdl_events.events.transform_spec import TransformSpec
 
+# Options, the registry whose names they take, and what follows a name.
 _registry_options: list[tuple[Any, Registry[Any], str]] = []
-_registry_arguments: list[tuple[Any, Registry[Any], str]] = []
+_explained: list[tuple[Any, Registry[Any], str]] = []
 _filter_option: Any = typer.Option("--filter", metavar="NAME=VALUE")
 _transform_option: Any = typer.Option("--transform", metavar="NAME:KEY=VALUE,...")
 FilterOption = Annotated[list[str] | None, _filter_option]
@@ -43,29 +43,38 @@ def address_of(registry: Registry[Any], help: str, *flags: str) -> Any:
 
 
 def argument_of(registry: Registry[Any], help: str) -> Any:
-    """A Typer argument that takes a name of `registry`, as `one_of` is an option; `help` is followed by the names."""
+    """A Typer argument that takes a name of `registry`, as `one_of` is an option; its help says what each entry is."""
     argument = typer.Argument(help=help, callback=lambda name: name if name is None else registry.check(name))
-    _registry_arguments.append((argument, registry, help))
-    return argument
+    return explained(argument, registry, help)
+
+
+def explained(option: Any, registry: Registry[Any], help: str) -> Any:
+    """`option`, whose help is followed by every entry of `registry` and its `summary`, written by `explain_choices`."""
+    _explained.append((option, registry, help))
+    return option
 
 
 def update_choices() -> None:
     """Write the names that are registered now into the help texts."""
     for option, registry, rest in _registry_options:
         option.metavar = "|".join(name + rest for name in registry.names)
-    for argument, registry, help in _registry_arguments:
-        argument.help = f"{help}: {', '.join(registry.names)}."
-    if "--help" in sys.argv:  # what nothing else needs at the start is imported for the help alone
-        from stdl_events.events.filter_spec import FILTERS
-        from stdl_events.events.filtered import GIVEN
-        from stdl_events.events.transform_registry import EVENT_TRANSFORMS
-        from stdl_events.events.transform_spec import transform_settings
+    if "--help" in sys.argv:
+        explain_choices()
 
-        drops = "; ".join(f"{name}: {kind.summary}" for name, kind in FILTERS.items())
-        _filter_option.help = f"Drop events, repeatable, in this order. {drops}."
-        takes = {name: transform_settings(transform, GIVEN) for name, transform in EVENT_TRANSFORMS.items()}
-        named = "; ".join(" ".join([name, *settings]) for name, settings in takes.items())
-        _transform_option.help = f"Change all events, repeatable, in the order given; held in memory. {named}."
+
+def explain_choices() -> None:
+    """Write into the help texts what imports more than starting a command may take: what each entry does."""
+    from stdl_events.events.filter_spec import FILTERS
+    from stdl_events.events.filtered import GIVEN
+    from stdl_events.events.transform_registry import EVENT_TRANSFORMS
+    from stdl_events.events.transform_spec import transform_settings
+
+    filters = (_filter_option, FILTERS, "Drop events, repeatable, in this order.")
+    for option, registry, help in (*_explained, filters):
+        option.help = f"{help} {'; '.join(f'{name}: {entry.summary}' for name, entry in registry.items())}."
+    takes = {name: transform_settings(transform, GIVEN) for name, transform in EVENT_TRANSFORMS.items()}
+    named = "; ".join(" ".join([name, *settings]) for name, settings in takes.items())
+    _transform_option.help = f"Change all events, repeatable, in the order given; held in memory. {named}."
 
 
 class Optimizer(StrEnum):

@@ -10,11 +10,11 @@ from zlib import crc32
 
 import typer
 
-from stdl_events.cli.options import FilterOption, argument_of
+from stdl_events.cli.options import FilterOption, argument_of, explained
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import FormatOption, SensorOption, parse_sensor_size
 from stdl_events.errors import RecipeError
-from stdl_events.recordings.registry import DATASETS
+from stdl_events.recordings.registry import DATASETS, SPLIT_RULES
 
 if TYPE_CHECKING:
     from stdl_events.frames import FrameSpec
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MB = 10**6
 MAX_WORD = 24
+SPLIT_HELP = "What is held out, as in training: auto, or such as rule=time,held_out=0.3."
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def prepare(
-    dataset: Annotated[str, argument_of(DATASETS, "What the recordings are")],
+    dataset: Annotated[str, argument_of(DATASETS, "What the recordings are.")],
     frames: Annotated[
         str,
         typer.Option(
@@ -44,9 +45,7 @@ def prepare(
     out: Annotated[
         Path | None, typer.Option(metavar="STORE", help="Folder to make.  [default: prepared/<dataset>-<frames>]")
     ] = None,
-    split: Annotated[
-        str, typer.Option(help="What is held out, as in training: auto, or such as rule=time,held_out=0.3.")
-    ] = "auto",
+    split: Annotated[str, explained(typer.Option(), SPLIT_RULES, SPLIT_HELP)] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one per core]")] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out recordings that do not read, and list them.")

@@ -81,7 +81,7 @@ class Cifar10Dvs(EventDataset):
 
 
 DATASET = Dataset(
-    "CIFAR10-DVS: CIFAR-10 pictures moved before a DVS128.",
+    "CIFAR10-DVS: CIFAR-10 pictures moved before a DVS128",
     read_cifar10_dvs,
     split_cifar10_dvs,
     page="datasets/cifar10_dvs/README.md",

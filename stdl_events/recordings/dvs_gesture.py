@@ -172,7 +172,7 @@ class DvsGesture(EventDataset):
 
 
 DATASET = Dataset(
-    "DVS128 Gesture: 11 gestures of 29 people before a DVS128.",
+    "DVS128 Gesture: 11 gestures of 29 people before a DVS128",
     split=split_dvs_gesture,
     page="datasets/dvs_gesture/README.md",
     sensor_size=SENSOR_SIZE,

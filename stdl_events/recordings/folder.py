@@ -162,7 +162,7 @@ def _odd_layout(root: Path, got: str, todo: str) -> DatasetError:
 
 
 DATASET = Dataset(
-    "Your own recordings: a folder per class, or one long recording per class.",
+    "Your own recordings: a folder per class, or one long recording per class",
     read_folder,
     read_given_split,
     is_split=is_split,

@@ -76,7 +76,7 @@ class GaitDay(EventDataset):
 
 
 DATASET = Dataset(
-    "GAIT-DAY-DVS: 20 people walking past a DVS128.",
+    "GAIT-DAY-DVS: 20 people walking past a DVS128",
     split=split_gait_day,
     page="datasets/gait_day/README.md",
     sensor_size=SENSOR_SIZE,

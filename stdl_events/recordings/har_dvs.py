@@ -129,7 +129,7 @@ class HarDvs(EventDataset):
 
 
 DATASET = Dataset(
-    "HAR-DVS: 300 activities before a DAVIS346.",
+    "HAR-DVS: 300 activities before a DAVIS346",
     split=split_har_dvs,
     page="datasets/har_dvs/README.md",
     sensor_size=SENSOR_SIZE,

@@ -99,7 +99,7 @@ class NMnist(EventDataset):
 
 
 DATASET = Dataset(
-    "N-MNIST: handwritten digits before a moving ATIS camera.",
+    "N-MNIST: handwritten digits before a moving ATIS camera",
     read_nmnist,
     split_nmnist,
     page="datasets/nmnist/README.md",

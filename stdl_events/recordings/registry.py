@@ -2,7 +2,7 @@
 
 A user's own dataset is one object:
 
-    DATASETS.register("mine", Dataset("My people, by gait.", read=read_mine))
+    DATASETS.register("mine", Dataset("My people, by gait", read=read_mine))
 
 Settings, `stdl-events prepare`, help texts, documentation and tests enumerate these two registries.
 """
@@ -31,7 +31,7 @@ class Dataset:
     At least one of `read` and `split` is given.
 
     Attributes:
-        summary: one line.
+        summary: one line without a full stop.
         read: (folder, options) -> all its recordings, for a rule of `SPLIT_RULES`; None for a dataset that has only its
             own split.
         split: (folder, options) -> its own split.

@@ -261,7 +261,7 @@ def walkers_folder(*, people: int, per_person: int, sensor_size: tuple[int, int]
 
 
 DATASET = Dataset(
-    "Simulated walkers: people recognised by their gait; made where they are missing.",
+    "Simulated walkers: people recognised by their gait; made where they are missing",
     split=generate_walkers,
     options=("walkers",),
     default_folder=walkers_folder,

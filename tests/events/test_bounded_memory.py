@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from stdl_events.events import RecordingWarning, open_recording, write_recording
+from stdl_events.events.filter_spec import FilterSpec
+from stdl_events.events.filtered import filtered
 
 EVENTS = 1_500_000
 # All events take 19.5 MB; a block of any reader, decoded and with its temporaries, takes a few.
@@ -65,11 +67,11 @@ def write_as(name: str, folder: Path) -> Path:
     return path
 
 
-def read_in_chunks(path: Path) -> tuple[int, int]:
+def read_in_chunks(path: Path, filters: FilterSpec | None = None) -> tuple[int, int]:
     """(peak bytes, number of events) of a pass in chunks."""
     tracemalloc.start()
     try:
-        count = sum(len(chunk) for chunk in open_recording(path).chunks())
+        count = sum(len(chunk) for chunk in filtered(open_recording(path), filters or FilterSpec()).chunks())
         return tracemalloc.get_traced_memory()[1], count
     finally:
         tracemalloc.stop()
@@ -79,6 +81,14 @@ def read_in_chunks(path: Path) -> tuple[int, int]:
 def test_chunks_take_little_memory(tmp_path: Path, name: str) -> None:
     peak_bytes, count = read_in_chunks(write_as(name, tmp_path))
     assert count == EVENTS
+    assert peak_bytes < PEAK_BYTES
+
+
+def test_filters_take_little_memory(tmp_path: Path) -> None:
+    """Their state is a time per pixel; a chunk's temporaries are some numbers per event."""
+    filters = FilterSpec(hot_pixels=((3, 4),), background_us=50, refractory_us=10)
+    peak_bytes, count = read_in_chunks(write_as("a.npy", tmp_path), filters)
+    assert 0.9 * EVENTS < count < EVENTS
     assert peak_bytes < PEAK_BYTES
 
 

@@ -32,7 +32,7 @@ def read_mine(root: Path) -> RecordingSet:
 
 @pytest.fixture
 def mine() -> Iterator[Dataset]:
-    yield DATASETS.register("mine", Dataset("Three kinds of noise.", read_mine))
+    yield DATASETS.register("mine", Dataset("Three kinds of noise", read_mine))
     DATASETS.unregister("mine")
 
 
@@ -69,7 +69,7 @@ def test_a_recipe_file_brings_its_own(run_cli: RunCli, folder_of_recordings: Pat
     recipe.write_text(
         "from stdl_events.recipes import folder\n"
         "from stdl_events.recordings import DATASETS, Dataset, read_folder\n\n"
-        "DATASETS.register('mine', Dataset('Mine.', lambda root: read_folder(root / 'train')))\n\n\n"
+        "DATASETS.register('mine', Dataset('Mine', lambda root: read_folder(root / 'train')))\n\n\n"
         "def recipe():\n    return folder.recipe().derive(name='mine', data={'dataset': 'mine'})\n"
     )
     try:
@@ -85,8 +85,9 @@ def test_help_names_it(run_cli: RunCli) -> None:
     code, out, _ = run_cli("prepare", "--help")
     assert code == 0
     words = " ".join(out.split())
-    assert f"What the recordings are: {', '.join(DATASETS.names)}." in words
-    assert "mine" in DATASETS.names
+    assert all(f"{name}: {dataset.summary}" in words for name, dataset in DATASETS.items())
+    assert "mine: Three kinds of noise." in words
+    assert all(f"{name}: {rule.summary}" in words for name, rule in SPLIT_RULES.items())
 
 
 @pytest.mark.usefixtures("mine")
@@ -113,7 +114,7 @@ def test_its_own_split(folder_of_recordings: Path) -> None:
         assert sensor_size == (16, 16)
         return by_recording(read_mine(root), held_out=0.5, seed=0)
 
-    DATASETS.register("mine", Dataset("Mine.", split=split_mine, options=("sensor_size",)))
+    DATASETS.register("mine", Dataset("Mine", split=split_mine, options=("sensor_size",)))
     try:
         data = {"dataset": "mine", "path": str(folder_of_recordings), "sensor_size": (16, 16)}
         config = load_recipe("folder").derive(data=data)
@@ -135,7 +136,7 @@ def test_a_split_that_it_does_not_have(folder_of_recordings: Path) -> None:
 
 def test_a_dataset_without_recordings_is_refused() -> None:
     with pytest.raises(DatasetError, match="got neither read nor split"):
-        Dataset("Nothing.")
+        Dataset("Nothing")
 
 
 @pytest.mark.parametrize("name", DATASETS.names)
@@ -151,7 +152,7 @@ def test_every_dataset_has_a_page_that_agrees(name: str) -> None:
         assert f"{dataset.classes} " in text
     for function in (dataset.read, dataset.split):
         assert function is None or function.__name__ in text, "the page names the Python functions"
-    assert dataset.summary.endswith(".")
+    assert not dataset.summary.endswith(".")
     assert "\n" not in dataset.summary
 
 
