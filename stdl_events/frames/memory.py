@@ -1,6 +1,7 @@
 """Zeroed memory for the frames of a stream, allocated for many frames at once.
 
 An allocation per frame would cost more than counting the few events of a sparse window.
+"""
 
 from collections.abc import Sequence
 

@@ -35,7 +35,7 @@ class StreamWindows:
         self._open.add(indices)
 
     def add(self, indices: Indices, sizes: npt.NDArray[np.intp]) -> list[Counts]:
-        """Count at most `BLOCK_EVENTS` events: the first `sizes[0]` in the open window, the rest in the windows after it.
+        """Count at most `BLOCK_EVENTS` events: the first `sizes[0]` in the open window, the rest in those after it.
 
         `indices` are modified in place. Returns counts_CHW, read-only, of all these windows but the last, now open.
         """
