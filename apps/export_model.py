@@ -1,4 +1,4 @@
-"""From a finished run to one ONNX file that runs without PyTorch. Copy this file and edit it.
+"""Export a finished run to one ONNX file that runs without PyTorch. Copy this file and edit it.
 
 python apps/export_model.py runs/gait gait.onnx
 """

@@ -1,4 +1,4 @@
-"""Recognise what an event camera sees, and say when it changes. Copy this file and edit it.
+"""Recognise what an event camera sees, and print changes of the class. Copy this file and edit it.
 
     python apps/live_camera.py model.onnx recording.aedat4 [speed]
 
@@ -13,7 +13,7 @@ from stdl_events.live import LiveSummary, OnnxSession, Prediction, Recogniser, r
 
 
 class SayChanges:
-    """Prints a line when another class is recognised than before; edit `predicted` to do something else."""
+    """Prints a line when the recognised class changes; edit `predicted` to do something else."""
 
     def __init__(self) -> None:
         self.label: str | None = None

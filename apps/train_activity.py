@@ -1,9 +1,9 @@
-"""What are they doing? Train an activity recogniser on your own recordings. Copy this file and edit it.
+"""Train an activity recogniser on your own recordings. Copy this file and edit it.
 
     python apps/train_activity.py folder memory
 
-The folder holds `<activity>/<recording>`, or `<activity>.<suffix>` with one long recording each; `memory` is what one
-training step may use, such as 2GiB: where the network needs more, it is cut into blocks that each learn on their own.
+The folder holds `<activity>/<recording>`, or `<activity>.<suffix>` with one long recording each. `memory` is the limit
+of one training step, such as 2GiB; a network that needs more is cut into blocks that learn locally.
 """
 
 import sys

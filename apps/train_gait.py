@@ -1,4 +1,4 @@
-"""Who is walking? Train a gait recogniser. Copy this file and edit it.
+"""Train a gait recogniser. Copy this file and edit it.
 
     python apps/train_gait.py [folder]
 

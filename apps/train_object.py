@@ -1,4 +1,4 @@
-"""What is in front of the camera? Train on one long recording per object. Copy this file and edit it.
+"""Train an object recogniser on one long recording per object. Copy this file and edit it.
 
     python apps/train_object.py folder
 

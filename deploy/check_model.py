@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Tell what an exported model is, and whether this device runs it in time. Needs numpy and onnxruntime, nothing else.
+"""Describe an exported model, and check that this device runs it in time. Needs only numpy and onnxruntime.
 
     python check_model.py model.onnx [--steps 200] [--threads 1] [--json]
 
 It steps the model on empty frames and on random events. Exit codes: 0 it runs in time; 1 it runs, but slower than
-its frames come; 2 it is no usable model; 3 numpy or onnxruntime is missing.
+its frames arrive; 2 the model is unusable; 3 numpy or onnxruntime is missing.
 """
 
 import argparse
@@ -25,16 +25,16 @@ except ImportError as error:
 METADATA_KEY = "stdl_events.model_card"
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 WARM_UP_STEPS = 5
-# Share of the pixels that see an event within a frame: a busy scene.
+# Share of the pixels with an event in a frame: a busy scene.
 BUSY_SHARE = 0.1
 
 
 class UnusableModel(Exception):
-    """The file is not an exported model, or does not compute what one computes."""
+    """The file is not an exported model, or its outputs are invalid."""
 
 
 def open_model(path, threads):
-    """(session, card) of an exported file."""
+    """Return (session, card) of an exported file."""
     if not Path(path).is_file():
         raise UnusableModel("no such file")
     options = onnxruntime.SessionOptions()
@@ -57,7 +57,7 @@ def open_model(path, threads):
 
 
 def zero_state(session):
-    """The state before the first step, by input name."""
+    """Return the state before the first step, by input name."""
     return {
         value.name: np.zeros([1, *value.shape[1:]], DTYPES[value.type])
         for value in session.get_inputs()
@@ -66,7 +66,7 @@ def zero_state(session):
 
 
 def run(session, card, frames):
-    """(logits of every step, milliseconds of every step), from the zero state."""
+    """Return (logits of every step, milliseconds of every step), from the zero state."""
     states = [f"next_state_{n}" for n in range(len(card["state_shapes"]))]
     state, logits, times_ms = zero_state(session), [], []
     for frame in frames:
@@ -79,7 +79,7 @@ def run(session, card, frames):
 
 
 def random_frames(session, steps, seed):
-    """Frames of a busy scene: a share of the pixels counts one event or more."""
+    """Draw frames of a busy scene: a share of the pixels counts one event or more."""
     value = next(value for value in session.get_inputs() if value.name == "frame")
     generator = np.random.default_rng(seed)
     for _ in range(steps):
@@ -87,7 +87,7 @@ def random_frames(session, steps, seed):
 
 
 def check(path, steps, threads):
-    """What the model is and how fast a step is here, as a dictionary."""
+    """Return the model's description and the time of a step on this device, as a dictionary."""
     session, card = open_model(path, threads)
     busy = list(random_frames(session, steps, seed=0))
     still = [np.zeros_like(busy[0])] * steps
@@ -122,7 +122,7 @@ def check(path, steps, threads):
 
 
 def describe(report):
-    """The report for people."""
+    """Return the report as text."""
     frame, step_ms = report["frame"], report["step_ms"]
     width, height = frame["sensor_size"]
     lines = [
@@ -147,7 +147,7 @@ def positive(text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Tell what an exported model is, and whether this device runs it.")
+    parser = argparse.ArgumentParser(description="Describe an exported model, and check that this device runs it.")
     parser.add_argument("model", help="the .onnx file")
     parser.add_argument("--steps", type=positive, default=200, help="steps on random events, and again on empty frames")
     parser.add_argument("--threads", type=positive, default=1, help="threads within one step")

@@ -1,4 +1,4 @@
-"""What can be recognised without any notion of time: the figures that a spiking network has to beat.
+"""Baselines without time: accuracies that a spiking network has to exceed.
 
 Shape letters: N clips, F features (every polarity and pixel), K classes.
 """
@@ -19,12 +19,12 @@ VALIDATION_SHARE = 0.25
 
 
 def ridge_on_summed_events(train: ClipArray, test: ClipArray, *, seed: int = 0) -> float:
-    """Held-out accuracy of a ridge classifier that sees each clip's events summed over time.
+    """Return the held-out accuracy of a ridge classifier on each clip's events summed over time.
 
     Features are the square roots of the event counts per polarity and pixel, or per 2x2 or 4x4 pixels, standardised by
-    one scale for all; targets are one-hot. Pooling and penalty are those that do best on a quarter of the training
-    recordings, whole recordings at a time; the classifier is then fitted to all training clips. The held-out clips are
-    used once, for the result.
+    one scale for all; targets are one-hot. Pooling and penalty are those with the best accuracy on a quarter of the
+    training recordings, whole recordings at a time; the classifier is then fitted to all training clips. The held-out
+    clips are used once, for the result.
 
     Raises:
         DatasetError: there are fewer than two training recordings or no held-out clips.
@@ -52,7 +52,7 @@ def ridge_on_summed_events(train: ClipArray, test: ClipArray, *, seed: int = 0) 
 
 
 def chance(test: ClipArray) -> float:
-    """Held-out accuracy of always naming the most frequent class."""
+    """Return the held-out accuracy of a constant prediction of the most frequent class."""
     return float(np.bincount(test.targets_N).max() / len(test))
 
 
@@ -68,7 +68,7 @@ def _features(clips: ClipArray, pool: int) -> Floats:
 def _predict(
     fit_NF: Floats, targets_NK: Floats, test_NF: Floats, penalties: Sequence[float]
 ) -> list[npt.NDArray[np.int64]]:
-    """The classes of `test_NF` by a ridge in closed form, for each penalty.
+    """Predict the classes of `test_NF` by a ridge in closed form, for each penalty.
 
     One decomposition of the smaller of the two Gram matrices (clips or features) serves all penalties.
     """

@@ -1,4 +1,4 @@
-"""Pictures of a sensor that also takes some (DAVIS), each for the event frame that is nearest to it in time."""
+"""Pictures of a sensor that also takes pictures (DAVIS), the nearest in time for each event frame."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ class CameraPictures:
     """A picture for each kept frame of a survey.
 
     Attributes:
-        gray_or_rgb_N: uint8, [H, W] or [H, W, 3], shrunk to at most `FRAME_SIDE` pixels a side.
-        late_us_N: the picture's time less that of the middle of the frame.
+        gray_or_rgb_N: uint8, [H, W] or [H, W, 3], downsampled to at most `FRAME_SIDE` pixels a side.
+        late_us_N: the picture's time minus the middle of the frame.
     """
 
     gray_or_rgb_N: list[npt.NDArray[np.uint8]]
@@ -24,12 +24,12 @@ class CameraPictures:
 
 
 def nearest_pictures(recording: Recording, others: OtherStreams | None, survey: Survey) -> CameraPictures | None:
-    """The picture nearest in time to each kept frame of `survey`; None if the recording has none.
+    """Return the picture nearest in time to each kept frame of `survey`; None if the recording has none.
 
-    Of several streams of pictures, that of the events' own sensor size is taken, or else the first.
+    Of several streams of pictures, the first with the events' sensor size is taken, or else the first.
 
     Raises:
-        TruncatedRecordingError, CorruptRecordingError: the pictures are damaged, and `repair` was not asked for.
+        TruncatedRecordingError, CorruptRecordingError: the pictures are damaged, and `repair` is off.
     """
     if others is None or not len(others.pictures) or not len(survey.frames_NCHW):
         return None
@@ -43,14 +43,14 @@ def nearest_pictures(recording: Recording, others: OtherStreams | None, survey: 
 
 
 def gray_of_size(picture: npt.NDArray[np.uint8], size_HW: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """A picture in gray, as large as asked for: for each pixel, the nearest of the picture."""
+    """Return a picture in gray, resized by nearest neighbour."""
     rows, columns = (np.arange(size) * shape // size for size, shape in zip(size_HW, picture.shape[:2], strict=True))
     sized = picture[rows[:, None], columns]
     return sized if sized.ndim == 2 else (sized @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
 
 
 def _of_one_sensor(pictures: Rows, sensor_size: tuple[int, int]) -> npt.NDArray[np.intp]:
-    """Numbers of the pictures of one stream."""
+    """Return the numbers of the pictures of one stream."""
     own = (pictures["width"] == sensor_size[0]) & (pictures["height"] == sensor_size[1])
     streams = pictures["stream"][own] if own.any() else pictures["stream"]
     return np.flatnonzero(pictures["stream"] == streams.min())
@@ -59,7 +59,7 @@ def _of_one_sensor(pictures: Rows, sensor_size: tuple[int, int]) -> npt.NDArray[
 def _nearest(
     candidates: npt.NDArray[np.intp], pictures: Rows, survey: Survey
 ) -> tuple[list[int], npt.NDArray[np.int64]]:
-    """(number of the picture, its time less the frame's) for each kept frame."""
+    """Return (number of the picture, its time minus the frame's) for each kept frame."""
     candidates = candidates[np.argsort(pictures["t"][candidates], kind="stable")]
     times_us, wanted_us_N = pictures["t"][candidates], survey.frame_middle_us_N
     after = np.clip(np.searchsorted(times_us, wanted_us_N), 1, len(times_us) - 1) if len(times_us) > 1 else 0
@@ -69,7 +69,7 @@ def _nearest(
 
 
 def _to_8_bits(pixels: npt.NDArray[np.integer], brightest: int) -> npt.NDArray[np.uint8]:
-    """Pixels without transparency; those of 16 bits so that the brightest of all pictures is white."""
+    """Return pixels without transparency; 16-bit ones are scaled so that the brightest of all pictures is white."""
     pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8)
@@ -77,6 +77,6 @@ def _to_8_bits(pixels: npt.NDArray[np.integer], brightest: int) -> npt.NDArray[n
 
 
 def _shrunk(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The picture with as few pixels left out, evenly, as make its sides at most `FRAME_SIDE` long."""
+    """Subsample the picture evenly, so that its sides are at most `FRAME_SIDE` long."""
     step = -(-max(pixels.shape[:2]) // FRAME_SIDE)
     return np.ascontiguousarray(pixels[::step, ::step])

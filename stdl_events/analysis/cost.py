@@ -1,10 +1,11 @@
-"""What training costs on hardware: memory accesses, additions and multiply-accumulates per batch. No torch.
+"""Hardware costs of training: memory accesses, additions and multiply-accumulates per batch. No torch.
 
 The model is that of truncated local BPTT (equations 8 to 17, with figure 9): on-chip memory holds the weights and the
-states of one layer, everything else travels; spikes are one bit and travel for nothing. It covers any rule that cuts a
-network into blocks and time into intervals. Two readings are ours. At the first step of an interval no potential error
-is written, since no earlier step would read it: only so do the equations give the paper's own figures. And traces,
-which the paper does not have, are further states of their neurons that forward reads and writes, and that the gradient
+states of one layer, everything else is transferred; spikes are one bit and their transfer is free. It covers any rule
+that cuts a network into blocks and time into intervals. Two readings are ours. At the first step of an interval no
+potential error is written, since no earlier step would read it; only this reading gives the paper's own figures.
+Traces, which the paper does not have, are further states of their neurons: forward reads and writes them, and the
+weight gradient multiplies with them instead of adding on a spike.
 of a weight multiplies with instead of adding on a spike.
 
 Weights are those of convolutions and fully connected layers; biases and norms are not counted.
@@ -25,8 +26,8 @@ class Unit:
     Args:
         weights: |W|.
         neurons: of one sequence; |U| is this times the batch.
-        operations: M of one sequence: what the synapses add up in one step if every input spikes.
-        past: whether the presynaptic neurons are neurons of the network, which can keep traces.
+        operations: M of one sequence: additions of the synapses in one step if every input spikes.
+        past: True if the presynaptic neurons are neurons of the network, which can keep traces.
     """
 
     weights: int
@@ -37,7 +38,7 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A chain of units that learns from one classifier, and whether the classifier learns."""
+    """A chain of units that learns from one classifier; and whether the classifier learns."""
 
     units: tuple[Unit, ...]
     classifier: Unit
@@ -46,13 +47,13 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How a rule goes through time.
+    """The intervals of a rule.
 
     Args:
         steps: T.
         interval: k, steps that gradients flow through; the last interval may be shorter.
-        learning: how many of the intervals have a backward.
-        traces: how many numbers a neuron keeps as its trace.
+        learning: number of intervals with a backward.
+        traces: number of values in a neuron's trace.
     """
 
     steps: int
@@ -69,7 +70,7 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Of one batch. Accesses are of numbers, reads and writes together."""
+    """Costs of one batch. Accesses count numbers, reads and writes together."""
 
     memory_bytes: float
     accesses: float
@@ -77,7 +78,7 @@ class Cost:
     macs: float
 
     def relative_to(self, other: "Cost") -> "Cost":
-        """Each cost as a share of that of `other`."""
+        """Return each cost as a share of that of `other`."""
         return Cost(*(mine / its for mine, its in zip(self._all(), other._all(), strict=True)))
 
     def figure_of_merit(self, baseline: "Cost", accuracy_loss: float) -> float:
@@ -91,14 +92,14 @@ class Cost:
 def training_cost(
     blocks: Sequence[Block], schedule: Schedule, *, batch_size: int, activity: float, memory_bytes: float
 ) -> Cost:
-    """The cost of training one batch.
+    """Return the cost of training on one batch.
 
     Args:
         activity: α, the share of inputs that spike in a step.
-        memory_bytes: measured or by `memory_by_equation`; passed on.
+        memory_bytes: metered, or by `memory_by_equation`; returned as is.
     """
     accesses = additions = macs = 0.0
-    # The intervals that learn are as long as intervals are on average.
+    # Intervals that learn have the mean length of all intervals.
     share = schedule.learning / len(schedule.lengths)
     for block in blocks:
         flow = _Flow(block, batch_size, activity, schedule.traces)
@@ -110,21 +111,21 @@ def training_cost(
 
 
 def memory_by_equation(graphs: Sequence[float], interval: int, resident_bytes: float, constant: float = 0.0) -> float:
-    """Equations (8) to (10): k - 1 whole graphs of a step, the largest of its blocks, and what is always there.
+    """Equations (8) to (10): k - 1 whole graphs of a step, the largest of its blocks, and the resident bytes.
 
-    It is the paper's Algorithm 1, which runs all blocks forward before any goes backward, so that only an interval's
-    last step profits from blocks. Here blocks take turns, and a learner's metered peak is lower.
+    It is the paper's Algorithm 1, which runs all blocks forward before any backward, so that only an interval's last
+    step profits from blocks. Here blocks take turns, and a learner's metered peak is lower.
 
     Args:
-        graphs: bytes that autograd keeps of one step of each block.
-        resident_bytes: N(w): weights with all that belongs to them.
+        graphs: bytes that autograd saves for one step of each block.
+        resident_bytes: N(w): weights, their gradients and optimiser states.
         constant: C, workspace of the device's libraries.
     """
     return (interval - 1) * sum(graphs) + max(graphs) + resident_bytes + constant
 
 
 class _Flow:
-    """What one step of one block moves and computes, by equations (11) to (16). Capitals are those of the paper."""
+    """Transfers and operations of one step of one block, by equations (11) to (16). Capitals are the paper's."""
 
     def __init__(self, block: Block, batch_size: int, activity: float, traces: int) -> None:
         units, classifier = block.units, block.classifier
@@ -132,7 +133,7 @@ class _Flow:
         self.U = [unit.neurons * batch_size for unit in units]
         self.M = [unit.operations * batch_size for unit in units]
         self.Uc, self.Mc = classifier.neurons * batch_size, classifier.operations * batch_size
-        # Random weights are regenerated wherever they are needed (section IV-B).
+        # Random weights are regenerated on each use (section IV-B).
         self.Wc = classifier.weights if block.classifier_learns else 0
         self.traced = [unit.past and traces > 0 for unit in units]
         self.batch, self.activity, self.traces = batch_size, activity, traces
@@ -144,7 +145,7 @@ class _Flow:
         return reads + writes + 2 * self.traces * sum(self.U)
 
     def backward_accesses(self, length: int) -> float:
-        """Over an interval of `length` steps."""
+        """Return the accesses over an interval of `length` steps."""
         above = sum(self.W[1:])
         between = sum(self.W) + 2 * sum(self.U) + above + 2 * self.Wc + 3 * self.Uc  # eq. (12)
         last = above + sum(self.U[:-1]) + self.Wc  # section IV-B, at t = t_k
@@ -169,7 +170,7 @@ class _Flow:
 
     @property
     def trace_reads(self) -> float:
-        """For the weights' gradients, one number for each neuron."""
+        """Return the reads for the weight gradients, one value per neuron."""
         return sum(self.U) if self.traces else 0
 
     @property
@@ -178,7 +179,7 @@ class _Flow:
 
 
 def units_of(layers: Sequence[LayerSpec], *, first: bool) -> tuple[Unit, ...]:
-    """The units of a chain of layers; `first` says that it starts at the frames."""
+    """Return the units of a chain of layers; `first` if its input is the frames."""
     units = [unit for layer in layers for unit in _UNITS[layer.body.kind](layer.body, _body_input(layer))]
     if first and units:
         units[0] = dataclasses.replace(units[0], past=False)
@@ -186,7 +187,7 @@ def units_of(layers: Sequence[LayerSpec], *, first: bool) -> tuple[Unit, ...]:
 
 
 def classifier_of(spec: NetworkSpec) -> Unit:
-    """The classifier at the end of `spec`, linear behind global average pooling, or spiking behind all neurons."""
+    """Return the classifier at the end of `spec`: linear behind global average pooling, or spiking behind neurons."""
     layer = spec.layers[-1]
     channels, height, width = _body_input(layer)
     inputs = channels * height * width if spec.classifier == "spiking" else channels
@@ -201,7 +202,7 @@ def _body_input(layer: LayerSpec) -> Shape:
 
 
 def _convolution(shape: Shape, channels: int, kernel: int, stride: int, padding: int) -> tuple[int, int, Shape]:
-    """|W|, M and the output's shape."""
+    """Return |W|, M and the output's shape."""
     out = Op("C", channels, kernel, stride, padding).output_shape(shape)
     weights = channels * shape[0] * kernel * kernel
     return weights, weights * out[1] * out[2], out
@@ -222,7 +223,7 @@ def _dense(op: Op, shape: Shape) -> list[Unit]:
 
 
 def _residual(op: Op, shape: Shape) -> list[Unit]:
-    """The shortcut's synapses belong to the second unit, or are a third one where the shortcut spikes by itself."""
+    """The shortcut's synapses belong to the second unit; with neurons of its own, the shortcut is a third unit."""
     first, first_operations, middle = _same(shape, op.channels, BLOCK_KERNEL, op.stride)
     second, second_operations, out = _same(middle, op.channels, BLOCK_KERNEL, 1)
     neurons = math.prod(out)
@@ -236,7 +237,7 @@ def _residual(op: Op, shape: Shape) -> list[Unit]:
 
 
 def _norm_free(op: Op, shape: Shape) -> list[Unit]:
-    """Neurons stand in front of their synapses."""
+    """Neurons precede their synapses."""
     inner = op.channels // BOTTLENECK
     branch = [(op.channels, BLOCK_KERNEL, op.stride), (op.channels, BLOCK_KERNEL, 1)]
     if op.kind == "NFB":

@@ -1,4 +1,4 @@
-"""How pictures begin and end: a figure, if matplotlib is installed, and a file that is whole or not there."""
+"""Figures of matplotlib, if it is installed, and atomic writes of their files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def new_figure(asked_by: str, width_in: float, height_in: float) -> "Figure":
-    """An empty figure of this size in inches.
+    """Return an empty figure of this size in inches.
 
     Args:
-        asked_by: the option that asks for a picture, for the error.
+        asked_by: the option that requests a picture, for the error.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -28,7 +28,7 @@ def new_figure(asked_by: str, width_in: float, height_in: float) -> "Figure":
 
 
 def missing_extra(asked_by: str, package: str) -> MissingExtraError:
-    """The error for a picture that a package is missing for."""
+    """Return the error for a picture that needs a missing package."""
     return MissingExtraError(
         asked_by, got=f"no package {package}", expected="the extra `train`", todo="pip install 'stdl-events[train]'"
     )

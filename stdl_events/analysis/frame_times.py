@@ -1,4 +1,4 @@
-"""The time in the middle of some frames of a recording, gathered while its chunks go by."""
+"""Middle times of some frames of a recording, collected in one pass over its chunks."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,8 @@ from stdl_events.frames import FrameSpec
 class FrameTimes:
     """Middle times of the frames `indices_N` that `spec` cuts `recording` into.
 
-    Frames of equal time: the middle of the window. Frames of equal count: the time of the middle event, which is known
-    once `add` has seen it.
+    Frames of equal time: the middle of the window. Frames of equal count: the time of the middle event, known once
+    `add` has received it.
 
     Attributes:
         middle_us_N: microseconds of the recording's clock.
@@ -34,7 +34,7 @@ class FrameTimes:
             self.middle_us_N = np.full(len(indices_N), last_us)
 
     def add(self, events: EventArray) -> None:
-        """Take the next chunk of the recording."""
+        """Add the next chunk of the recording."""
         places_N = self._events_N - self._seen
         self._seen += len(events)
         here = (places_N >= 0) & (places_N < len(events))

@@ -1,4 +1,4 @@
-"""The memory of a training step from layer to layer and time step to time step, of several rules beside each other.
+"""Plots of the memory of a training step over layers and time steps, for several rules side by side.
 
 Source: STDL, section V-C, Fig. 6.
 """
@@ -20,11 +20,11 @@ GB = 10**9
 
 
 def draw_memory_trace(path: Path, steps: Sequence[StepMemory]) -> None:
-    """Draw a PNG: a panel for each of `steps`, all on one scale, a bar for every layer that a step passes.
+    """Draw a PNG: a panel for each of `steps` on one scale, with a bar for every layer of a step.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        UserError: the file cannot be written.
+        UserError: the file is not writable.
     """
     figure = new_figure("--trace", 5.5 * len(steps), 4.0)
     panels = figure.subplots(1, len(steps), sharey=True, squeeze=False)[0]
@@ -55,7 +55,7 @@ def _draw_step(axis: "Axes", step: StepMemory) -> None:
 
 
 def step_starts(laps: Sequence[Lap]) -> dict[int, str]:
-    """Names for the laps with which time steps begin; "back" where a backward through several steps does."""
+    """Return labels of the laps that start a time step; "back" for a backward through several steps."""
     starts: dict[int, str] = {}
     before: tuple[int, int] | None = None
     for index, lap in enumerate(laps):

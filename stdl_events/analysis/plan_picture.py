@@ -1,4 +1,4 @@
-"""A picture of a plan: what every layer needs, and where the network is cut. matplotlib is imported to draw it."""
+"""A chart of a plan: memory of every layer, and the cuts. matplotlib is imported on use."""
 
 import textwrap
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from stdl_events.plan.plan import Plan, PlannedBlock
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Neighbouring blocks differ; adjacent colours differ for colour-blind readers too.
+# Neighbouring blocks differ in colour, for colour-blind readers too.
 BLOCK_COLOURS = ("#3b6ea5", "#d9903b", "#6a8f4e", "#8a5a9e", "#c0504d", "#4f9c9c")
 GB = 1e9
 
@@ -22,7 +22,7 @@ def plan_picture(path: Path, plan: Plan, layers: Sequence[str], layer_bytes: Seq
 
     Args:
         layers: names of the network's layers, in order.
-        layer_bytes: what one training step of each layer alone needs.
+        layer_bytes: memory of one training step of each layer alone.
 
     Raises:
         MissingExtraError: matplotlib is not installed.

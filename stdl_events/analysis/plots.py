@@ -1,4 +1,4 @@
-"""Pictures, for where people would rather look than read. matplotlib is imported when one is drawn."""
+"""Pictures of a run and of frames. matplotlib is imported on use."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,12 +24,12 @@ def demo_picture(
     clips: "ClipArray",
     predictions: Sequence["Prediction"],
 ) -> None:
-    """One sheet about a run on simulated walkers: what the network sees, learning, memory, live predictions.
+    """Draw one sheet about a run on simulated walkers: frames, learning, memory, live predictions.
 
     Args:
         path: the PNG file to write.
         epochs: the run's metrics, a row per epoch.
-        report: what the demo measured.
+        report: the demo's measurements.
         clips: held-out clips; frames of the first one are shown.
         predictions: of a live replay, frame by frame.
     """
@@ -51,15 +51,15 @@ def demo_picture(
 
 
 def full_colour(counts: npt.NDArray[Any]) -> float:
-    """The count from which on a pixel has its full colour: that of the busier tenth of the pixels with events."""
+    """Return the count with the full colour: the 90th percentile of the pixels with events."""
     return max(1.0, float(np.quantile(counts[counts > 0], 0.9))) if counts.any() else 1.0
 
 
 def polarity_picture(counts_CHW: npt.NDArray[Any], scale: float | None = None) -> npt.NDArray[np.float64]:
-    """Event counts as an RGB picture [H, W, 3] on white: ON events red, OFF events blue.
+    """Return event counts as an RGB picture [H, W, 3] on white: ON events red, OFF events blue.
 
     Args:
-        scale: the count that has the full colour; None takes `full_colour` of this picture.
+        scale: the count with the full colour; None takes `full_colour` of this picture.
     """
     scale = full_colour(counts_CHW) if scale is None else scale
     off_HW, on_HW = np.minimum(counts_CHW / scale, 1.0)

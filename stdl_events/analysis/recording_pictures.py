@@ -1,4 +1,4 @@
-"""Pictures of a recording: a moving one, a sheet, and a report that is one file. matplotlib is imported to draw them.
+"""Pictures of a recording: a GIF, a sheet, and a one-file report. matplotlib is imported on use.
 
 Shape letters: C=2 polarities (0: darker, 1: brighter), R bins of time, H rows, W columns, N frames.
 """
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 GIF_FRAMES, SHEET_FRAMES = 200, 24
 SHEET_COLUMNS = 6
 RATE_BINS = 240
-# Kinds of pictures, and how many frames of the recording each shows.
+# Kinds of pictures, and the number of frames in each.
 FRAMES_SHOWN = {".gif": GIF_FRAMES, ".png": SHEET_FRAMES, ".html": SHEET_FRAMES}
 # A GIF's palette has 256 colours: 16 strengths of each polarity.
 LEVELS = 16
-LEVELS_BESIDE_PICTURES = 13  # which leaves 87 grays
+LEVELS_BESIDE_PICTURES = 13  # leaves 87 grays
 GIF_SIDE = 256
 FASTEST_MS, SLOWEST_MS = 40, 500
 ASKED_BY = "show --out"
 
 
 def frames_to_show(path: Path) -> int:
-    """How many frames the picture that `path` names by its suffix shows at most.
+    """Return the largest number of frames in a picture with the suffix of `path`.
 
     Raises:
-        RecordingError: there is no such kind of picture.
+        RecordingError: the suffix is none of a picture.
     """
     if path.suffix.lower() not in FRAMES_SHOWN:
         raise RecordingError(
@@ -54,15 +54,15 @@ def frames_to_show(path: Path) -> int:
 def draw_recording(
     path: Path, survey: Survey, facts: Mapping[str, str], pictures: CameraPictures | None = None
 ) -> None:
-    """Write the picture that `path` names by its suffix.
+    """Write the kind of picture that the suffix of `path` selects.
 
     Args:
-        facts: what to say about the recording, by name; "file" is its title.
+        facts: text about the recording, by name; "file" is the title.
         pictures: drawn beside the frames.
 
     Raises:
         MissingExtraError: matplotlib, or Pillow that comes with it, is not installed.
-        UserError: the picture cannot be written there.
+        UserError: the file is not writable.
     """
     if path.suffix.lower() == ".gif":
         _write_gif(path, survey, pictures)
@@ -74,13 +74,13 @@ def draw_recording(
 
 
 def frame_ms(survey: Survey) -> int:
-    """How long a GIF shows each of its frames: as long as it lasted, within what a viewer shows and an eye follows."""
+    """Return the display time of a GIF's frame: the frame's duration, within the limits of viewers and of the eye."""
     real_ms = _duration_us(survey.rate) / 1000 / max(1, len(survey.frames_NCHW))
     return round(min(max(real_ms, FASTEST_MS), SLOWEST_MS) / 10) * 10
 
 
 def gif_speed(survey: Survey) -> float:
-    """How many times quicker than the recording the GIF runs."""
+    """Return the speed of the GIF relative to the recording."""
     return _duration_us(survey.rate) / 1000 / (frame_ms(survey) * len(survey.frames_NCHW))
 
 
@@ -176,7 +176,7 @@ img {{ max-width: 100% }}
 
 
 def _rows(survey: Survey, pictures: CameraPictures | None) -> int:
-    """Rows of the sheet's frames, each followed by one of the pictures if there are some."""
+    """Return the number of rows of the sheet's frames; each is followed by a row of pictures, if there are any."""
     return max(1, math.ceil(len(survey.frames_NCHW) / SHEET_COLUMNS)) * (1 if pictures is None else 2)
 
 

@@ -1,7 +1,7 @@
-"""What a recording looks like, gathered in one pass over its chunks: rate, heat map, and some of its frames.
+"""A survey of a recording from one pass over its chunks: rate, heat map, and some of its frames.
 
-Memory does not grow with the recording: heat map and kept frames are shrunk to a bounded size, as is the number of
-frames that are kept.
+Memory does not grow with the recording: the size of the heat map and of the frames is bounded, as is the number of
+frames.
 
 Shape letters: C=2 polarities (0: darker, 1: brighter), R bins of time, H rows, W columns, N frames.
 """
@@ -41,16 +41,16 @@ class Rate:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """A recording in pictures' terms.
+    """The data of a recording's pictures.
 
     Attributes:
         heat_CHW: events per pixel and polarity.
-        heat_downscale: so many sensor pixels a side are one of the heat map.
-        frame_count: how many frames `spec` cuts the recording into.
-        frame_indices_N: which of them are kept, spread evenly.
+        heat_downscale: sensor pixels per side of a heat map's pixel.
+        frame_count: number of frames of `spec`.
+        frame_indices_N: indices of the kept frames, spread evenly.
         frame_middle_us_N: the time in the middle of each.
-        frames_NCHW: those, uint16.
-        frames_downscale: so many pixels of a frame a side are one here; 1 unless frames are larger than `FRAME_SIDE`.
+        frames_NCHW: the kept frames, uint16.
+        frames_downscale: frame pixels per side of a kept pixel; 1 unless frames are larger than `FRAME_SIDE`.
     """
 
     sensor_size: tuple[int, int]
@@ -67,13 +67,13 @@ class Survey:
 
 
 def survey_recording(recording: Recording, spec: FrameSpec, *, frames: int, rate_bins: int) -> Survey:
-    """Go over `recording` once and gather its rate, its heat map, and at most `frames` of the frames of `spec`.
+    """Return the rate, the heat map and at most `frames` frames of `spec`, from one pass over `recording`.
 
-    Rate and heat map are those of the events that the spec's filters keep.
+    Rate and heat map count the events that the spec's filters keep.
 
     Raises:
         RecordingError: there is no event.
-        FrameSpecError: the recording leaps over too many windows.
+        FrameSpecError: a gap of the recording spans too many windows.
         TruncatedRecordingError, CorruptRecordingError: the file is damaged.
     """
     recording, cut = filtered(recording, spec.filters), spec.unfiltered
@@ -112,7 +112,7 @@ def survey_recording(recording: Recording, spec: FrameSpec, *, frames: int, rate
 
 
 class _Counter:
-    """Events per bin of time and per pixel, as chunks come."""
+    """Counts events per bin of time and per pixel, chunk by chunk."""
 
     def __init__(self, recording: Recording, rate_bins: int) -> None:
         summary = recording.summary
@@ -144,7 +144,7 @@ class _Counter:
 
 
 def _sum_squares(counts_CHW: npt.NDArray[np.uint16], factor: int) -> npt.NDArray[np.uint32]:
-    """Squares of `factor` pixels a side summed into one; those at the right and lower border may be smaller."""
+    """Sum squares of `factor` pixels a side; those at the right and lower border may be smaller."""
     sums: npt.NDArray[np.uint32] = counts_CHW.astype(np.uint32)
     if factor == 1:
         return sums

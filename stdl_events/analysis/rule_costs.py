@@ -19,11 +19,11 @@ from stdl_events.plan.partition import Cut
 
 @dataclasses.dataclass(frozen=True)
 class RuleCost:
-    """What a rule costs, and BPTT on the same network.
+    """The costs of a rule, and of BPTT on the same network.
 
     Args:
-        blocks: how many blocks the network is cut into.
-        memory_by_equation: bytes by equations (8) to (10), beside the metered bytes in `cost`.
+        blocks: number of blocks.
+        memory_by_equation: bytes by equations (8) to (10); `cost` holds the metered bytes.
     """
 
     rule: Rule
@@ -34,7 +34,7 @@ class RuleCost:
 
     @property
     def share(self) -> Cost:
-        """Each cost as a share of BPTT's."""
+        """Return each cost as a share of BPTT's."""
         return self.cost.relative_to(self.bptt)
 
     def figure_of_merit(self, accuracy_loss: float) -> float:
@@ -48,7 +48,7 @@ class RuleMeter:
     Args:
         steps: T.
         activity: share of inputs that spike in a step.
-        rho: for rules that plan: memory as a share of the uncut network; None for the smallest from 0.7 on.
+        rho: for rules that plan: memory as a share of the uncut network; None for the smallest feasible from 0.7 on.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RuleMeter:
         self._bptt: dict[Classifier, Cost] = {}
 
     def __call__(self, rule: Rule) -> RuleCost:
-        """The cost of `rule`, with the kind of classifier that it learns with.
+        """Return the cost of `rule`, with its kind of classifier.
 
         Raises:
             PlanError: no plan has the share ρ.
@@ -117,7 +117,7 @@ def _schedule(rule: Rule, steps: int) -> Schedule:
 
 
 def _block(rule: Rule, spec: NetworkSpec, cut: Cut) -> Block:
-    """An auxiliary network's layers count as the block's."""
+    """Return the block; an auxiliary network's layers count as its own."""
     ending = spec if cut.auxiliary is None else cut.auxiliary
     own = spec.layers[cut.start : cut.stop]
     layers = own[:-1] if cut.auxiliary is None else (*own, *cut.auxiliary.layers[:-1])

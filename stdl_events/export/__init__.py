@@ -1,1 +1,1 @@
-"""From a trained network to one self-describing file that runs without PyTorch."""
+"""Export of a trained network to one self-describing file that runs without PyTorch."""

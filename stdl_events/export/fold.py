@@ -1,4 +1,4 @@
-"""The network as a device runs it: norms folded into convolutions, nothing that only training needs."""
+"""The network for inference: norms folded into convolutions, no parts that only training needs."""
 
 import copy
 
@@ -10,10 +10,10 @@ from stdl_events.network.units import ScaledWSConv2d
 
 
 def fold_norms(network: SpikingNetwork) -> SpikingNetwork:
-    """A copy of `network` in evaluation mode whose every synapse is one plain convolution.
+    """Return a copy of `network` in evaluation mode whose every synapse is one plain convolution.
 
-    Batch norm goes into the weights with its running statistics; standardised weights become what they evaluate to.
-    The copy computes the same up to rounding; `network` is left alone.
+    Batch norm is folded into the weights with its running statistics; standardised weights become plain ones. The copy
+    computes the same up to rounding; `network` is not modified.
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(folded.modules()):

@@ -1,7 +1,7 @@
-"""Writes the ONNX file: one time step per call, state in and state out, its model card in the metadata.
+"""The ONNX file: one time step per call, state as inputs and outputs, the model card in the metadata.
 
-Inputs are `frame` and `state_0` to `state_<n>`, outputs `logits` and `next_state_0` to `next_state_<n>`; values of an
-ONNX graph have unique names, so outputs cannot be called like the inputs. The first dimension of all is the batch.
+Inputs are `frame` and `state_0` to `state_<n>`, outputs `logits` and `next_state_0` to `next_state_<n>`. Values of an
+ONNX graph have unique names, so outputs cannot be named like the inputs. The first dimension of all is the batch.
 
 B batch, C channels, H height, W width, K classes.
 """
@@ -24,24 +24,24 @@ from stdl_events.export.verify import Agreement, compare
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.network.network import SpikingNetwork
 
-# The dynamic batch needs an example batch that is not 0 or 1, which the exporter would take for constants.
+# The dynamic batch needs an example other than 0 or 1: the exporter takes these for constants.
 EXAMPLE_BATCH = 2
 
 
 def export_onnx(network: SpikingNetwork, card: ModelCard, path: Path) -> Agreement:
-    """Write `network` to `path`, after the file has been run and compared with the network.
+    """Write `network` to `path` after a comparison of the file with the network.
 
     Args:
-        network: ends in its classifier; it is not changed.
-        card: what the file will say about itself.
-        path: replaced as a whole, or left as it is where the new file is not right.
+        network: ends in its classifier; it is not modified.
+        card: the model card for the metadata.
+        path: replaced atomically; unchanged if the comparison fails.
 
     Returns:
-        How far the file and the network agree.
+        The agreement of the file with the network.
 
     Raises:
-        ModelError: the card describes another network, or the folder of `path` does not exist.
-        VerificationError: the file computes something else than the network; none is left.
+        ModelError: the card is of another network, or the folder of `path` does not exist.
+        VerificationError: the file disagrees with the network; it is removed.
     """
     _check(network, card, path)
     partial = path.with_name(f".{path.name}.partial")
@@ -97,7 +97,7 @@ def _write(network: SpikingNetwork, card: ModelCard, path: Path) -> None:
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """The exporter prints progress and deprecations of its own, which are nothing for users to act on."""
+    """Suppress the exporter's progress and deprecation messages, on which the user cannot act."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

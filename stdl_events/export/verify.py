@@ -1,10 +1,10 @@
-"""Does the exported file compute what the network computes? Asked of the session that will run it on the device.
+"""Comparison of the exported file with the network, through the session that will run it on the device.
 
-Two comparisons over the same simulated frames. Teacher-forced: in every step both start from the network's state, so
-that a difference shows where it arises. Free-running: each keeps its own state, as on the device.
+Two comparisons on the same simulated frames. Teacher-forced: in every step both start from the network's state, so that
+a difference shows where it arises. Free-running: each keeps its own state, as on the device.
 
-Folding norms rounds differently, so a neuron within rounding of its threshold may fire on one side only. Such neurons,
-and what later layers compute from them in that step, are counted instead of compared.
+Folded norms round differently, so a neuron within rounding of its threshold may fire on one side only. Such neurons,
+and the values that later layers compute from them in that step, are counted instead of compared.
 
 B batch, C channels, H height, W width, K classes.
 """
@@ -25,24 +25,24 @@ from stdl_events.network.neurons.cell import NeuronCell
 
 STEPS = 50
 TOLERANCE = 1e-4
-# Events per pixel and step of the simulated frames: from a nearly still scene to a busy one.
+# Events per pixel and step of the simulated frames: from an almost still scene to a busy one.
 MEAN_COUNTS = (0.02, 0.1, 0.3, 1.0)
-# Predictions of two classes whose mean logits differ by less are a tie.
+# Two classes whose mean logits differ by less than this are a tie.
 TIE = 1e-3
 
 
 @dataclasses.dataclass
 class Agreement:
-    """What the comparison found.
+    """Result of the comparison.
 
     Attributes:
         steps: time steps compared, each for `len(MEAN_COUNTS)` sequences.
-        compared: numbers compared, teacher-forced.
+        compared: number of values compared, teacher-forced.
         largest_difference: the largest among them.
         near_threshold: neurons that fired on one side only, all within `TOLERANCE` of their threshold.
-        skipped: numbers behind such neurons in the same step, not compared.
+        skipped: values behind such neurons in the same step, not compared.
         never_compared: states that were skipped in every step.
-        same_predictions: whether the free-running predictions agree.
+        same_predictions: True if the free-running predictions agree.
     """
 
     steps: int = 0
@@ -54,7 +54,7 @@ class Agreement:
     same_predictions: bool = True
 
     def problem(self) -> str | None:
-        """What is wrong, in words; None where nothing is."""
+        """The disagreement, in words; None if there is none."""
         if not self.largest_difference <= TOLERANCE:
             return f"numbers that differ by {self.largest_difference:.2g} (at most {TOLERANCE:g} are allowed)"
         if self.never_compared:
@@ -81,7 +81,7 @@ def compare(network: SpikingNetwork, path: Path, *, seed: int = 0) -> Agreement:
 
 
 def _frames(shape_CHW: tuple[int, int, int], seed: int) -> npt.NDArray[np.float32]:
-    """Poisson counts, [T, B, C, H, W], one sequence per mean count."""
+    """Draw Poisson counts, [T, B, C, H, W], one sequence per mean count."""
     rng = np.random.default_rng(seed)
     means = np.reshape(MEAN_COUNTS, (1, -1, 1, 1, 1))
     return rng.poisson(means, (STEPS, len(MEAN_COUNTS), *shape_CHW)).astype(np.float32)
@@ -113,9 +113,9 @@ def _compare_step(
     expected: tuple[npt.NDArray[Any], ...],
     got: tuple[npt.NDArray[Any], ...],
 ) -> npt.NDArray[np.bool_]:
-    """Compare states in the order of the layers, then the logits; returns which of them were compared at all.
+    """Compare states in the order of the layers, then the logits; returns the mask of those compared.
 
-    A sequence in which a neuron fired on one side only is not followed into later layers in this step.
+    A sequence in which a neuron fired on one side only is not compared in later layers of this step.
     """
     followed = np.ones(len(expected[-1]), dtype=bool)
     compared = np.zeros(len(expected), dtype=bool)
@@ -143,7 +143,7 @@ def _same_predictions(ours_BK: npt.NDArray[Any], theirs_BK: npt.NDArray[Any]) ->
 
 
 class _WatchedCells:
-    """Notes, for each entry of the state, which neurons are within the tolerance of their threshold."""
+    """Records, for each entry of the state, the neurons within the tolerance of their threshold."""
 
     def __init__(self, network: SpikingNetwork) -> None:
         self._cells = [module for module in network.modules() if isinstance(module, NeuronCell)]

@@ -1,4 +1,4 @@
-"""A model at work: events in, predictions out, without PyTorch."""
+"""Live inference: events in, predictions out, without PyTorch."""
 
 from stdl_events.live.loop import ClockedSource, Sink, run_live
 from stdl_events.live.recogniser import Prediction, Recogniser

@@ -12,13 +12,12 @@ Overload = Literal["drop", "wait"]
 class FrameQueue:
     """Frames and their arrival times, in order, at most `capacity` of them.
 
-    When it is full, "wait" makes the reader wait, so that nothing is lost: right for files, wrong for cameras. "drop"
-    makes room by dropping the oldest clip that the model has not begun, so that the clip in work is completed however
-    slow the model is; dropping single frames would leave no clip complete. Without clips (`by_clip=False`) the oldest
-    frame goes.
+    If the queue is full, "wait" blocks the reader, so that no frame is lost: right for files, wrong for cameras. "drop"
+    drops the oldest clip that the model has not begun. The clip in progress is completed however slow the model is;
+    dropping single frames would leave no clip complete. Without clips (`by_clip=False`) the oldest frame is dropped.
 
     Attributes:
-        dropped: frames dropped so far.
+        dropped: number of frames dropped so far.
     """
 
     def __init__(self, capacity: int, overload: Overload, *, by_clip: bool = True) -> None:
@@ -35,11 +34,11 @@ class FrameQueue:
 
     @property
     def closed(self) -> bool:
-        """Whether the consumer has stopped, or the producer has finished."""
+        """True once the consumer has stopped or the producer has finished."""
         return self._closed
 
     def put(self, frame: Frame, arrived_s: float) -> None:
-        """Add `frame`, or do nothing once the queue is closed."""
+        """Add `frame`; without effect once the queue is closed."""
         with self._changed:
             if self._overload == "wait":
                 self._changed.wait_for(lambda: self._closed or len(self._frames) < self._capacity)
@@ -54,7 +53,7 @@ class FrameQueue:
                 self._changed.notify_all()
 
     def get(self) -> tuple[Frame, float] | None:
-        """The oldest frame; waits for one, and is None once the queue is closed and empty."""
+        """Return the oldest frame, waiting for one; None once the queue is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or bool(self._frames))
             if not self._frames:
@@ -65,7 +64,7 @@ class FrameQueue:
             return frame, arrived_s
 
     def close(self, *, discard: bool = False) -> None:
-        """No frame is to come; with `discard`, those that wait are not wanted either."""
+        """End the frames; with `discard`, drop those in the queue too."""
         with self._changed:
             self._closed = True
             if discard:

@@ -1,7 +1,7 @@
-"""source -> Framer -> bounded queue -> model -> sinks.
+"""`run_live`: source -> Framer -> bounded queue -> model -> sinks.
 
 One thread reads the source and cuts its events into frames, which is cheap; the caller's thread runs the model. The
-queue between them holds frames and not events, so that what is dropped under overload are whole clips.
+queue between them holds frames and not events, so that overload drops whole clips.
 """
 
 import math
@@ -16,35 +16,35 @@ from stdl_events.live.frame_queue import FrameQueue, Overload
 from stdl_events.live.recogniser import Prediction, Recogniser
 from stdl_events.live.summary import LiveSummary, Percentiles
 
-# How long the end of a run waits for a reader that sits in its source.
+# Limit of the wait for a reader that is blocked in its source, at the end of a run.
 READER_PATIENCE_S = 1.0
-# Overload is said at most this often.
+# Shortest interval between two reports of overload.
 OVERLOAD_EVERY_S = 1.0
 
 
 @runtime_checkable
 class ClockedSource(EventSource, Protocol):
-    """A source with a clock, which yields empty chunks in a still scene so that windows go on."""
+    """A source with a clock; it yields empty chunks in a still scene so that windows close in time."""
 
     @property
     def t_now_us(self) -> int:
-        """Every event before this time, in the source's own clock, has been handed out."""
+        """Every event before this time, in the source's own clock, has been yielded."""
         ...
 
 
 class Sink(Protocol):
-    """Where a live run's results go. Called from the thread that called `run_live`."""
+    """Receiver of a live run's results. Called from the thread that called `run_live`."""
 
     def predicted(self, prediction: Prediction) -> None:
-        """A prediction was made."""
+        """Receive a prediction."""
         ...
 
     def overloaded(self, dropped_frames: int) -> None:
-        """So many more frames were dropped because the model is too slow."""
+        """Receive the number of frames dropped since the last call because the model is too slow."""
         ...
 
     def ended(self, summary: LiveSummary) -> None:
-        """The source has ended or failed, or the user interrupted."""
+        """Receive the summary: the source has ended or failed, or the user interrupted."""
         ...
 
 
@@ -57,16 +57,16 @@ def run_live(
     overload: Overload = "drop",
     queue_clips: int = 2,
 ) -> LiveSummary:
-    """Recognise what `source` sees until it ends or the user interrupts (Ctrl-C), and say what the run was like.
+    """Run the model on `source` until it ends or the user interrupts (Ctrl-C), and return a summary.
 
     Args:
-        every: hand a prediction to the sinks after each clip or after each frame.
+        every: send a prediction to the sinks after each clip or after each frame.
         overload: "drop" for live sources: stay near the present; "wait" for files: the source waits for the model, so
-            that nothing is lost and every run gives the same predictions.
-        queue_clips: clips that may wait for the model.
+            that no frame is lost and every run gives the same predictions.
+        queue_clips: number of clips that may wait for the model.
 
     Raises:
-        StdlEventsError: the source failed. What had arrived is recognised first, and the sinks hear of the end.
+        StdlEventsError: the source failed. The events before are processed first, and `ended` of the sinks is called.
     """
     queue = FrameQueue(queue_clips * recogniser.spec.steps, overload, by_clip=recogniser.resets)
     reader = _Reader(source, Framer(recogniser.spec), queue)
@@ -77,7 +77,7 @@ def run_live(
     try:
         while (item := queue.get()) is not None:
             frame, arrived_s = item
-            # A source that waits delivers a frame when the model asks for it: only the model's own time is latency.
+            # A blocking source delivers a frame when the model requests it: latency is the model's own time.
             run.step(frame, time.monotonic() if overload == "wait" else arrived_s)
             run.say_overload(queue.dropped)
     except KeyboardInterrupt:
@@ -143,7 +143,7 @@ class _Reader(threading.Thread):
 
 
 class _Run:
-    """The model's side of a run: steps, predictions and their times."""
+    """The model's side of a run: steps, predictions and latencies."""
 
     def __init__(self, recogniser: Recogniser, sinks: Sequence[Sink], every: str) -> None:
         self.latency, self.step_time = Percentiles(), Percentiles()
@@ -155,7 +155,7 @@ class _Run:
         self._overload_said_s = -math.inf
 
     def say_overload(self, dropped: int, *, at_once: bool = False) -> None:
-        """Report the frames dropped since the last report, of `dropped` in all, to the sinks."""
+        """Report to the sinks the frames dropped since the last report, of `dropped` in all."""
         now_s = time.monotonic()
         if dropped > self._dropped and (at_once or now_s - self._overload_said_s >= OVERLOAD_EVERY_S):
             for sink in self._sinks:

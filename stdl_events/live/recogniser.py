@@ -1,4 +1,4 @@
-"""Frames in, predictions out: when the state is zeroed, and how logits become a prediction."""
+"""Frames in, predictions out: resets of the state, and logits to predictions."""
 
 import json
 from collections import deque
@@ -15,16 +15,16 @@ from stdl_events.model_card import ModelCard
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is recognised after a frame.
+    """The prediction after a frame.
 
     Attributes:
         t_us: end of the frame, in the source's clock.
         label: the most probable class.
         probabilities: one per class, in the order of the model's labels.
-        latency_us: from the arrival of the data that closed the frame to this prediction; where the source waits for
-            the model, from the moment the model took the frame.
-        clip, step: which frame of which clip it was.
-        final: the clip's last step, so that all its frames were seen.
+        latency_us: from the arrival of the data that closed the frame to this prediction; if the source waits for the
+            model, from the moment the model took the frame.
+        clip, step: indices of the frame's clip and of the frame within it.
+        final: True at the clip's last step.
     """
 
     t_us: int
@@ -43,7 +43,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Readout:
-    """A frame's outcome, without its latency."""
+    """The prediction of a frame, without its latency."""
 
     label: str
     probabilities: dict[str, float]
@@ -51,14 +51,14 @@ class Readout:
 
 
 def live_frame_spec(card: ModelCard, *, frame_us: int | None = None) -> FrameSpec:
-    """How to cut a live stream for the model of `card`.
+    """Return the frame spec of a live stream for the model of `card`.
 
     Args:
         frame_us: windows of this many microseconds instead of the card's own.
 
     Raises:
-        ModelError: the model was trained on bins of whole recordings, and `frame_us` does not say how to cut.
-        FrameSpecError: `frame_us` is no positive integer.
+        ModelError: the model was trained on bins of whole recordings, and `frame_us` is None.
+        FrameSpecError: `frame_us` is not a positive integer.
     """
     spec = card.frame
     if frame_us is None:
@@ -76,9 +76,9 @@ def live_frame_spec(card: ModelCard, *, frame_us: int | None = None) -> FrameSpe
 class Recogniser:
     """A model that steps through a stream's frames.
 
-    With readout "reset" the state is zeroed at each clip's first step, the prediction is the softmax of the mean of the
-    logits so far, and a clip of which a frame is missing is left out, as in training. With "sliding" the state is
-    carried on, and the mean runs over the last T frames.
+    With readout "reset" the state is zeroed at each clip's first step, and the prediction is the softmax of the mean of
+    the logits so far. A clip with a missing frame is dropped, as in training. With "sliding" the state continues, and
+    the mean is over the last T frames.
 
     Args:
         session: the model.
@@ -86,10 +86,10 @@ class Recogniser:
         frame_us: see `live_frame_spec`.
 
     Attributes:
-        spec: how the source must be cut.
+        spec: frame spec for the source.
 
     Raises:
-        ModelError: the source's sensor is not the model's; or see `live_frame_spec`.
+        ModelError: the source's sensor size is not the model's; or see `live_frame_spec`.
     """
 
     def __init__(self, session: OnnxSession, sensor_size: tuple[int, int], *, frame_us: int | None = None) -> None:
@@ -110,16 +110,16 @@ class Recogniser:
 
     @property
     def resets(self) -> bool:
-        """Whether each clip stands for itself."""
+        """True if the state is zeroed at each clip's first step."""
         return self._gate is not None
 
     @property
     def incomplete_clips(self) -> int:
-        """Clips that were left out so far because a frame was missing."""
+        """Number of clips dropped so far because of a missing frame."""
         return self._gate.incomplete if self._gate else 0
 
     def push(self, frame: Frame) -> Readout | None:
-        """The outcome after this frame; None where it belongs to a clip whose beginning was not seen."""
+        """Step the model; None if the frame's clip was not seen from its start."""
         if self._gate:
             if not self._gate.admits(frame):
                 return None
@@ -143,6 +143,6 @@ class Recogniser:
         )
 
     def finish(self) -> None:
-        """The source has ended: a clip that is still open is incomplete."""
+        """End the source: an open clip counts as incomplete."""
         if self._gate:
             self._gate.finish()

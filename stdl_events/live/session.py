@@ -21,7 +21,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "ten
 
 @dataclass(frozen=True)
 class _Tensor:
-    """An input or output as the file declares it; a free dimension is None."""
+    """A declared input or output of the file; a free dimension is None."""
 
     name: str
     dtype: np.dtype[Any]
@@ -33,14 +33,14 @@ class OnnxSession:
 
     Args:
         path: the .onnx file; its metadata holds the model card.
-        threads: threads within one step. One has the best tail latency for networks that run live.
+        threads: threads within one step. One has the best tail latency for live inference.
 
     Attributes:
         path: the file.
-        card: what the file says about itself.
+        card: the model card of the file.
 
     Raises:
-        ModelError: the file cannot be run, has no card, or is not what its card says.
+        ModelError: onnxruntime rejects the file, it has no card, or it does not match its card.
     """
 
     def __init__(self, path: str | Path, *, threads: int = 1) -> None:
@@ -56,15 +56,15 @@ class OnnxSession:
         self._input_dtypes = self._check()
 
     def initial_state(self, batch: int = 1) -> State:
-        """The state before the first step: zeros."""
+        """Return the state before the first step: zeros."""
         shapes = self.card.state_shapes
         return tuple(np.zeros((batch, *shape), self._input_dtypes[f"state_{n}"]) for n, shape in enumerate(shapes))
 
     def step(self, frame_BCHW: npt.NDArray[Any], state: State) -> tuple[npt.NDArray[np.float32], State]:
-        """One step: (logits_BK, next state). `frame_BCHW` are raw counts of any number type; nothing is kept inside.
+        """Return (logits_BK, next state). `frame_BCHW` are raw counts of any numeric type; the session keeps no state.
 
         Raises:
-            ModelError: the frame or the state has another shape than the model takes.
+            ModelError: the frame or the state has another shape than the model's.
         """
         expected = self.card.frame.frame_shape_CHW
         if frame_BCHW.ndim != 4 or frame_BCHW.shape[1:] != expected or len(state) != len(self.card.state_shapes):
@@ -84,7 +84,7 @@ class OnnxSession:
         return ["logits", *(f"next_state_{n}" for n in range(len(self.card.state_shapes)))]
 
     def _check(self) -> dict[str, np.dtype[Any]]:
-        """Compare the file's inputs and outputs with its card; the inputs' dtypes."""
+        """Compare the file's inputs and outputs with its card; return the dtypes of the inputs."""
         card = self.card
         wanted_in: dict[str, tuple[int, ...]] = {"frame": card.frame.frame_shape_CHW}
         wanted_in |= {f"state_{n}": shape for n, shape in enumerate(card.state_shapes)}
@@ -119,7 +119,7 @@ def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exception classes share no base but this one
+    except Exception as error:  # onnxruntime's exception classes have no closer common base
         reason = str(error).strip().splitlines()[-1]
         raise ModelError(
             str(path), got=f"a file that onnxruntime refuses ({reason})", expected="an exported .onnx model",

@@ -1,4 +1,4 @@
-"""Where predictions go: lines for people, or JSON lines for programs."""
+"""Sinks of predictions: lines of text, or JSON lines for programs."""
 
 import sys
 from typing import TextIO
@@ -24,10 +24,10 @@ class JsonLines:
 
 
 class Lines:
-    """One readable line per prediction; the summary goes to the messages.
+    """One readable line per prediction; the summary goes to `messages`.
 
     Args:
-        shown: how many of the most probable classes a line names.
+        shown: number of the most probable classes in a line.
     """
 
     def __init__(self, out: TextIO | None = None, messages: TextIO | None = None, *, shown: int = 3) -> None:

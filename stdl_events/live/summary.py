@@ -1,4 +1,4 @@
-"""What a live run was like: counts, rates and percentiles, in memory that does not grow with its length."""
+"""Summary of a live run: counts, rates and percentiles, in memory that does not grow with its length."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ DECADES = 9
 class Percentiles:
     """Percentiles of durations, from a histogram with logarithmic bins: within 1.2 % of the exact value.
 
-    Durations are microseconds, from 1 us to 1000 s; those outside count as the nearest of these.
+    Durations are microseconds, from 1 us to 1000 s; others are clipped to this range.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Percentiles:
         self._highest_us = max(self._highest_us, duration_us)
 
     def summary_us(self) -> dict[str, float | None]:
-        """p50, p95, p99 (nearest rank) and max; None where there was nothing."""
+        """Return p50, p95, p99 (nearest rank) and max; None without durations."""
         total = int(self._counts.sum())
         if not total:
             return {"p50": None, "p95": None, "p99": None, "max": None}
@@ -38,20 +38,20 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class LiveSummary:
-    """A live run, when it has ended.
+    """Summary of a finished live run.
 
     Attributes:
         seconds: wall time.
-        events: that the source handed out.
-        frames: that the model stepped through.
-        clips: that were recognised from their first to their last frame.
-        incomplete_clips: left out because their beginning, their end or a frame between was missing.
-        dropped_frames: given up because the model was too slow.
-        late_events: that came after the clock had closed their window.
-        latency_us: of the predictions, whether printed or not; see `Prediction`.
-        step_us: time that the model took for a frame.
-        interrupted: the user ended it, and not the source.
-        filtered_events: events that the model's filters dropped.
+        events: yielded by the source.
+        frames: number of the model's steps.
+        clips: recognised from their first to their last frame.
+        incomplete_clips: dropped because a frame was missing.
+        dropped_frames: dropped because the model was too slow.
+        late_events: arrived after the clock had closed their window.
+        latency_us: of all predictions, printed or not; see `Prediction`.
+        step_us: duration of the model's steps.
+        interrupted: ended by the user, and not by the source.
+        filtered_events: dropped by the model's filters.
     """
 
     seconds: float
@@ -75,12 +75,12 @@ class LiveSummary:
         return self.frames / self.seconds
 
     def to_json(self) -> str:
-        """One line of JSON: {"summary": ...}."""
+        """Return one line of JSON: {"summary": ...}."""
         rates = {"events_per_s": round(self.events_per_s, 1), "frames_per_s": round(self.frames_per_s, 1)}
         return json.dumps({"summary": {**asdict(self), "seconds": round(self.seconds, 6), **rates}}, allow_nan=False)
 
     def to_text(self) -> str:
-        """A few lines for people."""
+        """Return a few lines of text."""
         end = "interrupted" if self.interrupted else "source ended"
         losses = {
             "dropped frames": self.dropped_frames,

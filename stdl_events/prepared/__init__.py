@@ -1,10 +1,10 @@
-"""Clips cut once and kept: a store of all clips of a dataset, with a manifest of its sources.
+"""Prepared clips: a store of all clips of a dataset, cut once, with a manifest of its sources.
 
-    <store>/manifest.json          what is in it, and from what it was made; `complete` is written last
+    <store>/manifest.json          content and sources; `complete` is written last
     <store>/00000.clips ...        the clips of consecutive recordings, compressed, see `shards`
 
-`prepare` makes a store, on several cores, and goes on where a killed run was; `PreparedSet` reads one, and refuses what
-is not complete, not what was asked for, or not of the recordings as they are now.
+`prepare` writes a store with several processes and resumes an interrupted run. `PreparedSet` reads a store, and raises
+if it is incomplete, differs from the request, or its recordings have changed.
 """
 
 from stdl_events.prepared.making import Preparation, prepare

@@ -1,4 +1,4 @@
-"""Frames as they are asked for in one word, such as `T=10,by=count,size=64` or `T=10,dt=20ms`."""
+"""Requested frames in one word, such as `T=10,by=count,size=64` or `T=10,dt=20ms`."""
 
 import re
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ _KEYS = (*_NUMBERS, "by", "dt", "size", "remainder")
 
 @dataclass(frozen=True)
 class AskedFrames:
-    """What was asked for, before the sensor is known.
+    """A request for frames of recordings whose sensor size is unknown yet.
 
     Attributes:
-        settings: of `FrameSpec`, without `sensor_size` and, where a `size` was asked for, without `downscale`.
+        settings: of `FrameSpec`, without `sensor_size`, and without `downscale` if `size` is given.
         size: (width, height) of the frames.
     """
 
@@ -31,10 +31,10 @@ class AskedFrames:
     size: tuple[int, int] | None
 
     def spec(self, sensor_size: tuple[int, int], filters: FilterSpec = NO_FILTERS) -> FrameSpec:
-        """The frame spec for recordings of `sensor_size` (width, height).
+        """Return the frame spec for recordings of `sensor_size` (width, height).
 
         Raises:
-            FrameSpecError: the settings contradict each other, or no whole downscale makes frames of the size.
+            FrameSpecError: the settings contradict each other, or no integer downscale gives frames of the size.
         """
         settings = {**self.settings, "sensor_size": sensor_size, "filters": filters}
         if self.size is not None:
@@ -43,13 +43,13 @@ class AskedFrames:
 
 
 def parse_frames(text: str) -> AskedFrames:
-    """Read `text`: comma-separated key=value pairs.
+    """Parse `text`: comma-separated key=value pairs.
 
-    T: frames per clip. by: the whole recording in bins of equal `count` or `time`. dt: windows of a time, with its
-    unit; n: of a number of events. size: of the frames, N for NxN or WxH. downscale, cap, remainder: as in `FrameSpec`.
+    T: frames per clip. by: bins of equal `count` or `time` over the whole recording. dt: duration of a window, with its
+    unit; n: events per window. size: of the frames, N for NxN or WxH. downscale, cap, remainder: as in `FrameSpec`.
 
     Raises:
-        FrameSpecError: a key is unknown or given twice, a value does not read, or the settings contradict each other.
+        FrameSpecError: a key is unknown or given twice, a value does not parse, or the settings contradict each other.
     """
     settings: dict[str, Any] = {"cap": DEFAULT_CAP}
     size, seen = None, set()
@@ -72,13 +72,13 @@ def parse_frames(text: str) -> AskedFrames:
     if size is not None and "downscale" in seen:
         raise FrameSpecError("--frames", got="size and downscale", expected="one of them", todo="leave one out")
     settings["kind"] = "recording" if "by" in seen else "stream"
-    # What contradicts itself does so for any sensor.
+    # Contradicting settings contradict for any sensor.
     FrameSpec.parse({**settings, "sensor_size": (1, 1)})
     return AskedFrames(settings, size)
 
 
 def frames_text(spec: FrameSpec) -> str:
-    """How to ask for `spec`."""
+    """Return the command-line text that requests `spec`."""
     cut = {"by": spec.by, "dt": _time_text(spec.dt_us), "n": spec.events_per_frame}
     words = [f"T={spec.steps}", *(f"{key}={value}" for key, value in cut.items() if value is not None)]
     plain = {"remainder": "last", "downscale": 1, "cap": DEFAULT_CAP}
@@ -116,7 +116,7 @@ def _size(pair: str, value: str) -> tuple[int, int]:
 
 
 def _downscale(sensor_size: tuple[int, int], size: tuple[int, int]) -> int:
-    """The factor that makes frames of `size` (W, H): pixels are only ever summed, in whole squares."""
+    """Return the factor that gives frames of `size` (W, H); pixels are only summed, in whole squares."""
     made: dict[tuple[int, int], int] = {}
     for factor in range(1, max(sensor_size) + 1):
         made.setdefault((-(-sensor_size[0] // factor), -(-sensor_size[1] // factor)), factor)

@@ -1,4 +1,4 @@
-"""One `prepare` at a time on a store: a lock that the system takes back when its process ends, however it ends."""
+"""A lock of a store for one `prepare` at a time; the operating system releases it at any end of the process."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ def locked(store: Path) -> Iterator[None]:
     """Hold the lock of the folder `store`.
 
     Raises:
-        DatasetError: another process holds it, or the folder cannot be written.
+        DatasetError: another process holds it, or the folder is not writable.
     """
     try:
         descriptor = os.open(store / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)

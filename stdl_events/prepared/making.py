@@ -1,4 +1,4 @@
-"""Make a store, or go on with one: every shard that is there, whole, and of the recordings as they are now is kept."""
+"""Make or resume a store: every valid, complete shard of unchanged recordings is kept."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ MAX_BAD_NAMED = 20
 
 @dataclass(frozen=True)
 class Preparation:
-    """How `prepare` ended: recordings (or parts) whose clips were cut now, and those that were there already."""
+    """Result of `prepare`: the number of recordings (or parts) cut now, and of those kept."""
 
     store: Path
     manifest: Manifest
@@ -63,30 +63,30 @@ def prepare(
 ) -> Preparation:
     """Cut all clips of both sides of `split` into the folder `store`.
 
-    The same call finishes one that was killed. In a complete `store`, shards of changed recordings are recreated.
-    The content is the same for any number of workers and of interruptions.
+    The same call resumes an interrupted run. In a complete `store`, shards of changed recordings are recreated. The
+    content does not depend on the number of workers or of interruptions.
 
     Args:
         frame_spec: with a `cap` of at most 255.
-        dataset: the recordings' name, written into the manifest.
-        root: folder of the recordings, which their files are named relative to.
-        split_settings: what `split` was made by; a reader that asks for the same needs no recordings.
-        workers: processes, this one included.
-        skip_bad: leave out recordings that do not read, and list them in the manifest.
-        verify: compare the content of recordings whose clips are there already, not only sizes and times.
-        progress: called with (recordings done, recordings in all), first with those that were there already.
+        dataset: name of the recordings for the manifest.
+        root: folder of the recordings; their paths in the manifest are relative to it.
+        split_settings: settings that `split` was made by; a reader with equal settings needs no recordings.
+        workers: number of processes, this one included.
+        skip_bad: skip unreadable recordings, and list them in the manifest.
+        verify: compare the content of recordings that have clips, not only sizes and times.
+        progress: called with (recordings done, recordings in all), first with those that were kept.
 
     Raises:
-        DatasetError: the store was made of other recordings or frames, another process is preparing it, no recording
-            holds one clip, or, without `skip_bad`, some do not read; the message names them.
-        SplitError: something is on both sides of the split.
-        FrameSpecError: counts could be above 255.
+        DatasetError: the store is of other recordings or frames, another process prepares it, no recording holds one
+            clip, or recordings are unreadable without `skip_bad`; the message names them.
+        SplitError: both sides of the split share something.
+        FrameSpecError: counts could exceed 255.
         OutsideError: a worker died.
     """
     require_bytes(frame_spec)
     assert workers >= 1, "at least one worker"
     checked = split.check_disjoint()
-    # A key that both sides have is refused here.
+    # A key on both sides is rejected here.
     entries = split.train.with_entries([*split.train.entries, *split.test.entries]).entries
     store, root = Path(store), Path(root).absolute()
     wanted = _wanted(split, frame_spec, dataset, root, checked, split_settings or {})
@@ -127,7 +127,7 @@ def _wanted(
     checked: str,
     split_settings: Mapping[str, str | int | float | None],
 ) -> Manifest:
-    """The manifest of a store that is begun."""
+    """Return the manifest of a new store."""
     stored_split = StoredSplit(rule=split.rule, gap_us=split.gap_us, settings=dict(split_settings), checked=checked)
     return Manifest(
         schema_version=SCHEMA_VERSION, complete=False, framing=FRAMING_VERSION,
@@ -137,10 +137,10 @@ def _wanted(
 
 
 def _make_folder(store: Path) -> None:
-    """Make the folder where it is missing.
+    """Create the folder if it is missing.
 
     Raises:
-        DatasetError: it holds something else than a store, or cannot be made.
+        DatasetError: it holds something else than a store, or cannot be created.
     """
     try:
         unknown = store.exists() and not (store / MANIFEST_FILE).exists()
@@ -158,10 +158,10 @@ def _make_folder(store: Path) -> None:
 
 
 def _found(store: Path, wanted: Manifest) -> Manifest | None:
-    """The manifest that is there already.
+    """Return the existing manifest, if any.
 
     Raises:
-        DatasetError: it is that of another request.
+        DatasetError: it is of another request.
     """
     if not (store / MANIFEST_FILE).exists():
         return None
@@ -184,7 +184,7 @@ def _taken(store: Path, changed: list[str]) -> DatasetError:
 
 
 def _kept(job: ShardJob, root: Path, skip_bad: bool, verify: bool) -> Shard | None:
-    """The shard of `job` where it is still valid."""
+    """Return the shard of `job` if it is still valid."""
     shard = read_shard(job)
     if shard is None or (shard.bad and not skip_bad):
         return None
@@ -193,7 +193,7 @@ def _kept(job: ShardJob, root: Path, skip_bad: bool, verify: bool) -> Shard | No
 
 
 def _clean(store: Path, jobs: list[ShardJob]) -> None:
-    """Remove what killed runs left half-written, and shards that the store no longer has."""
+    """Remove partial files of interrupted runs, and shards that are no longer in the store."""
     wanted = {job.path.name for job in jobs}
     for path in store.iterdir():
         is_partial = path.name.startswith(".") and path.name.endswith(".partial")
@@ -210,7 +210,7 @@ def _warn(texts: list[str]) -> None:
 
 
 def _complete(wanted: Manifest, jobs: list[ShardJob], shards: Mapping[Path, Shard], split: Split) -> Manifest:
-    """The manifest of all shards, in their order."""
+    """Return the manifest of all shards, in their order."""
     sides: dict[str, Side] = {entry.key: "train" for entry in split.train.entries}
     sides |= {entry.key: "test" for entry in split.test.entries}
     files: dict[str, SourceFile] = {}
@@ -222,7 +222,7 @@ def _complete(wanted: Manifest, jobs: list[ShardJob], shards: Mapping[Path, Shar
             if made.error is not None:
                 bad.append(made.error)
                 continue
-            # A copy of the recordings has other times, but the same content: what is there now is what is noted.
+            # A copy of the recordings has other times but equal content: store the present times.
             if made.file.path not in files:
                 index[made.file.path] = len(files)
                 files[made.file.path] = _as_now(made.file, entry.path)
@@ -250,7 +250,7 @@ def _as_now(file: SourceFile, path: Path) -> SourceFile:
 
 
 def _plain(span: tuple[Position, Position]) -> tuple[Position, Position]:
-    """Without numpy's numbers, which JSON does not take."""
+    """Convert numpy's numbers, which JSON does not accept."""
     start, stop = (position.item() if isinstance(position, np.generic) else position for position in span)
     return start, stop
 

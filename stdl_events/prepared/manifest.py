@@ -1,6 +1,6 @@
-"""What a store says about itself, as JSON: the recordings it was made from, how they were cut, and where each clip is.
+"""The manifest of a store, as JSON: its recordings, the frame spec, and the position of each clip.
 
-A manifest that is not `complete` only says what is being made. Files of recordings are named relative to `root`.
+A manifest that is not `complete` holds only the request. Paths of recordings are relative to `root`.
 """
 
 import os
@@ -16,11 +16,11 @@ from stdl_events.validation import first_problem
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA_VERSION = 1
-# To be raised when the same recording and frame spec give other frames than before; a test holds on to this one's.
+# Increase if equal recordings and frame specs give other frames than before; a test pins the present frames.
 FRAMING_VERSION = 1
 
 StoredClip: TypeAlias = tuple[int, int, int]
-"""(t_start_us, bytes, CRC-32 of these bytes); the clips of a shard follow each other without gaps."""
+"""(t_start_us, bytes, CRC-32 of these bytes); the clips of a shard are contiguous."""
 Side = Literal["train", "test"]
 SIDES: tuple[Side, Side] = ("train", "test")
 
@@ -30,7 +30,7 @@ class _Part(BaseModel):
 
 
 class SourceFile(_Part):
-    """The file of a recording, as it was when its clips were cut; without `sha256` it could not be read."""
+    """The file of a recording when its clips were cut; without `sha256` it was not readable."""
 
     path: str
     bytes: int
@@ -39,7 +39,7 @@ class SourceFile(_Part):
 
 
 class BadEntry(_Part):
-    """A recording that could not be cut: the parts of the error that says why."""
+    """An unreadable recording: the parts of its error."""
 
     key: str
     subject: str
@@ -56,8 +56,8 @@ class StoredEntry(_Part):
 
     Attributes:
         file, shard: indices into `files` and `shards`.
-        span: the part, as it was asked for; `span_us` are its times [t0, t1), None where there is no event.
-        incomplete: clips that were cut off at its ends.
+        span: the requested part; `span_us` is [t0, t1) of it, None if it has no event.
+        incomplete: number of clips cut off at its ends.
     """
 
     key: str
@@ -78,7 +78,7 @@ class StoredShard(_Part):
 
 
 class StoredSplit(_Part):
-    """How the two sides were chosen: see `Split`. `settings` were asked for, `checked` is the check's outcome."""
+    """The split; see `Split`. `settings` is the request, `checked` the result of the check."""
 
     rule: str
     gap_us: int
@@ -90,10 +90,10 @@ class Manifest(_Part):
     """See the module.
 
     Attributes:
-        complete: all shards are there, and the rest of this manifest is filled.
+        complete: all shards exist, and the rest of this manifest is filled.
         framing: `FRAMING_VERSION` of the code that cut the clips.
         made_by: name and version of the package.
-        codec: how clips are compressed.
+        codec: compression of the clips.
         root: folder of the recordings, absolute.
     """
 
@@ -118,7 +118,7 @@ class Manifest(_Part):
         return sum(len(entry.clips) for entry in self.entries)
 
     def clips_on(self, side: Side) -> int:
-        """How many clips there are to train on (`train`) or held out (`test`)."""
+        """Return the number of clips to train on (`train`) or held out (`test`)."""
         return sum(len(entry.clips) for entry in self.entries if entry.side == side)
 
     @property
@@ -128,7 +128,7 @@ class Manifest(_Part):
 
 
 class _Versions(BaseModel):
-    """What is looked at before anything else, since a manifest of another version may have another form."""
+    """The versions, read first, since a manifest of another version may have another schema."""
 
     schema_version: int
     framing: int
@@ -139,7 +139,7 @@ def write_manifest(store: Path, manifest: Manifest) -> None:
     """Write `manifest` into the store, atomically.
 
     Raises:
-        DatasetError: it cannot be written.
+        DatasetError: it is not writable.
     """
     partial = store / f".{MANIFEST_FILE}.partial"
     try:
@@ -150,10 +150,10 @@ def write_manifest(store: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(store: Path) -> Manifest:
-    """The manifest of the store in the folder `store`.
+    """Read the manifest of the store in the folder `store`.
 
     Raises:
-        DatasetError: there is none, it does not read, or another version wrote it.
+        DatasetError: it is missing, does not parse, or is of another version.
     """
     path = store / MANIFEST_FILE
     try:
@@ -184,7 +184,7 @@ def read_manifest(store: Path) -> Manifest:
 
 
 def not_written(path: Path, error: OSError) -> DatasetError:
-    """The error for a file of a store that could not be written."""
+    """Return the error for a file of a store that could not be written."""
     return DatasetError(
         str(path), got=error.strerror or str(error), expected="a folder with room for the clips",
         todo="make room or choose another --out, and run the same command again",

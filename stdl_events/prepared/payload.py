@@ -1,8 +1,8 @@
 """One clip as bytes: uint8 counts, compressed with zstd at level 1.
 
 Measured on N-MNIST (23 KB a clip) and on DVS128 (328 KB): 12 and 74 times smaller, unpacked in 12 and 57 us. LZ4 takes
-twice the room and as long for the larger clips; a bit per pixel with the counts behind it, compressed, saves 10 to 20 %
-and takes twice the time; events as they are take more room than either and would have to be counted again.
+twice the space and as long for the larger clips. A bit per pixel followed by the counts, compressed, saves 10 to 20 %
+and takes twice the time. Raw events take more space than either and would have to be counted again.
 
 Shape letters: T frames, C=2 polarities, H rows, W columns.
 """
@@ -23,7 +23,7 @@ Pack: TypeAlias = Callable[[npt.NDArray[np.uint8]], bytes]
 
 
 def packer() -> Pack:
-    """A function that compresses clips, for one thread."""
+    """Return a function that compresses clips, for one thread."""
     compressor = zstandard.ZstdCompressor(level=_LEVEL)
     return lambda frames_TCHW: compressor.compress(np.ascontiguousarray(frames_TCHW).data)
 
@@ -33,7 +33,7 @@ def checksum(payload: bytes) -> int:
 
 
 def unpack(payload: bytes, shape_TCHW: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
-    """The clip, writable.
+    """Return the clip, writable.
 
     Raises:
         ValueError: `payload` is not a clip of this shape.

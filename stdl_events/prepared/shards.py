@@ -1,9 +1,9 @@
-"""A shard: the clips of a few consecutive recordings in one file, made in one go, whole or not there at all.
+"""A shard: the clips of a few consecutive recordings in one file, written atomically.
 
     magic | clips, one after the other | facts, JSON | length of the facts, their CRC-32 | magic
 
-The facts say from what and how the shard was made, so that a rerun can keep valid shards. What is in a shard
-follows from the recordings and the frame spec alone, not from the process or the time.
+The facts name the shard's sources and settings, so that a rerun can keep valid shards. The content of a shard depends
+only on the recordings and the frame spec, not on the process or the time.
 """
 
 import os
@@ -27,7 +27,7 @@ from stdl_events.recordings.entry import Entry, file_digest
 
 MAGIC = b"STDLCLIP"
 SUFFIX = ".clips"
-# Few enough recordings that workers end at the same time and that a kill costs seconds.
+# Few enough recordings per shard that workers end at the same time and an interruption costs seconds.
 MAX_ENTRIES = 16
 MAX_SOURCE_BYTES = 16 << 20
 _TRAILER = struct.Struct("<QI8s")
@@ -35,7 +35,7 @@ _TRAILER = struct.Struct("<QI8s")
 
 @dataclass(frozen=True)
 class ShardJob:
-    """What one shard is to hold; `root` is the folder that the recordings' files are named relative to."""
+    """The content of one shard; paths of the recordings are relative to `root`."""
 
     path: Path
     frame_spec: FrameSpec
@@ -43,15 +43,15 @@ class ShardJob:
     entries: tuple[Entry, ...]
 
     def description(self) -> str:
-        """Everything but the bytes of the recordings that the shard depends on."""
-        # Without filters the frames are those of before there were any: such shards are kept.
+        """Everything that the shard depends on, except the bytes of the recordings."""
+        # Omitted without filters: shards older than the filters stay valid.
         left_out = None if self.frame_spec.filters else {"filters"}
         cut = [SCHEMA_VERSION, FRAMING_VERSION, CODEC, self.frame_spec.model_dump(mode="json", exclude=left_out)]
         return repr([*cut, [_described(entry, self.root) for entry in self.entries]])
 
 
 class ShardEntry(BaseModel):
-    """What became of one recording: its clips, or why there are none; `warnings` are what reading it said."""
+    """Result for one recording: its clips, or the error; `warnings` are those raised while reading it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -80,7 +80,7 @@ def plan_shards(store: Path, frame_spec: FrameSpec, root: Path, entries: Iterabl
     """Cut `entries` into shards; parts of one file stay together, so that it is opened once.
 
     Raises:
-        RecordingError: a recording is not there.
+        RecordingError: a recording is missing.
     """
     by_file: dict[Path, list[Entry]] = {}
     for entry in entries:
@@ -101,11 +101,11 @@ def plan_shards(store: Path, frame_spec: FrameSpec, root: Path, entries: Iterabl
 
 
 def make_shard(job: ShardJob) -> Shard:
-    """Cut the clips of all entries of `job` and write its file, atomically; a recording that does not read is a fact.
+    """Cut the clips of all entries of `job` and write its file, atomically; unreadable recordings are listed in it.
 
     Raises:
-        DatasetError: the file cannot be written.
-        RecordingError: a recording is not there any more.
+        DatasetError: the file is not writable.
+        RecordingError: a recording has disappeared.
         MissingExtraError: a recording needs a package that is not installed.
     """
     partial = job.path.with_name(f".{job.path.name}.{os.getpid()}.partial")
@@ -133,9 +133,9 @@ def make_shard(job: ShardJob) -> Shard:
 
 
 def read_shard(job: ShardJob) -> Shard | None:
-    """The facts of the file of `job`; None if it is not there, not whole, or was made for another job.
+    """Read the facts of the file of `job`; None if it is missing, incomplete, or of another job.
 
-    Whether the recordings are still the same is left to the caller.
+    The caller checks that the recordings are unchanged.
     """
     try:
         data = job.path.read_bytes()
@@ -161,10 +161,10 @@ def read_shard(job: ShardJob) -> Shard | None:
 
 
 def source_file(path: Path, root: Path) -> SourceFile:
-    """What the file of a recording is now.
+    """Describe the present file of a recording.
 
     Raises:
-        RecordingError: there is no such file.
+        RecordingError: the file is missing.
     """
     status = _status(path)
     try:
@@ -177,7 +177,7 @@ def source_file(path: Path, root: Path) -> SourceFile:
 def _cut(
     entry: Entry, opened: Recording | None, source: SourceFile, frame_spec: FrameSpec, pack: Pack
 ) -> tuple[ShardEntry, list[bytes], Recording | None]:
-    """(facts, compressed clips, the recording for the next part of the same file) of one entry."""
+    """Return (facts, compressed clips, the recording for the next part of the same file) of one entry."""
     t_start_us: list[int] = []
     payloads: list[bytes] = []
     with warnings.catch_warnings(record=True) as caught:

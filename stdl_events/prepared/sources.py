@@ -1,8 +1,8 @@
-"""What has changed since a store was made: of its recordings, of the frames that are asked for.
+"""Changes since a store was made: of its recordings, and of the requested frames.
 
-Files are compared by size and time of change. Where only the time differs, as in a copy, the content decides: so a copy
-is known again, and nothing is read without need. What changes a file and sets both back goes unseen until `--verify`,
-which reads everything.
+Files are compared by size and modification time. If only the time differs, as in a copy, the content decides: a copy
+counts as unchanged, and nothing is read without need. A change that restores both is only found with `--verify`, which
+reads everything.
 """
 
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ from stdl_events.recordings.entry import file_digest
 def changes_of(
     files: Iterable[SourceFile], root: Path, *, missing_is_change: bool = False, full: bool = False
 ) -> list[str]:
-    """Which of `files` in the folder `root` are not what they were, and how, in words.
+    """Return the changed files among `files` in the folder `root`, and how they changed, in words.
 
     Args:
-        missing_is_change: count files that are not there as changed; else they are passed over.
+        missing_is_change: count missing files as changed; else they are skipped.
         full: compare the content of all.
     """
     changes = []
@@ -44,6 +44,6 @@ def _change(file: SourceFile, path: Path, missing_is_change: bool, full: bool) -
 
 
 def frame_changes(before: FrameSpec, now: FrameSpec) -> list[str]:
-    """Which settings of two frame specs differ, in words."""
+    """Return the settings that differ between two frame specs, in words."""
     old, new = (spec.model_dump() | {"filters": " ".join(spec.filters.words) or "none"} for spec in (before, now))
     return [f"{key} ({old[key]}, asked for {new[key]})" for key in old if old[key] != new[key]]

@@ -1,4 +1,4 @@
-"""A store as a dataset, as a split, and as the clips that training and evaluation take.
+"""`PreparedSet`: a store as a dataset, as a split, and as the clips for training and evaluation.
 
 Shape letters: N clips, T frames of a clip, C=2 polarities, H rows, W columns.
 """
@@ -24,14 +24,14 @@ MAX_NAMED = 5
 
 @dataclass(frozen=True, eq=False)
 class PreparedSet:
-    """Clips of a store that was checked when it was opened: `len(s)`, `s[i] -> (frames_TCHW uint8, label)`.
+    """Clips of a store, checked on opening: `len(s)`, `s[i] -> (frames_TCHW uint8, label)`.
 
     May be forked, pickled, and read by several processes and threads.
 
     Attributes:
         path: the store's folder.
-        root: where its recordings are, if they are anywhere.
-        number_N: which clips of the store, by their number in `table`.
+        root: folder of its recordings, which may be missing.
+        number_N: numbers of the clips in `table`.
     """
 
     path: Path
@@ -44,18 +44,18 @@ class PreparedSet:
     def open(
         cls, path: str | Path, *, frames: FrameSpec | None = None, data: str | Path | None = None, verify: bool = False
     ) -> "PreparedSet":
-        """Open the store in the folder `path`, and check that it is complete and what is asked for.
+        """Open the store in the folder `path`, and check that it is complete and as requested.
 
-        Recordings that are there are compared by size and time of change, and by content where only the time differs.
+        Existing recordings are compared by size and modification time, and by content if only the time differs.
 
         Args:
-            frames: what the clips must have been cut by; None takes any.
-            data: folder of the recordings, where they are not where they were.
+            frames: required frame spec of the clips; None accepts any.
+            data: folder of the recordings, if it has moved.
             verify: read all clips and all recordings, and compare their content.
 
         Raises:
-            DatasetError: it is no store, not complete, damaged, of another version, or its recordings have changed.
-            FrameSpecError: its clips were cut in another way.
+            DatasetError: it is not a store, incomplete, damaged, of another version, or its recordings have changed.
+            FrameSpecError: its clips have another frame spec.
         """
         path = Path(path)
         manifest = read_manifest(path)
@@ -97,22 +97,22 @@ class PreparedSet:
         return len(self.number_N)
 
     def __getitem__(self, index: int) -> tuple[npt.NDArray[np.uint8], int]:
-        """(frames_TCHW, label) of one clip; the frames are the caller's own.
+        """Return (frames_TCHW, label) of one clip; the frames are a new array.
 
         Raises:
-            IndexError: there is no such clip.
+            IndexError: the index is out of range.
             DatasetError: the clip is damaged.
         """
         number = int(self.number_N[index])
         return self.table.read(number), int(self.table.label_N[number])
 
     def side(self, side: Side) -> "PreparedSet":
-        """The clips to train on (`train`) or those held out (`test`) only."""
+        """Return only the clips to train on (`train`) or those held out (`test`)."""
         on_side = np.array([entry.side == side for entry in self.manifest.entries], np.bool_)
         return replace(self, number_N=self.number_N[on_side[self.table.entry_N[self.number_N]]])
 
     def split(self) -> Split:
-        """The recordings of both sides, as they were prepared. Their files need not be there."""
+        """Return the recordings of both sides as prepared. Their files may be missing."""
         stored = self.manifest.split
         train, test = (
             RecordingSet(
@@ -125,12 +125,12 @@ class PreparedSet:
         return Split(train, test, stored.rule, stored.gap_us)
 
     def clips(self, recordings: RecordingSet) -> ClipArray:
-        """What `load_clips` makes of `recordings`, from the store; frames are read when they are asked for.
+        """Return the clips of `load_clips` for `recordings` from the store; frames are read on access.
 
-        Recordings that were left out as bad have no clips.
+        Recordings that were skipped as unreadable have no clips.
 
         Raises:
-            DatasetError: a recording, or this part of it, or its class, is not in the store; or there is no clip.
+            DatasetError: a recording, this part of it, or its class is not in the store; or there is no clip.
         """
         if recordings.classes != self.classes:
             raise self._other(f"the classes {', '.join(self.classes)}", f"{', '.join(recordings.classes)}")
@@ -176,5 +176,5 @@ class PreparedSet:
 
 
 def _absolute(entry: StoredEntry) -> tuple[Position, Position]:
-    """The span as times, where it is a part of the recording."""
+    """Return the span as times if it is a part of the recording."""
     return entry.span if entry.span == WHOLE or entry.span_us is None else entry.span_us

@@ -1,6 +1,6 @@
-"""Where each clip of a store is, and how it is read.
+"""Positions of the clips of a store, and reading them.
 
-Nothing is kept open between two reads: a table may be forked, pickled and used by several threads as it is.
+No file stays open between two reads: a table may be forked, pickled and used by several threads.
 
 Shape letters: N clips of the store, E entries, T frames of a clip, C=2 polarities, H rows, W columns.
 """
@@ -28,8 +28,8 @@ class ClipTable:
     """Clips by their number in the store.
 
     Attributes:
-        shards: their files.
-        entry_N: which entry of the manifest each clip is from.
+        shards: paths of the files.
+        entry_N: index of each clip's entry in the manifest.
     """
 
     shards: tuple[Path, ...]
@@ -44,7 +44,7 @@ class ClipTable:
 
     @classmethod
     def of(cls, store: Path, manifest: Manifest) -> "ClipTable":
-        """The clips of a complete store.
+        """Build the table of a complete store.
 
         Raises:
             DatasetError: a shard is missing or has another size.
@@ -56,7 +56,7 @@ class ClipTable:
         ]
         entry_N, label_N, shard_N, t_start_us_N, bytes_N, crc_N = np.array(rows, np.int64).reshape(-1, 6).T.copy()
         before_N = np.cumsum(bytes_N) - bytes_N
-        # Clips of one shard follow each other, behind its magic.
+        # The clips of one shard are contiguous, after its magic.
         first_N = np.searchsorted(shard_N, shard_N)
         offset_N = before_N - before_N[first_N] + len(MAGIC)
         shards = tuple(store / shard.file for shard in manifest.shards)
@@ -66,7 +66,7 @@ class ClipTable:
         return cls(shards, shape_TCHW, entry_N, label_N, t_start_us_N, shard_N, offset_N, bytes_N, crc_N)
 
     def read(self, number: int) -> npt.NDArray[np.uint8]:
-        """frames_TCHW of one clip, the caller's own.
+        """Return frames_TCHW of one clip as a new array.
 
         Raises:
             DatasetError: the clip is damaged.
@@ -84,7 +84,7 @@ class ClipTable:
             ) from None  # fmt: skip
 
     def read_all(self, numbers: Indices) -> npt.NDArray[np.uint8]:
-        """frames_NTCHW of several clips."""
+        """Return frames_NTCHW of several clips."""
         frames_NTCHW = np.empty((len(numbers), *self.shape_TCHW), np.uint8)
         for position, number in enumerate(numbers.tolist()):
             frames_NTCHW[position] = self.read(number)
@@ -93,7 +93,7 @@ class ClipTable:
 
 @dataclass(frozen=True, eq=False)
 class StoredFrames:
-    """Some clips of a store as `ClipFrames`: read from it when they are asked for, so that memory does not grow."""
+    """Clips of a store as `ClipFrames`, read on access, so that memory does not grow."""
 
     table: ClipTable
     number_N: Indices
@@ -106,7 +106,7 @@ class StoredFrames:
         return self.table.read(int(chosen)) if np.ndim(chosen) == 0 else self.table.read_all(chosen)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        del copy  # exists for numpy's protocol: what is read is always new
+        del copy  # part of numpy's protocol: every read returns a new array
         frames_NTCHW = self.table.read_all(self.number_N)
         return frames_NTCHW if dtype is None else frames_NTCHW.astype(dtype)
 

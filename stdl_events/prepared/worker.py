@@ -1,6 +1,6 @@
-"""A helper process: `python -m stdl_events.prepared.worker DESCRIPTOR` makes the shards that come in by a socket.
+"""A helper process: `python -m stdl_events.prepared.worker DESCRIPTOR` makes the shards received through a socket.
 
-It ends when the other side does, and imports neither torch nor the program that started it.
+It ends with the other side of the socket, and imports neither torch nor the program that started it.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """Shards made by several processes, the calling one among them.
 
-Helpers are programs of their own, not copies of the caller: a script needs no guard, and nothing that it imports is
-imported again. They are started once the work has turned out to last, and get a job when they are ready for it, so that
-they never hold up the end.
+Helpers are separate programs, not copies of the caller: a script needs no `__main__` guard, and its imports are not
+repeated. They start once the work has taken longer than their start, and get a job when ready, so that they never delay
+the end.
 """
 
 import os
@@ -23,7 +23,7 @@ from stdl_events.errors import OutsideError, StdlEventsError
 from stdl_events.events import FORMATS
 from stdl_events.prepared.shards import Shard, ShardJob, make_shard
 
-# A helper takes about this long to start.
+# Approximate start-up time of a helper.
 HELP_AFTER_S = 0.5
 PROGRAM = child_process.command("stdl_events.prepared.worker")[1:]
 
@@ -31,10 +31,10 @@ _Done: TypeAlias = "SimpleQueue[tuple[ShardJob, Shard | StdlEventsError]]"
 
 
 def make_shards(jobs: Sequence[ShardJob], workers: int) -> Iterator[tuple[ShardJob, Shard]]:
-    """Make all shards, and yield each when it is done.
+    """Make all shards, and yield each on completion.
 
     Raises:
-        DatasetError: a shard cannot be written.
+        DatasetError: a shard is not writable.
         MissingExtraError: a recording needs a package that is not installed.
         OutsideError: a worker died.
     """
@@ -60,7 +60,7 @@ def make_shards(jobs: Sequence[ShardJob], workers: int) -> Iterator[tuple[ShardJ
 
 
 def _work(left: deque[ShardJob], done: _Done) -> None:
-    """Make one shard here, if a helper has not taken the last one meanwhile."""
+    """Make one shard in this process, unless a helper has taken the last one."""
     try:
         job = left.popleft()
     except IndexError:
@@ -69,24 +69,24 @@ def _work(left: deque[ShardJob], done: _Done) -> None:
 
 
 def _may_travel(jobs: Sequence[ShardJob]) -> bool:
-    """Whether other processes can import what opens the recordings; not a function or format of the calling script."""
+    """True if other processes can import the readers of the recordings: none is defined in the calling script."""
     readers = {entry.reader for job in jobs for entry in job.entries if entry.reader is not None}
     return not FORMATS.registered and all(map(_is_importable, readers))
 
 
 def _is_importable(function: Callable[..., object]) -> bool:
-    """Whether another process finds `function` by its name in its module."""
+    """True if another process finds `function` by its name in its module."""
     module = sys.modules.get(function.__module__)
     known = getattr(module, getattr(function, "__qualname__", ""), None)
     return known is function and function.__module__ != "__main__"
 
 
 class _Helper:
-    """A process that makes shards of `left`, and the thread that hands them to it."""
+    """A process that makes shards of `left`, and the thread that sends them to it."""
 
     def __init__(self, left: deque[ShardJob], done: _Done) -> None:
         ours, theirs = socket.socketpair()
-        # An interrupt is the caller's to handle: what is blocked here stays blocked in the new process.
+        # The caller handles an interrupt: signals blocked here stay blocked in the new process.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process = subprocess.Popen(
@@ -121,7 +121,7 @@ def _hand_out(connection: Connection, left: deque[ShardJob], done: _Done) -> Non
                 connection.send(job)
                 done.put((job, connection.recv()))
                 job = None
-    except Exception:  # whatever it was, the caller must not wait for this job forever
+    except Exception:  # any error: the caller must not wait for this job forever
         if job is not None:
             done.put((job, _died()))
 
