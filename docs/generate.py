@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined
 
 import stdl_events
 from stdl_events.cli import app
-from stdl_events.cli.options import update_choices
+from stdl_events.cli.options import explain_choices, update_choices
 from stdl_events.registry import Registry
 from stdl_events.training.settings import TrainConfig
 
@@ -45,6 +45,7 @@ def pages() -> dict[str, str]:
 def commands() -> Iterator[str]:
     """Every command with its help text, as the terminal shows it."""
     update_choices()
+    explain_choices()
     group = typer.main.get_command(app)
     yield "# Commands\n"
     yield "`stdl-events COMMAND --help` prints the same. Generated from the command line itself.\n"
@@ -136,7 +137,15 @@ def choices() -> Iterator[str]:
     yield "Each list is a registry: settings, commands and error messages read the same one.\n"
     for name, registry in sorted(registries().items(), key=lambda item: item[1].kind):
         yield f"## {registry.kind}\n\n`{name}`\n"
-        yield "\n".join(f"- `{entry}`" for entry in registry) + "\n"
+        yield "\n".join(f"- `{entry}`{summary(registry[entry])}" for entry in registry) + "\n"
+
+
+def summary(entry: object) -> str:
+    """What an entry says of itself in a line: its summary or description, or the first line of its docstring."""
+    text = getattr(entry, "summary", None) or getattr(entry, "description", None)
+    if text is None and (inspect.isfunction(entry) or inspect.isclass(entry)):
+        text = (inspect.getdoc(entry) or "").partition("\n")[0]
+    return f": {text.rstrip('.')}" if isinstance(text, str) and text else ""
 
 
 def registries() -> dict[str, Registry[Any]]:
