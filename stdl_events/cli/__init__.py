@@ -1,7 +1,7 @@
 """The `stdl-events` command: one subcommand per stage of the pipeline.
 
-Results go to stdout, everything else (progress, warnings, errors) to stderr. Every command imports what it needs when
-it runs, so that `--help` is quick and `info`, `frames` and `live` work where PyTorch is not installed.
+Results go to stdout; progress, warnings and errors go to stderr. Every command imports its packages when it runs, so
+that `--help` is quick and `info`, `frames` and `live` work without PyTorch.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from stdl_events.cli.output import print_error, print_warning
 from stdl_events.errors import MissingExtraError, StdlEventsError
 from stdl_events.plugins import load_plugin
 
-# What commands other than the live runtime's import when they run.
+# Packages of the commands outside the live runtime.
 TRAINING_PACKAGES = frozenset(
     {"torch", "norse", "onnx", "onnxscript", "safetensors", "tensorboard", "tonic", "matplotlib"}
 )
@@ -40,11 +40,11 @@ app = typer.Typer(
 def _common(
     plugin: Annotated[
         list[str] | None,
-        typer.Option("--plugin", metavar="FILE.py|MODULE", help="Import this first: it registers entries of its own."),
+        typer.Option("--plugin", metavar="FILE.py|MODULE", help="Import this first; it registers its own entries."),
     ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Options of the program as a whole."""
+    """Options of the program."""
     del plugin, version  # `main` acts on them, before the help texts are written
 
 
@@ -53,7 +53,7 @@ for stage in (demo, events, show, frames, prepare, plan, memory, cost, train, ex
 
 
 def _common_options() -> argparse.ArgumentParser:
-    """Those of `_common`, which may stand before or behind a command."""
+    """Return a parser of the options of `_common`, which may precede or follow a command."""
     parser = argparse.ArgumentParser(prog="stdl-events", add_help=False, allow_abbrev=False)
     parser.add_argument("--plugin", action="append", default=[])
     parser.add_argument("--version", action="store_true")

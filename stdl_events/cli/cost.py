@@ -1,4 +1,4 @@
-"""`stdl-events cost`: what learning rules cost on hardware, beside BPTT."""
+"""`stdl-events cost`: hardware costs of learning rules, relative to BPTT."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +24,7 @@ def cost(
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")],
     steps: Annotated[int, typer.Option(min=1, help="Time steps per sequence.")],
     batch: Annotated[int, typer.Option(min=1, help="Sequences per batch.")] = 100,
-    rule: Annotated[str | None, typer.Option(help="One learning rule; all of them where it is left out.")] = None,
+    rule: Annotated[str | None, typer.Option(help="One learning rule; all of them by default.")] = None,
     option: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the rule, such as k=10; repeatable.")
     ] = None,
@@ -33,10 +33,10 @@ def cost(
     ] = None,
     activity: Annotated[float, typer.Option(min=0, max=1, help="Share of inputs that spike in a step.")] = 1.0,
     accuracy_loss: Annotated[float, typer.Option(help="Accuracy lost against BPTT, for the figure of merit.")] = 0.0,
-    optimizer: Annotated[Optimizer, typer.Option(help="Whose state is counted.")] = Optimizer.sgd,
+    optimizer: Annotated[Optimizer, typer.Option(help="Its state is counted.")] = Optimizer.sgd,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Memory, memory accesses, additions and multiply-accumulates (MACs) of one training batch, and their merit.
+    """Print memory, accesses, additions and multiply-accumulates (MACs) of one training batch, and the figure of merit.
 
     Accesses and operations follow truncated local BPTT's model of hardware (its equations 11 to 16). Memory is metered
     on the whole training step in plain mode. The figure of merit (equation 17) is the accuracy lost plus the mean of

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PICTURE_FILE = "demo.png"
 MODEL_FILE = "model.onnx"
 REPORT_FILE = "demo.json"
-# The recipe as it is, beside the rules that keep the network whole, by ordinary autograd.
+# The recipe, and the rules without cuts, with ordinary autograd.
 COMPARED: dict[str, dict[str, str]] = {
     "STDL": {},
     "SLTT": {"rule": "sltt", "memory": "plain"},
@@ -40,9 +40,8 @@ def demo(
 ) -> None:
     """Recognise simulated people by their gait: simulate, train with STDL, test, export, check, run live.
 
-    Everything is made here and nothing is downloaded. The walkers are simulated; their recordings are files of
-    timestamped events as a camera would write them. The run's folder holds the recogniser (model.onnx), the numbers
-    (demo.json) and a picture of it all (demo.png).
+    Nothing is downloaded. The walkers are simulated; their recordings are files of timestamped events like a camera's.
+    The run's folder holds the recogniser (model.onnx), the numbers (demo.json) and a picture of the results (demo.png).
     """
     from stdl_events.analysis.baselines import chance, ridge_on_summed_events
     from stdl_events.analysis.plots import demo_picture

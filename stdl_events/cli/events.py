@@ -1,4 +1,4 @@
-"""`info` and `convert`: what is in a recording, and the same in another format."""
+"""`info` and `convert`: the facts of a recording, and its conversion to another format."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +30,7 @@ def info(
     file: RecordingFile,
     filters: FilterOption = None,
     find_hot_pixels: Annotated[
-        bool, typer.Option("--find-hot-pixels", help="Name the pixels that fire on their own, as --filter takes them.")
+        bool, typer.Option("--find-hot-pixels", help="List the hot pixels in the form that --filter takes.")
     ] = False,
     format: FormatOption = None,
     sensor: SensorOption = None,
@@ -39,8 +39,9 @@ def info(
     strict: StrictOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Tell what is in a recording: format, sensor, events, times and rate; pictures, IMU samples and triggers; and how
-    many events filters would drop.
+    """Print the facts of a recording: format, sensor, events, times, rate, pictures, IMU samples and triggers.
+
+    With --filter it also prints the number of events that each filter would drop.
     """
     from stdl_events.events.other_streams import read_other_streams
 
@@ -55,12 +56,12 @@ def info(
 
 def convert(
     file: RecordingFile,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where to write; its suffix says the format.")],
-    to: Annotated[str | None, one_of(WRITERS, "The format, where several share the suffix.", "--to")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write; its suffix selects the format.")],
+    to: Annotated[str | None, one_of(WRITERS, "The format, if several share the suffix.", "--to")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     filters: FilterOption = None,
     transforms: TransformOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of random transforms.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random transforms.")] = 0,
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,

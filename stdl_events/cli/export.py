@@ -1,4 +1,4 @@
-"""`stdl-events export`: from a run to one file that runs without PyTorch."""
+"""`stdl-events export`: a run to one file that runs without PyTorch."""
 
 import dataclasses
 from pathlib import Path
@@ -21,9 +21,9 @@ def export(
 ) -> None:
     """Write a trained network as one self-describing ONNX file, checked before it is kept.
 
-    The auxiliary networks stay behind, batch norm is folded into the weights, one call is one time step, and the state
-    goes in and out. The file carries how its frames are made, its labels and where it comes from. It is run in
-    onnxruntime beside the network for 50 steps of simulated frames; a file that disagrees is not kept (exit code 5).
+    The auxiliary networks are omitted, and batch norm is folded into the weights. One call is one time step, with the
+    state as inputs and outputs. The file stores its frame spec, its labels and its origin. It is compared with the
+    network in onnxruntime for 50 steps of simulated frames; a file that disagrees is removed (exit code 5).
 
     Example: stdl-events export runs/demo --out model.onnx
     """

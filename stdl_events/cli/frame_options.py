@@ -11,23 +11,25 @@ if TYPE_CHECKING:
     from stdl_events.events.recording import Recording
     from stdl_events.frames import FrameSpec
 
-BinsOption = Annotated[int | None, typer.Option("--bins", help="Cut the whole recording into so many bins.")]
+BinsOption = Annotated[int | None, typer.Option("--bins", help="Cut the whole recording into this number of bins.")]
 ByOption = Annotated[str | None, typer.Option("--by", help="Bins of equal event count or equal time: count, time.")]
 RemainderOption = Annotated[
-    str | None, typer.Option("--remainder", help="Events that fill no bin: into the last, or drop.")
+    str | None, typer.Option("--remainder", help="Events beyond the last full bin: last (into the last bin) or drop.")
 ]
-FrameUsOption = Annotated[int | None, typer.Option("--frame-us", help="Cut windows of so many microseconds.")]
-EventsPerFrameOption = Annotated[int | None, typer.Option("--events-per-frame", help="Cut windows of so many events.")]
-DownscaleOption = Annotated[int, typer.Option("--downscale", help="Sum squares of so many pixels a side.")]
+FrameUsOption = Annotated[int | None, typer.Option("--frame-us", help="Cut windows of this many microseconds.")]
+EventsPerFrameOption = Annotated[
+    int | None, typer.Option("--events-per-frame", help="Cut windows of this many events.")
+]
+DownscaleOption = Annotated[int, typer.Option("--downscale", help="Sum squares of this many pixels a side.")]
 CapOption = Annotated[
     int | None,
-    typer.Option("--cap", help="Greatest count of a pixel; 1 makes binary frames."),
+    typer.Option("--cap", help="Largest count of a pixel; 1 makes binary frames."),
 ]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What the options say about frames; None is an option that was not given."""
+    """The options for frames; None if not given."""
 
     bins: int | None = None
     by: str | None = None
@@ -40,15 +42,15 @@ class Cut:
 
     @property
     def ways(self) -> dict[str, int | None]:
-        """The options of which one says how to cut."""
+        """The options of which exactly one is required."""
         return {"--bins": self.bins, "--frame-us": self.frame_us, "--events-per-frame": self.events_per_frame}
 
 
 def spec_from_options(recording: "Recording", cut: Cut) -> "FrameSpec":
-    """How to cut `recording`.
+    """Return the frame spec for `recording`.
 
     Raises:
-        FrameSpecError: no way to cut was given, or several, or one with options of another.
+        FrameSpecError: no such option is given, or several, or options that do not belong together.
     """
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.frames import FrameSpec

@@ -1,4 +1,4 @@
-"""`live`: an exported model at work on a source."""
+"""`live`: run an exported model on a source."""
 
 import signal
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from stdl_events.events.sources import SOURCES
 
 
 class Every(StrEnum):
-    """When `live` prints."""
+    """Interval of `live`'s predictions."""
 
     clip = "clip"
     frame = "frame"
@@ -38,16 +38,16 @@ def live(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An exported .onnx model.")],
     source: Annotated[
         str,
-        address_of(SOURCES, "Where events come from; a file, replayed as by a camera, also without file:.", "--source"),
+        address_of(SOURCES, "The source of events; a file, replayed in real time, also without file:.", "--source"),
     ],
     speed: Annotated[
-        str, typer.Option("--speed", help="Recording time per wall time, or max: nothing is lost.")
+        str, typer.Option("--speed", help="Recording time per wall time, or max: no frame is dropped.")
     ] = "1.0",
     start: Annotated[str | None, typer.Option("--from", help="70%, or microseconds of the recording's clock.")] = None,
     stop: Annotated[str | None, typer.Option("--to", help="100%, or microseconds of the recording's clock.")] = None,
     every: Annotated[Every, typer.Option("--every", help="Print after each clip or each frame.")] = Every.clip,
     frame_us: Annotated[
-        int | None, typer.Option("--frame-us", help="Cut frames of so many microseconds, and not as the model says.")
+        int | None, typer.Option("--frame-us", help="Cut frames of this many microseconds instead of the model's.")
     ] = None,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Print JSON lines, the summary last.")] = False,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of the model.")] = 1,
@@ -57,7 +57,7 @@ def live(
     repair: RepairOption = False,
     strict: StrictOption = False,
 ) -> None:
-    """Recognise what a source sees, then say how fast that was. Needs no PyTorch. Ctrl-C ends it."""
+    """Run a model on a source, then print a summary with latencies. Needs no PyTorch. Ctrl-C ends it."""
     from stdl_events.events import open_source
     from stdl_events.live import OnnxSession, Recogniser, run_live
     from stdl_events.live.sinks import JsonLines, Lines
@@ -97,7 +97,7 @@ def _position(text: str | None, option: str) -> str | int | None:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """A service manager's SIGTERM ends the run as Ctrl-C does, with its summary."""
+    """Make a service manager's SIGTERM end the run like Ctrl-C, with its summary."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

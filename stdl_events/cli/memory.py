@@ -1,4 +1,4 @@
-"""`stdl-events memory`: what one training step needs, what for and when, without a GPU."""
+"""`stdl-events memory`: peak memory of one training step and its breakdown, without a GPU."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ DEFAULT_BATCH = 100
 
 
 class Device(StrEnum):
-    """Where the step is measured: on no device at all, or on a GPU as well."""
+    """Device of the measurement: none (fake tensors only), or a GPU in addition."""
 
     cpu = "cpu"
     cuda = "cuda"
@@ -38,7 +38,7 @@ def memory(
     input: Annotated[str, typer.Option(help="One frame, CHANNELSxHEIGHTxWIDTH, such as 2x128x128.")],
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")],
     batch: Annotated[
-        int | None, typer.Option(min=1, help=f"Sequences per batch; {DEFAULT_BATCH} where --fit does not look for it.")
+        int | None, typer.Option(min=1, help=f"Sequences per batch; {DEFAULT_BATCH} unless --fit searches for it.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="T, time steps per sequence.")] = 10,
     rule: Annotated[str, typer.Option(help="The learning rule.")] = "stdl",
@@ -47,33 +47,35 @@ def memory(
     ] = None,
     lean: Annotated[bool, typer.Option("--lean/--plain", help="Lean mode, or ordinary autograd.")] = True,
     auto: Annotated[
-        bool, typer.Option("--auto", help="The fastest mode that fits: lean with as much kept as there is room for.")
+        bool, typer.Option("--auto", help="The fastest mode that fits: lean, with as many saved outputs as fit.")
     ] = False,
     budget: Annotated[str | None, typer.Option(help="Cut for this much memory, such as 8GB or 8GiB.")] = None,
-    rho: Annotated[float | None, typer.Option(help="The same as a share of the uncut network trained online.")] = None,
+    rho: Annotated[
+        float | None, typer.Option(help="The budget as a share of the uncut network's memory, trained online.")
+    ] = None,
     given: Annotated[str | None, typer.Option("--plan", metavar="paper|FILE", help="Cut as in this plan.")] = None,
-    least_blocks: Annotated[int, typer.Option(min=1, help="Cut into at least so many blocks.")] = 1,
+    least_blocks: Annotated[int, typer.Option(min=1, help="Cut into at least this many blocks.")] = 1,
     neuron: Annotated[str, one_of(NEURONS, "Kind of neuron.")] = "lif",
     precision: Annotated[
         str, typer.Option(help="fp32, or bf16 for membrane potentials, currents and convolutions.")
     ] = "fp32",
     device: Annotated[Device, typer.Option(help="cuda: run the step on a GPU as well.")] = Device.cpu,
-    optimizer: Annotated[Optimizer, typer.Option(help="Whose states are counted.")] = Optimizer.sgd,
+    optimizer: Annotated[Optimizer, typer.Option(help="Its states are counted.")] = Optimizer.sgd,
     fit: Annotated[
-        str | None, typer.Option(help="What fits into so much memory: the largest batch, or the plan for --batch.")
+        str | None, typer.Option(help="Find the largest batch that fits into this memory, or the plan for --batch.")
     ] = None,
     trace: Annotated[Path | None, typer.Option(help="Draw memory over layers and time steps into this PNG.")] = None,
-    against: Annotated[str | None, typer.Option(help="The rule beside it there; bptt unless it is bptt.")] = None,
+    against: Annotated[str | None, typer.Option(help="The second rule in that plot; bptt by default.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Peak memory of one training step: how much, what it is made of, and when.
+    """Print the peak memory of one training step, its breakdown, and its moment.
 
     The whole step runs on tensors without data, so no GPU is needed. Bytes are exact for what torch's operations
-    return; workspaces inside convolution libraries come on top. GB is 10^9 bytes. The clip (uint8) is given apart:
-    it may stay on the host. The floor is what no way of training the network can do without: its parameters with
+    return; workspaces inside convolution libraries come on top. GB is 10^9 bytes. The clip (uint8) is listed
+    separately: it may stay on the host. The floor is a lower bound for any training of the network: its parameters with
     gradients and optimiser states, its membrane states, and one layer's working set.
 
-    Without --budget, --rho or --plan, rules that cut the network do as `stdl-events plan` says.
+    Without --budget, --rho or --plan, rules that cut the network choose the plan like `stdl-events plan`.
 
     Example: stdl-events memory --network vgg11 --input 2x128x128 --classes 10 --batch 100 --steps 10 --rule stdl
     """
@@ -117,7 +119,7 @@ def memory(
 
 @dataclasses.dataclass(frozen=True)
 class _Setting:
-    """What rules are compared on."""
+    """The common setting of compared rules."""
 
     spec: Any
     batch_size: int
@@ -161,7 +163,7 @@ def _check(trace: Path | None, against: str | None) -> None:
 
 
 def _check_alone(option: str, wanted: bool, others: Mapping[str, object]) -> None:
-    """Refuse an option together with others that it leaves nothing to do for."""
+    """Raise for `option` together with options that it makes meaningless."""
     given = [name for name, value in others.items() if value]
     if wanted and given:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Option values that several commands read."""
+"""Options that several commands share, and their parsers."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ from stdl_events.registry import Registry
 if TYPE_CHECKING:
     from stdl_events.events.transform_spec import TransformSpec
 
-# Options, the registry whose names they take, and what follows a name.
+# Options, the registry of their values, and the suffix of a name in the help.
 _registry_options: list[tuple[Any, Registry[Any], str]] = []
 _explained: list[tuple[Any, Registry[Any], str]] = []
 _filter_option: Any = typer.Option("--filter", metavar="NAME=VALUE")
@@ -23,12 +23,12 @@ TransformOption = Annotated[list[str] | None, _transform_option]
 
 
 def one_of(registry: Registry[Any], help: str, *flags: str) -> Any:
-    """A Typer option that takes a name of `registry`; an unknown one is the registry's error.
+    """Return a Typer option for a name of `registry`; the registry raises for an unknown name.
 
-    Its names in the help text are those that are registered when `update_choices` is called.
+    The help text lists the names registered at the call of `update_choices`.
 
     Args:
-        flags: of the option, where the parameter's own name does not give them: "--neuron".
+        flags: of the option, if they differ from the parameter's name: "--neuron".
     """
     option = typer.Option(*flags, help=help, callback=lambda name: name if name is None else registry.check(name))
     _registry_options.append((option, registry, ""))
@@ -36,26 +36,26 @@ def one_of(registry: Registry[Any], help: str, *flags: str) -> Any:
 
 
 def address_of(registry: Registry[Any], help: str, *flags: str) -> Any:
-    """A Typer option that takes `scheme:address`, the scheme being a name of `registry`; the names are in its help."""
+    """Return a Typer option for `scheme:address`; its help lists the schemes, which are the names of `registry`."""
     option = typer.Option(*flags, help=help)
     _registry_options.append((option, registry, ":ADDRESS"))
     return option
 
 
 def argument_of(registry: Registry[Any], help: str) -> Any:
-    """A Typer argument that takes a name of `registry`, as `one_of` is an option; its help says what each entry is."""
+    """Return a Typer argument for a name of `registry`; its help describes each entry."""
     argument = typer.Argument(help=help, callback=lambda name: name if name is None else registry.check(name))
     return explained(argument, registry, help)
 
 
 def explained(option: Any, registry: Registry[Any], help: str) -> Any:
-    """`option`, whose help is followed by every entry of `registry` and its `summary`, written by `explain_choices`."""
+    """Return `option`; `explain_choices` appends every entry of `registry` and its `summary` to the help."""
     _explained.append((option, registry, help))
     return option
 
 
 def update_choices() -> None:
-    """Write the names that are registered now into the help texts."""
+    """Write the registered names into the help texts."""
     for option, registry, rest in _registry_options:
         option.metavar = "|".join(name + rest for name in registry.names)
     if "--help" in sys.argv:
@@ -63,7 +63,7 @@ def update_choices() -> None:
 
 
 def explain_choices() -> None:
-    """Write into the help texts what imports more than starting a command may take: what each entry does."""
+    """Write the entries' descriptions into the help texts; their imports are too slow for the start of a command."""
     from stdl_events.events.filter_spec import FILTERS
     from stdl_events.events.filtered import GIVEN
     from stdl_events.events.transform_registry import EVENT_TRANSFORMS
@@ -85,10 +85,10 @@ class Optimizer(StrEnum):
 
 
 def parse_transforms(words: list[str]) -> "list[TransformSpec]":
-    """The transforms of words such as "drop_time:share=0.2,probability=0.5"; their settings are checked later.
+    """Parse words such as "drop_time:share=0.2,probability=0.5"; the settings are checked later.
 
     Raises:
-        RecipeError: a probability is no share.
+        RecipeError: a probability is not between 0 and 1.
     """
     from pydantic import ValidationError
 
@@ -105,7 +105,7 @@ def parse_transforms(words: list[str]) -> "list[TransformSpec]":
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:
-    """(C, H, W) of "2x128x128".
+    """Parse "2x128x128" to (C, H, W).
 
     Raises:
         UserError: the text is not three positive numbers.
@@ -119,10 +119,10 @@ def parse_shape(text: str) -> tuple[int, int, int]:
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
-    """{"k": 10} of ["k=10"]; numbers are read as such.
+    """Parse ["k=10"] to {"k": 10}; numeric values become numbers.
 
     Raises:
-        UserError: one of them is no assignment.
+        UserError: a word is not an assignment.
     """
     options: dict[str, Any] = {}
     for assignment in assignments:

@@ -1,4 +1,4 @@
-"""How commands speak: one JSON document on stdout for machines, words and progress on stderr for people."""
+"""Output of the commands: one JSON document on stdout for programs, text and progress on stderr for people."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """Write a warning as one line on stderr; takes the place of `warnings.showwarning`."""
+    """Write a warning as one line on stderr; replaces `warnings.showwarning`."""
     one_line = " ".join(str(message).split())
     sys.stderr.write(f"stdl-events: warning: {one_line}\n")
 

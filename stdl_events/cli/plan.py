@@ -1,4 +1,4 @@
-"""`stdl-events plan`: where a network is cut for a memory budget, and what that costs."""
+"""`stdl-events plan`: cuts of a network for a memory budget, and their costs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,28 +28,30 @@ def plan(
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")],
     batch: Annotated[int, typer.Option(min=1, help="Sequences per batch.")] = 100,
     budget: Annotated[str | None, typer.Option(help="Memory that training may use, such as 8GB or 8GiB.")] = None,
-    rho: Annotated[float | None, typer.Option(help="The same as a share of the uncut network trained online.")] = None,
+    rho: Annotated[
+        float | None, typer.Option(help="The budget as a share of the uncut network's memory, trained online.")
+    ] = None,
     given: Annotated[
         str | None, typer.Option("--plan", metavar="paper|FILE", help="Show the paper's plan, or that of a JSON file.")
     ] = None,
-    optimizer: Annotated[Optimizer, typer.Option(help="Whose state is counted.")] = Optimizer.sgd,
+    optimizer: Annotated[Optimizer, typer.Option(help="Its state is counted.")] = Optimizer.sgd,
     chart: Annotated[Path | None, typer.Option(help="Also draw the layers and the cuts into this PNG file.")] = None,
-    least_blocks: Annotated[int, typer.Option(min=1, help="Cut into at least so many blocks.")] = 1,
+    least_blocks: Annotated[int, typer.Option(min=1, help="Cut into at least this many blocks.")] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Plan for ordinary autograd instead of lean mode.")] = False,
     auto: Annotated[
-        bool, typer.Option("--auto", help="Choose the fastest mode that fits: lean with as much kept as fits.")
+        bool, typer.Option("--auto", help="Choose the fastest mode that fits: lean, with as many saved outputs as fit.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Cut a network into blocks that each fit a memory budget, with the auxiliary networks they learn from.
 
     Fewest blocks first, then the deepest and widest auxiliary networks that still fit. Without --budget, --rho or
-    --plan, the smallest share from 0.7 up for which there is a plan is taken. Bytes are predicted from measured
+    --plan, the smallest share from 0.7 up with a feasible plan is taken. Bytes are predicted from measured
     layers and then metered on the whole training step; GB is 10^9 bytes. No GPU is needed: tensors without data are
     counted. Shares are of the memory in plain mode. In lean mode, the default, many networks fit without a cut.
 
-    With --auto, what else fits is listed too: fewest blocks first, then fewest multiply-accumulates. Outputs of
-    convolutions that fit beside the rest are kept instead of made again.
+    With --auto, the other modes that fit are listed too: fewest blocks first, then fewest multiply-accumulates.
+    Convolution outputs that fit into the budget are saved instead of recomputed.
 
     Example: stdl-events plan --network resnet18 --input 3x32x32 --classes 10 --batch 512 --rho 0.7 --plain
     """
@@ -166,7 +168,7 @@ def _print_alternatives(choice: "Choice") -> None:
 
 
 def _layer_bytes(blueprint: "Blueprint") -> list[int]:
-    """What one step of each layer alone needs."""
+    """Return the memory of one step of each layer alone."""
     from stdl_events.memory.layer_costs import LayerMeter
     from stdl_events.plan.cost import working_bytes
 
@@ -175,7 +177,7 @@ def _layer_bytes(blueprint: "Blueprint") -> list[int]:
 
 
 def _print_layers(plan: "Plan", layers: Sequence[str], layer_bytes: Sequence[int]) -> None:
-    """A bar per layer, the cuts as rules between them."""
+    """Print a bar per layer, with the cuts as rules between them."""
     from stdl_events.memory.meter import format_bytes
 
     largest = max(layer_bytes)

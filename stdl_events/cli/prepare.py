@@ -1,4 +1,4 @@
-"""`prepare`: all clips of a dataset cut once, into a store that training reads."""
+"""`prepare`: cut all clips of a dataset once, into a store for training."""
 
 import os
 import re
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MB = 10**6
 MAX_WORD = 24
-SPLIT_HELP = "What is held out, as in training: auto, or such as rule=time,held_out=0.3."
+SPLIT_HELP = "The split rule, as in training: auto, or such as rule=time,held_out=0.3."
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def prepare(
-    dataset: Annotated[str, argument_of(DATASETS, "What the recordings are.")],
+    dataset: Annotated[str, argument_of(DATASETS, "The kind of recordings.")],
     frames: Annotated[
         str,
         typer.Option(
@@ -43,23 +43,21 @@ def prepare(
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
     filters: FilterOption = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="STORE", help="Folder to make.  [default: prepared/<dataset>-<frames>]")
+        Path | None, typer.Option(metavar="STORE", help="Folder of the store.  [default: prepared/<dataset>-<frames>]")
     ] = None,
     split: Annotated[str, explained(typer.Option(), SPLIT_RULES, SPLIT_HELP)] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one per core]")] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out recordings that do not read, and list them.")
-    ] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable recordings, and list them.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare all recordings by content, not by size and time of change.")
+        bool, typer.Option("--verify", help="Compare all recordings by content, not by size and modification time.")
     ] = False,
     format: FormatOption = None,
     sensor: SensorOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Cut all clips of a dataset once, and keep them where training reads them: train --set data.prepared=STORE.
+    """Cut all clips of a dataset once, into a store for training: train --set data.prepared=STORE.
 
-    A run that was killed goes on when the same command is given again. What has changed since is cut again.
+    The same command resumes an interrupted run, and cuts changed recordings again.
 
     Example: stdl-events prepare nmnist --data recordings/nmnist --frames T=10,by=count
     """
@@ -103,10 +101,10 @@ def prepare(
 
 
 def parse_split(text: str) -> "SplitSettings":
-    """The split rule alone, or key=value pairs of `SplitSettings`.
+    """Parse a split rule's name, or key=value pairs of `SplitSettings`.
 
     Raises:
-        RecipeError: a key or value makes no sense.
+        RecipeError: a key or value is invalid.
     """
     from pydantic import ValidationError
 
@@ -125,7 +123,7 @@ def parse_split(text: str) -> "SplitSettings":
 
 
 def default_store(dataset: str, frame_spec: "FrameSpec") -> Path:
-    """A folder of its own for each way to cut and to filter; a long list of pixels is named by its checksum."""
+    """Return a folder for each frame spec and its filters; a long list of pixels is named by its checksum."""
     from stdl_events.prepared.asking import frames_text
 
     cut = frames_text(frame_spec.unfiltered).replace("=", "").replace(",", "-")
@@ -135,7 +133,7 @@ def default_store(dataset: str, frame_spec: "FrameSpec") -> Path:
 
 
 def summary(preparation: "Preparation") -> dict[str, Any]:
-    """JSON-ready."""
+    """Return the summary as a JSON-ready dictionary."""
     from stdl_events.prepared.manifest import SIDES
 
     manifest = preparation.manifest
@@ -189,7 +187,7 @@ class _Bar:
         self._began_s = time.monotonic()
 
     def show(self, done: int, total: int) -> None:
-        """Move the bar; what the first call says was there already, and counts for no rate."""
+        """Advance the bar; the first call gives the recordings kept, which do not count for the rate."""
         if not self._bar.tasks:
             self._first, self._began_s = done, time.monotonic()
             self._bar.add_task("preparing", total=total, completed=done, rate="")

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def describe(recording: "Recording", others: "OtherStreams | None") -> dict[str, Any]:
-    """The facts of a recording; None where a recording without events has none.
+    """Return the facts of a recording; None for those undefined without events.
 
     Args:
-        others: what its file holds beside events, None if nothing.
+        others: the streams of its file besides the events, None if there are none.
 
     Raises:
-        TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` was not asked for.
+        TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` is off.
     """
     summary = recording.summary
     knows_size = summary.events > 0 or recording.sensor_size_from != "inferred"
@@ -44,10 +44,10 @@ def describe(recording: "Recording", others: "OtherStreams | None") -> dict[str,
 
 
 def describe_filters(recording: "Recording", words: list[str] | None, find_hot_pixels: bool) -> dict[str, Any]:
-    """How many events each filter would drop of what those before it keep, and which pixels are hot, where asked for.
+    """Return the number of events that each filter would drop after those before it, and the hot pixels if requested.
 
     Raises:
-        FrameSpecError: a filter is unknown, or its setting makes no sense.
+        FrameSpecError: a filter is unknown, or its setting is invalid.
     """
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.events.filters import find_hot_pixels as find
@@ -68,7 +68,7 @@ def describe_filters(recording: "Recording", words: list[str] | None, find_hot_p
 
 
 def _stream_facts(stream: int, kind: str, rows: "Rows") -> dict[str, Any]:
-    """The facts of one stream of pictures, IMU samples or triggers."""
+    """Return the facts of one stream of pictures, IMU samples or triggers."""
     t_first_us, t_last_us = int(rows["t"].min()), int(rows["t"].max())
     span_us = t_last_us - t_first_us
     facts: dict[str, Any] = {
@@ -87,7 +87,7 @@ def _stream_facts(stream: int, kind: str, rows: "Rows") -> dict[str, Any]:
 
 
 def _trigger_counts(rows: "Rows") -> dict[str, int]:
-    """How many triggers each source gave, by its name."""
+    """Return the number of triggers per source name."""
     from stdl_events.events.other_streams import TRIGGER_SOURCES
 
     counts = Counter(rows["source"].tolist())
@@ -96,7 +96,7 @@ def _trigger_counts(rows: "Rows") -> dict[str, int]:
 
 
 def facts_table(facts: dict[str, Any]) -> "Table":
-    """The facts of `describe` as text."""
+    """Return the facts of `describe` as a table."""
     from rich.table import Table
 
     def text(key: str, form: str = "{:,}", missing: str = "unknown") -> str:
@@ -136,7 +136,7 @@ def facts_table(facts: dict[str, Any]) -> "Table":
 
 
 def stream_text(stream: dict[str, Any]) -> str:
-    """One stream's facts in a line."""
+    """Return one stream's facts in a line."""
     text = f"{stream['count']:,}"
     if stream["kind"] == "pictures":
         colour = {1: "gray", 3: "RGB", 4: "RGBA"}.get(stream["channels"], f"{stream['channels']} channels")

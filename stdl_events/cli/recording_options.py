@@ -13,15 +13,15 @@ from stdl_events.events.formats import FORMATS
 if TYPE_CHECKING:
     from stdl_events.events.recording import Recording
 
-RecordingFile = Annotated[Path, typer.Argument(metavar="FILE", help="A recording, in any format that is read here.")]
+RecordingFile = Annotated[Path, typer.Argument(metavar="FILE", help="A recording, in any supported format.")]
 FormatOption = Annotated[
-    str | None, one_of(FORMATS, "The file's format, where content and suffix do not tell.", "--format")
+    str | None, one_of(FORMATS, "The file's format, if content and suffix leave it open.", "--format")
 ]
 SensorOption = Annotated[
-    str | None, typer.Option("--sensor", metavar="WxH", help="Sensor size, where the file does not tell.")
+    str | None, typer.Option("--sensor", metavar="WxH", help="Sensor size, if the file does not store it.")
 ]
 StreamOption = Annotated[
-    int | None, typer.Option("--stream", help="Which of several event streams, in a file that holds several.")
+    int | None, typer.Option("--stream", help="The number of the event stream, in a file with several.")
 ]
 RepairOption = Annotated[
     bool, typer.Option("--repair", help="Use the events before the first damage instead of stopping with an error.")
@@ -32,7 +32,7 @@ StrictOption = Annotated[bool, typer.Option("--strict", help="Make a backward ti
 def open_from_options(
     path: Path, format: str | None, sensor: str | None, stream: int | None, repair: bool, strict: bool
 ) -> "Recording":
-    """Open `path` as the options say.
+    """Open `path` with the options.
 
     Raises:
         RecordingError: see `open_recording`; or `sensor` is not WxH.
@@ -45,10 +45,10 @@ def open_from_options(
 
 
 def parse_sensor_size(text: str | None) -> tuple[int, int] | None:
-    """(width, height) of "WxH", such as "346x260".
+    """Parse "WxH", such as "346x260", to (width, height).
 
     Raises:
-        RecordingError: it is not of this form.
+        RecordingError: the text has another form.
     """
     if text is None:
         return None

@@ -1,4 +1,4 @@
-"""`show`: a recording to look at, in the terminal or as a picture."""
+"""`show`: a summary of a recording in the terminal, or a picture of it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 SPARKS = " ▁▂▃▄▅▆▇█"
 SPARK_BINS = 60
-# Unless told otherwise: windows as recipe `folder` has them, or bins where a recording is shorter than ten of those.
+# Defaults: the windows of the recipe `folder`; bins for a recording shorter than ten of these.
 WINDOW_US, BINS = 20_000, 10
 
 
@@ -52,7 +52,7 @@ def show(
     file: RecordingFile,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The picture to write: a moving .gif, a sheet .png, or a report .html."),
+        typer.Option("--out", help="The picture to write: an animation .gif, a sheet .png, or a report .html."),
     ] = None,
     bins: BinsOption = None,
     by: ByOption = None,
@@ -69,11 +69,11 @@ def show(
     strict: StrictOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show a recording: event rate, where the events are, and frames as a network will see them.
+    """Show a recording: event rate, heat map, and frames as the network's input.
 
-    Without --out a summary in the terminal. Where the sensor also took pictures, the nearest in time is drawn beside
-    each frame. Frames are cut as `frames` cuts them; if nothing says how, in windows of 20 ms, or in ten bins of equal
-    time where the recording is shorter than ten such windows.
+    Without --out it prints a summary. If the sensor also took pictures, the nearest in time is drawn beside each frame.
+    Frames are cut like those of `frames`. The default is windows of 20 ms, or ten bins of equal time if the recording
+    is shorter than ten such windows.
 
     Example: stdl-events show walk.aedat4 --out walk.html
     """
@@ -173,7 +173,7 @@ def _out_text(out: Path, survey: "Survey") -> str:
 
 
 def _active(survey: "Survey") -> float:
-    """The share of pixels with events; of squares of them where the heat map is shrunk."""
+    """Return the share of pixels with events; of squares of pixels if the heat map is downsampled."""
     return float(survey.heat_CHW.any(axis=0).mean())
 
 

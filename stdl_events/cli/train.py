@@ -1,4 +1,4 @@
-"""`stdl-events train` and `stdl-events evaluate`: from recordings to a network, and what it is worth."""
+"""`stdl-events train` and `stdl-events evaluate`: from recordings to a network and its accuracy."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,14 +29,14 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/<recipe's name>]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
     list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Train a recogniser as a recipe says, and test it on recordings that were held out.
+    """Train a recogniser by a recipe, and test it on the held-out recordings.
 
-    The run's folder gets the configuration, the plan, metrics (JSON lines and TensorBoard), a checkpoint to --resume
-    from, and the finished network. A folder that holds something already is never written over.
+    The run's folder gets the configuration, the plan, metrics (JSON lines and TensorBoard), a checkpoint for --resume,
+    and the finished network. A non-empty folder is never overwritten.
 
     Example: stdl-events train folder --data recordings/ --set epochs=30 --set learning.budget=2GiB
     """
@@ -69,12 +69,12 @@ def evaluate(
     model: Annotated[
         Path | None, typer.Option(help="Evaluate this exported .onnx file instead of the run's own network.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the recordings, where it has moved.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the recordings, if it has moved.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     predictions: Annotated[Path | None, typer.Option(help="Write every clip's prediction to this JSON file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Test a run's network on the recordings that its training held out: accuracy, chance, confusion of classes.
+    """Test a run's network on its held-out recordings: accuracy, chance, confusion matrix.
 
     Example: stdl-events evaluate runs/folder --model model.onnx --predictions predictions.json
     """
@@ -107,7 +107,7 @@ def _print_recipes(as_json: bool) -> None:
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:
-    """Confusion and accuracy for people."""
+    """Print the confusion matrix and the accuracy."""
     from rich.table import Table
 
     summary: dict[str, Any] = evaluation.summary()
