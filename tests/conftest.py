@@ -1,4 +1,4 @@
-"""What all tests share: where real recordings are, if they are here at all, and a command line run in the process."""
+"""Fixtures of all tests: the folder of real recordings, if there is one, and the command line run in this process."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def recordings_dir() -> Path:
-    """The folder of real event recordings; tests that need it skip, saying why, where it is absent."""
+    """Return the folder of real event recordings; without it, the tests that need it are skipped with a reason."""
     folder = Path(os.environ.get("STDL_EVENTS_RECORDINGS", REPOSITORY.parent / "shared" / "recordings"))
     if not folder.is_dir():
         pytest.skip(f"no real recordings at {folder}: set STDL_EVENTS_RECORDINGS to their folder")

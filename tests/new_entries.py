@@ -23,7 +23,7 @@ class AdaptiveExponentialState(NamedTuple):
 
 
 class Sharpness(nn.Module):
-    """How steeply the membrane potential rises near its threshold: one learned number for each layer."""
+    """Steepness of the membrane potential near its threshold: one learned value per layer."""
 
     def __init__(self, spec: NeuronSpec, dtype: torch.dtype | None, device: torch.device | str | None) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ ARCTAN = Surrogate(_arctan, "derivative of the arctangent")
 
 @contextmanager
 def registered(registry: Registry[Any], name: str, entry: object) -> Iterator[str]:
-    """`entry` is in `registry` as `name`, for as long as the context lasts."""
+    """Register `entry` in `registry` as `name` within the context."""
     registry.register(name, entry)
     try:
         yield name

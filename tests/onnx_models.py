@@ -1,4 +1,4 @@
-"""Tiny exported models whose every step numpy can compute: a leaky count of each polarity, read out linearly."""
+"""Tiny exported models with a numpy reference: a leaky count of each polarity with a linear readout."""
 
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def write_model(path: Path, card: ModelCard | None, *, frame_CHW=None, state=(2,
 
 
 def expected_logits(frames_TCHW: np.ndarray) -> np.ndarray:
-    """logits_TK of a run from the zero state, by numpy alone."""
+    """Return logits_TK of a run from the zero state, by numpy alone."""
     state_C, logits = np.zeros(2, np.float64), []
     for counts_CHW in frames_TCHW:
         state_C = LEAK * state_C + counts_CHW.sum(axis=(1, 2))

@@ -1,4 +1,4 @@
-"""Small files in the published layouts of the public datasets, with random events that differ from file to file."""
+"""Small files in the published layouts of the public datasets, with different random events in each file."""
 
 import importlib.util
 from pathlib import Path
@@ -24,7 +24,7 @@ event_files = _load(Path(__file__).parent / "events" / "event_files.py")
 
 
 def make(seed: int, width: int = 128, height: int = 128, count: int = 60) -> EventArray:
-    """Other events for every seed, on 128x128 pixels unless said otherwise."""
+    """Random events by seed, on 128x128 pixels by default."""
     events: EventArray = event_files.make_events(count, width, height, seed=seed)
     return events
 

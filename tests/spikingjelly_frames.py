@@ -14,12 +14,12 @@ WANTED = {
     "cal_fixed_frames_number_segment_index",
     "integrate_events_by_fixed_frames_number",
 }
-# What the three functions take from their module.
+# Names that the three functions use from their module.
 HEAD = "from typing import Optional\n\nimport numpy as np\n\n"
 
 
 def load_integration() -> Callable[..., np.ndarray] | None:
-    """`integrate_events_by_fixed_frames_number`, None where SpikingJelly is not installed."""
+    """`integrate_events_by_fixed_frames_number`, None if SpikingJelly is not installed."""
     package = importlib.util.find_spec("spikingjelly")
     if package is None or package.origin is None:
         return None

@@ -40,7 +40,7 @@ def load_app(name: str) -> ModuleType:
 
 
 def load_small_app(name: str, **changes: object) -> ModuleType:
-    """The program with its own recipe made smaller."""
+    """Return the program with a smaller recipe."""
     module = load_app(name)
     own = module.recipe
     module.recipe = lambda: own().derive(**SMALL | changes)

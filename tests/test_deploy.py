@@ -1,4 +1,4 @@
-"""What a device gets: a check that needs two packages, and files that fit the project they are shipped with."""
+"""The files for a device: a check that needs two packages, and files that are consistent with the project."""
 
 import configparser
 import json
@@ -86,7 +86,7 @@ def test_check_model_notices_logits_that_are_not_finite(tmp_path):
 
 
 def test_check_model_needs_two_packages(tmp_path):
-    """With everything else of ours and of the training extra made unimportable, it still runs."""
+    """It runs while all other modules of ours and of the training extra are unimportable."""
     write_model(tmp_path / "m.onnx", make_card(stream_spec(dt_us=10_000_000)))
     barred = ("stdl_events", "torch", "onnx", "pydantic", "typer", "rich", "h5py")
     program = (

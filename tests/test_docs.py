@@ -1,4 +1,4 @@
-"""What the README and the pages of docs/ say runs: each page's code blocks, in order, in a folder of its own.
+"""The code blocks of the README and of docs/ run: those of each page in order, in a folder of its own.
 
 The folder has `my_recordings`, two classes of small simulated recordings, and `recording.h5`, one of them. Commands run
 line by line, in this process unless they import a recipe of the page. Python blocks run as programs; one that starts
@@ -30,7 +30,7 @@ SENSOR = (48, 48)
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
-    """(language, code) of every fenced block."""
+    """Return (language, code) of every fenced block."""
     return [match.groups() for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
 
 
@@ -73,7 +73,7 @@ def workplace(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture(autouse=True)
 def registries_as_before() -> Iterator[None]:
-    """What a page registers is taken out again."""
+    """Unregister the entries that a page registers."""
     registries = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))["registries"]().values()
     before = [registry.names for registry in registries]
     yield

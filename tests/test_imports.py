@@ -1,7 +1,7 @@
-"""What may import what: the live runtime without torch, one door per third-party package, stages that point backwards.
+"""Rules for imports: the live runtime without torch, one door per third-party package, stages that point backwards.
 
-The rules are read off the source (also imports inside functions), and `info`, `frames` and `live` are run beside stubs
-of the packages that raise when they are imported. Tests of the tests show that both would notice.
+The rules are checked on the source (also imports inside functions). `info`, `frames` and `live` are run with stubs of
+the packages that raise on import. Tests of the tests show that both checks can fail.
 """
 
 import ast
@@ -25,7 +25,7 @@ PACKAGE = Path(stdl_events.__file__).parent
 TRAINING_ONLY = {"torch", "torchvision", "norse", "tonic", "onnx", "onnxscript", "safetensors", "tensorboard", "nir"}
 STUBBED = ("torch", "norse", "tonic", "onnx")
 
-# Stages that a device without torch runs or plans with; everything that they import, at any depth, is held to the same.
+# Stages that run or plan on a device without torch; the rule covers their imports at any depth.
 TORCH_FREE = (
     "errors",
     "validation",
@@ -40,7 +40,7 @@ TORCH_FREE = (
     "plan.plan",
     "analysis.cost",
 )
-# Of the command line these work without torch; of the other commands only what runs when they are registered.
+# Commands that work without torch; of the other commands only the registration does.
 TORCH_FREE_COMMANDS = ("cli.events", "cli.frames", "cli.live", "cli.show")
 
 DOORS = {
@@ -55,7 +55,7 @@ DOORS = {
     "triton": ("learning/lean/kernels/cuda.py",),
 }
 
-# Learning happens in learning/. These detach what they only copy.
+# Learning happens in learning/. These modules detach tensors that they only copy.
 COPYING = {
     "training/state.py": "a checkpoint copies tensors to the host",
     "training/bundle.py": "a bundle copies weights to the host",
@@ -89,7 +89,7 @@ def statements(node: ast.AST, inside_functions: bool) -> Iterator[ast.AST]:
 
 
 def imported(source: ast.Module, inside_functions: bool = True) -> set[str]:
-    """Dotted names that `source` imports; for `from a import b` both "a" and "a.b"."""
+    """Return the dotted names that `source` imports; for `from a import b` both "a" and "a.b"."""
     names = set()
     for node in statements(source, inside_functions):
         if isinstance(node, ast.Import):
@@ -161,7 +161,7 @@ def test_commands_register_without_torch_and_the_live_ones_run_without():
     for command in TORCH_FREE_COMMANDS:
         own = third_party(imported(tree(modules()[command])))
         assert not own & TRAINING_ONLY
-        # The package of all commands runs none of their functions when a helper of this one imports it.
+        # Importing the package of all commands runs none of their functions.
         packages = {"cli", ""}
         inner = ours(imported(tree(modules()[command]))) - packages
         assert training_imports(inner, inside_functions=True, without=packages) == []
@@ -179,7 +179,7 @@ def test_third_party_packages_have_one_door(package):
 
 
 def learning_calls(source: ast.Module) -> list[str]:
-    """Calls that learn: backward, detach, and steps of an optimiser."""
+    """Return the calls of learning: backward, detach, and steps of an optimiser."""
     found = []
     for node in ast.walk(source):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -231,7 +231,7 @@ def run_beside_stubs(folder: Path, *arguments: object) -> subprocess.CompletedPr
     stubs = folder / "stubs"
     stubs.mkdir(exist_ok=True)
     for name in STUBBED:
-        # Not an ImportError: nobody can take it for a package that is merely missing.
+        # Not an ImportError, which would look like a missing package.
         (stubs / f"{name}.py").write_text(f"raise RuntimeError('{name} was imported')\n", encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(stubs)}
     command = [sys.executable, *map(str, arguments)]

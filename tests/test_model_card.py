@@ -1,4 +1,4 @@
-"""The model card survives JSON and names what is wrong with a damaged one."""
+"""The model card: a round trip through JSON, and errors that name the invalid entry."""
 
 import json
 

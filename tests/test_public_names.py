@@ -10,7 +10,7 @@ import pytest
 import stdl_events
 
 ROOT = Path(stdl_events.__file__).parent
-# Packages inside a stage are its own affair.
+# Packages inside a stage are not public.
 PACKAGES = sorted(
     ".".join(("stdl_events", *path.parent.relative_to(ROOT).parts))
     for path in (ROOT / "__init__.py", *ROOT.glob("*/__init__.py"))
@@ -19,7 +19,7 @@ PACKAGES = sorted(
 
 
 def own_names(package: str) -> set[str]:
-    """What a package defines, or takes from its own modules, under a name without an underscore."""
+    """Return the names without an underscore that a package defines or imports from its own modules."""
     return {
         name
         for name, value in vars(import_module(package)).items()

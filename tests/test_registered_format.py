@@ -1,4 +1,4 @@
-"""A format that one object adds: recognised and named on the command line, in help and in errors, and trained on."""
+"""A format registered as one object: recognised, named on the command line, in help and in errors, and trained on."""
 
 import json
 from collections.abc import Callable, Iterator

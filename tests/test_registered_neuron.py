@@ -139,6 +139,6 @@ def config_of_a_recipe():
 
 
 def changed(document: dict, setting: str) -> dict:
-    """A network's document with one setting that is unknown."""
+    """Return a network's document with one unknown setting."""
     section, _, leaf = setting.rpartition(".")
     return document | ({section: document[section] | {leaf: "unknown"}} if section else {leaf: "unknown"})

@@ -1,4 +1,4 @@
-"""The `show` command: the summary in the terminal, the document for machines, the pictures, and what it refuses."""
+"""The `show` command: the summary in the terminal, the JSON document, the pictures, and its errors."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a user of the live runtime installs: the wheel and its base dependencies alone, used from another folder."""
+"""The installation of the live runtime: the wheel and its base dependencies alone, used from another folder."""
 
 import json
 import os

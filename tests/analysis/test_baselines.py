@@ -12,7 +12,7 @@ from stdl_events.recordings import ClipArray, by_time, load_clips, read_folder
 
 
 def clips_of_patterns(seed: int, *, temporal: bool, count: int = 60) -> ClipArray:
-    """Two classes that differ in where events are, or only in when they are."""
+    """Two classes that differ in the positions of events, or only in their times."""
     rng = np.random.default_rng(seed)
     targets_N = np.arange(count) % 2
     rates = np.full((count, 4, 2, 6, 5), 2.0)
@@ -33,7 +33,7 @@ def test_it_sees_where_events_are_and_not_when() -> None:
 
 
 def test_the_held_out_labels_choose_nothing() -> None:
-    """With the labels exchanged, every right answer is wrong: the same classifier was made."""
+    """With the labels exchanged, every correct prediction is wrong: the classifier does not depend on them."""
     train, test = clips_of_patterns(0, temporal=False), clips_of_patterns(1, temporal=False)
     other = ClipArray(test.frames_NTCHW, 1 - test.targets_N, test.entry_index_N, test.t_start_us_N, 0)
     assert ridge_on_summed_events(train, other) == pytest.approx(1 - ridge_on_summed_events(train, test))
@@ -74,7 +74,7 @@ def test_a_silent_camera_is_no_division_by_zero() -> None:
 
 
 def test_real_objects(recordings_dir: Path) -> None:
-    """Seven objects on a turntable, split in time: still pictures tell most of them apart."""
+    """Seven objects on a turntable, split in time: still pictures separate most of them."""
     split = by_time(read_folder(recordings_dir / "objects"), held_out=0.3, gap_us=200_000)
     spec = FrameSpec(kind="stream", steps=10, dt_us=20_000, sensor_size=(128, 128), downscale=4, cap=255)
     train, test = load_clips(split.train, spec), load_clips(split.test, spec)

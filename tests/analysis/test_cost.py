@@ -1,4 +1,4 @@
-"""The cost model: its equations on one block, written out; and the figures that its paper states."""
+"""The cost model: its equations on one block, written out; and the paper's figures."""
 
 import json
 
@@ -100,7 +100,7 @@ def test_units_have_the_networks_weights_and_neurons(notation):
     assert [unit.past for unit in units] == [False] + [True] * (len(units) - 1)
 
 
-# Table 2 leaves paddings open; with these the paper's own figures come out.
+# Table 2 omits paddings; these reproduce the paper's figures.
 LENET_1 = NetworkSpec.parse("6C5-AP2-16C5(p0)-AP2-120C5(p0)-128FC-47FC", input_shape=(1, 28, 28), classifier="spiking")
 ALEXNET = "96C3(s2)-256C3-AP2-384C3-AP2-512C3-384C3-256C3-4096FC-1024FC-10FC"
 

@@ -36,7 +36,7 @@ def test_an_online_rule_goes_forward_and_back_in_every_step(memory):
     assert list(step_starts(step.footprint.laps).values()) == ["t=1", "t=2", "t=3"]
     heights = [lap.peak_bytes for lap in step.footprint.laps]
     assert max(heights) == step.footprint.peak_bytes
-    # Gradients are there from the first backward on; after that all steps look alike.
+    # Gradients are allocated from the first backward on; all later steps are alike.
     second, third = heights[8:16], heights[16:]
     assert second == third
 

@@ -1,4 +1,4 @@
-"""Pictures of a recording: what is gathered in one pass, in bounded memory, and what the files show."""
+"""Pictures of a recording: the survey in one pass and bounded memory, and the content of the files."""
 
 import base64
 import html.parser
@@ -139,7 +139,7 @@ def test_a_sheet_is_a_png(recording: Recording, tmp_path: Path) -> None:
 
 
 class Tags(html.parser.HTMLParser):
-    """Every tag with its attributes, every text."""
+    """Collects every tag with its attributes, and every text."""
 
     def __init__(self) -> None:
         super().__init__()

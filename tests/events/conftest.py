@@ -1,4 +1,4 @@
-"""What the tests of recordings share: files written from bytes."""
+"""Fixtures of the tests of recordings: files written from bytes."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Small files of every format, written literally from the formats' descriptions, one event at a time.
 
-Nothing here uses the library: what its readers decode is compared with the events that were given to these functions.
+Nothing here uses the library: the events that its readers decode are compared with the arguments of these functions.
 """
 
 import io
@@ -142,7 +142,7 @@ def aedat4(
     table: bool = True,
     identifiers: Sequence[str] | None = None,
 ) -> bytes:
-    """A file of `streams`, each (id, width, height, packets), a packet being events, or the bytes of its buffer.
+    """A file of `streams`, each (id, width, height, packets), where a packet is events, or the bytes of its buffer.
 
     `identifiers` are the streams' types.
     """

@@ -1,7 +1,7 @@
 """Damage files in many ways and read each: `python tests/events/fuzz_readers.py aedat4 --count 20000 --seed 1`.
 
-Every file must be read, or refused with an error of ours, within 2 seconds of computing and 512 MiB. Anything else
-ends the process with a message that names the seed; whoever started it as a child sees a reader that aborts.
+Every file must be read, or raise one of our errors, within 2 seconds of CPU time and 512 MiB. Anything else ends the
+process with a message that names the seed. If a reader aborts, the parent process sees the exit status.
 """
 
 import argparse
@@ -85,7 +85,7 @@ FORMATS: dict[str, Callable[[Path], Seeds]] = {
 
 
 def damaged(data: bytes, header_bytes: int, random: np.random.Generator) -> bytes:
-    """`data` with one to four wounds; two of three fall into the first `header_bytes`."""
+    """Return `data` with one to four damages, two thirds of them in the first `header_bytes`."""
     wounded = bytearray(data)
     for _ in range(random.integers(1, 5)):
         if not wounded:
@@ -119,7 +119,7 @@ def damaged(data: bytes, header_bytes: int, random: np.random.Generator) -> byte
 
 
 def read_somehow(path: Path, format: str | None, repair: bool) -> str:
-    """Open and read the file; returns what happened, in a word."""
+    """Open and read the file; returns the outcome as a word."""
     try:
         recording = open_recording(path, format=format, repair=repair)
         total = 0
@@ -173,13 +173,13 @@ def main() -> int:
 
 
 def set_alarms(seconds: int) -> None:
-    """End the process after `seconds` of computing, or ten times as many on the clock; 0 calls it off."""
+    """End the process after `seconds` of CPU time, or ten times as many of wall time; 0 cancels the limits."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.alarm(10 * seconds)
 
 
 def limit_memory() -> None:
-    """Refuse to map more than `MAX_BYTES` beyond what the process maps now."""
+    """Limit the process to `MAX_BYTES` of mappings beyond the present ones."""
     mapped_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped_bytes + MAX_BYTES, resource.RLIM_INFINITY))
 

@@ -58,7 +58,7 @@ def evt3(words: list[int]) -> Events:
 
 
 def es(data: bytes) -> Events:
-    """Rows as stored, upwards."""
+    """Rows as stored, bottom up."""
     found: Events = []
     is_atis = data[15] == 2
     position, t = 20, 0

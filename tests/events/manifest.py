@@ -1,4 +1,4 @@
-"""What every real recording decodes to, by field: `python tests/events/manifest.py FOLDER` writes the manifest anew.
+"""Checksums of the decoded fields of every real recording: `python tests/events/manifest.py FOLDER` rewrites them.
 
 A checksum that changes names the file, or the folder of small files, and the field whose decoding changed.
 """
@@ -20,13 +20,13 @@ _OTHER_SUFFIXES = (".xml",)
 
 
 def recording_files(folder: Path) -> list[Path]:
-    """The recordings at any depth of `folder`, in order of their names."""
+    """Return the recordings at any depth of `folder`, sorted by name."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("LICENSE"))
     return [path for path in files if path.suffix not in _OTHER_SUFFIXES]
 
 
 def describe(files: list[Path]) -> dict[str, Any]:
-    """Format, size, number of events, and a checksum per field over all events of `files` in this order."""
+    """Return format, size, number of events, and a checksum per field over all events of `files` in this order."""
     digests = {name: hashlib.sha256() for name in "txyp"}
     formats, sizes, count, backward_steps = set(), set(), 0, 0
     with warnings.catch_warnings():
@@ -46,7 +46,7 @@ def describe(files: list[Path]) -> dict[str, Any]:
 
 
 def groups(recordings_dir: Path) -> dict[str, list[Path]]:
-    """The files of every entry: one file, or all small files of one folder."""
+    """Return the files of every entry: one file, or all small files of one folder."""
     found = {}
     for name in SINGLE_FILES:
         for path in recording_files(recordings_dir / name):

@@ -128,7 +128,7 @@ def test_clock_wraps_are_undone(write) -> None:
 
 def test_clock_unwraps_the_same_in_any_blocks() -> None:
     wrapped = np.array([2**32 - 9, 3, 2**32 - 2, 7, 5, 2**31 + 8, 2**32 - 1, 0, 1], np.uint32)
-    # Record 2 is from before the wrap and comes late; the step from 7 to 5 is disorder; the last two wrap again.
+    # Record 2 is late, from before the wrap; the step from 7 to 5 is disorder; the last two wrap again.
     expected = [2**32 - 9, 2**32 + 3, 2**32 - 2, 2**32 + 7, 2**32 + 5]
     expected += [2**32 + 2**31 + 8 - 2**32, 2**32 - 1, 2**32, 2**32 + 1]
     for cut in range(len(wrapped) + 1):

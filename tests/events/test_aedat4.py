@@ -1,4 +1,4 @@
-"""Events of AEDAT 4 against the `aedat` package, an independent decoder of what our own checks have let pass."""
+"""Events of AEDAT 4 against the `aedat` package, an independent decoder, on files that pass our checks."""
 
 import struct
 from pathlib import Path

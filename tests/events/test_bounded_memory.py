@@ -1,4 +1,4 @@
-"""A long recording is read in chunks without ever holding more than a small part of it."""
+"""Reading a long recording in chunks holds only a small part of it in memory."""
 
 import struct
 import tracemalloc
@@ -13,7 +13,7 @@ from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.filtered import filtered
 
 EVENTS = 1_500_000
-# All events take 19.5 MB; a block of any reader, decoded and with its temporaries, takes a few.
+# All events take 19.5 MB; a decoded block of any reader with its temporaries takes a few MB.
 PEAK_BYTES = 8 << 20
 
 
@@ -68,7 +68,7 @@ def write_as(name: str, folder: Path) -> Path:
 
 
 def read_in_chunks(path: Path, filters: FilterSpec | None = None) -> tuple[int, int]:
-    """(peak bytes, number of events) of a pass in chunks."""
+    """Return (peak bytes, number of events) of a pass in chunks."""
     tracemalloc.start()
     try:
         count = sum(len(chunk) for chunk in filtered(open_recording(path), filters or FilterSpec()).chunks())

@@ -1,4 +1,4 @@
-"""Which picture is drawn beside which event frame, when that frame was, and what is on the drawings."""
+"""The picture drawn beside each event frame, the time of that frame, and the content of the drawings."""
 
 import json
 

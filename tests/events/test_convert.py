@@ -1,4 +1,4 @@
-"""Every writable format: written by us, read back by us and by a package that is not ours, identical."""
+"""Every writable format: written by us, read back identically by us and by an independent package."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def needs_faery(name: str) -> None:
 
 
 def read_independently(path: Path, format: str) -> list[tuple[int, int, int, bool]]:
-    """(t, x, y, p) as somebody else reads them."""
+    """Return (t, x, y, p) as read by an independent package."""
     if format == "stdl-hdf5":
         h5py = pytest.importorskip("h5py")
         with h5py.File(path) as file:

@@ -1,4 +1,4 @@
-"""Every third-party package that reads or writes files comes in by one door."""
+"""Every third-party package that reads or writes files is imported in one module."""
 
 import ast
 from pathlib import Path

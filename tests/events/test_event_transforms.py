@@ -1,4 +1,4 @@
-"""Transforms of events: what they keep, that a seed says everything, and that they compose with Tonic's."""
+"""Transforms of events: invariants, reproducibility by seed, and composition with Tonic's."""
 
 from collections.abc import Callable
 from functools import partial
@@ -76,7 +76,7 @@ def test_invariants_seeds_and_the_input(name: str, count: int) -> None:
 @pytest.mark.parametrize("name", DROPS)
 def test_what_is_kept_is_kept_in_order(name: str) -> None:
     events = draw()
-    events["t"] = np.arange(len(events))  # every event can be told from every other
+    events["t"] = np.arange(len(events))  # all events are distinct
     for seed in range(8):
         kept = RANDOM[name](events, rng=np.random.default_rng(seed))
         np.testing.assert_array_equal(kept, events[kept["t"]])

@@ -1,4 +1,4 @@
-"""Which format a file has, and what is said about files that have none."""
+"""Recognition of a file's format, and the errors for files of no format."""
 
 import os
 from pathlib import Path

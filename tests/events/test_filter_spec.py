@@ -1,4 +1,4 @@
-"""Filters as data: read, written, applied in one fixed order, on chunks of any size and on whole recordings."""
+"""Filters as data: parsed, written, applied in a fixed order, on chunks of any size and on whole recordings."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def draw_events(seed: int, count: int = 600, span_us: int = 6_000) -> EventArray
 
 
 def one_after_the_other(events: EventArray) -> list[EventArray]:
-    """What is kept after each of the three filters, each applied to all events at once."""
+    """Return the events kept after each of the three filters, each applied to all events at once."""
     mask_HW = np.zeros(SIZE[::-1], np.bool_)
     mask_HW[[4, 0], [3, 0]] = True
     kept = [drop_pixels(events, mask_HW)]
@@ -104,7 +104,7 @@ def test_wrong_words_are_told(words: list[str], message: str) -> None:
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    """Events out of which some pixels stand, and an attribute."""
+    """Events with some hot pixels, and an attribute."""
     events = draw_events(5)
     events["x"][::4], events["y"][::4] = 7, 2
     write_recording(tmp_path / "r.h5", events, SIZE, {"who": "nobody"})

@@ -43,7 +43,7 @@ def in_chunks(events: EventArray, cuts: list[int]) -> Iterator[EventArray]:
 
 
 def supported(events: EventArray, support_us: int) -> EventArray:
-    """Literally: a map of the latest event of every pixel."""
+    """A literal transcription: a map of the latest event of every pixel."""
     last_us = np.full((SIZE[1], SIZE[0]), -(10**9))
     kept = []
     for t, x, y, p in events.tolist():
@@ -79,7 +79,7 @@ def test_background_activity_returns_what_it_remembers() -> None:
 
 
 def test_background_activity_of_a_real_camera(recordings_dir: Path) -> None:
-    """Of an object that turns, far more passes than of the same number of events all over the place."""
+    """Far more events of a turning object pass than of the same number of uniformly random events."""
     recording = open_recording(sorted((recordings_dir / "objects").glob("*.aedat"))[0])
     events = recording.read()[:100_000]
     size = recording.sensor_size

@@ -1,4 +1,4 @@
-"""The registries of formats and of sources: what is listed without importing, and what each entry can do."""
+"""The registries of formats and of sources: lists without imports, and the capabilities of each entry."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Damaged files of every format, read in child processes: refused or read, never a crash, a hang or all memory."""
+"""Damaged files of every format, read in child processes: read or an error, never a crash, a hang or out of memory."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ def test_damaged_files_are_read_or_refused(format: str) -> None:
     ids=["abort", "hang", "memory", "other exception"],
 )
 def test_the_fuzzer_sees_faults(fault: str) -> None:
-    # The first files are good ones, read without a fault, so that the fault happens where damaged files are read.
+    # The first files are undamaged and read without a fault, so that the fault happens on damaged files.
     program = f"""
 import itertools, os, sys, time
 import fuzz_readers, numpy

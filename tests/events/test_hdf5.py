@@ -1,4 +1,4 @@
-"""Our HDF5 file: what is written is read, and nothing half-written or foreign passes for it."""
+"""Our HDF5 file: a round trip, and errors for incomplete or foreign files."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every real recording opens, and every field decodes to what it decoded to when it was checked."""
+"""Every real recording opens, and every field decodes to the checksum of the checked manifest."""
 
 import json
 from pathlib import Path

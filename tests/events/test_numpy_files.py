@@ -1,4 +1,4 @@
-"""NPY and NPZ files of the layouts that people save."""
+"""NPY and NPZ files of the common layouts."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures, IMU samples and triggers of AEDAT 4 files: their values, and what becomes of damage and of crashes."""
+"""Pictures, IMU samples and triggers of AEDAT 4 files: their values, and errors for damage and crashes."""
 
 import json
 from collections.abc import Sequence
@@ -136,7 +136,7 @@ def test_info_lists_the_streams(write, run_cli) -> None:
 
 
 def damaged_pictures() -> bytes:
-    """A file whose events are whole; its first picture's pixels reach far behind its packet."""
+    """A file with undamaged events; its first picture's pixels extend far beyond its packet."""
     picture = event_files.aedat4_picture(times_of(0), 0, pixels_of(0))
     at = picture.index((9 * 12).to_bytes(4, "little") + pixels_of(0).tobytes()[:8])
     picture = picture[:at] + (1 << 30).to_bytes(4, "little") + picture[at + 4 :]
@@ -218,7 +218,7 @@ def test_streams_of_other_types_leave_the_events_alone(write, run_cli) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_random_damage_is_read_or_refused(write, seed: int) -> None:
-    """Wounds in a packet of pictures; on these the process ends in several ways, this one never."""
+    """Damage in a packet of pictures; the child process ends in several ways, this one never."""
     random = np.random.default_rng(seed)
     picture = bytearray(event_files.aedat4_picture(times_of(0), 0, pixels_of(0)))
     for _ in range(3):

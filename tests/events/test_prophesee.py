@@ -99,7 +99,7 @@ def test_raw_files_decode_what_was_written(write) -> None:
         recording = open_recording(write(f"{name}.raw", data))
         assert recording.format == name
         assert recording.sensor_size == (640, 480)
-        # EVT 3 stores 24 bits of time: the file starts just before they wrap, at what it calls the same time.
+        # EVT 3 stores 24 bits of time: the file starts just before they wrap, at the same time modulo the wrap.
         assert (recording.read() == events).all()
 
 
@@ -121,7 +121,7 @@ def test_real_dat_files_equal_a_literal_decode(recordings_dir: Path) -> None:
 
 
 def test_poker_twins_agree_event_for_event(recordings_dir: Path) -> None:
-    """The DAT files hold the AEDAT files' raw addresses, cropped, and times from 0: the same events turned around."""
+    """The DAT files hold the AEDAT files' raw addresses, cropped, and times from 0: the same events, flipped."""
     aedat_files = sorted((recordings_dir / "poker_dvs" / "aedat2").glob("*/*.aedat"))
     assert len(aedat_files) == 100
     for path in aedat_files:

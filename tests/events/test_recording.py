@@ -1,4 +1,4 @@
-"""Order, chunks and summaries, which are the same for every format."""
+"""Order, chunks and summaries, which do not depend on the format."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ def recording_of(parts: list[np.ndarray], **options) -> Recording:
 
 
 def blocks_of(times: list[list[int]]) -> list[np.ndarray]:
-    """Blocks of events with these times; x counts the events, so that a stable order shows."""
+    """Blocks of events with these times; x counts the events, so that a stable sort is visible."""
     parts, count = [], 0
     for part_times in times:
         part = np.zeros(len(part_times), event_files.EVENT_DTYPE)
@@ -74,7 +74,7 @@ def test_summary_equals_a_literal_count(times: list[list[int]]) -> None:
 
 
 def test_only_late_events_are_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    # One step back of 3 us in a long stream: what waits at any time is what happens in 3 us.
+    # One step back of 3 us in a long stream: at any time only the events of 3 us are held back.
     parts = blocks_of([list(range(1000)), list(range(997, 2000)), list(range(2000, 3000))])
     monkeypatch.setattr(ordering, "MAX_HELD_EVENTS", 6)
     with pytest.warns(RecordingWarning, match="1 backward time steps, by at most 2 us: sorted"):

@@ -13,7 +13,7 @@ from stdl_events.events import ReplaySource, open_recording, span_us, write_reco
 
 
 class FakeWall:
-    """A wall clock that moves only when somebody sleeps."""
+    """A wall clock that advances only by `sleep`."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -98,7 +98,7 @@ def test_pace_follows_the_recordings_clock(recording) -> None:
     for index, events in enumerate(source.chunks()):
         end_us = min(15_000 + 10_000 * index, 105_001)
         assert source.t_now_us == end_us
-        # At twice the speed, a chunk is there half its time after the start: never before its last event happened.
+        # At twice the speed, a chunk arrives at half its time after the start: never before its last event.
         assert wall.now_s == pytest.approx(100 + (end_us - 5000) * 1e-6 / 2)
         assert (events["t"] < end_us).all()
         assert (events["t"] >= end_us - 10_000).all()

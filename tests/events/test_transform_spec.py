@@ -25,7 +25,7 @@ from stdl_events.training.settings import AugmentSettings
 
 RunCli = Callable[..., tuple[int, str, str]]
 SIZE = (12, 10)
-# Not transforms by themselves: the one draws for `event_drop`, the other is what a probability does.
+# Not transforms by themselves: one draws for `event_drop`, the other applies a probability.
 HELPERS = {"draw_event_drop", "sometimes"}
 FRAME_SETTINGS = {
     "shift": "dx=2,dy=-1",
@@ -95,7 +95,7 @@ def test_what_changes_the_size_is_refused() -> None:
 @pytest.fixture
 def doubled() -> Iterator[None]:
     def doubled(frames: npt.NDArray[np.uint8], *, times: int = 2) -> npt.NDArray[np.uint8]:
-        """Every count several times."""
+        """Multiply every count."""
         return frames * np.uint8(times)
 
     TRANSFORMS.register("doubled", doubled)
@@ -144,7 +144,7 @@ def recording(tmp_path: Path) -> Path:
 def test_convert_applies_every_transform_of_events(run_cli: RunCli, recording: Path, tmp_path: Path, name: str) -> None:
     word = f"{name}:{EVENT_SETTINGS.get(name, '')}"
     events, transform = open_recording(recording).read(), EVENT_TRANSFORMS[name]
-    # Of the seeds, one with which `event_drop` drops some.
+    # A seed with which `event_drop` drops some events.
     code, _, err = run_cli("convert", recording, tmp_path / "out.h5", "--transform", word, "--seed", 2)
     assert code == 0, err
     written = open_recording(tmp_path / "out.h5")

@@ -1,4 +1,4 @@
-"""Networks with a past: running statistics that moved, so that folding has something to fold."""
+"""Networks with non-trivial running statistics, so that folding norms has an effect."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from stdl_events.network.spec import NetworkSpec
 
 @pytest.fixture
 def trained() -> Callable[..., tuple[SpikingNetwork, ModelCard]]:
-    """Makes a network from notation, moves its statistics, and gives it a card."""
+    """Return a network from notation with changed statistics, and its card."""
 
     def make(notation: str, **settings: Any) -> tuple[SpikingNetwork, ModelCard]:
         spec = NetworkSpec.parse(notation, input_shape=(2, 12, 12), **settings)

@@ -64,7 +64,7 @@ def test_file_computes_what_the_network_computes(
     session = OnnxSession(path)
     assert session.card == card
     assert [entry.shape[1:] for entry in session.initial_state(1)] == list(network.state_shapes), "no masks"
-    # A literal run in float64 from the same start, in evaluation mode, is what the file must reproduce.
+    # The reference: a literal run in float64 from the same state, in evaluation mode.
     network.double().eval()
     frame = np.random.default_rng(1).poisson(0.5, (1, 2, 12, 12))
     state, own = network.initial_state(1), session.initial_state(1)

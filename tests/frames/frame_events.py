@@ -1,4 +1,4 @@
-"""Events for the tests of frames, and frames as literal loops count them."""
+"""Events for the tests of frames, and frames counted by literal loops."""
 
 import numpy as np
 from hypothesis import strategies as st

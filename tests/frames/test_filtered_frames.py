@@ -81,7 +81,7 @@ def test_a_whole_recording(recording: Path, name: str) -> None:
 def test_offline_clips_are_those_of_a_replay(
     recording: Path, name: str, span: tuple[float | None, float | None]
 ) -> None:
-    """Filters begin where the part begins, as they do live; a replay hands out 2 ms at a time."""
+    """The state of the filters starts with the part, as in a live run; a replay yields 2 ms at a time."""
     spec = spec_of(name)
     offline_NTCHW, t_start_us_N = clips_of(Entry("r", recording, 0, span), spec)
     wall_s = [0.0]

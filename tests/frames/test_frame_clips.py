@@ -1,4 +1,4 @@
-"""Which frames make a clip."""
+"""The frames of complete clips."""
 
 from frame_events import make_events, run, stream
 

@@ -1,4 +1,4 @@
-"""Frames that lie side by side in memory: each stays what it was, and nobody writes into it."""
+"""Contiguous frames in shared blocks: each is read-only and keeps its values."""
 
 import threading
 
@@ -13,7 +13,7 @@ from stdl_events.frames.memory import FrameMemory
 
 @pytest.fixture(params=[1, 2, 5])
 def small_blocks(request, monkeypatch):
-    """Few frames per block, so that blocks are filled and left all the time."""
+    """Few frames per block, so that blocks are filled and replaced often."""
     monkeypatch.setattr(frame_memory, "BLOCK_FRAMES", request.param)
 
 

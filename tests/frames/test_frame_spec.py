@@ -1,4 +1,4 @@
-"""Frame specs that are wrong say what is wrong; the others survive JSON."""
+"""Errors of invalid frame specs name the setting; valid ones survive a round trip through JSON."""
 
 import pytest
 from frame_events import HEIGHT, WIDTH, make_events, run, stream, whole

@@ -1,4 +1,4 @@
-"""Transforms of clips: one draw for all steps, repeatable, against literal loops and against torch and Pillow."""
+"""Transforms of clips: one draw for all steps, reproducible, against literal loops and against torch and Pillow."""
 
 from collections.abc import Callable
 from functools import partial
@@ -35,7 +35,7 @@ def draw_clip(seed: int = 0, shape: tuple[int, ...] = (T, 2, H, W), top: int = 4
 
 
 def still_clip() -> np.ndarray:
-    """The same frame in every step, each pixel of its own count."""
+    """The same frame in every step, with distinct counts."""
     frame = np.arange(2 * H * W, dtype=np.uint16).reshape(2, H, W) + 1
     return np.repeat(frame[None], T, axis=0)
 
@@ -176,7 +176,7 @@ def test_area_keeps_the_mean_where_sides_divide() -> None:
 
 
 def pillows(clip: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Frames through Pillow, as torchvision's ToPILImage, Resize and ToTensor hand them on."""
+    """Frames resized by Pillow, as in torchvision's ToPILImage, Resize and ToTensor."""
     Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
     out = []
     for frame_CHW in clip:

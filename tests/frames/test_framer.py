@@ -25,7 +25,7 @@ from stdl_events.frames import Framer, FrameSpec, clips, recording_frames
 
 
 def loop_stream(events: EventArray, spec: FrameSpec) -> list[tuple[int, np.ndarray]]:
-    """(index, counts_CHW) of every window from the first event's to the last's."""
+    """Return (index, counts_CHW) of every window from the first event's to the last's."""
     if spec.dt_us:
         index = [int(t) // spec.dt_us for t in events["t"]]
     else:
@@ -49,7 +49,7 @@ def test_any_chunking_and_harmless_clock_gives_the_frames_of_the_literal_loop(ev
     for start, stop in pairwise([0, *cuts, len(events)]):
         frames += framer.push(events[start:stop])
         if stop < len(events):
-            # No event before the next one's time is to come, so no earlier time can close a window too soon.
+            # No event earlier than the next one will arrive, so no earlier time can close a window too soon.
             frames += framer.advance_to(int(events["t"][stop]) - data.draw(st.integers(0, 300)))
     frames += framer.finish()
 
@@ -76,7 +76,7 @@ def test_count_windows_span_their_first_to_their_last_event():
 
 def test_the_clock_closes_windows_of_a_still_scene():
     framer = Framer(stream(dt_us=10))
-    assert framer.advance_to(1_000) == []  # nothing starts before the first event
+    assert framer.advance_to(1_000) == []  # no window opens before the first event
     assert framer.push(make_events([25])) == []
     assert framer.advance_to(29) == []
     assert [f.index for f in framer.advance_to(50)] == [2, 3, 4]

@@ -1,4 +1,4 @@
-"""The `frames` command: the array that it writes, and what it refuses."""
+"""The `frames` command: its array, and its errors."""
 
 import json
 

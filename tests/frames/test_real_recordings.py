@@ -1,4 +1,4 @@
-"""Frames of real recordings do not depend on how they are read."""
+"""Frames of real recordings do not depend on the chunks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Whole recordings to bins: against literal loops and against the libraries whose semantics they follow."""
+"""Whole recordings to bins: against literal loops and against the reference libraries."""
 
 from itertools import pairwise
 
@@ -114,7 +114,7 @@ def test_parity_with_tonic():
     transforms = pytest.importorskip("tonic.transforms", reason="tonic is not installed")
     for seed, size in ((0, (34, 34)), (1, (19, 11))):
         events = random_events(seed, 5_003, 301_007, t_first_us=0, size=size)
-        events["t"][0] = 0  # ToFrame's windows start at the first event, ours lie on the absolute grid
+        events["t"][0] = 0  # ToFrame's windows start at the first event, ours on the absolute grid
         for by, argument in (("count", "n_event_bins"), ("time", "n_time_bins")):
             to_frame = transforms.ToFrame(sensor_size=(*size, 2), **{argument: 10})
             ours = recording_frames(events, whole(steps=10, size=size, by=by, remainder="drop"))

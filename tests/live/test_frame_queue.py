@@ -1,4 +1,4 @@
-"""What the queue keeps when the model is slower than the source."""
+"""The frames in the queue while the model is slower than the source."""
 
 import threading
 
@@ -36,7 +36,7 @@ def test_the_oldest_clip_that_is_not_begun_is_dropped_whole():
     queue = FrameQueue(2 * STEPS, "drop")
     for index in range(6):
         queue.put(frame(index), 0.0)
-    assert queue.get()[0].index == 0  # clip 0 is in work
+    assert queue.get()[0].index == 0  # clip 0 is in progress
     for index in range(6, 10):
         queue.put(frame(index), 0.0)
     assert queue.dropped == STEPS

@@ -1,4 +1,4 @@
-"""The program that users copy: a recording as a camera, a line for every change."""
+"""The example program: a recording as a camera, a line for every change."""
 
 import subprocess
 import sys

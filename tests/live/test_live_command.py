@@ -1,4 +1,4 @@
-"""The `live` command: what it prints, how it ends, and what it refuses."""
+"""The `live` command: its output, its ends, and its errors."""
 
 import json
 import signal
@@ -33,7 +33,7 @@ def recording(tmp_path):
 
 
 def offline(path, start=None, stop=None) -> list[tuple[int, int, list[float]]]:
-    """(clip, end, probabilities) of the complete clips of a part of a recording."""
+    """Return (clip, end, probabilities) of the complete clips of a part of a recording."""
     spec = stream_spec(SIZE, STEPS, DT_US)
     recording = open_recording(path)
     t0_us, t1_us = span_us(recording, start, stop)

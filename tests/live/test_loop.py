@@ -1,4 +1,4 @@
-"""The live loop: the same clips as offline, a still scene that steps, overload, and every way to end."""
+"""The live loop: the same clips as offline, steps in a still scene, overload, and every kind of end."""
 
 import json
 import threading
@@ -47,7 +47,7 @@ class Chunks:
 
 
 class Ticks(Chunks):
-    """A source of given (time, chunk) pairs that knows its time."""
+    """A source of given (time, chunk) pairs, with a clock."""
 
     t_now_us = 0
 
@@ -77,7 +77,7 @@ def session(tmp_path) -> OnnxSession:
 
 
 def offline(events: EventArray) -> list[tuple[int, int, str]]:
-    """(clip, end, label) of every complete clip, as an evaluation over the whole recording has them."""
+    """Return (clip, end, label) of every complete clip, from an evaluation over the whole recording."""
     spec = stream_spec(SIZE, STEPS, DT_US)
     framer = Framer(spec)
     found = clips(framer.push(events) + framer.finish(), spec)
@@ -99,7 +99,7 @@ def test_waiting_for_the_model_gives_exactly_the_offline_predictions(session, ch
     summary = run_live(source, Recogniser(session, SIZE), [collector], overload="wait", queue_clips=1)
     expected = offline(events)
     assert seen(collector) == expected
-    assert len({label for _, _, label in expected}) == 2  # or the comparison would prove little
+    assert len({label for _, _, label in expected}) == 2  # otherwise the comparison could not fail
     assert (summary.events, summary.clips, summary.dropped_frames) == (len(events), len(expected), 0)
     assert summary is collector.summary
     assert summary.frames == summary.clips * STEPS
@@ -135,7 +135,7 @@ def test_a_still_scene_steps_by_the_clock(session):
     class Still(Ticks):
         def chunks(self):
             yield from super().chunks()
-            assert release.wait(30)  # the frames must come before the source ends
+            assert release.wait(30)  # the frames must arrive before the source ends
 
     class Releasing(Collector):
         def predicted(self, prediction):
@@ -181,7 +181,7 @@ def test_a_slow_model_drops_whole_clips_and_says_so(session):
     assert summary.dropped_frames % STEPS == 0
     assert collector.dropped == summary.dropped_frames
     assert summary.incomplete_clips == 0
-    # what was in work and what is newest is kept, and is what it is offline
+    # the clip in progress and the newest are kept, and equal those offline
     kept = [p.clip for p in collector.predictions]
     assert kept[0] == 0
     assert kept[-1] == frames // STEPS - 1
@@ -238,7 +238,7 @@ def test_a_source_that_fails_is_recognised_up_to_there_and_then_raised(session):
     with pytest.raises(SourceLostError) as caught:
         run_live(Chunks(failing()), Recogniser(session, SIZE), [collector], overload="wait")
     assert caught.value is error
-    # the open window is not a frame: nobody knows what it would have held
+    # the open window is not a frame, since its remaining events are unknown
     assert seen(collector) == offline(scene())[:-1]
     assert collector.summary.clips == len(collector.predictions)
 
@@ -252,7 +252,7 @@ def test_a_source_without_events_ends_with_an_empty_summary(session):
 
 
 def test_latency_runs_from_arrival_to_prediction(session, monkeypatch):
-    """With a clock that moves only in the source and in the model, latency is the model's time."""
+    """With a clock that advances only in the source and in the model, latency is the model's time."""
     now_s = [100.0]
     monkeypatch.setattr("stdl_events.live.loop.time.monotonic", lambda: now_s[0])
 
@@ -283,7 +283,7 @@ def test_latency_runs_from_arrival_to_prediction(session, monkeypatch):
 
 
 def test_a_source_that_waits_adds_no_latency(session, monkeypatch):
-    """All frames arrive at once, yet none is late: the next one is there when the model asks for it."""
+    """All frames arrive at once, yet none is late: the next one is ready when the model requests it."""
     now_s = [100.0]
     monkeypatch.setattr("stdl_events.live.loop.time.monotonic", lambda: now_s[0])
 

@@ -1,4 +1,4 @@
-"""What a prediction is computed from, and which clips are recognised at all."""
+"""The logits behind a prediction, and the clips that get one."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_reset_reads_the_mean_of_each_clips_logits_so_far(tmp_path):
             assert list(readout.probabilities) == list(LABELS)
             np.testing.assert_allclose(list(readout.probabilities.values()), softmax(mean_K), rtol=1e-4)
             assert readout.final == (step == STEPS - 1)
-    assert len({outcome.label for outcome in outcomes}) > 1  # or labels would prove nothing
+    assert len({outcome.label for outcome in outcomes}) > 1  # otherwise the labels could not differ
     assert model.incomplete_clips == 0
 
 

@@ -1,4 +1,4 @@
-"""A model file is run only if it is what its card says."""
+"""A model file runs only if it matches its card."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_steps_are_the_numpy_steps_and_state_is_explicit(tmp_path):
         logits_BK, state = session.step(counts_CHW[np.newaxis], state)
         outcomes.append(logits_BK[0])
     np.testing.assert_allclose(outcomes, expected_logits(frames_TCHW), rtol=1e-5)
-    # the same first step again: nothing was kept inside
+    # the same first step again: the session keeps no state
     again, _ = session.step(frames_TCHW[:1], session.initial_state())
     np.testing.assert_array_equal(again[0], outcomes[0])
 

@@ -1,4 +1,4 @@
-"""Recordings as small as they get: N-MNIST's five bytes an event, in a folder per class; and what is in a store."""
+"""Small recordings: N-MNIST's five bytes an event, in a folder per class; and the content of a store."""
 
 from pathlib import Path
 
@@ -38,5 +38,5 @@ def split_of(root: Path) -> Split:
 
 
 def content(store: Path) -> dict[str, bytes]:
-    """Every file of a store but its lock."""
+    """Return every file of a store except its lock."""
     return {path.name: path.read_bytes() for path in sorted(store.iterdir()) if path.name != ".lock"}

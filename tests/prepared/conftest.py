@@ -33,7 +33,7 @@ def make(recordings: Path, tmp_path: Path) -> Callable[..., Preparation]:
 
 @pytest.fixture
 def idle_parent(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Helpers start at once and must make a shard before the parent makes one; the list is of what the parent made."""
+    """Start helpers at once and wait for a shard of theirs before the parent's first; returns the parent's shards."""
     made: list[Path] = []
 
     def wait_for_another(job: shards.ShardJob) -> shards.Shard:

@@ -1,4 +1,4 @@
-"""`stdl-events prepare` in a process group of its own, killed with SIGKILL at some moment.
+"""`stdl-events prepare` in its own process group, killed with SIGKILL after a delay.
 
 Run as a program it is the command itself with small shards, so that many moments lie between two of them, and with
 helpers from the start.
@@ -28,7 +28,7 @@ def start(root: Path, store: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def finish(root: Path, store: Path, *options: str) -> str:
-    """Run to the end; returns what it wrote on stdout."""
+    """Run to the end; returns its stdout."""
     run = start(root, store, *options)
     out, err = run.communicate(timeout=120)
     assert run.returncode == 0, err
@@ -36,7 +36,7 @@ def finish(root: Path, store: Path, *options: str) -> str:
 
 
 def kill_after(root: Path, store: Path, delay_s: float) -> int | None:
-    """Kill the whole group `delay_s` after its store was begun; returns how many shards there are, None if it ended."""
+    """Kill the group `delay_s` after its store appeared; returns the number of shards, None if it had ended."""
     run = start(root, store)
     while not (store / "manifest.json").exists() and run.poll() is None:
         time.sleep(0.001)

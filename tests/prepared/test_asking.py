@@ -1,4 +1,4 @@
-"""Frames asked for in one word."""
+"""Requests for frames in one word."""
 
 import pytest
 

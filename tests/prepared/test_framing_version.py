@@ -1,4 +1,4 @@
-"""The frames that `FRAMING_VERSION` stands for. A store says by which version it was cut, and is served by no other.
+"""The frames of the present `FRAMING_VERSION`. A store names its version, and another version rejects it.
 
 If this fails because frames are made differently on purpose, raise FRAMING_VERSION and put in the new digests: stores
 of before are then refused instead of mixed with frames of now.

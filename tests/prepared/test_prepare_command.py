@@ -1,4 +1,4 @@
-"""`stdl-events prepare`: what it says, how it fails, and that SIGKILL at any moment leaves nothing wrong behind."""
+"""`stdl-events prepare`: its output, its errors, and a valid store after SIGKILL at any moment."""
 
 import json
 import os
@@ -24,7 +24,7 @@ RunCli = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def prepare(run_cli: RunCli, recordings: Path) -> RunCli:
-    """The command on the small recordings."""
+    """Run the command on the small recordings."""
 
     def run(*options: object, frames: str = "T=5,by=count") -> tuple[int, str, str]:
         sized = ("--format", "nmnist", "--sensor", "34x34", "--workers", 1)
@@ -87,7 +87,7 @@ def test_bad_recordings(prepare: RunCli, recordings: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("suffix", ["h5", "txt"])
 def test_the_first_of_a_class_may_be_bad(run_cli: RunCli, tmp_path: Path, suffix: str) -> None:
-    """Where files say the sensor's size, and where it is inferred from their events."""
+    """Files that store the sensor size, and files whose size is inferred from their events."""
     for label, name in enumerate(CLASSES):
         for number in range(3):
             events = empty_events(4)
@@ -201,7 +201,7 @@ def test_helpers_end_with_a_killed_parent(many: tuple[Path, dict[str, bytes]], t
 @pytest.mark.slow
 def test_nothing_that_trains_is_imported(many: tuple[Path, dict[str, bytes]], tmp_path: Path,
                                          monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    """Not by the command, and not by its helpers."""
+    """Neither by the command nor by its helpers."""
     root, whole = many
     stubs = tmp_path / "stubs"
     stubs.mkdir()

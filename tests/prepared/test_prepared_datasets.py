@@ -23,7 +23,7 @@ from stdl_events.recordings import (
 
 
 def write_gesture_mirror(root: Path) -> None:
-    """Tonic's: columns x, y, p and t in milliseconds, which a reader of its own turns into microseconds."""
+    """Tonic's: columns x, y, p and t in milliseconds, which the dataset's own reader converts to microseconds."""
     rng = np.random.default_rng(0)
     for side, user in (("Train", "user01"), ("Train", "user02"), ("Test", "user24")):
         for label in range(3):

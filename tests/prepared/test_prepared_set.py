@@ -1,4 +1,4 @@
-"""Reading a store: the frames of `clips_of`, from anywhere at once; and what is refused, with what to do."""
+"""Reading a store: the frames of `clips_of`, from several processes and threads; and errors with their remedies."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ def test_frames_are_those_of_clips_of(make: Make, recordings: Path, frame_spec: 
                 assert frames_TCHW.dtype == np.uint8
                 assert label == entry.label
                 np.testing.assert_array_equal(frames_TCHW, expected_TCHW)
-                frames_TCHW[:] = 0  # the caller's own
+                frames_TCHW[:] = 0  # a new array
                 seen += 1
         assert next(clips, None) is None
     assert len(prepared) == seen == (200 if frame_spec is STREAM else 40)
@@ -57,7 +57,7 @@ def test_clips_are_those_of_load_clips(make: Make, recordings: Path, frame_spec:
 
 
 def test_parts_of_real_recordings(recordings_dir: Path, tmp_path: Path) -> None:
-    """Both sides of a split by time; the store knows them by the part that was asked for, and without the files."""
+    """Both sides of a split by time; the store finds them by the requested part, without the files."""
     both = read_folder(recordings_dir / "objects")
     two = both.with_entries(both.entries[:2])
     split = by_time(two, held_out=0.3, gap_us=200_000)

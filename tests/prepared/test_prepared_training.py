@@ -1,4 +1,4 @@
-"""Training and evaluating from a store: what the recordings themselves give, with the split still checked."""
+"""Training and evaluation from a store: the same results as from the recordings, with the split checked."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ SPLIT = {"rule": "recording", "held_out": 0.25}
 
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
-    """A small network on 12 recordings of two classes, which are read."""
+    """A small network on 12 recordings of two classes."""
     root = write_recordings(tmp_path / "recordings", 6)
     return load_recipe("folder").derive(
         data={"path": str(root), "format": "nmnist", "sensor_size": (34, 34), "split": SPLIT},
@@ -35,7 +35,7 @@ def config(tmp_path: Path) -> TrainConfig:
 
 @pytest.fixture
 def stored(config: TrainConfig, tmp_path: Path) -> TrainConfig:
-    """The same, from a store, with the recordings out of sight."""
+    """The same from a store, without access to the recordings."""
     split = load_split(config)
     spec = config.frames.spec(split.train.sensor_size)
     settings = config.data.split.model_dump()
@@ -110,7 +110,7 @@ def test_the_split_is_the_stores_own_or_made_anew(config: TrainConfig, stored: T
 
 
 def test_leaks_are_found_without_the_recordings(config: TrainConfig, tmp_path: Path) -> None:
-    """Two files of one content count as one recording, also when only their digests are left."""
+    """Two files of equal content count as one recording, also if only their digests are left."""
     root = tmp_path / "recordings"
     shutil.copy(root / "left" / "004.bin", root / "left" / "005.bin")
     config = config.derive(data={"split": {"rule": "order", "train": 8, "test": 4}})

@@ -1,4 +1,4 @@
-"""Making a store: whole, the same whoever makes it, resumed, brought up to date, and clear about what does not read."""
+"""Making a store: complete, independent of the workers, resumed, updated, with errors for unreadable recordings."""
 
 import errno
 import json

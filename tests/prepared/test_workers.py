@@ -1,4 +1,4 @@
-"""Helpers: the same content with them, and what happens where they fail or cannot help."""
+"""Helpers: the same content with them, and their failures."""
 
 import time
 from collections.abc import Callable
@@ -35,7 +35,7 @@ connection = Connection(int(sys.argv[1]))
 connection.send(None)
 connection.recv()
 """
-# Sends back what it cannot write, as a helper on a full disk does.
+# Returns a write error, like a helper on a full disk.
 FAILING = """
 from stdl_events.errors import DatasetError
 connection.send(DatasetError("shard", got="No space left on device", expected="room", todo="make room"))

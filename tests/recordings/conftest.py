@@ -1,4 +1,4 @@
-"""Small recordings, written where a test asks for them, and simulated walkers."""
+"""Fixtures of small recordings at given paths, and of simulated walkers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from stdl_events.recordings import Split, generate_walkers
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Write a recording at a path below the test's folder; each path has events of its own."""
+    """Write a recording at a path below the test's folder; each path has different events."""
 
     def write_at(name: str, events: EventArray | None = None, size: tuple[int, int] = SIZE) -> Path:
         path = tmp_path / name

@@ -1,4 +1,4 @@
-"""Recordings to clips: as a live source of the same events would be cut, complete, and in memory as bytes."""
+"""Recordings to clips: cut like a live source of the same events, complete, and in memory as bytes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ STREAM = FrameSpec(kind="stream", steps=4, dt_us=5_000, sensor_size=SIZE, cap=25
 def test_clips_lie_on_the_grid_and_are_complete(write: Write) -> None:
     events = draw_events(3, count=900, t0_us=12_000, t1_us=112_000)
     frames_NTCHW, t_start_us_N = clips_of(Entry("a", write("a.h5", events), 0), STREAM)
-    # From 12 ms to 112 ms, the clips of 20 ms that are whole run from 20 ms to 100 ms.
+    # From 12 ms to 112 ms, the complete clips of 20 ms run from 20 ms to 100 ms.
     assert t_start_us_N.tolist() == [20_000, 40_000, 60_000, 80_000]
     expected = np.zeros((4, 4, 2, SIZE[1], SIZE[0]), np.uint16)
     for event in events[(events["t"] >= 20_000) & (events["t"] < 100_000)]:

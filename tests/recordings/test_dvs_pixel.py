@@ -1,4 +1,4 @@
-"""The pixel model against one pixel at a time in plain Python, and what its noise is."""
+"""The pixel model against one pixel at a time in plain Python, and its noise."""
 
 import math
 
@@ -15,7 +15,7 @@ Pictures = list[tuple[int, npt.NDArray[np.float32]]]
 
 
 def one_pixel(levels: list[tuple[int, float]], on: float, off: float, refractory_us: int) -> list[tuple[int, bool]]:
-    """(t_us, p) of one pixel, literally as the model is described."""
+    """Return (t_us, p) of one pixel, a literal transcription of the model."""
     events: list[tuple[int, bool]] = []
     (t0_us, before), *rest = levels
     memory, last_us = before, -math.inf

@@ -1,4 +1,4 @@
-"""A user's folder of recordings: the layouts that are read, and what is said about others."""
+"""A user's folder of recordings: the supported layouts, and the errors for others."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_a_format_without_content_to_recognise(tmp_path: Path) -> None:
 
 
 def odd_layouts(write: Write, tmp_path: Path) -> dict[str, str]:
-    """Subfolder -> what is said about it."""
+    """Subfolder -> the error about it."""
     (tmp_path / "empty").mkdir()
     write("one class/a/1.h5")
     write("mixed/a/1.h5")

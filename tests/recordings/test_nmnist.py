@@ -1,4 +1,4 @@
-"""N-MNIST: the layouts that are read, and the real recordings."""
+"""N-MNIST: the supported layouts, and the real recordings."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_a_missing_digit_is_named(tmp_path: Path) -> None:
 
 
 def test_tonic_layout_is_read_through_tonic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tonic takes a side as unpacked when its archive and 10000 recordings are there; here a hundred do."""
+    """Tonic accepts a side as unpacked if its archive and 10000 recordings exist; here a hundred suffice."""
     datasets = pytest.importorskip("tonic.datasets")
     counts_files = datasets.NMNIST._folder_contains_at_least_n_files_of_type
     monkeypatch.setattr(

@@ -30,7 +30,7 @@ DATASETS = Path(__file__).resolve().parents[2] / "datasets"
 
 
 def check_frames(split: Split) -> None:
-    """Both sides are apart and become frames."""
+    """Both sides are disjoint and become frames."""
     assert "no recording on both sides" in split.check_disjoint()
     spec = FrameSpec(kind="recording", steps=5, by="count", sensor_size=split.train.sensor_size, downscale=4, cap=255)
     for side in (split.train, split.test):

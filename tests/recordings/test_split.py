@@ -1,4 +1,4 @@
-"""Splits: which recordings come on which side, and that nothing of one side can be on the other."""
+"""Splits: the recordings of each side, and the check that both sides are disjoint."""
 
 import shutil
 from collections.abc import Callable
@@ -102,7 +102,7 @@ def test_by_time_leaves_a_gap_of_one_clip(write: Write) -> None:
     starts = [clips_of(side.entries[0], spec)[1] for side in (split.train, split.test)]
     assert len(starts[0])
     assert len(starts[1])
-    # A part may begin and end inside a frame, which is then one of its frames.
+    # A part that begins or ends inside a frame includes that frame.
     assert starts[1][0] - (starts[0][-1] + 50_000) >= 50_000 - 2 * spec.dt_us
     assert "1 recordings on both sides, in parts at least 50 ms apart" in split.check_disjoint()
 

@@ -1,4 +1,4 @@
-"""Simulated walkers on disk: the same bytes for the same request, whole or nothing, and other takes held out."""
+"""Simulated walkers on disk: equal bytes for equal requests, atomic files, and different takes held out."""
 
 import hashlib
 import json
@@ -163,7 +163,7 @@ def test_walkers_as_aedat4(walkers: tuple[Path, Split], tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_summed_events_do_not_tell_people_apart(tmp_path: Path) -> None:
-    """Still pictures hold some of the gait (how far limbs reach), far from all of it."""
+    """Still pictures show some of the gait (the reach of the limbs), far from all of it."""
     split = generate_walkers(tmp_path / "walkers", per_person=10)
     spec = FrameSpec(kind="stream", steps=20, dt_us=40_000, sensor_size=(48, 48), cap=255)
     train, test = load_clips(split.train, spec), load_clips(split.test, spec)

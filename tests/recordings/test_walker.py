@@ -1,4 +1,4 @@
-"""The simulated figure: its geometry, how it is drawn, and that its people keep apart."""
+"""The simulated figure: its geometry, its drawing, and distinct people."""
 
 import dataclasses
 import math
