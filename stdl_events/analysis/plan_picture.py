@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stdl_events.analysis.figures import new_figure, write_whole
-from stdl_events.errors import PlanError
 from stdl_events.plan.plan import Plan, PlannedBlock
 
 if TYPE_CHECKING:
@@ -26,12 +25,8 @@ def plan_picture(path: Path, plan: Plan, layers: Sequence[str], layer_bytes: Seq
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        PlanError: the folder of `path` does not exist.
+        UserError: the file cannot be written.
     """
-    if not path.parent.is_dir():
-        raise PlanError(
-            str(path), got="a folder that does not exist", expected="an existing folder", todo="make it first"
-        )
     figure = _figure(plan, layers, layer_bytes)
     write_whole(path, lambda file: figure.savefig(file, dpi=110, format="png"))
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from stdl_events.analysis.figures import write_whole
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -46,7 +48,7 @@ def demo_picture(
     _draw_learning(learning, epochs, report)
     _draw_memory(memory, report["peak_bytes_of_one_step"])
     _draw_live(live, predictions, report["live"]["label"])
-    figure.savefig(path, dpi=90)
+    write_whole(path, lambda file: figure.savefig(file, dpi=90, format="png"))
     pyplot.close(figure)
 
 

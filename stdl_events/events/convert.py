@@ -1,11 +1,14 @@
 """Conversion of a recording to another format, in bounded memory and atomically."""
 
+import errno
 import os
 from pathlib import Path
 
 from stdl_events.errors import RecordingError
-from stdl_events.events.formats import WRITERS
+from stdl_events.events.files import open_recording
+from stdl_events.events.formats import FORMATS, WRITERS
 from stdl_events.events.recording import Recording
+from stdl_events.whole_file import whole_path
 
 
 def convert(recording: Recording, path: str | Path, *, format: str | None = None, replace: bool = False) -> str:
@@ -23,7 +26,7 @@ def convert(recording: Recording, path: str | Path, *, format: str | None = None
     path = Path(path)
     name = _choose(path, format)
     writer = WRITERS[name]
-    if path.exists() and not replace:
+    if os.path.exists(path) and not replace:  # False for names that are too long, which Path raises for
         raise RecordingError(
             str(path), got="a file that is there already", expected="a new name", todo="delete it, or pass --force"
         )
@@ -33,17 +36,25 @@ def convert(recording: Recording, path: str | Path, *, format: str | None = None
             str(path), got=f"a sensor of {width}x{height}",
             expected=f"at most {writer.max_pixels} pixels a side in the format {name}", todo="write it as .h5",
         )  # fmt: skip
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
+    with whole_path(path, room_for="events", error=RecordingError) as partial:
         writer.write(partial, recording)
-        os.replace(partial, path)
-    except OSError as error:
-        raise RecordingError(
-            str(path), got=str(error), expected="a folder that can be written", todo="check the path and the disk"
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
+        if name in FORMATS:
+            _check_whole(partial, name, recording.summary.events)
     return name
+
+
+def _check_whole(path: Path, format: str, count: int) -> None:
+    """Read the file at `path` again: a package that writes through a buffer need not say that the last one was lost.
+
+    Raises:
+        OSError: it does not hold `count` events.
+    """
+    try:
+        whole = open_recording(path, format=format).summary.events == count
+    except RecordingError:
+        whole = False
+    if not whole:
+        raise OSError(errno.ENOSPC, "a file that was cut short")
 
 
 def _choose(path: Path, format: str | None) -> str:

@@ -9,7 +9,6 @@ B batch, C channels, H height, W width, K classes.
 import contextlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from stdl_events.export.fold import fold_norms
 from stdl_events.export.verify import Agreement, compare
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.whole_file import whole_path
 
 # The dynamic batch needs an example other than 0 or 1: the exporter takes these for constants.
 EXAMPLE_BATCH = 2
@@ -40,12 +40,11 @@ def export_onnx(network: SpikingNetwork, card: ModelCard, path: Path) -> Agreeme
         The agreement of the file with the network.
 
     Raises:
-        ModelError: the card is of another network, or the folder of `path` does not exist.
+        ModelError: the card is of another network, or `path` cannot be written.
         VerificationError: the file disagrees with the network; it is removed.
     """
-    _check(network, card, path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    _check(network, card)
+    with whole_path(path, room_for="model", error=ModelError) as partial:
         _write(network, card, partial)
         agreement = compare(network, partial)
         problem = agreement.problem()
@@ -53,9 +52,6 @@ def export_onnx(network: SpikingNetwork, card: ModelCard, path: Path) -> Agreeme
             raise VerificationError(
                 str(path), got=problem, expected="a file that agrees with the network", todo="report this network"
             )
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return agreement
 
 
@@ -108,15 +104,11 @@ def _silenced() -> Iterator[None]:
         logging.disable(level)
 
 
-def _check(network: SpikingNetwork, card: ModelCard, path: Path) -> None:
+def _check(network: SpikingNetwork, card: ModelCard) -> None:
     if card.network != network.spec.to_dict() or card.state_shapes != network.state_shapes:
         raise ModelError(
             "model card",
             got=f"one for {card.network.get('notation')}",
             expected=f"the card of {network.spec.notation}",
             todo="export a network with its own card",
-        )
-    if not path.parent.is_dir():
-        raise ModelError(
-            str(path), got="a folder that does not exist", expected="an existing folder", todo="make it first"
         )

@@ -196,7 +196,7 @@ def _clean(store: Path, jobs: list[ShardJob]) -> None:
     """Remove partial files of interrupted runs, and shards that are no longer in the store."""
     wanted = {job.path.name for job in jobs}
     for path in store.iterdir():
-        is_partial = path.name.startswith(".") and path.name.endswith(".partial")
+        is_partial = path.name.startswith(".") and path.name.endswith(".part")
         if is_partial or (path.suffix == SUFFIX and path.name not in wanted):
             path.unlink(missing_ok=True)
 

@@ -3,9 +3,9 @@
 A manifest that is not `complete` holds only the request. Paths of recordings are relative to `root`.
 """
 
-import os
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import BinaryIO, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,6 +13,7 @@ from stdl_events.errors import DatasetError
 from stdl_events.events.sources.replay import Position
 from stdl_events.frames import FrameSpec
 from stdl_events.validation import first_problem
+from stdl_events.whole_file import whole_file
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA_VERSION = 1
@@ -141,12 +142,8 @@ def write_manifest(store: Path, manifest: Manifest) -> None:
     Raises:
         DatasetError: it is not writable.
     """
-    partial = store / f".{MANIFEST_FILE}.partial"
-    try:
-        partial.write_text(manifest.model_dump_json() + "\n", encoding="utf-8")
-        os.replace(partial, store / MANIFEST_FILE)
-    except OSError as error:
-        raise not_written(store / MANIFEST_FILE, error) from None
+    with store_file(store / MANIFEST_FILE) as file:
+        file.write(f"{manifest.model_dump_json()}\n".encode())
 
 
 def read_manifest(store: Path) -> Manifest:
@@ -183,9 +180,11 @@ def read_manifest(store: Path) -> Manifest:
     )
 
 
-def not_written(path: Path, error: OSError) -> DatasetError:
-    """Return the error for a file of a store that could not be written."""
-    return DatasetError(
-        str(path), got=error.strerror or str(error), expected="a folder with room for the clips",
-        todo="make room or choose another --out, and run the same command again",
-    )  # fmt: skip
+def store_file(path: Path) -> AbstractContextManager[BinaryIO]:
+    """Open a file of a store for writing; see `whole_file`.
+
+    Raises:
+        DatasetError: it cannot be written.
+    """
+    todo = "make room or choose another --out, and run the same command again"
+    return whole_file(path, room_for="clips", error=DatasetError, todo=todo)

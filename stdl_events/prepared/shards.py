@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from stdl_events.errors import RecordingError, UserError
 from stdl_events.events import Recording, span_us
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION, BadEntry, SourceFile, StoredClip, not_written
+from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION, BadEntry, SourceFile, StoredClip, store_file
 from stdl_events.prepared.payload import CODEC, Pack, checksum, packer
 from stdl_events.recordings.clips import cut_clips
 from stdl_events.recordings.entry import Entry, file_digest
@@ -108,27 +108,20 @@ def make_shard(job: ShardJob) -> Shard:
         RecordingError: a recording has disappeared.
         MissingExtraError: a recording needs a package that is not installed.
     """
-    partial = job.path.with_name(f".{job.path.name}.{os.getpid()}.partial")
     entries: list[ShardEntry] = []
     opened: Recording | None = None
     pack = packer()
-    try:
-        with partial.open("wb") as file:
-            file.write(MAGIC)
-            for entry in job.entries:
-                if opened is None or opened.path != entry.path:
-                    opened, source = None, source_file(entry.path, job.root)
-                facts, payloads, opened = _cut(entry, opened, source, job.frame_spec, pack)
-                entries.append(facts)
-                file.writelines(payloads)
-            shard = Shard(description=job.description(), entries=tuple(entries))
-            text = shard.model_dump_json().encode()
-            file.write(text + _TRAILER.pack(len(text), checksum(text), MAGIC))
-        os.replace(partial, job.path)
-    except OSError as error:
-        raise not_written(job.path, error) from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with store_file(job.path) as file:
+        file.write(MAGIC)
+        for entry in job.entries:
+            if opened is None or opened.path != entry.path:
+                opened, source = None, source_file(entry.path, job.root)
+            facts, payloads, opened = _cut(entry, opened, source, job.frame_spec, pack)
+            entries.append(facts)
+            file.writelines(payloads)
+        shard = Shard(description=job.description(), entries=tuple(entries))
+        text = shard.model_dump_json().encode()
+        file.write(text + _TRAILER.pack(len(text), checksum(text), MAGIC))
     return shard
 
 

@@ -33,6 +33,7 @@ from stdl_events.recordings.folder import read_given_split
 from stdl_events.recordings.registry import Dataset
 from stdl_events.recordings.render import render
 from stdl_events.recordings.walker import Gait, Take, draw_gaits, pose
+from stdl_events.whole_file import make_folder, whole_file
 
 GENERATOR = "stdl-events simulated walkers, version 1"
 REQUEST_FILE = "walkers.json"
@@ -107,7 +108,7 @@ def generate_walkers(
     for done, (side, person, number) in enumerate(takes, start=1):
         path = request.path(root, side, person, number)
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent, error=DatasetError)
             rng = np.random.default_rng((seed, 1 + (side == "test"), person, number))
             take, noise_hz = draw_take(sensor_size, rng, held_out=side == "test")
             events = record(gaits[person], take, sensor, duration_us=duration_us, noise_hz=noise_hz, rng=rng)
@@ -228,10 +229,9 @@ def _claim(root: Path, request: WalkersRequest) -> None:
         raise DatasetError(
             str(root), got=found, expected=f"an empty folder, or walkers of {request}", todo="use another folder"
         )
-    root.mkdir(parents=True, exist_ok=True)
-    partial = root / f".{REQUEST_FILE}.{os.getpid()}.partial"
-    partial.write_text(json.dumps({"generator": GENERATOR} | asdict(request), indent=2) + "\n")
-    os.replace(partial, root / REQUEST_FILE)
+    make_folder(root, error=DatasetError)
+    with whole_file(root / REQUEST_FILE, room_for="request", error=DatasetError) as file:
+        file.write(f"{json.dumps({'generator': GENERATOR} | asdict(request), indent=2)}\n".encode())
 
 
 def _read_request(root: Path) -> WalkersRequest | None:

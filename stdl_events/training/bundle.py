@@ -1,14 +1,12 @@
 """The finished network on disk: `model.safetensors` and `model.json`. No auxiliary nets, no optimiser, no pickle."""
 
 import importlib.metadata
-import os
 import platform
-import shutil
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from stdl_events.errors import ModelError, NotationError, RunError
 from stdl_events.frames import FrameSpec
@@ -18,22 +16,23 @@ from stdl_events.network.spec import NetworkSpec
 from stdl_events.recordings.entry import Split
 from stdl_events.training.evaluate import Evaluation
 from stdl_events.training.settings import TrainConfig
+from stdl_events.whole_file import make_folder, whole_folder
 
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "model.json"
 
 
 def save_bundle(folder: Path, network: SpikingNetwork, card: ModelCard) -> None:
-    """Write the bundle to `folder`, replacing an older one as a whole."""
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    """Write the bundle to `folder`, replacing an older one as a whole.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    make_folder(folder.parent, error=RunError)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(weights, partial / WEIGHTS_FILE)
-    (partial / CARD_FILE).write_text(card.to_json() + "\n", encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(partial, folder)
+    with whole_folder(folder, room_for="network", error=RunError) as partial:
+        (partial / WEIGHTS_FILE).write_bytes(save(weights))
+        (partial / CARD_FILE).write_text(card.to_json() + "\n", encoding="utf-8")
 
 
 def load_bundle(folder: Path, device: torch.device | str | None = None) -> tuple[SpikingNetwork, ModelCard]:

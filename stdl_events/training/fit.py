@@ -38,6 +38,7 @@ from stdl_events.training.schedule import learning_rate
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_config_clips, load_split
 from stdl_events.training.state import load_checkpoint, save_checkpoint
+from stdl_events.whole_file import make_folder, remove_leftovers
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def fit(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         learner = build_configured_learner(config, frame_spec, len(split.train.classes), device)
         run = _Run(config, folder, frame_spec, split, learner, device)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, error=RunError)
+        remove_leftovers(folder)
         write_json(folder / CONFIG_FILE, config.model_dump(mode="json"))
         if learner.plan is not None:
             write_json(folder / PLAN_FILE, learner.plan.to_dict())

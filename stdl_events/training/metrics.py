@@ -2,11 +2,15 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
+
+from stdl_events.errors import RunError
+from stdl_events.whole_file import appending
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -18,18 +22,24 @@ class MetricsWriter:
         resume_at: bytes of the file that belong to the state being resumed; what a killed run wrote after its last
             checkpoint is cut off, since it will be written again.
         resume_step: the step at which the run goes on; TensorBoard drops its own later points.
+
+    Raises:
+        RunError: the folder cannot be written, or is full; also from `write`.
     """
 
     def __init__(self, folder: Path, *, resume_at: int = 0, resume_step: int = 0) -> None:
-        self._file = (folder / METRICS_FILE).open("a+b")
-        self._file.truncate(resume_at)
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step if resume_at else None)
+        self._writing = partial(appending, folder / METRICS_FILE, room_for="metrics", error=RunError)
+        with self._writing():
+            self._file = (folder / METRICS_FILE).open("a+b")
+            self._file.truncate(resume_at)
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step if resume_at else None)
 
     def write(self, kind: str, step: int, row: dict[str, Any]) -> None:
         """Write one row; `kind` names it (`start`, `step`, `epoch`, `end`), `step` counts updates so far."""
         line = json.dumps({"kind": kind, "step": step} | row, allow_nan=False)
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
+        with self._writing():
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
         for name, value in row.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 self._board.add_scalar(f"{kind}/{name}", value, step)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from stdl_events.errors import RunError
 from stdl_events.training.settings import TrainConfig
 from stdl_events.validation import first_problem
+from stdl_events.whole_file import whole_file
 
 CONFIG_FILE = "config.json"
 PLAN_FILE = "plan.json"
@@ -35,7 +36,7 @@ def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None
         RunError: the folder holds something already; or there is no run to resume; or its configuration is another.
     """
     if not resume:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if os.path.exists(folder) and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(
                 str(folder),
                 got="something that is already there",
@@ -89,10 +90,14 @@ def load_config(folder: Path) -> TrainConfig:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write `document` to `path` atomically."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    os.replace(partial, path)
+    """Write `document` to `path` atomically.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with whole_file(path, room_for="numbers", error=RunError) as file:
+        file.write(text.encode())
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

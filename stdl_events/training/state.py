@@ -5,7 +5,6 @@ file, so that one rename makes it whole or leaves the old one. No pickle.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,25 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from stdl_events.errors import RunError
+from stdl_events.whole_file import as_os_error, whole_path
 
 CHECKPOINT_VERSION = 1
 _HEADER_KEY = "stdl_events.checkpoint"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` to `path` atomically: mappings with str or int keys, lists, tuples, tensors and JSON values."""
+    """Write `state` to `path` atomically: mappings with str or int keys, lists, tuples, tensors and JSON values.
+
+    Raises:
+        RunError: the file cannot be written; the one before it stays.
+    """
     tensors: dict[str, torch.Tensor] = {}
     document = {"version": CHECKPOINT_VERSION, "state": _pack(state, "", tensors)}
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={_HEADER_KEY: json.dumps(document)})
-    os.replace(partial, path)
+    with whole_path(path, room_for="checkpoint", error=RunError) as partial:
+        try:
+            save_file(tensors, partial, metadata={_HEADER_KEY: json.dumps(document)})
+        except SafetensorError as error:
+            raise as_os_error(error) from None
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

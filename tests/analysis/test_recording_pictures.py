@@ -192,7 +192,9 @@ def test_a_missing_package_names_the_extra(
 
 @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.html"])
 def test_nothing_is_left_where_nothing_can_be_written(recording: Recording, tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match=r"got No such file or directory; expected a folder with room for the picture"):
+    with pytest.raises(
+        UserError, match=r"got No such file or directory; expected a folder that exists; make the folder first"
+    ):
         draw_recording(tmp_path / "none" / name, survey(recording), FACTS)
     assert [path.name for path in tmp_path.iterdir()] == ["r.h5"]
 

@@ -65,7 +65,7 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_missing_folder_is_our_error(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="expected a folder that can be written"):
+    with pytest.raises(RecordingError, match="expected a folder that exists; make the folder first"):
         write_recording(tmp_path / "absent" / "a.h5", event_files.make_events(1, 2, 2), (2, 2))
 
 

@@ -144,7 +144,7 @@ def test_card_of_another_network_is_refused(trained: Make, tmp_path: Path) -> No
 
 def test_folder_must_exist(trained: Make, tmp_path: Path) -> None:
     network, card = trained("4C3-AP4-3FC")
-    with pytest.raises(ModelError, match="got a folder that does not exist"):
+    with pytest.raises(ModelError, match="expected a folder that exists; make the folder first"):
         export_onnx(network, card, tmp_path / "nowhere" / "model.onnx")
 
 

@@ -88,7 +88,7 @@ def test_wrong_options_are_one_line(recording, tmp_path, run_cli, options, text)
 def test_nothing_is_left_behind_where_nothing_can_be_written(recording, tmp_path, run_cli):
     code, _, err = run_cli("frames", recording, "--frame-us", "9000", "--out", tmp_path / "none" / "f.npy")
     assert code == 2
-    assert "f.npy: got No such file or directory; expected a folder with room for the frames; choose another" in err
+    assert "f.npy: got No such file or directory; expected a folder that exists; make the folder first" in err
 
 
 def test_an_error_on_the_way_keeps_the_file_that_was_there(recording, tmp_path, run_cli):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from stdl_events.build import build_learner
 from stdl_events.cli import app
-from stdl_events.errors import NotationError, PlanError
+from stdl_events.errors import NotationError, PlanError, UserError
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerSpec
@@ -237,5 +237,5 @@ def test_the_command_prints_the_papers_plan_and_draws_it(tmp_path):
 
 def test_a_chart_needs_its_folder(tmp_path):
     options = ["--network", "4C3-4C3", "--input", "2x8x8", "--classes", "2", "--batch", "2"]
-    with pytest.raises(PlanError, match="got a folder that does not exist"):
+    with pytest.raises(UserError, match="expected a folder that exists; make the folder first"):
         CliRunner().invoke(app, ["plan", *options, "--chart", str(tmp_path / "no" / "c.png")], catch_exceptions=False)

@@ -51,7 +51,7 @@ def test_a_killed_run_is_finished(make: Make, monkeypatch: pytest.MonkeyPatch) -
     def die_at_the_second(job: shards.ShardJob) -> shards.Shard:
         calls.append(job)
         if len(calls) == 2:
-            job.path.with_name(f".{job.path.name}.1.partial").write_bytes(b"half")
+            job.path.with_name(f".{job.path.name}.1-0.part").write_bytes(b"half")
             raise KeyboardInterrupt
         return shards.make_shard(job)
 
@@ -249,7 +249,7 @@ def test_a_full_disk_is_one_error_and_no_bad_recording(
             DatasetError, match=r"00000.clips: got No space left on device; expected a folder with room"
         ):
             make(skip_bad=True)
-    assert not list(store.glob(".*.clips.*.partial"))
+    assert not list(store.glob(".*.part"))
     assert (make().made, make().kept) == (40, 40)
 
 

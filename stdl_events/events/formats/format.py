@@ -62,7 +62,7 @@ class Writer:
     """The writer of a format.
 
     Attributes:
-        write: writes a recording to a path.
+        write: fills the empty file at a path with a recording.
         suffixes: of its files; the first writer of a suffix is the default for it.
         max_pixels: largest width or height that the format can store.
     """

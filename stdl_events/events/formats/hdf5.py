@@ -5,12 +5,13 @@ Layout, schema version 1: root attributes `stdl_events_schema`, `width`, `height
 further attributes on the group `attributes`. Files are written to a temporary name and renamed.
 """
 
+import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from stdl_events.events.decoder import BLOCK_EVENTS, Block, Header, corrupt
 from stdl_events.events.formats.format import Format, Signature, Writer
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EVENT_DTYPE, EventArray, empty_events
+from stdl_events.whole_file import whole_file
 
 if TYPE_CHECKING:
     import h5py
@@ -41,21 +43,87 @@ def write_recording(
     Raises:
         RecordingError: times step back, an event is outside `sensor_size`, or the folder is not writable.
     """
+    path = Path(path)
+    with whole_file(path, room_for="events", error=RecordingError) as file:
+        fill(file, path, [events] if isinstance(events, np.ndarray) else events, sensor_size, attributes or {})
+
+
+def fill(
+    file: BinaryIO,
+    path: Path,
+    chunks: Iterable[EventArray],
+    sensor_size: tuple[int, int],
+    attributes: Mapping[str, str | int | float],
+) -> None:
+    """Write `chunks` to an empty open file.
+
+    Args:
+        path: for errors.
+
+    Raises:
+        OSError: the file cannot be written.
+        RecordingError: see `write_recording`.
+    """
     import h5py
 
-    path = Path(path)
-    chunks = [events] if isinstance(events, np.ndarray) else events
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    steady = _Steady(file)
     try:
-        with h5py.File(partial, "w", libver="latest") as file:
-            _fill(file, path, chunks, sensor_size, attributes or {})
-        os.replace(partial, path)
-    except OSError as error:
-        raise RecordingError(
-            str(path), got=str(error), expected="a folder that can be written", todo="check the path and the disk"
-        ) from None
+        with h5py.File(steady, "w", libver="latest") as document:
+            _fill(document, path, steady.checked(chunks), sensor_size, attributes)
     finally:
-        partial.unlink(missing_ok=True)
+        steady.check()  # before what HDF5 makes of a file that misses parts
+
+
+class _Steady(io.RawIOBase):
+    """A file that seems to take everything, and remembers the first error instead of raising it.
+
+    HDF5 crashes the process when a write fails while it closes a file.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise what went wrong."""
+        if self._error is not None:
+            raise self._error
+
+    def checked(self, chunks: Iterable[EventArray]) -> Iterator[EventArray]:
+        """`chunks`, until something has gone wrong."""
+        for chunk in chunks:
+            self.check()
+            yield chunk
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        place = self._try(lambda: self._file.seek(offset, whence))
+        return offset if place is None else place
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._try(lambda: self._file.readinto(buffer))  # type: ignore[attr-defined]
+        return len(buffer) if count is None else count
+
+    def write(self, data: Any) -> int:
+        self._try(lambda: self._file.write(data))
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        self._try(lambda: self._file.truncate(size))
+        return size or 0
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def _try(self, work: Callable[[], int | None]) -> int | None:
+        """What `work` returns; None from the first error on."""
+        try:
+            return None if self._error is not None else work()
+        except OSError as error:
+            self._error = error
+            return None
 
 
 def _fill(
@@ -189,7 +257,8 @@ def is_dataset(item: object) -> bool:
 
 
 def _write(path: Path, recording: Recording) -> None:
-    write_recording(path, recording.chunks(), recording.sensor_size, recording.attributes)
+    with path.open("r+b") as file:
+        fill(file, path, recording.chunks(), recording.sensor_size, recording.attributes)
 
 
 FORMAT = Format("HDF5, as stdl-events writes it", open_own, (".h5", ".hdf5"), (Signature(MAGIC, is_own),))

@@ -10,6 +10,7 @@ from stdl_events.errors import MissingExtraError, RecordingError
 from stdl_events.events.formats.format import Writer
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EventArray
+from stdl_events.whole_file import as_os_error
 
 
 def _with_faery(file_type: str, version: str | None = None) -> Callable[[Path, Recording], None]:
@@ -31,9 +32,12 @@ def _with_faery(file_type: str, version: str | None = None) -> Callable[[Path, R
             for events in recording.chunks():
                 yield events.view(faery.EVENTS_DTYPE)
 
-        faery.file_encoder.events_to_file(
-            chunks(), path, recording.sensor_size, version=version, file_type=file_type, use_write_suffix=False
-        )
+        try:
+            faery.file_encoder.events_to_file(
+                chunks(), path, recording.sensor_size, version=version, file_type=file_type, use_write_suffix=False
+            )
+        except RuntimeError as error:
+            raise as_os_error(error) from None
 
     return write
 

@@ -1,0 +1,237 @@
+"""Each file of the package is there as a whole or not at all, whatever the system refuses, and readable by all."""
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from written_files import FileWriter, write_bundle, writers
+
+import stdl_events
+from stdl_events.errors import RunError, UserError
+from stdl_events.whole_file import make_folder, remove_leftovers, whole_file, whole_folder, whole_path
+
+PACKAGE = Path(stdl_events.__file__).parent
+NAMES = [writer.name for writer in writers(Path())]
+
+
+@pytest.fixture
+def writer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FileWriter:
+    return next(w for w in writers(tmp_path_factory.mktemp("sources")) if w.name == request.param)
+
+
+every_writer = pytest.mark.parametrize("writer", NAMES, indirect=True)
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def bits(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@every_writer
+def test_a_file_is_written_with_ordinary_permissions_and_through_links(writer: FileWriter, tmp_path: Path) -> None:
+    folder, link = tmp_path / "folder", tmp_path / writer.name
+    folder.mkdir()
+    link.symlink_to(folder / writer.name)
+    with umask(0o027):
+        writer.write(link, 1)
+    assert link.is_symlink()
+    assert bits(folder / writer.name) == 0o640
+    before = (folder / writer.name).read_bytes()
+    with umask(0o022):
+        writer.write(folder / writer.name, 2)
+    assert bits(folder / writer.name) == 0o644
+    assert (folder / writer.name).read_bytes() != before
+    assert os.listdir(folder) == [writer.name]
+    assert sorted(os.listdir(tmp_path)) == sorted([writer.name, "folder"])
+
+
+@every_writer
+def test_what_the_system_refuses_is_one_line_that_names_the_file(writer: FileWriter, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "taken" / writer.name).mkdir(parents=True)
+    places = {
+        tmp_path / "none" / writer.name: "got No such file or directory; expected a folder that exists; ",
+        tmp_path / "file" / writer.name: "got Not a directory; expected a folder, not a file, in the path; ",
+        tmp_path / "taken" / writer.name: "got Is a directory; expected the name of a file; ",
+    }
+    if writer.name != "manifest.json":
+        long = tmp_path / f"{'n' * 250}.{writer.name}"
+        places[long] = "got File name too long; expected a shorter name; "
+    for path, text in places.items():
+        with pytest.raises(UserError) as caught:
+            writer.write(path, 1)
+        assert type(caught.value) is writer.error
+        assert caught.value.exit_code == 2
+        assert str(caught.value).startswith(f"{path}: {text}")
+        assert "\n" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == ["file", "taken"]
+    assert os.listdir(tmp_path / "taken") == [writer.name]
+
+
+FULL_DISK = """
+import json, resource, signal, sys
+from pathlib import Path
+sys.path[:0] = json.loads(sys.argv[2])
+from written_files import write_bundle, writers
+from stdl_events.errors import StdlEventsError
+
+folder = Path(sys.argv[1])
+found = [*writers(folder / "sources")]
+jobs = [(w.name, w.write) for w in found] + [("bundle", write_bundle)]
+for name, write in jobs:
+    (folder / name).mkdir()
+    write(folder / name / name, 1)
+    try:
+        write(folder / "nowhere" / name, 2)  # sources and caches of the second content
+    except StdlEventsError:
+        pass
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
+for name, write in jobs:
+    try:
+        write(folder / name / name, 2)
+        print(json.dumps([name, "", "nothing"]))
+    except StdlEventsError as error:
+        print(json.dumps([name, type(error).__name__, str(error)]))
+"""
+
+
+def test_on_a_full_disk_the_old_file_stays_and_nothing_else(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk: writes fail with EFBIG, at the first byte or later."""
+    kinds = {w.name: w.error.__name__ for w in writers(tmp_path)} | {"bundle": "RunError"}
+    for limit in (0, 100):
+        folder = tmp_path / str(limit)
+        (folder / "sources").mkdir(parents=True)
+        (folder / "nowhere").write_text("")
+        paths = json.dumps([str(Path(__file__).parent)])
+        ended = subprocess.run(
+            [sys.executable, "-c", FULL_DISK, str(folder), paths, str(limit)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        rows = [json.loads(line) for line in ended.stdout.splitlines()]
+        assert {row[0]: row[1] for row in rows} == kinds
+        for name, _, text in rows:
+            assert text.startswith(f"{folder / name / name}: ")
+            assert re.search(
+                "got (File too large|a file that was cut short); expected a folder with room for the", text
+            )
+            assert "\n" not in text
+            assert os.listdir(folder / name) == [name]
+
+
+def test_the_list_of_writers_is_whole() -> None:
+    """What writes a file goes through `whole_file`, and what goes through it is listed."""
+    direct = re.compile(
+        r"os\.(replace|rename)\(|mkstemp|NamedTemporaryFile|\.write_(text|bytes)\(|\.mkdir\(|makedirs|open\([^)]*[\"'][wx]"
+    )
+    allowed = {
+        "whole_file.py": "the writer",
+        "events/formats/numpy_files.py": "members of an archive in a file of the writer's",
+        "events/formats/hdf5.py": "HDF5 in a file of the writer's",
+        "export/onnx.py": "into a temporary file of the writer's",
+        "prepared/making.py": "the folder of a store",
+        "training/bundle.py": "into a temporary folder of the writer's",
+    }
+    users = set()
+    for path in PACKAGE.rglob("*.py"):
+        text, name = path.read_text(), path.relative_to(PACKAGE).as_posix()
+        found = direct.search(text)
+        assert found is None or name in allowed, f"{name}: {found}"
+        if re.search(r"import .*\b(whole_file|whole_path|whole_folder|write_whole|store_file)\b", text):
+            users.add(name.removesuffix(".py").replace("/", "."))
+    listed = {module for writer in writers(Path()) for module in writer.modules}
+    elsewhere = {
+        "analysis.memory_trace": "stdl-events memory --trace, below",
+        "recordings.synthetic": "below",
+        "training.bundle": "below",
+    }
+    assert users == listed | elsewhere.keys()
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    bundle = tmp_path / "run" / "bundle"
+    with umask(0o027):
+        write_bundle(bundle, 1)
+    assert [bits(bundle), *map(bits, bundle.iterdir())] == [0o750, 0o640, 0o640]
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    with pytest.raises(KeyError), whole_folder(bundle, room_for="network") as partial:  # noqa: PT012 - it is the point
+        (partial / "half").touch()
+        raise KeyError("the caller's own error")
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    write_bundle(bundle, 2)
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} != before
+    assert os.listdir(bundle.parent) == ["bundle"]
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below" / "bundle"):
+        with pytest.raises(RunError, match="Not a directory"):
+            write_bundle(path, 1)
+    assert sorted(os.listdir(tmp_path)) == ["file", "run"]
+
+
+@pytest.mark.parametrize("kind", [whole_file, whole_path])
+def test_an_error_in_the_middle_leaves_the_old_file_and_no_other(kind, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+    for error in (KeyError, KeyboardInterrupt, GeneratorExit):
+        with pytest.raises(error), kind(path, room_for="test") as made:  # noqa: PT012 - the error inside is the point
+            assert len(os.listdir(tmp_path)) == 2
+            made.write(b"half") if kind is whole_file else made.write_bytes(b"half")
+            raise error
+        assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["a"])
+
+
+def test_devices_and_pipes_are_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(UserError, match=f"{path}: got a device or a pipe"), whole_file(path, room_for="test"):
+            pass
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_name_as_long_as_the_system_takes_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("ü" * 127)
+    with whole_file(path, room_for="test") as file:
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole"
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from stdl_events.whole_file import whole_file, whole_folder
+with whole_file(Path(sys.argv[1]) / "a.json", room_for="test"), whole_folder(Path(sys.argv[1]) / "b", room_for="test"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
+    assert len(os.listdir(tmp_path)) == 3
+    with whole_file(tmp_path / "c", room_for="test") as file:
+        remove_leftovers(tmp_path)
+        assert len(os.listdir(tmp_path)) == 1
+        file.write(b"whole")
+    assert os.listdir(tmp_path) == ["c"]
+
+
+def test_a_folder_that_cannot_be_made_is_our_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="below: got Not a directory; expected a folder, not a file, in the path"):
+        make_folder(tmp_path / "file" / "below", error=RunError)
+    with pytest.raises(UserError, match="file: got File exists; expected a name that is not taken; choose another"):
+        make_folder(tmp_path / "file")
