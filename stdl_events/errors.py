@@ -18,7 +18,7 @@
     │   └── ModelError                     an exported model is unusable here, or does not match the source
     └── OutsideError                       the world outside failed
         ├── MissingExtraError              an optional package is not installed (exit code 3)
-        ├── SourceLostError                a camera or network source died (exit code 4)
+        ├── SourceLostError                the file that is replayed disappears or shrinks (exit code 4)
         └── VerificationError              an exported file computes something else than the network (exit code 5)
 
 Programmer errors are `assert`s, not part of this tree.

@@ -148,11 +148,18 @@ class Recording:
 
     def _blocks_again(self, events_left: int) -> Iterator[EventArray]:
         """Yield the good events in a further pass; the first pass counted them."""
-        blocks = self._decoder.blocks()
-        while events_left > 0:
-            events = next(blocks).events[:events_left]
+        if events_left == 0:
+            return
+        for block in self._decoder.blocks():
+            events = block.events[:events_left]
             events_left -= len(events)
             yield events
+            if events_left == 0:  # what follows is damaged
+                return
+        raise TruncatedRecordingError(
+            str(self.path), got=f"{events_left} events fewer than when the file was first read",
+            expected="a file that stays as it is", todo="open it again when nothing writes to it",
+        )  # fmt: skip
 
     def _summarised_blocks(self) -> Iterator[Block]:
         """Yield the good blocks of a complete pass; at its end cache the summary and warn once about defects."""

@@ -1,5 +1,6 @@
 """Parts of a recording, and their pace."""
 
+import os
 from pathlib import Path
 
 import event_files
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stdl_events.errors import RecordingError
+from stdl_events.errors import RecordingError, SourceLostError
 from stdl_events.events import ReplaySource, open_recording, span_us, write_recording
 
 
@@ -142,3 +143,29 @@ def test_as_fast_as_possible_never_sleeps(recording) -> None:
 def test_speeds_that_are_none(recording, speed) -> None:
     with pytest.raises(RecordingError, match="got the speed"):
         ReplaySource(recording, speed=speed)
+
+
+@pytest.mark.parametrize("speed", [None, 1.0])
+@pytest.mark.parametrize(
+    ("lose", "text"),
+    [
+        (
+            lambda path: path.unlink(),
+            "got no such file any more; expected the recording as it was when the replay began",
+        ),
+        (lambda path: os.truncate(path, 3000), "got 3000 of 5000 bytes; expected the recording as it was"),
+    ],
+)
+def test_a_file_that_disappears_or_shrinks_is_a_lost_source(tmp_path: Path, lose, text: str, speed) -> None:
+    """The shorter file is a whole one of its format."""
+    path = tmp_path / "a.bin"
+    t_us = 100 * np.arange(1000)
+    columns = [t_us % 34, t_us % 33, t_us >> 16, t_us >> 8 & 255, t_us & 255]
+    path.write_bytes(np.stack(columns, axis=1).astype(np.uint8).tobytes())
+    wall = FakeWall()
+    source = ReplaySource(open_recording(path), speed=speed, clock_s=wall.clock_s, sleep_s=wall.sleep_s)
+    lose(path)
+    with pytest.raises(SourceLostError) as caught:
+        list(source.chunks())
+    assert str(caught.value).startswith(f"{path}: {text}")
+    assert caught.value.exit_code == 4

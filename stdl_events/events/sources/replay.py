@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from stdl_events.errors import RecordingError
+from stdl_events.errors import RecordingError, SourceLostError
 from stdl_events.events.files import open_recording
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EventArray, concatenate_events
@@ -97,6 +97,7 @@ class ReplaySource:
 
     Raises:
         RecordingError: see `span_us`; or `speed` is not above 0.
+        SourceLostError: from `chunks`, where the file disappears or shrinks while it is read.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class ReplaySource:
         self._clock_s = clock_s
         self._sleep_s = sleep_s
         self._t_now_us = self.t_start_us
+        self._bytes = recording.path.stat().st_size
 
     @property
     def sensor_size(self) -> tuple[int, int]:
@@ -151,12 +153,33 @@ class ReplaySource:
 
     def _part(self) -> Iterator[EventArray]:
         """Yield the non-empty chunks of the part."""
-        for events in self.recording.chunks():
+        for events in self._recorded():
             first, last = np.searchsorted(events["t"], [self.t_start_us, self.t_stop_us])
             if first < last:
                 yield events[first:last]
             if last < len(events):
                 return
+
+    def _recorded(self) -> Iterator[EventArray]:
+        """Yield the recording's chunks; damage is a lost source where the file is no longer what it was."""
+        try:
+            yield from self.recording.chunks()
+        except (RecordingError, OSError):
+            lost = self._lost()
+            if lost is None:
+                raise
+            raise lost from None
+
+    def _lost(self) -> SourceLostError | None:
+        """The error for a file that is gone, or smaller than it was; None for one that is there."""
+        path = self.recording.path
+        found = path.stat().st_size if path.is_file() else None
+        if found is not None and found >= self._bytes:
+            return None
+        return SourceLostError(
+            str(path), got="no such file any more" if found is None else f"{found} of {self._bytes} bytes",
+            expected="the recording as it was when the replay began", todo="replay a copy that nothing else writes to",
+        )  # fmt: skip
 
     def _windows(self) -> Iterator[tuple[int, EventArray]]:
         """Yield (end, events) of every window of `chunk_us` from the part's start to its stop, empty ones too."""
