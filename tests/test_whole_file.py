@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from written_files import FileWriter, write_bundle, writers
+from written_files import SIZE, FileWriter, events, write_bundle, writers
 
 import stdl_events
-from stdl_events.errors import RunError, UserError
+from stdl_events.errors import DatasetError, RunError, UserError
+from stdl_events.events import write_recording
+from stdl_events.recordings.synthetic import generate_walkers
 from stdl_events.whole_file import make_folder, remove_leftovers, whole_file, whole_folder, whole_path
 
 PACKAGE = Path(stdl_events.__file__).parent
@@ -235,3 +237,42 @@ def test_a_folder_that_cannot_be_made_is_our_error(tmp_path: Path) -> None:
         make_folder(tmp_path / "file" / "below", error=RunError)
     with pytest.raises(UserError, match="file: got File exists; expected a name that is not taken; choose another"):
         make_folder(tmp_path / "file")
+
+
+def test_the_request_of_simulated_walkers_is_written_like_every_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    request = {"people": 2, "per_person": 2, "sensor_size": (16, 16), "duration_us": 20_000}
+    with pytest.raises(DatasetError, match="walkers: got Not a directory; expected a folder, not a file"):
+        generate_walkers(tmp_path / "file" / "walkers", **request)
+    with umask(0o027):
+        generate_walkers(tmp_path / "walkers", **request)
+    assert {bits(path) for path in (tmp_path / "walkers").rglob("*") if path.is_file()} == {0o640}
+    assert not list((tmp_path / "walkers").rglob("*.part"))
+
+
+NETWORK = ["--network", "4C3-4C3", "--input", "2x8x8", "--classes", "2", "--batch", "2"]
+COMMANDS = {
+    "frames": (["frames", "r.h5", "--frame-us", "5000", "--out"], "o.npy"),
+    "show": (["show", "r.h5", "--out"], "o.gif"),
+    "convert": (["convert", "r.h5"], "o.npz"),
+    "plan": (["plan", *NETWORK, "--chart"], "o.png"),
+    "memory": (["memory", *NETWORK, "--steps", "2", "--trace"], "o.png"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_command_line_says_in_one_line_why_a_file_cannot_be_written(
+    command, tmp_path, monkeypatch, run_cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_recording(tmp_path / "r.h5", events(1), SIZE)
+    options, name = COMMANDS[command]
+    (tmp_path / name).mkdir()
+    code, _, err = run_cli(*options, *(["--force"] if command == "convert" else []), name)
+    lines = [line for line in err.splitlines() if line.startswith("stdl-events: error: ")]
+    assert code == 2
+    assert lines == [
+        f"stdl-events: error: {name}: got Is a directory; expected the name of a file; choose another name"
+    ]
+    assert err.splitlines()[-1] == lines[0]
+    assert sorted(os.listdir(tmp_path)) == sorted(["r.h5", name])
