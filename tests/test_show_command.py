@@ -104,7 +104,7 @@ def test_a_recording_without_events_has_facts_but_no_picture(tmp_path, run_cli):
     assert (document["events"], document["rate"], document["frames"]) == (0, None, None)
     code, out, err = run_cli("show", tmp_path / "r.h5", "--out", tmp_path / "a.png")
     assert (code, out) == (2, "")
-    assert "r.h5: got no events; expected a recording with something to see" in err
+    assert "r.h5: got no events; expected a recording with events" in err
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ class _Counter:
         summary = recording.summary
         if summary.t_first_us is None or summary.t_last_us is None:
             raise RecordingError(
-                str(recording.path), got="no events", expected="a recording with something to see",
+                str(recording.path), got="no events", expected="a recording with events",
                 todo="use another recording",
             )  # fmt: skip
         self._first_us, self._last_us = summary.t_first_us, summary.t_last_us

@@ -107,7 +107,7 @@ def read_records(
 
 def truncated(path: Path, offset: int, got: str) -> TruncatedRecordingError:
     """Return the error for a truncated file; `got` names the available part of the item at byte `offset`."""
-    expected = "a whole one before the file ends"
+    expected = "a complete one before the end of the file"
     return TruncatedRecordingError(
         str(path), got=f"{got}, which starts at byte {offset}", expected=expected, todo=TODO_DAMAGE
     )

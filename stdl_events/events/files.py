@@ -63,7 +63,7 @@ def _read_head(path: Path) -> bytes:
     if not stat.S_ISREG(mode):
         raise RecordingError(
             subject,
-            got="something that is no regular file",
+            got="not a regular file",
             expected="a file of events",
             todo="save it to a file first",
         )

@@ -260,9 +260,9 @@ def _judge(manifest: Manifest, store: Path, total: int, skip_bad: bool) -> None:
         named = "; ".join(map(str, manifest.bad[:MAX_BAD_NAMED]))
         more = f"; and {len(manifest.bad) - MAX_BAD_NAMED} more" if len(manifest.bad) > MAX_BAD_NAMED else ""
         raise DatasetError(
-            str(store), got=f"{len(manifest.bad)} of {total} recordings that do not read: {named}{more}",
-            expected="recordings that all read",
-            todo="repair or remove them, or leave them out with --skip-bad; what is done is kept",
+            str(store), got=f"{len(manifest.bad)} of {total} unreadable recordings: {named}{more}",
+            expected="readable recordings",
+            todo="repair or remove them, or skip them with --skip-bad; finished clips are kept",
         )  # fmt: skip
     if not manifest.clip_count:
         raise no_clips(total, manifest.frames)

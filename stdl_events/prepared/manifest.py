@@ -175,7 +175,7 @@ def read_manifest(store: Path) -> Manifest:
     raise DatasetError(
         str(path),
         got=f"schema {versions.schema_version} and framing {versions.framing}, written by {versions.made_by}",
-        expected=f"schema {SCHEMA_VERSION} and framing {FRAMING_VERSION}, which this version makes and reads",
+        expected=f"schema {SCHEMA_VERSION} and framing {FRAMING_VERSION}, which this version writes and reads",
         todo="prepare the recordings again into another folder, or use the version that wrote it",
     )
 

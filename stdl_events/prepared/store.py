@@ -61,8 +61,8 @@ class PreparedSet:
         manifest = read_manifest(path)
         if not manifest.complete:
             raise DatasetError(
-                str(path), got="a store that was begun and not finished", expected="a complete one",
-                todo="run the same stdl-events prepare again: it goes on where it was",
+                str(path), got="an incomplete store", expected="a complete one",
+                todo="run the same stdl-events prepare again: it resumes",
             )  # fmt: skip
         if frames is not None and frames != manifest.frames:
             raise FrameSpecError(

@@ -18,7 +18,7 @@ from stdl_events.prepared.manifest import Manifest
 from stdl_events.prepared.payload import checksum, unpack
 from stdl_events.prepared.shards import MAGIC
 
-AGAIN = "run the same stdl-events prepare again: what is damaged or has changed is recreated"
+AGAIN = "run the same stdl-events prepare again: it recreates damaged and changed clips"
 
 Indices = npt.NDArray[np.int64]
 

@@ -128,7 +128,7 @@ def _hand_out(connection: Connection, left: deque[ShardJob], done: _Done) -> Non
 
 def _died() -> OutsideError:
     return OutsideError(
-        "prepare", got="a worker process that was killed, perhaps for want of memory",
-        expected="workers that live until the end",
-        todo="run the same command again, with fewer --workers; what is done is kept",
+        "prepare", got="a worker process that was killed, perhaps out of memory",
+        expected="workers that run to the end",
+        todo="run the same command again, with fewer --workers; finished clips are kept",
     )  # fmt: skip

@@ -128,14 +128,17 @@ def read_walkers(root: str | Path) -> Split:
     request = _read_request(root)
     if request is None:
         raise DatasetError(
-            str(root), got=f"no {REQUEST_FILE}", expected="simulated walkers", todo="make them with generate_walkers"
+            str(root),
+            got=f"no {REQUEST_FILE}",
+            expected="simulated walkers",
+            todo="generate them with generate_walkers",
         )
     wanted = [request.path(root, *take) for take in request.takes()]
     missing = sum(not path.exists() for path in wanted)
     if missing:
         raise DatasetError(
             str(root), got=f"{len(wanted) - missing} of {len(wanted)} recordings", expected="all of them",
-            todo="finish them by the same call of generate_walkers",
+            todo="finish with the same call of generate_walkers",
         )  # fmt: skip
     split = read_given_split(root, sensor_size=request.sensor_size)
     return Split(split.train, split.test, "of the simulated walkers: other speeds, directions, phases and noise")
@@ -244,8 +247,8 @@ def _read_request(root: Path) -> WalkersRequest | None:
         request = WalkersRequest(**document | {"sensor_size": tuple(document["sensor_size"])})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
-            str(path), got=f"something that does not read ({error})", expected="what generate_walkers wrote",
-            todo="make the walkers again in another folder",
+            str(path), got=f"an unreadable file ({error})", expected="the request of generate_walkers",
+            todo="generate the walkers in another folder",
         ) from None  # fmt: skip
     if generator != GENERATOR:
         raise DatasetError(

@@ -201,5 +201,5 @@ def test_nothing_is_left_where_nothing_can_be_written(recording: Recording, tmp_
 
 def test_nothing_to_see_is_an_error(tmp_path: Path) -> None:
     write_recording(tmp_path / "r.h5", empty_events(), SIZE)
-    with pytest.raises(RecordingError, match=r"r\.h5: got no events; expected a recording with something to see"):
+    with pytest.raises(RecordingError, match=r"r\.h5: got no events; expected a recording with events"):
         survey(open_recording(tmp_path / "r.h5"))

@@ -31,7 +31,7 @@ def test_folder(tmp_path: Path) -> None:
 
 def test_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.aedat4")
-    with pytest.raises(RecordingError, match="something that is no regular file"):
+    with pytest.raises(RecordingError, match="not a regular file"):
         open_recording(tmp_path / "a.aedat4")
 
 

@@ -86,5 +86,5 @@ def test_flipped_bits_in_the_data_are_noticed(tmp_path: Path) -> None:
         stored_at = file["events/t"].id.get_chunk_info(0).byte_offset
     data[stored_at + 100] ^= 4
     path.write_bytes(data)
-    with pytest.raises(CorruptRecordingError, match="an HDF5 file that does not read"):
+    with pytest.raises(CorruptRecordingError, match="an unreadable HDF5 file"):
         open_recording(path).read()

@@ -73,7 +73,7 @@ def test_bad_recordings(prepare: RunCli, recordings: Path, tmp_path: Path) -> No
     code, out, err = prepare("--out", store)
     assert (code, out) == (2, "")
     last = err.splitlines()[-1]
-    assert last.startswith(f"stdl-events: error: {store}: got 2 of 40 recordings that do not read: ")
+    assert last.startswith(f"stdl-events: error: {store}: got 2 of 40 unreadable recordings: ")
     for name in ("left/001.bin", "right/002.bin"):
         assert f"{recordings / name}: got 4 of 5 bytes of a record, which starts at byte 1495" in last
     code, out, err = prepare("--out", store, "--skip-bad")
@@ -103,7 +103,7 @@ def test_the_first_of_a_class_may_be_bad(run_cli: RunCli, tmp_path: Path, suffix
     arguments = ["prepare", "folder", "--data", tmp_path / "data", "--frames", "T=2,by=time", "--out", tmp_path / "s"]
     code, _, err = run_cli(*arguments)
     assert code == 2
-    assert "got 1 of 6 recordings that do not read: " in err
+    assert "got 1 of 6 unreadable recordings: " in err
     code, out, err = run_cli(*arguments, "--skip-bad")
     assert code == 0, err
     assert "of 2 x 2 x 8 x 2, from 5 recordings (0 too short for one, 1 bad ones left out)" in out

@@ -60,7 +60,7 @@ def test_a_killed_run_is_finished(make: Make, monkeypatch: pytest.MonkeyPatch) -
         make()
     monkeypatch.undo()
     store = calls[0].path.parent
-    with pytest.raises(DatasetError, match=r"store: got a store that was begun and not finished; .* same .* again"):
+    with pytest.raises(DatasetError, match=r"store: got an incomplete store; .* same .* again"):
         PreparedSet.open(store)
     seen: list[tuple[int, int]] = []
     finished = make(progress=lambda done, total: seen.append((done, total)))
@@ -167,11 +167,11 @@ def test_bad_recordings_fail_the_run_and_are_all_named(make: Make, recordings: P
     with pytest.raises(DatasetError) as caught:
         make()
     text = str(caught.value)
-    assert "got 2 of 40 recordings that do not read: " in text
+    assert "got 2 of 40 unreadable recordings: " in text
     assert f"{truncated}: got 3 of 5 bytes of a record, which starts at byte 1495" in text
     assert f"{outside}: got event 0 at x=64, y=64, in the block from byte 0" in text
-    assert text.endswith("leave them out with --skip-bad; what is done is kept")
-    with pytest.raises(DatasetError, match="begun and not finished"):
+    assert text.endswith("skip them with --skip-bad; finished clips are kept")
+    with pytest.raises(DatasetError, match="an incomplete store"):
         PreparedSet.open(tmp_path / "store")
     made = make(skip_bad=True)
     assert (made.made, made.kept) == (0, 40), "what was read is not read again"

@@ -92,7 +92,7 @@ def test_an_interrupted_run_is_finished_by_the_same_call(walkers: tuple[Path, Sp
 
     with pytest.raises(Killed):
         generate_walkers(root, **SMALL, progress=kill_after_seven)
-    with pytest.raises(DatasetError, match="got 7 of 30 recordings; expected all of them; finish them by"):
+    with pytest.raises(DatasetError, match="got 7 of 30 recordings; expected all of them; finish with"):
         read_walkers(root)
     first = min(root.rglob("*.h5"))
     written_ns = first.stat().st_mtime_ns
@@ -114,7 +114,7 @@ def test_a_folder_that_is_not_walkers_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"got no walkers\.json; expected simulated walkers"):
         read_walkers(tmp_path)
     (tmp_path / "walkers.json").write_text("{}")
-    with pytest.raises(DatasetError, match="got something that does not read"):
+    with pytest.raises(DatasetError, match="got an unreadable file"):
         read_walkers(tmp_path)
     request = {"generator": "version 0", "people": 2, "train_takes": 1, "test_takes": 1, "sensor_size": [16, 16]}
     (tmp_path / "walkers.json").write_text(json.dumps(request | {"duration_us": 8000, "seed": 0}))

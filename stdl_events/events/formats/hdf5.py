@@ -237,7 +237,7 @@ def hdf5_file(path: Path) -> "Iterator[h5py.File]":
     except StdlEventsError:
         raise
     except _BAD_HDF5 as error:
-        raise corrupt(path, 0, f"an HDF5 file that does not read ({error})", "a whole one") from None
+        raise corrupt(path, 0, f"an unreadable HDF5 file ({error})", "a whole one") from None
 
 
 def missing_filters(dataset: "h5py.Dataset") -> list[int]:
