@@ -21,8 +21,20 @@ from pydantic_core import PydanticUndefined
 import stdl_events
 from stdl_events.cli import app
 from stdl_events.cli.options import explain_choices, update_choices
+from stdl_events.events.formats import FORMATS, WRITERS
 from stdl_events.registry import Registry
 from stdl_events.training.settings import TrainConfig
+
+FORMATS_INTRODUCTION = """# File formats
+
+A file is recognised by its first bytes; a format without any is recognised by its suffix, or named with `--format`.
+Every reader gives the same events: `t` in microseconds, `x` and `y` from the top left, `p` True for brighter, sorted by
+time. Backward time steps are sorted, counted and warned about; `--strict` makes them an error. A damaged file is one line
+with the byte offset; `--repair` uses the events before the damage, and counts them.
+
+Other streams of an AEDAT 4 file, which are pictures, IMU samples and triggers, are read by the package aedat in a process
+of its own, since it aborts on damaged files; `info` and `show` use them.
+"""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -38,6 +50,7 @@ def pages() -> dict[str, str]:
         "reference/commands.md": "\n".join(commands()),
         "reference/settings.md": "\n".join(settings()),
         "reference/choices.md": "\n".join(choices()),
+        "reference/formats.md": "\n".join(formats()),
         "reference/python.md": "\n".join(python()),
     }
 
@@ -160,6 +173,21 @@ def registries() -> dict[str, Registry[Any]]:
                 if isinstance(value, Registry):
                     found[f"{module}.{name}"] = value
     return found
+
+
+def formats() -> Iterator[str]:
+    """Every format with its layout, as the docstring of its module writes it."""
+    yield FORMATS_INTRODUCTION
+    by_module: dict[str, list[str]] = {}
+    for name, entry in FORMATS.items():
+        by_module.setdefault(inspect.unwrap(entry.open).__module__, []).append(name)
+    for module, names in by_module.items():
+        title, _, layout = inspect.cleandoc(import_module(module).__doc__ or "").partition("\n")
+        yield f"## {', '.join(names)}\n\n{title}\n"
+        for name in names:
+            written = ", written too" if name in WRITERS else ""
+            yield f"- `{name}`: {FORMATS[name].description}; {', '.join(FORMATS[name].suffixes)}{written}"
+        yield f"{layout}\n"
 
 
 def python() -> Iterator[str]:
