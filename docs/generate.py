@@ -29,8 +29,8 @@ FORMATS_INTRODUCTION = """# File formats
 
 A file is recognised by its first bytes; a format without any is recognised by its suffix, or named with `--format`.
 Every reader gives the same events: `t` in microseconds, `x` and `y` from the top left, `p` True for brighter, sorted by
-time. Backward time steps are sorted, counted and warned about; `--strict` makes them an error. A damaged file is one line
-with the byte offset; `--repair` uses the events before the damage, and counts them.
+time. Backward time steps are sorted, counted and warned about; `--strict` makes them an error. A damaged file is one
+line with the byte offset; `--repair` uses the events before the damage, and counts them.
 
 Other streams of an AEDAT 4 file, which are pictures, IMU samples and triggers, are read by the package aedat in a process
 of its own, since it aborts on damaged files; `info` and `show` use them.
