@@ -7,11 +7,12 @@ import torch
 
 from stdl_events.errors import RuleError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
-from stdl_events.learning.grid import LossKind, Rule
+from stdl_events.learning.grid import Rule
 from stdl_events.learning.learner import Learner
-from stdl_events.learning.losses import MSETarget, make_loss
-from stdl_events.learning.optimizers import OptimizerKind, OptimizerSpec
+from stdl_events.learning.losses import Loss, MSETarget, StepLoss, make_loss, spec_for
+from stdl_events.learning.optimizers import OptimizerFactory, OptimizerSpec
 from stdl_events.learning.precision import Precision
+from stdl_events.learning.registries import DEFAULT_OPTIMIZER
 from stdl_events.learning.rules import find_rule
 from stdl_events.memory.choose_mode import resolve_fastest
 from stdl_events.memory.choose_plan import PlanLike, choose_plan
@@ -33,13 +34,13 @@ def build_learner(
     plan: PlanLike | None = None,
     least_blocks: int = 1,
     memory: AnyMemory = "lean",
-    optimizer: OptimizerKind = "sgd",
-    lr: float = 0.1,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
-    loss: LossKind | None = None,
-    alpha: float = 0.05,
-    mse_target: MSETarget = "one-hot",
+    optimizer: str | OptimizerFactory = DEFAULT_OPTIMIZER,
+    lr: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+    loss: str | Loss | StepLoss | None = None,
+    alpha: float | None = None,
+    mse_target: MSETarget | None = None,
     seed: int = 0,
     precision: Precision = "fp32",
     cuda_graphs: bool = False,
@@ -78,11 +79,16 @@ def build_learner(
             kept; "plain" is ordinary autograd. "auto" is the fastest that fits into the budget with the fewest blocks,
             lean with as much kept as there is room for as a rule; the learner's plan says what is kept. The gradients
             are the same. Rules whose gradients flow through several steps always run plain.
-        optimizer, lr, momentum, weight_decay: "sgd" (momentum is used) or "adamw".
+        optimizer: "sgd", "adamw", another name in `OPTIMIZERS`, or a function that makes a `torch.optim.Optimizer` of a
+            list of parameters.
+        lr, momentum, weight_decay: of the optimiser, if it has them; None for its own default.
         loss: "ce" is cross-entropy / T; "ce+mse" is ((1 - alpha) CE + alpha MSE) / T, as in SLTT; "spike-mse" is
-            truncated local BPTT's, on the mean spikes of an interval, and makes all classifiers spike. By default the
-            rule's own: spike-mse for tbptt, else ce+mse.
-        mse_target: what the MSE of "ce+mse" pulls the logits to: the "one-hot" target, or the "threshold" for all.
+            truncated local BPTT's, on the mean spikes of an interval, and makes all classifiers spike. Also another
+            name in `LOSSES`, a function of (logits_BK, targets_B) that gives the loss of one step, or a `Loss`. None is
+            the rule's own: spike-mse for tbptt, else ce+mse.
+        alpha: of "ce+mse"; None for 0.05.
+        mse_target: what the MSE of "ce+mse" pulls the logits to: the "one-hot" target, the default, or the "threshold"
+            for all.
         seed: of the initial weights, and of what training draws at random: dropout's masks, and the steps of sltt-k.
         precision: "bf16" keeps membrane potentials, currents and their gradients in bfloat16, and convolves in it;
             weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces.
@@ -98,7 +104,6 @@ def build_learner(
         RuleError: the rule or one of its options is unknown, or the options contradict each other.
     """
     chosen = find_rule(rule, rule_options)
-    loss = loss or chosen.loss
     if memory not in MEMORY_MODES:
         raise RuleError("memory mode", got=repr(memory), expected=" or ".join(MEMORY_MODES), todo="choose one of these")
     if neuron == PAPER:
@@ -112,13 +117,14 @@ def build_learner(
         "surrogate": surrogate,
         "surrogate_width": surrogate_width,
     }
-    spec = spec.with_settings(settings, norm, "spiking" if loss == "spike-mse" else None)
+    spec = spec.with_settings(settings, norm)
+    learned = make_loss(loss or chosen.loss, threshold=spec.neuron.threshold, alpha=alpha, mse_target=mse_target)
     blueprint = Blueprint(
-        spec=spec,
+        spec=spec_for(learned, spec),
         rule=chosen,
         batch_size=batch_size,
         steps=steps,
-        loss=make_loss(loss, alpha=alpha, mse_target=mse_target, threshold=spec.neuron.threshold),
+        loss=learned,
         optimizer=OptimizerSpec(optimizer, lr, momentum, weight_decay),
         seed=seed,
         dtype=dtype,

@@ -5,8 +5,9 @@ import dataclasses
 from stdl_events.analysis.cost import Block, Cost, Schedule, classifier_of, memory_by_equation, training_cost, units_of
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Layerwise, Planned, Rule
-from stdl_events.learning.losses import InstantaneousLoss
+from stdl_events.learning.losses import InstantaneousLoss, needed_classifier
 from stdl_events.learning.optimizers import OptimizerSpec
+from stdl_events.learning.registries import LOSSES
 from stdl_events.learning.rules import get_rule
 from stdl_events.learning.traces import state_entries
 from stdl_events.memory.choose_plan import choose_plan
@@ -71,7 +72,7 @@ class RuleMeter:
         Raises:
             PlanError: no plan has the share ρ.
         """
-        classifier: Classifier = "spiking" if rule.loss == "spike-mse" else "linear"
+        classifier = needed_classifier(LOSSES[rule.loss])
         if classifier not in self._bptt:
             self._bptt[classifier] = self._measure(get_rule("bptt"), classifier)[0]
         cost, blocks, by_equation = self._measure(rule, classifier)

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.options import Optimizer, parse_assignments, parse_shape
+from stdl_events.cli.options import one_of, parse_assignments, parse_shape
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.errors import UserError
+from stdl_events.learning.registries import DEFAULT_OPTIMIZER, OPTIMIZERS
+from stdl_events.learning.rules import RULES
 
 if TYPE_CHECKING:
     from stdl_events.analysis.rule_costs import RuleCost
@@ -24,7 +26,7 @@ def cost(
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")],
     steps: Annotated[int, typer.Option(min=1, help="Time steps per sequence.")],
     batch: Annotated[int, typer.Option(min=1, help="Sequences per batch.")] = 100,
-    rule: Annotated[str | None, typer.Option(help="One learning rule; all of them by default.")] = None,
+    rule: Annotated[str | None, one_of(RULES, "One learning rule; all of them by default.")] = None,
     option: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the rule, such as k=10; repeatable.")
     ] = None,
@@ -33,7 +35,7 @@ def cost(
     ] = None,
     activity: Annotated[float, typer.Option(min=0, max=1, help="Share of inputs that spike in a step.")] = 1.0,
     accuracy_loss: Annotated[float, typer.Option(help="Accuracy lost against BPTT, for the figure of merit.")] = 0.0,
-    optimizer: Annotated[Optimizer, typer.Option(help="Its state is counted.")] = Optimizer.sgd,
+    optimizer: Annotated[str, one_of(OPTIMIZERS, "Its state is counted.")] = DEFAULT_OPTIMIZER,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Print memory, accesses, additions and multiply-accumulates (MACs) of one training batch, and the figure of merit.
@@ -57,7 +59,7 @@ def cost(
         batch_size=batch,
         steps=steps,
         activity=activity,
-        optimizer=OptimizerSpec(optimizer.value),
+        optimizer=OptimizerSpec(optimizer),
         rho=rho,
     )
     with messages.status("metering"):

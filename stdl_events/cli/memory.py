@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.options import Optimizer, one_of, parse_assignments, parse_shape
+from stdl_events.cli.options import one_of, parse_assignments, parse_shape
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.errors import PlanError, UserError
+from stdl_events.learning.registries import DEFAULT_OPTIMIZER, LOSSES, OPTIMIZERS
+from stdl_events.learning.rules import RULES
 from stdl_events.network.registries import NEURONS
 
 if TYPE_CHECKING:
@@ -41,10 +43,11 @@ def memory(
         int | None, typer.Option(min=1, help=f"Sequences per batch; {DEFAULT_BATCH} unless --fit searches for it.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="T, time steps per sequence.")] = 10,
-    rule: Annotated[str, typer.Option(help="The learning rule.")] = "stdl",
+    rule: Annotated[str, one_of(RULES, "The learning rule.")] = "stdl",
     option: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the rule, such as k=10; repeatable.")
     ] = None,
+    loss: Annotated[str | None, one_of(LOSSES, "The local loss of each block; the rule's own by default.")] = None,
     lean: Annotated[bool, typer.Option("--lean/--plain", help="Lean mode, or ordinary autograd.")] = True,
     auto: Annotated[
         bool, typer.Option("--auto", help="The fastest mode that fits: lean, with as many saved outputs as fit.")
@@ -60,12 +63,12 @@ def memory(
         str, typer.Option(help="fp32, or bf16 for membrane potentials, currents and convolutions.")
     ] = "fp32",
     device: Annotated[Device, typer.Option(help="cuda: run the step on a GPU as well.")] = Device.cpu,
-    optimizer: Annotated[Optimizer, typer.Option(help="Its states are counted.")] = Optimizer.sgd,
+    optimizer: Annotated[str, one_of(OPTIMIZERS, "Its states are counted.")] = DEFAULT_OPTIMIZER,
     fit: Annotated[
         str | None, typer.Option(help="Find the largest batch that fits into this memory, or the plan for --batch.")
     ] = None,
     trace: Annotated[Path | None, typer.Option(help="Draw memory over layers and time steps into this PNG.")] = None,
-    against: Annotated[str | None, typer.Option(help="The second rule in that plot; bptt by default.")] = None,
+    against: Annotated[str | None, one_of(RULES, "The second rule in that plot; bptt by default.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Print the peak memory of one training step, its breakdown, and its moment.
@@ -91,7 +94,7 @@ def memory(
     if device is Device.cuda:
         require_cuda()
     spec = parse_network(network, input_shape=parse_shape(input), classes=classes)
-    setting = _Setting(spec, batch or DEFAULT_BATCH, steps, lean, neuron, optimizer.value, precision)
+    setting = _Setting(spec, batch or DEFAULT_BATCH, steps, loss, lean, neuron, optimizer, precision)
     blueprint = setting.blueprint(rule, parse_assignments(option or []))
     if fit is not None:
         _fit(blueprint, fit, batch, given, least_blocks, json=json)
@@ -124,6 +127,7 @@ class _Setting:
     spec: Any
     batch_size: int
     steps: int
+    loss: str | None
     lean: bool
     neuron: Any
     optimizer: Any
@@ -131,20 +135,18 @@ class _Setting:
 
     def blueprint(self, rule: str, options: dict[str, Any]) -> "Blueprint":
         from stdl_events.learning.blueprint import Blueprint
-        from stdl_events.learning.losses import make_loss
+        from stdl_events.learning.losses import make_loss, spec_for
         from stdl_events.learning.optimizers import OptimizerSpec
         from stdl_events.learning.rules import get_rule
 
         chosen = get_rule(rule, **options)
-        spec = self.spec.with_settings(
-            {"kind": self.neuron}, classifier="spiking" if chosen.loss == "spike-mse" else None
-        )
+        loss = make_loss(self.loss or chosen.loss, threshold=self.spec.neuron.threshold)
         return Blueprint(
-            spec=spec,
+            spec=spec_for(loss, self.spec.with_settings({"kind": self.neuron})),
             rule=chosen,
             batch_size=self.batch_size,
             steps=self.steps,
-            loss=make_loss(chosen.loss, alpha=0.05, mse_target="one-hot", threshold=spec.neuron.threshold),
+            loss=loss,
             optimizer=OptimizerSpec(self.optimizer),
             memory="lean" if self.lean else "plain",
             precision=self.precision,

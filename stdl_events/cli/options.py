@@ -2,7 +2,6 @@
 
 import re
 import sys
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,13 +74,6 @@ def explain_choices() -> None:
     takes = {name: transform_settings(transform, GIVEN) for name, transform in EVENT_TRANSFORMS.items()}
     named = "; ".join(" ".join([name, *settings]) for name, settings in takes.items())
     _transform_option.help = f"Change all events, repeatable, in the order given; held in memory. {named}."
-
-
-class Optimizer(StrEnum):
-    """The optimisers of the papers."""
-
-    sgd = "sgd"
-    adamw = "adamw"
 
 
 def parse_transforms(words: list[str]) -> "list[TransformSpec]":

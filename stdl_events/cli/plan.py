@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.options import Optimizer, parse_shape
+from stdl_events.cli.options import one_of, parse_shape
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.learning.registries import DEFAULT_OPTIMIZER, OPTIMIZERS
 
 if TYPE_CHECKING:
     from stdl_events.learning.blueprint import Blueprint
@@ -34,7 +35,7 @@ def plan(
     given: Annotated[
         str | None, typer.Option("--plan", metavar="paper|FILE", help="Show the paper's plan, or that of a JSON file.")
     ] = None,
-    optimizer: Annotated[Optimizer, typer.Option(help="Its state is counted.")] = Optimizer.sgd,
+    optimizer: Annotated[str, one_of(OPTIMIZERS, "Its state is counted.")] = DEFAULT_OPTIMIZER,
     chart: Annotated[Path | None, typer.Option(help="Also draw the layers and the cuts into this PNG file.")] = None,
     least_blocks: Annotated[int, typer.Option(min=1, help="Cut into at least this many blocks.")] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Plan for ordinary autograd instead of lean mode.")] = False,
@@ -78,7 +79,7 @@ def plan(
         batch_size=batch,
         steps=2,
         loss=InstantaneousLoss(),
-        optimizer=OptimizerSpec(optimizer.value),
+        optimizer=OptimizerSpec(optimizer),
         memory="plain" if plain else "lean",
     )
     choice = None

@@ -12,7 +12,6 @@ from stdl_events.errors import RuleError
 RandomClassifiers: TypeAlias = Literal["none", "auxiliary", "all"]
 TraceKind: TypeAlias = Literal["ottt", "ndot-paper", "ndot-official"]
 Update: TypeAlias = Literal["sequence", "chunk"]
-LossKind: TypeAlias = Literal["ce", "ce+mse", "spike-mse"]
 ProximalNorm: TypeAlias = Literal["l1", "l2", "rms"]
 
 
@@ -160,7 +159,7 @@ class Rule:
         name: as in the papers.
         update: the optimiser steps once per "sequence" or after every "chunk" of steps.
         source: where the rule is defined.
-        loss: what it learns from where nothing else is asked for.
+        loss: the name of the loss that it learns from where nothing else is asked for.
     """
 
     name: str
@@ -168,7 +167,7 @@ class Rule:
     time: Time
     update: Update
     source: str
-    loss: LossKind = "ce+mse"
+    loss: str = "ce+mse"
     proximal: Proximal | None = None
 
     def uncut(self) -> "Rule":

@@ -1,42 +1,81 @@
 """Local losses: what a block learns from in one chunk of time steps. B batch, K classes."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from stdl_events.errors import RuleError
-from stdl_events.learning.grid import LossKind, require_choice
+from stdl_events.learning.grid import require_choice
+from stdl_events.learning.registries import LOSSES
+from stdl_events.network.spec import Classifier, NetworkSpec
 
 MSETarget: TypeAlias = Literal["one-hot", "threshold"]
+StepLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""The loss of one step, a 0-d tensor, of logits_BK and targets_B (int64). A sequence's is its mean over time."""
 
 
 class Loss(Protocol):
-    """Turns a chunk's logits into one number to learn from."""
+    """Turns a chunk's logits into one number to learn from.
 
-    def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int) -> Tensor:
+    A loss, like a `StepLoss`, may have an attribute `classifier`: "spiking" where its logits are to be the spikes of a
+    spiking classifier. Without it classifiers are linear.
+    """
+
+    def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
         """The loss of consecutive steps' logits_BK out of a sequence of `steps`, a 0-d tensor."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
+class PerStep:
+    """A loss for each time step by itself, divided by T.
+
+    Args:
+        step_loss: of one step.
+    """
+
+    step_loss: StepLoss
+
+    @property
+    def classifier(self) -> Classifier:
+        return needed_classifier(self.step_loss)
+
+    def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
+        """See `Loss`."""
+        first, *others = (
+            self._of(logits_BK, targets_B) / steps for logits_BK in logits
+        )  # STDL eq. (11); 1/T as in SLTT
+        return sum(others, start=first)
+
+    def _of(self, logits_BK: Tensor, targets_B: Tensor) -> Tensor:
+        value = self.step_loss(logits_BK, targets_B)
+        if value.ndim:
+            raise RuleError(
+                "loss",
+                got=f"a tensor of shape {tuple(value.shape)}",
+                expected="a 0-d tensor for each step",
+                todo="let the loss return the mean over the batch",
+            )
+        return value
+
+
+@dataclasses.dataclass(frozen=True)
 class InstantaneousLoss:
-    """A loss for each time step by itself: `((1 - alpha) CE + alpha MSE) / T` (SLTT, section 4.1 and appendix).
+    """`((1 - alpha) CE + alpha MSE) / T` in each time step (SLTT, section 4.1 and appendix).
 
     The STDL paper leaves its loss open; SLTT's, with alpha = 0.05, is the default.
 
     Args:
-        kind: "ce" is cross-entropy alone.
         alpha: the share of the mean squared error.
         mse_target: what the squared error pulls the logits to: the "one-hot" target (SLTT, OTTT, NDOT), or the firing
             "threshold" for every class alike (TET, Deng et al., arXiv:2202.11946).
         threshold: V_th of the neurons.
     """
 
-    kind: LossKind = "ce+mse"
     alpha: float = 0.05
     mse_target: MSETarget = "one-hot"
     threshold: float = 1.0
@@ -49,7 +88,7 @@ class InstantaneousLoss:
     def __call__(self, logits_BK: Tensor, targets_B: Tensor) -> Tensor:
         """The loss of one step, without the division by T: the mean over the batch, a 0-d tensor."""
         cross_entropy = F.cross_entropy(logits_BK, targets_B)
-        if self.kind == "ce" or self.alpha == 0:
+        if self.alpha == 0:
             return cross_entropy
         if self.mse_target == "threshold":
             wanted_BK = torch.full_like(logits_BK, self.threshold)
@@ -57,10 +96,9 @@ class InstantaneousLoss:
             wanted_BK = _one_hot(targets_B, logits_BK)
         return (1 - self.alpha) * cross_entropy + self.alpha * F.mse_loss(logits_BK, wanted_BK)
 
-    def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int) -> Tensor:
+    def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
         """See `Loss`."""
-        first, *others = (self(logits_BK, targets_B) / steps for logits_BK in logits)  # STDL eq. (11); 1/T as in SLTT
-        return sum(others, start=first)
+        return PerStep(self).chunk(logits, targets_B, steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,22 +108,71 @@ class IntervalSpikeLoss:
     Source: truncated local BPTT, eq. (3).
     """
 
-    def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int) -> Tensor:
+    classifier: ClassVar[Classifier] = "spiking"
+
+    def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
         """See `Loss`; the logits are the spikes of a spiking classifier."""
         del steps  # each interval is a loss of its own
         mean_BK = torch.stack(list(logits)).mean(0)
         return F.mse_loss(mean_BK, _one_hot(targets_B, mean_BK))
 
 
-def make_loss(kind: LossKind, *, alpha: float, mse_target: MSETarget, threshold: float) -> Loss:
-    """The loss called `kind`.
+CROSS_ENTROPY = PerStep(F.cross_entropy)
+CROSS_ENTROPY_AND_MSE = InstantaneousLoss()
+SPIKE_MSE = IntervalSpikeLoss()
+
+
+def make_loss(
+    loss: str | Loss | StepLoss,
+    *,
+    threshold: float,
+    alpha: float | None = None,
+    mse_target: MSETarget | None = None,
+) -> Loss:
+    """`loss`, or the registered one of that name, with settings in place of its own.
+
+    A loss takes the settings that it has as fields of its dataclass.
+
+    Args:
+        threshold: V_th of the neurons, for a named loss that uses it.
+        alpha, mse_target: None for the loss's own.
 
     Raises:
-        RuleError: there is none, or a value is impossible.
+        RuleError: there is none of that name, it has no such setting, or a value is impossible.
     """
-    require_choice("loss", kind, ("ce", "ce+mse", "spike-mse"))
-    instantaneous = InstantaneousLoss(kind, alpha, mse_target, threshold)
-    return IntervalSpikeLoss() if kind == "spike-mse" else instantaneous
+    entry: Any = LOSSES[loss] if isinstance(loss, str) else loss
+    if not callable(entry) and not hasattr(entry, "chunk"):
+        raise RuleError(
+            "loss",
+            got=repr(entry),
+            expected="a name, a function of (logits_BK, targets_B), or an object with `chunk`",
+            todo=f"use such an object, or one of the names {', '.join(LOSSES.names)}",
+        )
+    known = {field.name for field in dataclasses.fields(entry)} if dataclasses.is_dataclass(entry) else set()
+    settings = {"alpha": alpha, "mse_target": mse_target}
+    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    for name in given.keys() - known:
+        raise RuleError(
+            f"loss {loss if isinstance(loss, str) else type(entry).__name__}",
+            got=f"the setting {name}",
+            expected="a loss that has it, such as ce+mse",
+            todo=f"leave {name} out, or choose another loss",
+        )
+    if isinstance(loss, str) and "threshold" in known:
+        given["threshold"] = threshold
+    entry = dataclasses.replace(entry, **given) if given else entry
+    return entry if hasattr(entry, "chunk") else PerStep(entry)
+
+
+def needed_classifier(loss: Loss | StepLoss) -> Classifier:
+    """The kind of classifier that `loss` is computed on."""
+    classifier: Classifier = getattr(loss, "classifier", "linear")
+    return classifier
+
+
+def spec_for(loss: Loss, spec: NetworkSpec) -> NetworkSpec:
+    """`spec`, with a spiking classifier where `loss` needs one."""
+    return spec.with_settings({}, classifier="spiking") if needed_classifier(loss) == "spiking" else spec
 
 
 def _one_hot(targets_B: Tensor, like_BK: Tensor) -> Tensor:

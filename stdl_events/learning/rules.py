@@ -22,6 +22,7 @@ from stdl_events.learning.grid import (
     traced,
     truncated,
 )
+from stdl_events.registry import Registry
 
 Variant: TypeAlias = Literal["paper", "official"]
 When: TypeAlias = Literal["sequence", "step"]
@@ -111,27 +112,32 @@ def _update(when: When) -> Update:
     return "sequence" if when == "sequence" else "chunk"
 
 
-_RULES: dict[str, Callable[..., Rule]] = {
-    "bptt": _bptt,
-    "sltt": _sltt,
-    "sltt-k": _sltt_k,
-    "tbptt": _tbptt,
-    "ottt-a": _ottt_a,
-    "ottt-o": _ottt_o,
-    "ndot-a": _ndot_a,
-    "ndot-o": _ndot_o,
-    "ftrl-ottt": _ftrl_ottt,
-    "decolle": _decolle,
-    "ell": _ell,
-    "stdl": _stdl,
-    "stdl+ottt": _stdl_ottt,
-    "stdl+ndot": _stdl_ndot,
-}
+RULES: Registry[Callable[..., Rule]] = Registry(
+    "learning rule",
+    RuleError,
+    {
+        "bptt": _bptt,
+        "sltt": _sltt,
+        "sltt-k": _sltt_k,
+        "tbptt": _tbptt,
+        "ottt-a": _ottt_a,
+        "ottt-o": _ottt_o,
+        "ndot-a": _ndot_a,
+        "ndot-o": _ndot_o,
+        "ftrl-ottt": _ftrl_ottt,
+        "decolle": _decolle,
+        "ell": _ell,
+        "stdl": _stdl,
+        "stdl+ottt": _stdl_ottt,
+        "stdl+ndot": _stdl_ndot,
+    },
+)
+"""An entry makes a rule; its parameters, which all have defaults, are the rule's options."""
 
 
 def list_rules() -> tuple[Rule, ...]:
     """Every rule that `get_rule` knows, with its default options."""
-    return tuple(make() for make in _RULES.values())
+    return tuple(make() for make in RULES.values())
 
 
 def rule_options(name: str) -> dict[str, Any]:
@@ -140,7 +146,7 @@ def rule_options(name: str) -> dict[str, Any]:
     Raises:
         RuleError: there is no such rule.
     """
-    return {option: parameter.default for option, parameter in inspect.signature(_named(name)).parameters.items()}
+    return {option: parameter.default for option, parameter in inspect.signature(RULES[name]).parameters.items()}
 
 
 def get_rule(name: str, **options: Any) -> Rule:
@@ -159,7 +165,7 @@ def get_rule(name: str, **options: Any) -> Rule:
                 expected=f"only {', '.join(known)}" if known else "no options",
                 todo="leave it out, or choose a rule that has it",
             )
-    return _named(name)(**given)
+    return RULES[name](**given)
 
 
 def find_rule(rule: str | Rule, options: Mapping[str, Any]) -> Rule:
@@ -178,9 +184,3 @@ def find_rule(rule: str | Rule, options: Mapping[str, Any]) -> Rule:
             todo="put them into the Rule, or give the rule's name",
         )
     return rule
-
-
-def _named(name: str) -> Callable[..., Rule]:
-    if name not in _RULES:
-        raise RuleError("learning rule", got=repr(name), expected=" or ".join(_RULES), todo="choose one of these rules")
-    return _RULES[name]

@@ -19,7 +19,7 @@ def recipe() -> TrainConfig:
         frames=FrameSettings(kind="stream", steps=10, dt_us=20_000),
         network=NetworkSettings(notation="8C3-AP2-32C3-32C3-AP2-64C3-AP2-64C3"),
         augment=AugmentSettings(shift_px=1),
-        optimiser=OptimiserSettings(lr=0.01),
+        optimiser=OptimiserSettings(kind="adamw", lr=0.01),
         epochs=20,
         batch_size=32,
     )

@@ -16,6 +16,8 @@ from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.transform_spec import TransformSpec, check_transform
 from stdl_events.frames import FrameSpec
 from stdl_events.frames.transform_registry import TRANSFORMS
+from stdl_events.learning.registries import DEFAULT_OPTIMIZER, LOSSES, OPTIMIZERS
+from stdl_events.learning.rules import RULES
 from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
@@ -171,10 +173,12 @@ class AugmentSettings(Section):
 
 
 class OptimiserSettings(Section):
-    kind: Literal["sgd", "adamw"] = "adamw"
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Which optimiser; a setting of None is its own default, and one that it does not have is an error."""
+
+    kind: Annotated[str, AfterValidator(OPTIMIZERS.check)] = DEFAULT_OPTIMIZER
+    lr: Annotated[float | None, Field(gt=0)] = None
+    weight_decay: Annotated[float | None, Field(ge=0)] = None
+    momentum: Annotated[float | None, Field(ge=0, lt=1)] = None
 
 
 class ScheduleSettings(Section):
@@ -229,10 +233,10 @@ class LearningSettings(Section):
         cuda_graphs: on a CUDA device, record what a block does in a step and replay it, which spares the host work.
         loss: `ce+mse` is `((1 - alpha) CE + alpha MSE) / T` in each step, `spike-mse` truncated local BPTT's; None is
             the rule's own.
-        mse_target: what the MSE pulls the logits to.
+        mse_target, alpha: what the MSE of `ce+mse` pulls the logits to, and its share; None is the loss's own.
     """
 
-    rule: str = "stdl"
+    rule: Annotated[str, AfterValidator(RULES.check)] = "stdl"
     options: RuleOptions = RuleOptions()
     budget: ByteSize | None = None
     rho: Annotated[float | None, Field(gt=0)] = None
@@ -241,9 +245,9 @@ class LearningSettings(Section):
     memory: Literal["lean", "kept", "plain", "auto"] = "lean"
     precision: Literal["fp32", "bf16"] = "fp32"
     cuda_graphs: bool = False
-    loss: Literal["ce", "ce+mse", "spike-mse"] | None = None
-    mse_target: Literal["one-hot", "threshold"] = "one-hot"
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.05
+    loss: Annotated[str, AfterValidator(LOSSES.check)] | None = None
+    mse_target: Literal["one-hot", "threshold"] | None = None
+    alpha: Annotated[float | None, Field(ge=0, le=1)] = None
 
     @model_validator(mode="after")
     def _one_way_to_cut(self) -> "LearningSettings":

@@ -17,7 +17,7 @@ from bench_report import environment, write_result
 
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.losses import InstantaneousLoss
-from stdl_events.learning.optimizers import OptimizerKind, OptimizerSpec
+from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.rules import get_rule
 from stdl_events.memory.choose_plan import Planner
 from stdl_events.memory.footprint import measure_learner
@@ -36,7 +36,7 @@ class Published:
     classes: int
     batch_size: int
     steps: int
-    optimizer: OptimizerKind
+    optimizer: str
     gb: dict[str, float]
 
 

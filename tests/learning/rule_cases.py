@@ -59,7 +59,7 @@ class Case:
             "surrogate_width": eq.width,
             "reset_amount": eq.theta,
             "norm": eq.norm,
-            "alpha": eq.alpha,
+            "alpha": None if eq.interval else eq.alpha,
         }
         if self.rule.startswith("stdl"):
             settings["plan"] = make_plan(self.parts, self.blocks)

@@ -23,7 +23,7 @@ def test_an_unknown_rule_lists_the_known_ones():
     assert {"stdl", "sltt", "bptt"} <= set(names)
     with pytest.raises(RuleError) as caught:
         build(rule="hebb")
-    assert str(caught.value) == (f"learning rule: got 'hebb'; expected {' or '.join(names)}; choose one of these rules")
+    assert str(caught.value) == (f"learning rule: got 'hebb'; expected {' or '.join(names)}; choose one of these")
 
 
 def test_an_unknown_memory_mode_is_told():

@@ -8,7 +8,7 @@ import torch
 
 from stdl_events.build import build_learner
 from stdl_events.errors import RuleError
-from stdl_events.learning.losses import InstantaneousLoss
+from stdl_events.learning.losses import make_loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.network.spec import NetworkSpec
 
@@ -26,15 +26,16 @@ def literal_loss(alpha: float) -> float:
 
 
 @pytest.mark.parametrize(
-    ("kind", "alpha", "share"), [("ce", 0.05, 0.0), ("ce+mse", 0.0, 0.0), ("ce+mse", 0.05, 0.05), ("ce+mse", 1.0, 1.0)]
+    ("kind", "alpha", "share"), [("ce", None, 0.0), ("ce+mse", 0.0, 0.0), ("ce+mse", None, 0.05), ("ce+mse", 1.0, 1.0)]
 )
 def test_the_loss_of_one_step(kind, alpha, share):
-    loss = InstantaneousLoss(kind, alpha)(torch.tensor(LOGITS, dtype=torch.float64), torch.tensor(TARGETS))
+    made = make_loss(kind, alpha=alpha, threshold=1.0)
+    loss = made.chunk([torch.tensor(LOGITS, dtype=torch.float64)], torch.tensor(TARGETS), 1)
     assert loss.shape == ()
     assert loss.item() == pytest.approx(literal_loss(share), rel=1e-13)
 
 
-@pytest.mark.parametrize(("loss", "alpha", "share"), [("ce", 0.5, 0.0), ("ce+mse", 0.5, 0.5)])
+@pytest.mark.parametrize(("loss", "alpha", "share"), [("ce", None, 0.0), ("ce+mse", 0.5, 0.5)])
 def test_a_learner_reports_the_mean_over_time(loss, alpha, share):
     """A classifier on frames has no state, so that every step's loss can be written down."""
     spec = NetworkSpec.parse("3FC", input_shape=(2, 1, 1))
@@ -99,13 +100,14 @@ def test_adamw_is_its_formula():
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_train_step_is_its_gradients_and_one_step_of_the_optimiser(optimizer):
     spec = NetworkSpec.parse("3C3-4FC", input_shape=(2, 6, 6))
-    options = {"optimizer": optimizer, "lr": 0.03, "weight_decay": 0.01, "momentum": 0.8, "dtype": torch.float64}
+    settings = {"lr": 0.03, "weight_decay": 0.01} | ({"momentum": 0.8} if optimizer == "sgd" else {})
+    options = {"optimizer": optimizer, "dtype": torch.float64, **settings}
     frames = torch.rand(3, 5, 2, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
     targets = torch.tensor([0, 1, 2, 3, 0])
     learner, twin = (build_learner(spec, rule="sltt", batch_size=5, steps=3, **options) for _ in range(2))
     learner.train_step(frames, targets)
     twin.backward(frames, targets)
-    chosen = OptimizerSpec(optimizer, 0.03, 0.8, 0.01)
+    chosen = OptimizerSpec(optimizer, **settings)
     for ours, reference in zip(learner.network.parameters(), twin.network.parameters(), strict=True):
         (moved,) = run_optimizer(chosen, reference.flatten().tolist(), [reference.grad.flatten().tolist()])
         torch.testing.assert_close(ours.flatten().tolist(), moved, rtol=1e-15, atol=1e-15)

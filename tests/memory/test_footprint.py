@@ -34,7 +34,7 @@ def make_blueprint(
     chosen = get_rule(rule)
     if chosen.loss == "spike-mse":
         spec = spec.with_settings({}, classifier="spiking")
-    loss = make_loss(chosen.loss, alpha=0.05, mse_target="one-hot", threshold=1.0)
+    loss = make_loss(chosen.loss, threshold=1.0)
     return Blueprint(spec, chosen, batch, steps, loss, OptimizerSpec(optimizer), memory=memory)
 
 

@@ -212,7 +212,7 @@ def test_the_blocks_of_a_plan_are_metered_one_by_one():
 @pytest.mark.parametrize(("optimizer", "tensors_per_weight"), [("adamw", 4), ("sgd", 3), ("plain sgd", 2)])
 def test_weights_gradients_and_optimiser_state_are_resident(optimizer, tensors_per_weight):
     spec = NetworkSpec.parse("8C3-16C3-10FC", input_shape=(2, 8, 8))
-    kind, momentum = optimizer.split()[-1], 0.0 if optimizer == "plain sgd" else 0.9
+    kind, momentum = optimizer.split()[-1], 0.0 if optimizer == "plain sgd" else None
     blueprint = make_blueprint("sltt", spec, batch_size=2)
     blueprint = dataclasses.replace(blueprint, optimizer=OptimizerSpec(kind, momentum=momentum))
     weights = 8 * 2 * 9 + 2 * 8 + 16 * 8 * 9 + 2 * 16 + 16 * 10 + 10

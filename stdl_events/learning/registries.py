@@ -1,0 +1,35 @@
+"""Losses and optimisers by name; the rules are in `stdl_events.learning.rules`. Listing names imports no torch."""
+
+from typing import TYPE_CHECKING
+
+from stdl_events.errors import RuleError
+from stdl_events.registry import Registry
+
+if TYPE_CHECKING:
+    from stdl_events.learning.losses import Loss, StepLoss
+    from stdl_events.learning.optimizers import OptimizerFactory
+
+LOSSES: "Registry[Loss | StepLoss]" = Registry(
+    "loss",
+    RuleError,
+    {
+        "ce": "stdl_events.learning.losses:CROSS_ENTROPY",
+        "ce+mse": "stdl_events.learning.losses:CROSS_ENTROPY_AND_MSE",
+        "spike-mse": "stdl_events.learning.losses:SPIKE_MSE",
+    },
+)
+"""An entry is a loss of one step, any callable of (logits_BK, targets_B), or a `Loss`, which sees a chunk of steps."""
+
+OPTIMIZERS: "Registry[OptimizerFactory]" = Registry(
+    "optimizer",
+    RuleError,
+    {
+        "sgd": "stdl_events.learning.optimizers:sgd",
+        "adamw": "stdl_events.learning.optimizers:adamw",
+    },
+)
+"""An entry makes a `torch.optim.Optimizer` of a list of parameters, as the classes in `torch.optim` do. Of the settings
+`lr`, `momentum` and `weight_decay` it takes those that are among its keywords; their defaults are its own."""
+
+DEFAULT_OPTIMIZER = "sgd"
+"""That of the STDL, SLTT and OTTT papers."""
