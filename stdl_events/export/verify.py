@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from stdl_events.live.readout import mean_logits
 from stdl_events.live.session import OnnxSession
 from stdl_events.network.layers import State
 from stdl_events.network.network import SpikingNetwork
@@ -92,7 +93,8 @@ def _compare(network: SpikingNetwork, session: OnnxSession, frames_TBCHW: npt.ND
     batch = frames_TBCHW.shape[1]
     weight = next(network.parameters())
     state, own_state = network.initial_state(batch), session.initial_state(batch)
-    logits_BK = own_logits_BK = np.zeros(())
+    logits_T: list[npt.NDArray[Any]] = []
+    own_logits_T: list[npt.NDArray[Any]] = []
     ever = np.zeros(len(state) + 1, dtype=bool)
     for frame_BCHW in frames_TBCHW:
         forced = session.step(frame_BCHW, _to_numpy(state))
@@ -101,9 +103,10 @@ def _compare(network: SpikingNetwork, session: OnnxSession, frames_TBCHW: npt.ND
             logits, state = network.step(frame, state)
         ever |= _compare_step(agreement, cells.near, (*_to_numpy(state), logits.cpu().numpy()), (*forced[1], forced[0]))
         own_logits, own_state = session.step(frame_BCHW, own_state)
-        logits_BK, own_logits_BK = logits_BK + logits.cpu().numpy(), own_logits_BK + own_logits
+        logits_T.append(logits.cpu().numpy())
+        own_logits_T.append(own_logits)
     agreement.never_compared = int(np.sum(~ever))
-    agreement.same_predictions = _same_predictions(logits_BK / len(frames_TBCHW), own_logits_BK / len(frames_TBCHW))
+    agreement.same_predictions = _same_predictions(mean_logits(logits_T), mean_logits(own_logits_T))
     return agreement
 
 

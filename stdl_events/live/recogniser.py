@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from stdl_events.errors import ModelError
 from stdl_events.frames import ClipGate, Frame, FrameSpec
+from stdl_events.live.readout import mean_logits, softmax
 from stdl_events.live.session import OnnxSession
 from stdl_events.model_card import ModelCard
 
@@ -106,7 +107,7 @@ class Recogniser:
         self.spec = live_frame_spec(card, frame_us=frame_us)
         self._gate = ClipGate(self.spec.steps) if card.readout == "reset" else None
         self._state = session.initial_state()
-        self._logits: deque[npt.NDArray[np.float64]] = deque(maxlen=self.spec.steps)
+        self._logits: deque[npt.NDArray[np.floating]] = deque(maxlen=self.spec.steps)
 
     @property
     def resets(self) -> bool:
@@ -127,18 +128,16 @@ class Recogniser:
                 self._state = self.session.initial_state()
                 self._logits.clear()
         logits_BK, self._state = self.session.step(frame.counts_CHW[np.newaxis], self._state)
-        self._logits.append(logits_BK[0].astype(np.float64))
-        mean_K = np.mean(self._logits, axis=0)
+        self._logits.append(logits_BK[0])
+        mean_K = mean_logits(self._logits)
         if not np.isfinite(mean_K).all():
             raise ModelError(
                 str(self.session.path), got=f"logits that are not finite at t={frame.t_end_us} us",
                 expected="finite logits", todo="export a float32 model, or train it again",
             )  # fmt: skip
-        weights_K = np.exp(mean_K - mean_K.max())
-        probabilities_K = weights_K / weights_K.sum()
         return Readout(
             label=self.labels[int(mean_K.argmax())],
-            probabilities=dict(zip(self.labels, probabilities_K.tolist(), strict=True)),
+            probabilities=dict(zip(self.labels, softmax(mean_K).tolist(), strict=True)),
             final=frame.step == frame.steps - 1,
         )
 

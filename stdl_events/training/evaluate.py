@@ -16,7 +16,9 @@ import numpy.typing as npt
 import torch
 
 from stdl_events.analysis.baselines import chance
+from stdl_events.live.readout import softmax
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.readout import Readout
 from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.training.data import Counts, batch_of, ordered_batches
@@ -123,7 +125,7 @@ def evaluate_clips(
     logits_NK = np.concatenate(
         [mean_logits(batch_of(clips, indices)[0]) for indices in ordered_batches(len(clips), batch_size)]
     )
-    return Evaluation(recordings, clips, _softmax(logits_NK.astype(np.float64)))
+    return Evaluation(recordings, clips, softmax(logits_NK.astype(np.float64)))
 
 
 def network_logits(network: SpikingNetwork) -> MeanLogits:
@@ -134,17 +136,11 @@ def network_logits(network: SpikingNetwork) -> MeanLogits:
     def mean_logits(frames_TBCHW: Counts) -> npt.NDArray[np.floating]:
         network.eval()
         state = network.initial_state(frames_TBCHW.shape[1])
-        total_BK = torch.zeros((), dtype=weight.dtype, device=weight.device)
+        readout = Readout()
         for frame_BCHW in torch.from_numpy(frames_TBCHW):
             logits_BK, state = network.step(frame_BCHW.to(device=weight.device, dtype=weight.dtype), state)
-            total_BK = total_BK + logits_BK
-        result: npt.NDArray[np.floating] = (total_BK / len(frames_TBCHW)).cpu().numpy()
+            readout.add([logits_BK])
+        result: npt.NDArray[np.floating] = readout.mean().cpu().numpy()
         return result
 
     return mean_logits
-
-
-def _softmax(logits_NK: Floats) -> Floats:
-    exponentials_NK = np.exp(logits_NK - logits_NK.max(1, keepdims=True))
-    softmax_NK: Floats = exponentials_NK / exponentials_NK.sum(1, keepdims=True)
-    return softmax_NK

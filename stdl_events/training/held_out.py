@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from stdl_events.errors import ModelError
 from stdl_events.live import OnnxSession
+from stdl_events.live.readout import mean_logits
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import Counts
 from stdl_events.training.device import resolve_device
@@ -35,10 +36,10 @@ def evaluate(
         config = config.derive(data={"path": str(data)})
     if model is None:
         network, card = load_bundle(folder / BUNDLE_FOLDER, resolve_device(device))
-        mean_logits = network_logits(network)
+        logits_of = network_logits(network)
     else:
         session = OnnxSession(model)
-        card, mean_logits = session.card, session_logits(session)
+        card, logits_of = session.card, session_logits(session)
     recordings = load_split(config).test
     if card.labels != recordings.classes:
         raise ModelError(
@@ -48,19 +49,18 @@ def evaluate(
             todo="evaluate a model on the recordings that it was made for",
         )
     clips = load_config_clips(config, recordings, card.frame)
-    return evaluate_clips(mean_logits, recordings, clips, batch_size=config.batch_size)
+    return evaluate_clips(logits_of, recordings, clips, batch_size=config.batch_size)
 
 
 def session_logits(session: OnnxSession) -> MeanLogits:
     """An exported model as a `MeanLogits`."""
 
-    def mean_logits(frames_TBCHW: Counts) -> npt.NDArray[np.floating]:
+    def of_clips(frames_TBCHW: Counts) -> npt.NDArray[np.floating]:
         state = session.initial_state(frames_TBCHW.shape[1])
         logits_TBK = []
         for frame_BCHW in frames_TBCHW:
             logits_BK, state = session.step(frame_BCHW, state)
             logits_TBK.append(logits_BK)
-        mean_BK: npt.NDArray[np.floating] = np.mean(logits_TBK, axis=0, dtype=np.float64)
-        return mean_BK
+        return mean_logits(logits_TBK)
 
-    return mean_logits
+    return of_clips
