@@ -157,7 +157,8 @@ def with_traces(network: SpikingNetwork, trace: Trace) -> SpikingNetwork:
     Its `step` takes `TracedSpikes` too, and returns them where it ends in spikes.
     """
     dtype = next(network.parameters()).dtype
-    twin = SpikingNetwork(network.spec, build_layers(network.spec, make_factory(network.spec, trace, dtype)))
+    with torch.random.fork_rng(devices=[]):  # modules draw weights, which are replaced at once
+        twin = SpikingNetwork(network.spec, build_layers(network.spec, make_factory(network.spec, trace, dtype)))
     twin.load_state_dict(network.state_dict(keep_vars=True), assign=True)
     return twin
 

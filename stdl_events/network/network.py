@@ -39,7 +39,9 @@ class SpikingNetwork(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         host = torch.device("cpu") if _draws_on_host(device) else device
         factory = Factory(spec, generator, dtype, host)
-        network = cls(spec, build_layers(spec, factory))
+        # Modules of torch draw weights from its global generator when they are made; the factory draws them again.
+        with torch.random.fork_rng(devices=[]):
+            network = cls(spec, build_layers(spec, factory))
         return network.to(device) if host is not device and device is not None else network
 
     @property

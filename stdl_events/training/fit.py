@@ -85,19 +85,16 @@ def fit(
     split = split or load_split(config)
     checked = split.check_disjoint()
     frame_spec = config.frames.spec(split.train.sensor_size)
-    # Dropout draws from torch's global generator: it is seeded here, and given back as it was.
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        learner = build_configured_learner(config, frame_spec, len(split.train.classes), device)
-        run = _Run(config, folder, frame_spec, split, learner, device)
-        make_folder(folder, error=RunError)
-        remove_leftovers(folder)
-        write_json(folder / CONFIG_FILE, config.model_dump(mode="json"))
-        if learner.plan is not None:
-            write_json(folder / PLAN_FILE, learner.plan.to_dict())
-        torch.manual_seed(config.seed)
-        if resume and (folder / CHECKPOINT_FILE).exists():
-            run.restore(load_checkpoint(folder / CHECKPOINT_FILE))
-        evaluation = run.train(checked, quiet=quiet)
+    learner = build_configured_learner(config, frame_spec, len(split.train.classes), device)
+    run = _Run(config, folder, frame_spec, split, learner, device)
+    if resume and (folder / CHECKPOINT_FILE).exists():
+        run.restore(load_checkpoint(folder / CHECKPOINT_FILE))
+    make_folder(folder, error=RunError)
+    remove_leftovers(folder)
+    write_json(folder / CONFIG_FILE, config.model_dump(mode="json"))
+    if learner.plan is not None:
+        write_json(folder / PLAN_FILE, learner.plan.to_dict())
+    evaluation = run.train(checked, quiet=quiet)
     card = describe_run(config, frame_spec, split, learner.network, evaluation)
     save_bundle(folder / BUNDLE_FOLDER, learner.network, card)
     return RunResult(folder, evaluation, learner, run.position.seconds, peak_memory(device))
@@ -118,22 +115,28 @@ class _Run:
         self.train_clips = load_config_clips(self.config, self.split.train, self.frame_spec)
         self.held_out_clips = load_config_clips(self.config, self.split.test, self.frame_spec)
         self.steps_per_epoch = len(self._batches(epoch=0))
+        self.peak_rates = [group["lr"] for group in self.learner.optimizer.param_groups]
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.learner.load_state_dict(state["learner"])
-        self.position = Position.from_state(state["position"])
-        self.metrics_bytes = state["metrics_bytes"]
-        torch.set_rng_state(state["rng"]["cpu"])
-        if self.device.type == "cuda" and state["rng"]["cuda"] is not None:
-            torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
+        """Go on from the state that `save` wrote; a state of another learner is refused before anything changes."""
+        try:
+            learner, metrics_bytes = state["learner"], int(state["metrics_bytes"])
+            position = Position.from_state(state["position"])
+        except (KeyError, TypeError) as error:
+            raise RunError(
+                str(self.folder / CHECKPOINT_FILE),
+                got=f"a state that is no training run's ({error})",
+                expected="learner, position and metrics_bytes",
+                todo="resume it with the version of stdl-events that wrote it",
+            ) from error
+        self.learner.load_state_dict(learner)
+        self.position, self.metrics_bytes = position, metrics_bytes
 
     def save(self, metrics: MetricsWriter) -> None:
-        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         state = {
             "learner": self.learner.state_dict(),
             "position": self.position.to_state(),
             "metrics_bytes": metrics.position(),
-            "rng": {"cpu": torch.get_rng_state(), "cuda": cuda},
         }
         save_checkpoint(self.folder / CHECKPOINT_FILE, state)
 
@@ -209,17 +212,14 @@ class _Run:
         return row | peak_memory(self.device)
 
     def _set_learning_rate(self) -> float:
-        config = self.config
-        lr = learning_rate(
-            config.schedule,
-            config.optimiser.lr,
-            self.position.step,
-            steps_per_epoch=self.steps_per_epoch,
-            epochs=config.epochs,
-        )
-        for group in self.learner.optimizer.param_groups:
-            group["lr"] = lr
-        return lr
+        """Move every group of weights along the schedule. Returns the rate of the first."""
+        config, groups = self.config, self.learner.optimizer.param_groups
+        for group, peak in zip(groups, self.peak_rates, strict=True):
+            group["lr"] = learning_rate(
+                config.schedule, peak, self.position.step, steps_per_epoch=self.steps_per_epoch, epochs=config.epochs
+            )
+        first: float = groups[0]["lr"]
+        return first
 
     def _evaluate(self) -> Evaluation:
         logits = network_logits(self.learner.network)

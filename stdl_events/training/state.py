@@ -46,22 +46,30 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             document = json.loads((file.metadata() or {})[_HEADER_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+            version = document["version"]
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
+        raise _unreadable(path, error) from error
+    if version != CHECKPOINT_VERSION:
         raise RunError(
             str(path),
-            got=f"a file that cannot be read ({type(error).__name__})",
-            expected="a checkpoint of stdl-events",
-            todo="delete the run folder and train again",
-        ) from error
-    if document["version"] != CHECKPOINT_VERSION:
-        raise RunError(
-            str(path),
-            got=f"checkpoint version {document['version']}",
+            got=f"checkpoint version {version}",
             expected=f"version {CHECKPOINT_VERSION}",
             todo="resume it with the version of stdl-events that wrote it",
         )
-    state: dict[str, Any] = _unpack(document["state"], tensors)
+    try:
+        state: dict[str, Any] = _unpack(document["state"], tensors)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unreadable(path, error) from error
     return state
+
+
+def _unreadable(path: Path, error: Exception) -> RunError:
+    return RunError(
+        str(path),
+        got=f"a file that cannot be read ({type(error).__name__})",
+        expected="a checkpoint of stdl-events",
+        todo="delete the run folder and train again",
+    )
 
 
 def _pack(node: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
