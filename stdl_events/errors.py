@@ -11,6 +11,7 @@
     │   │   └── SplitError                 training and held-out recordings cannot be kept apart
     │   ├── NotationError                  a network's notation does not parse
     │   ├── ShapeError                     a tensor does not have the shape that the stage takes
+    │   ├── BatchError                     frames or targets are not what a learner learns from
     │   ├── RuleError                      a learning rule is unknown, or its options contradict each other
     │   ├── PlanError                      no plan fits the memory budget
     │   ├── RecipeError                    a recipe is unknown, or has no such setting
@@ -93,6 +94,10 @@ class NotationError(UserError):
 
 
 class ShapeError(UserError):
+    pass
+
+
+class BatchError(UserError):
     pass
 
 

@@ -3,21 +3,27 @@
 T time, B batch, C channels, H height, W width, K classes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import contextlib
+import copy
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stdl_events.errors import RuleError, ShapeError
+from stdl_events.errors import RuleError
 from stdl_events.learning.block import LocalBlock
+from stdl_events.learning.checks import check_batch, check_targets, checked_frames
 from stdl_events.learning.cuda_graphs import ReplayedChunks
 from stdl_events.learning.grid import Rule
 from stdl_events.learning.losses import Loss
+from stdl_events.learning.observer import Observer
 from stdl_events.learning.online import RunChunk, run_sequence
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.proximal import Anchor
+from stdl_events.learning.saved import check_state
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.plan import Plan
 
@@ -33,9 +39,6 @@ class Learner:
         plan: how the network was cut, or None where no plan was made.
         run_chunk: runs a block over one chunk: ordinary autograd, or lean mode.
         replayed: the same recorded, where its recordings are to be replayed.
-
-    `after_block`, a function of a block's index, may be set to watch training from outside; it is called when a block
-    has finished a chunk of steps.
     """
 
     def __init__(
@@ -62,24 +65,43 @@ class Learner:
         self.plan = plan
         self.run_chunk = replayed or run_chunk
         self._replayed = replayed
-        self.after_block: Callable[[int], None] = _ignore
         self._anchor = None if rule.proximal is None else Anchor(rule.proximal, self._trained())
 
-    def backward(self, frames_TBCHW: Tensor | Iterable[Tensor], targets_B: Tensor) -> dict[str, Tensor]:
+    def backward(
+        self,
+        frames_TBCHW: Tensor | Iterable[Tensor],
+        targets_B: Tensor,
+        *,
+        observer: Observer | None = None,
+        learning_chunks: Collection[int] | None = None,
+    ) -> dict[str, Tensor]:
         """Replace all gradients by those of this sequence; no weight moves.
 
         Args and returns as in `train_step`.
         """
-        self._forget_gradients()
-        return self._run(frames_TBCHW, targets_B, step_after_chunk=False)
+        return self._run(frames_TBCHW, targets_B, False, observer or Observer(), learning_chunks)
 
-    def train_step(self, frames_TBCHW: Tensor | Iterable[Tensor], targets_B: Tensor) -> dict[str, Tensor]:
+    def train_step(
+        self,
+        frames_TBCHW: Tensor | Iterable[Tensor],
+        targets_B: Tensor,
+        *,
+        observer: Observer | None = None,
+        learning_chunks: Collection[int] | None = None,
+    ) -> dict[str, Tensor]:
         """One batch: gradients and updates as the rule has them.
 
+        A refused batch leaves everything as it was. A tensor, a list or a tuple is checked as a whole beforehand. Each
+        frame of any other iterable is checked when it comes: if one is refused, or the iterable itself fails, running
+        statistics and random draws are taken back, and gradients are dropped. Where weights move within the sequence,
+        its frames are collected first.
+
         Args:
-            frames_TBCHW: a tensor of any dtype on any device, or an iterable of its T steps. One step at a time is
+            frames_TBCHW: a tensor of any real dtype on any device, or an iterable of its T steps. One step at a time is
                 moved to the weights and cast, so that the input need not fit on the device.
-            targets_B: class indices, int64.
+            targets_B: class indices of any integer dtype.
+            observer: told what happens during the sequence.
+            learning_chunks: for rules that draw which steps learn, those that do, counted from 0; None to draw them.
 
         Returns:
             0-d tensors, on the device, so that reading them is the caller's choice of when to wait: "loss" of the
@@ -87,10 +109,12 @@ class Learner:
 
         Raises:
             ShapeError: the frames do not match the targets or the network.
+            BatchError: targets are no class indices, or frames are not of finite real numbers. Values that are on a
+                device are read once, before the first step; those of integer frames, and of frames on a device that
+                come from an iterable, are not.
         """
-        self._forget_gradients()
         by_chunk = self.rule.update == "chunk"
-        metrics = self._run(frames_TBCHW, targets_B, step_after_chunk=by_chunk)
+        metrics = self._run(frames_TBCHW, targets_B, by_chunk, observer or Observer(), learning_chunks)
         if not by_chunk:
             self._update()
         return metrics
@@ -101,15 +125,44 @@ class Learner:
             self._anchor.move()
 
     def _run(
-        self, frames_TBCHW: Tensor | Iterable[Tensor], targets_B: Tensor, *, step_after_chunk: bool
+        self,
+        frames: Tensor | Iterable[Tensor],
+        targets_B: Tensor,
+        step_after_chunk: bool,
+        observer: Observer,
+        learning_chunks: Collection[int] | None,
     ) -> dict[str, Tensor]:
-        steps = self._check(frames_TBCHW, targets_B)
+        spec = self.network.spec
+        if step_after_chunk and not isinstance(frames, Tensor | Sequence):
+            frames = list(itertools.islice(frames, self.steps + 1))
+        if isinstance(frames, Tensor | Sequence):
+            steps, targets_B = check_batch(frames, targets_B, spec, self.steps)
+            undo: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        else:
+            steps, targets_B = self.steps, check_targets(targets_B, spec)
+            frames = checked_frames(frames, len(targets_B), spec, steps)
+            undo = self._undone_if_refused()
+        chunk_steps = self.rule.time.chunk_steps or steps
+        self._check_count(-(-steps // chunk_steps))
+        with undo:
+            return self._learn(frames, targets_B, steps, chunk_steps, step_after_chunk, observer, learning_chunks)
+
+    def _learn(
+        self,
+        frames: Iterable[Tensor],
+        targets_B: Tensor,
+        steps: int,
+        chunk_steps: int,
+        step_after_chunk: bool,
+        observer: Observer,
+        learning_chunks: Collection[int] | None,
+    ) -> dict[str, Tensor]:
+        self._forget_gradients()
         device = next(self.network.parameters()).device
         targets_B = targets_B.to(device, non_blocking=True)
         if self._replayed is not None:
             targets_B = self._replayed.begin(targets_B, steps)
         self.network.train()
-        chunk_steps = self.rule.time.chunk_steps or steps
 
         def after_chunk() -> None:
             if self._anchor is not None:
@@ -120,19 +173,34 @@ class Learner:
 
         logits_BK, losses = run_sequence(
             self.blocks,
-            frames_TBCHW if isinstance(frames_TBCHW, Tensor) else _exactly(steps, frames_TBCHW),
+            frames,
             targets_B,
             steps=steps,
             chunk_steps=chunk_steps,
             run_chunk=self.run_chunk,
             loss=self.loss,
-            after_block=self.after_block,
             after_chunk=after_chunk,
-            learning_chunks=self._learning_chunks(-(-steps // chunk_steps)),
+            observer=observer,
+            learning_chunks=self._draw_learning(steps, chunk_steps) if learning_chunks is None else learning_chunks,
             generator=torch.Generator(device).manual_seed(int(self.random.integers(2**63))),
         )
         metrics = {f"block_loss_{index}": loss for index, loss in enumerate(losses)}
         return metrics | {"loss": losses[-1], "correct": (logits_BK.argmax(1) == targets_B).sum()}
+
+    @contextlib.contextmanager
+    def _undone_if_refused(self) -> Iterator[None]:
+        """Take back what a sequence has moved, weights apart, if it does not reach its end."""
+        draws = copy.deepcopy(self.random.bit_generator.state)
+        statistics = [(buffer, buffer.clone()) for buffer in self._buffers()]
+        try:
+            yield
+        except BaseException:
+            self.random.bit_generator.state = draws
+            with torch.no_grad():
+                for buffer, before in statistics:
+                    buffer.copy_(before)
+            self._forget_gradients()
+            raise
 
     def _forget_gradients(self) -> None:
         # Recordings know the gradients by their addresses.
@@ -143,34 +211,32 @@ class Learner:
             self._anchor.move()
         self.optimizer.step()
 
-    def _learning_chunks(self, chunks: int) -> frozenset[int] | None:
-        """The chunks of a sequence that have a backward: K, drawn anew (SLTT Algorithm 1, line 2); None for all."""
+    def _check_count(self, chunks: int) -> None:
         count = self.rule.time.backward_chunks
-        if count is None:
-            return None
-        if count > chunks:
+        if count is not None and count > chunks:
             raise RuleError(
                 f"rule {self.rule.name}",
                 got=f"{count} steps that learn, of {chunks}",
                 expected="no more steps that learn than steps in a sequence",
                 todo="use a smaller k, or longer sequences",
             )
-        return frozenset(self.random.choice(chunks, size=count, replace=False).tolist())
+
+    def _draw_learning(self, steps: int, chunk_steps: int) -> frozenset[int] | None:
+        """The chunks of a sequence that have a backward: K, drawn anew (SLTT Algorithm 1, line 2); None for all."""
+        count = self.rule.time.backward_chunks
+        if count is None:
+            return None
+        return frozenset(self.random.choice(-(-steps // chunk_steps), size=count, replace=False).tolist())
 
     def _trained(self) -> list[torch.nn.Parameter]:
         return [weight for block in self.blocks for weight in block.parameters() if weight.requires_grad]
 
-    def _check(self, frames: Tensor | Iterable[Tensor], targets_B: Tensor) -> int:
-        if not isinstance(frames, Tensor):
-            return self.steps
-        if frames.ndim != 5 or frames.shape[0] == 0 or frames.shape[1] != len(targets_B):
-            raise ShapeError(
-                "training frames",
-                got=f"shape {tuple(frames.shape)} with {len(targets_B)} targets",
-                expected="(T, B, C, H, W) with T >= 1 and one target for each of the B sequences",
-                todo="stack the clips along the second dimension",
-            )
-        return frames.shape[0]
+    def _buffers(self) -> Iterator[Tensor]:
+        """Running statistics, of auxiliary networks too."""
+        for block in self.blocks:
+            yield from block.subnetwork.buffers()
+            if block.auxiliary is not None:
+                yield from block.auxiliary.buffers()
 
     def state_dict(self) -> dict[str, Any]:
         """Weights of network and auxiliary networks, and the states of optimiser, random draws and proximal term."""
@@ -187,7 +253,11 @@ class Learner:
 
         A rule with a proximal term takes over the state of one without, which trained its first phase: the loaded
         weights are then those that the term holds on to.
+
+        Raises:
+            RunError: it is the state of another network, plan or optimiser; nothing is loaded.
         """
+        check_state(state, self.state_dict())
         self.network.load_state_dict(state["network"])
         for block, weights in zip(self.blocks, state["auxiliary"], strict=True):
             if block.auxiliary is not None:
@@ -196,27 +266,3 @@ class Learner:
         self.random.bit_generator.state = state["random"]
         if self._anchor is not None:
             self._anchor.restore(state["anchor"] or [weight.detach() for weight in self._trained()])
-
-
-def _exactly(steps: int, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    """`frames`, of which there must be `steps`: the mean over time would be wrong otherwise."""
-    count = 0
-    for count, frame in enumerate(frames, start=1):
-        if count > steps:
-            raise _wrong_steps(f"more than {steps}", steps)
-        yield frame
-    if count < steps:
-        raise _wrong_steps(str(count), steps)
-
-
-def _wrong_steps(got: str, steps: int) -> ShapeError:
-    return ShapeError(
-        "training frames",
-        got=f"an iterable of {got} steps",
-        expected=f"{steps}, the steps that the learner was built for",
-        todo="give one frame per step, or build the learner for another number of steps",
-    )
-
-
-def _ignore(index: int) -> None:
-    del index  # nobody watches

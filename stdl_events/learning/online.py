@@ -9,6 +9,7 @@ T time, B batch, C channels, H height, W width, K classes.
 import itertools
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.losses import Loss
+from stdl_events.learning.observer import ObservedState, Observer
+from stdl_events.network.readout import Readout
 
 
 class RunChunk(Protocol):
@@ -50,8 +53,8 @@ def run_sequence(
     chunk_steps: int,
     run_chunk: RunChunk,
     loss: Loss,
-    after_block: Callable[[int], None],
     after_chunk: Callable[[], None],
+    observer: Observer,
     learning_chunks: Container[int] | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
@@ -63,32 +66,37 @@ def run_sequence(
         steps: T.
         chunk_steps: how many steps gradients flow through.
         run_chunk: runs a block over one chunk, forward and backward: by autograd, or in lean mode.
-        after_block: called with a block's index when it is done with a chunk.
         after_chunk: called after each chunk, when all blocks' gradients of it are there.
+        observer: told what happens, when it happens.
         learning_chunks: the chunks, counted from 0, that have a backward; None for all.
         generator: of dropout masks; torch's global one where it is None.
 
     Returns:
         logits_BK: the mean over time of the network's logits, and each block's loss, summed over time; all detached.
     """
-    states = [deque(block.initial_state(len(targets_B), generator)) for block in blocks]
+    states = [
+        ObservedState(block.initial_state(len(targets_B), generator), partial(observer.after_step, index))
+        for index, block in enumerate(blocks)
+    ]
     losses = [torch.zeros((), device=targets_B.device) for _ in blocks]
-    total_BK: Tensor | float = 0.0
+    readout = Readout()
 
-    def loss_of(logits: Sequence[Tensor]) -> Tensor:
-        return loss.chunk(logits, targets_B, steps)
+    def loss_of(index: int, learns: bool, logits: Sequence[Tensor]) -> Tensor:
+        value = loss.chunk(logits, targets_B, steps)
+        observer.after_forward(index, learns)
+        return value
 
     for number, chunk in enumerate(_chunks(frames, chunk_steps)):
         learns = learning_chunks is None or number in learning_chunks
         border: Sequence[Any] = chunk
         for index, block in enumerate(blocks):
-            border, chunk_loss = run_chunk(block, border, states[index], loss_of, learns)
+            observer.before_chunk(index, len(chunk), states[index])
+            border, chunk_loss = run_chunk(block, border, states[index], partial(loss_of, index, learns), learns)
+            observer.after_block(index, states[index])
             losses[index] = losses[index] + chunk_loss
-            after_block(index)
-        total_BK = torch.stack(list(border)).sum(0) + total_BK
+        readout.add(border)
         after_chunk()
-    assert isinstance(total_BK, Tensor), "a sequence has at least one step"
-    return total_BK / steps, losses
+    return readout.mean(), losses
 
 
 def _chunks(frames: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:

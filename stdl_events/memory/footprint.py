@@ -8,18 +8,17 @@ T time, B batch, C channels, H height, W width.
 
 import bisect
 import dataclasses
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.blueprint import Blueprint
+from stdl_events.learning.grid import Time
 from stdl_events.learning.learner import Learner
+from stdl_events.learning.observer import Observer
 from stdl_events.memory.ledger import Kind, Ledger, Life
 from stdl_events.memory.meter import LiveBytes, MemoryReport, measure, metering
 from stdl_events.memory.sites import Site, sites_of
@@ -96,15 +95,15 @@ def meter_learner(
     Returns:
         The report of the whole step, and the most that was alive while each block ran.
     """
-    block_peaks: dict[int, int] = {}
+    watched: list[_BlockPeaks] = []
 
     def prepare(live: LiveBytes) -> Callable[[], object]:
         learner = build()
-        learner.after_block = lambda index: _note(block_peaks, index, live.lap_peak())
-        return _settled_step(learner, live, batch_size, steps)
+        watched.append(_BlockPeaks(live))
+        return _settled_step(learner, live, batch_size, steps, watched[-1])
 
     report = measure(prepare, settled=True)
-    return report, tuple(peak for _, peak in sorted(block_peaks.items()))
+    return report, watched[-1].in_order()
 
 
 def measure_learner(
@@ -126,17 +125,11 @@ def measure_learner(
 def profile_learner(build: Callable[[], Learner], *, batch_size: int, steps: int | None = None) -> Footprint:
     """As `meter_learner`, with everything that there is to know about the peak."""
     ledger = Ledger()
-    block_peaks: dict[int, int] = {}
     with metering(ledger) as live:
         learner = build()
-        step = _settled_step(learner, live, batch_size, steps)
-        record = _Recorder(learner, ledger)
-
-        def after_block(index: int) -> None:
-            _note(block_peaks, index, live.lap_peak())
-            record.gradients(index)
-
-        learner.after_block = after_block
+        record = _Recorder(learner, ledger, live)
+        step = _settled_step(learner, live, batch_size, steps, record)
+        record.begin()
         live.reset_peak()
         ledger.start()
         step()
@@ -147,18 +140,19 @@ def profile_learner(build: Callable[[], Learner], *, batch_size: int, steps: int
             ledger.breakdown(tick),
             record.moment(tick),
             _steps_to_meter(learner, steps),
-            tuple(peak for _, peak in sorted(block_peaks.items())),
+            record.in_order(),
             tuple(record.laps()),
         )
 
 
-def _settled_step(learner: Learner, live: LiveBytes, batch_size: int, steps: int | None) -> Callable[[], object]:
+def _settled_step(
+    learner: Learner, live: LiveBytes, batch_size: int, steps: int | None, observer: Observer
+) -> Callable[[], object]:
     """The training step, with gradients and optimiser states there as a first step would leave them."""
     metered = _steps_to_meter(learner, steps)
     frames_TBCHW = torch.empty((metered, batch_size, *learner.network.spec.input_shape), dtype=torch.uint8)
     targets_B = torch.zeros(batch_size, dtype=torch.int64)
     live.exclude(frames_TBCHW)
-    learner.random = _InTheMiddle(learner.random.bit_generator)
     for group in learner.optimizer.param_groups:
         for weight in group["params"]:
             weight.grad = torch.zeros_like(weight, requires_grad=False)
@@ -166,28 +160,50 @@ def _settled_step(learner: Learner, live: LiveBytes, batch_size: int, steps: int
     if learner.rule.update == "chunk":
         learner.optimizer.zero_grad(set_to_none=True)
     live.reset_peak()
-    return lambda: learner.train_step(frames_TBCHW, targets_B)
+    chunks = _middle_chunks(learner.rule.time, metered)
+    return lambda: learner.train_step(frames_TBCHW, targets_B, observer=observer, learning_chunks=chunks)
 
 
-class _InTheMiddle(np.random.Generator):
-    """Draws the steps that learn next to each other, and leaves steps around them, which is where most is needed."""
+def _middle_chunks(time: Time, steps: int) -> range | None:
+    """Chunks that learn next to each other, with others around them, which is where most is needed; None for all."""
+    if time.backward_chunks is None:
+        return None
+    chunks = -(-steps // (time.chunk_steps or steps))
+    first = min(1, (chunks - time.backward_chunks) // 2)
+    return range(first, first + time.backward_chunks)
 
-    def choice(self, a: Any, size: Any = None, *args: Any, **options: Any) -> Any:
-        del args, options  # without replacement
-        first = min(1, (a - size) // 2)
-        return np.arange(first, first + size)
+
+class _BlockPeaks(Observer):
+    """The most that was alive while each block ran."""
+
+    def __init__(self, live: LiveBytes) -> None:
+        self._live = live
+        self._peaks: dict[int, int] = {}
+
+    def after_block(self, block: int, state: Sequence[Tensor]) -> None:
+        del state
+        self._peaks[block] = max(self._live.lap_peak(), self._peaks.get(block, 0))
+
+    def in_order(self) -> tuple[int, ...]:
+        """Bytes, from the first block to the last."""
+        return tuple(peak for _, peak in sorted(self._peaks.items()))
 
 
-class _Recorder:
+class _Recorder(_BlockPeaks):
     """Watches a learner's step, and tells its ledger what tensors are for."""
 
-    def __init__(self, learner: Learner, ledger: Ledger) -> None:
+    def __init__(self, learner: Learner, ledger: Ledger, live: LiveBytes) -> None:
+        super().__init__(live)
         self._learner, self._ledger = learner, ledger
         self._marks: list[tuple[int, Moment]] = [(0, Moment("update", None, (1, 1)))]
         self._states: dict[int, list[Life | None]] = {}
         self._done = [0] * len(learner.blocks)
-        self._run_chunk = learner.run_chunk
-        learner.run_chunk = self._watched_chunk
+        self._chunk = (1, 1)
+        self._began = 0
+
+    def begin(self) -> None:
+        """Label what there is before the step, with optimiser states and gradients there."""
+        learner, ledger = self._learner, self._ledger
         for weight, site in sites_of(learner.blocks):
             ledger.watch(weight, site)
             for value in _tensors(learner.optimizer.state.get(weight, {})):
@@ -198,6 +214,28 @@ class _Recorder:
             ledger.label(_tensors(state), "optimizer")
         for index in range(len(learner.blocks)):
             self.gradients(index)
+
+    def before_chunk(self, block: int, steps: int, state: Sequence[Tensor]) -> None:
+        self._began, first = self._ledger.clock, self._done[block] + 1
+        self._states[block] = self._ledger.succeed(self._states.get(block, []), state)
+        self._chunk = (first, first + steps - 1)
+        self._mark("forward", block + 1, (first, first))
+
+    def after_step(self, block: int, state: Sequence[Tensor]) -> None:
+        self._states[block] = self._ledger.succeed(self._states[block], state)
+        self._done[block] += 1
+        self._mark("forward", block + 1, (min(self._done[block] + 1, self._chunk[1]),) * 2)
+
+    def after_forward(self, block: int, learns: bool) -> None:
+        if learns:
+            self._ledger.label_unlabelled("saved", born_after=self._began)
+            self._mark("backward", block + 1, self._chunk)
+
+    def after_block(self, block: int, state: Sequence[Tensor]) -> None:
+        self._states[block] = self._ledger.succeed(self._states[block], state)
+        self._mark("update", None, (self._chunk[1],) * 2)
+        super().after_block(block, state)
+        self.gradients(block)
 
     def gradients(self, index: int) -> None:
         """The gradients of a block's weights are there."""
@@ -230,54 +268,6 @@ class _Recorder:
     def _mark(self, phase: Phase, block: int | None, steps: tuple[int, int]) -> None:
         self._marks.append((self._ledger.divide(), Moment(phase, block, steps)))
 
-    def _watched_chunk(
-        self,
-        block: LocalBlock,
-        inputs: Sequence[Any],
-        state: deque[Tensor],
-        loss_of: Callable[[Sequence[Tensor]], Tensor],
-        learns: bool,
-        /,
-    ) -> tuple[Sequence[Any], Tensor]:
-        index = next(index for index, known in enumerate(self._learner.blocks) if known is block)
-        before, first = self._ledger.clock, self._done[index] + 1
-        self._states[index] = self._ledger.succeed(self._states.get(index, []), state)
-        last = first + len(inputs) - 1
-        self._mark("forward", index + 1, (first, first))
-
-        def moved_on(new: Sequence[Tensor]) -> None:
-            self._states[index] = self._ledger.succeed(self._states[index], new)
-            self._done[index] += 1
-            self._mark("forward", index + 1, (min(self._done[index] + 1, last),) * 2)
-
-        def watched_loss(logits: Sequence[Tensor]) -> Tensor:
-            loss = loss_of(logits)
-            if learns:
-                self._ledger.label_unlabelled("saved", born_after=before)
-                self._mark("backward", index + 1, (first, last))
-            return loss
-
-        watched = _WatchedState(state, moved_on)
-        state.clear()
-        results = self._run_chunk(block, inputs, watched, watched_loss, learns)
-        state.extend(watched)
-        self._states[index] = self._ledger.succeed(self._states[index], state)
-        self._mark("update", None, (last, last))
-        return results
-
-
-class _WatchedState(deque[Tensor]):
-    """A block's state that says when a time step has moved it on."""
-
-    def __init__(self, entries: Iterable[Tensor], moved_on: Callable[[Sequence[Tensor]], None]) -> None:
-        super().__init__(entries)
-        self._moved_on = moved_on
-
-    def extend(self, new: Iterable[Tensor]) -> None:
-        entries = tuple(new)
-        super().extend(entries)
-        self._moved_on(entries)
-
 
 def _tensors(state: Mapping[str, Any]) -> list[Tensor]:
     return [value for value in state.values() if isinstance(value, Tensor)]
@@ -287,10 +277,6 @@ def _same_layer(*moments: Moment) -> bool:
     """Whether moments differ in nothing but the unit of their layer."""
     layers = [replace(moment, site=moment.site and moment.site.whole_layer) for moment in moments]
     return layers[0] == layers[1]
-
-
-def _note(peaks: dict[int, int], index: int, peak: int) -> None:
-    peaks[index] = max(peak, peaks.get(index, 0))
 
 
 def _steps_to_meter(learner: Learner, steps: int | None) -> int:

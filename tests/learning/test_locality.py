@@ -9,6 +9,8 @@ from literal import Block, Part, Pool
 from problems import Case, classifier, gradients, random_case
 from torch import Tensor
 
+from stdl_events.learning.observer import Observer
+
 PARTS = (Part("C", 3, after=(Pool(2, 2),)), Part("R", 4), Part("SEWR", 4), classifier())
 BLOCKS = (
     Block(0, 1, (Part("C", 4), classifier())),
@@ -81,9 +83,13 @@ def test_a_blocks_loss_moves_that_block_alone(changed):
 def snapshots(case: Case, frames: Tensor) -> list[dict[str, Tensor]]:
     """All gradients after each time step, when its last block is done."""
     learner, seen = case.learner(), []
-    last = len(learner.blocks) - 1
-    learner.after_block = lambda index: seen.append(gradients(learner)) if index == last else None
-    learner.backward(frames, case.data()[1])
+
+    class Snapshots(Observer):
+        def after_block(self, block: int, state: object) -> None:
+            if block == len(learner.blocks) - 1:
+                seen.append(gradients(learner))
+
+    learner.backward(frames, case.data()[1], observer=Snapshots())
     return seen
 
 

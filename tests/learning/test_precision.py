@@ -1,11 +1,14 @@
 """Mixed precision: what is in bfloat16, what is not, and that the gradients still point the same way."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
 from stdl_events.build import build_learner
 from stdl_events.errors import RuleError
 from stdl_events.learning.learner import Learner
+from stdl_events.learning.observer import Observer
 from stdl_events.network.spec import NetworkSpec
 
 INPUT, BATCH, STEPS = (2, 16, 16), 16, 4
@@ -31,15 +34,12 @@ def gradients(trained: Learner) -> torch.Tensor:
 def test_weights_and_gradients_stay_in_float32_and_states_flow_in_bfloat16(notation, memory):
     trained = learner(notation, rule="sltt", memory=memory, precision="bf16")
     seen = set()
-    run_chunk = trained.run_chunk
 
-    def watched(block, inputs, state, loss_of, learns):
-        result = run_chunk(block, inputs, state, loss_of, learns)
-        seen.update(entry.dtype for entry in state)
-        return result
+    class Dtypes(Observer):
+        def after_step(self, block: int, state: Sequence[torch.Tensor]) -> None:
+            seen.update(entry.dtype for entry in state)
 
-    trained.run_chunk = watched
-    metrics = trained.train_step(*clip())
+    metrics = trained.train_step(*clip(), observer=Dtypes())
     assert seen == {torch.bfloat16}
     assert torch.isfinite(metrics["loss"])
     assert {weight.dtype for weight in trained.network.parameters()} == {torch.float32}

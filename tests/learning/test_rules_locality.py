@@ -9,6 +9,7 @@ from problems import classifier, gradients
 from rule_cases import Case, random_case
 from torch import Tensor
 
+from stdl_events.learning.observer import Observer
 from stdl_events.learning.traced_spikes import TracedSpikes
 
 ONLINE = [
@@ -72,9 +73,13 @@ def test_a_border_carries_no_graph(rule):
 def snapshots(case: Case, frames: Tensor) -> list[dict[str, Tensor]]:
     """All gradients after each chunk, when its last block is done."""
     learner, seen = case.learner(), []
-    last = len(learner.blocks) - 1
-    learner.after_block = lambda index: seen.append(gradients(learner)) if index == last else None
-    learner.backward(frames, case.data()[1])
+
+    class Snapshots(Observer):
+        def after_block(self, block: int, state: object) -> None:
+            if block == len(learner.blocks) - 1:
+                seen.append(gradients(learner))
+
+    learner.backward(frames, case.data()[1], observer=Snapshots())
     return seen
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stdl_events.build import build_learner
 from stdl_events.learning import Learner, list_rules
+from stdl_events.learning.observer import Observer
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan
 
@@ -185,23 +186,27 @@ def test_a_saved_learner_goes_on_as_if_nothing_happened(rule, tmp_path):
     assert same(weights(learner), weights(fresh))
 
 
+class Changes(Observer):
+    """Whether gradients have changed after each step."""
+
+    def __init__(self, learner: Learner) -> None:
+        self.learner, self.total, self.seen = learner, 0.0, []
+
+    def after_block(self, block: int, state: object) -> None:
+        found = (weight.grad for weight in self.learner.network.parameters())
+        total = sum(gradient.abs().sum().item() for gradient in found if gradient is not None)
+        self.seen.append(total != self.total)
+        self.total = total
+
+
 def test_sltt_k_draws_every_choice_of_steps():
     """Each of 4 steps learns about half the time, and always two of them together."""
     learner = make("sltt-k", k=2)
     seen = []
     for step in range(60):
-        before = [0.0]
-        changes = []
-
-        def note(index: int, before: list[float] = before, changes: list[bool] = changes) -> None:
-            del index
-            total = sum(w.grad.abs().sum().item() for w in learner.network.parameters() if w.grad is not None)
-            changes.append(total != before[0])
-            before[0] = total
-
-        learner.after_block = note
-        learner.backward(*counts(step))
-        seen.append(tuple(changes))
+        chosen = Changes(learner)
+        learner.backward(*counts(step), observer=chosen)
+        seen.append(tuple(chosen.seen))
     assert {sum(changes) for changes in seen} == {2}
     assert len(set(seen)) == 6
 

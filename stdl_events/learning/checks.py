@@ -1,0 +1,168 @@
+"""A batch that cannot be learned from is refused before anything moves.
+
+T time, B batch, C channels, H height, W width, K classes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+from stdl_events.errors import BatchError, ShapeError
+from stdl_events.network.spec import NetworkSpec
+
+
+def check_batch(
+    frames_TBCHW: Tensor | Sequence[Tensor], targets_B: Tensor, spec: NetworkSpec, steps: int
+) -> tuple[int, Tensor]:
+    """Refuse a batch that a network of `spec` cannot learn from.
+
+    Values are read once from each device that tensors are on, before the first step; those of integer frames need not
+    be read, so that frames and targets on the host wait for no device.
+
+    Args:
+        steps: T of a sequence of frames; a tensor may have another.
+
+    Returns:
+        T, and the targets as int64.
+
+    Raises:
+        ShapeError: shapes or the number of frames do not match.
+        BatchError: targets are no class indices, or frames are not of finite real numbers.
+    """
+    targets_B = check_targets(targets_B)
+    if not isinstance(frames_TBCHW, Tensor):
+        if len(frames_TBCHW) != steps:
+            raise _wrong_steps(str(len(frames_TBCHW)), steps)
+    elif frames_TBCHW.ndim != 5 or frames_TBCHW.shape[0] == 0 or frames_TBCHW.shape[1] != len(targets_B):
+        raise ShapeError(
+            "training frames",
+            got=f"shape {tuple(frames_TBCHW.shape)} with {len(targets_B)} targets",
+            expected="(T, B, C, H, W) with T >= 1 and one target for each of the B sequences",
+            todo="stack the clips along the second dimension",
+        )
+    for frame_BCHW in frames_TBCHW:
+        _check_frame(frame_BCHW, len(targets_B), spec)
+    frames = [frames_TBCHW] if isinstance(frames_TBCHW, Tensor) else frames_TBCHW
+    _check_values([*_targets_test(targets_B, spec), *_frames_tests(frames)])
+    return len(frames_TBCHW), targets_B
+
+
+def checked_frames(frames: Iterable[Tensor], batch: int, spec: NetworkSpec, steps: int) -> Iterator[Tensor]:
+    """`frames` one by one, each checked when it comes; there must be `steps` of them.
+
+    Values of a frame on a device are not read, since that would wait for the device within the sequence.
+    """
+    count = 0
+    for count, frame_BCHW in enumerate(frames, start=1):
+        if count > steps:
+            raise _wrong_steps(f"more than {steps}", steps)
+        _check_frame(frame_BCHW, batch, spec)
+        if frame_BCHW.device.type == "cpu":
+            _check_values(_frames_tests([frame_BCHW]))
+        yield frame_BCHW
+    if count < steps:
+        raise _wrong_steps(str(count), steps)
+
+
+def check_targets(targets_B: Tensor, spec: NetworkSpec | None = None) -> Tensor:
+    """`targets_B` as int64; with a `spec` their values are read. Raises as `check_batch`."""
+    if not isinstance(targets_B, Tensor):
+        raise _not_a_tensor("training targets", targets_B)
+    if targets_B.dtype == torch.bool or targets_B.is_floating_point() or targets_B.is_complex():
+        raise BatchError(
+            "training targets",
+            got=str(targets_B.dtype),
+            expected="class indices of an integer dtype",
+            todo="convert one-hot targets with argmax(1), others with .to(torch.int64)",
+        )
+    if targets_B.ndim != 1 or len(targets_B) == 0:
+        raise ShapeError(
+            "training targets",
+            got=f"shape {tuple(targets_B.shape)}",
+            expected="one class index for each of B >= 1 sequences, shape (B,)",
+            todo="convert one-hot targets with argmax(1)" if targets_B.ndim == 2 else "give each sequence one target",
+        )
+    targets_B = targets_B.to(torch.int64)
+    if spec is not None:
+        _check_values(_targets_test(targets_B, spec))
+    return targets_B
+
+
+_Test = tuple[Tensor, BatchError]
+"""A 0-d tensor that is to be true, and the error where it is not."""
+
+
+def _check_values(tests: Iterable[_Test]) -> None:
+    by_device = sorted(tests, key=lambda test: str(test[0].device))
+    for _, group in groupby(by_device, key=lambda test: test[0].device):
+        own = list(group)
+        for fine, (_, error) in zip(torch.stack([test[0] for test in own]).tolist(), own, strict=True):
+            if not fine:
+                raise error
+
+
+def _targets_test(targets_B: Tensor, spec: NetworkSpec) -> Iterator[_Test]:
+    if _has_values(targets_B):
+        classes = spec.classes or 0
+        least, most = torch.aminmax(targets_B)
+        yield (
+            (least >= 0) & (most < classes),
+            BatchError(
+                "training targets",
+                got="a target that is no class of the network",
+                expected=f"class indices from 0 to {classes - 1}",
+                todo="number the classes from 0, or build the network with as many classes as there are",
+            ),
+        )
+
+
+def _frames_tests(frames: Iterable[Tensor]) -> Iterator[_Test]:
+    for frame in frames:
+        if frame.is_floating_point() and _has_values(frame):
+            # Least and most are NaN where a value is.
+            yield (
+                torch.isfinite(torch.stack(torch.aminmax(frame))).all(),
+                BatchError(
+                    "training frames",
+                    got="a value that is NaN or infinite",
+                    expected="finite numbers",
+                    todo="correct what makes the frames, such as a division by the sum of an empty frame",
+                ),
+            )
+
+
+def _has_values(tensor: Tensor) -> bool:
+    return not isinstance(tensor, FakeTensor) and not tensor.is_meta
+
+
+def _check_frame(frame_BCHW: object, batch: int, spec: NetworkSpec) -> None:
+    if not isinstance(frame_BCHW, Tensor):
+        raise _not_a_tensor("training frame", frame_BCHW)
+    if tuple(frame_BCHW.shape) != (batch, *spec.input_shape):
+        raise ShapeError(
+            "training frame",
+            got=f"shape {tuple(frame_BCHW.shape)}",
+            expected=f"({batch}, {', '.join(map(str, spec.input_shape))}), one frame of the network's size per target",
+            todo="frame the events at the size that the network was built for",
+        )
+    if frame_BCHW.is_complex():
+        raise BatchError(
+            "training frame", got=str(frame_BCHW.dtype), expected="real numbers", todo="give counts, such as uint8"
+        )
+
+
+def _not_a_tensor(subject: str, got: object) -> BatchError:
+    return BatchError(subject, got=type(got).__name__, expected="a tensor", todo="convert it with torch.as_tensor")
+
+
+def _wrong_steps(got: str, steps: int) -> ShapeError:
+    """The mean over time would be wrong."""
+    return ShapeError(
+        "training frames",
+        got=f"an iterable of {got} steps",
+        expected=f"{steps}, the steps that the learner was built for",
+        todo="give one frame per step, or build the learner for another number of steps",
+    )

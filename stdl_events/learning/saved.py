@@ -1,0 +1,86 @@
+"""A learner's state is compared with the learner before any of it is loaded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from stdl_events.errors import RunError
+
+
+def check_state(given: object, own: Mapping[str, Any]) -> None:
+    """Refuse a state that does not belong to the learner whose `state_dict()` is `own`.
+
+    A state without an anchor is one of a first phase, and fits.
+
+    Raises:
+        RunError: naming the first part that differs.
+    """
+    if not isinstance(given, Mapping):
+        raise _differs("", type(given).__name__, "a mapping")
+    _same_keys("", given, own)
+    _same_tensors("network", given["network"], own["network"])
+    _same_count("auxiliary", given["auxiliary"], own["auxiliary"], "networks, one per block")
+    for block, (theirs, ours) in enumerate(zip(given["auxiliary"], own["auxiliary"], strict=True)):
+        _same_tensors(f"auxiliary network of block {block}", theirs, ours)
+    _check_optimizer(given["optimizer"], own["optimizer"])
+    _check_random(given["random"], own["random"])
+    if not isinstance(given["anchor"], Sequence) or given["anchor"]:
+        _same_count("anchor", given["anchor"], own["anchor"], "tensors")
+        _same_tensors("anchor", dict(enumerate(given["anchor"])), dict(enumerate(own["anchor"])))
+
+
+def _check_optimizer(given: Any, own: Mapping[str, Any]) -> None:
+    """Weights are counted; an optimiser of another kind has settings that this one does not know."""
+    if not isinstance(given, Mapping):
+        raise _differs("optimizer", type(given).__name__, "a mapping")
+    _same_keys("optimizer", given, own)
+    _same_count("optimizer", given["param_groups"], own["param_groups"], "groups of weights")
+    for index, (theirs, ours) in enumerate(zip(given["param_groups"], own["param_groups"], strict=True)):
+        subject = f"optimizer group {index}"
+        for name in theirs:
+            if name not in ours:
+                raise _differs(subject, f"the setting {name}", f"only {', '.join(ours)}")
+        _same_count(subject, theirs.get("params"), ours["params"], "weights")
+
+
+def _check_random(given: Any, own: Mapping[str, Any]) -> None:
+    kind = given.get("bit_generator") if isinstance(given, Mapping) else None
+    if kind != own["bit_generator"]:
+        raise _differs("random", f"the state of {kind}", f"that of {own['bit_generator']}")
+    _same_keys("random", given, own)
+
+
+def _same_tensors(subject: str, given: Any, own: Mapping[Any, Tensor]) -> None:
+    if not isinstance(given, Mapping):
+        raise _differs(subject, type(given).__name__, "a mapping of tensors")
+    _same_keys(subject, given, own)
+    for name, value in own.items():
+        theirs = given[name]
+        if not isinstance(theirs, Tensor) or theirs.shape != value.shape:
+            shape = tuple(theirs.shape) if isinstance(theirs, Tensor) else type(theirs).__name__
+            raise _differs(f"{subject}, {name}", str(shape), str(tuple(value.shape)))
+
+
+def _same_keys(subject: str, given: Mapping[Any, Any], own: Mapping[Any, Any]) -> None:
+    for name in own:
+        if name not in given:
+            raise _differs(subject, f"no {name}", f"{name}")
+    for name in given:
+        if name not in own:
+            raise _differs(subject, f"{name}", f"no {name}")
+
+
+def _same_count(subject: str, given: Any, own: Sequence[Any], what: str) -> None:
+    count = len(given) if isinstance(given, Sequence) else None
+    if count != len(own):
+        raise _differs(subject, f"{count or 'no'} {what}", f"{len(own) or 'none'}")
+
+
+def _differs(subject: str, got: str, expected: str) -> RunError:
+    return RunError(
+        ", ".join(part for part in ("state of a learner", subject) if part),
+        got=got,
+        expected=expected,
+        todo="load it into a learner of the same network, plan and optimiser",
+    )
