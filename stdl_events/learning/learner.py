@@ -4,7 +4,6 @@ T time, B batch, C channels, H height, W width, K classes.
 """
 
 import contextlib
-import copy
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from stdl_events.learning.observer import Observer
 from stdl_events.learning.online import RunChunk, run_sequence
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.proximal import Anchor
-from stdl_events.learning.saved import check_state
+from stdl_events.learning.saved import check_state, taken_back_on_error
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.plan import Plan
 
@@ -141,7 +140,7 @@ class Learner:
         else:
             steps, targets_B = self.steps, check_targets(targets_B, spec)
             frames = checked_frames(frames, len(targets_B), spec, steps)
-            undo = self._undone_if_refused()
+            undo = taken_back_on_error(self.random, self._buffers(), self._forget_gradients)
         chunk_steps = self.rule.time.chunk_steps or steps
         self._check_count(-(-steps // chunk_steps))
         with undo:
@@ -186,21 +185,6 @@ class Learner:
         )
         metrics = {f"block_loss_{index}": loss for index, loss in enumerate(losses)}
         return metrics | {"loss": losses[-1], "correct": (logits_BK.argmax(1) == targets_B).sum()}
-
-    @contextlib.contextmanager
-    def _undone_if_refused(self) -> Iterator[None]:
-        """Take back what a sequence has moved, weights apart, if it does not reach its end."""
-        draws = copy.deepcopy(self.random.bit_generator.state)
-        statistics = [(buffer, buffer.clone()) for buffer in self._buffers()]
-        try:
-            yield
-        except BaseException:
-            self.random.bit_generator.state = draws
-            with torch.no_grad():
-                for buffer, before in statistics:
-                    buffer.copy_(before)
-            self._forget_gradients()
-            raise
 
     def _forget_gradients(self) -> None:
         # Recordings know the gradients by their addresses.

@@ -1,11 +1,33 @@
-"""A learner's state is compared with the learner before any of it is loaded."""
+"""A learner's state: compared with the learner before any of it is loaded, and put back where a sequence fails."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from stdl_events.errors import RunError
+
+
+@contextlib.contextmanager
+def taken_back_on_error(
+    random: np.random.Generator, buffers: Iterable[Tensor], forget_gradients: Callable[[], None]
+) -> Iterator[None]:
+    """Put random draws and running statistics back, and drop gradients, where the block within is left by an error."""
+    draws = copy.deepcopy(random.bit_generator.state)
+    statistics = [(buffer, buffer.clone()) for buffer in buffers]
+    try:
+        yield
+    except BaseException:
+        random.bit_generator.state = draws
+        with torch.no_grad():
+            for buffer, before in statistics:
+                buffer.copy_(before)
+        forget_gradients()
+        raise
 
 
 def check_state(given: object, own: Mapping[str, Any]) -> None:
