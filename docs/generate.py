@@ -32,8 +32,8 @@ Every reader gives the same events: `t` in microseconds, `x` and `y` from the to
 time. Backward time steps are sorted, counted and warned about; `--strict` makes them an error. A damaged file is one
 line with the byte offset; `--repair` uses the events before the damage, and counts them.
 
-Other streams of an AEDAT 4 file, which are pictures, IMU samples and triggers, are read by the package aedat in a process
-of its own, since it aborts on damaged files; `info` and `show` use them.
+Other streams of an AEDAT 4 file (pictures, IMU samples, triggers) are read by the package aedat in a process of its
+own, since it aborts on damaged files; `info` and `show` use them.
 """
 
 
@@ -77,7 +77,9 @@ def settings() -> Iterator[str]:
         yield "| key | type | default | meaning |\n|---|---|---|---|"
         meanings = attributes(section)
         for name, annotation, default in fields(section):
-            if not is_section(annotation):
+            if annotation is not section_in(annotation):
+                # A default that is a group has its own table.
+                default = "see below" if section_in(annotation) else default
                 cells = (f"`{prefix}{name}`", f"`{type_name(annotation)}`", default, meanings.get(name, ""))
                 yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
         yield ""
@@ -87,8 +89,8 @@ def sections(section: type, prefix: str) -> Iterator[tuple[str, type]]:
     """(dotted prefix, class) of a group of settings and of all groups in it."""
     yield prefix, section
     for name, annotation, _ in fields(section):
-        if is_section(annotation):
-            yield from sections(annotation, f"{prefix}{name}.")
+        if (inner := section_in(annotation)) is not None:
+            yield from sections(inner, f"{prefix}{name}.")
 
 
 def fields(section: type) -> Iterator[tuple[str, Any, str]]:
@@ -106,8 +108,14 @@ def shown(default: object, missing: object) -> str:
     return "required" if default is missing else f"`{default!r}`"
 
 
-def is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and (issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation))
+def section_in(annotation: Any) -> Any:
+    """The group of settings that an annotation is or may be; None for a plain value."""
+    if isinstance(annotation, type):
+        is_section = issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)
+        return annotation if is_section else None
+    alternatives = get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation)
+    found = [] if get_origin(annotation) is tuple else list(filter(None, map(section_in, alternatives)))
+    return found[0] if found else None
 
 
 def listing(section: type) -> str:

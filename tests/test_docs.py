@@ -21,6 +21,7 @@ import pytest
 import stdl_events
 from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
+from stdl_events.training.overrides import setting_keys
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -137,5 +138,8 @@ def test_the_generated_pages_know_every_registry_and_setting():
         assert all(f"`{entry}`" in pages["reference/choices.md"] for entry in registry)
     for name in stdl_events.__all__:
         assert f".{name}\n" in pages["reference/python.md"]
+    rows = [line for line in pages["reference/settings.md"].splitlines() if line.startswith("| `")]
+    assert [row for row in rows if row.endswith("|  |")] == [], "a setting without a meaning"
+    assert {row.split("`")[1] for row in rows} >= setting_keys().keys() - {"network.neuron"}
     for command in ("train", "live", "memory"):
         assert f"Usage: stdl-events {command}" in pages["reference/commands.md"]

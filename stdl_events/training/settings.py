@@ -60,8 +60,10 @@ class SplitSettings(Section):
 
     Attributes:
         rule: one of `stdl_events.recordings.registry.SPLIT_RULES`, which says what each is.
+        train, test: rule `order`: how many recordings per side.
         held_out: share of recordings or time that is held out.
         gap_us: time left unused between the two parts of one recording; None is the length of one clip.
+        seed: rule `recording`: of the draw.
     """
 
     rule: Annotated[str, AfterValidator(SPLIT_RULES.check)] = "auto"
@@ -73,7 +75,15 @@ class SplitSettings(Section):
 
 
 class WalkersSettings(Section):
-    """Which walkers are simulated. See `stdl_events.recordings.generate_walkers`."""
+    """Which walkers are simulated. See `stdl_events.recordings.generate_walkers`.
+
+    Attributes:
+        people: classes.
+        per_person: recordings per person.
+        sensor_size: (width, height) in pixels, written `48x48`.
+        duration_us: length of a recording.
+        seed: of people, takes and noise.
+    """
 
     people: int = 8
     per_person: int = 40
@@ -106,6 +116,17 @@ class FrameSettings(Section):
     """`FrameSpec` without the sensor size, which the recordings bring. See `stdl_events.frames`.
 
     Counts are capped so that a training clip takes one byte for each.
+
+    Attributes:
+        kind: `stream` cuts windows of fixed time or event count, `recording` cuts a whole recording into bins.
+        steps: T, frames per clip.
+        dt_us: `stream`: length of a window.
+        events_per_frame: `stream`: events per window, instead of `dt_us`.
+        by: `recording`: bins of equal event `count` or equal `time`.
+        remainder: `recording`: events that do not fill a bin go into the `last` one, or are dropped.
+        downscale: d x d pixels are summed into one.
+        filters: of events, before they are counted.
+        cap: counts saturate at this value; 1 makes binary frames.
     """
 
     kind: Literal["stream", "recording"]
@@ -131,7 +152,10 @@ class NetworkSettings(Section):
     """A name of the zoo or the paper's notation, whose classifier may be left out; its neurons, its norm.
 
     Attributes:
+        notation: a name of the zoo, or layers such as `8C3-AP2-16C3`.
         neuron: the neuron's settings, or "paper" for the neuron that the learning rule was published with.
+        norm: one of `stdl_events.network.registries.NORMS`.
+        norm_momentum: batch norm: the share of one time step's statistics in the running ones.
     """
 
     notation: str
@@ -173,7 +197,14 @@ class AugmentSettings(Section):
 
 
 class OptimiserSettings(Section):
-    """Which optimiser; a setting of None is its own default, and one that it does not have is an error."""
+    """Which optimiser; a setting of None is its own default, and one that it does not have is an error.
+
+    Attributes:
+        kind: one of `stdl_events.learning.registries.OPTIMIZERS`.
+        lr: learning rate at the start of the schedule.
+        weight_decay: as the optimiser defines it.
+        momentum: of `sgd`.
+    """
 
     kind: Annotated[str, AfterValidator(OPTIMIZERS.check)] = DEFAULT_OPTIMIZER
     lr: Annotated[float | None, Field(gt=0)] = None
@@ -185,6 +216,8 @@ class ScheduleSettings(Section):
     """The learning rate over the run: a linear warm-up, then `kind`, set at every step.
 
     Attributes:
+        kind: `cosine` decay or `constant`.
+        warmup_epochs: length of the linear warm-up.
         final: what `cosine` ends at, as a share of the learning rate.
     """
 
@@ -223,6 +256,7 @@ class LearningSettings(Section):
     Rules that do not cut the network ignore all three, so that one recipe serves to compare rules.
 
     Attributes:
+        rule: one of `stdl_events.learning.rules.RULES`.
         budget: bytes that one training step may use, for example `2GiB`.
         rho: the same as a share of the memory of training the whole network online.
         plan: `paper` for the published plan of a network of the zoo, or the path of a plan's JSON file.
@@ -263,7 +297,17 @@ class LearningSettings(Section):
 
 
 class TrainConfig(Section):
-    """Everything that a training run depends on, besides the recordings themselves."""
+    """Everything that a training run depends on, besides the recordings themselves.
+
+    Attributes:
+        name: of the recipe.
+        epochs: passes over the training clips.
+        batch_size: clips per step.
+        seed: of initial weights, order, augmentation and dropout.
+        device: `auto` is CUDA where there is a device.
+        log_every_steps: steps between two rows of training metrics.
+        checkpoint_every_steps: steps between two checkpoints; None is once per epoch.
+    """
 
     name: str
     data: DataSettings
