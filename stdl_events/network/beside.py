@@ -1,12 +1,12 @@
-"""A Norse model and the network that was read off it, run beside each other in float64.
+"""Comparison of a Norse model with the network read off it, step by step in float64.
 
-What reads a model sees its modules and their settings. It cannot see a `forward` that a subclass wrote, nor in which
-order a container calls its modules; a run can. Two runs are compared: one with the model's own weights, and one with
-weights drawn so that every layer of neurons fires, since behind a silent neuron nothing differs.
+Reading a model covers its modules and their settings. It covers neither a `forward` that a subclass overrides, nor the
+order in which a container calls its modules. A run shows both. Two runs are compared: one with the model's own weights,
+and one with drawn weights at which every layer of neurons fires, since silent neurons hide differences behind them.
 
-Norse fires above the threshold and ours at it. On random weights and frames equality has probability zero. Where
-weights are multiples of a common unit it is likely, so the copies' thresholds are moved by a millionth, off the sums of
-such weights.
+Norse fires above the threshold, this package at it. On random weights and frames equality has probability zero. Where
+weights are multiples of a common unit it is likely, so the thresholds of the copies are shifted by a millionth, off the
+sums of such weights.
 
 B batch, C channels, H height, W width, K classes.
 """
@@ -39,11 +39,11 @@ TOLERANCE = 1e-8
 
 @dataclass(eq=False)
 class Part:
-    """A convolution or linear layer of a model with what follows it.
+    """A convolution or linear layer of a model, with the norm and the neurons behind it.
 
     Args:
-        name, cell_name: of `weights` and of `cell` in the model.
-        neuron: `cell` in our terms.
+        name, cell_name: names of `weights` and of `cell` in the model.
+        neuron: `cell` as a neuron of this package.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Part:
     cell_name: str = ""
 
     def parameters(self) -> list[nn.Parameter]:
-        """The parameters that the network takes over."""
+        """The parameters that are copied into the network."""
         found = [self.weights.weight, self.weights.bias]
         found += [] if self.norm is None else [self.norm.weight, self.norm.bias]
         return [parameter for parameter in found if isinstance(parameter, nn.Parameter)]
@@ -72,11 +72,11 @@ class Reading(NamedTuple):
 
 
 def refuse_hidden(model: nn.Module, parts: Sequence[Part]) -> None:
-    """Refuse what acts in training, or runs code of the caller's, and need not show in the outputs of a run.
+    """Refuse settings that change training, or run the caller's code, and need not change the outputs of a run.
 
     Raises:
-        NotationError: hooks, parametrisations, a `forward` of one object, weights without values, dropout in the other
-            mode than the model, parameters that are used twice or by no part.
+        NotationError: hooks, parametrisations, a `forward` set on one object, weights on the meta device, dropout in
+            another mode than the model, parameters that are used twice or by no part.
     """
     for name, module in model.named_modules():
         tensors = list(module.parameters(recurse=False))
@@ -84,9 +84,9 @@ def refuse_hidden(model: nn.Module, parts: Sequence[Part]) -> None:
         found += [kind for kind in _TENSOR_HOOKS for tensor in tensors if getattr(tensor, kind)]
         dropout = isinstance(module, nn.Dropout) and module.p > 0
         for hidden, got, expected in (
-            (found, "hooks", "none, since the network does not take them over"),
+            (found, "hooks", "none, since they are not copied into the network"),
             (parametrize.is_parametrized(module), "a parametrisation", "plain weights"),
-            ("forward" in vars(module), "a forward of this object alone", "that of its class"),
+            ("forward" in vars(module), "a forward set on the object", "the forward of its class"),
             (any(tensor.is_meta for tensor in tensors), "weights on the meta device", "weights with values"),
             (dropout and module.training != model.training, "dropout in another mode than the model's", "one mode"),
         ):
@@ -98,20 +98,20 @@ def refuse_hidden(model: nn.Module, parts: Sequence[Part]) -> None:
         if uses[id(parameter)] != 1:
             raise NotationError(
                 f"parameter {name} of the Norse model",
-                got=f"{uses[id(parameter)]} convolutions, linear layers and batch norms that have it",
-                expected="one, since the network has weights of its own for each",
+                got=f"{uses[id(parameter)]} convolutions, linear layers and batch norms that use it",
+                expected="one, since a network's layers share no parameters",
                 todo="change the model",
             )
 
 
 def check_beside(model: nn.Module, read: Callable[[nn.Module], Reading]) -> None:
-    """Run copies of `model` and the networks that `read` makes of them: with their own weights, then with drawn ones.
+    """Compare copies of `model` with the networks that `read` returns: with the model's weights, then with drawn ones.
 
-    The model, its train flags and the random generators are left as they are.
+    The model, its train flags and the random generators are unchanged.
 
     Raises:
-        NotationError: a model that does not run, or one that the network does not reproduce; the message says where
-            the first difference is, and how large.
+        NotationError: the model does not run, or the network does not reproduce it; the message gives the place and
+            the size of the first difference.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         for seed, weights in enumerate(("its own weights", "drawn weights")):
@@ -126,7 +126,7 @@ def check_beside(model: nn.Module, read: Callable[[nn.Module], Reading]) -> None
 
 
 def _twin(model: nn.Module) -> nn.Module:
-    """A copy in float64 on the host, with thresholds moved; parameters of Norse's cells are tensors in named tuples."""
+    """A float64 copy on the host, with shifted thresholds. Norse's cells hold their parameters in named tuples."""
     try:
         twin = copy.deepcopy(model).to("cpu", torch.float64)
     except (RuntimeError, TypeError, NotImplementedError) as error:
@@ -146,7 +146,7 @@ def _double(value: object) -> object:
 
 
 def _draw_weights(parts: Sequence[Part], generator: torch.Generator) -> None:
-    """Weights of a size at which neurons fire in a good part of the steps, with or without batch norm."""
+    """Draw weights at which neurons fire in many of the steps, with or without batch norm."""
 
     def normal(tensor: Tensor, scale: float) -> None:
         tensor.copy_(torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype) * scale)
@@ -171,7 +171,7 @@ def _draw_weights(parts: Sequence[Part], generator: torch.Generator) -> None:
 
 
 def _set_modes(twin: nn.Module, network: SpikingNetwork, training: bool | None) -> None:
-    """Both in one mode, or as they are; without dropout, whose masks Norse's model draws anew in every step."""
+    """Set both to one mode, or keep their flags. Dropout is off: Norse's model redraws its masks in every step."""
     if training is not None:
         twin.train(training)
         network.train(training)
@@ -179,7 +179,7 @@ def _set_modes(twin: nn.Module, network: SpikingNetwork, training: bool | None) 
         if isinstance(module, nn.Dropout) and type(module).forward is nn.Dropout.forward:
             module.eval()
     for layer in network.layers_in_order():
-        layer.training = False  # of the layer alone: its batch norms keep their mode, its state has no masks
+        layer.training = False  # the layer's own flag: no dropout masks in its state, batch norms keep their mode
 
 
 def _run(twin: nn.Module, reading: Reading, generator: torch.Generator, how: str) -> None:
@@ -199,7 +199,7 @@ def _run(twin: nn.Module, reading: Reading, generator: torch.Generator, how: str
 
 
 def _frames(shape_CHW: tuple[int, int, int], generator: torch.Generator) -> Iterator[Tensor]:
-    """Dense frames, sparse counts of events, signed and silent frames in turn."""
+    """Dense frames, sparse event counts, signed frames and empty frames, in turn."""
     shape_BCHW = (BATCH, *shape_CHW)
     while True:
         yield torch.rand(shape_BCHW, generator=generator, dtype=torch.float64)
@@ -211,7 +211,7 @@ def _frames(shape_CHW: tuple[int, int, int], generator: torch.Generator) -> Iter
 def _their_step(twin: nn.Module, frame_BCHW: Tensor, state: Any, where: str) -> tuple[Tensor, Any]:
     try:
         result = twin(frame_BCHW.clone(), state)
-    except Exception as error:  # the model may hold code of its own, which may raise anything
+    except Exception as error:  # the caller's modules may raise anything
         raise _unlike(f"a model that does not run, in {where} ({type(error).__name__}: {_line(error)})") from error
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor)):
         raise _unlike(f"a model that returns {type(result).__name__}, not (logits, state)")
@@ -220,7 +220,7 @@ def _their_step(twin: nn.Module, frame_BCHW: Tensor, state: Any, where: str) -> 
 
 @contextmanager
 def _recorded(modules: Sequence[nn.Module]) -> Iterator[list[Any]]:
-    """What `modules` return, in the order of their calls; a module that is listed twice is recorded once per call."""
+    """The outputs of `modules` in the order of their calls, once per call even for a module that is listed twice."""
     outputs: list[Any] = []
     handles = [
         module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
@@ -234,9 +234,9 @@ def _recorded(modules: Sequence[nn.Module]) -> Iterator[list[Any]]:
 
 
 def _neurons(reading: Reading, theirs: list[Any], ours: list[Any]) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """(what, theirs, ours) for the spikes and potentials of each layer.
+    """Yield (name, Norse's tensor, ours) for the spikes and potentials of each layer.
 
-    Nothing where the model does not call its cells one by one: then the logits alone are compared.
+    A model that does not call its cells one by one yields none; only its logits are compared.
     """
     if len(theirs) != len(ours):
         return
@@ -264,6 +264,6 @@ def _unlike(got: str) -> NotationError:
     return NotationError(
         "Norse model",
         got=got,
-        expected="a model that computes what its modules, one after the other, compute",
+        expected="a model that computes its modules in sequence",
         todo="change the model",
     )

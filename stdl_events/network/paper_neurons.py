@@ -1,7 +1,6 @@
-"""The neurons that the papers publish their learning rules with. No torch.
+"""The neurons that the learning rules were published with, selected by `neuron="paper"`. No torch.
 
-They are what `neuron="paper"` stands for. The default neuron, `NeuronSpec()`, is that of STDL for every rule, so that
-rules are compared on one neuron, as STDL does.
+The default neuron, `NeuronSpec()`, is STDL's for every rule, so that rules are compared on one neuron, as in STDL.
 """
 
 from stdl_events.errors import RuleError
@@ -32,7 +31,7 @@ _OTTT = NeuronSpec(
 )
 _TRUNCATED = NeuronSpec(
     decay=0.8,  # truncated local BPTT, Table 1, CIFAR10 and CIFAR10-DVS; EMNIST has 0.9, DvsGesture 0.3
-    threshold=0.4,  # truncated local BPTT, Table 1: the value that lies in the ranges of all four datasets
+    threshold=0.4,  # truncated local BPTT, Table 1: a value within the ranges of all four datasets
     reset="soft",  # truncated local BPTT, eq. (1)
     reset_amount=0.4,  # θ of truncated local BPTT, eq. (1); its value is not published, so it is the threshold
     surrogate="rectangle",  # truncated local BPTT, eq. (6)

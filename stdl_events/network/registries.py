@@ -1,4 +1,4 @@
-"""What a network may be made of, by name: neurons, surrogate gradients, norms. No torch until an entry is used."""
+"""Registries of neurons, surrogate gradients and norms. No torch until an entry is used."""
 
 from typing import TYPE_CHECKING
 

@@ -1,6 +1,6 @@
-"""Spike generation with surrogate gradients: a step function forwards, a bump around the threshold backwards.
+"""Spike generation with surrogate gradients: a step function in forward, a surrogate derivative in backward.
 
-A new surrogate is a `Surrogate` under a name in `registries.SURROGATES`; plain and lean mode then take it with every
+A new surrogate is a `Surrogate` registered in `registries.SURROGATES`. Plain and lean mode then support it for every
 neuron.
 """
 
@@ -16,13 +16,12 @@ from stdl_events.network.registries import SURROGATES
 
 @dataclasses.dataclass(frozen=True)
 class Surrogate:
-    """The derivative that replaces that of the step function.
+    """A surrogate derivative of the step function.
 
     Args:
-        gradient_: (distance, width) -> derivative. `distance` is the membrane potential minus the threshold, any
-            shape; it may be overwritten, and the result has its shape and dtype. `width` is
-            `NeuronSpec.surrogate_width`.
-        summary: one line, for people.
+        gradient_: (distance, width) -> derivative, of the shape and dtype of `distance`. `distance` is the membrane
+            potential minus the threshold, any shape; it may be overwritten. `width` is `NeuronSpec.surrogate_width`.
+        summary: one-line description.
     """
 
     gradient_: Callable[[Tensor, float], Tensor]
@@ -48,7 +47,7 @@ SIGMOID = Surrogate(_sigmoid_, "derivative of the sigmoid of slope α (OTTT)")
 
 
 def surrogate_gradient(distance: Tensor, kind: str, width: float) -> Tensor:
-    """The derivative that replaces that of the step function.
+    """The surrogate derivative of the step function.
 
     Args:
         distance: membrane potential minus threshold, any shape.
@@ -59,13 +58,13 @@ def surrogate_gradient(distance: Tensor, kind: str, width: float) -> Tensor:
         The same shape as `distance`.
 
     Raises:
-        NotationError: there is no such surrogate.
+        NotationError: `kind` is unknown.
     """
     return surrogate_gradient_(distance.clone(), kind, width)
 
 
 def surrogate_gradient_(distance: Tensor, kind: str, width: float) -> Tensor:
-    """`surrogate_gradient` that may overwrite its argument and return it."""
+    """In-place `surrogate_gradient`: may overwrite `distance` and return it."""
     return SURROGATES[kind].gradient_(distance, width)
 
 
@@ -84,10 +83,10 @@ class _Spike(torch.autograd.Function):
 
 
 def spike(m: Tensor, threshold: float | Tensor, kind: str, width: float) -> Tensor:
-    """1 where the membrane potential `m` (any shape) reaches `threshold`, else 0; differentiable by the surrogate.
+    """1 where the membrane potential `m` (any shape) reaches `threshold`, else 0; with the surrogate's gradient.
 
     Args:
-        threshold: one number, or a tensor that broadcasts to `m`, which then gets a gradient too.
+        threshold: a number, or a tensor that broadcasts to `m`. A tensor gets a gradient too.
         kind, width: as in `surrogate_gradient`.
     """
     if isinstance(threshold, Tensor):

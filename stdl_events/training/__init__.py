@@ -1,1 +1,1 @@
-"""Training: one configuration in, one run folder out; resumable, repeatable, evaluated on what was held out."""
+"""Training: from a configuration to a run folder; resumable, repeatable, evaluated on held-out recordings."""

@@ -1,7 +1,7 @@
-"""The order in which training sees its clips, and how it changes them.
+"""Order and augmentation of the training clips.
 
 Counts stay uint8 on the host; a learner casts one time step at a time. Order and augmentation are functions of
-(seed, epoch, batch), so that a resumed run sees what the killed one would have seen.
+(seed, epoch, batch), so a resumed run trains on the same batches as an uninterrupted one.
 
 Shape letters: N clips, B clips of a batch, T time steps, C channels, H rows, W columns.
 """
@@ -23,14 +23,14 @@ Counts = npt.NDArray[np.uint8]
 
 
 def batch_of(clips: ClipArray, indices: npt.NDArray[np.intp]) -> tuple[Counts, npt.NDArray[np.int64]]:
-    """(frames_TBCHW, targets_B) of the clips `indices`, a copy."""
+    """(frames_TBCHW, targets_B) of the clips `indices`, copied."""
     return clips.frames_NTCHW[indices].swapaxes(0, 1), clips.targets_N[indices]
 
 
 def epoch_batches(clip_count: int, batch_size: int, *, seed: int, epoch: int) -> list[npt.NDArray[np.intp]]:
     """The shuffled clip indices of one epoch in batches of nearly equal size, none above `batch_size`.
 
-    Nearly equal, because batch norm over a last batch of one clip would be far off.
+    A last batch of one clip would distort batch norm's statistics.
     """
     order = np.random.default_rng((seed, epoch)).permutation(clip_count)
     return np.array_split(order, -(-clip_count // batch_size))
@@ -43,7 +43,7 @@ def ordered_batches(clip_count: int, batch_size: int) -> Iterator[npt.NDArray[np
 
 
 def augment(frames_TBCHW: Counts, settings: AugmentSettings, rng: np.random.Generator) -> Counts:
-    """Change each clip of a batch by its own draw, the same for all its frames; the input is not changed."""
+    """Augment each clip of a batch by one draw for all its frames. The input is not changed."""
     changes = _changes(settings, rng)
     if not changes:
         return frames_TBCHW
@@ -60,13 +60,13 @@ def augment(frames_TBCHW: Counts, settings: AugmentSettings, rng: np.random.Gene
 
 def _other_shape(clip_TCHW: Counts, expected_TCHW: Counts) -> RecipeError:
     return RecipeError(
-        "augment.transforms", got=f"a clip of {clip_TCHW.shape}", expected=f"{expected_TCHW.shape}, as it was",
+        "augment.transforms", got=f"a clip of {clip_TCHW.shape}", expected=f"{expected_TCHW.shape}, its own shape",
         todo="use transforms that keep the size, such as random_zoom and random_shift",
     )  # fmt: skip
 
 
 def _changes(settings: AugmentSettings, rng: np.random.Generator) -> list[Callable[[Counts], Counts]]:
-    """What the settings ask for, in the order in which it is done."""
+    """The enabled augmentations, in the order of application."""
     changes: list[Callable[[Counts], Counts]] = []
     if settings.shift_px:
         changes.append(partial(random_shift, reach_px=settings.shift_px, rng=rng))

@@ -1,4 +1,4 @@
-"""Where a run computes, and how much memory it took there."""
+"""The device of a run and its peak memory."""
 
 import platform
 import resource
@@ -10,7 +10,7 @@ from stdl_events.errors import RecipeError
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that `auto`, `cpu` or `cuda` means on this machine.
+    """The device that `auto`, `cpu` or `cuda` selects on this machine.
 
     Raises:
         RecipeError: `cuda` where torch sees no CUDA device.
@@ -20,7 +20,7 @@ def resolve_device(name: str) -> torch.device:
             "device 'cuda'",
             got="no CUDA device that this torch can use",
             expected="a CUDA device and a CUDA build of torch",
-            todo="use --device cpu, or --device auto to take whatever is there",
+            todo="use --device cpu or --device auto",
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -28,13 +28,13 @@ def resolve_device(name: str) -> torch.device:
 
 
 def describe_device(device: torch.device) -> dict[str, str | int]:
-    """Facts of the machine that belong beside metrics."""
+    """Facts about the machine, recorded beside the metrics."""
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {"device": device.type, "hardware": hardware, "threads": torch.get_num_threads()}
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:
-    """Peak bytes so far: `peak_rss_bytes` of the whole process and, on CUDA, `peak_cuda_bytes` that torch allocated."""
+    """Peak bytes so far: `peak_rss_bytes` of the process and, on CUDA, `peak_cuda_bytes` of torch's allocator."""
     unit = 1 if sys.platform == "darwin" else 1024
     peak = {"peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Metrics of a run: JSON lines that a program reads and TensorBoard scalars that a person looks at."""
+"""Metrics of a run: JSON lines for programs and TensorBoard scalars for people."""
 
 import json
 import os
@@ -19,9 +19,9 @@ class MetricsWriter:
     """Append rows to `metrics.jsonl` and their numbers to `tensorboard/` in a run's folder.
 
     Args:
-        resume_at: bytes of the file that belong to the state being resumed; what a killed run wrote after its last
-            checkpoint is cut off, since it will be written again.
-        resume_step: the step at which the run goes on; TensorBoard drops its own later points.
+        resume_at: length of the file in bytes at the checkpoint. Rows behind it are cut off, since the resumed run
+            writes them again.
+        resume_step: the step at which the run resumes; TensorBoard drops later points.
 
     Raises:
         RunError: the folder cannot be written, or is full; also from `write`.

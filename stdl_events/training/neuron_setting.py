@@ -27,7 +27,7 @@ def _plain(value: NeuronSpec | str) -> Any:
 
 
 def _schema(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    # Not as a union, whose problems would be told with the names of its members among the keys.
+    # Not a union: pydantic would report its problems with the members' names among the keys.
     del source
     return core_schema.no_info_wrap_validator_function(
         _validated,

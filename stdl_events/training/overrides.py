@@ -28,7 +28,7 @@ def setting_keys(model: type = TrainConfig) -> dict[str, Any]:
 
 
 def _section(kind: Any) -> type | None:
-    """The group of settings that `kind` is, or that is one of its alternatives."""
+    """The group of settings in `kind`: itself, or one of its alternatives."""
     if isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
         return kind
     if typing.get_origin(kind) in (typing.Annotated, types.UnionType, typing.Union):
@@ -41,18 +41,18 @@ def _fields(model: type) -> Iterator[tuple[str, Any]]:
         yield from typing.get_type_hints(model).items()
         return
     for name, field in model.model_fields.items():
-        # Constraints such as gt=0 lie beside the annotation; put back together they are checked per key.
+        # Constraints such as gt=0 are stored apart from the annotation; joined again, they are checked per key.
         yield name, typing.Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
 def apply_overrides(config: TrainConfig, assignments: Iterable[str]) -> TrainConfig:
     """`config` with every `key=value` of `assignments` applied, later ones winning.
 
-    Setting one of budget, rho and plan takes back the recipe's choice among them.
+    Setting one of budget, rho and plan unsets the recipe's choice among them.
 
     Raises:
         RecipeError: an assignment has no `=`, its key is unknown, its value does not have the key's type, or the
-            settings together are impossible. The message lists the valid keys and names the nearest.
+            settings together are impossible. The message lists the valid keys and suggests the nearest.
     """
     keys = setting_keys()
     values: dict[str, Any] = {}
@@ -68,7 +68,7 @@ def apply_overrides(config: TrainConfig, assignments: Iterable[str]) -> TrainCon
         values[key] = _parse(key, text.strip(), keys[key])
     cuts = [f"learning.{name}" for name in WAYS_TO_CUT]
     if any(values.get(cut) is not None for cut in cuts):
-        # The recipe's own way to cut the network gives way to the one asked for.
+        # The assignment replaces the recipe's own way to cut the network.
         values = dict.fromkeys(cuts) | values
     tree = config.model_dump()
     for key, value in values.items():
@@ -111,7 +111,7 @@ def _given_as_a_whole(key: str) -> RecipeError:
 
 
 def _parse(key: str, text: str, kind: Any) -> Any:
-    """Read `text` as `kind`: `none` where None is allowed, JSON for lists, else what the type itself accepts."""
+    """Parse `text` as `kind`: `none` where None is allowed, JSON for lists, else the type's own syntax."""
     if text.lower() in ("none", "null") and _allows_none(kind):
         return None
     value: Any = text

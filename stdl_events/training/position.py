@@ -1,4 +1,4 @@
-"""Where a run is: what the loop counts and sums up, as state that a checkpoint can hold."""
+"""The position of a run: counters and sums of the training loop, as state for a checkpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass
 class Means:
-    """Running sums of the learner's metrics, kept on its device; `read` is the only wait for it."""
+    """Running sums of the learner's metrics on its device; only `read` synchronises with it."""
 
     samples: int = 0
     seconds: float = 0.0
@@ -17,14 +17,14 @@ class Means:
     correct: Tensor | int = 0
 
     def add(self, metrics: Mapping[str, Tensor], samples: int, seconds: float) -> None:
-        """Count one batch of `samples` clips; `metrics` is what `Learner.train_step` returned."""
+        """Add one batch of `samples` clips; `metrics` is the result of `Learner.train_step`."""
         self.samples += samples
         self.seconds += seconds
         self.loss = metrics["loss"] * samples + self.loss
         self.correct = metrics["correct"] + self.correct
 
     def read(self) -> dict[str, float]:
-        """Means over the clips that were added."""
+        """Means over the added clips."""
         return {
             "loss": float(self.loss) / self.samples,
             "accuracy": int(self.correct) / self.samples,
@@ -38,7 +38,7 @@ class Position:
 
     Attributes:
         step: updates so far.
-        seconds: time spent so far, in all parts of a resumed run.
+        seconds: time spent so far, over all resumptions.
         row, whole_epoch: sums since the last step row, and since the epoch began.
     """
 
@@ -50,7 +50,7 @@ class Position:
     whole_epoch: Means = field(default_factory=Means)
 
     def to_state(self) -> dict[str, Any]:
-        """For a checkpoint; `from_state` reads it back."""
+        """State for a checkpoint; `from_state` reads it back."""
         return vars(self) | {"row": dict(vars(self.row)), "whole_epoch": dict(vars(self.whole_epoch))}
 
     @classmethod

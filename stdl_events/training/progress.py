@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: one line per epoch and a bar, on stderr."""
+"""Progress of a run on stderr: a bar, and one line per epoch."""
 
 from collections.abc import Mapping
 from types import TracebackType

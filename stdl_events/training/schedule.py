@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step, so that a resumed run has nothing to restore."""
+"""The learning rate as a function of the step; a resumed run has no schedule state to restore."""
 
 import math
 

@@ -150,7 +150,7 @@ def test_a_foreign_surrogate_needs_one_of_ours():
     with pytest.raises(NotationError) as caught:
         import_norse(model, input_shape=FRAMES)
     assert str(caught.value) == (
-        "Norse cell: got the surrogate 'super'; expected 'triangle' with alpha 1, or surrogate= to train with ours; "
+        "Norse cell: got the surrogate 'super'; expected 'triangle' with alpha 1, or another one given as surrogate=; "
         "change the cell's parameters"
     )
     network = import_norse(model, input_shape=FRAMES, surrogate="sigmoid", surrogate_width=4.0)
@@ -208,8 +208,8 @@ def test_what_has_no_counterpart_is_told(model, text):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"v_reset": 0.2, "reset_method": reset_value}, "got a reset to other than the leak potential"),
-        ({"reset_method": lambda z, v, reset, th: v}, "got a reset to other than the leak potential"),
+        ({"v_reset": 0.2, "reset_method": reset_value}, "got a reset to another potential than v_leak"),
+        ({"reset_method": lambda z, v, reset, th: v}, "got a reset to another potential than v_leak"),
         ({"v_th": [0.4, 0.5]}, "got 2 values of v_th; expected one value for all neurons"),
         ({"alpha": 2.0}, "got the surrogate 'triangle'"),
         ({"tau_mem_inv": 2000.0}, "decay: got -1.0"),

@@ -70,7 +70,7 @@ REFUSED = {
     ),
     "a parameter of its own": (
         lambda: ending(*to_the_end(), first=Scaled(2, 4, 3)),
-        "parameter 0.shift of the Norse model: got 0 convolutions, linear layers and batch norms that have it",
+        "parameter 0.shift of the Norse model: got 0 convolutions, linear layers and batch norms that use it",
     ),
     "noise in training": (
         lambda: ending(nn.Flatten(), NoisyInTraining(HIDDEN, 5), cell(), nn.Linear(5, 3)).eval(),
@@ -112,7 +112,7 @@ REFUSED = {
     "a backward hook": (lambda: with_hook("register_full_backward_hook"), "module 0 of the Norse model: got hooks"),
     "state hooks": (with_state_hooks, "module 1 of the Norse model: got hooks"),
     "a hook on a weight": (with_tensor_hook, "module 0 of the Norse model: got hooks"),
-    "a forward of one object": (with_its_own_forward, "module 0 of the Norse model: got a forward of this object"),
+    "a forward of one object": (with_its_own_forward, "module 0 of the Norse model: got a forward set on the object"),
     "weight norm": (with_weight_norm, "module 0 of the Norse model: got a parametrisation"),
     "one weight twice": (with_one_weight_twice, "parameter 2.weight of the Norse model: got 2 convolutions"),
     "one convolution twice": (with_one_convolution_twice, "parameter 2.weight of the Norse model: got 2 convolutions"),

@@ -73,9 +73,9 @@ def test_norses_cell_for_a_neuron_does_what_the_neuron_does(reset):
 @pytest.mark.parametrize(
     ("spec", "got"),
     [
-        (NeuronSpec(kind="plif"), "a neuron that is"),
-        (NeuronSpec(kind="alif"), "a neuron that is"),
-        (NeuronSpec(reset_amount=0.5), "a neuron that is"),
+        (NeuronSpec(kind="plif"), "the neuron"),
+        (NeuronSpec(kind="alif"), "the neuron"),
+        (NeuronSpec(reset_amount=0.5), "the neuron"),
         (NeuronSpec(surrogate="sigmoid", surrogate_width=4.0), "the surrogate sigmoid of width 4"),
         (NeuronSpec(surrogate_width=2.0), "the surrogate triangle of width 2"),
     ],

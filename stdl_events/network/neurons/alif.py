@@ -41,7 +41,7 @@ def _potential(s: Tensor, new: ALIFState, p: NeuronSpec) -> Tensor:
 
 
 def _lean(spec: NeuronSpec) -> LeanForm:
-    # The backward needs the old trace, which the threshold was made of, but not the old potential.
+    # Backward needs the old trace, from which the threshold was computed, but not the old potential.
     form = functools.partial(LeanForm, charge_, _settle_, in_place=("u",))
     return form() if spec.reset == "hard" else form(potential=_potential)
 

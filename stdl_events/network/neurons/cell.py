@@ -1,6 +1,6 @@
-"""A layer of neurons as a Norse cell: `(input, state) -> (spikes, state)`, nothing hidden.
+"""A layer of neurons as a Norse cell: `(input, state) -> (spikes, state)`, without hidden state.
 
-The cells compose in `norse.torch.SequentialState`.
+The cells can be used in `norse.torch.SequentialState`.
 """
 
 from typing import Any
@@ -16,17 +16,18 @@ from stdl_events.network.spec import NeuronSpec
 
 
 class NeuronCell(SNNCell):
-    """A layer of neurons, made from a `NeuronSpec`.
+    """A layer of neurons, built from a `NeuronSpec`.
+
+    `forward` takes the input current and the state (a named tuple, or None for zeros). It returns the spikes and the
+    new state.
 
     Args:
-        spec: which neuron, and its parameters.
+        spec: kind and parameters of the neuron.
 
     Attributes:
         neuron: the registered neuron.
         p: its parameters: the spec, or the module of the learned ones.
-        lean: how lean mode runs it, None for by ordinary autograd; see `Neuron`.
-
-    Forward takes the input current and the state (a named tuple, or None for a silent past) and returns both anew.
+        lean: its lean form, see `Neuron`; None runs it by ordinary autograd.
     """
 
     def __init__(
@@ -40,31 +41,31 @@ class NeuronCell(SNNCell):
         self.state_type: type[Any] = neuron.state
 
     def distance_to_threshold(self, x: Tensor, state: NeuronState) -> Tensor:
-        """How far each neuron's membrane potential is above its threshold in the step with input `x`."""
+        """Membrane potential minus threshold of each neuron in the step with input `x`."""
         return self.neuron.charge(x, state, self.p) - self.neuron.threshold(state, self.p)
 
     @property
     def state_count(self) -> int:
-        """How many tensors the state has."""
+        """Number of tensors in the state."""
         return len(self.state_type._fields)
 
     def initial_state(self, x: Tensor) -> NeuronState:
-        """The silent past for inputs like `x`: zeros that need no gradient."""
+        """The state before the first step for inputs like `x`: zeros that need no gradient."""
         return self.state_type(*(torch.zeros_like(x, requires_grad=False) for _ in range(self.state_count)))
 
     def to_norse(self) -> nn.Module:
-        """Norse's own cell for the same neuron, such as `norse.torch.to_nir` knows (with `dt=1.0`, time in steps).
+        """Norse's own cell for the same neuron, which `norse.torch.to_nir` supports (with `dt=1.0`, time in steps).
 
-        It takes the input current divided by 1 - λ, and fires above the threshold, not at it.
+        Its input is the input current divided by 1 - λ. It fires above the threshold, not at it.
 
         Raises:
-            NotationError: Norse has no such neuron: only LIF with the triangle of width 1 and the papers' resets.
+            NotationError: Norse has no such neuron. It has LIF with the triangle of width 1 and the papers' resets.
         """
         if self.neuron.to_norse is None:
             raise NotationError(
                 "Norse cell",
-                got=f"a neuron that is {self.p}",
-                expected="a neuron that Norse has: "
+                got=f"the neuron {self.p}",
+                expected="a neuron with a counterpart in Norse: "
                 + ", ".join(name for name in NEURONS if NEURONS[name].to_norse is not None),
                 todo="change the neuron's settings",
             )

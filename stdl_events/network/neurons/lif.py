@@ -4,8 +4,8 @@
     s[t] = 1 where m[t] >= V_th     STDL eq. (2), (4)
     u[t] = m[t] - V_th s[t]         STDL eq. (3); hard reset: u[t] = (1 - s[t]) m[t]
 
-Truncated local BPTT, eq. (1), subtracts an amount θ that has not decayed, m[t] = λ m[t-1] + x[t] - θ s[t-1]. That is
-the same neuron with u[t] = m[t] - (θ / λ) s[t].
+Truncated local BPTT, eq. (1), subtracts an undecayed amount θ: m[t] = λ m[t-1] + x[t] - θ s[t-1]. That is the same
+neuron with u[t] = m[t] - (θ / λ) s[t].
 """
 
 from typing import NamedTuple
@@ -29,12 +29,12 @@ def charge(x: Tensor, state: LIFState, p: NeuronSpec) -> Tensor:
 
 
 def charge_(x: Tensor, old: LIFState, p: NeuronSpec) -> Tensor:
-    """As `charge`, in the memory of `x`."""
+    """`charge` in place: overwrites `x`."""
     return x.add_(old.u, alpha=p.decay)
 
 
 def soft_reset_amount(spec: NeuronSpec) -> float:
-    """What a spike takes from the membrane potential u: V_th, or θ / λ for truncated local BPTT's θ."""
+    """The amount that a spike subtracts from the membrane potential: V_th, or θ / λ for truncated local BPTT's θ."""
     return spec.threshold if spec.reset_amount is None else spec.reset_amount / spec.decay
 
 
@@ -42,13 +42,13 @@ def after_reset(m: Tensor, s: Tensor, spec: NeuronSpec, amount: float | Tensor) 
     """The membrane potential u after reset.
 
     Args:
-        amount: what a spike takes from it with soft reset.
+        amount: subtracted per spike with soft reset.
     """
     return m * (1 - s) if spec.reset == "hard" else m - amount * s  # STDL eq. (3)
 
 
 def reset_into(u: Tensor, m: Tensor, s: Tensor, spec: NeuronSpec, amount: float | Tensor) -> None:
-    """As `after_reset`, written into `u`."""
+    """`after_reset`, written into `u`."""
     if spec.reset == "hard":
         torch.mul(m, 1 - s, out=u)
     elif isinstance(amount, Tensor):
@@ -58,7 +58,7 @@ def reset_into(u: Tensor, m: Tensor, s: Tensor, spec: NeuronSpec, amount: float 
 
 
 def before_reset(u: Tensor, s: Tensor, amount: float | Tensor) -> Tensor:
-    """m = u + amount s: soft reset undone."""
+    """m = u + amount s, the inverse of soft reset."""
     return (s * amount).add_(u)
 
 

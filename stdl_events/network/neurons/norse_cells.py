@@ -1,6 +1,6 @@
-"""LIF as Norse has it: `LIFBoxCell` with `dt tau_mem_inv = 1 - λ` and the input divided by `1 - λ`.
+"""LIF as Norse computes it: `LIFBoxCell` with `dt tau_mem_inv = 1 - λ` and the input divided by `1 - λ`.
 
-Norse's threshold is strict, ours is not.
+Norse fires where m > V_th, this package where m >= V_th.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ def norse_cell(spec: NeuronSpec) -> LIFBoxCell:
         NotationError: Norse has no such neuron.
     """
     if spec.reset_amount is not None:
-        raise _not_in_norse(f"a neuron that is {spec}")
+        raise _not_in_norse(f"the neuron {spec}")
     if (spec.surrogate, spec.surrogate_width) != ("triangle", 1.0):
         raise _not_in_norse(f"the surrogate {spec.surrogate} of width {spec.surrogate_width:g}")
     parameters = LIFBoxParameters(
@@ -38,11 +38,11 @@ def norse_cell(spec: NeuronSpec) -> LIFBoxCell:
 
 
 class NorseNeuron(NamedTuple):
-    """A Norse cell in our terms.
+    """A Norse cell as a neuron of this package.
 
     Args:
         spec: the neuron.
-        input_gain: what Norse multiplies the input current with, 1 - λ.
+        input_gain: Norse's factor on the input current, 1 - λ.
     """
 
     spec: NeuronSpec
@@ -57,11 +57,11 @@ def read_norse_cell(
     Potentials are measured from Norse's leak potential, where its cells start: u = v - v_leak.
 
     Args:
-        surrogate, surrogate_width: replace the cell's own surrogate gradient. Without them it is kept: Norse's
-            "triangle" with alpha 1 is ours of width 1, its others are not among ours.
+        surrogate, surrogate_width: replace the cell's own surrogate gradient. By default it is kept: Norse's
+            "triangle" with alpha 1 is the triangle of width 1, its others have no counterpart.
 
     Raises:
-        NotationError: the neuron is not one of ours.
+        NotationError: the neuron has no counterpart in this package.
     """
     if not isinstance(cell, LIFBoxCell):
         return None
@@ -70,12 +70,14 @@ def read_norse_cell(
     leak, threshold, reset_to = (_number(name, getattr(p, name)) for name in ("v_leak", "v_th", "v_reset"))
     reset: Reset = "soft" if p.reset_method is reset_subtract else "hard"
     if reset == "hard" and (p.reset_method is not reset_value or reset_to != leak):
-        raise _not_ours("a reset to other than the leak potential", "reset_subtract, or reset_value to v_leak")
+        raise _not_ours("a reset to another potential than v_leak", "reset_subtract, or reset_value to v_leak")
     if surrogate is None:
         if p.method != "triangle" or _number("alpha", p.alpha) != 1.0:
-            raise _not_ours(f"the surrogate {p.method!r}", "'triangle' with alpha 1, or surrogate= to train with ours")
+            raise _not_ours(
+                f"the surrogate {p.method!r}", "'triangle' with alpha 1, or another one given as surrogate="
+            )
         surrogate, surrogate_width = "triangle", 1.0
-    # Norse subtracts v_th itself, which is more than the distance from leak to threshold where v_leak is not 0.
+    # Norse subtracts v_th, which is not the distance from leak to threshold where v_leak is not 0.
     amount = decay * threshold if reset == "soft" and leak != 0 else None
     spec = NeuronSpec(
         decay=decay,

@@ -1,4 +1,4 @@
-"""PLIF, the parametric LIF neuron: as LIF, with a decay that all neurons of a layer share and that is learned.
+"""PLIF, the parametric LIF neuron: LIF with a learned decay, shared by all neurons of a layer.
 
 Source: Fang et al., arXiv:2007.05785, section 4.2.
 """
@@ -16,7 +16,7 @@ from stdl_events.network.spec import NeuronSpec
 
 
 class LearnedDecay(nn.Module):
-    """The parameters of a PLIF layer: one decay for all its neurons, kept within (0, 1) by a sigmoid."""
+    """The parameters of a PLIF layer: one decay for all its neurons, the sigmoid of a learned logit."""
 
     def __init__(self, spec: NeuronSpec, dtype: torch.dtype | None, device: torch.device | str | None) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class LearnedDecay(nn.Module):
         self.logit = nn.Parameter(torch.full((), math.log(decay / (1 - decay)), dtype=dtype, device=device))
 
     def decay(self) -> Tensor:
-        """λ, a tensor without dimensions."""
+        """λ, a 0-dimensional tensor."""
         return torch.sigmoid(self.logit)
 
 
@@ -56,7 +56,7 @@ def _potential(s: Tensor, new: LIFState, p: LearnedDecay) -> Tensor:
 
 
 def _logit_gradient(gradient: Tensor, old: LIFState, p: LearnedDecay) -> Iterator[tuple[nn.Parameter, Tensor]]:
-    """Through m = x + λ u, with λ the sigmoid of the logit."""
+    """The logit's gradient through m = x + λ u, with λ = sigmoid(logit)."""
     decay = p.decay()
     yield p.logit, (gradient * old.u).sum() * decay * (1 - decay)
 
