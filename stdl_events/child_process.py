@@ -1,4 +1,4 @@
-"""Programs of this package that run in processes of their own."""
+"""Commands and environments of this package's child processes."""
 
 import os
 import sys

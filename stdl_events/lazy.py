@@ -1,4 +1,4 @@
-"""Public names of a package that are imported when they are first used, so that importing the package stays cheap."""
+"""Lazily imported public names of a package."""
 
 import sys
 from collections.abc import Callable, Mapping

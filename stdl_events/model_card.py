@@ -1,4 +1,4 @@
-"""What a trained model says about itself: `model.json` of a bundle, and the metadata of an exported file."""
+"""The model card: `model.json` of a bundle, and the metadata of an exported file."""
 
 import json
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ Size = Annotated[int, Field(strict=True, ge=1)]
 
 
 class ModelCard(BaseModel):
-    """Everything that is needed to run a model, beside its weights.
+    """Everything that running a model needs besides its weights.
 
     Attributes:
         network: the network's spec as JSON, as `NetworkSpec.to_dict` writes it.
-        frame: how its frames were made, and so how they must be made live.
+        frame: the frame spec of training, which live frames must follow too.
         labels: class names, in the order of the logits.
         readout: "reset": the state is zeroed at each clip; "sliding": trained with carried state.
         state_shapes: one shape per state tensor, without the batch dimension.
-        versions: of the packages that made it.
-        provenance: where it comes from: recipe, data, seed, measured accuracy and the like.
+        versions: of the packages that it was trained with.
+        provenance: recipe, data, seed, measured accuracy and the like.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,10 +55,10 @@ class ModelCard(BaseModel):
         """The card in `mapping`.
 
         Args:
-            subject: what error messages call it, such as the file's path.
+            subject: name of the card in error messages, such as the file's path.
 
         Raises:
-            ModelError: it is not a card of this schema version; the message names the first wrong entry.
+            ModelError: `mapping` is not a card of this schema version; the message names the first wrong entry.
         """
         version = mapping.get("schema_version", SCHEMA_VERSION)
         if version != SCHEMA_VERSION:

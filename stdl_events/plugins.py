@@ -1,4 +1,4 @@
-"""Python files and modules that register entries of their own: recipes, and what `--plugin` names."""
+"""Import of Python files and modules that register entries: recipe files, and the plugins given by `--plugin`."""
 
 import functools
 import importlib
@@ -10,7 +10,7 @@ from stdl_events.errors import RecipeError
 
 
 def load_plugin(plugin: str) -> None:
-    """Import a `.py` file by its path, or an installed module by its dotted name; it registers what it wants to add.
+    """Import a `.py` file by its path, or an installed module by its dotted name; the import registers its entries.
 
     Raises:
         RecipeError: there is no such file or module, or importing it fails.
@@ -27,7 +27,7 @@ def load_plugin(plugin: str) -> None:
 def import_file(path: Path) -> ModuleType:
     """Run a Python file as a module of its own name, without its `if __name__ == "__main__"` part.
 
-    A file that has not changed runs once per process, so that what it registers is registered once.
+    An unchanged file runs once per process, so its entries are registered once.
 
     Raises:
         RecipeError: there is no such file, or running it fails.

@@ -1,4 +1,4 @@
-"""`Registry`: the one list of a kind of choice, such as neurons, losses or datasets.
+"""`Registry`: the only list of a kind of choice, such as neurons, losses or datasets.
 
 Settings, commands, help texts, documentation and tests enumerate the registry, so an entry is added in one place. An
 unknown name is an error, never a default.
@@ -18,11 +18,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     """Entries by name, in the order in which they were registered.
 
     Args:
-        kind: what the entries are, in the singular, for messages: "neuron".
+        kind: the entries' kind in the singular, for messages: "neuron".
         error: raised for an unknown name.
-        entries: built-in entries. A string "module:attribute" is imported when the entry is first asked for, so that
-            names can be listed without importing torch.
-        reserved: names that no entry may take, since they mean something else.
+        entries: built-in entries. A string "module:attribute" is imported at the first access, so that names can be
+            listed without importing torch.
+        reserved: names with another meaning, which no entry may have.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return tuple(self._entries)
 
     def register(self, name: str, entry: Entry) -> Entry:
-        """Add an entry. Returns it.
+        """Add an entry and return it.
 
         Raises:
             UserError: the name is taken or reserved.
@@ -49,18 +49,18 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return entry
 
     def unregister(self, name: str) -> None:
-        """Take an entry out again.
+        """Remove an entry.
 
         Raises:
-            UserError: there is none of that name.
+            UserError: there is no entry of that name.
         """
         del self._entries[self.check(name)]
 
     def check(self, name: object) -> str:
-        """`name`, if it is one of an entry.
+        """Return `name` if an entry has it.
 
         Raises:
-            UserError: it is not; the message lists the names and suggests the nearest.
+            UserError: no entry has it; the message lists the names and suggests the nearest.
         """
         if isinstance(name, str) and name in self._entries:
             return name

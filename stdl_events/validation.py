@@ -1,4 +1,4 @@
-"""From a pydantic report to the parts of one of our one-line errors."""
+"""Conversion of pydantic's reports to the parts of a one-line error."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ MAX_SHOWN = 60
 
 @dataclass(frozen=True)
 class Problem:
-    """The first thing that is wrong with a mapping.
+    """The first validation problem of a mapping.
 
     Attributes:
         where: dotted path of the field; empty for the mapping as a whole.
-        got: what was there, shortened.
-        expected: what would have been right.
-        todo: what to do, where a rule of ours was broken; else None.
+        got: the value found, shortened.
+        expected: a description of valid values.
+        todo: the advice of an error raised by this package's validators; None for pydantic's own.
     """
 
     where: str
@@ -27,12 +27,12 @@ class Problem:
 
 
 def first_problem(error: ValidationError) -> Problem:
-    """The first problem of `error`. An error of ours that a validator raised keeps its own words."""
+    """The first problem of `error`. Errors that this package's validators raised keep their text."""
     detail = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in detail["loc"])
     ours = detail.get("ctx", {}).get("error")
     if isinstance(ours, UserError):
-        # A single value is named by its field; a rule about several says what it is about.
+        # A problem of one value is named by its field; one of several values by the error's own subject.
         subjects = (where,) if isinstance(detail["input"], str) and where else (where, ours.subject)
         return Problem(".".join(part for part in subjects if part), ours.got, ours.expected, ours.todo)
     if detail["type"] == "extra_forbidden":

@@ -1,8 +1,8 @@
-"""The one writer of files: each is there as a whole, or not at all, and what the system refuses is an error of ours.
+"""Atomic writes of files and folders; refusals of the operating system become errors of this package.
 
 A file is written beside its target, synchronised with the disk and renamed; then the folder is synchronised. Temporary
-names are `.NAME.PID-N.part`. They are gone after every error; only a killed process leaves one, and `remove_leftovers`
-removes those.
+names are `.NAME.PID-N.part`. They are removed after every error. Only a killed process leaves one, which
+`remove_leftovers` removes.
 """
 
 import errno
@@ -39,18 +39,18 @@ _ADVICE = {
 def whole_file(
     path: Path, *, room_for: str, error: type[UserError] = UserError, todo: str | None = None
 ) -> Iterator[BinaryIO]:
-    """Write the file at `path`, or what a link there points to: yields a temporary file, open for writing and reading.
+    """Write the file at `path`, or the target of a link there: yields a temporary file, open for writing and reading.
 
-    It has the permissions of every new file. An existing file is replaced at the end, and stays as it is on an error.
+    The file has the default permissions of new files. An existing file is replaced at the end, and unchanged on errors.
 
     Args:
-        room_for: what the file holds, for the error.
-        error: the kind of error to raise.
-        todo: what to do where the system refuses; None for the advice that fits the reason.
+        room_for: content of the file, for the error.
+        error: class of the error to raise.
+        todo: advice in the error; None for the advice that fits the reason.
 
     Raises:
-        UserError: the folder does not exist, cannot be written to, or is full; or `path` is a folder or a device. Of
-            the kind `error`.
+        UserError: of the class `error`: the folder does not exist, cannot be written to, or is full; or `path` is a
+            folder or a device.
     """
     with _refusals(path, room_for, error, todo), _beside(path) as partial, partial.open("r+b") as file:
         yield file
@@ -62,14 +62,14 @@ def whole_file(
 def whole_path(
     path: Path, *, room_for: str, error: type[UserError] = UserError, todo: str | None = None
 ) -> Iterator[Path]:
-    """As `whole_file`, for libraries that open files themselves: yields the path of an empty temporary file.
+    """`whole_file` for libraries that open files themselves: yields the path of an empty temporary file.
 
-    Libraries in Rust put the system's refusal into errors of their own; see `as_os_error`.
+    Libraries in Rust raise errors of their own for refusals of the operating system; see `as_os_error`.
     """
     with _refusals(path, room_for, error, todo), _beside(path) as partial:
         mode = stat.S_IMODE(partial.stat().st_mode)
         yield partial
-        partial.chmod(mode)  # safetensors replaces the file by one that only the user may read
+        partial.chmod(mode)  # safetensors replaces the file by one that only its owner may read
         _synchronise(partial)
 
 
@@ -100,17 +100,17 @@ def whole_folder(
 
 
 def make_folder(path: Path, *, error: type[UserError] = UserError, todo: str | None = None) -> None:
-    """Make the folder `path` and those above it, where they are missing.
+    """Make the folder `path` and its missing parents.
 
     Raises:
-        UserError: it cannot be made; of the kind `error`.
+        UserError: of the class `error`: it cannot be made.
     """
     with _refusals(path, "folder", error, todo):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def appending(path: Path, *, room_for: str, error: type[UserError] = UserError) -> AbstractContextManager[None]:
-    """Around writes to a log, which grows in place: what the system refuses is an error of ours.
+    """Context of writes to a log, which grows in place; converts refusals of the operating system to errors.
 
     Raises:
         UserError: as for `whole_file`.
@@ -119,7 +119,7 @@ def appending(path: Path, *, room_for: str, error: type[UserError] = UserError) 
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove from `folder` what processes that have been killed were writing."""
+    """Remove the temporary files of killed processes from `folder`."""
     for path in folder.iterdir():
         found = _LEFTOVER.match(path.name)
         if found and not _alive(int(found["pid"])):
@@ -130,7 +130,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def as_os_error(error: Exception) -> Exception:
-    """The `OSError` that a library in Rust wrote into the text of `error`, as "(os error 28)"; else `error` itself."""
+    """The `OSError` in the text of a Rust library's `error`, such as "(os error 28)"; else `error` itself."""
     found = re.search(r"\(os error (\d+)\)", str(error))
     return error if found is None else OSError(int(found[1]), os.strerror(int(found[1])))
 
@@ -151,7 +151,7 @@ def _reason(error: OSError) -> str:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """An empty file beside the target of `path` that takes its place at the end."""
+    """Yield an empty file beside the target of `path`, which is renamed to it at the end."""
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         kind = (errno.EISDIR, "Is a directory") if target.is_dir() else (errno.EEXIST, "a device or a pipe")
@@ -169,7 +169,7 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _exchange(new: Path, target: Path, aside: Path) -> None:
-    """Move `target`, if it is there, over the empty folder `aside`, and `new` to its place."""
+    """Rename `target`, if it exists, to the empty folder `aside`, and `new` to `target`."""
     replaces = target.exists()
     if replaces:
         os.replace(target, aside)
@@ -185,10 +185,10 @@ _NUMBERS = itertools.count()
 
 
 def _made(target: Path, make: Callable[[Path], _Made]) -> tuple[Path, _Made]:
-    """A temporary name beside `target` that `make` has taken, and what it returned."""
+    """Call `make` with unused temporary names beside `target`. Returns the created path and the call's result."""
     for number in _NUMBERS:
         name = target.with_name(f".{target.name[:_NAME_CHARACTERS]}.{os.getpid()}-{number}.part")
-        with suppress(FileExistsError):  # of a killed process that had the same number
+        with suppress(FileExistsError):  # left by a killed process with the same number
             return name, make(name)
     raise AssertionError("numbers do not end")
 

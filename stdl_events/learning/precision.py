@@ -1,4 +1,4 @@
-"""Mixed precision: weights, their gradients and statistics in float32, all that flows between them in bfloat16."""
+"""Mixed precision: parameters, their gradients and statistics in float32, activations and states in bfloat16."""
 
 import contextlib
 from typing import Literal, TypeAlias
@@ -12,10 +12,10 @@ Precision: TypeAlias = Literal["fp32", "bf16"]
 
 
 def flowing_dtype(precision: Precision, weights: torch.dtype, rule: Rule) -> torch.dtype:
-    """The type of membrane potentials, currents and their gradients, for weights of the type `weights`.
+    """The activation dtype: that of membrane potentials, currents and their gradients, for weights of dtype `weights`.
 
     Raises:
-        RuleError: bf16 is asked for with other weights than float32, or with a rule that keeps traces.
+        RuleError: bf16 with other weights than float32, or with a rule that keeps traces.
     """
     require_choice("precision", precision, ("fp32", "bf16"))
     if precision == "fp32":
@@ -29,7 +29,7 @@ def flowing_dtype(precision: Precision, weights: torch.dtype, rule: Rule) -> tor
 
 
 def mixed_precision(device: torch.device, flowing: torch.dtype) -> contextlib.AbstractContextManager[None]:
-    """Autograd's operations in it take weights in the type of what flows, where that is bfloat16."""
+    """Autocast of autograd's operations to the activation dtype, where that is bfloat16."""
     if flowing != torch.bfloat16:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=flowing)

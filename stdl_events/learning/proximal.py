@@ -1,4 +1,4 @@
-"""The proximal term: weights are held near earlier ones, Ŵ. Its gradient is added to theirs; no graph is kept."""
+"""The proximal term, which pulls weights W towards earlier weights Ŵ. Its gradient is added without a graph."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,7 +12,7 @@ class Anchor:
     """Ŵ for some weights, and the gradient that pulls towards it.
 
     Args:
-        weights: W; their values of now are the first Ŵ.
+        weights: W; their current values are the first Ŵ.
     """
 
     def __init__(self, term: Proximal, weights: Iterable[nn.Parameter]) -> None:
@@ -28,7 +28,7 @@ class Anchor:
 
     @torch.no_grad()
     def move(self) -> None:
-        """Ŵ becomes what the weights are now."""
+        """Set Ŵ to the current weights."""
         for weight, value in zip(self._weights, self._values, strict=True):
             value.copy_(weight)
 
@@ -38,7 +38,7 @@ class Anchor:
 
     @torch.no_grad()
     def restore(self, values: Sequence[Tensor]) -> None:
-        """Take over what `state` returned."""
+        """Restore the result of `state`."""
         for mine, value in zip(self._values, values, strict=True):
             mine.copy_(value)
 
@@ -49,5 +49,5 @@ class Anchor:
         if self.term.norm == "l1":
             return difference.sign()
         distance = torch.linalg.vector_norm(difference)
-        # Where nothing has moved the norm has no derivative; 0 is the one that moves nothing.
+        # At W = Ŵ the norm has no derivative; the subgradient 0 is used.
         return torch.where(distance > 0, difference / (distance * difference.numel() ** 0.5), 0.0)

@@ -1,1 +1,1 @@
-"""Memory of a training step: metered exactly without a GPU, explained, and planned for."""
+"""Memory of a training step: exact metering without a GPU, breakdown, and planning within a budget."""

@@ -1,8 +1,8 @@
-"""A meter's book: which storages were alive when, what for, and which weight was being used.
+"""Ledger of storage lifetimes: when each storage was alive, its purpose, and the weight in use at each time.
 
 The meter (`stdl_events.memory.meter`) records allocation, release and use as they happen. The purpose of a storage is
-often only known later, when a gradient is found in its weight or a forward pass is over, so labels may come after the
-fact: they hold from the allocation on unless they say otherwise.
+often known only later: when a gradient is found in its weight, or when a forward pass is over. Labels are therefore
+given afterwards; a label holds from the allocation on unless it has a later tick.
 """
 
 import bisect
@@ -19,11 +19,11 @@ KINDS: tuple[Kind, ...] = ("weights", "gradients", "optimizer", "membrane", "sav
 
 @dataclasses.dataclass
 class Life:
-    """One storage's life, in ticks of the ledger's clock.
+    """Lifetime of one storage, in ticks of the ledger's clock.
 
     Args:
-        maker: the name of the watched weight that the operation took whose result this is, None where it took none.
-        labels: what it is for, and since when.
+        maker: name of the watched weight among the inputs of the operation that allocated it, None for none.
+        labels: (first tick, purpose) in the order in which they were given.
     """
 
     size_bytes: int
@@ -33,14 +33,14 @@ class Life:
     labels: list[tuple[int, Kind]] = dataclasses.field(default_factory=list)
 
     def kind_at(self, tick: int) -> Kind:
-        """What it is for at `tick`: the label that holds since latest, of those the last one given."""
+        """Purpose at `tick`: the label with the latest first tick, the last given of equal ones."""
         held = [(since, order) for order, (since, _) in enumerate(self.labels) if since <= tick]
         return self.labels[max(held)[1]][1] if held else "other"
 
 
 @dataclasses.dataclass
 class _Use:
-    """Operations that take watched weights of one name, without any of another name between them."""
+    """A run of operations on watched weights of one name, with none of another name in between."""
 
     name: Any
     first: int
@@ -48,9 +48,9 @@ class _Use:
 
 
 class Ledger:
-    """Lives of storages. Its clock ticks with every birth, death and use of a watched weight.
+    """Lifetimes of storages. Its clock ticks with every allocation, release and use of a watched weight.
 
-    `clock` is the number of the last tick. Nothing counts before `start`, except that what is alive then stays alive.
+    `clock` is the number of the last tick. Queries cover the time since `start`, with the storages alive at `start`.
     """
 
     def __init__(self) -> None:
@@ -64,24 +64,24 @@ class Ledger:
         self._started = 0
 
     def bear(self, key: int, size_bytes: int) -> None:
-        """A storage is born."""
+        """Record an allocation."""
         self.clock += 1
         self._alive[key] = storage = Life(size_bytes, self.clock, self._in_use)
         self._storages.append(storage)
 
     def die(self, key: int) -> None:
-        """A storage is gone, or counts no longer."""
+        """Record a release, or a storage that no longer counts."""
         storage = self._alive.pop(key, None)
         if storage is not None:
             self.clock += 1
             storage.died = self.clock
 
     def watch(self, tensor: Tensor, name: Any) -> None:
-        """Write down whenever an operation takes `tensor`, or a view of it, under `name`."""
+        """Record every operation on `tensor` or a view of it as a use of `name`."""
         self._names[tensor.untyped_storage()._cdata] = name
 
     def use(self, args: Iterable[Any]) -> None:
-        """An operation takes `args`."""
+        """Record an operation with the inputs `args`."""
         self._in_use = None
         for argument in args:
             if isinstance(argument, Tensor):
@@ -94,30 +94,30 @@ class Ledger:
             self._uses[-1].last = self.clock
 
     def start(self) -> None:
-        """Look for the peak from here on."""
+        """Start of the time in which the peak is searched."""
         self._started = self.clock
         self._uses.clear()
         self._divided = True
 
     def divide(self) -> int:
-        """Something else begins: uses from here on are apart from those before. Returns its first tick."""
+        """Start a new run of uses, separate from earlier ones. Returns its first tick."""
         self._divided = True
         return self.clock + 1
 
     def label(self, tensors: Iterable[Tensor], kind: Kind) -> None:
-        """Say what the storages of `tensors` have been for since they were born."""
+        """Label the storages of `tensors` from their allocation on."""
         for tensor in tensors:
             storage = self._alive.get(tensor.untyped_storage()._cdata)
             if storage is not None and (storage.born, kind) not in storage.labels:
                 storage.labels.append((storage.born, kind))
 
     def succeed(self, before: Sequence["Life | None"], tensors: Sequence[Tensor]) -> list["Life | None"]:
-        """Say that `tensors` are membrane states, and take the places of those that `before` were, if there are any.
+        """Label `tensors` as membrane states that replace the states `before`, if there are any.
 
-        A state that another has taken the place of is no longer one; what keeps it then is somebody's backward.
+        A replaced state counts as a saved activation from then on.
 
         Returns:
-            The lives of `tensors`, to be handed in when they are followed in turn.
+            The lifetimes of `tensors`, the `before` of the next call.
         """
         lives = [self._alive.get(tensor.untyped_storage()._cdata) for tensor in tensors]
         for old, new in zip_longest(before, lives):
@@ -128,13 +128,13 @@ class Ledger:
         return lives
 
     def label_unlabelled(self, kind: Kind, *, born_after: int) -> None:
-        """Say what everything that is alive and was born after a tick is for, where nothing else is known."""
+        """Label every unlabelled live storage that was allocated after the tick `born_after`."""
         for storage in self._alive.values():
             if storage.born > born_after and not storage.labels:
                 storage.labels.append((storage.born, kind))
 
     def levels(self) -> Iterator[tuple[int, int]]:
-        """(tick, bytes alive from it on), for `start` and for every birth and death since."""
+        """Yield (tick, bytes alive from it on) for `start` and for every allocation and release since."""
         changes = [(storage.born, storage.size_bytes) for storage in self._storages]
         changes += [(storage.died, -storage.size_bytes) for storage in self._storages if storage.died is not None]
         changes.sort()
@@ -146,11 +146,11 @@ class Ledger:
                 yield tick, alive
 
     def peak(self) -> tuple[int, int]:
-        """The tick since `start` at which most was alive, the first of equals, and how many bytes that was."""
+        """The first tick since `start` with the most live bytes, and these bytes."""
         return max(self.levels(), key=lambda level: (level[1], -level[0]))
 
     def breakdown(self, tick: int) -> dict[Kind, int]:
-        """What the bytes that were alive at `tick` were for."""
+        """Live bytes at `tick` by purpose."""
         found = dict.fromkeys(KINDS, 0)
         for storage in self._storages:
             if storage.born <= tick and (storage.died is None or storage.died > tick):
@@ -158,10 +158,10 @@ class Ledger:
         return found
 
     def user(self, tick: int, *, forward: bool) -> Any:
-        """The name of the watched weight that the work at `tick` belongs to, None where there is none.
+        """The name of the watched weight that the computation at `tick` belongs to, None where there is none.
 
-        Where the work does not take the weight itself: forward, neurons fire behind the weights that charge them;
-        backward, their gradient comes in front of those of their weights.
+        Operations without a weight belong to the weight used before them in forward, since neurons fire after their
+        synapse, and to the weight used after them in backward.
         """
         born = next((storage for storage in self._storages if storage.born == tick), None)
         if born is not None and born.maker is not None:
@@ -172,7 +172,7 @@ class Ledger:
         return self._uses[index].name if 0 <= index < len(self._uses) else None
 
     def uses(self) -> Iterator[tuple[int, int, Any]]:
-        """(first tick, tick behind the last, name) of every run of operations that begins with a watched weight."""
+        """Yield (first tick, tick behind the last, name) of every run of operations from a watched weight on."""
         ends = chain((use.first for use in self._uses[1:]), [self.clock + 1])
         for use, end in zip(self._uses, ends, strict=True):
             yield use.first, end, use.name

@@ -1,4 +1,4 @@
-"""Multiply-accumulates of training, counted on the operations that run."""
+"""Multiply-accumulates of training, counted on the dispatched operations."""
 
 import dataclasses
 from typing import Any
@@ -18,7 +18,7 @@ FLOPS_PER_MAC = 2
 
 
 class MultiplyAccumulates(TorchDispatchMode):
-    """Counts those of convolutions and matrix products while it is active, forward and backward, in `count`."""
+    """Counts multiply-accumulates of convolutions and matrix products, forward and backward, in `count`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class MultiplyAccumulates(TorchDispatchMode):
 
 
 def step_macs(blueprint: Blueprint, plan: Plan | None) -> float:
-    """Multiply-accumulates per time step of a batch, the mean over a sequence, of the learner that these describe."""
+    """Multiply-accumulates of one batch per time step, averaged over a sequence, for `blueprint` cut by `plan`."""
     steps = blueprint.rule.time.steps_to_meter(blueprint.steps)
     host = dataclasses.replace(blueprint.on_host(), steps=steps)
     with metering():
@@ -48,7 +48,7 @@ def step_macs(blueprint: Blueprint, plan: Plan | None) -> float:
 
 
 def forward_macs(layer: LayerSpec, network: NetworkSpec) -> int:
-    """Multiply-accumulates of one forward step of one sample through `layer`, built as those of `network`."""
+    """Multiply-accumulates of one forward step of one sample through `layer`, built with the settings of `network`."""
     with metering(), torch.no_grad():
         module = Layer(layer, make_factory(network, None, torch.float32))
         x_BCHW, state = torch.empty((1, *layer.input_shape)), module.initial_state(1)

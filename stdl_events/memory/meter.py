@@ -1,9 +1,9 @@
-"""The memory meter: exact bytes of live tensors while any code runs, without the device that it will run on.
+"""The memory meter: exact bytes of live tensors while code runs, without the target device.
 
-Code runs under `FakeTensorMode`, where tensors have shapes and storages but no data, so that a training step of many
-gigabytes is metered in seconds on a laptop. Every storage is counted from the operation that returns it until the last
-reference is gone, autograd's own references included. What operators allocate inside themselves (workspaces of
-convolution libraries, temporaries of fused optimiser kernels) is invisible here. A GB is 10^9 bytes.
+Code runs under `FakeTensorMode`, where tensors have shapes and storages but no data. A training step of many gigabytes
+is metered in seconds on a laptop. Every storage is counted from the operation that returns it until its last reference
+is released, autograd's own references included. Allocations inside operators (workspaces of convolution libraries,
+temporaries of fused optimiser kernels) are not counted. A GB is 10^9 bytes.
 """
 
 import contextlib
@@ -26,11 +26,10 @@ _DEVICE_OF = torch.ops.prim.device.default
 class LiveBytes(TorchDispatchMode):
     """Counts the bytes of all storages that operations return while the mode is active.
 
-    `now` is what is alive at this moment, `peak` the most since `reset_peak`, and `lap_peak()` the most since it was
-    last asked.
+    `now` is the live bytes, `peak` the most since `reset_peak`, and `lap_peak()` the most since its last call.
 
     Args:
-        ledger: where births and deaths are written down, for who wants to know more than their sums.
+        ledger: records every allocation and release.
     """
 
     def __init__(self, ledger: Ledger | None = None) -> None:
@@ -45,7 +44,7 @@ class LiveBytes(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is _DEVICE_OF and isinstance(args[0], FakeTensor):
-            # More than half of all that arrives. The mode behind would answer the same, ten times slower.
+            # More than half of all calls. The outer mode returns the same, ten times slower.
             return args[0].fake_device
         if self._ledger is not None:
             self._ledger.use(args)
@@ -59,18 +58,18 @@ class LiveBytes(TorchDispatchMode):
         return out
 
     def reset_peak(self) -> None:
-        """Forget the peak so far."""
+        """Reset the peak to the live bytes."""
         self.peak = self._lap = self.now
 
     def lap_peak(self) -> int:
-        """The most since the last call, or since `reset_peak`; starts the next lap."""
+        """The peak since the last call, or since `reset_peak`; starts the next lap."""
         peak, self._lap = self._lap, self.now
         return peak
 
     def exclude(self, tensor: Tensor) -> None:
-        """Stop counting `tensor`, an input that lives elsewhere, and all its views."""
+        """Stop counting `tensor`, an input allocated elsewhere, and all its views."""
         self._count(tensor)
-        # Known with no bytes, not forgotten: the next view of it would bring it back.
+        # Kept as a storage of 0 bytes: an unknown one would be counted at its next view.
         key = tensor.untyped_storage()._cdata
         self.now -= self._sizes[key]
         self._sizes[key] = 0
@@ -99,9 +98,9 @@ class LiveBytes(TorchDispatchMode):
 
 @contextlib.contextmanager
 def metering(ledger: Ledger | None = None) -> Iterator[LiveBytes]:
-    """Run the body with fake tensors of its own, counted; tensors from outside must not be used in it.
+    """Run the body under its own fake tensor mode and count its storages. Outer tensors must not be used in it.
 
-    Modes that are active outside, such as a caller's own fake tensors or meter, neither see nor count what happens.
+    Outer dispatch modes, such as the caller's own fake tensor mode or meter, do not see the body's operations.
     """
     with _disable_current_modes(), FakeTensorMode(), LiveBytes(ledger) as live:
         yield live
@@ -109,11 +108,11 @@ def metering(ledger: Ledger | None = None) -> Iterator[LiveBytes]:
 
 @dataclasses.dataclass(frozen=True)
 class MemoryReport:
-    """What one step needed.
+    """Metered memory of one step.
 
     Args:
-        peak_bytes: the most that was alive at one moment of the step, its input clip apart.
-        resident_bytes: what was alive before the step and stays: weights, gradients, optimiser state, buffers.
+        peak_bytes: the most live bytes at any time of the step, without its input clip.
+        resident_bytes: live before the step and after it: weights, gradients, optimiser state, buffers.
     """
 
     peak_bytes: int
@@ -121,13 +120,13 @@ class MemoryReport:
 
 
 def measure(prepare: Callable[[LiveBytes], Callable[[], object]], *, settled: bool = False) -> MemoryReport:
-    """Meter one step of a piece of work.
+    """Meter one step of a computation.
 
-    The step runs twice, since the first one allocates gradients and optimiser state; both count for the peak.
+    The step runs twice, since the first run allocates gradients and optimiser state; both count for the peak.
 
     Args:
-        prepare: builds everything under the meter, may `exclude` inputs from it, and returns the step.
-        settled: `prepare` leaves everything as the first step would, so that one step is enough.
+        prepare: allocates everything under the meter, may `exclude` inputs, and returns the step.
+        settled: `prepare` allocates gradients and optimiser state itself, so that one run is enough.
     """
     with metering() as live:
         step = prepare(live)
@@ -140,12 +139,12 @@ def measure(prepare: Callable[[LiveBytes], Callable[[], object]], *, settled: bo
 
 
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of all elements of `tensors`."""
+    """Bytes of the elements of `tensors`."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def format_bytes(count: float) -> str:
-    """`count` for people, in powers of ten: 3.51 GB."""
+    """`count` in units of powers of ten: 3.51 GB."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= size:
             return f"{count / size:.2f} {unit}"

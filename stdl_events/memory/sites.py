@@ -1,4 +1,4 @@
-"""Names for the places of a network, so that a reader finds them in its notation."""
+"""Names of a network's convolutions and linear layers, in terms of its notation."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -16,10 +16,10 @@ class Site:
     """One convolution or linear layer.
 
     Args:
-        layer: its layer in the notation, counted from 1; of the auxiliary network where it belongs to one.
-        notation: the layer's.
-        auxiliary_of: the block, counted from 1, whose auxiliary network this is; None for the network itself.
-        unit: which convolution of the layer, where there are several.
+        layer: number of its layer in the notation, counted from 1; in an auxiliary network, in that one's notation.
+        notation: the layer's notation.
+        auxiliary_of: number of the block, counted from 1, of the auxiliary network; None for the network itself.
+        unit: name of the convolution in a layer with several.
     """
 
     layer: int
@@ -29,7 +29,7 @@ class Site:
 
     @property
     def whole_layer(self) -> "Site":
-        """The layer that it is a part of."""
+        """The site without its unit."""
         return dataclasses.replace(self, unit="")
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ def sites_of(blocks: Iterable[LocalBlock]) -> Iterator[tuple[Tensor, Site]]:
 
 def _sites(network: SpikingNetwork, start: int, auxiliary_of: int | None) -> Iterator[tuple[Tensor, Site]]:
     for index, layer in enumerate(network.layers_in_order()):
-        # One object for all weights of a unit: the ledger tells sites apart by identity.
+        # One object for all weights of a unit: the ledger distinguishes sites by identity.
         units: dict[str, Site] = {}
         for path, weight in layer.named_parameters():
             unit = _unit(path)
@@ -58,6 +58,6 @@ def _sites(network: SpikingNetwork, start: int, auxiliary_of: int | None) -> Ite
 
 
 def _unit(path: str) -> str:
-    """Which convolution of its layer the parameter at `path` belongs to."""
+    """The name of the convolution that the parameter at `path` belongs to."""
     _, name, *rest = path.split(".")
     return f"convolution {int(rest[0]) + 1}" if name == "units" else _UNITS.get(name, "")

@@ -1,9 +1,9 @@
-"""The paper's own plans, for any input size and number of classes. No torch.
+"""The plans published in the paper, for any input size and number of classes. No torch.
 
-The planner need not find them: the second auxiliary network of ResNet-18, for one, is not the widest that fits.
+The planner may find others: the second auxiliary network of ResNet-18, for example, is not the widest that fits.
 
-Source: STDL, appendix C, Table VIII. Its last block of SEW-ResNet-34 is not legible in full; here it is the rest of a
-ResNet-34, which has 3, 4, 6 and 3 blocks.
+Source: STDL, appendix C, Table VIII. The last block of SEW-ResNet-34 is not legible in full there; here it is the rest
+of a ResNet-34, which has 3, 4, 6 and 3 blocks.
 """
 
 from stdl_events.errors import PlanError
@@ -40,7 +40,7 @@ _PLANS: dict[str, tuple[tuple[str, str | None], ...]] = {
 
 
 def paper_cuts(spec: NetworkSpec) -> list[Cut]:
-    """Where the paper cuts `spec`, and with which auxiliary networks.
+    """The paper's blocks of `spec` with their auxiliary networks.
 
     Raises:
         PlanError: the network is not in the paper's table.

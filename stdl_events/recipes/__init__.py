@@ -1,7 +1,7 @@
-"""Recipes: functions that return a complete frozen configuration, a file per task.
+"""Recipes: functions that return a complete frozen configuration, one file per task.
 
-A recipe is taken by the name of its file here, or by the path of any Python file that defines `recipe()`, such as a
-copied app.
+A recipe is given by the name of its file in this package, or by the path of any Python file that defines `recipe()`,
+such as a copied app.
 """
 
 import difflib
@@ -31,7 +31,7 @@ RECIPES: Registry[Callable[[], TrainConfig]] = Registry(
 
 
 def describe_recipes() -> dict[str, str]:
-    """Each recipe's name and what it is, in one line."""
+    """The name and the one-line summary of each recipe."""
     return {
         name: (sys.modules[build.__module__].__doc__ or "").splitlines()[0].rstrip(".")
         for name, build in RECIPES.items()
@@ -39,7 +39,7 @@ def describe_recipes() -> dict[str, str]:
 
 
 def load_recipe(recipe: str) -> TrainConfig:
-    """The configuration that a recipe's name, or the path of a Python file with a `recipe()`, stands for.
+    """The configuration of a recipe, given by its name or by the path of a Python file with a `recipe()`.
 
     Raises:
         RecipeError: there is no such recipe or file, or the file does not define a recipe.

@@ -1,11 +1,11 @@
-"""Who is walking: simulated people recognised by their gait; needs no recordings."""
+"""Gait recognition of simulated walkers; needs no recordings."""
 
 from stdl_events.recipes import folder
 from stdl_events.training.settings import TrainConfig
 
 
 def recipe() -> TrainConfig:
-    """Clips of 800 ms, most of a gait cycle; neurons that remember several frames; the network in two blocks."""
+    """Clips of 800 ms, most of a gait cycle; decay 0.5, a memory of several frames; the network in two blocks."""
     return folder.recipe().derive(
         name="demo_walkers",
         data={"dataset": "walkers"},

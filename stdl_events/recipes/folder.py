@@ -1,4 +1,4 @@
-"""Your own recordings: a folder per class with recordings in it, or one long recording per class."""
+"""Your own recordings: one folder of recordings per class, or one long recording per class."""
 
 from stdl_events.training.settings import (
     AugmentSettings,
@@ -12,7 +12,7 @@ from stdl_events.training.settings import (
 
 
 def recipe() -> TrainConfig:
-    """Clips of 200 ms; held out is what the folder says, or a fifth of each class's recordings, or of their time."""
+    """Clips of 200 ms; held out are the folder's own test part, or a fifth of each class's recordings or time."""
     return TrainConfig(
         name="folder",
         data=DataSettings(dataset="folder", split=SplitSettings(rule="auto", held_out=0.2)),

@@ -1,4 +1,4 @@
-"""Who is walking: GAIT-DAY-DVS (20 people, DVS128), with the network and the frames of the STDL paper."""
+"""Gait recognition: GAIT-DAY-DVS (20 people, DVS128), with the network and the frames of the STDL paper."""
 
 from stdl_events.recipes import demo_walkers
 from stdl_events.training.settings import TrainConfig

@@ -10,7 +10,7 @@ def recipe() -> TrainConfig:
         name="nmnist_small",
         data={"dataset": "nmnist", "split": {"rule": "order", "train": 800, "test": 200}},
         frames={"kind": "recording", "steps": 10, "dt_us": None, "by": "count"},
-        # Statistics move at every step, so that PyTorch's 0.1 would leave those of the last clips alone.
+        # Running statistics are updated at every time step; with PyTorch's 0.1 they would cover the last clips only.
         network={"norm_momentum": 0.01},
         learning={"least_blocks": 2},
         epochs=12,

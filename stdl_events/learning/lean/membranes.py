@@ -1,7 +1,7 @@
-"""Membrane potentials in lean mode: how they move, and what of a step is saved for the surrogate gradient.
+"""Membrane potentials in lean mode: their update, and the tensors saved for the surrogate gradient.
 
-A neuron's lean form says both (`network/neurons/neuron.py`). That of LIF with soft reset has kernels that do a whole
-step in one pass; all others are driven here.
+A neuron's lean form defines both (`network/neurons/neuron.py`). LIF with soft reset has fused kernels for a whole step;
+all other forms are executed here.
 
 B batch, C channels, H height, W width.
 """
@@ -21,27 +21,27 @@ from stdl_events.network.surrogate import surrogate_gradient_
 
 
 class Membranes(Protocol):
-    """One step of a layer's neurons, channels by channels.
+    """One step of a layer's neurons, one group of channels at a time.
 
     Attributes:
-        state: that after the step, once `fire` was called for all channels.
-        spikes: whose bits `fire` writes.
+        state: the state after the step, valid once `fire` was called for all channels.
+        spikes: the packed spikes that `fire` writes.
     """
 
     state: State
     spikes: Spikes
 
     def fire(self, channels: slice, current_BCHW: Tensor) -> Tensor:
-        """Move some channels on by one step. Returns their spikes as numbers; the current is used up."""
+        """Step some channels. Returns their spikes unpacked; overwrites the current."""
         ...
 
     def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
-        """The gradient of some channels' input current, from that of their spikes, which is used up."""
+        """The gradient of some channels' input current, from that of their spikes, which is overwritten."""
         ...
 
 
 def membranes(cell: NeuronCell, state: State, spikes: Spikes) -> Membranes:
-    """The membranes of a cell's neurons, which have a lean form; `state`, before the step, is used up."""
+    """The membranes of a cell whose neurons have a lean form. `state`, before the step, is overwritten."""
     if isinstance(cell.lean, FusedSoftReset):
         return _FusedMembranes(cell, cell.lean, state, spikes)
     assert cell.lean is not None, "layers whose neurons have no lean form run by autograd"

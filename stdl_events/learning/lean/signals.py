@@ -1,4 +1,4 @@
-"""What travels between layers in lean mode: the least that the next layer's input can be made from again.
+"""Signals between layers in lean mode: the smallest tensors from which the next layer's input can be recomputed.
 
 B batch, C channels, H height, W width, Q bytes per channel.
 """
@@ -25,17 +25,17 @@ class Signal(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of its values."""
+        """The dtype of its values."""
         ...
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        """Its values, of some samples and channels. The caller must not write into them."""
+        """The values of some samples and channels. The caller must not write into them."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Dense:
-    """Values as they are: a frame, or what cannot be packed."""
+    """Unpacked values: a frame, or values other than spikes."""
 
     values_BCHW: Tensor
 
@@ -53,9 +53,10 @@ class Dense:
 
 
 class Spikes:
-    """Zeros and ones, at one bit each; whoever makes them writes the bits.
+    """Zeros and ones at one bit each; the caller writes the bits.
 
-    The first who asks for all of them gets those that were handed on, where they came in one part.
+    The first call of `dense` for all of them returns the unpacked tensor without copying, if it was written in one
+    part.
     """
 
     def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> None:
@@ -66,7 +67,7 @@ class Spikes:
         self._fresh: Tensor | None = None
 
     def hand_on(self, numbers_BCHW: Tensor) -> None:
-        """Some channels' spikes, of which the bits are there already; not to be written into any more."""
+        """Keep some channels' unpacked spikes, whose bits are already written. They must not be overwritten."""
         if numbers_BCHW.shape == self.shape:
             self._fresh = numbers_BCHW
 
@@ -80,7 +81,7 @@ class Spikes:
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Small whole numbers, such as sums of spikes, at one byte each; their values are the numbers over `divisor`."""
+    """Small integers, such as sums of spikes, at one byte each; the values are the integers divided by `divisor`."""
 
     counts_BCHW: Tensor
     dtype: torch.dtype
@@ -97,7 +98,7 @@ class Counts:
 
 
 def _own(source: Signal, samples: slice, channels: slice) -> Tensor:
-    """The values of `source` in memory that nobody else reads: all signals but one make them when they are asked."""
+    """The values of `source` in a tensor that may be overwritten: `Dense` is cloned, the others allocate one."""
     values = source.dense(samples, channels)
     return values.clone() if isinstance(source, Dense) else values
 
@@ -123,7 +124,7 @@ class Scaled:
 
 @dataclasses.dataclass(frozen=True)
 class Pooled:
-    """A signal behind average pooling, pooled anew each time."""
+    """A signal behind average pooling, recomputed at every call."""
 
     source: Signal
     pool: nn.AvgPool2d
@@ -143,7 +144,7 @@ class Pooled:
 
 @dataclasses.dataclass(frozen=True)
 class Added:
-    """The sum of two signals, summed anew each time."""
+    """The sum of two signals, recomputed at every call."""
 
     first: Signal
     second: Signal
@@ -162,7 +163,7 @@ class Added:
 
 @dataclasses.dataclass(frozen=True)
 class Traced:
-    """Spikes and their presynaptic traces, which travel together; its values are the spikes'."""
+    """Spikes with their presynaptic traces; the signal's values are the spikes."""
 
     spikes: Signal
     trace: Signal
@@ -180,17 +181,17 @@ class Traced:
 
 
 def presynaptic(x: Signal) -> Signal:
-    """What the gradient of the weights behind `x` takes for its values: traces where there are any."""
+    """The presynaptic values in the gradient of the weights behind `x`: its traces, or without traces `x` itself."""
     return x.trace if isinstance(x, Traced) else x
 
 
 def moved(x: Signal, linear: Callable[[Signal], Signal]) -> Signal:
-    """`x` behind something linear; its trace moves alike."""
+    """`linear` applied to `x` and to its trace."""
     return Traced(linear(x.spikes), linear(x.trace)) if isinstance(x, Traced) else linear(x)
 
 
 def added(first: Signal, second: Signal) -> Signal:
-    """The sum of two signals, at one byte each where both are whole numbers; traces are added too."""
+    """The sum of two signals, at one byte each where both are integers; traces are added too."""
     total = _values_added(_values(first), _values(second))
     if isinstance(first, Traced) or isinstance(second, Traced):
         return Traced(total, Added(presynaptic(first), presynaptic(second)))
@@ -213,7 +214,7 @@ def _is_whole(signal: Signal) -> bool:
 
 
 def pooled(source: Signal, pool: nn.AvgPool2d) -> Signal:
-    """`source` behind average pooling. Of spikes their number in each window is kept, which takes one byte."""
+    """`source` behind average pooling. Pooled spikes are stored as their count per window, one byte each."""
     if isinstance(source, Scaled):
         return Scaled(pooled(source.source, pool), source.factor)
     window = pool_sizes(pool)[0] ** 2
@@ -234,7 +235,7 @@ def pool_backward(grad_BCHW: Tensor, shape: Shape, pool: nn.AvgPool2d) -> Tensor
     kernel, stride, padding = pool_sizes(pool)
     if _tiles(shape, pool):
         return spread(in_rows(grad_BCHW), kernel)
-    # Only the shape of the pooling's input is looked at, so an input without memory will do.
+    # The operator reads only the shape of the pooling's input, so an expanded scalar is enough.
     like = grad_BCHW.new_empty(()).expand(shape)
     gradient: Tensor = torch.ops.aten.avg_pool2d_backward(
         grad_BCHW, like, [kernel, kernel], [stride, stride], [padding, padding], False, True, None
@@ -243,7 +244,7 @@ def pool_backward(grad_BCHW: Tensor, shape: Shape, pool: nn.AvgPool2d) -> Tensor
 
 
 def _tiles(shape: Shape, pool: nn.AvgPool2d) -> bool:
-    """Whether every pixel in front of the pooling is in one of its windows."""
+    """True if every pixel in front of the pooling is in one of its windows."""
     kernel, stride, padding = pool_sizes(pool)
     return kernel == stride and padding == 0 and all(size % kernel == 0 for size in shape[2:])
 
@@ -265,7 +266,7 @@ def pool_sizes(pool: nn.AvgPool2d) -> tuple[int, int, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Dropped:
-    """A signal behind dropout with the mask of its sequence; what stays grows by 1 / (1 - p)."""
+    """A signal behind dropout with the mask of its sequence; the remaining values are scaled by 1 / (1 - p)."""
 
     source: Signal
     mask_BCHW: Tensor
@@ -285,5 +286,5 @@ class Dropped:
 
 
 def dropout_backward(grad_BCHW: Tensor, mask_BCHW: Tensor, probability: float) -> Tensor:
-    """The gradient in front of the dropout from the one behind it, in the same memory."""
+    """The gradient in front of the dropout from the one behind it, in place."""
     return grad_BCHW.mul_(mask_BCHW).mul_(1 / (1 - probability))

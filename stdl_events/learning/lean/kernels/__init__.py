@@ -1,13 +1,12 @@
-"""What lean mode does with neurons, spikes and windows of them, each in one pass over memory.
+"""Kernels of lean mode on neurons, spikes and pooling windows, each with one pass over memory.
 
-They are operators of torch, so that the meter can run them on tensors without memory. The CPU has compiled ones
-(`cpu.py`), CUDA those of Triton for what every layer of neurons does (`cuda.py`); everything else runs the plain ones
-that both are tested against (`reference.py`).
+They are torch operators, so that the meter can run them on fake tensors. The CPU has compiled kernels (`cpu.py`). CUDA
+has Triton kernels for the neurons (`cuda.py`). All else runs the plain kernels (`reference.py`), against which both are
+tested.
 
-B batch, C channels, H height, W width, P pixels (H W), Q = ceil(P / 8) bytes. The pixels of a channel and the channels
-of a sample lie behind each other, see `in_rows`; samples may be apart, so that tensors may be some channels of others.
-Bits are packed along the pixels of each channel, the first pixel in the highest bit of its byte; missing pixels are
-zeros.
+B batch, C channels, H height, W width, P pixels (H W), Q = ceil(P / 8) bytes. Each sample is contiguous, see `in_rows`;
+samples may have any stride, so that a tensor may be a channel slice of another. Bits are packed along the pixels of
+each channel, the first pixel in the highest bit of its byte; missing pixels are zeros.
 """
 
 import torch
@@ -35,11 +34,11 @@ _operators.define("spread(Tensor grad, int window) -> Tensor")
 def fire_(
     current_BCHW: Tensor, u_BCHW: Tensor, bits_BCQ: Tensor, decay: float, threshold: float, amount: float
 ) -> None:
-    """One step of neurons with soft reset: the current becomes their spikes, and `bits_BCQ` the same packed.
+    """One step of neurons with soft reset, in place: overwrites the current with spikes, `bits_BCQ` with packed ones.
 
     Args:
-        u_BCHW: membrane potential after reset; moves on by one step.
-        amount: what a spike takes from it.
+        u_BCHW: membrane potential after reset, updated in place.
+        amount: subtracted per spike.
     """
     torch.ops.stdl_events.fire_(current_BCHW, u_BCHW, bits_BCQ, decay, threshold, amount)
 
@@ -53,12 +52,12 @@ def surrogate_backward_(
     surrogate: str,
     width: float,
 ) -> None:
-    """The gradient of the spikes becomes that of the current; the other arguments are as `fire_` left them."""
+    """Overwrite the gradient of the spikes with that of the current; `u_BCHW` and `bits_BCQ` are results of `fire_`."""
     torch.ops.stdl_events.surrogate_backward_(grad_BCHW, u_BCHW, bits_BCQ, threshold, amount, surrogate, width)
 
 
 def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
-    """Make `bits_BCQ` what is not 0 in `spikes_BCHW`."""
+    """Pack the non-zeros of `spikes_BCHW` into `bits_BCQ`."""
     torch.ops.stdl_events.pack_(spikes_BCHW, bits_BCQ)
 
 
@@ -69,17 +68,17 @@ def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
 
 
 def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
-    """How many of the spikes are in each window of `window` by `window` pixels, which tile the pixels; uint8."""
+    """Count the spikes of each of the tiles of `window` by `window` pixels into `counts_BCHW`, uint8."""
     torch.ops.stdl_events.count_(spikes_BCHW, counts_BCHW, window)
 
 
 def spread(grad_BCHW: Tensor, window: int) -> Tensor:
-    """The gradient of what was averaged over such windows, from that of the averages."""
+    """The gradient of the input of average pooling over such windows, from that of the averages."""
     spread_BCHW: Tensor = torch.ops.stdl_events.spread(grad_BCHW, window)
     return spread_BCHW
 
 
-# Where `surrogate_backward_` has the surrogate's name, counted from its second argument.
+# Position of the surrogate's name among the arguments of `surrogate_backward_`, counted from the second.
 _SURROGATE_AT = 4
 
 

@@ -1,4 +1,4 @@
-"""Which kernel runs where. Compilers are loaded when there is something to compile for."""
+"""Choice of the kernels for a device and a dtype. Compilers are imported at their first use."""
 
 import functools
 import warnings
@@ -17,14 +17,14 @@ ON_CUDA = ("fire_", "surrogate_backward_", "unpack")
 
 
 def kernel(name: str, device: torch.device, dtype: torch.dtype, surrogate: str | None = None) -> Callable[..., Any]:
-    """The quickest kernel called `name` that there is for a device and a type of numbers.
+    """The fastest kernel called `name` for a device and a dtype.
 
     Args:
-        surrogate: the surrogate that the kernel is to differentiate by. The plain kernel takes every registered one,
-            compiled ones those in their `FORMULAS`.
+        surrogate: name of the kernel's surrogate gradient. The plain kernel supports every registered one, compiled
+            ones those in their `FORMULAS`.
 
     Raises:
-        NotationError: there is no such surrogate.
+        NotationError: `surrogate` is unknown.
     """
     module: ModuleType = reference
     if device.type == "cpu" and dtype in (torch.float32, torch.float64):
@@ -41,7 +41,7 @@ def kernel(name: str, device: torch.device, dtype: torch.dtype, surrogate: str |
 
 @functools.cache
 def _for_cuda(device: torch.device, dtype: torch.dtype) -> ModuleType:
-    """Triton's kernels where they are installed and do on this device, with these numbers, what the plain ones do."""
+    """Triton's kernels, if Triton is installed and they equal the plain ones on this device and dtype."""
     if find_spec("triton") is None:
         return reference
     from stdl_events.learning.lean.kernels import cuda
@@ -50,15 +50,15 @@ def _for_cuda(device: torch.device, dtype: torch.dtype) -> ModuleType:
 
 
 def proven(kernels: ModuleType, device: torch.device, dtype: torch.dtype) -> ModuleType:
-    """`kernels` if a step of theirs on `device` is that of the plain ones, which are returned with a warning if not.
+    """`kernels` if one step of them on `device` equals that of the plain ones; else the plain ones, with a warning.
 
-    Compilers depend on drivers and devices that nobody has tested them all with; a wrong step would train, badly.
+    Compilers depend on drivers and devices, not all of which are tested. A wrong kernel would train badly, in silence.
     """
     try:
         compiled = [name for name, surrogate in SURROGATES.items() if surrogate in kernels.FORMULAS]
         same = all(_same(kernels, device, dtype, surrogate) for surrogate in compiled)
         problem = "their results are not those of plain torch"
-    except Exception as error:  # whatever a compiler or a driver may raise
+    except Exception as error:  # compilers and drivers may raise anything
         same, problem = False, f"{type(error).__name__}: {error}"
     if not same:
         where = f"on {device} in {dtype}"
@@ -73,7 +73,7 @@ def _same(kernels: ModuleType, device: torch.device, dtype: torch.dtype, surroga
 
 
 def _step(kernels: ModuleType, device: torch.device, dtype: torch.dtype, surrogate: str) -> tuple[Tensor, ...]:
-    # Eighths, so that nothing is rounded on the way to the threshold.
+    # Multiples of 1/8, so that the potential is exact in every dtype.
     size = (3, 5, 6, 7)
     eighths = torch.randint(-16, 17, (3, *size), generator=torch.Generator().manual_seed(0)) / 8
     current, u, grad = eighths.to(device, dtype)

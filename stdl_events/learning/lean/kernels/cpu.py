@@ -1,7 +1,7 @@
-"""The kernels for the CPU, compiled by numba: one pass over memory, the rows of a tensor shared among threads.
+"""CPU kernels, compiled by numba: one pass over memory, with a tensor's rows divided among threads.
 
-Eight spikes are packed by one multiplication: with the spikes as the bytes of a 64-bit word, byte j times 2^(63 - 9 j)
-puts them behind each other into the word's highest byte, and no two of the products meet in one bit.
+Eight spikes are packed by one multiplication. With the spikes as the bytes of a 64-bit word, byte j times 2^(63 - 9 j)
+moves its bit into the word's highest byte, in order. No two products overlap in a bit.
 """
 
 import sys
@@ -19,21 +19,21 @@ from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.registries import SURROGATES
 from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogate
 
-# Fewer numbers than that are not worth waking a thread for.
+# Below this many elements another thread costs more than it gains.
 ITEMS_PER_THREAD = 2**14
 
 _TRIANGLE, _RECTANGLE, _SIGMOID = range(3)
 # The surrogates that `surrogate_backward_` has a formula for.
 FORMULAS: dict[Surrogate, int] = {TRIANGLE: _TRIANGLE, RECTANGLE: _RECTANGLE, SIGMOID: _SIGMOID}
 _GATHER, _HIGHEST_BYTE = np.uint64(sum(1 << (63 - 9 * byte) for byte in range(BITS))), np.uint64(56)
-# All bytes, each unpacked into the eight bytes of a word.
+# Each byte value, unpacked into the eight bytes of a word.
 _WORDS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).reshape(-1).view(np.uint64)
-# The simplest of numba's threads may be started from one thread at a time only.
+# Numba's simplest threading layer is not thread-safe.
 _LOCK = threading.Lock()
 
 
 def _started_threads() -> int:
-    """Start numba's threads, and give torch its own number back, which that changes. Returns how many numba has."""
+    """Start numba's threads and restore torch's thread count, which that changes. Returns numba's thread count."""
     number = torch.get_num_threads()
     most = numba.get_num_threads()
     torch.set_num_threads(number)
@@ -91,14 +91,14 @@ def spread(grad_BCHW: Tensor, window: int) -> Tensor:
 
 
 def _run(kernel: Callable[..., None], array: Any, *args: Any) -> None:
-    """Run a kernel whose first argument is as large as any."""
+    """Run a kernel with as many threads as its first argument, the largest, is worth."""
     with _LOCK:
         numba.set_num_threads(min(torch.get_num_threads(), _MOST_THREADS, 1 + len(array) // ITEMS_PER_THREAD))
         kernel(array, *args)
 
 
 def _flat(x: Tensor) -> tuple[Any, int]:
-    """All of a tensor's memory, in which a sample's rows are behind each other, and how far samples are apart."""
+    """The tensor's memory as a flat array, and the stride of its samples; each sample is contiguous."""
     batch, apart = x.shape[0], x.stride(0)
     return x.as_strided(((batch - 1) * apart + x.numel() // batch,), (1,)).numpy(), apart
 
@@ -112,7 +112,7 @@ def _njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             kept: Callable[..., Any] = njit(cache=True, **options)(function)
-        except RuntimeError:  # there is no folder to keep machine code in, so each process compiles
+        except RuntimeError:  # no folder for the cache of machine code: each process compiles
             kept = njit(**options)(function)
         return kept
 

@@ -1,13 +1,13 @@
-# The arguments of Triton's kernels are Triton's, not Python's.
+# Triton's kernels have arguments of Triton's types.
 # mypy: disallow-untyped-defs=False
-"""A layer of neurons in lean mode on a CUDA device, each operation in one pass over memory, as Triton kernels.
+"""Triton kernels for the neurons of lean mode on a CUDA device, each with one pass over memory.
 
-B batch, C channels, H height, W width, P pixels (H W), Q = ceil(P / 8) bytes per channel. Tensors may be some channels
-of larger ones: the pixels of a channel lie in a row, samples and channels may be apart. The first pixel is in the
+B batch, C channels, H height, W width, P pixels (H W), Q = ceil(P / 8) bytes per channel. Tensors may be channel slices
+of larger ones: the pixels of a channel are contiguous, samples and channels have any stride. The first pixel is in the
 highest bit of its byte; missing pixels are zeros.
 
-float32 and float64 are computed in themselves, float16 and bfloat16 in float32. Kernels are queued on the current
-device's current stream; nothing waits, and only `unpack` allocates.
+float32 and float64 are computed in their own dtype, float16 and bfloat16 in float32. Kernels are queued on the current
+device's current stream. They do not synchronise, and only `unpack` allocates.
 """
 
 from typing import Any
@@ -20,26 +20,26 @@ from torch import Tensor
 from stdl_events.network.registries import SURROGATES
 from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogate
 
-# The surrogates that `surrogate_backward_` has a formula for, by the name that its kernel knows it by.
+# The surrogates that `surrogate_backward_` has a formula for, with their names in its kernel.
 FORMULAS: dict[Surrogate, str] = {TRIANGLE: "triangle", RECTANGLE: "rectangle", SIGMOID: "sigmoid"}
 
-# Bytes of a program: 1024 pixels, of which each of its 128 threads has 8 in flight.
+# Bytes per program: 1024 pixels, 8 for each of its 128 threads.
 _BYTES = 128
-# Offsets that are divided are 32 bits wide where that many pixels fit.
+# Up to this many pixels, offsets that are divided have 32 bits.
 _MOST_NARROW = 2**31 - 8 * _BYTES
 
 
 def fire_(
     current_BCHW: Tensor, u_BCHW: Tensor, bits_BCQ: Tensor, decay: float, threshold: float, amount: float
 ) -> None:
-    """One step of neurons with soft reset: the current becomes their spikes, and `bits_BCQ` the same packed.
+    """One step of neurons with soft reset, in place: overwrites the current with spikes, `bits_BCQ` with packed ones.
 
-    In float16 and bfloat16, m = current + decay u is rounded to its type before it meets the threshold, and u = m -
-    amount s when it is stored: where torch rounds, so that the same neurons fire.
+    In float16 and bfloat16, m = current + decay u is rounded to its dtype before the comparison with the threshold, and
+    u = m - amount s when it is stored. Torch rounds at the same places, so the same neurons fire.
 
     Args:
-        u_BCHW: membrane potential after reset; moves on by one step.
-        amount: what a spike takes from it.
+        u_BCHW: membrane potential after reset, updated in place.
+        amount: subtracted per spike.
     """
     sizes, options = _launch(current_BCHW, bits_BCQ)
     strides = (*_strides(current_BCHW), *_strides(u_BCHW), *_strides(bits_BCQ))
@@ -56,9 +56,9 @@ def surrogate_backward_(
     surrogate: str,
     width: float,
 ) -> None:
-    """The gradient of the spikes becomes that of the current; the other arguments are as `fire_` left them.
+    """Overwrite the gradient of the spikes with that of the current; `u_BCHW` and `bits_BCQ` are results of `fire_`.
 
-    In float16 and bfloat16 only the result is rounded, where torch would round after each operation.
+    In float16 and bfloat16 only the result is rounded; torch rounds after each operation.
 
     Args:
         surrogate: the name of one of `FORMULAS`, see `stdl_events.network.surrogate`.
@@ -88,7 +88,7 @@ def _grid(bits_BCQ: Tensor) -> tuple[int]:
 
 
 def _launch(values: Tensor, bits_BCQ: Tensor) -> tuple[tuple[int, int, int, int], dict[str, Any]]:
-    """Sizes, and what a kernel is compiled for."""
+    """Sizes and compile-time constants of a kernel."""
     _, channels, row_bytes = bits_BCQ.shape
     count = bits_BCQ.numel()
     options = {
@@ -100,14 +100,14 @@ def _launch(values: Tensor, bits_BCQ: Tensor) -> tuple[tuple[int, int, int, int]
 
 
 def _strides(x: Tensor) -> tuple[int, int]:
-    """How far samples and channels are apart."""
+    """Strides of samples and channels."""
     assert x[:1, :1].is_contiguous(), "the pixels of a channel lie in a row"
     return x.stride(0), x.stride(1)
 
 
 @triton.jit
 def _place(count, channels, row_bytes, pixels, INDEX: tl.constexpr, BYTES: tl.constexpr):
-    """Sample, channel and byte in its row of this program's [BYTES], pixel of its [BYTES, 8], and which of them are."""
+    """Sample, channel and byte of this program's [BYTES], pixels of its [BYTES, 8], and masks of the existing ones."""
     flat = tl.program_id(0).to(INDEX) * BYTES + tl.arange(0, BYTES)
     row = flat // row_bytes
     q = flat % row_bytes
@@ -184,6 +184,6 @@ def _unpack_kernel(
 ):  # fmt: skip
     b, c, q, pixel, there, seen = _place(count, channels, row_bytes, pixels, INDEX, BYTES)
     byte = tl.load(bits_ptr + b * bits_b + c * bits_c + q, mask=there, other=0)
-    # Triton's interpreter makes no bfloat16 from anything but float32.
+    # Triton's interpreter converts to bfloat16 from float32 only.
     s = _unpacked(byte).to(tl.float32).to(spikes_ptr.dtype.element_ty)
     tl.store(spikes_ptr + (b * spikes_b + c * spikes_c)[:, None] + pixel, s, mask=seen)

@@ -1,4 +1,4 @@
-"""How the kernels' tensors lie in memory: the pixels of a channel in a row, channels behind each other."""
+"""The kernels' memory layout: each sample contiguous, with its channels in order and each channel's pixels in order."""
 
 from torch import Tensor
 
@@ -6,7 +6,7 @@ BITS = 8
 
 
 def in_rows(x_BCHW: Tensor) -> Tensor:
-    """`x_BCHW` itself where the kernels can work on it, a copy that they can work on where not."""
+    """`x_BCHW` itself if it has the kernels' layout, else a copy with it."""
     _, channels, height, width = x_BCHW.shape
     expected = (height * width, width, 1)
     sizes = (channels, height, width)

@@ -1,6 +1,6 @@
-"""The kernels in plain torch: slow, for any device and type, and what the quick ones are compared with.
+"""The kernels in plain torch: slow, for any device and dtype; the reference of the compiled ones.
 
-Shapes and arguments are told in the package.
+The package documents shapes and arguments.
 """
 
 import torch
