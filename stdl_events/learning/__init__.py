@@ -1,6 +1,6 @@
-"""Learning: rules as points of one grid, one time loop for all of them.
+"""Learning: rules as points of one grid, with one time loop for all.
 
-The names below are imported when they are first used.
+The names below are imported at their first use.
 """
 
 from typing import TYPE_CHECKING

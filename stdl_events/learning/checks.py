@@ -1,4 +1,4 @@
-"""A batch that cannot be learned from is refused before anything moves.
+"""Checks of a batch before its first step, so that a refused batch changes no state.
 
 T time, B batch, C channels, H height, W width, K classes.
 """
@@ -19,8 +19,8 @@ def check_batch(
 ) -> tuple[int, Tensor]:
     """Refuse a batch that a network of `spec` cannot learn from.
 
-    Values are read once from each device that tensors are on, before the first step; those of integer frames need not
-    be read, so that frames and targets on the host wait for no device.
+    Values are read before the first step, with one synchronisation per device that holds tensors. Those of integer
+    frames are not read. Frames and targets on the host cause no synchronisation.
 
     Args:
         steps: T of a sequence of frames; a tensor may have another.
@@ -30,7 +30,7 @@ def check_batch(
 
     Raises:
         ShapeError: shapes or the number of frames do not match.
-        BatchError: targets are no class indices, or frames are not of finite real numbers.
+        BatchError: targets are not class indices, or frames are not finite real numbers.
     """
     targets_B = check_targets(targets_B)
     if not isinstance(frames_TBCHW, Tensor):
@@ -51,9 +51,9 @@ def check_batch(
 
 
 def checked_frames(frames: Iterable[Tensor], batch: int, spec: NetworkSpec, steps: int) -> Iterator[Tensor]:
-    """`frames` one by one, each checked when it comes; there must be `steps` of them.
+    """Yield `frames`, each checked at its step; there must be `steps` of them.
 
-    Values of a frame on a device are not read, since that would wait for the device within the sequence.
+    Values of a frame on a device are not read, since that would synchronise within the sequence.
     """
     count = 0
     for count, frame_BCHW in enumerate(frames, start=1):
@@ -92,7 +92,7 @@ def check_targets(targets_B: Tensor, spec: NetworkSpec | None = None) -> Tensor:
 
 
 _Test = tuple[Tensor, BatchError]
-"""A 0-d tensor that is to be true, and the error where it is not."""
+"""A 0-d tensor that must be true, and the error if it is not."""
 
 
 def _check_values(tests: Iterable[_Test]) -> None:
@@ -122,7 +122,7 @@ def _targets_test(targets_B: Tensor, spec: NetworkSpec) -> Iterator[_Test]:
 def _frames_tests(frames: Iterable[Tensor]) -> Iterator[_Test]:
     for frame in frames:
         if frame.is_floating_point() and _has_values(frame):
-            # Least and most are NaN where a value is.
+            # Minimum and maximum propagate NaN.
             yield (
                 torch.isfinite(torch.stack(torch.aminmax(frame))).all(),
                 BatchError(
@@ -159,7 +159,7 @@ def _not_a_tensor(subject: str, got: object) -> BatchError:
 
 
 def _wrong_steps(got: str, steps: int) -> ShapeError:
-    """The mean over time would be wrong."""
+    """The error for a wrong number of steps, with which the mean over time would be wrong."""
     return ShapeError(
         "training frames",
         got=f"an iterable of {got} steps",

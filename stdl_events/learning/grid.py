@@ -1,6 +1,6 @@
-"""The grid that every learning rule is a point of: where gradients stop in space, where in time, when weights move.
+"""The grid of learning rules: where gradients stop in space and in time, and when weights are updated.
 
-Any point may be trained, named or not: `Rule(name, space, time, update, source)`.
+Every point can be trained, named or not: `Rule(name, space, time, update, source)`.
 """
 
 import dataclasses
@@ -16,20 +16,20 @@ ProximalNorm: TypeAlias = Literal["l1", "l2", "rms"]
 
 
 def require_count(subject: str, value: object) -> None:
-    """Refuse what is not a positive whole number."""
+    """Raise RuleError unless `value` is a positive integer."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise RuleError(subject, got=repr(value), expected="a positive whole number", todo="change it")
 
 
 def require_choice(subject: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse what is not one of `choices`."""
+    """Raise RuleError unless `value` is one of `choices`."""
     if value not in choices:
         raise RuleError(subject, got=repr(value), expected=" or ".join(choices), todo="choose one of these")
 
 
 @dataclasses.dataclass(frozen=True)
 class EndToEnd:
-    """The network stays whole."""
+    """The whole network as one block."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Layerwise:
 
     Args:
         layers: n; the network's own classifier belongs to the last block and is not counted.
-        random: which classifiers keep their random weights: none, the blocks' own, or the network's too.
+        random: classifiers that keep their random weights: none, the blocks' own, or the network's too.
     """
 
     layers: int = 1
@@ -58,11 +58,11 @@ Space: TypeAlias = EndToEnd | Layerwise | Planned
 
 @dataclasses.dataclass(frozen=True)
 class Trace:
-    """What a weight's gradient takes for its presynaptic activity, in place of the spikes of the step.
+    """The presynaptic trace, which replaces the spikes of the step in the weights' gradients.
 
     Args:
-        kind: OTTT's decaying sum of spikes; NDOT's, decayed as the membrane potential was, by the paper or as the
-            released code computes it.
+        kind: OTTT's decaying sum of spikes; or NDOT's, decayed like the membrane potential, as in the paper or as in
+            the released code.
         decay: λ of the trace, None for the decay of the neurons.
     """
 
@@ -78,12 +78,12 @@ class Trace:
 
 @dataclasses.dataclass(frozen=True)
 class Time:
-    """Which steps gradients flow through.
+    """The steps that gradients flow through.
 
     Args:
-        chunk_steps: how many steps they flow back through: 1 is online learning, None the whole sequence.
-        backward_chunks: how many chunks, drawn at random for each sequence, learn at all; None is every one.
-        trace: what stands for the past that gradients do not reach.
+        chunk_steps: steps per chunk, through which gradients flow back: 1 is online learning, None the whole sequence.
+        backward_chunks: number of chunks with a backward pass, drawn at random for each sequence; None for all.
+        trace: presynaptic trace in place of the steps that gradients do not reach.
     """
 
     chunk_steps: int | None = 1
@@ -99,10 +99,10 @@ class Time:
                 require_count(subject, count)
 
     def steps_to_meter(self, steps: int) -> int:
-        """How many steps show all the memory that a sequence of `steps` may need.
+        """Number of steps whose peak equals that of a sequence of `steps`.
 
-        Two chunks, one after another. Where only some learn, those, with one that does not in front and one behind,
-        which shows them wherever they are drawn.
+        Two consecutive chunks. Where only some chunks have a backward pass: these, between one without in front and one
+        behind, which covers every draw.
         """
         if self.chunk_steps is None:
             return steps
@@ -117,12 +117,12 @@ SPATIAL = Time(chunk_steps=1)
 
 
 def truncated(steps: int) -> Time:
-    """Gradients flow through `steps` steps and stop."""
+    """Gradients flow through chunks of `steps` steps."""
     return Time(chunk_steps=steps)
 
 
 def spatial_k(steps: int) -> Time:
-    """Online, and only `steps` random steps of a sequence learn."""
+    """Online, with a backward pass in `steps` random steps of a sequence."""
     return Time(chunk_steps=1, backward_chunks=steps)
 
 
@@ -133,7 +133,7 @@ def traced(kind: TraceKind, decay: float | None = None) -> Time:
 
 @dataclasses.dataclass(frozen=True)
 class Proximal:
-    """A term in each step's loss that keeps the weights W near others, Ŵ.
+    """A term in each step's loss that pulls the weights W towards earlier weights Ŵ.
 
     Args:
         weight: ρ.
@@ -159,7 +159,7 @@ class Rule:
         name: as in the papers.
         update: the optimiser steps once per "sequence" or after every "chunk" of steps.
         source: where the rule is defined.
-        loss: the name of the loss that it learns from where nothing else is asked for.
+        loss: name of its default loss.
     """
 
     name: str

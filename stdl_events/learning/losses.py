@@ -1,4 +1,4 @@
-"""Local losses: what a block learns from in one chunk of time steps. B batch, K classes."""
+"""Local losses of a block in one chunk of time steps. B batch, K classes."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -19,10 +19,10 @@ StepLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 class Loss(Protocol):
-    """Turns a chunk's logits into one number to learn from.
+    """A loss of a chunk's logits.
 
-    A loss, like a `StepLoss`, may have an attribute `classifier`: "spiking" where its logits are to be the spikes of a
-    spiking classifier. Without it classifiers are linear.
+    A `Loss` or `StepLoss` may have an attribute `classifier`: "spiking" if its logits must be the spikes of a spiking
+    classifier. Without it classifiers are linear.
     """
 
     def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
@@ -32,10 +32,10 @@ class Loss(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class PerStep:
-    """A loss for each time step by itself, divided by T.
+    """The sum over steps of a loss of one step, divided by T.
 
     Args:
-        step_loss: of one step.
+        step_loss: the loss of one step.
     """
 
     step_loss: StepLoss
@@ -67,12 +67,12 @@ class PerStep:
 class InstantaneousLoss:
     """`((1 - alpha) CE + alpha MSE) / T` in each time step (SLTT, section 4.1 and appendix).
 
-    The STDL paper leaves its loss open; SLTT's, with alpha = 0.05, is the default.
+    The STDL paper does not give its loss; SLTT's, with alpha = 0.05, is the default.
 
     Args:
         alpha: the share of the mean squared error.
-        mse_target: what the squared error pulls the logits to: the "one-hot" target (SLTT, OTTT, NDOT), or the firing
-            "threshold" for every class alike (TET, Deng et al., arXiv:2202.11946).
+        mse_target: target of the squared error: "one-hot" (SLTT, OTTT, NDOT), or the firing "threshold" for every class
+            (TET, Deng et al., arXiv:2202.11946).
         threshold: V_th of the neurons.
     """
 
@@ -103,7 +103,7 @@ class InstantaneousLoss:
 
 @dataclasses.dataclass(frozen=True)
 class IntervalSpikeLoss:
-    """MSE between the one-hot target and the classifier's mean spikes over the chunk, a short one over its own length.
+    """MSE between the one-hot target and the classifier's mean spikes over the chunk, whatever its length.
 
     Source: truncated local BPTT, eq. (3).
     """
@@ -112,7 +112,7 @@ class IntervalSpikeLoss:
 
     def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
         """See `Loss`; the logits are the spikes of a spiking classifier."""
-        del steps  # each interval is a loss of its own
+        del steps  # each interval has a loss of its own
         mean_BK = torch.stack(list(logits)).mean(0)
         return F.mse_loss(mean_BK, _one_hot(targets_B, mean_BK))
 
@@ -129,16 +129,16 @@ def make_loss(
     alpha: float | None = None,
     mse_target: MSETarget | None = None,
 ) -> Loss:
-    """`loss`, or the registered one of that name, with settings in place of its own.
+    """`loss` or the registered loss of that name, with the given settings.
 
-    A loss takes the settings that it has as fields of its dataclass.
+    The settings of a loss are the fields of its dataclass.
 
     Args:
         threshold: V_th of the neurons, for a named loss that uses it.
         alpha, mse_target: None for the loss's own.
 
     Raises:
-        RuleError: there is none of that name, it has no such setting, or a value is impossible.
+        RuleError: the name is unknown, the loss has no such setting, or a value is impossible.
     """
     entry: Any = LOSSES[loss] if isinstance(loss, str) else loss
     if not callable(entry) and not hasattr(entry, "chunk"):
@@ -176,5 +176,5 @@ def spec_for(loss: Loss, spec: NetworkSpec) -> NetworkSpec:
 
 
 def _one_hot(targets_B: Tensor, like_BK: Tensor) -> Tensor:
-    # F.one_hot looks at the targets' values, which a host has to wait for.
+    # F.one_hot reads the targets' values, which synchronises with the device.
     return torch.zeros_like(like_BK, requires_grad=False).scatter_(1, targets_B[:, None], 1.0)

@@ -1,4 +1,4 @@
-"""Watching a learner: what it tells about a sequence while it runs it.
+"""Observers of a learner, called during a sequence.
 
 An observer is an argument of `Learner.train_step` and `Learner.backward`. Blocks are counted from 0.
 """
@@ -10,30 +10,30 @@ from torch import Tensor
 
 
 class Observer:
-    """Hears of every event and does nothing; a subclass answers those that it is interested in.
+    """The callbacks of an observer, all empty; a subclass overrides some.
 
-    An observer changes nothing, and keeps no tensor that it is given: a state that is held is memory that is not freed.
+    An observer must not change tensors or keep references to them, which would prolong their lifetime.
     """
 
     def before_chunk(self, block: int, steps: int, state: Sequence[Tensor]) -> None:
-        """A block is about to run over so many steps, from this state."""
+        """Before a block runs over `steps` steps from `state`."""
 
     def after_step(self, block: int, state: Sequence[Tensor]) -> None:
-        """A block's forward has reached this state; once for a whole chunk where CUDA graphs are replayed."""
+        """After a block's forward of one step, with the new state; with CUDA graphs once per chunk."""
 
     def after_forward(self, block: int, learns: bool) -> None:
-        """The forward over a chunk is over and its loss computed; a backward follows if the chunk `learns`."""
+        """After a chunk's forward and loss; a backward pass follows if the chunk `learns`."""
 
     def after_block(self, block: int, state: Sequence[Tensor]) -> None:
-        """A block is done with a chunk, and its gradients are in its weights."""
+        """After a block's chunk, with its gradients accumulated."""
 
 
 class ObservedState(deque[Tensor]):
-    """A block's state that tells when a step has moved it on.
+    """A block's state with a callback after each step.
 
     Args:
         entries: the state at the start.
-        after_step: told the new entries whenever the state is extended by them.
+        after_step: called with the new entries whenever the state is extended by them.
     """
 
     def __init__(self, entries: Iterable[Tensor], after_step: Callable[[Sequence[Tensor]], None]) -> None:

@@ -1,7 +1,7 @@
-"""THE time loop: chunk of steps outermost, then block, then step; each block's backward right after its forward.
+"""The time loop of all rules: chunk of steps outermost, then block, then step; each block's backward after its forward.
 
-Every rule runs through here. Only one block's graph of one chunk is alive at any moment, so memory does not grow with
-the number of time steps where chunks are short; inside a chunk only the spikes at block borders are kept.
+Only one block's graph of one chunk is alive at any time, so memory does not grow with the number of time steps where
+chunks are short. Between the blocks of a chunk only the spikes at block borders are kept.
 
 T time, B batch, C channels, H height, W width, K classes.
 """
@@ -22,7 +22,7 @@ from stdl_events.network.readout import Readout
 
 
 class RunChunk(Protocol):
-    """Runs a block over one chunk of steps, forward and backward, and leaves gradients in its weights."""
+    """Runs a block over one chunk of steps, forward and backward, and accumulates its weights' gradients."""
 
     def __call__(
         self,
@@ -33,13 +33,13 @@ class RunChunk(Protocol):
         learns: bool,
         /,
     ) -> tuple[Sequence[Any], Tensor]:
-        """Returns what each step hands to the next block (the last block: logits_BK), and the chunk's loss; detached.
+        """Returns each step's output for the next block (the last block: logits_BK), and the chunk's loss; detached.
 
         Args:
-            inputs: frames, or what the block before returned.
-            state: moves on in place, so that nothing keeps the old one.
+            inputs: frames, or the outputs of the previous block.
+            state: replaced in place, so that old states can be freed.
             loss_of: the chunk's loss from the logits_BK of its steps, a 0-d tensor.
-            learns: whether there is a backward.
+            learns: True for a backward pass.
         """
         ...
 
@@ -61,15 +61,15 @@ def run_sequence(
     """Run one sequence forward and every block's loss backward; gradients accumulate in `.grad`.
 
     Args:
-        frames: T tensors frame_BCHW, on any device, of any dtype; each is moved and cast when its step comes.
+        frames: T tensors frame_BCHW, on any device, of any dtype; each is moved and cast at its step.
         targets_B: class indices.
         steps: T.
-        chunk_steps: how many steps gradients flow through.
+        chunk_steps: number of steps that gradients flow through.
         run_chunk: runs a block over one chunk, forward and backward: by autograd, or in lean mode.
-        after_chunk: called after each chunk, when all blocks' gradients of it are there.
-        observer: told what happens, when it happens.
-        learning_chunks: the chunks, counted from 0, that have a backward; None for all.
-        generator: of dropout masks; torch's global one where it is None.
+        after_chunk: called after each chunk, when all blocks have accumulated its gradients.
+        observer: called during the sequence.
+        learning_chunks: the chunks with a backward pass, counted from 0; None for all.
+        generator: of dropout masks; None for torch's global one.
 
     Returns:
         logits_BK: the mean over time of the network's logits, and each block's loss, summed over time; all detached.

@@ -1,4 +1,4 @@
-"""The papers' optimisers, with temporaries kept small, and any other by a function that makes it."""
+"""The papers' optimisers with small temporaries, and factories of any other."""
 
 import dataclasses
 import inspect
@@ -13,7 +13,7 @@ from stdl_events.errors import RuleError
 from stdl_events.learning.registries import DEFAULT_OPTIMIZER, OPTIMIZERS
 
 OptimizerFactory: TypeAlias = Callable[..., torch.optim.Optimizer]
-"""Makes an optimiser, whose `step` takes no closure, of a list of parameters and keywords; see `OPTIMIZERS`."""
+"""(parameters, settings as keywords) -> optimiser whose `step` needs no closure; see `OPTIMIZERS`."""
 
 
 def sgd(
@@ -37,10 +37,10 @@ def _fused(parameters: list[nn.Parameter]) -> bool | None:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSpec:
-    """Which optimiser, and its settings.
+    """An optimiser and its settings.
 
     Args:
-        kind: a name, or what makes an optimiser.
+        kind: a name in `OPTIMIZERS`, or a factory.
         lr: learning rate; a schedule may change it later.
         momentum, weight_decay: like the learning rate, None for the optimiser's own default.
 
@@ -68,7 +68,7 @@ class OptimizerSpec:
 
     @property
     def name(self) -> str:
-        """For reports."""
+        """Name for reports."""
         return self.kind if isinstance(self.kind, str) else getattr(self.kind, "__name__", type(self.kind).__name__)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -77,7 +77,7 @@ class OptimizerSpec:
 
     @cached_property
     def slots(self) -> int:
-        """How many tensors of a weight's shape the optimiser keeps for it, measured on one step."""
+        """Number of state tensors of a weight's shape per weight, measured on one step."""
         weight = nn.Parameter(torch.zeros(2, 3))
         weight.grad = torch.zeros_like(weight, requires_grad=False)
         optimizer = self.build([weight])

@@ -1,4 +1,4 @@
-"""Losses and optimisers by name; the rules are in `stdl_events.learning.rules`. Listing names imports no torch."""
+"""Registries of losses and optimisers; the rules are in `stdl_events.learning.rules`. Listing imports no torch."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ LOSSES: "Registry[Loss | StepLoss]" = Registry(
         "spike-mse": "stdl_events.learning.losses:SPIKE_MSE",
     },
 )
-"""An entry is a loss of one step, any callable of (logits_BK, targets_B), or a `Loss`, which sees a chunk of steps."""
+"""An entry is a loss of one step, any callable of (logits_BK, targets_B), or a `Loss` of a chunk of steps."""
 
 OPTIMIZERS: "Registry[OptimizerFactory]" = Registry(
     "optimizer",
@@ -28,8 +28,8 @@ OPTIMIZERS: "Registry[OptimizerFactory]" = Registry(
         "adamw": "stdl_events.learning.optimizers:adamw",
     },
 )
-"""An entry makes a `torch.optim.Optimizer` of a list of parameters, as the classes in `torch.optim` do. Of the settings
-`lr`, `momentum` and `weight_decay` it takes those that are among its keywords; their defaults are its own."""
+"""An entry builds a `torch.optim.Optimizer` from a list of parameters, like the classes in `torch.optim`. Its settings
+are those of `lr`, `momentum` and `weight_decay` that are among its keywords, with its own defaults."""
 
 DEFAULT_OPTIMIZER = "sgd"
 """That of the STDL, SLTT and OTTT papers."""

@@ -1,4 +1,4 @@
-"""The named learning rules, each one point of the grid. A rule's options are the parameters of the function it is."""
+"""The named learning rules, each one point of the grid. A rule's options are the parameters of its function."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ def _sltt_k(k: int = 1) -> Rule:
 
 def _tbptt(k: int = 10, n: int = 1, classifier: Literal["trainable", "random"] = "trainable") -> Rule:
     require_choice("classifier", classifier, ("trainable", "random"))
-    # With n = L there is no other classifier than the network's, and the paper still tells random ones apart (Fig. 3).
+    # With n = L the network's classifier is the only one, and the paper still has a random variant (Fig. 3).
     space = Layerwise(n, "all" if classifier == "random" else "none")
     return Rule("tbptt", space, truncated(k), "chunk", "truncated local BPTT, Algorithm 1, eq. (3) to (7)", "spike-mse")
 
@@ -132,11 +132,11 @@ RULES: Registry[Callable[..., Rule]] = Registry(
         "stdl+ndot": _stdl_ndot,
     },
 )
-"""An entry makes a rule; its parameters, which all have defaults, are the rule's options."""
+"""An entry builds a rule; its parameters are the rule's options and must have defaults."""
 
 
 def list_rules() -> tuple[Rule, ...]:
-    """Every rule that `get_rule` knows, with its default options."""
+    """Every named rule, with its default options."""
     return tuple(make() for make in RULES.values())
 
 
@@ -144,16 +144,16 @@ def rule_options(name: str) -> dict[str, Any]:
     """The options of the rule called `name`, with their defaults.
 
     Raises:
-        RuleError: there is no such rule.
+        RuleError: the name is unknown.
     """
     return {option: parameter.default for option, parameter in inspect.signature(RULES[name]).parameters.items()}
 
 
 def get_rule(name: str, **options: Any) -> Rule:
-    """The rule called `name`; `build_learner` says what each option means. An option of None is left at its default.
+    """The rule called `name`; `build_learner` documents the options. An option of None keeps its default.
 
     Raises:
-        RuleError: there is no such rule, it has no such option, or an option's value is impossible.
+        RuleError: the name is unknown, the rule has no such option, or an option's value is impossible.
     """
     known = rule_options(name)
     given = {option: value for option, value in options.items() if value is not None}
@@ -172,7 +172,7 @@ def find_rule(rule: str | Rule, options: Mapping[str, Any]) -> Rule:
     """`rule` itself, or the one of that name with `options`.
 
     Raises:
-        RuleError: as `get_rule`; or options are given for a rule that is none of the named ones.
+        RuleError: as `get_rule`; or options are given besides a `Rule`.
     """
     if isinstance(rule, str):
         return get_rule(rule, **options)

@@ -1,4 +1,4 @@
-"""A learner's state: compared with the learner before any of it is loaded, and put back where a sequence fails."""
+"""Checks of a saved state before it is loaded, and restoration of a learner after a failed sequence."""
 
 import contextlib
 import copy
@@ -16,7 +16,7 @@ from stdl_events.errors import RunError
 def taken_back_on_error(
     random: np.random.Generator, buffers: Iterable[Tensor], forget_gradients: Callable[[], None]
 ) -> Iterator[None]:
-    """Put random draws and running statistics back, and drop gradients, where the block within is left by an error."""
+    """Restore random state and running statistics, and drop gradients, if the body raises."""
     draws = copy.deepcopy(random.bit_generator.state)
     statistics = [(buffer, buffer.clone()) for buffer in buffers]
     try:
@@ -33,10 +33,10 @@ def taken_back_on_error(
 def check_state(given: object, own: Mapping[str, Any]) -> None:
     """Refuse a state that does not belong to the learner whose `state_dict()` is `own`.
 
-    A state without an anchor is one of a first phase, and fits.
+    A state without an anchor is that of a first phase and is accepted.
 
     Raises:
-        RunError: naming the first part that differs.
+        RunError: the state differs; the message names the first part that does.
     """
     if not isinstance(given, Mapping):
         raise _differs("", type(given).__name__, "a mapping")
@@ -53,7 +53,7 @@ def check_state(given: object, own: Mapping[str, Any]) -> None:
 
 
 def _check_optimizer(given: Any, own: Mapping[str, Any]) -> None:
-    """Weights are counted; an optimiser of another kind has settings that this one does not know."""
+    """Compare the numbers of weights, and the settings, which differ between kinds of optimiser."""
     if not isinstance(given, Mapping):
         raise _differs("optimizer", type(given).__name__, "a mapping")
     _same_keys("optimizer", given, own)

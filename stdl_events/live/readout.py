@@ -1,4 +1,4 @@
-"""From the logits of a clip's steps to probabilities: softmax of their mean. `network.readout` has the mean in torch.
+"""The readout of a clip: softmax of the mean logits of its steps. `network.readout` has the mean in torch.
 
 T time steps, K classes.
 """
@@ -18,7 +18,7 @@ def mean_logits(logits_T: Sequence[npt.NDArray[np.floating]]) -> Floats:
 
 
 def softmax(logits_K: Floats) -> Floats:
-    """Over the last axis."""
+    """Softmax over the last axis."""
     exponentials_K = np.exp(logits_K - logits_K.max(-1, keepdims=True))
     probabilities_K: Floats = exponentials_K / exponentials_K.sum(-1, keepdims=True)
     return probabilities_K

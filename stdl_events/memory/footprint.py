@@ -1,7 +1,7 @@
-"""What one training step of a learner needs: its peak, what that is made of, and where in the step it is.
+"""Memory of one training step of a learner: its peak, with its breakdown and its position in the step.
 
 The learner is built and run with fake tensors, see `stdl_events.memory.meter`. The optimiser's states are allocated
-first, so that the metered step is like every step of a training but its first.
+first, so that the metered step equals every training step after the first.
 
 T time, B batch, C channels, H height, W width.
 """
@@ -29,13 +29,12 @@ Phase: TypeAlias = Literal["forward", "backward", "update"]
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """A moment of a training step.
+    """A position in a training step.
 
     Args:
-        block: counted from 1; None while weights move.
-        steps: the first and the last time step, counted from 1, that it may belong to: the backward of a chunk of steps
-            goes through all of them.
-        site: the layer, None where no weight tells.
+        block: counted from 1; None during the optimiser's update.
+        steps: first and last time step, counted from 1; the backward of a chunk covers all steps of the chunk.
+        site: the layer, None if no weight identifies it.
     """
 
     phase: Phase
@@ -53,7 +52,7 @@ class Moment:
 
 @dataclasses.dataclass(frozen=True)
 class Lap:
-    """The most that was alive while a step was at one layer."""
+    """Peak bytes while a step was at one layer."""
 
     moment: Moment
     peak_bytes: int
@@ -61,17 +60,17 @@ class Lap:
 
 @dataclasses.dataclass(frozen=True)
 class Footprint:
-    """What one training step needs.
+    """Memory of one training step.
 
     Args:
-        peak_bytes: the most that was alive at one moment, the input clip apart.
-        breakdown: what those bytes were for; they add up to the peak. "weights" are parameters and running statistics;
-            "membrane" is everything that goes from one time step to the next: membrane potentials, traces, dropout's
-            masks; "saved" is what a forward leaves behind for its backward or for the next block, "other" the rest.
-        moment: when that was.
+        peak_bytes: the most live bytes at any time, without the input clip.
+        breakdown: the peak's bytes by purpose; they add up to the peak. "weights" are parameters and running
+            statistics. "membrane" is the state between time steps: membrane potentials, traces, dropout's masks.
+            "saved" is saved for backward or for the next block. "other" is the rest.
+        moment: position of the peak.
         steps: T of the metered step.
-        blocks: the most that was alive while each block ran.
-        laps: from layer to layer, in the order of the computation.
+        blocks: peak bytes while each block ran.
+        laps: peaks from layer to layer, in the order of the computation.
     """
 
     peak_bytes: int
@@ -88,12 +87,12 @@ def meter_learner(
     """Meter one training step.
 
     Args:
-        build: makes the learner, on the CPU.
-        steps: T of the metered step; None for as many as show all the memory that the learner's own T needs: two are
-            enough for online rules, whose memory does not grow with T.
+        build: builds the learner, on the CPU.
+        steps: T of the metered step. None for the fewest with the peak of the learner's own T: two for online rules,
+            whose memory does not grow with T.
 
     Returns:
-        The report of the whole step, and the most that was alive while each block ran.
+        The report of the whole step, and the peak bytes while each block ran.
     """
     watched: list[_BlockPeaks] = []
 
@@ -109,21 +108,21 @@ def meter_learner(
 def measure_learner(
     blueprint: Blueprint, plan: Plan | None, *, steps: int | None = None
 ) -> tuple[MemoryReport, tuple[int, ...]]:
-    """Meter a training step of the learner that `blueprint` and `plan` describe, with fake tensors of its own.
+    """Meter a training step of the learner of `blueprint` and `plan`, in a fake tensor mode of its own.
 
     Args:
-        steps: T of the metered step; None for as many as show all the memory that the blueprint's own T needs: two are
-            enough for online rules, whose memory does not grow with T.
+        steps: T of the metered step. None for the fewest with the peak of the blueprint's own T: two for online rules,
+            whose memory does not grow with T.
 
     Returns:
-        The report of the whole step, and the most that was alive while each block ran.
+        The report of the whole step, and the peak bytes while each block ran.
     """
     host = blueprint.on_host()
     return meter_learner(lambda: host.build(plan), batch_size=host.batch_size, steps=steps)
 
 
 def profile_learner(build: Callable[[], Learner], *, batch_size: int, steps: int | None = None) -> Footprint:
-    """As `meter_learner`, with everything that there is to know about the peak."""
+    """`meter_learner` with the breakdown and the position of the peak."""
     ledger = Ledger()
     with metering(ledger) as live:
         learner = build()
@@ -148,7 +147,7 @@ def profile_learner(build: Callable[[], Learner], *, batch_size: int, steps: int
 def _settled_step(
     learner: Learner, live: LiveBytes, batch_size: int, steps: int | None, observer: Observer
 ) -> Callable[[], object]:
-    """The training step, with gradients and optimiser states there as a first step would leave them."""
+    """The training step, with gradients and optimiser states allocated as after a first step."""
     metered = _steps_to_meter(learner, steps)
     frames_TBCHW = torch.empty((metered, batch_size, *learner.network.spec.input_shape), dtype=torch.uint8)
     targets_B = torch.zeros(batch_size, dtype=torch.int64)
@@ -165,7 +164,7 @@ def _settled_step(
 
 
 def _middle_chunks(time: Time, steps: int) -> range | None:
-    """Chunks that learn next to each other, with others around them, which is where most is needed; None for all."""
+    """Consecutive learning chunks between others, the draw with the highest peak; None for all chunks."""
     if time.backward_chunks is None:
         return None
     chunks = -(-steps // (time.chunk_steps or steps))
@@ -174,7 +173,7 @@ def _middle_chunks(time: Time, steps: int) -> range | None:
 
 
 class _BlockPeaks(Observer):
-    """The most that was alive while each block ran."""
+    """Records the peak bytes while each block ran."""
 
     def __init__(self, live: LiveBytes) -> None:
         self._live = live
@@ -190,7 +189,7 @@ class _BlockPeaks(Observer):
 
 
 class _Recorder(_BlockPeaks):
-    """Watches a learner's step, and tells its ledger what tensors are for."""
+    """Labels tensors in the ledger by purpose during a learner's step."""
 
     def __init__(self, learner: Learner, ledger: Ledger, live: LiveBytes) -> None:
         super().__init__(live)
@@ -202,7 +201,7 @@ class _Recorder(_BlockPeaks):
         self._began = 0
 
     def begin(self) -> None:
-        """Label what there is before the step, with optimiser states and gradients there."""
+        """Label the tensors that are alive before the step, optimiser states and gradients included."""
         learner, ledger = self._learner, self._ledger
         for weight, site in sites_of(learner.blocks):
             ledger.watch(weight, site)
@@ -238,17 +237,17 @@ class _Recorder(_BlockPeaks):
         self.gradients(block)
 
     def gradients(self, index: int) -> None:
-        """The gradients of a block's weights are there."""
+        """Label the gradients of a block's weights."""
         found = (weight.grad for weight in self._learner.blocks[index].parameters())
         self._ledger.label((gradient for gradient in found if gradient is not None), "gradients")
 
     def moment(self, tick: int) -> Moment:
-        """What was going on at a tick of the ledger."""
+        """The position in the step at a tick of the ledger."""
         _, moment = self._marks[bisect.bisect_right(self._marks, tick, key=lambda mark: mark[0]) - 1]
         return replace(moment, site=self._ledger.user(tick, forward=moment.phase != "backward"))
 
     def laps(self) -> list[Lap]:
-        """The most that was alive at each layer, in the order of the computation."""
+        """Peak bytes at each layer, in the order of the computation."""
         levels = list(self._ledger.levels())
         found: list[Lap] = []
         at = 0
@@ -274,7 +273,7 @@ def _tensors(state: Mapping[str, Any]) -> list[Tensor]:
 
 
 def _same_layer(*moments: Moment) -> bool:
-    """Whether moments differ in nothing but the unit of their layer."""
+    """True if the moments differ at most in the unit of their layer."""
     layers = [replace(moment, site=moment.site and moment.site.whole_layer) for moment in moments]
     return layers[0] == layers[1]
 

@@ -1,4 +1,4 @@
-"""From the logits of a clip's steps to those of the clip: their mean over time. `live.readout` is the same in numpy.
+"""The logits of a clip: the mean over time of its steps' logits. `live.readout` is the same in numpy.
 
 B batch, K classes.
 """
@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 class Readout:
-    """The mean over time of logits that come in chunks of steps; only their sum is held."""
+    """The mean over time of logits that are added in chunks of steps; only their sum is stored."""
 
     def __init__(self) -> None:
         self._total_BK: Tensor | float = 0.0
         self._steps = 0
 
     def add(self, logits: Sequence[Tensor]) -> None:
-        """Count the logits_BK of further steps."""
+        """Add the logits_BK of further steps."""
         self._total_BK = torch.stack(list(logits)).sum(0) + self._total_BK
         self._steps += len(logits)
 

@@ -1,6 +1,6 @@
-"""What a network says about clips that it was not trained on.
+"""Evaluation of a network on clips that it was not trained on.
 
-The readout is the live one: state zeroed at each clip, logits averaged over the clip, softmax of the mean.
+The readout is that of live inference: state zeroed at each clip, logits averaged over the clip, softmax of the mean.
 
 Shape letters: N clips, B clips of a batch, T time steps, C channels, H rows, W columns, K classes,
 R recordings.
@@ -33,7 +33,7 @@ class Evaluation:
     """Predictions for every clip of a set of recordings.
 
     Attributes:
-        recordings: where the clips are from; its classes are the labels.
+        recordings: the recordings of the clips; its classes are the labels.
         probabilities_NK: softmax of each clip's mean logits.
     """
 
@@ -61,12 +61,12 @@ class Evaluation:
 
     @property
     def chance(self) -> float:
-        """Accuracy of always naming the most frequent class."""
+        """Accuracy of always predicting the most frequent class."""
         return chance(self.clips)
 
     @cached_property
     def recording_is_right_R(self) -> npt.NDArray[np.bool_]:
-        """For each recording with a clip, whether the mean of its clips' probabilities names its class."""
+        """For each recording with a clip: True if the mean of its clips' probabilities is highest for its class."""
         entry_R, first_R = np.unique(self.clips.entry_index_N, return_index=True)
         sums_RK = np.zeros((len(entry_R), len(self.labels)))
         np.add.at(sums_RK, np.searchsorted(entry_R, self.clips.entry_index_N), self.probabilities_NK)

@@ -1,4 +1,4 @@
-"""A finished run, tested again: its own network or the file exported from it, on the recordings that were held out."""
+"""Evaluation of a finished run on its held-out recordings: of its own network, or of a file exported from it."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def evaluate(
 
     Args:
         model: an exported file to evaluate instead of the run's own network, on the CPU.
-        data: where the recordings are now.
+        data: current folder of the recordings.
 
     Raises:
         RunError: there is no finished run in `folder`.
@@ -45,8 +45,8 @@ def evaluate(
         raise ModelError(
             str(model or folder),
             got=f"the classes {', '.join(card.labels)}",
-            expected=f"{', '.join(recordings.classes)}, which the recordings have",
-            todo="evaluate a model on the recordings that it was made for",
+            expected=f"{', '.join(recordings.classes)}, the classes of the recordings",
+            todo="evaluate a model on recordings of the classes that it was trained for",
         )
     clips = load_config_clips(config, recordings, card.frame)
     return evaluate_clips(logits_of, recordings, clips, batch_size=config.batch_size)

@@ -1,7 +1,7 @@
-"""Checkpoints: one safetensors file holding everything that a killed run needs to continue as if it had not been.
+"""Checkpoints: one safetensors file with the complete state of a run, so that a killed run resumes exactly.
 
-Tensors are stored as tensors; the rest of the tree (numbers, text, lists, mappings) is JSON in the file's header. One
-file, so that one rename makes it whole or leaves the old one. No pickle.
+Tensors are stored as tensors; the rest of the tree (numbers, text, lists, mappings) is JSON in the file's header. A
+checkpoint is one file, so that one rename replaces it atomically. No pickle.
 """
 
 import json
@@ -23,7 +23,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` to `path` atomically: mappings with str or int keys, lists, tuples, tensors and JSON values.
 
     Raises:
-        RunError: the file cannot be written; the one before it stays.
+        RunError: the file cannot be written; the previous one is unchanged.
     """
     tensors: dict[str, torch.Tensor] = {}
     document = {"version": CHECKPOINT_VERSION, "state": _pack(state, "", tensors)}
