@@ -24,7 +24,7 @@ def load_plugin(plugin: str) -> None:
         raise _fails(plugin, error, "an importable module, or the path of a .py file") from error
 
 
-def import_file(path: Path) -> ModuleType:
+def import_file(path: Path, expected: str = "a Python file") -> ModuleType:
     """Run a Python file as a module of its own name, without its `if __name__ == "__main__"` part.
 
     An unchanged file runs once per process, so its entries are registered once.
@@ -33,7 +33,7 @@ def import_file(path: Path) -> ModuleType:
         RecipeError: there is no such file, or running it fails.
     """
     if not path.is_file():
-        raise RecipeError(str(path), got="no such file", expected="a Python file", todo="check the path")
+        raise RecipeError(str(path), got="no such file", expected=expected, todo="check the path")
     return _import_file(path.resolve(), path.stat().st_mtime_ns)
 
 

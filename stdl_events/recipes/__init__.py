@@ -54,7 +54,7 @@ def load_recipe(recipe: str) -> TrainConfig:
             expected=f"one of {', '.join(RECIPES)}, or the path of a .py file that defines recipe()",
             todo=f"did you mean {near[0]!r}?" if near else "see stdl-events train --list",
         )
-    build = getattr(import_file(Path(recipe)), "recipe", None)
+    build = getattr(import_file(Path(recipe), "a Python file that defines recipe()"), "recipe", None)
     config = _build(recipe, build) if callable(build) else build
     if not isinstance(config, TrainConfig):
         raise RecipeError(
