@@ -1,4 +1,4 @@
-"""Files to events: our readers against the packages that read the same files, in turns.
+"""Files to events: this package's readers against other packages that read the same files, in turns.
 
     python tests/benchmarks/bench_decoding.py [--repeat 15] [--out FOLDER]
 
@@ -33,7 +33,7 @@ LONG_EVENTS = 4_000_000
 
 @dataclass(frozen=True)
 class Case:
-    """One file, the package that reads it too, and how."""
+    """One file, and the other package's function that reads it."""
 
     name: str
     path: Path
@@ -43,7 +43,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Timing:
-    """Millions of events per second (median), and how many times quicker we are (median and range of the pairs)."""
+    """Millions of events per second (median), and this package's speed-up (median and range of the pairs)."""
 
     case: str
     package: str
@@ -60,7 +60,7 @@ def read_aedat4(path: Path) -> Any:
 
 
 def drain_aedat4(path: Path) -> Any:
-    """Packets only, dropped at once: less than our side does, which hands out one checked array."""
+    """Packets only, dropped at once: less work than this package's side, which returns one checked array."""
     for packet in aedat.Decoder(path):
         packet.get("events")
 

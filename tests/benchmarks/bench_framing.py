@@ -1,4 +1,4 @@
-"""Events to frames: our framer against Tonic's ToFrame and SpikingJelly's integration, on the same events, in turns.
+"""Events to frames: this package against Tonic's ToFrame and SpikingJelly's integration, on the same events, in turns.
 
     python tests/benchmarks/bench_framing.py [--repeat 15] [--in-a-row 1] [--out FOLDER]
 
@@ -44,7 +44,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Timing:
-    """Millions of events per second (median), and how many times quicker we are (median and range of the pairs)."""
+    """Millions of events per second (median), and this package's speed-up (median and range of the pairs)."""
 
     case: str
     task: str
@@ -62,7 +62,7 @@ def synthetic(name: str, size: tuple[int, int], rate_hz: float, duration_us: int
     rng = np.random.default_rng(0)
     events = empty_events(int(rate_hz * duration_us / 1e6))
     events["t"] = np.sort(rng.integers(0, duration_us, len(events)))
-    events["t"][0] = 0  # ToFrame's windows start at the first event, ours lie on the absolute grid
+    events["t"][0] = 0  # ToFrame's windows start at the first event, this package's are on the absolute grid
     events["x"], events["y"] = rng.integers(0, size[0], len(events)), rng.integers(0, size[1], len(events))
     events["p"] = rng.integers(0, 2, len(events))
     return Case(name, events, size)
@@ -107,7 +107,7 @@ def compare(case: Case, repeat: int, in_a_row: int) -> Iterator[Timing]:
     frames: list = []
     push(frames.extend)
     theirs = by_time(case.events)
-    # ToFrame leaves out a last window that holds one event at its very start.
+    # ToFrame leaves out a last window with a single event at its start.
     np.testing.assert_array_equal(np.stack([frame.counts_CHW for frame in frames[: len(theirs)]]), theirs)
     np.testing.assert_array_equal(recording_frames(case.events, bins), by_count(case.events))
     del frames, theirs
@@ -138,7 +138,7 @@ def compare(case: Case, repeat: int, in_a_row: int) -> Iterator[Timing]:
 
 
 def seconds(side: Callable[[], object], in_a_row: int) -> float:
-    """Of one run; the median of several."""
+    """Seconds of one run, the median of several."""
     runs_s = []
     for _ in range(in_a_row):
         began_s = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Preparing N-MNIST against filling Tonic's DiskCachedDataset, random reads from both, and what workers bring:
+"""Preparing N-MNIST against filling Tonic's DiskCachedDataset, random reads from both, and the gain by workers:
 
     python tests/benchmarks/bench_preparing.py [--repeat 5] [--workers 2] [--out FOLDER]
 
@@ -33,7 +33,7 @@ from stdl_events.recordings import split_nmnist
 
 sys.path.insert(0, str(REPOSITORY / "tests" / "prepared"))
 
-from binary_recordings import split_of, write_recordings  # lie beside the tests that use them
+from binary_recordings import split_of, write_recordings  # the folder of the tests that use them
 
 STEPS = 10
 SIZE = (34, 34)
@@ -130,7 +130,7 @@ def main() -> int:
     pairs, reads = [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Also reads every file once, so that no side finds them cold.
+        # Also reads every file once, so that the page cache is warm for both sides.
         ours, theirs = fill_ours(root, folder / "ours", 1), fill_tonic(root, folder / "tonic")
         require_equal(ours, theirs, root)
         facts = {"recordings": len(ours), "recording_bytes": sum(file.bytes for file in ours.manifest.files)}

@@ -1,4 +1,4 @@
-"""What every benchmark states: the machine, the versions and the commit; and where its dated result goes."""
+"""Facts in every benchmark's result: machine, versions, commit; and the path of its dated result."""
 
 import datetime
 import json

@@ -196,7 +196,7 @@ def main() -> int:
 
 
 def ridge(split: Split, config: TrainConfig) -> float:
-    """The baseline that knows no time, on the same frames."""
+    """The baseline without time, on the same frames."""
     frame_spec = config.frames.spec(split.train.sensor_size)
     return ridge_on_summed_events(load_clips(split.train, frame_spec), load_clips(split.test, frame_spec))
 

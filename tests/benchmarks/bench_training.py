@@ -35,7 +35,7 @@ FRONT_STEPS = 10
 
 
 def contenders() -> list[Contender]:
-    """Ours, and those of the other libraries that are installed."""
+    """This package's contenders, and those of the other installed libraries."""
     own = [
         ours("bptt", rule="bptt", memory="plain"),
         ours("sltt, plain", rule="sltt", memory="plain"),
@@ -61,7 +61,7 @@ def clip(spec: NetworkSpec, batch_size: int, steps: int) -> tuple[Tensor, Tensor
 
 
 def peak_bytes(contender: Contender, spec: NetworkSpec, batch_size: int, steps: int) -> int:
-    """The peak of a settled step, the clip apart."""
+    """The peak of a settled step, without the clip."""
     frames_TBCHW, targets_B = clip(spec, batch_size, steps)
     with LiveBytes() as live:
         step = contender.make(spec, batch_size, steps)
@@ -74,7 +74,7 @@ def peak_bytes(contender: Contender, spec: NetworkSpec, batch_size: int, steps: 
 
 
 def in_turns(steps: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
-    """Seconds of each, one after the other in every round, the first and unmeasured one apart."""
+    """Seconds of each contender per round, in turns, after one round of warm-up."""
     seconds: list[list[float]] = [[] for _ in steps]
     for number in range(rounds + 1):
         for index, step in enumerate(steps):
@@ -115,7 +115,7 @@ def compare(everybody: Sequence[Contender], spec: NetworkSpec, batch_size: int, 
 
 
 def goals(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The ratios that the project measures itself by, at one T."""
+    """The target ratios of the project, at one T."""
     by_name = {row["name"]: row for row in rows}
 
     def ratio(first: str, second: str, key: str = "seconds") -> float | None:
@@ -138,7 +138,7 @@ def goals(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def dominated(front: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each point of SpikingJelly's: our fastest with no more memory, and the ratio of seconds per sample."""
+    """For each point of SpikingJelly: the fastest of this package with no more memory, and the ratio of seconds."""
     own = [row for row in front if row["library"] == "stdl-events"]
     found = []
     for row in front:
@@ -201,7 +201,7 @@ def to_markdown(document: dict[str, Any]) -> str:
 
 
 def draw(document: dict[str, Any], path: Path) -> None:
-    """Memory and time over T, and the front."""
+    """Plot memory and time over T, and the Pareto front."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -24,7 +24,7 @@ from fuzz_readers import FORMATS, MAX_BYTES, MAX_SECONDS  # noqa: E402  # lies b
 
 
 def merged(path: Path, configuration: dict[str, Any], rows: list[dict[str, Any]], commit: str) -> list[dict[str, Any]]:
-    """`rows`, with their commit, over those of the result at `path` if that has the same configuration."""
+    """`rows`, with their commit, merged into the result at `path` if that has the same configuration."""
     by_format: dict[str, dict[str, Any]] = {}
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ from bench_report import REPOSITORY, environment, write_result
 
 sys.path.insert(0, str(REPOSITORY / "tests" / "prepared"))
 
-from binary_recordings import content, write_recordings  # lie beside the tests that use them
+from binary_recordings import content, write_recordings  # the folder of the tests that use them
 from killed_runs import finish, kill_after, start
 
 PER_CLASS = 150
@@ -29,7 +29,7 @@ EVENTS = 30_000
 
 
 def seconds_of_work(root: Path, store: Path) -> float:
-    """From the beginning of the store to its end, uninterrupted."""
+    """Seconds from the beginning of the store to its end, uninterrupted."""
     run = start(root, store)
     while not (store / "manifest.json").exists():
         time.sleep(0.001)

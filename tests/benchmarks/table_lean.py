@@ -78,7 +78,7 @@ def goal_rows(row: Published, goal_gb: float) -> Iterator[dict[str, Any]]:
 
 
 def flatness(row: Published) -> dict[str, Any]:
-    """Peaks for several T, without the shortcut that the meter takes for online rules."""
+    """Peaks for several T, all T steps metered."""
     blueprint = blueprint_of(row)
     plan = Planner(blueprint).smallest()
     peaks = {steps: measure_learner(blueprint, plan, steps=steps)[0].peak_bytes for steps in (2, 4, row.steps)}
@@ -86,7 +86,7 @@ def flatness(row: Published) -> dict[str, Any]:
 
 
 def blocks_for(row: Published) -> dict[str, Any]:
-    """How many blocks fit into the paper's memory for STDL."""
+    """Number of blocks at the paper's memory for STDL."""
     budget = round(row.gb["stdl"] * 1e9)
     found: dict[str, Any] = {
         "table": row.table,

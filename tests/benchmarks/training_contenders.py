@@ -1,4 +1,4 @@
-"""One network in several libraries, each with its training step: who takes part in bench_training.
+"""One network in several libraries, each with its training step: the contenders of bench_training.
 
 All have convolution, batch norm, leaky integrate-and-fire with soft reset (decay 0.5, threshold 1), average pooling,
 and a linear classifier on the pooled spikes; all learn by SGD from the mean cross-entropy of the steps. SpikingJelly's
@@ -20,7 +20,7 @@ from stdl_events.network.spec import NetworkSpec
 
 DECAY = 0.5
 LEARNING_RATE = 0.01
-# Its way to say: decay DECAY, the input as it is, soft reset.
+# These settings mean: decay DECAY, unscaled input, soft reset.
 SJ_NEURON: dict[str, Any] = {"tau": 1 / (1 - DECAY), "decay_input": False, "v_reset": None}
 Step = Callable[[Tensor, Tensor], object]
 """(frames_TBCHW float32, targets_B) -> anything; one whole training step."""
@@ -28,12 +28,12 @@ Step = Callable[[Tensor, Tensor], object]
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """Somebody's way to train.
+    """A way to train.
 
     Args:
-        make: for (spec, batch size, T), the training step of a fresh network.
-        library: whose code runs.
-        ours: its options of `build_learner`, where it is ours.
+        make: (spec, batch size, T) -> training step of a new network.
+        library: name of the library.
+        ours: its options of `build_learner`, for contenders of this package.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Contender:
 
 
 def ours(name: str, **options: Any) -> Contender:
-    """A rule of this project."""
+    """A rule of this package."""
 
     def make(spec: NetworkSpec, batch_size: int, steps: int) -> Step:
         common: dict[str, Any] = {"batch_size": batch_size, "steps": steps, "lr": LEARNING_RATE, "loss": "ce"}
@@ -57,7 +57,7 @@ def ours(name: str, **options: Any) -> Contender:
 
 
 def spikingjelly_bptt(*, memopt: bool) -> Contender:
-    """Multi-step BPTT; with `memopt`, blocks are checkpointed and binary inputs packed: its level that needs no GPU."""
+    """Multi-step BPTT; `memopt` checkpoints blocks and packs binary inputs, the level that needs no GPU."""
 
     def make(spec: NetworkSpec, batch_size: int, steps: int) -> Step:
         from spikingjelly.activation_based import functional, layer, neuron, surrogate
@@ -99,7 +99,7 @@ def spikingjelly_bptt(*, memopt: bool) -> Contender:
 
 
 def spikingjelly_sltt() -> Contender:
-    """Its online LIF nodes, a backward at each step."""
+    """SpikingJelly's online LIF nodes, with a backward pass at each step."""
 
     def make(spec: NetworkSpec, batch_size: int, steps: int) -> Step:
         from spikingjelly.activation_based import functional, neuron, surrogate
@@ -114,7 +114,7 @@ def spikingjelly_sltt() -> Contender:
 
 
 def snntorch_bptt() -> Contender:
-    """Its leaky neurons, stepped in a loop."""
+    """snnTorch's leaky neurons, stepped in a loop."""
 
     def make(spec: NetworkSpec, batch_size: int, steps: int) -> Step:
         import snntorch
@@ -143,7 +143,7 @@ def layers_of(
     block: Callable[[nn.Conv2d], nn.Module],
     pool: Callable[[int], nn.Module],
 ) -> list[nn.Module]:
-    """The convolutions and poolings of `spec`, its classifier apart, built from a library's modules."""
+    """The convolutions and poolings of `spec`, without its classifier, built from a library's modules."""
     modules: list[nn.Module] = []
     inputs = spec.input_shape[0]
     for layer in spec.layers[:-1]:

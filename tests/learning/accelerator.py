@@ -1,4 +1,4 @@
-"""Training steps on a pretended accelerator: whether everything is on it, and nothing waits for it.
+"""Training steps on a fake accelerator: checks that all tensors are on it and that no step synchronises with it.
 
 Run by `test_accelerator` in a process of its own, since the name of a backend is the process's. Tensors have no memory,
 only a device: operators refuse to mix devices, and values cannot be read.
@@ -36,7 +36,7 @@ VARIANTS: tuple[dict[str, str], ...] = (
 
 
 class Journeys(TorchDispatchMode):
-    """Notes what goes to the accelerator, and refuses what comes back."""
+    """Records copies to the accelerator, and refuses copies from it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Journeys(TorchDispatchMode):
 
 
 def to(network: SpikingNetwork, device: str) -> SpikingNetwork:
-    """`Module.to` for tensors without memory."""
+    """`Module.to` for tensors without storage."""
     for module in network.modules():
         for group, wrap in ((module._parameters, torch.nn.Parameter), (module._buffers, lambda tensor: tensor)):
             for name, value in group.items():
@@ -64,7 +64,7 @@ def to(network: SpikingNetwork, device: str) -> SpikingNetwork:
 
 
 class HostGenerators(types.ModuleType):
-    """torch, with generators on the host alone: a pretended device draws nothing."""
+    """torch with generators on the host alone: a fake device has no random generator."""
 
     def __getattr__(self, name: str) -> Any:
         return torch.Generator if name == "generator" else getattr(torch, name)

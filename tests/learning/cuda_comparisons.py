@@ -1,4 +1,4 @@
-"""The lean mode's kernels for CUDA against plain torch: its numbers, and nothing beside their slices touched.
+"""The CUDA kernels of lean mode against plain torch: equal results, and no write outside their slices.
 
 `test_cuda_kernels` runs this in a process of its own: with TRITON_INTERPRET=1 in Triton's interpreter, else on a GPU;
 Triton decides which when it is imported. What is compared bit for bit is made of such numbers that no operation rounds.
@@ -19,7 +19,7 @@ from stdl_events.network.surrogate import surrogate_gradient
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
-# One rounding; the interpreter cuts bfloat16 off instead of rounding it, and its exponential is not torch's.
+# One rounding; the interpreter truncates bfloat16 instead of rounding it, and its exponential is not torch's.
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-12, torch.bfloat16: 2**-7, torch.float16: 2**-10}
 SIZES = [(1, 1), (1, 7), (2, 4), (3, 3), (7, 7), (8, 8), (32, 32)]
 COMPILED = [name for name, surrogate in SURROGATES.items() if surrogate in cuda.FORMULAS]
@@ -27,7 +27,7 @@ BATCH, CHANNELS, SOME = 3, 5, slice(1, 4)
 
 
 class Case:
-    """Current, potential and bits as some channels of larger tensors, with copies of the larger ones as they were."""
+    """Current, potential and bits as channel slices of larger tensors, with copies of the larger ones."""
 
     def __init__(self, dtype: torch.dtype, size: tuple[int, int], eighths: bool) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -45,7 +45,7 @@ class Case:
         self.values_before, self.u_before, self.bits_before = (larger[:, SOME] for larger in self.before)
 
     def results(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Values, potential and bits now, once it is seen that what is beside the slices is as it was."""
+        """Values, potential and bits, after a check that the tensors are unchanged outside the slices."""
         for larger, before in zip(self.after, self.before, strict=True):
             beside = larger.to("cpu", copy=True)
             beside[:, SOME] = before[:, SOME]
@@ -157,7 +157,7 @@ def test_what_is_no_number_does_not_fire_and_is_not_hidden(surrogate):
 def test_samples_may_be_farther_apart_than_32_bits_count(tmp_path):
     apart, count = 2**30, 2**31 + 16
     if INTERPRETED:
-        # A file with a hole: nothing but the pages that are touched takes memory.
+        # A sparse file: only touched pages take memory.
         buffer = torch.from_file(str(tmp_path / "buffer"), shared=True, size=count, dtype=torch.float16)
     else:
         buffer = torch.empty(count, dtype=torch.float16, device=DEVICE)

@@ -16,7 +16,7 @@ Layers = list[tuple[Array, Array]]
 
 @dataclasses.dataclass(frozen=True)
 class Trajectory:
-    """What the forward pass leaves behind: m[t][ℓ] before reset, s[t][ℓ] with s[t][0] the input, logits[t]."""
+    """Results of the forward pass: m[t][ℓ] before reset, s[t][ℓ] with s[t][0] the input, logits[t]."""
 
     m: list[list[Array]]
     s: list[list[Array]]

@@ -33,7 +33,7 @@ class Case:
         return None if self.rule != "stdl" else make_plan(self.problem.parts, self.problem.blocks)
 
     def learner(self, *, scramble: bool = True, **options: Any) -> Learner:
-        """The library's learner in float64; `scramble` moves all weights, so that none is at a neutral value."""
+        """The library's learner in float64; `scramble` changes all weights, so that none has a neutral value."""
         neuron = self.problem.neuron
         learner = build_learner(
             self.spec(),
@@ -95,7 +95,7 @@ def scramble_weights(learner: Learner, seed: int) -> None:
 
 
 def gradients(learner: Learner) -> dict[str, Tensor]:
-    """By the names that the literal transcription uses; weights that got no gradient are left out."""
+    """Gradients by the literal transcription's names; weights without gradient are left out."""
     named = {f"network.{name}": p.grad for name, p in learner.network.named_parameters()}
     for index, block in enumerate(learner.blocks):
         if block.auxiliary is not None:

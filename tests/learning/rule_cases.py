@@ -36,7 +36,7 @@ TRACES = {
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A network cut into blocks, a rule with its options, and what its equations are."""
+    """A network cut into blocks, a rule with its options, and its equations."""
 
     parts: tuple[Part, ...]
     blocks: tuple[Block, ...]

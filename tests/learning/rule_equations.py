@@ -1,4 +1,4 @@
-"""Learning rules written out by hand, without autograd: chunks, blocks, losses, and the gradients that come out.
+"""Learning rules written out by hand, without autograd: chunks, blocks, losses and gradients.
 
 It shares no code with the library. A network is described by the `Part`s of `literal`; weights are read by name out of
 a learner's `state_dict`. Equation numbers are those of the paper that each function names.
@@ -82,8 +82,8 @@ def gradients_by_hand(
     """All weights' gradients, summed over the sequence, and the losses of the blocks.
 
     Args:
-        learning_steps: the chunks that have a backward; None for all.
-        after_chunk: called after each chunk with all weights and the gradients so far; may change both.
+        learning_steps: the chunks with a backward pass; None for all.
+        after_chunk: called after each chunk with all weights and the accumulated gradients; may change both.
     """
     weights = {f"network.{name}": value.double().clone() for name, value in state_dict["network"].items()}
     for index, own in enumerate(state_dict["auxiliary"]):

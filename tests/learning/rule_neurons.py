@@ -11,11 +11,11 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class Equations:
-    """What tells the rules apart, and the neuron.
+    """The neuron and the settings that distinguish the rules.
 
     Args:
         chunk: steps that gradients flow back through.
-        theta: what a spike takes from the next step's potential; None is decay times threshold.
+        theta: subtracted from the next step's potential per spike; None is decay times threshold.
         trace: "", "ottt", "ndot paper" or "ndot official".
         interval: the loss is on the mean spikes of each chunk (truncated local BPTT, eq. (3)).
     """
@@ -46,7 +46,7 @@ class Equations:
 
 
 class Neurons:
-    """One layer of neurons: everything that happened since the silent past."""
+    """One layer of neurons with its history since the initial state."""
 
     def __init__(self, equations: Equations) -> None:
         self.eq = equations
@@ -56,7 +56,7 @@ class Neurons:
         self.gamma: Tensor | float = 0.0
 
     def rest(self, t: int) -> Tensor:
-        """What is left of the potential after the reset of step t."""
+        """The potential after the reset of step t."""
         return self.m[t] - self.eq.reset / self.eq.decay * self.s[t]
 
     def fire(self, current: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class Neurons:
         return e.clamp(-decay, decay)
 
     def official_dependency(self, t: int, decay: float) -> Tensor:
-        """Of the released code: quotient of step t over step t - 1, threshold subtracted from what is left."""
+        """The released code's quotient of step t over step t - 1, threshold subtracted from the remaining potential."""
         numerator = self.rest(t) - self.eq.threshold * self.s[t]
         denominator = self.rest(t - 1) - self.eq.threshold * self.s[t - 1]
         quotient = numerator / denominator

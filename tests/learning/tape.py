@@ -26,7 +26,7 @@ class Tape(TorchDispatchMode):
         for argument in func._schema.arguments:
             if argument.alias_info is not None and argument.alias_info.is_write:
                 self._before.extend((x, x.clone()) for x in tree_leaves(named[argument.name]) if isinstance(x, Tensor))
-        if func in _NORMS:  # writes running statistics without saying so
+        if func in _NORMS:  # writes running statistics, which its schema does not declare
             self._before.extend((x, x.clone()) for x in args[3:5] if x is not None)
         out = func(*args, **kwargs)
         self.calls.append((func, args, kwargs, out))

@@ -1,4 +1,4 @@
-"""Training on a device other than the host, without having one."""
+"""Training on a fake device other than the host."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def test_all_of_a_step_is_on_the_device_and_nothing_waits_for_it():
-    """Every rule in lean and plain mode; only frames, as they came, and targets go to the device, and nothing back."""
+    """Every rule in lean and plain mode: only uncast frames and targets are copied to the device, and nothing back."""
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("accelerator.py")],
         env=os.environ | {"OMP_NUM_THREADS": "1"},

@@ -1,4 +1,4 @@
-"""What `build_learner` refuses, and in which words."""
+"""Errors of `build_learner`, with their texts."""
 
 import pytest
 from literal import Block, Part, Pool

@@ -1,4 +1,4 @@
-"""Recorded steps replayed are the steps themselves, to the bit; a stand-in for CUDA's graphs runs without a GPU."""
+"""Replayed steps equal the recorded ones bit for bit; a tape on the CPU replaces CUDA graphs where there is no GPU."""
 
 import dataclasses
 
@@ -126,7 +126,7 @@ def test_gradients_without_an_update_replay_too():
 
 
 def test_a_recording_that_waits_is_noticed():
-    """The stand-in would see a step that CUDA could not record."""
+    """The tape detects a step that CUDA could not record."""
     learner, _ = replaying(build_learner(SPEC, "sltt", batch_size=4, steps=2))
     waiting = dataclasses.replace(learner.loss)
     object.__setattr__(

@@ -13,12 +13,12 @@ triton = pytest.importorskip("triton", reason="triton is not installed")
 from stdl_events.learning.lean.kernels import cuda  # noqa: E402
 from stdl_events.network.registries import SURROGATES  # noqa: E402
 
-# Triton 3.9 announces another default for multiplications and additions that meet; the kernels say where they do.
+# Triton 3.9 announces another default for fused multiply-adds; the kernels call them explicitly.
 pytestmark = pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION is unset:UserWarning")
 
 
 def compare(**settings: str) -> None:
-    """Run the comparisons in a process of their own."""
+    """Run the comparisons in a child process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
         [
@@ -56,7 +56,7 @@ def test_pixels_that_do_not_lie_in_a_row_are_refused():
 
 
 class NoDevice:
-    """Stands in for Triton's driver: names what to compile for, and has nothing to launch on."""
+    """A replacement of Triton's driver that has a compile target and no device."""
 
     def __init__(self, capability: int) -> None:
         self.capability = capability
@@ -83,7 +83,7 @@ def test_launches_are_compiled(capability, dtype, side, monkeypatch: pytest.Monk
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(triton.runtime.jit.JITFunction, "run", compile_only)
-    # Not by `set_active`: what was active before cannot be asked for where there is no GPU.
+    # Not by `set_active`: without a GPU the active driver cannot be read for restoring it.
     monkeypatch.setattr(triton.runtime.driver, "_active", NoDevice(capability))
     values, u = torch.empty((2, 2, 5, side, side), dtype=dtype)[:, :, 1:4]
     bits = torch.empty((2, 5, -(-side * side // 8)), dtype=torch.uint8)[:, 1:4]
@@ -98,6 +98,6 @@ def test_launches_are_compiled(capability, dtype, side, monkeypatch: pytest.Monk
         assert "fp32" not in kernel.src.signature.values(), "numbers lose digits that float64 tensors have"
         accesses = set(re.findall(r"(?:ld|st)\.global\S*", kernel.asm["ptx"]))
         if side == 8:
-            # Bits come and go by bytes, all others by 16 bytes.
+            # Bits are loaded and stored by bytes, all else by 16 bytes.
             assert {access.split(".", 2)[2] for access in accesses} <= {"b8", "v4.b32", "v2.b64"}
             assert len(accesses) > 1

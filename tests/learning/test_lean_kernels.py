@@ -1,4 +1,4 @@
-"""The compiled kernels against the plain ones, and those against numpy and torch's own pooling."""
+"""Compiled kernels against the plain ones, and the plain ones against numpy and torch's own pooling."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ DECAY, THRESHOLD, AMOUNT = 0.3, 0.7, 0.9
 
 
 class Step:
-    """The tensors of one step: channels 1 to 3 of 5, so that what is beside them can be looked at."""
+    """The tensors of one step: channels 1 to 3 of 5, so that writes outside the slices can be checked."""
 
     def __init__(self, size: tuple[int, int], dtype: torch.dtype) -> None:
         generator = torch.Generator().manual_seed(size[0] * 100 + size[1])
@@ -204,7 +204,7 @@ def test_each_device_has_its_kernels():
 
 
 def printed(code: str) -> str:
-    """What a process of its own prints."""
+    """The output of a child process."""
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 

@@ -1,4 +1,4 @@
-"""What travels between layers in lean mode: the values that the next layer sees, bit for bit."""
+"""Signals between layers in lean mode: their values equal the next layer's input, bit for bit."""
 
 import pytest
 import torch

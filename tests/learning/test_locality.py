@@ -1,4 +1,4 @@
-"""What must not reach a gradient: later blocks, later steps."""
+"""Independence of gradients from later blocks and later steps."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def test_a_blocks_loss_moves_that_block_alone(changed):
 
 
 def snapshots(case: Case, frames: Tensor) -> list[dict[str, Tensor]]:
-    """All gradients after each time step, when its last block is done."""
+    """All gradients after each time step of the last block."""
     learner, seen = case.learner(), []
 
     class Snapshots(Observer):
@@ -111,7 +111,7 @@ def test_bptt_has_no_gradient_before_the_last_frame():
 
 
 def test_no_border_carries_a_graph():
-    """Only one block's graph of one step is alive: what a block receives has no history."""
+    """Only one block's graph of one step is alive: a block's inputs are detached."""
     case = make_case()
     learner = case.learner(memory="plain")
     received = []

@@ -1,4 +1,4 @@
-"""`neuron="paper"`: each rule with the neuron of its paper, the default as it was."""
+"""`neuron="paper"`: each rule with the neuron of its paper, with an unchanged default."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Mixed precision: what is in bfloat16, what is not, and that the gradients still point the same way."""
+"""Mixed precision: which tensors are bfloat16, and that the gradients keep their direction."""
 
 from collections.abc import Sequence
 
@@ -56,7 +56,7 @@ def test_gradients_point_where_those_of_float32_do(rule, memory):
         trained.backward(*clip())
     ours, theirs = gradients(rounded), gradients(exact)
     assert not torch.equal(ours, theirs)
-    # Spikes near the threshold differ, and what they feed; a mistake would turn the gradient around.
+    # Spikes near the threshold differ, and so do later layers; an error would change the gradient's direction.
     assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.9
     assert 0.8 < ours.norm() / theirs.norm() < 1.25
 

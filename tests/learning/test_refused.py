@@ -1,4 +1,4 @@
-"""What a learner refuses: one clear error, and nothing has moved."""
+"""Refused batches and states: one error, and an unchanged learner."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -43,14 +43,14 @@ def clip(seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def trained(rule: str, memory: str = "lean") -> Learner:
-    """A learner after one step, so that optimiser, anchor and statistics have something to lose."""
+    """A learner after one step, with optimiser state, anchor and running statistics."""
     learner = make(rule, memory=memory)
     learner.train_step(*clip())
     return learner
 
 
 def everything(learner: Learner) -> dict[str, Any]:
-    """All that a step may move, by name."""
+    """All tensors that a step may change, by name."""
     parts: dict[str, Any] = {"global": torch.get_rng_state(), "state": copy.deepcopy(learner.state_dict())}
     weights = [weight for block in learner.blocks for weight in block.parameters()]
     parts["gradients"] = [None if weight.grad is None else weight.grad.clone() for weight in weights]
@@ -134,7 +134,7 @@ def test_a_bad_batch_moves_nothing(rule, memory):
 @pytest.mark.parametrize("bad", BAD_SEQUENCES)
 @pytest.mark.parametrize("rule", RULES)
 def test_a_bad_iterable_is_taken_back(rule, bad):
-    """Of a generator a frame is known when it comes. Gradients are dropped, unless its frames were collected first."""
+    """A generator's frame is checked at its step. Gradients are dropped, unless its frames were collected first."""
     learner = trained(rule)
     frames_TBCHW, targets_B = clip(1)
     change, error, text = BAD_SEQUENCES[bad]

@@ -41,12 +41,12 @@ def gradients(learner: Learner) -> list[Tensor]:
 
 
 def margin(logits_BK: Tensor, targets_B: Tensor) -> Tensor:
-    """A loss that nobody here has."""
+    """A loss that is not built in."""
     return F.multi_margin_loss(logits_BK, targets_B)
 
 
 class MeanMargin:
-    """The same of the mean over a chunk, by a spiking classifier."""
+    """The same loss of the mean over a chunk, with a spiking classifier."""
 
     classifier = "spiking"
 

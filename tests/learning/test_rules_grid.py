@@ -1,4 +1,4 @@
-"""The grid: names, options and their errors, and where its points meet."""
+"""The grid: names, options and their errors, and rules that coincide."""
 
 import dataclasses
 import inspect
@@ -199,6 +199,6 @@ def test_layers_in_groups_of_n(n, borders):
 
 def test_steps_that_show_all_the_memory():
     assert [time.steps_to_meter(10) for time in (Time(None), Time(1), truncated(3), truncated(9))] == [10, 2, 6, 10]
-    # One step that does not learn in front of those that do, and one behind.
+    # The learning steps between one step without a backward pass in front and one behind.
     assert [spatial_k(k).steps_to_meter(10) for k in (1, 2, 5)] == [3, 4, 7]
     assert Time(1).steps_to_meter(1) == 1

@@ -1,4 +1,4 @@
-"""What must not reach a gradient, for every rule that is local in space or in time: other blocks, later frames."""
+"""Independence of gradients from other blocks and later frames, for every rule that is local in space or in time."""
 
 import dataclasses
 
@@ -71,7 +71,7 @@ def test_a_border_carries_no_graph(rule):
 
 
 def snapshots(case: Case, frames: Tensor) -> list[dict[str, Tensor]]:
-    """All gradients after each chunk, when its last block is done."""
+    """All gradients after each chunk of the last block."""
     learner, seen = case.learner(), []
 
     class Snapshots(Observer):

@@ -1,4 +1,4 @@
-"""When weights move, which weights move, what is drawn at random, and what a saved learner remembers."""
+"""Time and scope of weight updates, random draws, and the state of a saved learner."""
 
 import dataclasses
 import functools
@@ -69,7 +69,7 @@ def test_weights_move_after_every_chunk(rule, options, norm):
 
 @pytest.mark.parametrize("rule", ["ottt", "ndot"])
 def test_online_and_accumulated_differ_only_in_when_the_optimiser_steps(rule):
-    """The same gradients while weights stand still; each train step is what its own updates make of them."""
+    """Equal gradients at fixed weights; each train step follows from its own updates."""
     accumulated, online = (random_case(31, f"{rule}-{kind}").learner(**SGD) for kind in "ao")
     data = random_case(31, f"{rule}-a").data()
     for learner in (accumulated, online):
@@ -187,7 +187,7 @@ def test_a_saved_learner_goes_on_as_if_nothing_happened(rule, tmp_path):
 
 
 class Changes(Observer):
-    """Whether gradients have changed after each step."""
+    """Per step: True if gradients have changed."""
 
     def __init__(self, learner: Learner) -> None:
         self.learner, self.total, self.seen = learner, 0.0, []

@@ -1,4 +1,4 @@
-"""The fastest way to train within a budget: what is chosen, what is kept, and that the meter agrees."""
+"""The fastest way to train within a budget: the chosen mode and kept outputs, confirmed by the meter."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ def by_mode(alternatives: tuple[Alternative, ...]) -> dict[tuple[str, bool], Alt
 
 def test_macs_of_layers_and_steps_are_those_of_their_formulas():
     assert [forward_macs(layer, SPEC) for layer in SPEC.layers] == FORWARD_MACS
-    # Forward, then the gradients of weights and of inputs, of which the frames need none.
+    # Forward, then the gradients of weights and of inputs; frames need no gradient.
     expected = 3 * sum(FORWARD_MACS) - FORWARD_MACS[0]
     plans = {memory: uncut(memory) for memory in ("plain", "lean")}
     found = {memory: step_macs(dataclasses.replace(BLUEPRINT, memory=memory), plans[memory]) for memory in plans}

@@ -1,4 +1,4 @@
-"""Plans for real networks: what the meter says holds, and the additive model is close to it."""
+"""Plans for real networks: metered bytes are correct, and the additive model is close to them."""
 
 import dataclasses
 import functools
@@ -117,7 +117,7 @@ def test_metered_bytes_are_those_of_the_built_learner():
     assert [block.metered_bytes for block in plan.blocks] == list(peaks)
     assert plan.total_bytes == report.peak_bytes
     assert plan.whole_bytes == planner.whole_bytes
-    # What is metered at two steps is the same at eight.
+    # Bytes metered at two steps equal those at eight.
     assert measure_learner(planner.blueprint, plan, steps=8)[0].peak_bytes == report.peak_bytes
 
 

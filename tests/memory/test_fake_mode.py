@@ -1,4 +1,4 @@
-"""A learner is planned, built and trained inside the caller's own FakeTensorMode, and the planner disturbs nobody."""
+"""A learner is planned, built and trained inside the caller's own FakeTensorMode, and planning does not disturb it."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from stdl_events.network.spec import NetworkSpec
 
 SPEC = NetworkSpec.parse("8C3-AP2-8R-DP(0.1)-16C3-10FC", input_shape=(2, 16, 16))
 BATCH, STEPS = 4, 4
-# Plans are looked for: with one block there would be nothing to look for.
+# With one block there would be no search.
 PLANNED = {"rho": 1.2, "least_blocks": 2}
 
 
@@ -34,7 +34,7 @@ def test_every_rule_trains_on_the_callers_fake_tensors(rule, memory):
     assert all(isinstance(value, FakeTensor) and value.shape == () for value in metrics.values())
     weights = [weight for block in learner.blocks for weight in block.parameters()]
     assert all(isinstance(weight, FakeTensor) and weight.fake_mode is mode for weight in weights)
-    by_chunk = learner.rule.update == "chunk"  # then gradients are gone after every step
+    by_chunk = learner.rule.update == "chunk"  # then gradients are dropped after every step
     assert all((weight.grad is None) == by_chunk for weight in weights if weight.requires_grad)
 
 

@@ -1,4 +1,4 @@
-"""What the peak of a training step is made of, against sums by hand; where it is; that a short run shows it."""
+"""The peak of a training step: its breakdown against sums by hand, its position, and that a short run shows it."""
 
 import dataclasses
 
@@ -154,7 +154,7 @@ def test_the_rule_that_draws_its_steps_is_metered_where_gradients_wait_while_oth
 
 
 def test_lean_mode_saves_one_bit_per_spike():
-    """Two convolutions without norm: what is kept is the frame and the spikes; the rest is made again."""
+    """Two convolutions without norm: frame and spikes are saved, the rest is recomputed."""
     spec = make_spec("2C3-16C3-10FC", norm="none")
     found = profile("sltt", spec, memory="lean").footprint
     frame, bits, more_bits = 2 * 16 * 16 * FLOAT, 2 * 16 * 16 // 8, 16 * 16 * 16 // 8
@@ -242,7 +242,7 @@ def test_a_ledger_knows_what_was_alive_at_its_peak_and_what_for():
     assert peak == live.peak == (10 + 20 + 10 + 100) * FLOAT
     at_peak = {"weights": 40, "gradients": 0, "optimizer": 0, "membrane": 80, "saved": 440, "other": 0}
     assert ledger.breakdown(tick) == at_peak
-    # Replaced states are what somebody keeps for backward.
+    # Replaced states are saved for backward.
     now = {"weights": 40, "gradients": 0, "optimizer": 0, "membrane": 80, "saved": 120, "other": FLOAT}
     assert ledger.breakdown(ledger.clock) == now
     assert ledger.user(tick, forward=True) == "weight"

@@ -1,4 +1,4 @@
-"""The largest batch that fits: found for any shape of cost, in few steps, and right on metered networks."""
+"""The largest batch that fits: found for any cost function, in few steps, and correct on metered networks."""
 
 import dataclasses
 

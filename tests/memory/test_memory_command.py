@@ -1,4 +1,4 @@
-"""The command `stdl-events memory` as a user meets it: its document, its words, and what it refuses."""
+"""The command `stdl-events memory`: its JSON document, its text and its errors."""
 
 import json
 
@@ -181,7 +181,7 @@ def test_without_a_gpu_cuda_is_an_error_of_its_own():
 
 
 def test_what_a_gpu_says_is_printed_beside_the_meter(monkeypatch):
-    """The host stands for the GPU: the step is real, what the allocator would say is not."""
+    """The host replaces the GPU: the step is real, the allocator's numbers are not."""
     calls = []
     monkeypatch.setattr(memory_report, "CUDA", torch.device("cpu"))
     allocator = {

@@ -43,7 +43,7 @@ def test_temporaries_count_for_the_peak():
         live.reset_peak()
         b = (a + 1) * 2 + a
         assert live.now == 2 * 100 * FLOAT
-        # a, the product and the sum; the first sum dies when the product is there.
+        # a, the product and the sum; the first sum is released when the product exists.
         assert live.peak == 3 * 100 * FLOAT
         assert b.shape == (100,)
 

@@ -1,4 +1,4 @@
-"""Norse models for tests of `import_norse`: plain ones, and ones that do more than a list of their modules says."""
+"""Norse models for tests of `import_norse`: plain ones, and ones whose computation is not that of their module list."""
 
 from types import MethodType
 
@@ -29,7 +29,7 @@ class Doubled(norse.LIFBoxCell):
 
 
 class Clamped(norse.LIFBoxCell):
-    """Refuses potentials below zero, which only negative currents lead to."""
+    """Clamps potentials at zero; only negative currents show it."""
 
     def forward(self, input_tensor, state=None):
         spikes, state = super().forward(input_tensor, state)
@@ -42,11 +42,11 @@ class Forgetful(norse.LIFBoxCell):
 
 
 class Renamed(norse.LIFBoxCell):
-    """Adds nothing to what it is."""
+    """A subclass without changes."""
 
 
 class Careful(nn.Conv2d):
-    """Computes what a convolution does, in its own way."""
+    """A convolution with a `forward` of its own that computes the same."""
 
     def forward(self, input):
         return self._conv_forward(input, self.weight, None) + self.bias[:, None, None]
@@ -58,7 +58,7 @@ class Rectified(nn.Conv2d):
 
 
 class Scaled(nn.Conv2d):
-    """Has a parameter that is 0 until it is trained."""
+    """A convolution with an additional parameter, 0 until it is trained."""
 
     def __init__(self, *args: int) -> None:
         super().__init__(*args)
@@ -79,7 +79,7 @@ class Halved(nn.AvgPool2d):
 
 
 class OneMask(nn.Dropout):
-    """A dropout that does not draw: drops every second unit in training."""
+    """A dropout without random draws: drops every second unit in training."""
 
     def forward(self, input):
         mask = torch.arange(input[0].numel()).reshape(input.shape[1:]) % 2
@@ -188,7 +188,7 @@ def with_dropout_in_training_only() -> nn.Module:
 
 
 class OneState(norse.SequentialState):
-    """Hands one state to both of its cells."""
+    """Passes one state to both of its cells."""
 
     def forward(self, input_tensor, state=None):
         hidden, state = self[1](self[0](input_tensor), state)

@@ -1,4 +1,4 @@
-"""Models built from Norse's modules: taken over, they step as they did, and what cannot be taken over is told."""
+"""Import of models built from Norse's modules: the network computes the same, and unsupported modules are refused."""
 
 from collections.abc import Callable
 
@@ -80,7 +80,7 @@ CELLS = {
 
 
 def shaken(model: nn.Module) -> nn.Module:
-    """`model` in double precision, with weights and running statistics that no default has."""
+    """`model` in double precision, with random weights and running statistics."""
     model.double()
     generator = torch.Generator().manual_seed(11)
     with torch.no_grad():

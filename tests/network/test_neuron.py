@@ -110,7 +110,7 @@ def test_adaptation_makes_a_neuron_fire_less():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_neuron_fires_at_exactly_its_threshold(kind):
-    """Where Norse, whose threshold is strict, does not."""
+    """Norse, with a strict threshold, does not fire there."""
     cell = NeuronCell(NeuronSpec(kind=kind, threshold=0.5), dtype=torch.float64)
     x = torch.tensor([math.nextafter(0.5, 0), 0.5], dtype=torch.float64)
     spikes, state = cell(x)

@@ -1,4 +1,4 @@
-"""What a Norse model does beyond a list of its modules is seen by running it: reproduced, or refused."""
+"""Norse models whose computation is not that of their module list: reproduced, or refused by the comparison runs."""
 
 import norse.torch as norse
 import pytest
@@ -178,7 +178,7 @@ def test_what_is_reproduced_is_taken_over_and_the_model_stays_as_it_is(build, tr
 
 @pytest.mark.parametrize("build", REPRODUCED.values(), ids=REPRODUCED)
 def test_drawn_weights_make_every_layer_fire(build) -> None:
-    """Else two models would be compared that hand on nothing."""
+    """Silent neurons would make the comparison empty."""
     torch.manual_seed(1)
     model = build().double()
     model[0].double()

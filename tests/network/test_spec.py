@@ -1,4 +1,4 @@
-"""The notation: it prints what it parses, its shapes are torch's, and every wrong text is told what would be right."""
+"""The notation: printing inverts parsing, shapes equal torch's, and errors describe valid text."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stdl_events.errors import NotationError
 from stdl_events.network.spec import NetworkSpec, NeuronSpec, Op
 
-# STDL, Table VIII, as printed there; the second text is the house's short form of the same layers.
+# STDL, Table VIII, as printed there; the second text is this package's short form of the same layers.
 TABLE_VIII = [
     ("64C3-64R", "64C3-64R"),
     ("AP(k2s2)-256R(s2)-512R(s2)-512R-10FC", "AP2-256R(s2)-512R(s2)-512R-10FC"),
@@ -83,7 +83,7 @@ shapes = st.tuples(st.integers(1, 3), st.integers(1, 34), st.integers(1, 34))
 
 
 def parse_if_it_fits(notation: str, shape: tuple[int, int, int]) -> NetworkSpec:
-    """Give up the example where the random layers do not fit into the random picture."""
+    """Reject the example if the random layers do not fit into the random frame."""
     try:
         return NetworkSpec.parse(notation, input_shape=shape)
     except NotationError as error:
@@ -110,7 +110,7 @@ def test_a_document_reads_back_through_json(notation, shape, neuron, norm, momen
 
 
 def torch_shape(op: Op, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The shape behind `op` as torch's own operators make it."""
+    """The shape behind `op` by torch's own operators."""
     x = torch.empty((1, *shape), device="meta")
     if op.kind == "AP":
         return tuple(F.avg_pool2d(x, op.kernel, op.stride, op.padding).shape[1:])

@@ -1,4 +1,4 @@
-"""The zoo holds the papers' networks, and a user's own notation reads the same way."""
+"""The zoo contains the papers' networks, and a user's own notation is parsed in the same way."""
 
 import pytest
 
@@ -80,7 +80,7 @@ def test_networks_of_truncated_local_bptt_are_its_table_2(name, layers):
     [("nf-resnet34", 21_797_672, 16), ("nf-resnet50", 25_557_032, 16), ("nf-resnet101", 44_549_160, 33)],
 )
 def test_norm_free_networks_have_the_parameters_of_the_resnets_they_come_from(name, parameters, blocks):
-    """torchvision's counts: gain and bias stand for batch norm's two; each block adds its SkipInit gain."""
+    """torchvision's counts: gain and bias replace batch norm's two; each block adds its SkipInit gain."""
     spec = get_network(name, input_shape=(3, 224, 224), classes=1000)
     network = SpikingNetwork.build(spec, device="meta")
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters + blocks

@@ -1,4 +1,4 @@
-"""Whatever the notation can say: built and stepped without data, trained alike in plain and lean mode."""
+"""Every kind of layer in the notation: built and stepped without data, trained alike in plain and lean mode."""
 
 import pytest
 import torch

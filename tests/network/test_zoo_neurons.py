@@ -1,4 +1,4 @@
-"""The reset of truncated local BPTT, and our neurons as Norse's."""
+"""The reset of truncated local BPTT, and conversion of neurons to Norse's cells."""
 
 import norse.torch as norse
 import pytest

@@ -1,4 +1,4 @@
-"""Auxiliary networks: every subset of later layers, pooling for the down-sampling that is skipped, the paper's own."""
+"""Auxiliary networks: every subset of later layers, pooling for skipped down-sampling, the paper's own."""
 
 import itertools
 
@@ -33,7 +33,7 @@ def spec_of(name: str, classes: int) -> NetworkSpec:
     ],
 )
 def test_the_papers_auxiliary_networks(name, classes, stop, chosen, published):
-    """STDL, Table VIII: the layers in it, from the layers of the network that they stand for."""
+    """STDL, Table VIII: its layers, built from the corresponding layers of the network."""
     spec = spec_of(name, classes)
     auxiliary = build_auxiliary(spec, stop, chosen)
     shape = spec.layers[stop].input_shape

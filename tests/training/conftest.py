@@ -1,4 +1,4 @@
-"""Small recordings of three classes that a network can tell apart, and a configuration that trains in seconds."""
+"""Small recordings of three separable classes, and a configuration that trains in seconds."""
 
 from pathlib import Path
 

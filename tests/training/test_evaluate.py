@@ -1,4 +1,4 @@
-"""Evaluation is the live readout, its numbers are those of the clips, and an exported file gives the same."""
+"""Evaluation equals the live readout, its metrics are those of the clips, and an exported file gives the same."""
 
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def test_batches_do_not_matter() -> None:
 
 
 class Finals:
-    """Keeps a live run's prediction of each whole clip."""
+    """Records a live run's prediction of each complete clip."""
 
     def __init__(self) -> None:
         self.kept: list[Prediction] = []

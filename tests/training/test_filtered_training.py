@@ -1,4 +1,4 @@
-"""Filters of a run: training, evaluation, a store and the model's card apply the same, and others are refused."""
+"""Filters of a run: training, evaluation, a store and the model's card have the same; other filters are refused."""
 
 import json
 from collections.abc import Callable

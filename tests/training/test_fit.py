@@ -1,4 +1,4 @@
-"""One training run: what it leaves behind, that it can be repeated, killed and resumed, and how it refuses."""
+"""One training run: its files, repetition, kill and resumption, and its errors."""
 
 import json
 import signal
@@ -47,14 +47,14 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 def timeless_rows(folder: Path) -> list[dict[str, Any]]:
-    """Rows without what a clock says; a resumption adds rows of kind `start`."""
+    """Rows without measured times; a resumption adds rows of kind `start`."""
     rows = [row for row in read_metrics(folder) if row["kind"] != "start"]
     return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TrainConfig], Path]:
-    """The folder of an undisturbed run of a configuration; each is trained once."""
+    """The folder of an uninterrupted run of a configuration; each is trained once."""
     runs: dict[str, Path] = {}
 
     def train(config: TrainConfig) -> Path:

@@ -1,4 +1,4 @@
-"""Metrics are whole JSON lines, also behind a resumption, and the same numbers are in TensorBoard."""
+"""Metrics are complete JSON lines, after a resumption too, and the same numbers are in TensorBoard."""
 
 import json
 from pathlib import Path

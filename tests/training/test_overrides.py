@@ -1,4 +1,4 @@
-"""`--set key=value`: every key parses by its type, and a wrong one is told with what would have been right."""
+"""`--set key=value`: every key is parsed by its type, and errors describe valid keys and values."""
 
 import pytest
 

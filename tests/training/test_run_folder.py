@@ -1,4 +1,4 @@
-"""A run never writes over another one, and is resumed only as it was started."""
+"""A run never overwrites another one, and is resumed only with its own configuration."""
 
 from pathlib import Path
 
