@@ -6,31 +6,28 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.network.units import ScaledWSConv2d
+from stdl_events.network.synapse import ScaledWSConv2d, Synapse
 
 
 def fold_norms(network: SpikingNetwork) -> SpikingNetwork:
     """Return a copy of `network` in evaluation mode whose every synapse is one plain convolution.
 
-    Batch norm is folded into the weights with its running statistics; standardised weights become plain ones. The copy
-    computes the same up to rounding; `network` is not modified.
+    Batch norm is folded into the weights with its running statistics; standardised weights become plain ones. A norm
+    of another kind stays behind its convolution. The copy computes the same up to rounding; `network` is not modified.
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(folded.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, nn.Sequential) and len(child) and isinstance(child[0], nn.Conv2d):
+            if isinstance(child, Synapse):
                 setattr(module, name, _fold(child))
     return folded
 
 
-def _fold(synapse: nn.Sequential) -> nn.Conv2d:
-    conv = synapse[0]
-    assert isinstance(conv, nn.Conv2d), "a synapse starts with its convolution"
-    if len(synapse) == 2:
-        norm = synapse[1]
-        assert isinstance(norm, nn.BatchNorm2d), "only batch norm follows a synapse's convolution"
-        return fuse_conv_bn_eval(conv, norm)
-    return _plain(conv) if isinstance(conv, ScaledWSConv2d) else conv
+def _fold(synapse: Synapse) -> nn.Module:
+    conv = _plain(synapse.conv) if isinstance(synapse.conv, ScaledWSConv2d) else synapse.conv
+    if isinstance(synapse.norm, nn.BatchNorm2d):
+        return fuse_conv_bn_eval(conv, synapse.norm)
+    return conv if synapse.norm is None else Synapse(conv, synapse.norm)
 
 
 def _plain(conv: ScaledWSConv2d) -> nn.Conv2d:

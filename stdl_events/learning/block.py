@@ -4,7 +4,7 @@ B batch, C channels, H height, W width, K classes.
 """
 
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import cast
 
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from stdl_events.learning.grid import Trace
 from stdl_events.learning.traced_spikes import Signal, frames_as_spikes, spikes_of
-from stdl_events.learning.traces import with_traces
-from stdl_events.network.layers import State
+from stdl_events.learning.traces import check_twin, with_traces
+from stdl_events.network.layers import Layer, State
 from stdl_events.network.network import SpikingNetwork
 
 
@@ -73,6 +73,31 @@ class LocalBlock:
             new += entries
         logits_BK: Tensor = spikes_of(outputs[-1])
         return logits_BK if self.auxiliary is None else outputs[0], logits_BK, new
+
+    def check(
+        self, index: int, start: int, batch_size: int, check_layer: Callable[[str, Layer], None] | None = None
+    ) -> None:
+        """Refuse layers that cannot train as they are; see `Layer.check_norms` and `traces.check_twin`.
+
+        Args:
+            index: of the block, counted from 0.
+            start: of its first layer in the network.
+            check_layer: refuses more, given a layer and its dotted name.
+        """
+        twins = [layer for part in self.parts for layer in part.layers_in_order()]
+        for (name, layer), twin in zip(self._named_layers(index, start), twins, strict=True):
+            layer.check_norms(name, batch_size)
+            if check_layer is not None:
+                check_layer(name, layer)
+            if twin is not layer:
+                check_twin(name, layer, twin)
+
+    def _named_layers(self, index: int, start: int) -> Iterator[tuple[str, Layer]]:
+        for offset, layer in enumerate(self.subnetwork.layers_in_order()):
+            yield f"layers.{start + offset}", layer
+        if self.auxiliary is not None:
+            for offset, layer in enumerate(self.auxiliary.layers_in_order()):
+                yield f"blocks.{index}.auxiliary.layers.{offset}", layer
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """All weights, those included that the rule leaves as they are."""

@@ -11,7 +11,7 @@ from stdl_events.errors import RuleError
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
 from stdl_events.learning.grid import Layerwise, Rule
-from stdl_events.learning.lean import run_chunk_lean
+from stdl_events.learning.lean import check_layer, run_chunk_lean
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.losses import Loss
 from stdl_events.learning.online import RunChunk
@@ -40,7 +40,8 @@ class Blueprint:
         cuda_graphs: whether blocks' steps are recorded and replayed.
 
     Raises:
-        RuleError: there is nothing to learn: no classifier, no sequence or no step; or no device to replay on.
+        RuleError: there is nothing to learn: no classifier, no sequence or no step; no device to replay on; or the
+            dtype is not a floating point type.
     """
 
     spec: NetworkSpec
@@ -79,6 +80,13 @@ class Blueprint:
             raise RuleError(
                 "cuda_graphs", got=f"the device {self.device}", expected="a CUDA device", todo="train without them"
             )
+        if not self.dtype.is_floating_point:
+            raise RuleError(
+                "dtype",
+                got=str(self.dtype),
+                expected="a floating point type: membrane potentials are compared with a threshold",
+                todo="use torch.float32 or torch.float64",
+            )
         for name, count in (("batch_size", self.batch_size), ("steps", self.steps)):
             if count < 1:
                 raise RuleError(name, got=str(count), expected="a positive number", todo=f"change {name}")
@@ -106,6 +114,7 @@ class Blueprint:
             random=np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,))),
             plan=plan,
             run_chunk=run_chunk,
+            check_layer=check_layer if self.is_lean else None,
             replayed=ReplayedChunks(run_chunk, CUDARecorder) if self.cuda_graphs else None,
         )
 

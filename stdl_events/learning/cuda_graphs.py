@@ -49,9 +49,13 @@ class ReplayedChunks:
         self._targets_B: Tensor | None = None
         self._sequences = 0
 
-    def begin(self, targets_B: Tensor, steps: int) -> Tensor:
-        """A sequence of `steps` begins. Returns its targets, in memory that stays."""
-        kind = (tuple(targets_B.shape), targets_B.device, steps)
+    def begin(self, targets_B: Tensor, steps: int, frozen: object = ()) -> Tensor:
+        """A sequence of `steps` begins. Returns its targets, in memory that stays.
+
+        Args:
+            frozen: what does not learn; recordings are of a learner in which the same does not.
+        """
+        kind = (tuple(targets_B.shape), targets_B.device, steps, frozen)
         if self._targets_B is None or kind != self._kind:
             self._kind, self._sequences, self._targets_B = kind, 0, targets_B.clone()
             self._recordings.clear()

@@ -5,7 +5,7 @@ T time, B batch, C channels, H height, W width, K classes.
 
 import contextlib
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from stdl_events.errors import RuleError
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.checks import check_batch, check_targets, checked_frames
 from stdl_events.learning.cuda_graphs import ReplayedChunks
+from stdl_events.learning.frozen import frozen_marks, set_frozen
 from stdl_events.learning.grid import Rule
 from stdl_events.learning.losses import Loss
 from stdl_events.learning.observer import Observer
@@ -23,6 +24,7 @@ from stdl_events.learning.online import RunChunk, run_sequence
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.proximal import Anchor
 from stdl_events.learning.saved import check_state, taken_back_on_error
+from stdl_events.network.layers import Layer
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.plan import Plan
 
@@ -37,7 +39,12 @@ class Learner:
         random: for dropout masks, and for the steps that learn where the rule draws them.
         plan: how the network was cut, or None where no plan was made.
         run_chunk: runs a block over one chunk: ordinary autograd, or lean mode.
+        check_layer: refuses a layer, given its name, that `run_chunk` cannot run as it is; called before each sequence.
         replayed: the same recorded, where its recordings are to be replayed.
+
+    Training puts every module into training mode, so that `eval()` on one does not last. `freeze` excludes modules from
+    training, their batch norm included; `requires_grad_(False)` freezes parameters alone, of which neither momentum
+    nor weight decay moves any.
     """
 
     def __init__(
@@ -52,6 +59,7 @@ class Learner:
         random: np.random.Generator,
         plan: Plan | None = None,
         run_chunk: RunChunk = run_chunk_plain,
+        check_layer: Callable[[str, Layer], None] | None = None,
         replayed: ReplayedChunks | None = None,
     ) -> None:
         self.network = network
@@ -63,6 +71,7 @@ class Learner:
         self.random = random
         self.plan = plan
         self.run_chunk = replayed or run_chunk
+        self._check_layer = check_layer
         self._replayed = replayed
         self._anchor = None if rule.proximal is None else Anchor(rule.proximal, self._trained())
 
@@ -123,6 +132,37 @@ class Learner:
         if self._anchor is not None:
             self._anchor.move()
 
+    def freeze(self, *modules: torch.nn.Module) -> None:
+        """Exclude modules from training, for fine-tuning the others.
+
+        Their parameters get no gradient. Their batch norms normalise with the running statistics instead of those of
+        each step, and the running statistics do not move. Dropout stays active. A checkpoint does not record it.
+
+        Args:
+            modules: of the network or of an auxiliary network, such as `learner.network.layers[0]`.
+
+        Raises:
+            RuleError: a module belongs to neither.
+        """
+        set_frozen(self._networks(), modules, frozen=True)
+
+    def unfreeze(self, *modules: torch.nn.Module) -> None:
+        """Undo `freeze`, with the same arguments and errors."""
+        set_frozen(self._networks(), modules, frozen=False)
+
+    def _networks(self) -> list[SpikingNetwork]:
+        return [self.network, *(block.auxiliary for block in self.blocks if block.auxiliary is not None)]
+
+    def _train(self, batch_size: int) -> None:
+        """Put all modules into training mode, and refuse those that cannot train as they are."""
+        self.network.train()
+        start = 0
+        for index, block in enumerate(self.blocks):
+            for part in block.parts:
+                part.train()
+            block.check(index, start, batch_size, self._check_layer)
+            start += len(block.subnetwork.layers)
+
     def _run(
         self,
         frames: Tensor | Iterable[Tensor],
@@ -143,6 +183,7 @@ class Learner:
             undo = taken_back_on_error(self.random, self._buffers(), self._forget_gradients)
         chunk_steps = self.rule.time.chunk_steps or steps
         self._check_count(-(-steps // chunk_steps))
+        self._train(len(targets_B))
         with undo:
             return self._learn(frames, targets_B, steps, chunk_steps, step_after_chunk, observer, learning_chunks)
 
@@ -160,8 +201,8 @@ class Learner:
         device = next(self.network.parameters()).device
         targets_B = targets_B.to(device, non_blocking=True)
         if self._replayed is not None:
-            targets_B = self._replayed.begin(targets_B, steps)
-        self.network.train()
+            marks = frozen_marks([part for block in self.blocks for part in block.parts])
+            targets_B = self._replayed.begin(targets_B, steps, marks)
 
         def after_chunk() -> None:
             if self._anchor is not None:
@@ -189,6 +230,10 @@ class Learner:
     def _forget_gradients(self) -> None:
         # Recordings know the gradients by their addresses.
         self.optimizer.zero_grad(set_to_none=self._replayed is None)
+        for block in self.blocks:
+            for parameter in block.parameters():
+                if not parameter.requires_grad:  # the optimiser moves what has a gradient, if only one of zeros
+                    parameter.grad = None
 
     def _update(self) -> None:
         if self._anchor is not None and self._anchor.term.anchor == "previous":
@@ -248,5 +293,7 @@ class Learner:
                 block.auxiliary.load_state_dict(weights)
         self.optimizer.load_state_dict(state["optimizer"])
         self.random.bit_generator.state = state["random"]
-        if self._anchor is not None:
-            self._anchor.restore(state["anchor"] or [weight.detach() for weight in self._trained()])
+        if self._anchor is not None and state["anchor"]:
+            self._anchor.restore(state["anchor"])
+        else:
+            self.anchor_weights()

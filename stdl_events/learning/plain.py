@@ -38,7 +38,7 @@ def run_chunk_plain(
             outputs.append(out.detach())  # STDL eq. (10): sg(.)
             logits.append(logits_BK.to(weight.dtype))
         total = loss_of(logits)
-    if learns:
+    if learns and total.requires_grad:  # a block whose parameters are all frozen has no backward
         total.backward()
     for _ in range(len(state)):
         state.append(state.popleft().detach())

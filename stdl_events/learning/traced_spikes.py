@@ -4,6 +4,12 @@ A weight W between presynaptic spikes s and a membrane potential takes its value
 gradient from their traces, g_u[t] a[t] (NDOT Algorithm 1, line 11). A trace is scaled, pooled and dropped out together
 with its spikes. Input frames have no neuron behind them and stand for themselves, so the first convolution learns as in
 SLTT.
+
+Sums of spikes and currents: with p = s + c behind a weight, where s are spikes and c is a current that no neuron has
+fired (a convolution of the frame, `nS`), the gradient is g_u[t] ∂(W p)/∂W with each presynaptic activity replaced by
+its trace. Replacing is linear: the trace of s + c is the trace of s plus that of c. A current stands for itself as
+frames do, so the trace of the sum is a[t] + c[t]. Taking p itself would drop the past of the spikes, and taking a
+alone would drop the current, on which the potential depends as much.
 """
 
 from collections.abc import Callable
@@ -19,7 +25,7 @@ class TracedSpikes:
     """Spikes and their traces, which travel together.
 
     To torch's functions it is a tensor: whatever is linear in it moves spikes and traces alike; a convolution or linear
-    layer uses both up; a sum with a current is a current. Anything else is refused.
+    layer uses both up; in a sum a current is its own trace. Anything else is refused.
     """
 
     def __init__(self, spikes: Tensor, trace: Tensor) -> None:
@@ -52,10 +58,10 @@ class TracedSpikes:
     def __truediv__(self, divisor: float | Tensor) -> "TracedSpikes":
         return self._both(lambda x: x / divisor)
 
-    def __add__(self, other: "Signal") -> "Signal":
-        if isinstance(other, TracedSpikes):
-            return TracedSpikes(self.spikes + other.spikes, self.trace + other.trace)
-        return self.spikes + other
+    def __add__(self, other: "Signal") -> "TracedSpikes":
+        with torch.no_grad():
+            trace = self.trace + _trace_of(other)
+        return TracedSpikes(self.spikes + spikes_of(other), trace)
 
     def _both(self, linear: Callable[[Tensor], Tensor]) -> "TracedSpikes":
         with torch.no_grad():
@@ -72,8 +78,6 @@ class TracedSpikes:
         if func in _WEIGHTED:
             return _WEIGHTED[func](*args, **kwargs)
         spikes = func(*tree_map(spikes_of, args), **tree_map(spikes_of, kwargs))
-        if func in _SUMS and any(isinstance(term, Tensor) for term in args):
-            return spikes
         assert func in _LINEAR, f"traces cannot follow their spikes through {func}"
         with torch.no_grad():
             trace = func(*tree_map(_trace_of, args), **tree_map(_trace_of, kwargs))
@@ -143,8 +147,7 @@ def _connect(signal: TracedSpikes, weight: Tensor, bias: Tensor | None = None) -
 
 
 _WEIGHTED: dict[Any, Callable[..., Any]] = {torch.conv2d: _convolve, F.linear: _connect}
-_SUMS = {torch.Tensor.add, torch.add, torch.addcmul}
-_LINEAR = {F.avg_pool2d, torch.Tensor.mul, torch.mul}
+_LINEAR = {F.avg_pool2d, torch.Tensor.add, torch.Tensor.mul, torch.add, torch.addcmul, torch.mul}
 
 
 def frames_as_spikes(x: Signal) -> TracedSpikes:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from stdl_events.errors import RuleError
 from stdl_events.learning.grid import Trace, TraceKind
 from stdl_events.learning.traced_spikes import Signal, TracedSpikes, spikes_of
 from stdl_events.network.layers import Factory, build_layers
@@ -152,7 +153,7 @@ def make_factory(spec: NetworkSpec, trace: Trace | None, dtype: torch.dtype) -> 
 
 
 def with_traces(network: SpikingNetwork, trace: Trace) -> SpikingNetwork:
-    """A network of the same layers whose neurons keep traces; it shares all weights and statistics with `network`.
+    """A network of the same layers whose neurons keep traces; it shares all modules without neurons with `network`.
 
     Its `step` takes `TracedSpikes` too, and returns them where it ends in spikes.
     """
@@ -160,7 +161,44 @@ def with_traces(network: SpikingNetwork, trace: Trace) -> SpikingNetwork:
     with torch.random.fork_rng(devices=[]):  # modules draw weights, which are replaced at once
         twin = SpikingNetwork(network.spec, build_layers(network.spec, make_factory(network.spec, trace, dtype)))
     twin.load_state_dict(network.state_dict(keep_vars=True), assign=True)
+    _share_modules(network, twin)
     return twin
+
+
+def _share_modules(network: nn.Module, twin: nn.Module) -> None:
+    """Let `twin` have the very modules of `network`, except those with neurons inside.
+
+    What is set on a module, such as a mode or a hook, then holds for both.
+    """
+    for name, module in network.named_children():
+        if any(isinstance(part, NeuronCell) for part in module.modules()):
+            _share_modules(module, twin.get_submodule(name))
+        else:
+            twin.register_module(name, module)
+
+
+def check_twin(name: str, layer: nn.Module, twin: nn.Module) -> None:
+    """Refuse a layer in which a module was replaced since its twin, which keeps the traces, was made.
+
+    Args:
+        name: of the layer, dotted.
+
+    Raises:
+        RuleError: naming the module.
+    """
+    twins = dict(twin.named_modules())
+    for path, module in layer.named_modules():
+        found = twins.get(path)
+        has_neurons = any(isinstance(part, NeuronCell) for part in module.modules())
+        kind = NeuronCell if isinstance(module, NeuronCell) else type(module)
+        if found is module or (has_neurons and isinstance(found, kind)):
+            continue
+        raise RuleError(
+            f"{name}.{path}",
+            got=f"a {type(module).__name__} that was put there after the learner was built",
+            expected="the modules that it was built with, whose neurons keep traces",
+            todo="use a rule without traces",
+        )
 
 
 def state_entries(trace: Trace) -> int:

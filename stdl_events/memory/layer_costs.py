@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Trace
+from stdl_events.learning.lean import check_layer
 from stdl_events.learning.lean.chain import LeanChain
 from stdl_events.learning.lean.signals import Dense, Shape, Spikes, Traced
 from stdl_events.learning.lean.signals import Signal as LeanSignal
@@ -112,9 +113,10 @@ def _measured(setting: _Setting, spec: LayerSpec, needs_input_gradient: bool, fr
             parameter.grad = torch.empty_like(parameter, requires_grad=False)
         shape = (setting.batch_size, *spec.input_shape)
         if setting.lean:
+            check_layer(f"layer {layer.spec}", layer)
             x = _lean_input(setting, shape, frames)
-            chain = LeanChain((0,) if setting.kept else ())
-            cost = _lean_step(chain, layer, x, needs_input_gradient, fixed, live)
+            chain = LeanChain((0,) if setting.kept else (), needs_input=needs_input_gradient)
+            cost = _lean_step(chain, layer, x, fixed, live)
         else:
             x_BCHW = torch.empty(shape, dtype=setting.flowing)
             x_BCHW.requires_grad_(needs_input_gradient)
@@ -184,9 +186,7 @@ class _End(torch.autograd.Function):
 
 
 @torch.no_grad()
-def _lean_step(
-    chain: LeanChain, layer: Layer, x: LeanSignal, needs_input: bool, fixed: int, live: LiveBytes
-) -> LayerCost:
+def _lean_step(chain: LeanChain, layer: Layer, x: LeanSignal, fixed: int, live: LiveBytes) -> LayerCost:
     state = deque(layer.initial_state(x.shape[0], dtype=x.dtype))
     before = live.now
     live.reset_peak()
@@ -196,7 +196,7 @@ def _lean_step(
     saved = live.now - before - tensor_bytes(gradients)
     del out  # the next layer's, which is done when this one's backward starts
     live.reset_peak()
-    chain.backward(gradients, needs_input=needs_input)
+    chain.backward(gradients)
     assert new or not layer.state_shapes, "a layer with neurons returns their state"
     values = x.spikes if isinstance(x, Traced) else x
     received = values.bits_BCQ if isinstance(values, Spikes) else values.dense()

@@ -210,8 +210,7 @@ def _copy(body: object, part: Part) -> None:
         body.linear.bias.copy_(bias * gain)
         return
     assert isinstance(body, ConvBody | SynapseBody), "made from the parts"
-    conv, *norms = body.synapse.children()
-    assert isinstance(conv, nn.Conv2d), "a synapse starts with its convolution"
+    conv, norm = body.synapse.conv, body.synapse.norm
     if part.norm is None:
         assert conv.bias is not None, "only batch norm makes biases superfluous"
         conv.weight.copy_(part.weights.weight * gain)
@@ -220,8 +219,9 @@ def _copy(body: object, part: Part) -> None:
     conv.weight.copy_(part.weights.weight)
     values = part.norm.state_dict()
     values["running_mean"] = values["running_mean"] - bias  # batch norm takes a bias out again
-    norms[0].load_state_dict(values | {name: values[name] * gain for name in ("weight", "bias")})
-    norms[0].train(part.norm.training)
+    assert norm is not None, "the network has the parts' norms"
+    norm.load_state_dict(values | {name: values[name] * gain for name in ("weight", "bias")})
+    norm.train(part.norm.training)
 
 
 def _parameters(body: object) -> Iterator[nn.Parameter]:

@@ -10,10 +10,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from stdl_events.errors import ShapeError
 from stdl_events.network.notation import NORM_FREE_KINDS, LayerSpec, Op
 from stdl_events.network.residual import NormFreeBody, ResidualBody, SEWBody
 from stdl_events.network.spec import Classifier, NetworkSpec
-from stdl_events.network.units import WS_GAIN, Factory, ScaledWSConv2d, Shape, SpikingUnit, State
+from stdl_events.network.synapse import WS_GAIN, Factory, ScaledWSConv2d, Synapse
+from stdl_events.network.units import Shape, SpikingUnit, State
 
 __all__ = [
     "WS_GAIN",
@@ -32,6 +34,7 @@ __all__ = [
     "SpikingClassifierBody",
     "SpikingUnit",
     "State",
+    "Synapse",
     "SynapseBody",
     "build_layers",
 ]
@@ -139,11 +142,33 @@ class Layer(nn.Module):
         position = spec.ops.index(spec.body)
         self.before = nn.Sequential(*map(_stateless, spec.ops[:position]))
         self.body: Body = _body(spec, factory)
+        _, height, width = spec.body.output_shape(spec.shape_before(position))
+        self._body_pixels = height * width
         self.after = nn.Sequential(*map(_stateless, spec.ops[position + 1 :]))
         self.state_shapes = self.body.state_shapes
         self.mask_shapes = tuple(
             spec.shape_before(index) for index, op in enumerate(spec.ops) if op.kind == "DP" and op.probability > 0
         )
+
+    def check_norms(self, name: str, batch_size: int) -> None:
+        """Refuse a batch that leaves a batch norm one value per channel, whose variance says nothing.
+
+        Args:
+            name: of the layer, dotted.
+
+        Raises:
+            ShapeError: naming the norm.
+        """
+        if batch_size > 1 or self._body_pixels > 1:
+            return
+        for path, module in self.named_modules(prefix=name):
+            if isinstance(module, nn.BatchNorm2d) and module.training:
+                raise ShapeError(
+                    path,
+                    got=f"a batch of {batch_size} with one pixel",
+                    expected="at least two values per channel, of which batch norm takes the variance",
+                    todo="use a larger batch or larger frames, norm ws or none, or freeze the norm",
+                )
 
     @property
     def entry_shapes(self) -> tuple[Shape, ...]:

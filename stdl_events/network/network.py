@@ -113,6 +113,16 @@ class SpikingNetwork(nn.Module):
                 expected=f"{list(shapes)}",
                 todo="pass initial_state(batch_size) or the state that the last step returned",
             )
+        self.check_norms(shape_BCHW[0])
+
+    def check_norms(self, batch_size: int) -> None:
+        """Refuse a batch that leaves a batch norm in training mode one value per channel.
+
+        Raises:
+            ShapeError: naming the norm.
+        """
+        for index, layer in enumerate(self.layers_in_order()):
+            layer.check_norms(f"layers.{index}", batch_size)
 
 
 def _draws_on_host(device: torch.device | str | None) -> bool:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from stdl_events.network.units import WS_GAIN, ScaledWSConv2d
+from stdl_events.network.synapse import WS_GAIN, ScaledWSConv2d
 
 MakeNorm: TypeAlias = Callable[[int, float, torch.dtype | None, torch.device | str | None], nn.Module]
 

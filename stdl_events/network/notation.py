@@ -132,6 +132,19 @@ class LayerSpec:
         return shape
 
     @property
+    def least_fan_in(self) -> int:
+        """The fewest inputs of one output of its convolutions; of a fully connected layer, those of an output."""
+        op, (channels, height, width) = self.body, self.shape_before(self.ops.index(self.body))
+        if op.kind == "FC":
+            return channels * height * width
+        if op.kind not in BLOCK_KINDS:
+            return channels * op.kernel**2
+        pointwise = [channels] if op.stride != 1 or op.channels != channels else []
+        if op.kind == "NFB":
+            pointwise += [channels, op.channels // BOTTLENECK]
+        return min([*pointwise, channels * BLOCK_KERNEL**2, op.channels * BLOCK_KERNEL**2])
+
+    @property
     def output_variance(self) -> float:
         """A norm-free block adds α² to its input's variance, or to 1 where its shortcut is a convolution."""
         if self.body.kind not in NORM_FREE_KINDS:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from stdl_events.network.notation import BLOCK_KERNEL, BOTTLENECK, NORM_FREE_ALPHA, Op
-from stdl_events.network.units import WS_GAIN, Factory, Shape, SpikingUnit, State
+from stdl_events.network.synapse import WS_GAIN, Factory
+from stdl_events.network.units import Shape, SpikingUnit, State
 
 SAME = BLOCK_KERNEL // 2
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from stdl_events.errors import NotationError
-from stdl_events.network.notation import LayerSpec, Op, parse_layers
+from stdl_events.network.notation import NORM_FREE_KINDS, LayerSpec, Op, parse_layers
 from stdl_events.network.registries import NEURONS, NORMS, SURROGATES
 
 __all__ = ["Classifier", "LayerSpec", "NetworkSpec", "NeuronSpec", "Op", "Reset"]
@@ -85,6 +85,8 @@ class NetworkSpec:
         NORMS.check(self.norm)
         _require_choice("classifier", self.classifier, Classifier)
         _require_range("norm_momentum", self.norm_momentum, "0 < norm_momentum <= 1", 0 < self.norm_momentum <= 1)
+        for layer in self.layers:
+            _require_fan_in(layer, self.norm)
 
     @classmethod
     def parse(
@@ -215,6 +217,18 @@ def _input_shape(values: Sequence[int]) -> tuple[int, int, int]:
             todo="give channels, height and width of one frame",
         )
     return channels, height, width
+
+
+def _require_fan_in(layer: LayerSpec, norm: str) -> None:
+    """Standardising a single weight leaves 0 (Brock et al., arXiv:2101.08692, eq. (1)): such a layer sees no input."""
+    standardised = layer.body.kind in NORM_FREE_KINDS or (norm == "ws" and layer.body.kind != "FC")
+    if standardised and layer.least_fan_in == 1:
+        raise NotationError(
+            str(layer),
+            got="a convolution whose outputs have one input each, which standardisation takes away",
+            expected="two inputs or more where weights are standardised (norm ws, and all norm-free blocks)",
+            todo="use more channels or a larger kernel or, outside norm-free blocks, another norm",
+        )
 
 
 def _require_choice(name: str, value: str, choices: Any) -> None:

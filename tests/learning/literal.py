@@ -28,7 +28,7 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One layer: poolings, a body, poolings. A kind is C, R, SEWR or FC."""
+    """One layer: poolings, a body, poolings. A kind is C, R, SEWR or FC; `rule_layers` knows S and NFR as well."""
 
     kind: str
     width: int
@@ -39,7 +39,7 @@ class Part:
 
     def __str__(self) -> str:
         stride = f"(s{self.stride})" if self.kind != "FC" else ""
-        kernel = str(self.kernel) if self.kind == "C" else ""
+        kernel = str(self.kernel) if self.kind in ("C", "S") else ""
         return "-".join([*map(str, self.before), f"{self.width}{self.kind}{kernel}{stride}", *map(str, self.after)])
 
 
@@ -139,19 +139,19 @@ class Chain:
         return x_BF @ self.weights[f"{name}.linear.weight"].T + self.weights[f"{name}.linear.bias"]
 
     def synapse(self, name: str, x: Tensor, stride: int) -> Tensor:
-        w = self.weights[f"{name}.0.weight"]
+        w = self.weights[f"{name}.conv.weight"]
         if self.norm == "ws":
             fan_in = w[0].numel()
             mean = w.sum((1, 2, 3), keepdim=True) / fan_in
             variance = ((w - mean) ** 2).sum((1, 2, 3), keepdim=True) / (fan_in - 1)
-            w = (w - mean) / torch.sqrt(variance * fan_in + 1e-4) * self.weights[f"{name}.0.gain"]
+            w = (w - mean) / torch.sqrt(variance * fan_in + 1e-4) * self.weights[f"{name}.conv.gain"]
         out = F.conv2d(x, w, stride=stride, padding=w.shape[-1] // 2)
         if self.norm != "batch":
-            return out + self.weights[f"{name}.0.bias"][:, None, None]
+            return out + self.weights[f"{name}.conv.bias"][:, None, None]
         count = out.numel() / out.shape[1]
         mean = out.sum((0, 2, 3), keepdim=True) / count
         variance = ((out - mean) ** 2).sum((0, 2, 3), keepdim=True) / count
-        gain, bias = self.weights[f"{name}.1.weight"], self.weights[f"{name}.1.bias"]
+        gain, bias = self.weights[f"{name}.norm.weight"], self.weights[f"{name}.norm.bias"]
         return (out - mean) / torch.sqrt(variance + 1e-5) * gain[:, None, None] + bias[:, None, None]
 
     def spikes(self, name: str, current: Tensor) -> Tensor:

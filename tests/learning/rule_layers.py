@@ -35,6 +35,13 @@ class Chain:
         self, parts: Sequence[Part], first: int, weights: dict[str, Tensor], prefix: str, equations: Equations
     ) -> None:
         self.parts, self.first, self.weights, self.prefix, self.eq = parts, first, weights, prefix, equations
+        self.bodies = {
+            "C": self.unit,
+            "S": self.currents,
+            "R": self.residual,
+            "SEWR": self.sew,
+            "NFR": self.norm_free,
+        }
         self.neurons: dict[str, Neurons] = {}
         self.gradients: dict[str, Tensor] = {}
 
@@ -50,7 +57,7 @@ class Chain:
                     backs, self.classifier(name, x) if last and not self.eq.interval else self.dense(name, x)
                 )
             else:
-                x = self._note(backs, {"C": self.unit, "R": self.residual, "SEWR": self.sew}[part.kind](name, part, x))
+                x = self._note(backs, self.bodies[part.kind](name, part, x))
             for pool in part.after:
                 x = self._note(backs, average_pool(x, pool))
 
@@ -114,6 +121,28 @@ class Chain:
 
         return total, back
 
+    def currents(self, name: str, part: Part, x: Pair) -> tuple[Pair, Back]:
+        """No neuron fires them, so they stand for themselves, as frames do."""
+        current, undo = self.synapse(f"{name}.synapse", x, part.stride)
+        return Pair(current, current), undo
+
+    def norm_free(self, name: str, part: Part, x: Pair) -> tuple[Pair, Back]:
+        """x + α g f(x / β), f of two neurons, each in front of a convolution (SLTT, appendix E.2); here β is 1."""
+        assert self.keeps_shape(part, x)
+        alpha, gain = 0.2, self.weights[f"{name}.skip_gain"]
+        first, undo_first = self.fire(f"{name}.units.0.cell", x.value, WS_GAIN)
+        hidden, undo_hidden = self.synapse(f"{name}.units.0.synapse", first, 1)
+        second, undo_second = self.fire(f"{name}.units.1.cell", hidden, WS_GAIN)
+        branch, undo_branch = self.synapse(f"{name}.units.1.synapse", second, 1)
+        grown = alpha * gain * branch
+
+        def back(g: Tensor) -> Tensor:
+            self._add(f"{name}.skip_gain", alpha * (g * branch).sum())
+            return g + undo_first(undo_hidden(undo_second(undo_branch(alpha * gain * g))))
+
+        # The branch is a current that stands for itself; the shortcut keeps the trace of what it carries.
+        return Pair(x.value + grown, x.trace + grown), back
+
     @staticmethod
     def keeps_shape(part: Part, x: Pair) -> bool:
         return part.stride == 1 and x.value.shape[1] == part.width
@@ -162,17 +191,17 @@ class Chain:
 
     def weight(self, name: str) -> tuple[Tensor, Callable[[Tensor], None]]:
         """The convolution's weight, standardised where the network has it, and where its gradient goes."""
-        key = f"{name}.0.weight"
+        key = f"{name}.conv.weight"
         w = self.weights[key]
         if self.eq.norm != "ws":
             return w, lambda g: self._add(key, g)
-        count, gain = w[0].numel(), self.weights[f"{name}.0.gain"]
+        count, gain = w[0].numel(), self.weights[f"{name}.conv.gain"]
         centred = w - w.mean((1, 2, 3), keepdim=True)
         scale = count / (count - 1)
         total = scale * (centred**2).sum((1, 2, 3), keepdim=True) + 1e-4
 
         def back(g: Tensor) -> None:
-            self._add(f"{name}.0.gain", (g * centred).sum((1, 2, 3), keepdim=True) / total**0.5)
+            self._add(f"{name}.conv.gain", (g * centred).sum((1, 2, 3), keepdim=True) / total**0.5)
             along = (g * centred).sum((1, 2, 3), keepdim=True) * gain
             slope = g * gain / total**0.5 - along * scale * centred / total**1.5
             self._add(key, slope - slope.mean((1, 2, 3), keepdim=True))
@@ -181,15 +210,15 @@ class Chain:
 
     def normalise(self, name: str, y: Tensor) -> tuple[Tensor, Back]:
         if self.eq.norm != "batch":
-            return y + self.weights[f"{name}.0.bias"][:, None, None], self._through_bias(name)
-        gain, bias = (self.weights[f"{name}.1.{kind}"][:, None, None] for kind in ("weight", "bias"))
+            return y + self.weights[f"{name}.conv.bias"][:, None, None], self._through_bias(name)
+        gain, bias = (self.weights[f"{name}.norm.{kind}"][:, None, None] for kind in ("weight", "bias"))
         over = (0, 2, 3)
         std = (((y - y.mean(over, keepdim=True)) ** 2).mean(over, keepdim=True) + 1e-5) ** 0.5
         z = (y - y.mean(over, keepdim=True)) / std
 
         def back(g: Tensor) -> Tensor:
-            self._add(f"{name}.1.weight", (g * z).sum(over))
-            self._add(f"{name}.1.bias", g.sum(over))
+            self._add(f"{name}.norm.weight", (g * z).sum(over))
+            self._add(f"{name}.norm.bias", g.sum(over))
             slope = g * gain
             return (slope - slope.mean(over, keepdim=True) - z * (slope * z).mean(over, keepdim=True)) / std
 
@@ -197,7 +226,7 @@ class Chain:
 
     def _through_bias(self, name: str) -> Back:
         def back(g: Tensor) -> Tensor:
-            self._add(f"{name}.0.bias", g.sum((0, 2, 3)))
+            self._add(f"{name}.conv.bias", g.sum((0, 2, 3)))
             return g
 
         return back

@@ -1,11 +1,14 @@
 """Every rule's gradients equal a literal transcription of its equations, in float64, in lean and in plain mode."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 import torch
 from literal import Block, Part, Pool
 from problems import Case, classifier, gradients, largest_difference, random_case
+
+from stdl_events.learning.lean.parts import PartSizes, part_sizes
 
 TOLERANCE = 1e-10
 RULES = ["stdl", "sltt", "bptt"]
@@ -15,10 +18,10 @@ NORMS = ["batch", "ws", "none"]
 
 
 @pytest.fixture(autouse=True)
-def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_parts() -> Iterator[None]:
     """Lean mode goes over a layer part by part; make these small layers as many parts as large ones."""
-    for name in ("CHANNEL_PART_BYTES", "SAMPLE_PART_BYTES"):
-        monkeypatch.setattr(f"stdl_events.learning.lean.parts.{name}", 2000)
+    with part_sizes(PartSizes(2000, 2000)):
+        yield
 
 
 def assert_equals_literal(case: Case, memory: str) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 from stdl_events.build import build_learner
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.grid import Trace
-from stdl_events.learning.lean import parts, run_chunk_lean
+from stdl_events.learning.lean import run_chunk_lean
+from stdl_events.learning.lean.parts import PartSizes, part_sizes
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.network.network import SpikingNetwork
@@ -157,13 +158,12 @@ def test_a_neuron_without_a_lean_form_learns_as_in_plain_mode(network: str, trac
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("trace", [None, *TRACES])
-def test_lean_in_small_parts_is_plain(network: str, trace: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "CHANNEL_PART_BYTES", 3000)
-    monkeypatch.setattr(parts, "SAMPLE_PART_BYTES", 3000)
+def test_lean_in_small_parts_is_plain(network: str, trace: str | None) -> None:
     notation, auxiliary = NETWORKS[network]
     settings = {"neuron": NEURONS["plif"], "norm": "batch", "trace": trace and TRACES[trace]}
     plain = run(run_chunk_plain, notation, auxiliary, torch.float64, **settings)
-    lean = run(run_chunk_lean, notation, auxiliary, torch.float64, **settings)
+    with part_sizes(PartSizes(3000, 3000)):
+        lean = run(run_chunk_lean, notation, auxiliary, torch.float64, **settings)
     assert largest_relative_difference(lean, plain) <= 1e-12
 
 

@@ -51,6 +51,26 @@ def test_a_network_of_every_kind_of_layer(rule, norm):
     assert_equals_equations(case_of(EVERY_LAYER, np.random.default_rng(5), 5, rule, norm, {}))
 
 
+CURRENTS = {
+    "sew": (Part("S", 4), Part("SEWR", 4), Part("C", 3), classifier()),
+    "sew twice": (Part("S", 4), Part("SEWR", 4, after=(Pool(2, 2),)), Part("SEWR", 4), Part("FC", 5), classifier()),
+    "sew, shortcut of a new shape": (Part("S", 3), Part("SEWR", 4, stride=2), Part("C", 3), classifier()),
+    "spikes and branch": (Part("C", 4), Part("NFR", 4), Part("C", 3), classifier()),
+}
+
+
+@pytest.mark.parametrize("memory", ["plain", "lean"])
+@pytest.mark.parametrize("rule", ["sltt", "ottt-a", "ndot-a"])
+@pytest.mark.parametrize("network", CURRENTS)
+def test_weights_behind_sums_of_spikes_and_currents(network, rule, memory):
+    """Spikes bring their trace into the sum, currents stand for themselves."""
+    case = case_of(CURRENTS[network], np.random.default_rng(6), 6, rule, "ws", {})
+    learner = case.learner(memory=memory)
+    expected, _ = case.by_hand(learner)
+    learner.backward(*case.data())
+    assert largest_difference(gradients(learner), expected) <= TOLERANCE
+
+
 @pytest.mark.parametrize("norm", ["batch", "ws"])
 @pytest.mark.parametrize("rule", ["ndot-a", "ndot-o", "stdl+ndot"])
 def test_ndot_as_its_released_code_has_it(rule, norm):

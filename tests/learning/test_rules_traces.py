@@ -10,7 +10,7 @@ from stdl_events.build import build_learner
 from stdl_events.learning import Learner
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Trace
-from stdl_events.learning.lean import gradients as lean_gradients
+from stdl_events.learning.lean.parts import PartSizes, part_sizes
 from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.rules import get_rule
@@ -128,12 +128,12 @@ def test_memory_of_an_interval_does_not_depend_on_how_many_there_are():
 
 
 @pytest.mark.parametrize(("rule", "kept"), [("ottt-a", 0), ("ndot-a", 1), ("ndot-o", 1)])
-def test_lean_mode_makes_all_but_the_state_again(rule, kept, monkeypatch):
+def test_lean_mode_makes_all_but_the_state_again(rule, kept):
     """Beside SLTT's step: the trace's state and, where that has moved beyond the trace, the trace."""
-    monkeypatch.setattr(lean_gradients, "CHANNEL_PART_BYTES", 2**16)
     notation, neurons = "16C3-16C3-16C3-4FC", 64 * 3 * 16 * 16 * 16
     state = {"ottt-a": 1, "ndot-a": 2, "ndot-o": 2}[rule]
-    more = meter(rule, notation, 2) - meter("sltt", notation, 2)
+    with part_sizes(PartSizes(channel_bytes=2**16)):
+        more = meter(rule, notation, 2) - meter("sltt", notation, 2)
     assert more == pytest.approx(4 * neurons * (state + kept), rel=0.1)
 
 

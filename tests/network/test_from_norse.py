@@ -126,7 +126,10 @@ def test_gradients_are_the_same_up_to_the_scale_of_the_weights():
     network.step(frame, network.initial_state(4))[0].pow(2).sum().backward()
     gain = 1 - 0.75
     theirs = [model[0][0].weight.grad / gain, model[4].weight.grad / gain, model[6].weight.grad]
-    ours = [network.layers[0].body.synapse[0].weight.grad, *(network.layers[n].body.linear.weight.grad for n in (1, 2))]
+    ours = [
+        network.layers[0].body.synapse.conv.weight.grad,
+        *(network.layers[n].body.linear.weight.grad for n in (1, 2)),
+    ]
     for got, expected in zip(ours, theirs, strict=True):
         assert expected.abs().max() > 0
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-12)

@@ -86,7 +86,7 @@ def test_evaluation_changes_no_buffer_and_drops_nothing():
 def test_running_statistics_move_once_per_step(momentum):
     spec = dataclasses.replace(make_spec("3C3-4FC"), norm_momentum=momentum)
     network = SpikingNetwork.build(spec, dtype=torch.float64).train()
-    conv, norm = network.layers[0].body.synapse
+    conv, norm = network.layers[0].body.synapse.children()
     mean, variance = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
     state = network.initial_state(BATCH)
     for t, frame in enumerate(random_frames(4), start=1):
@@ -150,8 +150,8 @@ def test_a_network_is_what_norses_sequential_state_makes_of_the_same_layers():
     network = make_network("3C3-AP2-4C3-4FC").eval()
     first, second, last = (layer.body for layer in network.layers)
     model = snn.SequentialState(
-        *first.synapse, first.cell, nn.AvgPool2d(2), *second.synapse, second.cell, nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(), last.linear,
+        *first.synapse.children(), first.cell, nn.AvgPool2d(2), *second.synapse.children(), second.cell,
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), last.linear,
     )  # fmt: skip
     state, norse_state = network.initial_state(BATCH), None
     for frame in random_frames(4):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from stdl_events.errors import ShapeError
-from stdl_events.network.layers import NormFreeBody, ScaledWSConv2d
+from stdl_events.network.layers import NormFreeBody, ScaledWSConv2d, Synapse
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 
@@ -43,8 +43,8 @@ def ottts_weight(weight: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
     return torch.stack(channels)
 
 
-def convolve(synapse: torch.nn.Sequential, x: torch.Tensor) -> torch.Tensor:
-    conv = synapse[0]
+def convolve(synapse: Synapse, x: torch.Tensor) -> torch.Tensor:
+    conv = synapse.conv
     assert isinstance(conv, ScaledWSConv2d)
     return F.conv2d(x, ottts_weight(conv.weight, conv.gain), conv.bias, conv.stride, conv.padding)
 
@@ -64,8 +64,8 @@ def test_a_standardised_convolution_is_ottts_and_its_gain_learns():
     torch.testing.assert_close(out, GAMMA * expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(state, u, rtol=1e-12, atol=1e-12)
     out.sum().backward()
-    assert body.synapse[0].gain.shape == (5, 1, 1, 1)
-    assert body.synapse[0].gain.grad.abs().min() > 0
+    assert body.synapse.conv.gain.shape == (5, 1, 1, 1)
+    assert body.synapse.conv.gain.grad.abs().min() > 0
 
 
 def test_standardised_weights_bring_a_standardised_spike_to_unit_variance():
@@ -98,7 +98,7 @@ def test_norm_free_blocks_are_sltts_formula(kind, kernels, stride, norm):
                 position += 1
                 if index == 0 and reshapes:
                     shortcut = convolve(block.body.shortcut, GAMMA * s)
-                assert unit.synapse[0].kernel_size == (kernel, kernel)
+                assert unit.synapse.conv.kernel_size == (kernel, kernel)
                 current = convolve(unit.synapse, GAMMA * s)
             x = shortcut + ALPHA * block.body.skip_gain * current
             variance = (1.0 if reshapes else variance) + ALPHA**2
@@ -112,7 +112,7 @@ def test_norm_free_blocks_are_sltts_formula(kind, kernels, stride, norm):
 def test_inner_shapes_of_a_bottleneck():
     network = build("8S3-16NFB(s2)-3FC")
     assert network.state_shapes == ((8, 12, 12), (4, 12, 12), (4, 6, 6))
-    convolutions = [unit.synapse[0] for unit in network.layers[1].body.units]
+    convolutions = [unit.synapse.conv for unit in network.layers[1].body.units]
     assert [(conv.in_channels, conv.out_channels, conv.stride) for conv in convolutions] == [
         (8, 4, (1, 1)),
         (4, 4, (2, 2)),

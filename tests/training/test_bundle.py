@@ -61,7 +61,7 @@ def test_damaged_bundles_are_named(tmp_path: Path, network: SpikingNetwork, card
     weights.write_bytes(weights.read_bytes()[:-5])
     with pytest.raises(RunError, match=r"got weights that do not load .*expected the weights of 4C3-AP2-6R-3FC"):
         load_bundle(folder)
-    save_file({"layers.0.body.synapse.0.weight": torch.zeros(1)}, weights)
+    save_file({"layers.0.body.synapse.conv.weight": torch.zeros(1)}, weights)
     with pytest.raises(RunError, match="got weights that do not load"):
         load_bundle(folder)
     (folder / "model.json").write_text("{")

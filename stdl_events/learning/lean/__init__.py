@@ -6,6 +6,7 @@ output from the packed input. Running statistics move once, in the forward. Back
 being recorded by autograd, so that every temporary is known.
 """
 
-from stdl_events.learning.lean.engine import run_chunk_lean
+from stdl_events.learning.lean.chain import run_chunk_lean
+from stdl_events.learning.lean.supported import check_layer
 
-__all__ = ["run_chunk_lean"]
+__all__ = ["check_layer", "run_chunk_lean"]

@@ -17,6 +17,7 @@ from stdl_events.learning.lean.kernels import in_rows, pack_
 from stdl_events.learning.lean.neurons import LeanNeurons
 from stdl_events.learning.lean.parts import accumulate, channel_parts, put_part, sample_parts
 from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Spikes, Traced, added, moved, presynaptic
+from stdl_events.learning.lean.supported import runs_by_hand, steps_as
 from stdl_events.learning.lean.synapse import LeanSynapse
 from stdl_events.learning.precision import mixed_precision
 from stdl_events.learning.traced_spikes import TracedSpikes, spikes_of
@@ -51,25 +52,27 @@ class UnitStep(NamedTuple):
     backward: UnitBackward
 
 
-def body_step(body: Body, x: Signal, state: State, *, stays: bool = False) -> Step:
+def body_step(body: Body, x: Signal, state: State, *, stays: bool = False, needs_input: bool = True) -> Step:
     """One step of any body; by ordinary autograd where the body or its neurons have no lean form.
 
     Args:
         stays: whether outputs of convolutions stay until the backward, instead of being made again.
+        needs_input: whether the backward will be asked for the gradient of the input.
     """
-    if isinstance(body, SpikingUnit) and body.cell.lean is not None:
+    if not runs_by_hand(body):
+        return _autograd_step(body, x, state, needs_input)
+    if isinstance(body, SpikingUnit):
         return Step(*_unit_step(body, x, state, stays))
-    if isinstance(body, ResidualBody) and body.second.cell.lean is not None:
+    if isinstance(body, ResidualBody):
         return _residual_step(body, x, state, stays)
-    if isinstance(body, SEWBody) and body.second.cell.lean is not None:
+    if isinstance(body, SEWBody):
         return _sew_step(body, x, state, stays)
-    if isinstance(body, ClassifierBody):
-        return _classifier_step(body, x)
-    return _autograd_step(body, x, state)
+    assert isinstance(body, ClassifierBody), "there is no other body that runs by hand"
+    return _classifier_step(body, x)
 
 
 def _unit_step(unit: SpikingUnit, x: Signal, state: State, stays: bool) -> UnitStep:
-    synapse = LeanSynapse(_synapse(unit), x, stays=stays)
+    synapse = LeanSynapse(unit.synapse, x, stays=stays)
     neurons = LeanNeurons(unit.cell, state, synapse.shape)
     del state
     for channels in channel_parts(synapse.shape, neurons.dtype):
@@ -89,8 +92,8 @@ def _unit_step(unit: SpikingUnit, x: Signal, state: State, stays: bool) -> UnitS
 def _residual_step(body: ResidualBody, x: Signal, state: State, stays: bool) -> Step:
     count = body.first.cell.state_count
     hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], stays)
-    synapse = LeanSynapse(_synapse(body.second), hidden, stays=stays)
-    shortcut = None if body.shortcut is None else LeanSynapse(_sequential(body.shortcut), x, stays=stays)
+    synapse = LeanSynapse(body.second.synapse, hidden, stays=stays)
+    shortcut = None if body.shortcut is None else LeanSynapse(body.shortcut, x, stays=stays)
     neurons = LeanNeurons(body.second.cell, state[count:], synapse.shape)
     del state
     runs = channel_parts(synapse.shape, neurons.dtype)
@@ -117,11 +120,11 @@ def _residual_step(body: ResidualBody, x: Signal, state: State, stays: bool) -> 
 
 
 def _synapse_backward(synapse: LeanSynapse, gradient: Tensor, needs_input: bool, *, keep: bool) -> Tensor | None:
-    """Through a whole synapse; `gradient` is written into unless it is to be kept."""
+    """Through a whole synapse; `gradient` is overwritten unless `keep` is set."""
+    if not synapse.has_norm:
+        return synapse.finish(gradient.clone() if keep else gradient, needs_input=needs_input)
     parts = channel_parts(synapse.shape, gradient.dtype)
-    target = gradient
-    if keep and (len(parts) > 1 or not synapse.has_norm):
-        target = gradient.clone() if not synapse.has_norm else torch.empty_like(gradient)
+    target = torch.empty_like(gradient) if keep and len(parts) > 1 else gradient
     for channels in parts:
         target = put_part(target, channels, synapse.backward(channels, gradient[:, channels]))
     return synapse.finish(target, needs_input=needs_input)
@@ -174,20 +177,22 @@ def _classifier_step(body: ClassifierBody, x: Signal) -> Step:
     return Step(Dense(logits_BK), (), backward)
 
 
-def _autograd_step(body: Body, x: Signal, state: State) -> Step:
-    x_BCHW = x.dense().detach().requires_grad_()
+def _autograd_step(body: Body, x: Signal, state: State, needs_input: bool) -> Step:
+    x_BCHW = x.dense().detach().requires_grad_(needs_input)
     received = TracedSpikes(x_BCHW, x.trace.dense()) if isinstance(x, Traced) else x_BCHW
     with torch.enable_grad(), mixed_precision(x_BCHW.device, x.dtype):
         # A body is written for tensors, and traced spikes behave like one.
         given, new = body.step(cast(Tensor, received), state)
     # The graph's end rather than its last tensor, whose memory the graph does not need.
-    end = get_gradient_edge(spikes_of(given))
+    end = get_gradient_edge(spikes_of(given)) if spikes_of(given).requires_grad else None
 
     def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
         gradient = gradients.pop()
         parameters = [p for p in _module(body).parameters() if p.requires_grad]
         wanted = [*parameters, x_BCHW] if needs_input else parameters
-        found = torch.autograd.grad([end], wanted, [gradient])
+        if not wanted or end is None:
+            return None
+        found = torch.autograd.grad([end], wanted, [gradient], allow_unused=True)
         for parameter, part in zip(parameters, found, strict=False):
             accumulate(parameter, part)
         return found[-1] if needs_input else None
@@ -199,9 +204,9 @@ def _autograd_step(body: Body, x: Signal, state: State) -> Step:
 
 def _as_signal(body: Body, out_BCHW: Tensor) -> Signal:
     """The output of a body that ran by autograd; the spikes of one that ends in neurons are packed."""
-    if not isinstance(body, SpikingUnit | ResidualBody):
+    if not (steps_as(body, SpikingUnit) or steps_as(body, ResidualBody)):
         return Dense(out_BCHW)
-    unit = body if isinstance(body, SpikingUnit) else body.second
+    unit = body if isinstance(body, SpikingUnit) else cast(ResidualBody, body).second
     batch, channels, height, width = out_BCHW.shape
     spikes = Spikes((batch, channels, height, width), out_BCHW.dtype, out_BCHW.device)
     pack_(in_rows(out_BCHW), spikes.bits_BCQ)
@@ -215,15 +220,6 @@ def _scaled(unit: SpikingUnit, spikes: Signal) -> Signal:
 def _behind_gain(unit: SpikingUnit, gradient: Tensor) -> Tensor:
     """The gradient of a unit's spikes from that of its output, in the same memory."""
     return gradient if unit.gain == 1.0 else gradient.mul_(unit.gain)
-
-
-def _synapse(unit: SpikingUnit) -> nn.Sequential:
-    return _sequential(unit.synapse)
-
-
-def _sequential(module: nn.Module) -> nn.Sequential:
-    assert isinstance(module, nn.Sequential), "a synapse is a convolution and its norm"
-    return module
 
 
 def _module(body: Body) -> nn.Module:

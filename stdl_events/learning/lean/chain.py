@@ -1,17 +1,65 @@
-"""Layers in a row, in lean mode: forward through all, then backward through all, one time step.
+"""One time step of a block in lean mode: forward through all layers in a row, then backward through all.
 
 B batch, C channels, H height, W width, K classes.
 """
 
 import functools
 from collections import deque
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 
+import torch
 from torch import Tensor, nn
 
+from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.lean.bodies import Backward, body_step
-from stdl_events.learning.lean.signals import Dropped, Shape, Signal, dropout_backward, moved, pool_backward, pooled
+from stdl_events.learning.lean.signals import (
+    Dense,
+    Dropped,
+    Signal,
+    dropout_backward,
+    moved,
+    pool_backward,
+    pooled,
+)
 from stdl_events.network.layers import Layer, SequenceDropout
+
+
+@torch.no_grad()
+def run_chunk_lean(
+    block: LocalBlock,
+    inputs: Sequence[Tensor | Signal],
+    state: deque[Tensor],
+    loss_of: Callable[[Sequence[Tensor]], Tensor],
+    learns: bool,
+    /,
+) -> tuple[list[Tensor | Signal], Tensor]:
+    """See `stdl_events.learning.online.RunChunk`; for chunks of one step, whose old states need no gradient."""
+    x = _signal(block, inputs[0])
+    block.parts[0].check(x.shape, state)
+    for auxiliary in block.parts[1:]:
+        auxiliary.check_norms(x.shape[0])
+    chain = LeanChain(block.kept)
+    out, new = chain.forward(block.parts[0].layers_in_order(), x, state)
+    head = out
+    for auxiliary in block.parts[1:]:
+        head, auxiliary_new = chain.forward(auxiliary.layers_in_order(), out, state)
+        new += auxiliary_new
+    state.extend(new)
+    del new
+    logits_BK = head.dense().detach().requires_grad_()
+    with torch.enable_grad():
+        loss = loss_of([logits_BK])
+    if learns:
+        chain.backward(list(torch.autograd.grad(loss, [logits_BK])))
+    return [out if block.auxiliary is not None else logits_BK.detach()], loss.detach()
+
+
+def _signal(block: LocalBlock, x: Tensor | Signal) -> Signal:
+    if not isinstance(x, Tensor):
+        return x
+    weight = next(block.parameters())
+    # Counts are smaller than the numbers that they become.
+    return Dense(x.to(device=weight.device, non_blocking=True).to(dtype=block.flowing or weight.dtype))
 
 
 class LeanChain:
@@ -19,11 +67,15 @@ class LeanChain:
 
     Args:
         kept: the layers, in the order in which they come, whose convolutions' outputs stay until the backward.
+        needs_input: whether the gradient of the chain's own input is wanted.
     """
 
-    def __init__(self, kept: Container[int] = ()) -> None:
+    def __init__(self, kept: Container[int] = (), *, needs_input: bool = False) -> None:
         self._kept, self._count = kept, 0
-        self._backwards: list[Backward] = []
+        # Whether a gradient is wanted of what has been computed so far; layers in front of the first trainable
+        # parameter have no backward and save nothing for it.
+        self._learns = needs_input
+        self._backwards: list[tuple[Backward, bool]] = []
 
     def forward(self, layers: Iterable[Layer], x: Signal, state: deque[Tensor]) -> tuple[Signal, list[Tensor]]:
         """Run `layers`; `state` is used up, entry by entry. Returns the output and the new state."""
@@ -33,53 +85,55 @@ class LeanChain:
             masks = tuple(state.popleft() for _ in layer.entry_shapes[len(layer.state_shapes) :])
             unused = deque(masks)
             x = self._through(layer.before, x, unused)
-            x, entries, backward = body_step(layer.body, x, neurons, stays=self._count in self._kept)
+            needs_input = self._learns
+            self._learns = needs_input or any(parameter.requires_grad for parameter in layer.parameters())
+            stays = self._learns and self._count in self._kept
+            x, entries, backward = body_step(layer.body, x, neurons, stays=stays, needs_input=needs_input)
             self._count += 1
             del neurons
-            self._backwards.append(backward)
+            if self._learns:
+                self._backwards.append((backward, needs_input))
+            del backward
             x = self._through(layer.after, x, unused)
             new.extend((*entries, *masks))
         return x, new
 
-    def backward(self, gradients: list[Tensor], *, needs_input: bool = False) -> Tensor | None:
+    def backward(self, gradients: list[Tensor]) -> Tensor | None:
         """From the gradient of the last output to those of all weights. What the forward kept is freed on the way.
 
         Args:
             gradients: holds the gradient, which is taken out of it.
-            needs_input: whether the gradient of the chain's own input is wanted.
+
+        Returns:
+            The gradient of the chain's own input, where it is wanted.
         """
         passed: Tensor | None = None
         while self._backwards:
-            step = self._backwards.pop()
-            passed = step(gradients, needs_input or bool(self._backwards))
+            step, needs_input = self._backwards.pop()
+            passed = step(gradients, needs_input)
             del step
-            if passed is not None and self._backwards:
+            if passed is None:  # the first layer that learns, or a body whose output does not depend on its input
+                self._backwards.clear()
+            elif self._backwards:
                 gradients.append(passed)
                 passed = None
         return passed
 
+    def _note(self, input_gradient: Callable[[Tensor], Tensor]) -> None:
+        if self._learns:
+            self._backwards.append((lambda gradients, needs_input: input_gradient(gradients.pop()), True))
+
     def _through(self, modules: nn.Sequential, x: Signal, masks: deque[Tensor]) -> Signal:
         for module in modules:
             if isinstance(module, nn.AvgPool2d):
-                self._backwards.append(_pool_backward(x.shape, module))
+                undo = functools.partial(pool_backward, shape=x.shape, pool=module)
+                self._note(undo)
                 x = moved(x, functools.partial(pooled, pool=module))
             elif isinstance(module, SequenceDropout) and masks:
                 mask_BCHW, p = masks.popleft(), module.probability
                 undo = functools.partial(dropout_backward, mask_BCHW=mask_BCHW, probability=p)
-                self._backwards.append(_backward_without_weights(undo))
+                self._note(undo)
                 x = moved(x, functools.partial(Dropped, mask_BCHW=mask_BCHW, probability=p))
             else:
                 assert isinstance(module, nn.Identity | SequenceDropout), "layers pool and drop out, nothing else"
         return x
-
-
-def _pool_backward(shape: Shape, pool: nn.AvgPool2d) -> Backward:
-    return _backward_without_weights(lambda gradient: pool_backward(gradient, shape, pool))
-
-
-def _backward_without_weights(input_gradient: Callable[[Tensor], Tensor]) -> Backward:
-    def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
-        gradient = gradients.pop()
-        return input_gradient(gradient) if needs_input else None
-
-    return backward

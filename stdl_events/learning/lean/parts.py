@@ -1,15 +1,42 @@
 """Adding to gradients, with temporaries kept small."""
 
+import contextlib
+import dataclasses
 import itertools
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
 
-# A pass goes over a layer part by part, so that its temporaries do not count beside the layer. Parts are not smaller
-# than is worth the overhead, more for convolutions than for elementwise work, and not more than any layer needs.
-CHANNEL_PART_BYTES = 4 * 2**20
-SAMPLE_PART_BYTES = 16 * 2**20
-MOST_PARTS = 32
+
+@dataclasses.dataclass(frozen=True)
+class PartSizes:
+    """How small the parts are in which a pass goes over a layer, so that its temporaries do not count beside the layer.
+
+    Args:
+        channel_bytes: of a run of channels. Smaller parts are not worth the overhead.
+        sample_bytes: of a run of samples. Convolutions need more work for each part than elementwise operations.
+        most: how many parts a layer has at most.
+    """
+
+    channel_bytes: int = 4 * 2**20
+    sample_bytes: int = 16 * 2**20
+    most: int = 32
+
+
+_DEFAULT = PartSizes()
+_sizes: ContextVar[PartSizes] = ContextVar("part_sizes", default=_DEFAULT)
+
+
+@contextlib.contextmanager
+def part_sizes(sizes: PartSizes) -> Iterator[None]:
+    """Run lean mode with parts of other sizes: small layers then have as many parts as large ones."""
+    token = _sizes.set(sizes)
+    try:
+        yield
+    finally:
+        _sizes.reset(token)
 
 
 def accumulate(parameter: nn.Parameter | Tensor | None, gradient: Tensor | None) -> None:
@@ -22,8 +49,10 @@ def accumulate(parameter: nn.Parameter | Tensor | None, gradient: Tensor | None)
         parameter.grad.add_(gradient)
 
 
-def accumulate_part(parameter: nn.Parameter, channels: slice, gradient: Tensor) -> None:
+def accumulate_part(parameter: nn.Parameter, channels: slice, gradient: Tensor | None) -> None:
     """Add the gradient of some channels of a parameter with one number per channel."""
+    if gradient is None or not parameter.requires_grad:
+        return
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     parameter.grad[channels] += gradient
@@ -38,8 +67,8 @@ def put_part(whole_BCHW: Tensor, channels: slice, part_BCHW: Tensor) -> Tensor:
 
 
 def parts(count: int, bytes_each: int, part_bytes: int) -> list[slice]:
-    """Cut `count` items into at most `MOST_PARTS` runs of at least about `part_bytes`, as even as possible."""
-    runs = max(1, min(count, MOST_PARTS, -(-count * bytes_each // part_bytes)))
+    """Cut `count` items into at most `PartSizes.most` runs of at least about `part_bytes`, as even as possible."""
+    runs = max(1, min(count, _sizes.get().most, -(-count * bytes_each // part_bytes)))
     borders = [round(index * count / runs) for index in range(runs + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(borders)]
 
@@ -47,10 +76,10 @@ def parts(count: int, bytes_each: int, part_bytes: int) -> list[slice]:
 def channel_parts(shape_BCHW: tuple[int, int, int, int], dtype: torch.dtype) -> list[slice]:
     """Runs of channels, all samples together."""
     batch, channels, height, width = shape_BCHW
-    return parts(channels, batch * height * width * dtype.itemsize, CHANNEL_PART_BYTES)
+    return parts(channels, batch * height * width * dtype.itemsize, _sizes.get().channel_bytes)
 
 
 def sample_parts(shape_BCHW: tuple[int, int, int, int], dtype: torch.dtype) -> list[slice]:
     """Runs of samples, all channels together."""
     batch, channels, height, width = shape_BCHW
-    return parts(batch, channels * height * width * dtype.itemsize, SAMPLE_PART_BYTES)
+    return parts(batch, channels * height * width * dtype.itemsize, _sizes.get().sample_bytes)

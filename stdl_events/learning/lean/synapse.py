@@ -7,12 +7,14 @@ each channel.
 B batch, C channels, H height, W width.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from stdl_events.learning.lean.parts import accumulate, accumulate_part, channel_parts, sample_parts
 from stdl_events.learning.lean.signals import Shape, Signal, presynaptic
-from stdl_events.network.layers import ScaledWSConv2d
+from stdl_events.network.synapse import ScaledWSConv2d, Synapse
 
 # Convolutions with few output channels are slow, and each group unpacks the input anew.
 MOST_GROUPS = 8
@@ -30,10 +32,8 @@ class LeanSynapse:
         stays: whether the convolution's output stays until the backward.
     """
 
-    def __init__(self, module: nn.Sequential, x: Signal, *, stays: bool = False) -> None:
-        conv, norm = module[0], module[1] if len(module) > 1 else None
-        assert isinstance(conv, nn.Conv2d), "a synapse starts with its convolution"
-        assert norm is None or isinstance(norm, nn.BatchNorm2d), "only batch norm follows a convolution"
+    def __init__(self, module: Synapse, x: Signal, *, stays: bool = False) -> None:
+        conv, norm = module.conv, cast(nn.BatchNorm2d | None, module.norm)  # `supported` refuses other norms
         self._conv, self._norm, self._x = conv, norm, x
         # Without a norm nobody needs the output again, and whoever takes `current` may write into it.
         self._stays = stays and norm is not None
@@ -43,7 +43,7 @@ class LeanSynapse:
         self._dense: Tensor | None = None
         self._made: tuple[slice, Tensor] | None = None
         self._statistics: dict[int, tuple[Tensor, Tensor]] = {}
-        if norm is not None and norm.num_batches_tracked is not None:
+        if norm is not None and norm.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
 
     @property
@@ -62,7 +62,7 @@ class LeanSynapse:
             norm.bias[channels],
             norm.running_mean[channels],
             norm.running_var[channels],
-            True,
+            norm.training,
             norm.momentum if norm.momentum is not None else 0.0,
             norm.eps,
         )
@@ -81,18 +81,24 @@ class LeanSynapse:
         norm = self._norm
         if norm is None:
             return gradient_BCHW
+        assert norm.running_mean is not None and norm.running_var is not None  # noqa: PT018
+        learned = norm.weight.requires_grad, norm.bias.requires_grad
+        if not norm.training and not any(learned):
+            # With frozen statistics the norm is a scale and an offset: its input is not needed for its gradient.
+            scale_C = norm.weight[channels] / (norm.running_var[channels] + norm.eps).sqrt()
+            return (gradient_BCHW * scale_C[:, None, None]).to(gradient_BCHW.dtype)
         mean, inverse_std = self._statistics[channels.start]
         grad_y, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
             gradient_BCHW.contiguous(),
             self._output(channels).contiguous(),
             norm.weight[channels],
-            None,
-            None,
+            norm.running_mean[channels],
+            norm.running_var[channels],
             mean,
             inverse_std,
-            True,
+            norm.training,
             norm.eps,
-            [True, True, True],
+            [True, *learned],
         )
         accumulate_part(norm.weight, channels, grad_weight)
         accumulate_part(norm.bias, channels, grad_bias)
@@ -106,8 +112,11 @@ class LeanSynapse:
             onto: a tensor that the input's gradient is added to, and that is returned, instead of a new one.
         """
         self._made = None
-        learned = self._input if presynaptic(self._x) is self._x else presynaptic(self._x).dense
         weight, bias = self._weight(), self._conv.bias
+        wanted = [needs_input, self._weight_learns(), bias is not None and bias.requires_grad]
+        if not any(wanted):
+            return None
+        learned = self._input if presynaptic(self._x) is self._x else presynaptic(self._x).dense
         runs = self._sample_parts()
         grad_x = onto
         grad_weight: Tensor | None = None
@@ -118,7 +127,7 @@ class LeanSynapse:
                 weight,
                 None if bias is None else list(bias.shape),
                 *self._geometry(),
-                [needs_input, True, bias is not None],
+                wanted,
             )
             if needs_input and onto is not None:
                 onto[samples].add_(part_x)
@@ -129,11 +138,12 @@ class LeanSynapse:
                     grad_x = grad_y if grad_y.shape == self._x.shape else grad_y.new_empty(self._x.shape)
                 grad_x[samples] = part_x
             del part_x
-            grad_weight = part_weight if grad_weight is None else grad_weight.add_(part_weight)
+            if wanted[1]:
+                grad_weight = part_weight if grad_weight is None else grad_weight.add_(part_weight)
             accumulate(bias, part_bias)
         self._dense = None
-        assert grad_weight is not None, "a batch has at least one sample"
-        self._accumulate_weight(grad_weight)
+        if grad_weight is not None:
+            self._accumulate_weight(grad_weight)
         return grad_x if needs_input else None
 
     def _output(self, channels: slice) -> Tensor:
@@ -179,17 +189,19 @@ class LeanSynapse:
             return self._conv.standardised_weight().detach().to(self._x.dtype)
         return self._conv.weight.detach().to(self._x.dtype)
 
+    def _weight_learns(self) -> bool:
+        return any(parameter.requires_grad for parameter in _weight_parameters(self._conv))
+
     def _accumulate_weight(self, gradient: Tensor) -> None:
         if not isinstance(self._conv, ScaledWSConv2d):
             accumulate(self._conv.weight, gradient)
             return
+        learned = [parameter for parameter in _weight_parameters(self._conv) if parameter.requires_grad]
         with torch.enable_grad():
             standardised = self._conv.standardised_weight()
-        grad_weight, grad_gain = torch.autograd.grad(
-            standardised, [self._conv.weight, self._conv.gain], gradient.to(standardised.dtype)
-        )
-        accumulate(self._conv.weight, grad_weight)
-        accumulate(self._conv.gain, grad_gain)
+        found = torch.autograd.grad(standardised, learned, gradient.to(standardised.dtype))
+        for parameter, part in zip(learned, found, strict=True):
+            accumulate(parameter, part)
 
 
 def _output_shape(shape: Shape, conv: nn.Conv2d) -> Shape:
@@ -198,6 +210,11 @@ def _output_shape(shape: Shape, conv: nn.Conv2d) -> Shape:
     windows = zip(sizes, conv.kernel_size, conv.stride, conv.padding, strict=True)
     height, width = ((size + 2 * padding - kernel) // stride + 1 for size, kernel, stride, padding in windows)
     return batch, conv.out_channels, height, width
+
+
+def _weight_parameters(conv: nn.Conv2d) -> list[Tensor]:
+    """The parameters that make the weight that is convolved with."""
+    return [conv.weight, conv.gain] if isinstance(conv, ScaledWSConv2d) else [conv.weight]
 
 
 def _groups(parts: list[slice]) -> list[slice]:
