@@ -1,4 +1,4 @@
-"""A block: a part of the network that learns from its own loss, with the auxiliary network that gives it one.
+"""A block: a part of the network with a local loss, computed by its auxiliary network.
 
 B batch, C channels, H height, W width, K classes.
 """
@@ -20,17 +20,17 @@ from stdl_events.network.network import SpikingNetwork
 class LocalBlock:
     """A subnetwork and its auxiliary network; the last block has none, since it ends in the network's classifier.
 
-    Its state is the subnetwork's followed by the auxiliary network's, traces included where the rule keeps traces.
+    Its state is the subnetwork's followed by the auxiliary network's, with traces for rules with traces.
 
     Args:
-        trace: what neurons keep for the gradients of the weights behind them; None for their spikes alone.
-        kept: the layers whose convolutions' outputs stay until the backward in lean mode, counted from the subnetwork's
+        trace: presynaptic trace of the neurons; None for rules without traces.
+        kept: layers whose convolutions' outputs are saved for backward in lean mode, counted from the subnetwork's
             first through the auxiliary network's last.
-        flowing: the type of states and of what travels between layers; None for that of the weights.
+        flowing: the activation dtype; None for the parameter dtype.
 
     Attributes:
-        parts: what a step runs: the subnetwork and then the auxiliary network, with neurons that keep traces where the
-            rule does. They share all weights and statistics.
+        parts: the networks that a step runs: the subnetwork and then the auxiliary network, with traced neurons for
+            rules with traces. They share all weights and statistics.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class LocalBlock:
         self.parts = tuple(part if trace is None else with_traces(part, trace) for part in parts)
 
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
-        """As that of `SpikingNetwork`, of all the block's layers."""
+        """The initial state of all layers of the block, see `SpikingNetwork.initial_state`."""
         return tuple(entry for part in self.parts for entry in part.initial_state(batch_size, generator, self.flowing))
 
     def step(self, x: Signal, state: State | deque[Tensor]) -> tuple[Signal, Tensor, State]:
-        """One time step; a deque is consumed, as `SpikingNetwork.step` says.
+        """One time step; a deque is consumed, see `SpikingNetwork.step`.
 
         Args:
-            x: a frame, or what the block before returned.
+            x: a frame, or the output of the previous block.
 
         Returns:
-            out: what the next block receives; the last block's logits.
-            logits_BK: what this block's loss is computed on.
+            out: input of the next block; the last block's logits.
+            logits_BK: input of this block's loss.
             state: the new state.
         """
         signal = x if self.trace is None else frames_as_spikes(x)
@@ -67,7 +67,7 @@ class LocalBlock:
         outputs: list[Signal] = []
         new: State = ()
         for part in self.parts:
-            # A network is written for tensors, and traced spikes behave like one.
+            # Networks are typed for tensors; traced spikes behave like one.
             signal, entries = part.step(cast(Tensor, signal), old)
             outputs.append(signal)
             new += entries
@@ -77,12 +77,12 @@ class LocalBlock:
     def check(
         self, index: int, start: int, batch_size: int, check_layer: Callable[[str, Layer], None] | None = None
     ) -> None:
-        """Refuse layers that cannot train as they are; see `Layer.check_norms` and `traces.check_twin`.
+        """Refuse layers that cannot be trained; see `Layer.check_norms` and `traces.check_twin`.
 
         Args:
             index: of the block, counted from 0.
-            start: of its first layer in the network.
-            check_layer: refuses more, given a layer and its dotted name.
+            start: index of its first layer in the network.
+            check_layer: further check of a layer, given its dotted name and the layer.
         """
         twins = [layer for part in self.parts for layer in part.layers_in_order()]
         for (name, layer), twin in zip(self._named_layers(index, start), twins, strict=True):
@@ -100,7 +100,7 @@ class LocalBlock:
                 yield f"blocks.{index}.auxiliary.layers.{offset}", layer
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """All weights, those included that the rule leaves as they are."""
+        """All weights, those that the rule does not train included."""
         yield from self.subnetwork.parameters()
         if self.auxiliary is not None:
             yield from self.auxiliary.parameters()

@@ -1,8 +1,8 @@
-"""CUDA graphs: what a block does in a chunk of steps is recorded once and replayed for every further chunk.
+"""CUDA graphs: a block's chunk of steps is recorded once and replayed for every further chunk.
 
-The launches of a small network's kernels may take longer than the kernels; a replay launches them all at once, without
-Python. A recording has the addresses of all memory in it, so whatever it reads or writes from outside stays where it
-is: its input, the membrane potentials, the targets, weights and their gradients.
+The launches of a small network's kernels may take longer than the kernels. A replay launches them all at once, without
+Python. A recording contains memory addresses, so its external tensors keep theirs: its input, the membrane potentials,
+the targets, weights and their gradients.
 """
 
 from collections import deque
@@ -17,9 +17,9 @@ from stdl_events.learning.online import RunChunk
 
 Chunk: TypeAlias = tuple[Sequence[Any], Tensor]
 Record: TypeAlias = Callable[[Callable[[], Chunk]], tuple[Chunk, Callable[[], None]]]
-"""Records what a function does on the device without doing it. Returns what it returned, and what does it."""
+"""Records a function's device operations without executing them. Returns (its result, the replay function)."""
 
-# Libraries set themselves up, and compilers compile, when they are first used, which cannot be recorded.
+# Libraries initialise and compilers compile at their first use, which cannot be recorded.
 SEQUENCES_FIRST = 1
 
 
@@ -33,12 +33,12 @@ class _Recording(NamedTuple):
 class ReplayedChunks:
     """A `RunChunk` that records another one and replays it.
 
-    The first sequence of each kind runs as it is. Whoever calls it keeps gradients in place from then on: they are
-    zeroed, not dropped.
+    The first sequence of each kind runs unrecorded. From then on the caller keeps gradients allocated: they are zeroed,
+    not dropped.
 
     Args:
-        run_chunk: what to record; it waits for nothing and chooses nothing by the values of tensors.
-        make_record: makes what records one kind of sequences.
+        run_chunk: the function to record; it must not synchronise or branch on tensor values.
+        make_record: builds the recorder of one kind of sequences.
     """
 
     def __init__(self, run_chunk: RunChunk, make_record: Callable[[], Record]) -> None:
@@ -50,16 +50,16 @@ class ReplayedChunks:
         self._sequences = 0
 
     def begin(self, targets_B: Tensor, steps: int, frozen: object = ()) -> Tensor:
-        """A sequence of `steps` begins. Returns its targets, in memory that stays.
+        """Start a sequence of `steps`. Returns its targets at a fixed address.
 
         Args:
-            frozen: what does not learn; recordings are of a learner in which the same does not.
+            frozen: the frozen modules and parameters; recordings are valid for equal ones only.
         """
         kind = (tuple(targets_B.shape), targets_B.device, steps, frozen)
         if self._targets_B is None or kind != self._kind:
             self._kind, self._sequences, self._targets_B = kind, 0, targets_B.clone()
             self._recordings.clear()
-            # The memory of recordings that are gone is not recorded into again.
+            # A new recorder, since the memory pool of dropped recordings is not used again.
             self._record = self._make_record()
         self._targets_B.copy_(targets_B)
         self._sequences += 1
@@ -74,7 +74,7 @@ class ReplayedChunks:
         learns: bool,
         /,
     ) -> Chunk:
-        """See `stdl_events.learning.online.RunChunk`. What is returned is overwritten by the next chunk."""
+        """See `stdl_events.learning.online.RunChunk`. The next chunk overwrites the results."""
         if self._sequences <= SEQUENCES_FIRST:
             return self._run_chunk(block, inputs, state, loss_of, learns)
         key = (id(block), learns, len(inputs))
@@ -100,7 +100,7 @@ class ReplayedChunks:
     ) -> _Recording:
         device = next(block.parameters()).device
         made = {id(out) for recording in self._recordings.values() for out in recording.chunk[0]}
-        # What another recording leaves behind stays where it is; frames come from anywhere.
+        # Results of other recordings have fixed addresses; frames are copied to one.
         kept = [x if id(x) in made else torch.empty_like(x, device=device) for x in inputs]
         stays = [entry.clone() for entry in state]
 
@@ -122,7 +122,7 @@ def _put(kept: Any, given: Any) -> None:
 
 
 class CUDARecorder:
-    """Records with CUDA graphs. They share a pool of memory, since nothing in it outlives the step but by a copy."""
+    """Records CUDA graphs with a shared memory pool: only copies of its tensors outlive the step."""
 
     def __init__(self) -> None:
         self._pool: Any = None

@@ -36,15 +36,15 @@ class Learner:
         network: the inference network; the blocks' subnetworks share its weights.
         blocks: in order; one block for end-to-end rules.
         steps: T, for input that is an iterable of steps.
-        random: for dropout masks, and for the steps that learn where the rule draws them.
-        plan: how the network was cut, or None where no plan was made.
+        random: for dropout masks, and for the learning steps of rules that draw them.
+        plan: the plan of the blocks, or None without one.
         run_chunk: runs a block over one chunk: ordinary autograd, or lean mode.
-        check_layer: refuses a layer, given its name, that `run_chunk` cannot run as it is; called before each sequence.
-        replayed: the same recorded, where its recordings are to be replayed.
+        check_layer: raises for a layer, given its name, that `run_chunk` does not support; called before each sequence.
+        replayed: `run_chunk` with replayed CUDA graphs, None for no replay.
 
-    Training puts every module into training mode, so that `eval()` on one does not last. `freeze` excludes modules from
-    training, their batch norm included; `requires_grad_(False)` freezes parameters alone, of which neither momentum
-    nor weight decay moves any.
+    Training puts every module into training mode, so `eval()` on a module lasts only until the next step. `freeze`
+    excludes modules from training, their batch norm included. `requires_grad_(False)` freezes parameters alone: neither
+    momentum nor weight decay changes them.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Learner:
         observer: Observer | None = None,
         learning_chunks: Collection[int] | None = None,
     ) -> dict[str, Tensor]:
-        """Replace all gradients by those of this sequence; no weight moves.
+        """Replace all gradients by those of this sequence; weights are unchanged.
 
         Args and returns as in `train_step`.
         """
@@ -97,29 +97,29 @@ class Learner:
         observer: Observer | None = None,
         learning_chunks: Collection[int] | None = None,
     ) -> dict[str, Tensor]:
-        """One batch: gradients and updates as the rule has them.
+        """Train on one batch: gradients and updates of the rule.
 
-        A refused batch leaves everything as it was. A tensor, a list or a tuple is checked as a whole beforehand. Each
-        frame of any other iterable is checked when it comes: if one is refused, or the iterable itself fails, running
-        statistics and random draws are taken back, and gradients are dropped. Where weights move within the sequence,
-        its frames are collected first.
+        A refused batch changes no state. A tensor, a list or a tuple is checked as a whole beforehand. Each frame of
+        any other iterable is checked at its step: if one is refused, or the iterable itself fails, running statistics
+        and random state are restored, and gradients are dropped. For rules that update within the sequence, the frames
+        are collected first.
 
         Args:
             frames_TBCHW: a tensor of any real dtype on any device, or an iterable of its T steps. One step at a time is
                 moved to the weights and cast, so that the input need not fit on the device.
             targets_B: class indices of any integer dtype.
-            observer: told what happens during the sequence.
-            learning_chunks: for rules that draw which steps learn, those that do, counted from 0; None to draw them.
+            observer: called during the sequence.
+            learning_chunks: for rules that draw their learning steps: these, counted from 0; None to draw them.
 
         Returns:
-            0-d tensors, on the device, so that reading them is the caller's choice of when to wait: "loss" of the
-            network's own classifier, "correct" predictions of the batch, and "block_loss_<k>" of each block.
+            0-d tensors on the device, so that the caller chooses when to synchronise: "loss" of the network's own
+            classifier, "correct" predictions of the batch, and "block_loss_<k>" of each block.
 
         Raises:
             ShapeError: the frames do not match the targets or the network.
-            BatchError: targets are no class indices, or frames are not of finite real numbers. Values that are on a
-                device are read once, before the first step; those of integer frames, and of frames on a device that
-                come from an iterable, are not.
+            BatchError: targets are not class indices, or frames are not finite real numbers. Values on a device are
+                read once, before the first step. Values of integer frames, and of an iterable's frames on a device, are
+                not read.
         """
         by_chunk = self.rule.update == "chunk"
         metrics = self._run(frames_TBCHW, targets_B, by_chunk, observer or Observer(), learning_chunks)
@@ -128,7 +128,7 @@ class Learner:
         return metrics
 
     def anchor_weights(self) -> None:
-        """Let the proximal term of `ftrl-ottt` hold the weights near what they are now: its first phase ends here."""
+        """Set the anchor of `ftrl-ottt`'s proximal term to the current weights, the end of its first phase."""
         if self._anchor is not None:
             self._anchor.move()
 
@@ -136,7 +136,7 @@ class Learner:
         """Exclude modules from training, for fine-tuning the others.
 
         Their parameters get no gradient. Their batch norms normalise with the running statistics instead of those of
-        each step, and the running statistics do not move. Dropout stays active. A checkpoint does not record it.
+        each step, and the running statistics are not updated. Dropout stays active. A checkpoint does not store this.
 
         Args:
             modules: of the network or of an auxiliary network, such as `learner.network.layers[0]`.
@@ -154,7 +154,7 @@ class Learner:
         return [self.network, *(block.auxiliary for block in self.blocks if block.auxiliary is not None)]
 
     def _train(self, batch_size: int) -> None:
-        """Put all modules into training mode, and refuse those that cannot train as they are."""
+        """Put all modules into training mode, and refuse unsupported ones."""
         self.network.train()
         start = 0
         for index, block in enumerate(self.blocks):
@@ -228,11 +228,11 @@ class Learner:
         return metrics | {"loss": losses[-1], "correct": (logits_BK.argmax(1) == targets_B).sum()}
 
     def _forget_gradients(self) -> None:
-        # Recordings know the gradients by their addresses.
+        # Recorded graphs contain the gradients' addresses.
         self.optimizer.zero_grad(set_to_none=self._replayed is None)
         for block in self.blocks:
             for parameter in block.parameters():
-                if not parameter.requires_grad:  # the optimiser moves what has a gradient, if only one of zeros
+                if not parameter.requires_grad:  # the optimiser updates every parameter with a gradient, even of zeros
                     parameter.grad = None
 
     def _update(self) -> None:
@@ -251,7 +251,7 @@ class Learner:
             )
 
     def _draw_learning(self, steps: int, chunk_steps: int) -> frozenset[int] | None:
-        """The chunks of a sequence that have a backward: K, drawn anew (SLTT Algorithm 1, line 2); None for all."""
+        """The chunks of a sequence with a backward pass: K random ones (SLTT Algorithm 1, line 2); None for all."""
         count = self.rule.time.backward_chunks
         if count is None:
             return None
@@ -261,14 +261,14 @@ class Learner:
         return [weight for block in self.blocks for weight in block.parameters() if weight.requires_grad]
 
     def _buffers(self) -> Iterator[Tensor]:
-        """Running statistics, of auxiliary networks too."""
+        """Running statistics, those of auxiliary networks included."""
         for block in self.blocks:
             yield from block.subnetwork.buffers()
             if block.auxiliary is not None:
                 yield from block.auxiliary.buffers()
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights of network and auxiliary networks, and the states of optimiser, random draws and proximal term."""
+        """Weights of network and auxiliary networks; states of optimiser, random generator and proximal term."""
         return {
             "network": self.network.state_dict(),
             "auxiliary": [block.auxiliary.state_dict() if block.auxiliary else {} for block in self.blocks],
@@ -278,13 +278,13 @@ class Learner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned.
+        """Restore the result of `state_dict`.
 
-        A rule with a proximal term takes over the state of one without, which trained its first phase: the loaded
-        weights are then those that the term holds on to.
+        A rule with a proximal term accepts the state of one without, which trained its first phase. The loaded weights
+        are then the anchor.
 
         Raises:
-            RunError: it is the state of another network, plan or optimiser; nothing is loaded.
+            RunError: the state is that of another network, plan or optimiser; nothing is loaded.
         """
         check_state(state, self.state_dict())
         self.network.load_state_dict(state["network"])

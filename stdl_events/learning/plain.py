@@ -29,7 +29,7 @@ def run_chunk_plain(
     flowing = block.flowing or weight.dtype
     with torch.set_grad_enabled(learns):
         for x in inputs:
-            # Counts are smaller than the numbers that they become.
+            # Moved before the cast, since uint8 counts are smaller.
             x_BCHW = x.to(device=weight.device, non_blocking=True).to(dtype=flowing)
             with mixed_precision(weight.device, flowing):
                 out, logits_BK, new = block.step(x_BCHW, state)

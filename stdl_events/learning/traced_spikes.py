@@ -1,4 +1,4 @@
-"""Spikes and their presynaptic traces as one tensor-like object, which a network's own code moves along.
+"""Spikes and their presynaptic traces as one tensor-like object for the network's own code.
 
 A weight W between presynaptic spikes s and a membrane potential takes its value from the spikes, W s[t], and its
 gradient from their traces, g_u[t] a[t] (NDOT Algorithm 1, line 11). A trace is scaled, pooled and dropped out together
@@ -22,10 +22,10 @@ from torch.utils._pytree import tree_map
 
 
 class TracedSpikes:
-    """Spikes and their traces, which travel together.
+    """Spikes with their traces.
 
-    To torch's functions it is a tensor: whatever is linear in it moves spikes and traces alike; a convolution or linear
-    layer uses both up; in a sum a current is its own trace. Anything else is refused.
+    Torch's functions accept it like a tensor. Linear functions apply to spikes and traces alike. A convolution or
+    linear layer consumes both. In a sum a current is its own trace. All other functions are refused.
     """
 
     def __init__(self, spikes: Tensor, trace: Tensor) -> None:
@@ -72,7 +72,7 @@ class TracedSpikes:
     def __torch_function__(
         cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """How torch's own functions treat traced spikes; the protocol is described in torch's "Extending PyTorch"."""
+        """Dispatch of torch's functions on traced spikes; see torch's "Extending PyTorch"."""
         del types
         kwargs = kwargs or {}
         if func in _WEIGHTED:
@@ -88,7 +88,7 @@ Signal: TypeAlias = Tensor | TracedSpikes
 
 
 def spikes_of(signal: Any) -> Any:
-    """The spikes without their traces; anything else as it is."""
+    """The spikes without their traces; other values unchanged."""
     return signal.spikes if isinstance(signal, TracedSpikes) else signal
 
 
@@ -108,7 +108,7 @@ class _TracedConvolution(torch.autograd.Function):
         trace, weight = ctx.saved_tensors
         stride, padding, dilation, groups = ctx.geometry
         wanted = [ctx.needs_input_grad[index] for index in (0, 2, 3)]
-        # The gradient of the input does not look at the input's values, that of the weight takes the trace for them.
+        # The input's gradient does not depend on the input's values; the weight's uses the trace in their place.
         grad_spikes, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
             grad_outputs[0], trace, weight, ctx.biases, stride, padding, dilation, False, [0, 0], groups, wanted
         )
@@ -151,5 +151,5 @@ _LINEAR = {F.avg_pool2d, torch.Tensor.add, torch.Tensor.mul, torch.add, torch.ad
 
 
 def frames_as_spikes(x: Signal) -> TracedSpikes:
-    """Input that no neuron of ours fired stands for its own trace."""
+    """Input that was not fired by neurons of the network is its own trace."""
     return x if isinstance(x, TracedSpikes) else TracedSpikes(x, x)

@@ -1,7 +1,6 @@
-"""Presynaptic traces: how neurons keep what OTTT and NDOT multiply an error with, in place of the spikes of the step.
+"""Presynaptic traces of OTTT and NDOT, which replace the spikes of the step in the weights' gradients.
 
-A trace belongs to the neuron that fires, and is part of its state. How it travels to the weights that learn from it is
-told in `traced_spikes`.
+A trace is part of the state of the neuron that fires. `traced_spikes` describes its path to the weights.
 
 B batch, C channels, H height, W width.
 """
@@ -25,7 +24,7 @@ Decay: TypeAlias = float | Tensor
 
 
 class _Firing(NamedTuple):
-    """What a trace may look at in one step: the spikes, and the potential after reset, now and a step ago."""
+    """Inputs of a trace's step: the spikes, and the potential after reset, of this step and of the last."""
 
     s: Tensor
     u: Tensor
@@ -47,10 +46,10 @@ def _ndot_paper(now: _Firing, state: _State, decay: Decay, neuron: NeuronSpec) -
     """NDOT eq. (12) with e by eq. (8): a[t] = e[t-1] a[t-1] + s[t], where e[t] = u[t] / u[t-1] and e[1] = u[1].
 
     Where the denominator is 0, e is λ times the sign of the potential before that reset; then every e is clamped to ±λ
-    (our reading of appendix A.2). A potential that is 0 after its reset was positive before where the neuron fired, and
-    0 elsewhere, so its sign is its spike.
+    (this package's reading of appendix A.2). A potential that is 0 after its reset was positive before if the neuron
+    fired, else 0, so its sign is its spike.
 
-    The state holds what is left of the trace for the next step, e[t] a[t], and the spike plus 1, with 0 for no past.
+    The state holds the decayed trace for the next step, e[t] a[t], and the spike plus 1, with 0 before the first step.
     """
     del neuron
     left, past = state
@@ -61,8 +60,8 @@ def _ndot_paper(now: _Firing, state: _State, decay: Decay, neuron: NeuronSpec) -
 
 
 def _ndot_official(now: _Firing, state: _State, decay: Decay, neuron: NeuronSpec) -> tuple[Tensor, _State]:
-    """As NDOT's released code has it: V_th s is subtracted once more from the potential after reset, e[t] stands where
-    e[t-1] should, and e is λ where the quotient is no number; then every e is clamped to ±λ.
+    """NDOT's released code: V_th s is subtracted once more from the potential after reset, e[t] replaces e[t-1], and e
+    is λ where the quotient is NaN; then every e is clamped to ±λ.
 
     The state holds a and the next quotient's denominator.
     """
@@ -79,7 +78,7 @@ def _within(e: Tensor, bound: Decay) -> Tensor:
 
 
 class _Kind(NamedTuple):
-    """A way to keep traces, how many tensors its state has, and whether the first of them is the trace itself."""
+    """A kind of trace: its step, the number of state tensors, and True if the first of them is the trace itself."""
 
     step: Callable[[_Firing, _State, Decay, NeuronSpec], tuple[Tensor, _State]]
     entries: int
@@ -97,8 +96,8 @@ class TracedCell(NeuronCell):
     """Neurons that keep traces: their state is the neurons' own, followed by the trace's.
 
     Attributes:
-        own_count: how many tensors of the state are the neurons' own.
-        holds_trace: whether the trace's state starts with the trace itself.
+        own_count: number of state tensors of the neurons themselves.
+        holds_trace: True if the trace's state starts with the trace itself.
     """
 
     def __init__(
@@ -112,7 +111,7 @@ class TracedCell(NeuronCell):
         self.state_type = namedtuple("TracedState", names)  # type: ignore[misc]
 
     def forward(self, current: Signal, state: tuple[Tensor, ...]) -> tuple[TracedSpikes, tuple[Tensor, ...]]:
-        """One step; see `NeuronCell`. Spikes leave with their traces."""
+        """One step; see `NeuronCell`. Returns the spikes with their traces."""
         own = self._own(*state[: self.own_count])
         spikes, new = super().forward(spikes_of(current), own)
         trace, kept = self.move_trace(spikes, new.u, own.u, tuple(state[self.own_count :]))
@@ -122,11 +121,11 @@ class TracedCell(NeuronCell):
     def move_trace(
         self, spikes: Tensor, u: Tensor, u_before: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The trace of this step and the trace's new state, for all neurons or for some alike.
+        """The trace of this step and the trace's new state, for all neurons or for some of them.
 
         Args:
-            u, u_before: membrane potential after reset, now and a step ago.
-            state: the trace's.
+            u, u_before: membrane potential after reset, of this step and of the last.
+            state: the trace's state.
         """
         return self._kind.step(_Firing(spikes, u, u_before), state, self._decay(), self.spec)
 
@@ -135,7 +134,7 @@ class TracedCell(NeuronCell):
 
 
 class _TracedFactory(Factory):
-    """Makes layers whose neurons keep traces."""
+    """Builds layers with traced neurons."""
 
     def __init__(self, spec: NetworkSpec, trace: Trace, dtype: torch.dtype) -> None:
         super().__init__(spec, torch.Generator(), dtype)
@@ -146,16 +145,16 @@ class _TracedFactory(Factory):
 
 
 def make_factory(spec: NetworkSpec, trace: Trace | None, dtype: torch.dtype) -> Factory:
-    """What makes the layers of `spec` on the host, with neurons that keep traces where there is a `trace`."""
+    """The factory of the layers of `spec` on the host, with traced neurons if `trace` is given."""
     if trace is not None:
         return _TracedFactory(spec, trace, dtype)
     return Factory(spec, torch.Generator(), dtype)
 
 
 def with_traces(network: SpikingNetwork, trace: Trace) -> SpikingNetwork:
-    """A network of the same layers whose neurons keep traces; it shares all modules without neurons with `network`.
+    """A network of the same layers with traced neurons; it shares all modules without neurons with `network`.
 
-    Its `step` takes `TracedSpikes` too, and returns them where it ends in spikes.
+    Its `step` also accepts `TracedSpikes`, and returns them if the network ends in spikes.
     """
     dtype = next(network.parameters()).dtype
     with torch.random.fork_rng(devices=[]):  # modules draw weights, which are replaced at once
@@ -166,9 +165,9 @@ def with_traces(network: SpikingNetwork, trace: Trace) -> SpikingNetwork:
 
 
 def _share_modules(network: nn.Module, twin: nn.Module) -> None:
-    """Let `twin` have the very modules of `network`, except those with neurons inside.
+    """Share the modules of `network` with `twin`, except those that contain neurons.
 
-    What is set on a module, such as a mode or a hook, then holds for both.
+    A mode or a hook of a shared module is then that of both.
     """
     for name, module in network.named_children():
         if any(isinstance(part, NeuronCell) for part in module.modules()):
@@ -178,13 +177,13 @@ def _share_modules(network: nn.Module, twin: nn.Module) -> None:
 
 
 def check_twin(name: str, layer: nn.Module, twin: nn.Module) -> None:
-    """Refuse a layer in which a module was replaced since its twin, which keeps the traces, was made.
+    """Refuse a layer with a module that was replaced after its traced twin was built.
 
     Args:
-        name: of the layer, dotted.
+        name: dotted name of the layer.
 
     Raises:
-        RuleError: naming the module.
+        RuleError: the message names the module.
     """
     twins = dict(twin.named_modules())
     for path, module in layer.named_modules():
@@ -195,17 +194,17 @@ def check_twin(name: str, layer: nn.Module, twin: nn.Module) -> None:
             continue
         raise RuleError(
             f"{name}.{path}",
-            got=f"a {type(module).__name__} that was put there after the learner was built",
-            expected="the modules that it was built with, whose neurons keep traces",
+            got=f"a {type(module).__name__} that replaced the learner's own module",
+            expected="the modules that the learner was built with",
             todo="use a rule without traces",
         )
 
 
 def state_entries(trace: Trace) -> int:
-    """How many tensors each layer of neurons keeps for its trace, each as large as its spikes."""
+    """Number of tensors in the trace's state of a layer of neurons, each as large as its spikes."""
     return _KINDS[trace.kind].entries
 
 
 def state_holds(trace: Trace) -> bool:
-    """Whether the trace that weights learn from is one of these tensors, so that nobody keeps it beside the state."""
+    """True if the trace's state contains the trace itself, so that no further tensor holds it."""
     return _KINDS[trace.kind].holds_trace

@@ -1,4 +1,4 @@
-"""Networks that a user built from Norse's modules, taken over with their weights."""
+"""Import of networks built from Norse's modules, with their weights."""
 
 from collections.abc import Iterator, Sequence
 
@@ -59,28 +59,28 @@ def import_norse(
 ) -> SpikingNetwork:
     """A network that computes what `model` computes; weights are copied.
 
-    Understood are convolutions and linear layers, batch norm behind convolutions, `LIFBoxCell` behind either, average
-    pooling, dropout, and at the end global average pooling (`AdaptiveAvgPool2d(1)`, or anything else that leaves one
-    pixel), flattening and a linear layer; or flattening, a linear layer and a `LIFBoxCell`, whose spikes are then the
-    logits. Norse scales a cell's input by 1 - λ; here that goes into the weights or the batch norm in front.
+    Supported are convolutions and linear layers, batch norm behind convolutions, `LIFBoxCell` behind either, average
+    pooling and dropout. The end is global average pooling (`AdaptiveAvgPool2d(1)`, or another pooling to one pixel),
+    flattening and a linear layer; or flattening, a linear layer and a `LIFBoxCell`, whose spikes are then the logits.
+    Norse scales a cell's input by 1 - λ; the factor is folded into the weights or the batch norm in front.
 
-    The network is compared with `model`: float64 copies of both run beside each other on random frames, in training and
-    evaluation mode, with the model's weights and with drawn ones. Spikes, membrane potentials and logits have to be
-    equal. Gradients are not compared. Two things may differ: neurons fire at their threshold, not only above it, which
-    random frames do not meet; and in training, dropout has one mask per sequence.
+    The network is compared with `model`: float64 copies of both run step by step on random frames, in training and
+    evaluation mode, with the model's weights and with drawn ones. Spikes, membrane potentials and logits must be equal.
+    Gradients are not compared. Two differences remain. Neurons fire at their threshold, not only above it, which has
+    probability zero on random frames. In training, dropout has one mask per sequence.
 
     Args:
-        model: `norse.torch.SequentialState`, or another module that runs its children one after the other and returns
+        model: `norse.torch.SequentialState`, or another module that runs its children in sequence and returns
             (logits, state); sequences may be nested. It is not changed.
         input_shape: (C, H, W) of one frame.
-        surrogate, surrogate_width: the surrogate gradient to train with, where the cells' own is not among ours.
+        surrogate, surrogate_width: the surrogate gradient for training, if the cells' own is not registered here.
 
     Returns:
-        The network, with `model`'s type and device. Its state holds u = v - v_leak for each cell.
+        The network, with `model`'s dtype and device. Its state holds u = v - v_leak for each cell.
 
     Raises:
-        NotationError: a module, or a setting of one, has no counterpart; the network does not compute what `model`
-            computes; or the model has what no run shows: hooks, parametrisations, parameters that are used twice.
+        NotationError: a module, or a setting of one, has no counterpart; the network's results differ from those of
+            `model`; or the model has parts that runs do not show: hooks, parametrisations, parameters used twice.
     """
     with torch.random.fork_rng(devices=[]):  # modules draw weights when they are built
         reading = _read(model, input_shape, surrogate, surrogate_width)
@@ -95,7 +95,7 @@ def _read(model: nn.Module, input_shape: Sequence[int], surrogate: str | None, s
         reader.read(name, module)
     parts, last = reader.parts, reader.tokens[-1] if reader.tokens else None
     if not isinstance(last, Part) or not isinstance(last.weights, nn.Linear):
-        raise _wrong("Norse model", "a model that ends otherwise", "a linear layer at the end, or one and a LIFBoxCell")
+        raise _wrong("Norse model", "another last layer", "a linear layer at the end, or one and a LIFBoxCell")
     classifier: Classifier = "linear" if last.neuron is None else "spiking"
     notation = "-".join(_token(token, last=token is last) for token in reader.tokens)
     norm, momentum = _norm(parts)
@@ -112,7 +112,7 @@ def _read(model: nn.Module, input_shape: Sequence[int], surrogate: str | None, s
 
 
 def _check_pooling(spec: NetworkSpec, reader: _Reader) -> None:
-    """Global average pooling belongs in front of a linear classifier, and nowhere else."""
+    """Require global average pooling in front of a linear classifier, and nowhere else."""
     height, width = spec.layers[-1].input_shape[1:]
     pooled = reader.pooled_at == len(reader.tokens) - 1
     misplaced = pooled != (reader.pooled_at is not None)

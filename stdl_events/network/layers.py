@@ -48,7 +48,7 @@ class ConvBody(SpikingUnit):
 
 
 class SynapseBody(nn.Module):
-    """`nS<k>`: convolution and norm, without a neuron; hands on currents."""
+    """`nS<k>`: convolution and norm, without a neuron; its output is a current."""
 
     state_shapes: tuple[Shape, ...] = ()
 
@@ -97,7 +97,7 @@ class SpikingClassifierBody(LinearBody):
 
 
 class SequenceDropout(nn.Module):
-    """`DP(p)`: drops the same units in every step of a sequence, since its mask is handed in; the rest grow by 1/(1-p).
+    """`DP(p)`: drops the units of a given mask, the same in every step of a sequence, and scales the rest by 1/(1-p).
 
     Without a mask it is the identity. Source: OTTT's released networks.
     """
@@ -107,7 +107,7 @@ class SequenceDropout(nn.Module):
         self.probability = probability
 
     def draw(self, shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None) -> Tensor:
-        """A mask: True where a unit stays."""
+        """A random mask, False for dropped units."""
         mask = torch.empty(shape, dtype=torch.bool, device=device)
         return mask.bernoulli_(1 - self.probability, generator=generator)
 
@@ -116,7 +116,7 @@ class SequenceDropout(nn.Module):
 
 
 class Body(Protocol):
-    """What carries a layer's weights and neurons."""
+    """The module with a layer's weights and neurons."""
 
     state_shapes: tuple[Shape, ...]
 
@@ -126,14 +126,15 @@ class Body(Protocol):
 class Layer(nn.Module):
     """One indivisible layer of a network: poolings in front, body, poolings and dropout behind.
 
-    In training mode the state of a layer with dropout ends with its masks, one for each dropout; a step hands them on.
+    In training mode the state of a layer with dropout ends with its masks, one for each dropout; a step returns them
+    unchanged.
 
     Args:
         spec: the layer's ops and input shape.
 
     Attributes:
-        state_shapes: of the neurons' states, without the batch.
-        mask_shapes: of the dropout masks, without the batch.
+        state_shapes: shapes of the neurons' states, without the batch.
+        mask_shapes: shapes of the dropout masks, without the batch.
     """
 
     def __init__(self, spec: LayerSpec, factory: Factory) -> None:
@@ -151,13 +152,13 @@ class Layer(nn.Module):
         )
 
     def check_norms(self, name: str, batch_size: int) -> None:
-        """Refuse a batch that leaves a batch norm one value per channel, whose variance says nothing.
+        """Refuse a batch with one value per channel in a batch norm, whose variance is 0.
 
         Args:
-            name: of the layer, dotted.
+            name: dotted name of the layer.
 
         Raises:
-            ShapeError: naming the norm.
+            ShapeError: the message names the norm.
         """
         if batch_size > 1 or self._body_pixels > 1:
             return
@@ -172,7 +173,7 @@ class Layer(nn.Module):
 
     @property
     def entry_shapes(self) -> tuple[Shape, ...]:
-        """Shapes of all entries of the state that a step takes now."""
+        """Shapes of all entries of the state in the current mode."""
         return self.state_shapes + self.mask_shapes if self.training else self.state_shapes
 
     def initial_state(
@@ -196,12 +197,12 @@ class Layer(nn.Module):
         del state
         unused = deque(masks)
         out, new = self.body.step(_through(self.before, x_BCHW, unused), neurons)
-        del neurons  # nothing of the old state stays while the poolings run
+        del neurons  # free the old state before the poolings run
         return _through(self.after, out, unused), new + masks
 
 
 def _through(modules: nn.Sequential, x_BCHW: Tensor, masks: deque[Tensor]) -> Tensor:
-    """Through poolings and dropouts; each dropout takes its mask from the left, where there are masks."""
+    """Apply poolings and dropouts; each dropout consumes a mask from the left, if there are masks."""
     for module in modules:
         x_BCHW = module(x_BCHW, masks.popleft()) if masks and isinstance(module, SequenceDropout) else module(x_BCHW)
     return x_BCHW

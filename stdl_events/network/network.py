@@ -1,4 +1,4 @@
-"""A spiking network: layers in order, one step at a time, the state handed in and out.
+"""A spiking network: layers in order, one step at a time, with the state as argument and result.
 
 B batch, C channels, H height, W width, K classes.
 """
@@ -17,8 +17,8 @@ from stdl_events.network.spec import NetworkSpec
 class SpikingNetwork(nn.Module):
     """Layers that share no hidden state; `step` is a pure function of its arguments and the weights.
 
-    In training mode batch norm uses each step's own statistics and moves its running ones, and dropout uses the masks
-    in the state; nothing else changes.
+    In training mode batch norm uses each step's own statistics and updates its running ones, and dropout uses the masks
+    in the state.
     """
 
     def __init__(self, spec: NetworkSpec, layers: Sequence[Layer]) -> None:
@@ -35,7 +35,7 @@ class SpikingNetwork(nn.Module):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> "SpikingNetwork":
-        """A network with fresh weights that depend on `spec` and `seed` alone."""
+        """A network with initial weights that depend on `spec` and `seed` alone."""
         generator = torch.Generator().manual_seed(seed)
         host = torch.device("cpu") if _draws_on_host(device) else device
         factory = Factory(spec, generator, dtype, host)
@@ -46,19 +46,19 @@ class SpikingNetwork(nn.Module):
 
     @property
     def state_shapes(self) -> tuple[tuple[int, int, int], ...]:
-        """Shape of each entry of the state, without the batch; masks of dropout, which only training has, apart."""
+        """Shape of each entry of the state, without the batch and without the dropout masks of training mode."""
         return tuple(shape for layer in self.layers_in_order() for shape in layer.state_shapes)
 
     def initial_state(
         self, batch_size: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
     ) -> State:
-        """The silent past: zeros, one tensor per entry of `state_shapes`, on the weights' device.
+        """The state before the first step: zeros, one tensor per entry of `state_shapes`, on the weights' device.
 
-        In training mode, a network with dropout has one mask per sequence and dropout in its state as well, behind the
-        other entries of its layer; steps use it and hand it on as it is.
+        In training mode, the state of a network with dropout also has one mask per sequence and dropout, behind the
+        other entries of its layer. Steps return it unchanged.
 
         Args:
-            generator: that masks are drawn from, on the weights' device; torch's global one where it is None.
+            generator: of the masks, on the weights' device; None for torch's global one.
             dtype: of the zeros; None for that of the weights.
         """
         layers = self.layers_in_order()
@@ -69,9 +69,9 @@ class SpikingNetwork(nn.Module):
 
         Args:
             x_BCHW: one frame, or the spikes of the layer before.
-            state: what `initial_state` or the last step returned. A deque is consumed from its left end, entry by
-                entry, so that each layer's old state is released as soon as the layer has moved on; entries beyond
-                this network's own stay in it.
+            state: the result of `initial_state` or of the last step. A deque is consumed from its left end, entry by
+                entry, so that each layer's old state is released when the layer has run. Entries beyond this network's
+                own remain in it.
 
         Returns:
             logits_BK where the network ends in its classifier, else out_BCHW; and the new state.
@@ -116,15 +116,15 @@ class SpikingNetwork(nn.Module):
         self.check_norms(shape_BCHW[0])
 
     def check_norms(self, batch_size: int) -> None:
-        """Refuse a batch that leaves a batch norm in training mode one value per channel.
+        """Refuse a batch with one value per channel in a batch norm in training mode.
 
         Raises:
-            ShapeError: naming the norm.
+            ShapeError: the message names the norm.
         """
         for index, layer in enumerate(self.layers_in_order()):
             layer.check_norms(f"layers.{index}", batch_size)
 
 
 def _draws_on_host(device: torch.device | str | None) -> bool:
-    """Random numbers differ between devices; drawing on the host keeps weights equal on all of them."""
+    """Random numbers differ between devices; drawing on the host gives equal weights on all of them."""
     return device is not None and torch.device(device).type not in ("cpu", "meta")

@@ -1,4 +1,4 @@
-"""The norms that a network's synapses may have. A new one is a `Norm` under a name in `registries.NORMS`."""
+"""The norms of a network's synapses. A new one is a `Norm` registered in `registries.NORMS`."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,13 +14,13 @@ MakeNorm: TypeAlias = Callable[[int, float, torch.dtype | None, torch.device | s
 
 @dataclasses.dataclass(frozen=True)
 class Norm:
-    """How a synapse is normalised.
+    """Normalisation of a synapse.
 
     Args:
-        summary: one line, for people.
+        summary: one-line description.
         convolution: class of the convolution, with the arguments of `nn.Conv2d`.
-        bias: whether the convolution has a bias.
-        behind: makes the module behind the convolution from (channels, momentum, dtype, device); None for none.
+        bias: True if the convolution has a bias.
+        behind: (channels, momentum, dtype, device) -> module behind the convolution; None for none.
         gain: factor on the spikes behind a normalised synapse.
     """
 

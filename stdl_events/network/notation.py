@@ -1,4 +1,4 @@
-"""The paper's notation for networks: its tokens, how they are read and printed, and the shapes they make. No torch.
+"""The paper's notation for networks: tokens, parsing, printing and shapes. No torch.
 
 `64C3-64R-128R(s2)-AP2-10FC` reads: a 3x3 convolution with 64 channels, norm and neuron; a residual block with 64
 channels; one with 128 channels and stride 2; average pooling over 2x2; a classifier for 10 classes.
@@ -12,7 +12,7 @@ pooling and dropout that follow it. Networks are cut between layers, never insid
 | `nS<k>` | synapses alone: convolution and norm without a neuron (the stem of norm-free networks) |
 | `nR` | residual block: the shortcut joins the second neuron's input |
 | `nSEWR` | spike-element-wise residual block: the shortcut joins the second neuron's spikes |
-| `nNFR` | norm-free residual block: two neurons, each in front of a 3x3 convolution; hands on currents |
+| `nNFR` | norm-free residual block: two neurons, each in front of a 3x3 convolution; its output is a current |
 | `nNFB` | norm-free bottleneck: three neurons, in front of 1x1, 3x3 and 1x1 convolutions, the inner two n/4 wide |
 | `AP<k>`, `DP(p)` | average pooling; dropout with one mask per sequence |
 | `nFC` | at the end global average pooling and a linear layer with bias; elsewhere flatten, linear, neuron |
@@ -33,9 +33,9 @@ Kind: TypeAlias = Literal["C", "S", "R", "SEWR", "NFR", "NFB", "FC", "AP", "DP"]
 NORM_FREE_KINDS: frozenset[str] = frozenset({"NFR", "NFB"})
 BLOCK_KINDS: frozenset[str] = NORM_FREE_KINDS | {"R", "SEWR"}
 BLOCK_KERNEL = 3
-# How much narrower the inside of a bottleneck is than its output (He et al., arXiv:1512.03385, section 4.1).
+# Ratio of a bottleneck's output width to its inner width (He et al., arXiv:1512.03385, section 4.1).
 BOTTLENECK = 4
-# α of norm-free residual blocks, x + α f(x / β): what share of its variance a branch adds (SLTT, appendix E.2).
+# α of norm-free residual blocks, x + α f(x / β): scale of the branch's variance (SLTT, appendix E.2).
 NORM_FREE_ALPHA = 0.2
 
 _TOKEN = re.compile(r"(?P<width>\d+)?(?P<kind>SEWR|NFR|NFB|R|C|S|FC|AP|DP)(?P<kernel>\d+)?(?:\((?P<options>[^()]*)\))?")
@@ -80,7 +80,7 @@ class Op:
         """The shape behind this op; FC gives (outputs, 1, 1).
 
         Raises:
-            NotationError: the op's kernel does not fit into the picture.
+            NotationError: the op's kernel does not fit into its input.
         """
         channels, height, width = shape_CHW
         if self.kind == "DP":
@@ -105,9 +105,9 @@ class LayerSpec:
     """One indivisible layer: its body with the pooling and dropout that belong to it, and the shapes at both ends.
 
     Args:
-        classifier: whether its body is the fully connected layer at a network's end.
-        input_variance: what norm-free blocks expect of their input (β² of Brock et al., arXiv:2101.08692, section 2);
-            it follows from the layers in front. Layers that differ in it alone cost the same and count as equal.
+        classifier: True if its body is the fully connected layer at a network's end.
+        input_variance: variance of a norm-free block's input (β² of Brock et al., arXiv:2101.08692, section 2), which
+            follows from the layers in front. Layers that differ in it alone have equal costs and compare equal.
     """
 
     ops: tuple[Op, ...]
@@ -133,7 +133,7 @@ class LayerSpec:
 
     @property
     def least_fan_in(self) -> int:
-        """The fewest inputs of one output of its convolutions; of a fully connected layer, those of an output."""
+        """The smallest fan-in of its convolutions, or that of a fully connected layer."""
         op, (channels, height, width) = self.body, self.shape_before(self.ops.index(self.body))
         if op.kind == "FC":
             return channels * height * width
@@ -164,7 +164,7 @@ class LayerSpec:
         return hash((self.ops, self.input_shape, self.classifier))
 
     def __hash__(self) -> int:
-        # Planning a deep network looks layers up by the hundred thousand.
+        # Planning a deep network hashes layers some hundred thousand times.
         return self._hash
 
 
@@ -235,7 +235,7 @@ def _probability(token: str, text: str | None) -> float:
 
 
 def _group(ops: Sequence[Op], shape: tuple[int, int, int], variance: float) -> list[LayerSpec]:
-    """Put every pooling and dropout into the layer before it; leading ones into the first layer."""
+    """Assign every pooling and dropout to the layer in front of it; leading ones to the first layer."""
     groups: list[list[Op]] = []
     leading: list[Op] = []
     for op in ops:

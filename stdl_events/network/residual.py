@@ -53,7 +53,7 @@ class SEWBody(nn.Module):
 
 
 class PreActivationUnit(nn.Module):
-    """Neuron, then convolution with standardised weights: what norm-free blocks are made of."""
+    """Neuron, then convolution with standardised weights: the unit of norm-free blocks."""
 
     def __init__(self, factory: Factory, shape: Shape, outputs: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -71,8 +71,8 @@ class PreActivationUnit(nn.Module):
 class NormFreeBody(nn.Module):
     """`nNFR` and `nNFB`: x + α g f(x / β), where f is two or three pre-activation units and g starts at 0.
 
-    Input and output are currents. Every block adds to the variance of x; β, the standard deviation that the layers in
-    front give x, takes that growth out again in front of the first neuron. Where the shape changes, the shortcut is a
+    Input and output are currents. Every block adds to the variance of x. Division by β, the standard deviation of x by
+    the layers in front, removes that growth in front of the first neuron. Where the shape changes, the shortcut is a
     convolution of the first neuron's spikes.
 
     Source: Brock et al., arXiv:2101.08692, section 2 and figure 1; SLTT, appendix E.2, and its released networks.

@@ -1,4 +1,4 @@
-"""Networks as data: layers in the paper's notation, the neuron and the norm that they share. No torch."""
+"""Networks as data: layers in the paper's notation, with their common neuron and norm. No torch."""
 
 import dataclasses
 import operator
@@ -29,8 +29,8 @@ class NeuronSpec:
             step before. None is θ = decay threshold, which is the reset above; needs soft reset and decay > 0.
         surrogate: shape of the surrogate gradient, a name in `registries.SURROGATES`; the triangle is STDL eq. (7).
         surrogate_width: γ of the triangle, full width of the rectangle, slope α of the sigmoid.
-        adaptation: β of ALIF: how far one spike's trace raises the threshold.
-        adaptation_decay: ρ of ALIF: the share of that trace that is left after one step.
+        adaptation: β of ALIF, the increase of the threshold per spike.
+        adaptation_decay: ρ of ALIF, the share of the spike trace that is left after one step.
     """
 
     kind: str = "lif"
@@ -60,7 +60,7 @@ class NeuronSpec:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSpec:
-    """A whole network as data: layers with their shapes, and the neuron and norm that they share.
+    """A whole network as data: layers with their shapes, and their common neuron and norm.
 
     Args:
         layers: in order; the last one is the classifier where `classes` is not None.
@@ -68,10 +68,10 @@ class NetworkSpec:
         neuron: see `NeuronSpec`.
         norm: a name in `registries.NORMS`: "batch" (statistics of each time step), "ws" (scaled weight
             standardisation), "none".
-        classifier: what `KFC` at the end is: "linear" is global average pooling and a linear layer; "spiking" is the
-            same as elsewhere, flatten, linear, neuron, and the neurons' spikes are the logits (truncated local BPTT).
-        norm_momentum: the share of one time step's statistics in batch norm's running ones. With PyTorch's 0.1 they
-            reach back some ten steps, which may be one clip.
+        classifier: form of `KFC` at the end: "linear" is global average pooling and a linear layer; "spiking" is
+            flatten, linear, neuron, as elsewhere, with the neurons' spikes as logits (truncated local BPTT).
+        norm_momentum: weight of one time step's statistics in batch norm's running ones. With PyTorch's 0.1 they
+            average over some ten steps, which may be one clip.
     """
 
     layers: tuple[LayerSpec, ...]
@@ -106,7 +106,7 @@ class NetworkSpec:
             notation: tokens of `stdl_events.network.notation` joined by `-`, with options such as `(s2)` or `(k3s2p1)`
                 in brackets. Convolutions are padded to keep the size unless `p` says otherwise.
             input_shape: (C, H, W) of one frame.
-            input_variance: what norm-free blocks at the start expect of their input; 1 for frames.
+            input_variance: variance of the input of norm-free blocks at the start; 1 for frames.
 
         Raises:
             NotationError: the text is not in the notation, or a layer does not fit into its input.
@@ -123,7 +123,7 @@ class NetworkSpec:
 
     @property
     def classes(self) -> int | None:
-        """The classifier's number of outputs, or None where the network ends in spikes."""
+        """The classifier's number of outputs, None for a network that ends in spikes."""
         return self.layers[-1].body.channels if self.layers[-1].classifier else None
 
     @property
@@ -136,7 +136,7 @@ class NetworkSpec:
         return dataclasses.replace(self, layers=layers, input_shape=layers[0].input_shape)
 
     def auxiliary(self, notation: str, stop: int) -> "NetworkSpec":
-        """An auxiliary network, in notation, that receives what layer `stop` of this network receives."""
+        """An auxiliary network, in notation, with the input of layer `stop` of this network."""
         front = self.layers[stop]
         return NetworkSpec.parse(
             notation,
@@ -151,7 +151,7 @@ class NetworkSpec:
     def with_settings(
         self, neuron: Mapping[str, Any], norm: str | None = None, classifier: Classifier | None = None
     ) -> "NetworkSpec":
-        """The same layers with other neuron settings, norm or classifier; None leaves a setting as it is."""
+        """The same layers with other neuron settings, norm or classifier; None keeps a setting."""
         changes = {name: value for name, value in neuron.items() if value is not None}
         return dataclasses.replace(
             self,
@@ -220,7 +220,7 @@ def _input_shape(values: Sequence[int]) -> tuple[int, int, int]:
 
 
 def _require_fan_in(layer: LayerSpec, norm: str) -> None:
-    """Standardising a single weight leaves 0 (Brock et al., arXiv:2101.08692, eq. (1)): such a layer sees no input."""
+    """Refuse standardised layers with a fan-in of 1: their weight is 0 (Brock et al., arXiv:2101.08692, eq. (1))."""
     standardised = layer.body.kind in NORM_FREE_KINDS or (norm == "ws" and layer.body.kind != "FC")
     if standardised and layer.least_fan_in == 1:
         raise NotationError(

@@ -1,4 +1,4 @@
-"""Synapses, a convolution and the norm behind it, and what makes them for all layers of one network.
+"""Synapses: convolutions with the norm behind them, and the factory of all layers of one network.
 
 B batch, C channels, H height, W width.
 """
@@ -22,8 +22,8 @@ class Synapse(nn.Module):
     Attributes:
         conv: the convolution.
         norm: of its output, such as batch norm; None where the network has none.
-        norm_frozen: whether the norm stays in evaluation mode while the network trains: it normalises with its running
-            statistics, which then do not move.
+        norm_frozen: True to keep the norm in evaluation mode while the network trains: it normalises with its running
+            statistics, which are not updated.
     """
 
     def __init__(self, conv: nn.Conv2d, norm: nn.Module | None = None) -> None:
@@ -33,7 +33,7 @@ class Synapse(nn.Module):
         self.norm_frozen = False
 
     def train(self, mode: bool = True) -> Self:
-        """As of any module, except that a frozen norm stays in evaluation mode."""
+        """`nn.Module.train`, except that a frozen norm stays in evaluation mode."""
         super().train(mode)
         if self.norm is not None and self.norm_frozen:
             self.norm.eval()
@@ -67,10 +67,10 @@ class ScaledWSConv2d(nn.Conv2d):
 
 
 class Factory:
-    """What every layer of one network shares: neuron, norm, classifier, and where and how its tensors are made.
+    """Builds the modules of all layers of one network, with their common neuron, norm, classifier, dtype and device.
 
-    Modules are built with `dtype` and `device` at once instead of being moved, so that they can be built under
-    FakeTensorMode. Weights are drawn from `generator` alone, in the order of the layers.
+    Modules are built with `dtype` and `device` instead of being moved, so that they can be built under FakeTensorMode.
+    Weights are drawn from `generator` alone, in the order of the layers.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A synapse with the neurons behind it, the unit that most layers are made of.
+"""A synapse with the neurons behind it, the unit of most layers.
 
 B batch, C channels, H height, W width.
 """

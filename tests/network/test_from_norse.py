@@ -169,7 +169,7 @@ def end(*modules: nn.Module) -> norse.SequentialState:
 @pytest.mark.parametrize(
     ("model", "text"),
     [
-        (end(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "got a model that ends otherwise"),
+        (end(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "got another last layer"),
         (end(nn.Flatten(), nn.Linear(400, 3)), "got 10x10 pixels in front of the last layer; expected Adaptive"),
         (
             end(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3), cell()),

@@ -1,6 +1,6 @@
-"""The layers' bodies in lean mode: forward keeps packed spikes, backward makes the rest again.
+"""The layers' bodies in lean mode: forward saves packed spikes, backward recomputes the rest.
 
-Each function runs one step of a body and returns its output, its new state, and its backward.
+Each function runs one step of a body and returns its output, its new state and its backward function.
 
 B batch, C channels, H height, W width.
 """
@@ -24,20 +24,20 @@ from stdl_events.learning.traced_spikes import TracedSpikes, spikes_of
 from stdl_events.network.layers import Body, ClassifierBody, ResidualBody, SEWBody, SpikingUnit, State
 
 Backward: TypeAlias = Callable[[list[Tensor], bool], Tensor | None]
-"""([gradient of the output], whether that of the input is needed) -> gradient of the input.
+"""([gradient of the output], True if that of the input is needed) -> gradient of the input.
 
-The gradient is taken out of its list, so that nobody else keeps its memory, and may be written into.
+The gradient is removed from the list, so that no other reference keeps it alive, and may be overwritten.
 """
 
 
 class UnitBackward(Protocol):
-    """A `Backward` that can add the gradient of its input onto another tensor, which it then returns."""
+    """A `Backward` with an in-place add: adds the gradient of its input to the tensor `onto` and returns it."""
 
     def __call__(self, gradients: list[Tensor], needs_input: bool, onto: Tensor | None = None) -> Tensor | None: ...
 
 
 class Step(NamedTuple):
-    """What one step of a body gives."""
+    """Result of one step of a body."""
 
     out: Signal
     state: State
@@ -45,7 +45,7 @@ class Step(NamedTuple):
 
 
 class UnitStep(NamedTuple):
-    """What one step of a unit gives."""
+    """Result of one step of a unit."""
 
     out: Signal
     state: State
@@ -56,8 +56,8 @@ def body_step(body: Body, x: Signal, state: State, *, stays: bool = False, needs
     """One step of any body; by ordinary autograd where the body or its neurons have no lean form.
 
     Args:
-        stays: whether outputs of convolutions stay until the backward, instead of being made again.
-        needs_input: whether the backward will be asked for the gradient of the input.
+        stays: True to save outputs of convolutions for backward instead of recomputing them.
+        needs_input: True if backward will compute the gradient of the input.
     """
     if not runs_by_hand(body):
         return _autograd_step(body, x, state, needs_input)
@@ -120,7 +120,7 @@ def _residual_step(body: ResidualBody, x: Signal, state: State, stays: bool) -> 
 
 
 def _synapse_backward(synapse: LeanSynapse, gradient: Tensor, needs_input: bool, *, keep: bool) -> Tensor | None:
-    """Through a whole synapse; `gradient` is overwritten unless `keep` is set."""
+    """Backward through a whole synapse; overwrites `gradient` unless `keep` is set."""
     if not synapse.has_norm:
         return synapse.finish(gradient.clone() if keep else gradient, needs_input=needs_input)
     parts = channel_parts(synapse.shape, gradient.dtype)
@@ -181,9 +181,9 @@ def _autograd_step(body: Body, x: Signal, state: State, needs_input: bool) -> St
     x_BCHW = x.dense().detach().requires_grad_(needs_input)
     received = TracedSpikes(x_BCHW, x.trace.dense()) if isinstance(x, Traced) else x_BCHW
     with torch.enable_grad(), mixed_precision(x_BCHW.device, x.dtype):
-        # A body is written for tensors, and traced spikes behave like one.
+        # Bodies are typed for tensors; traced spikes behave like one.
         given, new = body.step(cast(Tensor, received), state)
-    # The graph's end rather than its last tensor, whose memory the graph does not need.
+    # The edge of the graph instead of its last tensor, so that the tensor can be freed.
     end = get_gradient_edge(spikes_of(given)) if spikes_of(given).requires_grad else None
 
     def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
@@ -203,7 +203,7 @@ def _autograd_step(body: Body, x: Signal, state: State, needs_input: bool) -> St
 
 
 def _as_signal(body: Body, out_BCHW: Tensor) -> Signal:
-    """The output of a body that ran by autograd; the spikes of one that ends in neurons are packed."""
+    """The output of a body that ran by autograd as a signal; spikes of a body that ends in neurons are packed."""
     if not (steps_as(body, SpikingUnit) or steps_as(body, ResidualBody)):
         return Dense(out_BCHW)
     unit = body if isinstance(body, SpikingUnit) else cast(ResidualBody, body).second
@@ -218,7 +218,7 @@ def _scaled(unit: SpikingUnit, spikes: Signal) -> Signal:
 
 
 def _behind_gain(unit: SpikingUnit, gradient: Tensor) -> Tensor:
-    """The gradient of a unit's spikes from that of its output, in the same memory."""
+    """The gradient of a unit's spikes from that of its output, in place."""
     return gradient if unit.gain == 1.0 else gradient.mul_(unit.gain)
 
 

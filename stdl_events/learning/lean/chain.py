@@ -58,27 +58,27 @@ def _signal(block: LocalBlock, x: Tensor | Signal) -> Signal:
     if not isinstance(x, Tensor):
         return x
     weight = next(block.parameters())
-    # Counts are smaller than the numbers that they become.
+    # Moved before the cast, since uint8 counts are smaller.
     return Dense(x.to(device=weight.device, non_blocking=True).to(dtype=block.flowing or weight.dtype))
 
 
 class LeanChain:
-    """One step of a chain of layers; `backward` undoes it and leaves gradients in the weights.
+    """One step of a chain of layers, forward and backward; `backward` accumulates the weights' gradients.
 
     Args:
-        kept: the layers, in the order in which they come, whose convolutions' outputs stay until the backward.
-        needs_input: whether the gradient of the chain's own input is wanted.
+        kept: indices of the layers whose convolutions' outputs are saved for backward.
+        needs_input: True to compute the gradient of the chain's own input.
     """
 
     def __init__(self, kept: Container[int] = (), *, needs_input: bool = False) -> None:
         self._kept, self._count = kept, 0
-        # Whether a gradient is wanted of what has been computed so far; layers in front of the first trainable
-        # parameter have no backward and save nothing for it.
+        # True once a gradient of the current output is needed. Layers in front of the first trainable parameter have no
+        # backward and save nothing for it.
         self._learns = needs_input
         self._backwards: list[tuple[Backward, bool]] = []
 
     def forward(self, layers: Iterable[Layer], x: Signal, state: deque[Tensor]) -> tuple[Signal, list[Tensor]]:
-        """Run `layers`; `state` is used up, entry by entry. Returns the output and the new state."""
+        """Run `layers`; `state` is consumed entry by entry. Returns the output and the new state."""
         new: list[Tensor] = []
         for layer in layers:
             neurons = tuple(state.popleft() for _ in layer.state_shapes)
@@ -99,13 +99,13 @@ class LeanChain:
         return x, new
 
     def backward(self, gradients: list[Tensor]) -> Tensor | None:
-        """From the gradient of the last output to those of all weights. What the forward kept is freed on the way.
+        """Backward from the gradient of the last output to those of all weights; frees saved tensors layer by layer.
 
         Args:
-            gradients: holds the gradient, which is taken out of it.
+            gradients: holds the gradient, which is removed from it.
 
         Returns:
-            The gradient of the chain's own input, where it is wanted.
+            The gradient of the chain's own input, if it is needed.
         """
         passed: Tensor | None = None
         while self._backwards:

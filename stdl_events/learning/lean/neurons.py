@@ -1,4 +1,4 @@
-"""A layer of neurons in lean mode: membrane potentials, and presynaptic traces where the rule keeps them.
+"""A layer of neurons in lean mode: membrane potentials, and presynaptic traces for rules with traces.
 
 B batch, C channels, H height, W width.
 """
@@ -16,12 +16,12 @@ from stdl_events.network.neurons.cell import NeuronCell
 class LeanNeurons:
     """One step of a cell's neurons.
 
-    Args:
-        cell: whose parameters they have.
-        state: the cell's state before the step; it is used up.
+    After `fire` was called for all channels, `state` is the new state, and `out` the spikes, with their traces if the
+    cell has any.
 
-    `state` and `out`, the spikes with their traces where the cell keeps any, are those after the step, once `fire` was
-    called for all channels.
+    Args:
+        cell: the neurons' parameters.
+        state: the cell's state before the step; it is overwritten.
     """
 
     def __init__(self, cell: NeuronCell, state: State, shape: Shape) -> None:
@@ -42,7 +42,7 @@ class LeanNeurons:
         return spikes if self._traces is None else Traced(spikes, Dense(self._traces.trace_BCHW))
 
     def fire(self, channels: slice, current_BCHW: Tensor) -> None:
-        """Move some channels on by one step. The current is used up."""
+        """Step some channels. Overwrites the current."""
         u_before = self._old_u[:, channels].clone() if self._traces is not None else None
         s = self._membranes.fire(channels, current_BCHW)
         if self._traces is not None and u_before is not None:
@@ -50,20 +50,19 @@ class LeanNeurons:
         self._membranes.spikes.hand_on(s)
 
     def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
-        """The gradient of some channels' input current, from that of their spikes, which is used up."""
+        """The gradient of some channels' input current, from that of their spikes, which is overwritten."""
         return self._membranes.backward(channels, grad_BCHW)
 
 
 class LeanTraces:
     """One step of a cell's traces.
 
-    Most kinds have the trace in their state, where it stays until the next step and costs nothing more. NDOT's, as the
-    paper has it, is decayed there already, so the trace of the step is kept beside it.
+    After `move` was called for all channels, `state` and `trace_BCHW` are those after the step. For most kinds the
+    trace is part of the state and needs no further memory. NDOT's state, as in the paper, holds the decayed trace, so
+    the trace of the step is a further tensor.
 
     Args:
-        state: the trace's state; it is moved in place.
-
-    `state` and `trace_BCHW` are those after the step, once `move` was called for all channels.
+        state: the trace's state, updated in place.
     """
 
     def __init__(self, cell: TracedCell, state: State) -> None:
@@ -71,7 +70,7 @@ class LeanTraces:
         self.trace_BCHW = state[0] if cell.holds_trace else torch.empty_like(state[0])
 
     def move(self, channels: slice, spikes: Tensor, u: Tensor, u_before: Tensor) -> None:
-        """Move some channels on by one step; arguments as in `TracedCell.move_trace`."""
+        """Step some channels; arguments as in `TracedCell.move_trace`."""
         parts = tuple(entry[:, channels] for entry in self.state)
         trace, moved = self._cell.move_trace(spikes, u, u_before, parts)
         for part, new in zip(parts, moved, strict=True):

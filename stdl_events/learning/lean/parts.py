@@ -1,4 +1,4 @@
-"""Adding to gradients, with temporaries kept small."""
+"""Division of layers into parts, and accumulation of gradients with small temporaries."""
 
 import contextlib
 import dataclasses
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 @dataclasses.dataclass(frozen=True)
 class PartSizes:
-    """How small the parts are in which a pass goes over a layer, so that its temporaries do not count beside the layer.
+    """Sizes of the parts in which a layer is processed, so that temporaries are small beside the layer.
 
     Args:
         channel_bytes: of a run of channels. Smaller parts are not worth the overhead.
-        sample_bytes: of a run of samples. Convolutions need more work for each part than elementwise operations.
-        most: how many parts a layer has at most.
+        sample_bytes: of a run of samples. Convolutions have more overhead per part than elementwise operations.
+        most: maximum number of parts of a layer.
     """
 
     channel_bytes: int = 4 * 2**20
@@ -31,7 +31,7 @@ _sizes: ContextVar[PartSizes] = ContextVar("part_sizes", default=_DEFAULT)
 
 @contextlib.contextmanager
 def part_sizes(sizes: PartSizes) -> Iterator[None]:
-    """Run lean mode with parts of other sizes: small layers then have as many parts as large ones."""
+    """Run lean mode with other part sizes, so that small layers have as many parts as large ones."""
     token = _sizes.set(sizes)
     try:
         yield
@@ -40,7 +40,7 @@ def part_sizes(sizes: PartSizes) -> Iterator[None]:
 
 
 def accumulate(parameter: nn.Parameter | Tensor | None, gradient: Tensor | None) -> None:
-    """Add `gradient` to what `parameter.grad` holds, in place, in the parameter's own precision."""
+    """In-place add of `gradient` to `parameter.grad`, in the parameter's dtype."""
     if parameter is None or gradient is None or not parameter.requires_grad:
         return
     if parameter.grad is None:
@@ -59,7 +59,7 @@ def accumulate_part(parameter: nn.Parameter, channels: slice, gradient: Tensor |
 
 
 def put_part(whole_BCHW: Tensor, channels: slice, part_BCHW: Tensor) -> Tensor:
-    """`whole_BCHW` with some channels replaced, in place; a part that is all channels becomes the whole itself."""
+    """Copy `part_BCHW` into some channels of `whole_BCHW`; a part of all channels is returned without copying."""
     if part_BCHW.shape == whole_BCHW.shape:
         return part_BCHW
     whole_BCHW[:, channels] = part_BCHW

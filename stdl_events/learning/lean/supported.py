@@ -1,7 +1,8 @@
-"""What lean mode runs by hand, and what it refuses because running it by hand would leave something out.
+"""Checks of the layers that lean mode supports.
 
-Bodies of other kinds, a caller's own included, run by autograd, hooks and all. In layers that run by hand nothing calls
-the modules themselves: a hook would not fire, a replaced module would not be seen.
+Lean mode has its own code for some bodies and does not call their modules: a hook would not run, and a replaced module
+would have no effect. Such layers are refused. Bodies of other kinds, a caller's own included, run by autograd, with
+hooks.
 """
 
 from collections.abc import Iterator
@@ -19,12 +20,12 @@ _PARAMETER_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
 def steps_as(module: object, kind: type[nn.Module], method: str = "step") -> bool:
-    """Whether `module` is a `kind` whose method neither a subclass nor an assignment has replaced."""
+    """True if `module` is a `kind` whose method neither a subclass nor an assignment has replaced."""
     return isinstance(module, kind) and getattr(getattr(module, method), "__func__", None) is getattr(kind, method)
 
 
 def runs_by_hand(body: object) -> bool:
-    """Whether lean mode has its own code for `body` and its neurons; other bodies run by autograd."""
+    """True if lean mode has its own code for `body` and its neurons; other bodies run by autograd."""
     if steps_as(body, ClassifierBody):
         return True
     unit = getattr(body, "second", body)
@@ -33,13 +34,13 @@ def runs_by_hand(body: object) -> bool:
 
 
 def check_layer(name: str, layer: Layer) -> None:
-    """Refuse a layer of which lean mode would leave something out.
+    """Refuse a layer with modules, hooks or parameters that lean mode would ignore.
 
     Args:
-        name: dotted, as in the network.
+        name: dotted name in the network.
 
     Raises:
-        RuleError: naming the module or parameter.
+        RuleError: the message names the module or parameter.
     """
     if not steps_as(layer, Layer):
         raise _refused(name, f"a {type(layer).__name__} with a step of its own", "layers as the notation makes them")
@@ -108,7 +109,7 @@ def _check_body(name: str, body: nn.Module) -> None:
 
 
 def _parts(name: str, body: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The units of a body; of a residual block's shortcut its synapse."""
+    """The units of a body, and the synapse of a residual block's shortcut."""
     if isinstance(body, SpikingUnit):
         yield name, body
         return

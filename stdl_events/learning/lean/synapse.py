@@ -1,8 +1,7 @@
-"""Convolution and norm in lean mode: the convolution's output is made a few channels at a time, and made again in the
-backward unless it may stay, so that it is nowhere in memory as a whole.
+"""Convolution and norm in lean mode: the convolution's output is computed a few channels at a time and recomputed in
+backward unless it is kept, so that it is never in memory as a whole.
 
-Batch norm runs on a few channels at a time, which gives the same bits as all at once, since its statistics are those of
-each channel.
+Batch norm runs on a few channels at a time. Its statistics are per channel, so the result is equal bit for bit.
 
 B batch, C channels, H height, W width.
 """
@@ -16,7 +15,7 @@ from stdl_events.learning.lean.parts import accumulate, accumulate_part, channel
 from stdl_events.learning.lean.signals import Shape, Signal, presynaptic
 from stdl_events.network.synapse import ScaledWSConv2d, Synapse
 
-# Convolutions with few output channels are slow, and each group unpacks the input anew.
+# Convolutions with few output channels are slow, and each group unpacks the input again.
 MOST_GROUPS = 8
 
 
@@ -28,14 +27,14 @@ class LeanSynapse:
 
     Args:
         module: convolution, then batch norm where the network has it.
-        x: the input, kept as it is; its type is that of all but weights and statistics.
-        stays: whether the convolution's output stays until the backward.
+        x: the input, saved for backward; its dtype is the activation dtype.
+        stays: True to save the convolution's output for backward.
     """
 
     def __init__(self, module: Synapse, x: Signal, *, stays: bool = False) -> None:
         conv, norm = module.conv, cast(nn.BatchNorm2d | None, module.norm)  # `supported` refuses other norms
         self._conv, self._norm, self._x = conv, norm, x
-        # Without a norm nobody needs the output again, and whoever takes `current` may write into it.
+        # Without a norm backward does not need the output, and the caller of `current` may overwrite it.
         self._stays = stays and norm is not None
         self.shape = _output_shape(x.shape, conv)
         self._groups = [slice(0, self.shape[1])] if self._stays else _groups(channel_parts(self.shape, x.dtype))
@@ -51,7 +50,7 @@ class LeanSynapse:
         return self._norm is not None
 
     def current(self, channels: slice) -> Tensor:
-        """The normalised output of some channels, which the caller may write into."""
+        """The normalised output of some channels, which the caller may overwrite."""
         y, norm = self._output(channels), self._norm
         if norm is None:
             return y
@@ -70,13 +69,13 @@ class LeanSynapse:
         return out
 
     def pause(self) -> None:
-        """The forward is done: forget what the backward makes again."""
+        """End of forward: free the tensors that backward recomputes."""
         self._dense = None
         if not self._stays:
             self._made = None
 
     def backward(self, channels: slice, gradient_BCHW: Tensor) -> Tensor:
-        """From the gradient of `current` for some channels, that of the convolution's output; without norm the same."""
+        """The gradient of the convolution's output from that of `current`, for some channels; equal without norm."""
         self._is_backward = True
         norm = self._norm
         if norm is None:
@@ -105,11 +104,11 @@ class LeanSynapse:
         return grad_y
 
     def finish(self, grad_y: Tensor, *, needs_input: bool, onto: Tensor | None = None) -> Tensor | None:
-        """From the gradient of the convolution's output, those of the weights, and of the input where it is needed.
+        """Accumulate the weights' gradients from that of the convolution's output; return the input's if needed.
 
         Args:
-            grad_y: is used up: where the input has the same shape, its gradient takes the same memory.
-            onto: a tensor that the input's gradient is added to, and that is returned, instead of a new one.
+            grad_y: overwritten; where the input has the same shape, its gradient is written in place.
+            onto: tensor for an in-place add of the input's gradient, which is returned instead of a new one.
         """
         self._made = None
         weight, bias = self._weight(), self._conv.bias
@@ -147,7 +146,7 @@ class LeanSynapse:
         return grad_x if needs_input else None
 
     def _output(self, channels: slice) -> Tensor:
-        """The convolution's output for some channels, made together with the others of their group."""
+        """The convolution's output for some channels, computed together with the others of their group."""
         group = next(group for group in self._groups if group.start <= channels.start and channels.stop <= group.stop)
         if self._made is None or self._made[0] != group:
             self._made = None
@@ -173,7 +172,7 @@ class LeanSynapse:
             return self._dense
         dense = self._x.dense(samples)
         if len(self._sample_parts()) == 1 and (self._is_backward or len(self._groups) > 1):
-            self._dense = dense  # small enough to be kept until it is needed again
+            self._dense = dense  # small enough to keep until its next use
         return dense
 
     def _sample_parts(self) -> list[slice]:
@@ -213,12 +212,12 @@ def _output_shape(shape: Shape, conv: nn.Conv2d) -> Shape:
 
 
 def _weight_parameters(conv: nn.Conv2d) -> list[Tensor]:
-    """The parameters that make the weight that is convolved with."""
+    """The parameters from which the convolution's weight is computed."""
     return [conv.weight, conv.gain] if isinstance(conv, ScaledWSConv2d) else [conv.weight]
 
 
 def _groups(parts: list[slice]) -> list[slice]:
-    """Runs of parts that are convolved together."""
+    """Groups of consecutive parts that are convolved together."""
     each = -(-len(parts) // MOST_GROUPS)
     runs = [parts[first : first + each] for first in range(0, len(parts), each)]
     return [slice(run[0].start, run[-1].stop) for run in runs]
