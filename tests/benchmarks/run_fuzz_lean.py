@@ -2,7 +2,7 @@
 
     python tests/benchmarks/run_fuzz_lean.py [--count 500] [--first 0] [--out FOLDER]
 
-The suite runs the first 25 of them. Ends with exit code 1 where a network learns differently in the two modes.
+The suite runs the first 25 of them. Exit code 1 if a network's results differ between the modes.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from bench_report import REPOSITORY, environment, write_result
 
 sys.path.insert(0, str(REPOSITORY / "tests" / "learning"))
 
-from lean_fuzz import TOLERANCE, compare  # lies beside the tests that use it
+from lean_fuzz import TOLERANCE, compare  # the folder of the tests that use it
 
 
 def main() -> int:

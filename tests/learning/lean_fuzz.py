@@ -1,4 +1,4 @@
-"""Random networks that learn in plain and in lean mode: everything they leave behind, side by side in float64."""
+"""Random networks trained in plain and in lean mode, with all their results compared in float64."""
 
 import dataclasses
 import itertools
@@ -74,14 +74,14 @@ class Case:
         return learner
 
     def data(self) -> tuple[Tensor, Tensor]:
-        """frames_TBCHW and targets_B of one batch after another: their number is that of the train steps."""
+        """(frames_TBCHW, targets_B) of the batches, one per train step."""
         generator = torch.Generator().manual_seed(self.seed)
         shape = (TRAIN_STEPS * self.steps, self.batch_size, *self.spec.input_shape)
         frames = torch.rand(shape, generator=generator, dtype=torch.float64) * 3
         return frames, torch.randint(0, CLASSES, (TRAIN_STEPS, self.batch_size), generator=generator)
 
     def run(self, memory: str) -> tuple[dict[str, Tensor], int]:
-        """Everything that training leaves behind, by name, and how many parameters learned."""
+        """All tensors after training, by name, and the number of trained parameters."""
         learner = self.learner(memory)
         frames, targets = self.data()
         left: dict[str, Tensor] = {}
@@ -93,7 +93,7 @@ class Case:
                 left |= {f"{step} gradient {name}": gradient.clone() for name, gradient in gradients.items()}
         left |= {f"weight {name}": p.detach() for name, p in _named_parameters(learner).items()}
         left |= {f"buffer {name}": buffer for name, buffer in learner.network.named_buffers()}
-        # Rules that move weights after every step forget their gradients; the momentum is what is left of those.
+        # Rules that update after every step drop their gradients; the momentum contains them.
         momenta = {name: learner.optimizer.state[p] for name, p in _named_parameters(learner).items()}
         momenta = {f"momentum {name}": state["momentum_buffer"] for name, state in momenta.items() if state}
         return left | momenta, sum(1 for momentum in momenta.values() if momentum.any())
@@ -101,7 +101,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How far lean and plain are apart: the largest |Δ| / max |plain| over all tensors, and where it is."""
+    """The difference of lean and plain mode: the largest |Δ| / max |plain| over all tensors, and its tensor."""
 
     case: Case
     worst: float
@@ -132,7 +132,7 @@ def random_case(seed: int) -> Case:
     while True:
         try:
             spec = _random_spec(rng)
-        except NotationError:  # a picture became too small, or a standardised convolution has one input
+        except NotationError:  # a layer's input is too small, or a standardised convolution has a fan-in of 1
             continue
         # A norm takes the scale of a weight away. With one or two inputs nothing else is left, and the gradient is
         # rounding.
@@ -180,7 +180,7 @@ def _random_spec(rng: np.random.Generator) -> NetworkSpec:
 
 
 def _random_plan(spec: NetworkSpec, rng: np.random.Generator) -> dict[str, Any]:
-    """Two blocks, or one where there is nothing to cut."""
+    """Two blocks, or one if the network cannot be cut."""
     cuts = [0, int(rng.integers(1, len(spec.layers))), len(spec.layers)] if len(spec.layers) > 1 else [0, 1]
     blocks: list[dict[str, Any]] = []
     for start, stop in itertools.pairwise(cuts):
@@ -208,7 +208,7 @@ def _named_parameters(learner: Learner) -> dict[str, nn.Parameter]:
 
 
 def _scramble(learner: Learner, seed: int) -> None:
-    """Move all weights and running statistics, so that none is at a neutral value."""
+    """Change all weights and running statistics, so that none has a neutral value."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in _named_parameters(learner).values():

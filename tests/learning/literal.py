@@ -1,7 +1,7 @@
 """Slow, literal transcriptions of the learning rules, for comparison; they share no code with the library.
 
 A network is described by `Part`s, from which `notation` writes the library's text; weights are read by name out of a
-learner's `state_dict`. Gradients that may flow, flow through autograd; those that a rule drops are cut by `detach`.
+learner's `state_dict`. Gradients are those of autograd; those that a rule drops are cut by `detach`.
 
 T time, B batch, C channels, H height, W width, K classes.
 """
@@ -28,7 +28,7 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One layer: poolings, a body, poolings. A kind is C, R, SEWR or FC; `rule_layers` knows S and NFR as well."""
+    """One layer: poolings, a body, poolings. A kind is C, R, SEWR or FC; `rule_layers` also has S and NFR."""
 
     kind: str
     width: int
@@ -81,7 +81,7 @@ def heaviside(distance: Tensor, neuron: Neuron) -> Tensor:
 
 
 class Cells:
-    """The neurons of one chain of layers: potentials by the name of their cell, silent before the first step."""
+    """The neurons of one chain of layers: potentials by the name of their cell, zero before the first step."""
 
     def __init__(self, neuron: Neuron, weights: dict[str, Tensor]) -> None:
         self.neuron, self.weights = neuron, weights
@@ -108,7 +108,7 @@ class Cells:
 
 @dataclasses.dataclass
 class Chain:
-    """Layers that run one after the other, named from `first` on in `weights`; `norm` is batch, ws or none."""
+    """Layers in sequence, named from `first` on in `weights`; `norm` is batch, ws or none."""
 
     parts: Sequence[Part]
     first: int
@@ -176,7 +176,7 @@ class Chain:
 
 
 def average_pool(x: Tensor, pool: Pool) -> Tensor:
-    """Zeros around the picture count as pixels."""
+    """Average pooling in which padding counts."""
     channels = x.shape[1]
     mean = torch.full((channels, 1, pool.kernel, pool.kernel), pool.kernel**-2.0, dtype=x.dtype)
     return F.conv2d(x, mean, stride=pool.stride, padding=pool.padding, groups=channels)
@@ -192,7 +192,7 @@ def instantaneous_loss(logits_BK: Tensor, targets_B: Tensor, alpha: float) -> Te
 
 
 def leaves(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as fresh leaves; the buffers of batch norm are no weights."""
+    """Weights as new leaf tensors, without the buffers of batch norm."""
     return {
         name: value.detach().clone().requires_grad_()
         for name, value in state_dict.items()

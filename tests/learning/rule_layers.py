@@ -1,7 +1,7 @@
 """Layers written out by hand, forward and backward, without autograd; no code of the library is used.
 
-A network is described by the `Part`s of `literal`; weights are read by name. Spikes travel with the traces that weights
-take for their gradients. B batch, C channels, H height, W width, K classes.
+A network is described by the `Part`s of `literal`; weights are read by name. Signals are spikes with the traces of the
+weights' gradients. B batch, C channels, H height, W width, K classes.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ Back = Callable[[Tensor], Tensor]
 
 @dataclasses.dataclass
 class Pair:
-    """Spikes, and what a weight's gradient takes for them."""
+    """Spikes, and the presynaptic values in the weights' gradients."""
 
     value: Tensor
     trace: Tensor
@@ -29,7 +29,7 @@ class Pair:
 
 
 class Chain:
-    """Layers that run one after the other, named from `first` on; `back` undoes a step, newest first."""
+    """Layers in sequence, named from `first` on; `back` is a step's backward, newest first."""
 
     def __init__(
         self, parts: Sequence[Part], first: int, weights: dict[str, Tensor], prefix: str, equations: Equations
@@ -122,7 +122,7 @@ class Chain:
         return total, back
 
     def currents(self, name: str, part: Part, x: Pair) -> tuple[Pair, Back]:
-        """No neuron fires them, so they stand for themselves, as frames do."""
+        """Currents, which no neuron fires: each is its own trace, as frames are."""
         current, undo = self.synapse(f"{name}.synapse", x, part.stride)
         return Pair(current, current), undo
 
@@ -140,7 +140,7 @@ class Chain:
             self._add(f"{name}.skip_gain", alpha * (g * branch).sum())
             return g + undo_first(undo_hidden(undo_second(undo_branch(alpha * gain * g))))
 
-        # The branch is a current that stands for itself; the shortcut keeps the trace of what it carries.
+        # The branch is a current and its own trace; the shortcut keeps the trace of its signal.
         return Pair(x.value + grown, x.trace + grown), back
 
     @staticmethod
@@ -190,7 +190,7 @@ class Chain:
         return out, back
 
     def weight(self, name: str) -> tuple[Tensor, Callable[[Tensor], None]]:
-        """The convolution's weight, standardised where the network has it, and where its gradient goes."""
+        """The convolution's weight, standardised if the network's norm is ws, and the name of its gradient."""
         key = f"{name}.conv.weight"
         w = self.weights[key]
         if self.eq.norm != "ws":
@@ -233,7 +233,7 @@ class Chain:
 
 
 def average_pool(x: Pair, pool: Pool) -> tuple[Pair, Back]:
-    """Zeros around the picture count as pixels."""
+    """Average pooling in which padding counts."""
     shape = x.value.shape
     side = (shape[2] + 2 * pool.padding - pool.kernel) // pool.stride + 1
     pixels = pool.kernel**2

@@ -19,7 +19,7 @@ NORMS = ["batch", "ws", "none"]
 
 @pytest.fixture(autouse=True)
 def _small_parts() -> Iterator[None]:
-    """Lean mode goes over a layer part by part; make these small layers as many parts as large ones."""
+    """Part sizes with which these small layers have as many parts as large ones."""
     with part_sizes(PartSizes(2000, 2000)):
         yield
 

@@ -50,7 +50,7 @@ def run(
     trace: Trace | None = None,
     **settings: Any,
 ) -> dict[str, Tensor]:
-    """Everything that a few online steps of one block leave behind, by name."""
+    """All results of a few online steps of one block, by name."""
     spec = NetworkSpec.parse(notation, input_shape=INPUT, **settings)
     network = SpikingNetwork.build(spec, seed=1, dtype=dtype).train()
     with torch.no_grad():
@@ -185,7 +185,7 @@ def test_outputs_that_stay_are_not_convolved_again() -> None:
             run(run_chunk_lean, "6C3-8R(s2)-8C3-3FC", None, torch.float32, kept=kept)
         return sum(event.count for event in profile.key_averages() if event.key == "aten::convolution")
 
-    # One for 6C3, three for 8R(s2) with its shortcut, one for 8C3; each step, forward and again.
+    # One for 6C3, three for 8R(s2) with its shortcut, one for 8C3; each step, in forward and recomputed.
     assert convolutions(()) == STEPS * 2 * 5
     assert convolutions((1,)) == STEPS * (2 * 5 - 3)
     assert convolutions((0, 1, 2)) == STEPS * 5

@@ -1,4 +1,4 @@
-"""Frozen parameters and frozen norms: the same in lean and in plain mode, and nothing of them moves."""
+"""Frozen parameters and frozen norms: unchanged by training, and equal in lean and plain mode."""
 
 import pytest
 import torch
@@ -67,7 +67,7 @@ def test_frozen_layers_do_not_move_and_the_others_learn_alike(notation, norm, fr
     moved = {}
     for memory in ("plain", "lean"):
         learner = make(notation, memory, norm=norm, rule=rule, momentum=0.9)
-        learner.train_step(*batch())  # so that there is momentum to move them
+        learner.train_step(*batch())  # so that there is momentum
         for index in frozen:
             learner.network.layers[index].requires_grad_(False)
         before = {name: p.clone() for name, p in learner.network.named_parameters()}

@@ -1,4 +1,4 @@
-"""What lean mode cannot honour it refuses by name; plain mode honours it."""
+"""Modules that lean mode would ignore are refused by name; plain mode supports them."""
 
 import copy
 from collections.abc import Callable
@@ -137,7 +137,7 @@ def test_a_hook_for_all_modules_is_refused():
 
 @pytest.mark.parametrize("memory", ["plain", "lean"])
 def test_rules_with_traces_refuse_a_module_replaced_later(memory):
-    """Their neurons are in networks of their own, which would go on without the new module."""
+    """Traced networks have neurons of their own and would not contain the new module."""
     learner = make(memory, rule="ottt-a")
     learner.network.layers[1].body = Own(learner.network.layers[0].body)
     with pytest.raises(RuleError, match=r"layers\.1\.body: got a Own.*use a rule without traces"):
@@ -160,7 +160,7 @@ class Doubling(ConvBody):
 
 
 class Own(nn.Module):
-    """A body that lean mode knows nothing of."""
+    """A body of a class unknown to lean mode."""
 
     def __init__(self, unit: SpikingUnit) -> None:
         super().__init__()

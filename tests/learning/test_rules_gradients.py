@@ -16,7 +16,7 @@ LOCAL = ["decolle", "ell", "stdl", "stdl+ottt", "stdl+ndot"]
 
 
 def assert_equals_equations(case: Case, frozen: str = "") -> None:
-    """`frozen` is the end of the names of weights that do not learn."""
+    """`frozen` is a suffix of the names of frozen weights."""
     learner = case.learner()
     expected, losses = case.by_hand(learner)
     if frozen:
@@ -63,7 +63,7 @@ CURRENTS = {
 @pytest.mark.parametrize("rule", ["sltt", "ottt-a", "ndot-a"])
 @pytest.mark.parametrize("network", CURRENTS)
 def test_weights_behind_sums_of_spikes_and_currents(network, rule, memory):
-    """Spikes bring their trace into the sum, currents stand for themselves."""
+    """The trace of a sum: spikes add their trace, currents themselves."""
     case = case_of(CURRENTS[network], np.random.default_rng(6), 6, rule, "ws", {})
     learner = case.learner(memory=memory)
     expected, _ = case.by_hand(learner)

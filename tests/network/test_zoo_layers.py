@@ -17,7 +17,7 @@ NEURON = NeuronSpec(decay=0.5, threshold=0.6)
 
 
 def build(notation: str, shape=(2, 12, 12), **settings) -> SpikingNetwork:
-    """A network in float64 whose gains and biases are not what they start with."""
+    """A network in float64 with gains and biases other than their initial values."""
     spec = NetworkSpec.parse(notation, input_shape=shape, neuron=NEURON, **settings)
     network = SpikingNetwork.build(spec, seed=2, dtype=torch.float64)
     generator = torch.Generator().manual_seed(4)
@@ -106,7 +106,7 @@ def test_norm_free_blocks_are_sltts_formula(kind, kernels, stride, norm):
         torch.testing.assert_close(logits, expected, rtol=1e-11, atol=1e-11)
         for ours, theirs in zip(state, states, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
-        network.eval()  # the stem's batch norm moves in training mode, and is run twice here
+        network.eval()  # the stem's batch norm would update its statistics in training mode, and runs twice here
 
 
 def test_inner_shapes_of_a_bottleneck():

@@ -1,4 +1,4 @@
-"""A bundle is the network and its card, nothing else, and it comes back bit for bit."""
+"""A bundle contains the network and its card, nothing else, and is restored bit for bit."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A dataset of one's own: one object is registered, and every command takes it by its name."""
+"""A user's dataset: one registered object, which every command accepts by its name."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ SMALL = (
 
 
 def read_mine(root: Path) -> RecordingSet:
-    """The training side of the test recordings, as if it were all there is."""
+    """The training side of the test recordings as the whole dataset."""
     return read_folder(root / "train")
 
 

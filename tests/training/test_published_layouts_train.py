@@ -72,7 +72,7 @@ def check_run(
     checked: str,
     split: Split | None = None,
 ) -> None:
-    """Train; the check of the split is said before anything is learned, and the run has all clips and classes."""
+    """Train: the check of the split is printed before training, and the run has all clips and classes."""
     result = fit(config, folder, split=split)
     err = capsys.readouterr().err
     assert err.lstrip().startswith("split ")

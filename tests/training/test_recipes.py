@@ -1,4 +1,4 @@
-"""Every shipped recipe is complete: it builds and takes two steps on clips of its kind, made smaller."""
+"""Every shipped recipe is complete: it is built and trains two steps on smaller clips of its kind."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which recordings are trained on and which are held out, for every split rule of a configuration."""
+"""Training and held-out recordings, for every split rule of a configuration."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Checkpoints keep every type and every bit, replace each other as a whole, and a damaged one is told."""
+"""Checkpoints keep every type and every bit, are replaced atomically, and damaged ones are refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`stdl-events train` and `evaluate`: results on stdout, one line for an error, nothing left behind by one."""
+"""`stdl-events train` and `evaluate`: results on stdout, one line per error, and no files after an error."""
 
 import json
 import sys
