@@ -1,7 +1,7 @@
 """Train spiking recognisers on event-camera recordings within a memory budget; run them live without PyTorch.
 
 The pipeline is the package: `events` -> `frames` -> `network` -> `plan` -> `learning` -> `export` -> `live`.
-The names below are imported when they are first used, so importing this package imports no stage and no torch.
+The names below are imported at their first use, so importing this package imports no stage and no torch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,9 +1,9 @@
-"""Every error of the package, and which side must act on it.
+"""All errors of the package, by the side that must act on them.
 
     StdlEventsError
     ├── UserError (also ValueError)        the input is wrong: one line, exit code 2
     │   ├── RecordingError                 a recording cannot be read
-    │   │   ├── UnknownFormatError         nothing recognises the file
+    │   │   ├── UnknownFormatError         no format recognises the file
     │   │   ├── TruncatedRecordingError    the file ends inside a record
     │   │   └── CorruptRecordingError      the bytes contradict their format
     │   ├── FrameSpecError                 events cannot be cut into frames as asked
@@ -34,10 +34,10 @@ class StdlEventsError(Exception):
     """Base of every error that the package raises on purpose.
 
     Args:
-        subject: what was looked at: a path, a setting, a tensor's name.
-        got: what was found.
-        expected: what would have been right.
-        todo: what the reader should do now.
+        subject: the checked object: a path, a setting, a tensor's name.
+        got: the value found.
+        expected: a description of valid values.
+        todo: the next action of the user.
     """
 
     exit_code = 1
@@ -50,7 +50,7 @@ class StdlEventsError(Exception):
         self.todo = todo
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
-        """Errors come back whole from worker processes."""
+        """Pickling for worker processes, with all parts."""
         return partial(type(self), got=self.got, expected=self.expected, todo=self.todo), (self.subject,)
 
     def __str__(self) -> str:
