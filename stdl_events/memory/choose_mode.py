@@ -1,8 +1,9 @@
-"""The fastest way to train within a memory budget: which mode, how many blocks, and which outputs stay.
+"""The fastest way to train within a memory budget: which mode, how many blocks, and which outputs are kept.
 
-Fewer blocks come first, since they couple better: what can be made again is made again before the network is cut. With
-equally many blocks, the fewest multiply-accumulates are fastest: nothing made again. Two modes do that: plain mode, and
+Fewer blocks come first, since they couple better: what can be recomputed is recomputed before the network is cut. With
+equally many blocks, the fewest multiply-accumulates are fastest: nothing recomputed. Two modes do that: plain mode, and
 lean mode with all outputs kept, which is the quicker (tests/benchmarks/bench_training.py) and needs less memory.
+Recomputing takes temporaries, so that keeping an output may need less memory too: the search looks at every choice.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ from stdl_events.learning.blueprint import Blueprint, MemoryMode
 from stdl_events.memory.choose_plan import Planner, allowed_bytes, check_plan_options, metered_plan
 from stdl_events.memory.layer_costs import LayerMeter
 from stdl_events.memory.macs import forward_macs, step_macs
-from stdl_events.plan.cost import LayerCost, chain_costs, working_bytes
+from stdl_events.plan.cost import chain_costs, fronts_of, working_bytes
 from stdl_events.plan.partition import Cut
 from stdl_events.plan.plan import Plan
 
@@ -65,8 +66,8 @@ def choose_fastest(
     except PlanError:
         if budget is not None or rho is not None:
             raise
-        smallest = Planner(dataclasses.replace(blueprint, memory="lean"), least_blocks=least_blocks).smallest()
-        return find_fastest(blueprint, smallest.total_bytes, least_blocks=least_blocks)
+        least = min(planner.smallest().total_bytes for planner in _planners(blueprint, least_blocks))
+        return find_fastest(blueprint, least, least_blocks=least_blocks)
 
 
 def resolve_fastest(
@@ -90,14 +91,9 @@ def find_fastest(blueprint: Blueprint, budget_bytes: int, *, least_blocks: int =
     Raises:
         PlanError: nothing fits; the message names the smallest budget that does.
     """
-    modes: list[MemoryMode] = ["plain", "lean"]
     tried: list[Alternative] = []
-    for memory in modes:
-        own = dataclasses.replace(blueprint, memory=memory)
-        if memory == "lean" and not own.is_lean:
-            continue
-        planner = Planner(own, least_blocks=least_blocks)
-        plan = _within(planner, budget_bytes)
+    for planner in _planners(blueprint, least_blocks):
+        own, plan = planner.blueprint, _within(planner, budget_bytes)
         tried.append(_alternative(own, plan, budget_bytes))
         if own.is_lean and tried[-1].fits:
             tried.append(_alternative(own, keep_outputs(own, plan, budget_bytes), budget_bytes))
@@ -113,15 +109,25 @@ def find_fastest(blueprint: Blueprint, budget_bytes: int, *, least_blocks: int =
     return Choice(tuple(tried), chosen)
 
 
+def _planners(blueprint: Blueprint, least_blocks: int) -> list[Planner]:
+    """Those of plain mode and, where the rule can use it, of lean mode with any outputs kept."""
+    lean = dataclasses.replace(blueprint, memory="lean")
+    plain = Planner(dataclasses.replace(blueprint, memory="plain"), least_blocks=least_blocks)
+    return [plain, Planner(lean, least_blocks=least_blocks, keeping=True)] if lean.is_lean else [plain]
+
+
 def keep_outputs(blueprint: Blueprint, plan: Plan, budget_bytes: int) -> Plan:
-    """`plan`, a metered one for lean mode, with as many outputs of convolutions kept as the budget has room for.
+    """`plan`, a metered one for lean mode, with as many more outputs of convolutions kept as the budget has room for.
 
     Layers are taken in the order of how much work a kept byte saves. The additive model says what fits, and the meter
     decides: as long as it finds a block too large, the layer that the block took last is given up again.
     """
     lean = LayerMeter.of(blueprint)
     kept = LayerMeter.of(dataclasses.replace(blueprint, memory="kept"))
-    room = [_Room(blueprint, cut, lean, kept) for cut in blueprint.cuts(plan)]
+    room = [
+        _Room(blueprint, cut, lean, kept, block.kept)
+        for cut, block in zip(blueprint.cuts(plan), plan.blocks, strict=True)
+    ]
     taken = [
         block_room.fill(budget_bytes - (block.metered_bytes or block.predicted_bytes))
         for block_room, block in zip(room, plan.blocks, strict=True)
@@ -130,7 +136,7 @@ def keep_outputs(blueprint: Blueprint, plan: Plan, budget_bytes: int) -> Plan:
         blocks = [
             dataclasses.replace(
                 block,
-                kept=tuple(sorted(layers)),
+                kept=tuple(sorted((*block.kept, *layers))),
                 predicted_bytes=block.predicted_bytes + block_room.more(layers),
             )
             for block, layers, block_room in zip(plan.blocks, taken, room, strict=True)
@@ -144,11 +150,15 @@ def keep_outputs(blueprint: Blueprint, plan: Plan, budget_bytes: int) -> Plan:
 
 
 class _Room:
-    """What one block would need with some of its layers' outputs kept."""
+    """What one block would need with more of its layers' outputs kept than those of `before`."""
 
-    def __init__(self, blueprint: Blueprint, cut: Cut, lean: LayerMeter, kept: LayerMeter) -> None:
+    def __init__(
+        self, blueprint: Blueprint, cut: Cut, lean: LayerMeter, kept: LayerMeter, before: tuple[int, ...]
+    ) -> None:
         layers = (*blueprint.spec.layers[cut.start : cut.stop], *(cut.auxiliary.layers if cut.auxiliary else ()))
-        self._lean, self._kept = chain_costs(layers, lean), chain_costs(layers, kept)
+        fronts = fronts_of(blueprint.spec.layers)[cut.start]
+        self._lean, self._kept = chain_costs(layers, lean, fronts), chain_costs(layers, kept, fronts)
+        self._before = before
         self._border = None if cut.auxiliary is None else cut.stop - cut.start
         self._worth = [
             _macs_per_byte(more.saved - less.saved, forward_macs(layer, blueprint.spec))
@@ -156,20 +166,24 @@ class _Room:
         ]
 
     def fill(self, free_bytes: int) -> list[int]:
-        """The layers to keep, worthiest first, so that the block's step needs at most `free_bytes` more than lean."""
-        allowed = working_bytes(self._lean, self._border) + free_bytes
+        """The layers to keep too, worthiest first, so that the block's step needs at most `free_bytes` more."""
+        allowed = self._need([]) + free_bytes
         taken: list[int] = []
         for index in sorted(range(len(self._lean)), key=lambda index: -self._worth[index]):
-            if self._worth[index] > 0 and working_bytes(self._with([*taken, index]), self._border) <= allowed:
+            if index in self._before or self._worth[index] <= 0:
+                continue
+            if self._need([*taken, index]) <= allowed:
                 taken.append(index)
         return taken
 
     def more(self, taken: Sequence[int]) -> int:
-        """Bytes that the block's step needs beyond those of lean mode."""
-        return working_bytes(self._with(taken), self._border) - working_bytes(self._lean, self._border)
+        """Bytes that the block's step needs beyond those without the layers in `taken`."""
+        return self._need(taken) - self._need([])
 
-    def _with(self, taken: Sequence[int]) -> list[LayerCost]:
-        return [self._kept[index] if index in taken else cost for index, cost in enumerate(self._lean)]
+    def _need(self, taken: Sequence[int]) -> int:
+        kept = {*self._before, *taken}
+        costs = [self._kept[index] if index in kept else cost for index, cost in enumerate(self._lean)]
+        return working_bytes(costs, self._border)
 
 
 def _macs_per_byte(saved_bytes: int, macs: int) -> float:

@@ -12,7 +12,7 @@ from stdl_events.learning.grid import Planned, Rule
 from stdl_events.memory.footprint import measure_learner
 from stdl_events.memory.layer_costs import LayerMeter
 from stdl_events.plan.partition import Cut, Partitioner
-from stdl_events.plan.plan import Plan, PlannedBlock
+from stdl_events.plan.plan import Plan, PlannedBlock, PlanSetting
 from stdl_events.plan.presets import paper_cuts
 from stdl_events.sizes import parse_bytes
 
@@ -42,9 +42,7 @@ def choose_plan(
     if plan == PAPER:
         return Planner(blueprint).with_cuts(paper_cuts(blueprint.spec))
     if plan is not None:
-        chosen = read_plan(plan)
-        chosen.check(blueprint.spec)
-        return chosen
+        return given_plan(blueprint, read_plan(plan))
     planner = Planner(blueprint, least_blocks=least_blocks)
     allowed = allowed_bytes(planner.whole_bytes, budget=budget, rho=rho)
     try:
@@ -53,6 +51,33 @@ def choose_plan(
         if budget is not None or rho is not None:
             raise
         return planner.smallest()
+
+
+def given_plan(blueprint: Blueprint, plan: Plan) -> Plan:
+    """`plan` with the bytes that it needs in `blueprint`'s setting, metered again where it was made for another.
+
+    Raises:
+        PlanError: it is for another network.
+    """
+    plan.check(blueprint.spec)
+    metered = all(block.metered_bytes is not None for block in plan.blocks)
+    if metered and plan.batch_size == blueprint.batch_size and plan.setting == setting_of(blueprint):
+        return plan
+    return Planner(blueprint).with_cuts(blueprint.cuts(plan), [block.kept for block in plan.blocks])
+
+
+def setting_of(blueprint: Blueprint) -> PlanSetting:
+    """What the bytes of a plan for `blueprint` depend on."""
+    return PlanSetting(
+        rule=blueprint.rule.name,
+        steps=blueprint.rule.time.steps_to_meter(blueprint.steps),
+        memory=blueprint.memory,
+        precision=blueprint.precision,
+        dtype=str(blueprint.dtype).removeprefix("torch."),
+        optimizer=blueprint.optimizer.kind,
+        neuron=blueprint.spec.neuron.kind,
+        norm=blueprint.spec.norm,
+    )
 
 
 def check_plan_options(
@@ -98,19 +123,30 @@ class Planner:
 
     Args:
         least_blocks: how many blocks a plan has at least; memory alone may need none but one.
+        keeping: in lean mode, whether a plan may keep the outputs of some convolutions where that needs less.
     """
 
-    def __init__(self, blueprint: Blueprint, *, least_blocks: int = 1) -> None:
+    def __init__(self, blueprint: Blueprint, *, least_blocks: int = 1, keeping: bool = False) -> None:
         self.blueprint = blueprint
         meter = LayerMeter.of(blueprint)
-        self._partitioner = Partitioner(blueprint.spec, meter, least_blocks=least_blocks)
+        may_keep = blueprint.is_lean and (keeping or blueprint.memory == "lean")
+        kept = LayerMeter.of(dataclasses.replace(blueprint, memory="kept")) if may_keep else None
+        options = {"least_blocks": least_blocks, "other_bytes": meter.other_bytes}
+        self._partitioner = Partitioner(blueprint.spec, meter, kept_cost_of=kept if keeping else None, **options)
+        self._predictor = Partitioner(blueprint.spec, meter, kept_cost_of=kept, **options)
+        self._keeping = keeping and kept is not None
         self._least_blocks = least_blocks
         self.whole_bytes = _whole_bytes(dataclasses.replace(blueprint, rule=blueprint.rule.uncut(), memory="plain"))
 
+    @functools.cached_property
+    def _smallest(self) -> Plan:
+        least = self._partitioner.smallest_budget
+        plan = self._metered(self._partitioner.deepest(least), least)
+        return dataclasses.replace(plan, budget_bytes=plan.total_bytes)
+
     def smallest(self) -> Plan:
         """The plan that needs the least memory; its budget is what it needs."""
-        plan = self.with_cuts(self._partitioner.deepest(self._partitioner.smallest_budget))
-        return dataclasses.replace(plan, budget_bytes=plan.total_bytes)
+        return self._smallest
 
     def within(self, budget_bytes: int) -> Plan:
         """The plan with the fewest blocks whose metered peak is at most `budget_bytes`.
@@ -123,41 +159,71 @@ class Planner:
         """
         if self._least_blocks == 1:
             # No plan has fewer blocks, and a search would measure a layer of every auxiliary network there can be.
-            uncut = self.with_cuts([Cut(0, len(self.blueprint.spec.layers), None)])
-            if uncut.total_bytes <= budget_bytes:
-                return dataclasses.replace(uncut, budget_bytes=budget_bytes)
+            uncut = self._uncut_within(budget_bytes)
+            if uncut is not None:
+                return uncut
         least = self._partitioner.smallest_budget
         allowed = max(budget_bytes, least)
-        while allowed >= least:
-            plan = self.with_cuts(self._partitioner.deepest(allowed))
+        while allowed > least:
+            plan = self._metered(self._partitioner.deepest(allowed), allowed)
             excess = plan.total_bytes - budget_bytes
             if excess <= 0:
                 return dataclasses.replace(plan, budget_bytes=budget_bytes)
             # Down to what this plan was predicted to need, the search would only find it again.
-            predicted = max(block.predicted_bytes for block in plan.blocks)
-            allowed = max(predicted - excess, least) if allowed > least else least - 1
+            allowed = max(block.predicted_bytes for block in plan.blocks) - excess
+        if self._smallest.total_bytes <= budget_bytes:
+            return dataclasses.replace(self._smallest, budget_bytes=budget_bytes)
         raise PlanError(
             "memory budget",
             got=f"{budget_bytes} bytes",
-            expected=f"at least {self.smallest().total_bytes} bytes, around layer {self._partitioner.largest_layer}",
+            expected=f"at least {self._smallest.total_bytes} bytes, around layer {self._partitioner.largest_layer}",
             todo="allow more memory, or use a smaller batch or smaller frames",
         )
 
-    def with_cuts(self, cuts: Sequence[Cut]) -> Plan:
-        """The plan with these cuts, its bytes predicted and metered."""
-        blocks = [
+    def with_cuts(self, cuts: Sequence[Cut], kept: Sequence[Sequence[int]] | None = None) -> Plan:
+        """The plan with these cuts, its bytes predicted and metered.
+
+        Args:
+            kept: in lean mode, for each block the layers whose convolutions' outputs are kept; None for none.
+        """
+        spec = self.blueprint.spec
+        chosen = [()] * len(cuts) if kept is None else [tuple(layers) for layers in kept]
+        blocks = tuple(
             PlannedBlock(
                 cut.start,
                 cut.stop,
-                self.blueprint.spec.slice(cut.start, cut.stop).notation,
+                spec.slice(cut.start, cut.stop).notation,
                 cut.auxiliary.notation if cut.auxiliary else None,
                 predicted,
+                kept=layers,
             )
-            for cut, predicted in zip(cuts, self._partitioner.predict(cuts), strict=True)
-        ]
-        spec = self.blueprint.spec
-        plan = Plan(spec.notation, spec.input_shape, self.blueprint.batch_size, tuple(blocks), self.whole_bytes)
+            for cut, predicted, layers in zip(cuts, self._predictor.predict(cuts, chosen), chosen, strict=True)
+        )
+        plan = Plan(
+            network=spec.notation,
+            input_shape=spec.input_shape,
+            batch_size=self.blueprint.batch_size,
+            blocks=blocks,
+            whole_bytes=self.whole_bytes,
+            setting=setting_of(self.blueprint),
+        )
         return metered_plan(self.blueprint, plan)
+
+    def _metered(self, cuts: Sequence[Cut], allowed_bytes: int) -> Plan:
+        """The plan with these cuts; outputs are kept where it would be predicted not to fit without."""
+        nothing = [()] * len(cuts)
+        if self._keeping and max(self._predictor.predict(cuts, nothing)) > allowed_bytes:
+            return self.with_cuts(cuts, [self._partitioner.least_kept(cut) for cut in cuts])
+        return self.with_cuts(cuts)
+
+    def _uncut_within(self, budget_bytes: int) -> Plan | None:
+        cut = Cut(0, len(self.blueprint.spec.layers), None)
+        plan = self.with_cuts([cut])
+        if self._keeping and plan.total_bytes > budget_bytes:
+            plan = min(
+                plan, self.with_cuts([cut], [self._partitioner.least_kept(cut)]), key=lambda one: one.total_bytes
+            )
+        return dataclasses.replace(plan, budget_bytes=budget_bytes) if plan.total_bytes <= budget_bytes else None
 
 
 # Plans for several modes and budgets of one network ask for the same.

@@ -72,16 +72,20 @@ class AuxiliaryMaker:
         shape, position, front = self.spec.layers[stop].input_shape, stop, 1
         layers: list[LayerSpec] = []
         for index in chosen:
-            factor = min(self._strides[index] // self._strides[position], *shape[1:])
+            factor = self.pooling(position, index, shape)
             if layers and factor > 1:  # a pooling belongs to the layer in front of it
-                layers[-1] = self._layer(position - 1, layers[-1].input_shape, front, factor)
+                layers[-1] = self.layer(position - 1, layers[-1].input_shape, front, factor)
                 shape = layers[-1].output_shape
             front = 1 if layers else factor
-            layers.append(self._layer(index, shape, front, 1))
+            layers.append(self.layer(index, shape, front, 1))
             shape, position = layers[-1].output_shape, index + 1
-        return (*layers, self._layer(len(self.spec.layers) - 1, shape, 1, 1))
+        return (*layers, self.layer(len(self.spec.layers) - 1, shape, 1, 1))
 
-    def _layer(self, index: int, shape: tuple[int, int, int], before: int, after: int) -> LayerSpec:
+    def pooling(self, position: int, index: int, shape: tuple[int, int, int]) -> int:
+        """The factor that layers [position, index) would have pooled by, at most that of all pixels of `shape`."""
+        return min(self._strides[index] // self._strides[position], *shape[1:])
+
+    def layer(self, index: int, shape: tuple[int, int, int], before: int, after: int) -> LayerSpec:
         """Layer `index` at another input shape, with poolings of these factors in front and behind."""
         key = (index, shape, before, after)
         if key not in self._made:

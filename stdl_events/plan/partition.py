@@ -1,20 +1,28 @@
 """Search: the fewest blocks under a memory budget, each with the largest auxiliary network that still fits.
 
-A block's cost is what all blocks and auxiliary networks keep for the whole training, plus the peak of the block's own
-step. Every block first gets the cheapest auxiliary network of some depth reserved, which counts in everybody's cost.
-The search is exact for this cost: the fewest blocks, cut as late as possible from the front (STDL, Algorithm 1, which
-is optimal only where layers' costs simply add up). Then the auxiliary networks grow in block order.
+A block's cost is what all blocks and auxiliary networks keep for the whole training (`fixed`), plus the peak of the
+block's own step (`working`). A plan needs `sum of fixed + max of working`, which is monotone in both. So of everything
+that may stand at one place (auxiliary networks behind a layer, ways to run a block, ways to cut the rest of the
+network) only the Pareto front of (working, fixed) can be part of a plan that needs least, and fronts of longer parts
+are put together from those of shorter ones: the search is exact for this cost, over all partitions and all auxiliary
+networks that `plan.auxiliary` admits, in polynomial time. STDL's Algorithm 1 cuts as late as possible, which is optimal
+only where layers' costs simply add up; and an auxiliary network that is cheapest for its own block need not be the
+cheapest for all.
+
+Among the plans that fit, the fewest blocks come first, then cutting as late as possible, then auxiliary networks in
+block order: the deepest with which the others can still be completed, and of those the widest.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cached_property
 
 from stdl_events.errors import PlanError
-from stdl_events.network.notation import LayerSpec
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.auxiliary import AuxiliaryMaker, depth_limit, notation_of
-from stdl_events.plan.cost import CostOf, LayerCost, chain_costs, fixed_bytes, kept_bytes, working_bytes
+from stdl_events.plan.cost import CostOf, LayerCost, chain_costs, chain_links, fixed_bytes, fronts_of, working_bytes
+from stdl_events.plan.heads import Head, HeadSearch
+from stdl_events.plan.own_layers import OwnLayers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,41 +35,19 @@ class Cut:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Head:
-    """An auxiliary network's layers and bytes.
-
-    Args:
-        working: the most that its part of a step needs beyond what the block's own layers keep for theirs.
-    """
-
-    layers: tuple[LayerSpec, ...]
-    fixed: int
-    working: int
-
-
-@dataclasses.dataclass(frozen=True)
-class _Block:
-    """Layers [start, stop) and their auxiliary network, None for the last block."""
-
-    start: int
-    stop: int
-    head: _Head | None
-
-
-@dataclasses.dataclass(frozen=True)
 class _Need:
     """What a sequence of blocks needs: how many they are, the largest working peak, and what their auxiliaries keep."""
 
     blocks: int
     working: int
-    auxiliary_fixed: int
+    fixed: int
 
     def after(self, other: "_Need") -> "_Need":
-        return _Need(
-            self.blocks + other.blocks,
-            max(self.working, other.working),
-            self.auxiliary_fixed + other.auxiliary_fixed,
-        )
+        return _Need(self.blocks + other.blocks, max(self.working, other.working), self.fixed + other.fixed)
+
+    @property
+    def total(self) -> int:
+        return self.working + self.fixed
 
 
 _NOTHING = _Need(0, 0, 0)
@@ -73,13 +59,25 @@ class Partitioner:
     Args:
         spec: the network; its last layer is the classifier.
         cost_of: measures one layer.
+        kept_cost_of: the same with the layer's output kept instead of recomputed, where a plan may choose that for each
+            layer; predictions then are for the choice that needs least. `input`, `fixed` and `left` are those of
+            `cost_of`.
         least_blocks: how many blocks there are at least.
+        other_bytes: what else stays in memory, whatever the plan.
 
     Raises:
         PlanError: the network has too few layers for so many blocks.
     """
 
-    def __init__(self, spec: NetworkSpec, cost_of: CostOf, *, least_blocks: int = 1) -> None:
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        cost_of: CostOf,
+        *,
+        kept_cost_of: CostOf | None = None,
+        least_blocks: int = 1,
+        other_bytes: int = 0,
+    ) -> None:
         most = max(1, len(spec.layers) - 1)
         if not 1 <= least_blocks <= most:
             raise PlanError(
@@ -91,25 +89,29 @@ class Partitioner:
         self.least_blocks = least_blocks
         self.spec = spec
         self.cost_of = cost_of
+        self._other_bytes = other_bytes
         self._maker = AuxiliaryMaker(spec)
-        self._heads_of: dict[tuple[int, int], list[_Head]] = {}
-        self._own_of: dict[tuple[int, int], tuple[int, int]] = {}
+        self._costs = (cost_of,) if kept_cost_of is None else (cost_of, kept_cost_of)
+        self._heads = HeadSearch(self._maker, self._costs)
+        self._own = OwnLayers(spec, self._costs)
+        self._fronts = fronts_of(spec.layers)
         self._frontiers: dict[tuple[int, int], list[_Need]] = {}
+        self._blocks: dict[tuple[int, int, int], list[_Need]] = {}
 
     @cached_property
     def network_fixed(self) -> int:
-        """What the network itself keeps, auxiliary networks apart."""
-        return fixed_bytes(chain_costs(self.spec.layers, self.cost_of))
+        """What stays without auxiliary networks."""
+        return self._other_bytes + fixed_bytes(chain_costs(self.spec.layers, self.cost_of))
 
     @property
     def smallest_budget(self) -> int:
         """The smallest budget for which there is a partition."""
-        return min(self._total(need) for need in self._whole(1))
+        return self.network_fixed + min(need.total for need in self._whole(1))
 
     @property
     def largest_layer(self) -> str:
         """The layer whose own step needs most, in the paper's notation."""
-        return str(max(self.spec.layers, key=lambda layer: working_bytes([self.cost_of(layer, False)])))
+        return str(max(self.spec.layers, key=lambda layer: working_bytes([self.cost_of(layer, False, ())])))
 
     def partition(self, budget_bytes: int, depth: int = 1) -> list[Cut]:
         """The fewest blocks that fit, cut as late as possible, with auxiliary networks grown as far as they fit.
@@ -120,7 +122,7 @@ class Partitioner:
         Raises:
             PlanError: nothing fits; the message names the smallest budget that does.
         """
-        return self._finished(self._fewest(budget_bytes, depth), budget_bytes)
+        return self._with_heads(self._fewest(budget_bytes, depth), budget_bytes, depth)
 
     def deepest(self, budget_bytes: int) -> list[Cut]:
         """Of all partitions with the fewest blocks, one whose shallowest auxiliary network is deepest.
@@ -131,25 +133,53 @@ class Partitioner:
         Raises:
             PlanError: nothing fits; the message names the smallest budget that does.
         """
-        best = self._fewest(budget_bytes, 1)
+        best, reached = self._fewest(budget_bytes, 1), 1
         for depth in range(2, depth_limit(self.spec, 1) + 1):
-            needs = [need for need in self._whole(depth) if self._total(need) <= budget_bytes]
-            if len(best) == 1 or not any(need.blocks == len(best) for need in needs):
+            if len(best) == 1 or len(best) not in {need.blocks for need in self._fitting(budget_bytes, depth)}:
                 break
-            best = self._fewest(budget_bytes, depth)
-        return self._finished(best, budget_bytes)
+            best, reached = self._fewest(budget_bytes, depth), depth
+        return self._with_heads(best, budget_bytes, reached)
 
-    def predict(self, cuts: Sequence[Cut]) -> list[int]:
-        """The bytes of each block, by the additive model."""
-        blocks = [
-            _Block(cut.start, cut.stop, None if cut.auxiliary is None else self._head(cut.auxiliary.layers))
-            for cut in cuts
-        ]
-        fixed = self._fixed(blocks)
-        return [fixed + self._working(block) for block in blocks]
+    def predict(self, cuts: Sequence[Cut], kept: Sequence[Container[int]] | None = None) -> list[int]:
+        """The bytes of each block, by the additive model.
 
-    def _fewest(self, budget_bytes: int, depth: int) -> list[_Block]:
-        feasible = [need for need in self._whole(depth) if self._total(need) <= budget_bytes]
+        Args:
+            kept: for each block the layers whose outputs are kept; None for `least_kept`.
+        """
+        heads = [self._heads.of(cut.stop, cut.auxiliary.layers) for cut in cuts if cut.auxiliary is not None]
+        fixed = self.network_fixed + sum(head.fixed for head in heads)
+        chosen = [self.least_kept(cut) for cut in cuts] if kept is None else kept
+        return [fixed + self._peak(cut, layers) for cut, layers in zip(cuts, chosen, strict=True)]
+
+    def least_kept(self, cut: Cut) -> tuple[int, ...]:
+        """The layers of a block whose outputs are kept where its step needs least, counted from its first layer."""
+        chains, border, _ = self._chains(cut)
+        links = [chain_links(costs, border) for costs in chains]
+        rest, kept = 0, []
+        for index in reversed(range(len(chains[0]))):
+            needs = [chain[index].before(rest) for chain in links]
+            rest = min(needs)
+            if needs[0] > rest:
+                kept.append(index)
+        return tuple(reversed(kept))
+
+    def _peak(self, cut: Cut, kept: Container[int]) -> int:
+        chains, border, received = self._chains(cut)
+        chosen = [chains[-1 if index in kept else 0][index] for index in range(len(chains[0]))]
+        return working_bytes(chosen, border, received)
+
+    def _chains(self, cut: Cut) -> tuple[list[list[LayerCost]], int | None, int | None]:
+        """The costs of a block's layers, the index of the first auxiliary one, and what the block in front hands on."""
+        own = self.spec.layers[cut.start : cut.stop]
+        auxiliary = () if cut.auxiliary is None else cut.auxiliary.layers
+        fronts = self._fronts[cut.start]
+        chains = [chain_costs((*own, *auxiliary), cost_of, fronts) for cost_of in self._costs]
+        received = self._own.output(cut.start) if cut.start else None
+        return chains, len(own) if auxiliary else None, received
+
+    def _fewest(self, budget_bytes: int, depth: int) -> list[tuple[int, int]]:
+        """Where the fewest blocks start and stop, as late as possible."""
+        feasible = self._fitting(budget_bytes, depth)
         if not feasible:
             raise PlanError(
                 "memory budget",
@@ -158,115 +188,121 @@ class Partitioner:
                 todo="allow more memory, use a smaller batch or smaller frames",
             )
         left = min(need.blocks for need in feasible)
-        blocks: list[_Block] = []
-        used, start = _NOTHING, 0
+        borders: list[tuple[int, int]] = []
+        used, start = [_NOTHING], 0
         while start < len(self.spec.layers):
-            block, used = self._furthest(start, used, left, budget_bytes, depth)
-            blocks.append(block)
-            start, left = block.stop, left - 1
-        return blocks
+            left -= 1
+            stop, used = self._furthest(start, used, left, budget_bytes, depth)
+            borders.append((start, stop))
+            start = stop
+        return borders
 
-    def _furthest(self, start: int, used: _Need, left: int, budget_bytes: int, depth: int) -> tuple[_Block, _Need]:
-        """The furthest-reaching block at `start` that `left - 1` further ones can complete within the budget."""
+    def _furthest(
+        self, start: int, used: list[_Need], left: int, budget_bytes: int, depth: int
+    ) -> tuple[int, list[_Need]]:
+        """The furthest stop of a block at `start` that `left` further ones can complete within the budget.
+
+        Args:
+            used: the front of what the blocks in front may need.
+        """
         for stop in reversed(self._ends(start)):
-            block = self._reserved(start, stop, depth)
-            so_far = used.after(self._need(block))
-            rests = self._frontier(stop, depth)
-            if any(rest.blocks == left - 1 and self._total(so_far.after(rest)) <= budget_bytes for rest in rests):
-                return block, so_far
+            so_far = _joined(used, self._block(start, stop, depth))
+            rests = [rest for rest in self._frontier(stop, depth) if rest.blocks == left]
+            if self._fits(_joined(so_far, rests), budget_bytes):
+                return stop, so_far
         raise AssertionError("the frontier promised a partition that does not exist")
 
-    def _finished(self, blocks: list[_Block], budget_bytes: int) -> list[Cut]:
-        """The same cuts with auxiliary networks grown in block order."""
-        for index in range(len(blocks) - 1):
-            blocks[index] = dataclasses.replace(blocks[index], head=self._grown(blocks, index, budget_bytes))
-        return [Cut(block.start, block.stop, self._network(block)) for block in blocks]
+    def _with_heads(self, borders: Sequence[tuple[int, int]], budget_bytes: int, depth: int) -> list[Cut]:
+        """These blocks with auxiliary networks, chosen in block order so that those behind can still be completed."""
+        behind = [[_NOTHING]]
+        for start, stop in reversed(borders[1:]):
+            behind.append(_joined(self._block(start, stop, depth), behind[-1]))
+        used, cuts = _NOTHING, []
+        for (start, stop), rests in zip(borders, reversed(behind), strict=True):
+            if stop == len(self.spec.layers):
+                cuts.append(Cut(start, stop, None))
+                break
+            around = [used.after(rest) for rest in rests]
+            head = self._preferred(start, stop, around, budget_bytes, depth)
+            used = used.after(self._need(start, stop, head))
+            cuts.append(Cut(start, stop, self.spec.auxiliary(notation_of(head.layers), stop)))
+        return cuts
 
-    def _network(self, block: _Block) -> NetworkSpec | None:
-        return None if block.head is None else self.spec.auxiliary(notation_of(block.head.layers), block.stop)
+    def _preferred(self, start: int, stop: int, around: list[_Need], budget_bytes: int, depth: int) -> Head:
+        """The deepest and then widest auxiliary network that fits beside one of `around` (STDL, section IV-C)."""
 
-    def _grown(self, blocks: Sequence[_Block], index: int, budget_bytes: int) -> _Head | None:
-        block, others = blocks[index], [*blocks[:index], *blocks[index + 1 :]]
-        fixed, working = self._fixed(others), max(map(self._working, others))
-        for head in self._by_preference(block.stop):
-            own = self._working(dataclasses.replace(block, head=head))
-            if fixed + head.fixed + max(working, own) <= budget_bytes:
-                return head
-        return block.head
+        def fits(head: Head) -> bool:
+            return self._fits(_joined(around, [self._need(start, stop, head)]), budget_bytes)
 
-    def _by_preference(self, stop: int) -> Iterator[_Head]:
-        """Most layers first; among those the widest (STDL, section IV-C)."""
-        for depth in range(depth_limit(self.spec, stop), 0, -1):
-            yield from self._heads(stop, depth)
+        limit = depth_limit(self.spec, stop)
+        for layers in range(limit, min(depth, limit) - 1, -1):
+            if any(map(fits, self._heads.front(stop, layers))):
+                candidates = self._maker.candidates(stop, layers)
+                return next(filter(fits, (self._heads.of(stop, candidate) for candidate in candidates)))
+        raise AssertionError("the partition promised an auxiliary network that does not exist")
+
+    def _fits(self, needs: Iterable[_Need], budget_bytes: int) -> bool:
+        return any(self.network_fixed + need.total <= budget_bytes for need in needs)
+
+    def _fitting(self, budget_bytes: int, depth: int) -> list[_Need]:
+        return [need for need in self._whole(depth) if self._fits([need], budget_bytes)]
 
     def _whole(self, depth: int) -> list[_Need]:
-        """The needs of all ways to cut the network that have enough blocks."""
+        """The front of all ways to cut the network that have enough blocks."""
         return [need for need in self._frontier(0, depth) if need.blocks >= self.least_blocks]
 
     def _frontier(self, start: int, depth: int) -> list[_Need]:
-        """The needs of all ways to cut layers from `start` on, without those that others cover."""
+        """The front of all ways to cut layers from `start` on."""
         if start == len(self.spec.layers):
             return [_NOTHING]
         if (start, depth) not in self._frontiers:
-            needs: list[_Need] = []
+            needs: set[_Need] = set()
             for stop in self._ends(start):
-                need = self._need(self._reserved(start, stop, depth))
-                needs.extend(need.after(rest) for rest in self._frontier(stop, depth))
-            self._frontiers[start, depth] = _pareto(needs)
+                needs.update(_sums(self._block(start, stop, depth), self._frontier(stop, depth)))
+            self._frontiers[start, depth] = _pareto(needs, self.least_blocks)
         return self._frontiers[start, depth]
 
     def _ends(self, start: int) -> list[int]:
         """Where a block at `start` may end: before the last layer with weights and spikes, or with the network."""
         return [*range(start + 1, len(self.spec.layers) - 1), len(self.spec.layers)]
 
-    def _need(self, block: _Block) -> _Need:
-        return _Need(1, self._working(block), block.head.fixed if block.head else 0)
+    def _block(self, start: int, stop: int, depth: int) -> list[_Need]:
+        """The front of one block with auxiliary networks of `depth` layers, or as many as there are, or more."""
+        key = (start, stop, depth)
+        if key not in self._blocks:
+            last = stop == len(self.spec.layers)
+            heads = [None] if last else self._heads.front(stop, min(depth, depth_limit(self.spec, stop)))
+            self._blocks[key] = _pareto({self._need(start, stop, head) for head in heads}, 1)
+        return self._blocks[key]
 
-    def _reserved(self, start: int, stop: int, depth: int) -> _Block:
-        """The block with the auxiliary network of `depth` layers, or as many as there are, that needs the least."""
-        if stop == len(self.spec.layers):
-            return _Block(start, stop, None)
-        heads = self._heads(stop, min(depth, depth_limit(self.spec, stop)))
-        return _Block(start, stop, min(heads, key=lambda head: head.fixed + head.working))
-
-    def _heads(self, stop: int, depth: int) -> list[_Head]:
-        if (stop, depth) not in self._heads_of:
-            self._heads_of[stop, depth] = [self._head(layers) for layers in self._maker.candidates(stop, depth)]
-        return self._heads_of[stop, depth]
-
-    def _head(self, layers: tuple[LayerSpec, ...]) -> _Head:
-        costs = [self.cost_of(layer, True) for layer in layers]
-        return _Head(layers, fixed_bytes(costs), working_bytes(costs) - costs[0].input)
-
-    def _working(self, block: _Block) -> int:
-        """The peak of the block's own step: in its own layers, or in its auxiliary network's."""
-        if (block.start, block.stop) not in self._own_of:
-            self._own_of[block.start, block.stop] = self._own(block)
-        peak, kept = self._own_of[block.start, block.stop]
-        return peak if block.head is None else max(peak, kept + block.head.working)
-
-    def _own(self, block: _Block) -> tuple[int, int]:
-        """The peak within the block's own layers, and what they keep while the auxiliary network runs."""
-        costs = chain_costs(self.spec.layers[block.start : block.stop], self.cost_of)
-        kept = kept_bytes(costs)
-        if block.head is None:
-            return working_bytes(costs), kept
-        waiting = self.cost_of(block.head.layers[0], True).input
-        border = LayerCost(input=waiting, forward=0, saved=0, backward=0, fixed=0)
-        return working_bytes([*costs, border], border=len(costs)), kept
-
-    def _fixed(self, blocks: Sequence[_Block]) -> int:
-        return self.network_fixed + sum(block.head.fixed for block in blocks if block.head is not None)
-
-    def _total(self, need: _Need) -> int:
-        return self.network_fixed + need.auxiliary_fixed + need.working
+    def _need(self, start: int, stop: int, head: Head | None) -> _Need:
+        return _Need(1, self._own.working(start, stop, head), 0 if head is None else head.fixed)
 
 
-def _pareto(needs: Iterable[_Need]) -> list[_Need]:
-    """Those that no other with as many blocks covers, by being nowhere worse."""
+def _sums(front: Iterable[_Need], behind: Sequence[_Need]) -> Iterator[_Need]:
+    return (one.after(other) for one in front for other in behind)
+
+
+def _joined(front: Iterable[_Need], behind: Sequence[_Need]) -> list[_Need]:
+    """The front of two parts that follow each other."""
+    return _pareto(set(_sums(front, behind)), 0)
+
+
+def _pareto(needs: Iterable[_Need], least_blocks: int) -> list[_Need]:
+    """The Pareto front of (working, fixed), per number of blocks.
+
+    A need is also dropped for one of fewer blocks, if these are at least `least_blocks`: it is as good in any plan.
+    """
     kept: list[_Need] = []
-    for need in sorted(set(needs), key=lambda need: (need.blocks, need.working, need.auxiliary_fixed)):
-        last = kept[-1] if kept else None
-        if last is None or last.blocks < need.blocks or need.auxiliary_fixed < last.auxiliary_fixed:
+    fewer: list[_Need] = []
+    blocks, least = 0, None
+    for need in sorted(needs, key=lambda need: (need.blocks, need.working, need.fixed)):
+        if need.blocks != blocks:
+            fewer += [known for known in kept if known.blocks == blocks and 0 < least_blocks <= blocks]
+            blocks, least = need.blocks, None
+        if least is not None and need.fixed >= least:
+            continue
+        least = need.fixed
+        if not any(known.working <= need.working and known.fixed <= need.fixed for known in fewer):
             kept.append(need)
     return kept

@@ -37,6 +37,30 @@ class PlannedBlock:
 
 
 @dataclasses.dataclass(frozen=True)
+class PlanSetting:
+    """What a plan's bytes depend on besides the network's notation, the frames and the batch.
+
+    Args:
+        rule: the learning rule's name.
+        steps: T of the metered step.
+        memory: the memory mode.
+        precision: "fp32" or "bf16".
+        dtype: of the weights, such as "float32".
+        optimizer: its name.
+        neuron, norm: those of the network.
+    """
+
+    rule: str
+    steps: int
+    memory: str
+    precision: str
+    dtype: str
+    optimizer: str
+    neuron: str
+    norm: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """How a network is cut into blocks.
 
@@ -47,6 +71,7 @@ class Plan:
         blocks: in order; together they cover the network.
         whole_bytes: peak of the uncut network trained online in plain mode, the measure that ρ refers to.
         budget_bytes: what was allowed, or None for a plan that was given.
+        setting: what the bytes were metered for; None where a document does not say.
     """
 
     network: str
@@ -55,6 +80,7 @@ class Plan:
     blocks: tuple[PlannedBlock, ...]
     whole_bytes: int
     budget_bytes: int | None = None
+    setting: PlanSetting | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -91,6 +117,7 @@ class Plan:
                 blocks=blocks,
                 whole_bytes=document["whole_bytes"],
                 budget_bytes=document.get("budget_bytes"),
+                setting=None if document.get("setting") is None else PlanSetting(**document["setting"]),
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise PlanError(

@@ -1,0 +1,141 @@
+"""The Pareto front of all auxiliary networks behind a layer, without enumerating them.
+
+An auxiliary network enters the planner's cost as two numbers, the bytes that it keeps and the peak of its part of a
+step. Built from its classifier towards its front, both are monotone in those of what is already there (`Link.before`),
+so that of all ways to go on from one layer at one input shape only the Pareto front matters: the search is exact in
+polynomial time, where an enumeration goes through every subset of the later layers.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator
+
+from stdl_events.errors import NotationError
+from stdl_events.network.notation import LayerSpec
+from stdl_events.plan.auxiliary import AuxiliaryMaker
+from stdl_events.plan.cost import CostOf, Fronts, LayerCost, Link, behind, fronts_of
+
+Shape = tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """An auxiliary network's layers and bytes.
+
+    Args:
+        fixed: what it keeps for the whole training.
+        working: the most that its part of a step needs beyond what the block's own layers keep for theirs.
+        left: `LayerCost.left` of its classifier.
+    """
+
+    layers: tuple[LayerSpec, ...]
+    fixed: int
+    working: int
+    left: int
+
+
+class HeadSearch:
+    """The auxiliary networks of one network.
+
+    Args:
+        costs: the costs that a layer may have, such as those of lean mode with its output kept and recomputed. All have
+            the same `input`, `fixed` and `left`.
+    """
+
+    def __init__(self, maker: AuxiliaryMaker, costs: tuple[CostOf, ...]) -> None:
+        self._maker, self._costs, self._spec = maker, costs, maker.spec
+        self._fronts = fronts_of(self._spec.layers)
+        self._rests: dict[tuple[int, Shape, int, Fronts], list[Head]] = {}
+        self._found: dict[tuple[int, int], list[Head]] = {}
+
+    def front(self, stop: int, depth: int) -> list[Head]:
+        """The Pareto front of the auxiliary networks behind layer `stop - 1` with at least `depth` layers.
+
+        The classifier is not counted. Fewest fixed bytes first, for each value of `left`.
+        """
+        key = (stop, depth)
+        if key not in self._found:
+            shape, fronts = self._spec.layers[stop].input_shape, self._fronts[stop]
+            found: list[Head] = []
+            for index in self._choices(stop):
+                # A pooling that finds too few pixels makes an auxiliary network inadmissible.
+                with contextlib.suppress(NotationError):
+                    pooled = self._maker.pooling(stop, index, shape)
+                    for layer, rests in self._continuations(index, shape, pooled, depth, fronts):
+                        found.extend(self._longer(layer, rest, fronts, first=True) for rest in rests)
+            self._found[key] = _front(found)
+        return self._found[key]
+
+    def of(self, stop: int, layers: tuple[LayerSpec, ...]) -> Head:
+        """The auxiliary network of these layers behind layer `stop - 1`."""
+        fronts = list(itertools.accumulate(layers[:-1], behind, initial=self._fronts[stop]))
+        head = self._classifier(layers[-1], fronts[-1])
+        for index in reversed(range(len(layers) - 1)):
+            head = self._longer(layers[index], head, fronts[index], first=index == 0)
+        return head
+
+    def _rest(self, index: int, shape: Shape, depth: int, fronts: Fronts) -> list[Head]:
+        """The front of what may follow `fronts`, if it goes on with layer `index` at an input shape."""
+        key = (index, shape, depth, fronts)
+        if key not in self._rests:
+            found = [
+                self._longer(layer, rest, fronts, first=False)
+                for layer, rests in self._continuations(index, shape, 1, depth, fronts)
+                for rest in rests
+            ]
+            self._rests[key] = _front(found)
+        return self._rests[key]
+
+    def _continuations(
+        self, index: int, shape: Shape, pooled: int, depth: int, fronts: Fronts
+    ) -> Iterator[tuple[LayerSpec, list[Head]]]:
+        """Layer `index` at an input shape, with the pooling behind it, and what may follow.
+
+        Args:
+            pooled: the factor of the pooling in front of it.
+            depth: how many layers there are at least, `index` included.
+        """
+        plain = self._maker.layer(index, shape, pooled, 1)
+        out, last = plain.output_shape, len(self._spec.layers) - 1
+        if depth <= 1:
+            with contextlib.suppress(NotationError):
+                yield plain, [self._classifier(self._maker.layer(last, out, 1, 1), behind(fronts, plain))]
+        for following in self._choices(index + 1):
+            if last - following < depth - 1:
+                break
+            with contextlib.suppress(NotationError):
+                layer = self._maker.layer(index, shape, pooled, self._maker.pooling(index + 1, following, out))
+                yield layer, self._rest(following, layer.output_shape, max(1, depth - 1), behind(fronts, layer))
+
+    def _choices(self, start: int) -> Iterator[int]:
+        """The layers from `start` on with which an auxiliary network may go on: one of several equal neighbours."""
+        layers = self._spec.layers
+        for index in range(start, len(layers) - 1):
+            if index == start or layers[index] != layers[index - 1]:
+                yield index
+
+    def _classifier(self, layer: LayerSpec, fronts: Fronts) -> Head:
+        costs = self._costs_of(layer, fronts)
+        working = min(Link.of(cost, held=False).before(0) for cost in costs)
+        return Head((layer,), costs[0].fixed, working, costs[0].left)
+
+    def _longer(self, layer: LayerSpec, rest: Head, fronts: Fronts, *, first: bool) -> Head:
+        costs = self._costs_of(layer, fronts)
+        working = min(Link.of(cost, held=first, left=rest.left).before(rest.working) for cost in costs)
+        return Head((layer, *rest.layers), costs[0].fixed + rest.fixed, working, rest.left)
+
+    def _costs_of(self, layer: LayerSpec, fronts: Fronts) -> list[LayerCost]:
+        return [cost_of(layer, True, fronts) for cost_of in self._costs]
+
+
+def _front(heads: Iterable[Head]) -> list[Head]:
+    ordered = sorted(heads, key=lambda head: (head.left, head.fixed, head.working))
+    kept: list[Head] = []
+    for _, group in itertools.groupby(ordered, key=lambda head: head.left):
+        least = None
+        for head in group:
+            if least is None or head.working < least:
+                kept.append(head)
+                least = head.working
+    return kept
