@@ -60,8 +60,11 @@ def given_plan(blueprint: Blueprint, plan: Plan) -> Plan:
         PlanError: it is for another network.
     """
     plan.check(blueprint.spec)
-    metered = all(block.metered_bytes is not None for block in plan.blocks)
-    if metered and plan.batch_size == blueprint.batch_size and plan.setting == setting_of(blueprint):
+    if (
+        plan.metered_bytes is not None
+        and plan.batch_size == blueprint.batch_size
+        and plan.setting == setting_of(blueprint)
+    ):
         return plan
     return Planner(blueprint).with_cuts(blueprint.cuts(plan), [block.kept for block in plan.blocks])
 
@@ -170,7 +173,8 @@ class Planner:
             if excess <= 0:
                 return dataclasses.replace(plan, budget_bytes=budget_bytes)
             # Down to what this plan was predicted to need, the search would only find it again.
-            allowed = max(block.predicted_bytes for block in plan.blocks) - excess
+            kept = [block.kept for block in plan.blocks]
+            allowed = self._predictor.peak(self.blueprint.cuts(plan), kept) - excess
         if self._smallest.total_bytes <= budget_bytes:
             return dataclasses.replace(self._smallest, budget_bytes=budget_bytes)
         raise PlanError(
@@ -212,7 +216,7 @@ class Planner:
     def _metered(self, cuts: Sequence[Cut], allowed_bytes: int) -> Plan:
         """The plan with these cuts; outputs are kept where it would be predicted not to fit without."""
         nothing = [()] * len(cuts)
-        if self._keeping and max(self._predictor.predict(cuts, nothing)) > allowed_bytes:
+        if self._keeping and self._predictor.peak(cuts, nothing) > allowed_bytes:
             return self.with_cuts(cuts, [self._partitioner.least_kept(cut) for cut in cuts])
         return self.with_cuts(cuts)
 
@@ -233,10 +237,10 @@ def _whole_bytes(blueprint: Blueprint) -> int:
 
 
 def metered_plan(blueprint: Blueprint, plan: Plan) -> Plan:
-    """`plan` with every block's bytes metered on the built learner."""
-    _, peaks = measure_learner(blueprint, plan)
+    """`plan` with its bytes and every block's metered on the built learner."""
+    report, peaks = measure_learner(blueprint, plan)
     blocks = [dataclasses.replace(block, metered_bytes=peak) for block, peak in zip(plan.blocks, peaks, strict=True)]
-    return dataclasses.replace(plan, blocks=tuple(blocks))
+    return dataclasses.replace(plan, blocks=tuple(blocks), metered_bytes=report.peak_bytes)
 
 
 def _ratio(rho: float) -> float:

@@ -153,7 +153,7 @@ def _run(
 ) -> LayerCost:
     with metering() as live:
         layer = Layer(spec, make_factory(setting.spec, setting.trace, setting.dtype))
-        fixed = _fixed(layer, setting)
+        fixed, update = _fixed(layer, setting, live)
         shape = (setting.batch_size, *spec.input_shape)
         if setting.lean:
             check_layer(f"layer {layer.spec}", layer)
@@ -164,7 +164,7 @@ def _run(
             x_BCHW.requires_grad_(needs_input_gradient)
             with mixed_precision(x_BCHW.device, setting.flowing):
                 cost = _step(layer, x_BCHW, setting, live, waits=waits)
-    return dataclasses.replace(cost, fixed=fixed)
+    return dataclasses.replace(cost, fixed=fixed, update=update)
 
 
 def _lean_input(setting: _Setting, shape: Shape, entering: Entering) -> LeanSignal:
@@ -193,17 +193,25 @@ def _handed_on(setting: _Setting, fronts: Fronts) -> LeanSignal:
     return out
 
 
-def _fixed(layer: Layer, setting: _Setting) -> int:
-    """What stays: weights, gradients, the optimiser's states of them, buffers, membrane potentials, a block's loss."""
+def _fixed(layer: Layer, setting: _Setting, live: LiveBytes) -> tuple[int, int]:
+    """What stays: weights, gradients, the optimiser's states of them, buffers, membrane potentials, a block's loss.
+
+    And the most that moving the weights needs beyond that.
+    """
     weights = list(layer.parameters())
     for weight in weights:
         weight.grad = torch.zeros_like(weight, requires_grad=False)
     optimizer = setting.optimizer.build(weights)
     optimizer.step()
+    before = live.now
+    live.reset_peak()
+    optimizer.step()
+    update = live.peak - before
     states = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
     kept = [*weights, *weights, *states, *layer.buffers()]
     moving = layer.initial_state(setting.batch_size, dtype=setting.flowing)
-    return tensor_bytes([*kept, *moving]) + (_loss_bytes(setting.dtype) if layer.spec.classifier else 0)
+    loss = _loss_bytes(setting.dtype) if layer.spec.classifier else 0
+    return tensor_bytes([*kept, *moving]) + loss, update
 
 
 def _loss_bytes(dtype: torch.dtype) -> int:

@@ -24,6 +24,7 @@ class LayerCost:
         left: what is still alive behind a classifier's backward, until the step of its block ends: logits, the loss.
         output: what it hands to a next block, which is alive until that block's step is done.
         shared: how much of `output` its own backward holds while it needs most.
+        update: the most that moving its weights needs beyond what stays; all backwards are done by then.
     """
 
     input: int
@@ -35,6 +36,7 @@ class LayerCost:
     left: int = 0
     output: int = 0
     shared: int = 0
+    update: int = 0
 
 
 Fronts: TypeAlias = tuple[LayerSpec, ...]

@@ -10,11 +10,12 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 from stdl_events.errors import NotationError
 from stdl_events.network.notation import LayerSpec
 from stdl_events.plan.auxiliary import AuxiliaryMaker
-from stdl_events.plan.cost import CostOf, Fronts, LayerCost, Link, behind, fronts_of
+from stdl_events.plan.cost import CostOf, Fronts, LayerCost, Link, behind, chain_costs, fronts_of
 
 Shape = tuple[int, int, int]
 
@@ -27,12 +28,14 @@ class Head:
         fixed: what it keeps for the whole training.
         working: the most that its part of a step needs beyond what the block's own layers keep for theirs.
         left: `LayerCost.left` of its classifier.
+        update: the largest `LayerCost.update` of its layers, 0 where one of the network's own layers needs as much.
     """
 
     layers: tuple[LayerSpec, ...]
     fixed: int
     working: int
     left: int
+    update: int
 
 
 class HeadSearch:
@@ -40,7 +43,7 @@ class HeadSearch:
 
     Args:
         costs: the costs that a layer may have, such as those of lean mode with its output kept and recomputed. All have
-            the same `input`, `fixed` and `left`.
+            the same `input`, `fixed`, `left`, `output` and `update`.
     """
 
     def __init__(self, maker: AuxiliaryMaker, costs: tuple[CostOf, ...]) -> None:
@@ -52,7 +55,7 @@ class HeadSearch:
     def front(self, stop: int, depth: int) -> list[Head]:
         """The Pareto front of the auxiliary networks behind layer `stop - 1` with at least `depth` layers.
 
-        The classifier is not counted. Fewest fixed bytes first, for each value of `left`.
+        The classifier is not counted. Fewest fixed bytes first, for each value of `left` and `update`.
         """
         key = (stop, depth)
         if key not in self._found:
@@ -118,21 +121,30 @@ class HeadSearch:
     def _classifier(self, layer: LayerSpec, fronts: Fronts) -> Head:
         costs = self._costs_of(layer, fronts)
         working = min(Link.of(cost, held=False).before(0) for cost in costs)
-        return Head((layer,), costs[0].fixed, working, costs[0].left)
+        return Head((layer,), costs[0].fixed, working, costs[0].left, self._update(costs[0]))
 
     def _longer(self, layer: LayerSpec, rest: Head, fronts: Fronts, *, first: bool) -> Head:
         costs = self._costs_of(layer, fronts)
         working = min(Link.of(cost, held=first, left=rest.left).before(rest.working) for cost in costs)
-        return Head((layer, *rest.layers), costs[0].fixed + rest.fixed, working, rest.left)
+        update = max(self._update(costs[0]), rest.update)
+        return Head((layer, *rest.layers), costs[0].fixed + rest.fixed, working, rest.left, update)
+
+    def _update(self, cost: LayerCost) -> int:
+        return cost.update if cost.update > self.network_update else 0
+
+    @cached_property
+    def network_update(self) -> int:
+        """The most that moving one of the network's own weights needs."""
+        return max(cost.update for cost in chain_costs(self._spec.layers, self._costs[0]))
 
     def _costs_of(self, layer: LayerSpec, fronts: Fronts) -> list[LayerCost]:
         return [cost_of(layer, True, fronts) for cost_of in self._costs]
 
 
 def _front(heads: Iterable[Head]) -> list[Head]:
-    ordered = sorted(heads, key=lambda head: (head.left, head.fixed, head.working))
+    ordered = sorted(heads, key=lambda head: (head.left, head.update, head.fixed, head.working))
     kept: list[Head] = []
-    for _, group in itertools.groupby(ordered, key=lambda head: head.left):
+    for _, group in itertools.groupby(ordered, key=lambda head: (head.left, head.update)):
         least = None
         for head in group:
             if least is None or head.working < least:

@@ -1,13 +1,13 @@
 """Search: the fewest blocks under a memory budget, each with the largest auxiliary network that still fits.
 
-A block's cost is what all blocks and auxiliary networks keep for the whole training (`fixed`), plus the peak of the
-block's own step (`working`). A plan needs `sum of fixed + max of working`, which is monotone in both. So of everything
-that may stand at one place (auxiliary networks behind a layer, ways to run a block, ways to cut the rest of the
-network) only the Pareto front of (working, fixed) can be part of a plan that needs least, and fronts of longer parts
-are put together from those of shorter ones: the search is exact for this cost, over all partitions and all auxiliary
-networks that `plan.auxiliary` admits, in polynomial time. STDL's Algorithm 1 cuts as late as possible, which is optimal
-only where layers' costs simply add up; and an auxiliary network that is cheapest for its own block need not be the
-cheapest for all.
+A block costs what all blocks and auxiliary networks keep for the whole training (`fixed`), plus the peak of the block's
+own step or of moving a weight (`working`). A plan needs `sum of fixed + max of working`, which is monotone in both. So
+of everything that may stand at one place (auxiliary networks behind a layer, ways to run a block, ways to cut the rest
+of the network) only the Pareto front of (working, fixed) can be part of a plan that needs least, and fronts of longer
+parts are put together from those of shorter ones. The search therefore is exact for this cost, over all partitions and
+all auxiliary networks that `plan.auxiliary` admits, without enumerating them. STDL's Algorithm 1, which cuts as late as
+possible, is optimal only where layers' costs simply add up; and the auxiliary network that is cheapest for its own
+block need not be the cheapest for all.
 
 Among the plans that fit, the fewest blocks come first, then cutting as late as possible, then auxiliary networks in
 block order: the deepest with which the others can still be completed, and of those the widest.
@@ -151,6 +151,13 @@ class Partitioner:
         chosen = [self.least_kept(cut) for cut in cuts] if kept is None else kept
         return [fixed + self._peak(cut, layers) for cut, layers in zip(cuts, chosen, strict=True)]
 
+    def peak(self, cuts: Sequence[Cut], kept: Sequence[Container[int]] | None = None) -> int:
+        """The bytes of the largest block, or of the weights' update where that needs more; arguments as `predict`."""
+        heads = [self._heads.of(cut.stop, cut.auxiliary.layers) for cut in cuts if cut.auxiliary is not None]
+        fixed = self.network_fixed + sum(head.fixed for head in heads)
+        update = max([self._heads.network_update, *(head.update for head in heads)])
+        return max(*self.predict(cuts, kept), fixed + update)
+
     def least_kept(self, cut: Cut) -> tuple[int, ...]:
         """The layers of a block whose outputs are kept where its step needs least, counted from its first layer."""
         chains, border, _ = self._chains(cut)
@@ -276,7 +283,9 @@ class Partitioner:
         return self._blocks[key]
 
     def _need(self, start: int, stop: int, head: Head | None) -> _Need:
-        return _Need(1, self._own.working(start, stop, head), 0 if head is None else head.fixed)
+        update = max(self._heads.network_update, 0 if head is None else head.update)
+        working = max(self._own.working(start, stop, head), update)
+        return _Need(1, working, 0 if head is None else head.fixed)
 
 
 def _sums(front: Iterable[_Need], behind: Sequence[_Need]) -> Iterator[_Need]:

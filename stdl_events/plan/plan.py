@@ -72,6 +72,7 @@ class Plan:
         whole_bytes: peak of the uncut network trained online in plain mode, the measure that ρ refers to.
         budget_bytes: what was allowed, or None for a plan that was given.
         setting: what the bytes were metered for; None where a document does not say.
+        metered_bytes: the peak of the whole training step, which may be where weights move; None where not metered.
     """
 
     network: str
@@ -81,10 +82,13 @@ class Plan:
     whole_bytes: int
     budget_bytes: int | None = None
     setting: PlanSetting | None = None
+    metered_bytes: int | None = None
 
     @property
     def total_bytes(self) -> int:
-        """The training's peak: that of its largest block, metered where it was metered."""
+        """The training's peak: the metered one, or that of its largest block."""
+        if self.metered_bytes is not None:
+            return self.metered_bytes
         return max(block.metered_bytes or block.predicted_bytes for block in self.blocks)
 
     @property
@@ -117,6 +121,7 @@ class Plan:
                 blocks=blocks,
                 whole_bytes=document["whole_bytes"],
                 budget_bytes=document.get("budget_bytes"),
+                metered_bytes=document.get("metered_bytes"),
                 setting=None if document.get("setting") is None else PlanSetting(**document["setting"]),
             )
         except (AttributeError, KeyError, TypeError) as error:

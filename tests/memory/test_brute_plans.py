@@ -1,0 +1,15 @@
+"""Real small networks against all their plans, each metered. `make fuzz` does the same for 200 networks."""
+
+import pytest
+from brute_plans import check_auto, check_mode, random_blueprint
+
+
+@pytest.mark.parametrize("memory", ["plain", "lean", "kept"])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_plan_needs_less_than_the_budget_that_a_refusal_names(seed, memory):
+    check_mode(random_blueprint(seed, layers=4, memory=memory))
+
+
+@pytest.mark.parametrize("seed", [100, 101, 102])
+def test_nor_does_any_mode_with_any_outputs_kept(seed):
+    check_auto(random_blueprint(seed, layers=3, memory="lean"))
