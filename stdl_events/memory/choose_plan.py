@@ -13,13 +13,14 @@ from stdl_events.memory.footprint import measure_learner
 from stdl_events.memory.layer_costs import LayerMeter
 from stdl_events.plan.partition import Cut, Partitioner
 from stdl_events.plan.plan import Plan, PlannedBlock, PlanSetting
-from stdl_events.plan.presets import paper_cuts
+from stdl_events.plan.presets import notated_cuts, paper_cuts
 from stdl_events.sizes import parse_bytes
 
 DEFAULT_RHO = 0.7
 PAPER = "paper"
 
-PlanLike: TypeAlias = Plan | Mapping[str, Any] | str | Path
+PlanLike: TypeAlias = Plan | Mapping[str, Any] | str | Path | Sequence[tuple[str, str] | str]
+"""A plan, its JSON, the path of a JSON file, "paper", or blocks in notation, see `notated_cuts`."""
 
 
 def choose_plan(
@@ -41,8 +42,10 @@ def choose_plan(
         return None
     if plan == PAPER:
         return Planner(blueprint).with_cuts(paper_cuts(blueprint.spec))
-    if plan is not None:
+    if isinstance(plan, Plan | Mapping | str | Path):
         return given_plan(blueprint, read_plan(plan))
+    if plan is not None:
+        return Planner(blueprint).with_cuts(notated_cuts(blueprint.spec, plan))
     planner = Planner(blueprint, least_blocks=least_blocks)
     allowed = allowed_bytes(planner.whole_bytes, budget=budget, rho=rho)
     try:
@@ -77,7 +80,7 @@ def setting_of(blueprint: Blueprint) -> PlanSetting:
         memory=blueprint.memory,
         precision=blueprint.precision,
         dtype=str(blueprint.dtype).removeprefix("torch."),
-        optimizer=blueprint.optimizer.kind,
+        optimizer=blueprint.optimizer.name,
         neuron=blueprint.spec.neuron.kind,
         norm=blueprint.spec.norm,
     )
@@ -114,8 +117,8 @@ def allowed_bytes(whole_bytes: int, *, budget: int | str | None = None, rho: flo
     return round(_ratio(DEFAULT_RHO if rho is None else rho) * whole_bytes)
 
 
-def read_plan(plan: PlanLike) -> Plan:
-    """A plan from any form that `build_learner` takes."""
+def read_plan(plan: Plan | Mapping[str, Any] | str | Path) -> Plan:
+    """A plan from a document of it or that document's path."""
     if isinstance(plan, Plan):
         return plan
     return Plan.from_dict(plan) if isinstance(plan, Mapping) else Plan.load(plan)
@@ -189,6 +192,9 @@ class Planner:
 
         Args:
             kept: in lean mode, for each block the layers whose convolutions' outputs are kept; None for none.
+
+        Raises:
+            PlanError: the cuts do not cover the network, or an auxiliary network has other classes.
         """
         spec = self.blueprint.spec
         chosen = [()] * len(cuts) if kept is None else [tuple(layers) for layers in kept]
@@ -211,6 +217,7 @@ class Planner:
             whole_bytes=self.whole_bytes,
             setting=setting_of(self.blueprint),
         )
+        plan.check(spec)
         return metered_plan(self.blueprint, plan)
 
     def _metered(self, cuts: Sequence[Cut], allowed_bytes: int) -> Plan:

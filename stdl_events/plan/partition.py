@@ -14,7 +14,7 @@ block order: the deepest with which the others can still be completed, and of th
 """
 
 import dataclasses
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import cached_property
 
 from stdl_events.errors import PlanError
@@ -22,6 +22,7 @@ from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.auxiliary import AuxiliaryMaker, depth_limit, notation_of
 from stdl_events.plan.cost import CostOf, LayerCost, chain_costs, chain_links, fixed_bytes, fronts_of, working_bytes
 from stdl_events.plan.heads import Head, HeadSearch
+from stdl_events.plan.needs import NOTHING, Need, joined, pareto, sums
 from stdl_events.plan.own_layers import OwnLayers
 
 
@@ -32,25 +33,6 @@ class Cut:
     start: int
     stop: int
     auxiliary: NetworkSpec | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Need:
-    """What a sequence of blocks needs: how many they are, the largest working peak, and what their auxiliaries keep."""
-
-    blocks: int
-    working: int
-    fixed: int
-
-    def after(self, other: "_Need") -> "_Need":
-        return _Need(self.blocks + other.blocks, max(self.working, other.working), self.fixed + other.fixed)
-
-    @property
-    def total(self) -> int:
-        return self.working + self.fixed
-
-
-_NOTHING = _Need(0, 0, 0)
 
 
 class Partitioner:
@@ -95,8 +77,8 @@ class Partitioner:
         self._heads = HeadSearch(self._maker, self._costs)
         self._own = OwnLayers(spec, self._costs)
         self._fronts = fronts_of(spec.layers)
-        self._frontiers: dict[tuple[int, int], list[_Need]] = {}
-        self._blocks: dict[tuple[int, int, int], list[_Need]] = {}
+        self._frontiers: dict[tuple[int, int], list[Need]] = {}
+        self._blocks: dict[tuple[int, int, int], list[Need]] = {}
 
     @cached_property
     def network_fixed(self) -> int:
@@ -196,7 +178,7 @@ class Partitioner:
             )
         left = min(need.blocks for need in feasible)
         borders: list[tuple[int, int]] = []
-        used, start = [_NOTHING], 0
+        used, start = [NOTHING], 0
         while start < len(self.spec.layers):
             left -= 1
             stop, used = self._furthest(start, used, left, budget_bytes, depth)
@@ -205,26 +187,26 @@ class Partitioner:
         return borders
 
     def _furthest(
-        self, start: int, used: list[_Need], left: int, budget_bytes: int, depth: int
-    ) -> tuple[int, list[_Need]]:
+        self, start: int, used: list[Need], left: int, budget_bytes: int, depth: int
+    ) -> tuple[int, list[Need]]:
         """The furthest stop of a block at `start` that `left` further ones can complete within the budget.
 
         Args:
             used: the front of what the blocks in front may need.
         """
         for stop in reversed(self._ends(start)):
-            so_far = _joined(used, self._block(start, stop, depth))
+            so_far = joined(used, self._block(start, stop, depth))
             rests = [rest for rest in self._frontier(stop, depth) if rest.blocks == left]
-            if self._fits(_joined(so_far, rests), budget_bytes):
+            if self._fits(joined(so_far, rests), budget_bytes):
                 return stop, so_far
         raise AssertionError("the frontier promised a partition that does not exist")
 
     def _with_heads(self, borders: Sequence[tuple[int, int]], budget_bytes: int, depth: int) -> list[Cut]:
         """These blocks with auxiliary networks, chosen in block order so that those behind can still be completed."""
-        behind = [[_NOTHING]]
+        behind = [[NOTHING]]
         for start, stop in reversed(borders[1:]):
-            behind.append(_joined(self._block(start, stop, depth), behind[-1]))
-        used, cuts = _NOTHING, []
+            behind.append(joined(self._block(start, stop, depth), behind[-1]))
+        used, cuts = NOTHING, []
         for (start, stop), rests in zip(borders, reversed(behind), strict=True):
             if stop == len(self.spec.layers):
                 cuts.append(Cut(start, stop, None))
@@ -235,11 +217,11 @@ class Partitioner:
             cuts.append(Cut(start, stop, self.spec.auxiliary(notation_of(head.layers), stop)))
         return cuts
 
-    def _preferred(self, start: int, stop: int, around: list[_Need], budget_bytes: int, depth: int) -> Head:
+    def _preferred(self, start: int, stop: int, around: list[Need], budget_bytes: int, depth: int) -> Head:
         """The deepest and then widest auxiliary network that fits beside one of `around` (STDL, section IV-C)."""
 
         def fits(head: Head) -> bool:
-            return self._fits(_joined(around, [self._need(start, stop, head)]), budget_bytes)
+            return self._fits(joined(around, [self._need(start, stop, head)]), budget_bytes)
 
         limit = depth_limit(self.spec, stop)
         for layers in range(limit, min(depth, limit) - 1, -1):
@@ -248,70 +230,41 @@ class Partitioner:
                 return next(filter(fits, (self._heads.of(stop, candidate) for candidate in candidates)))
         raise AssertionError("the partition promised an auxiliary network that does not exist")
 
-    def _fits(self, needs: Iterable[_Need], budget_bytes: int) -> bool:
+    def _fits(self, needs: Iterable[Need], budget_bytes: int) -> bool:
         return any(self.network_fixed + need.total <= budget_bytes for need in needs)
 
-    def _fitting(self, budget_bytes: int, depth: int) -> list[_Need]:
+    def _fitting(self, budget_bytes: int, depth: int) -> list[Need]:
         return [need for need in self._whole(depth) if self._fits([need], budget_bytes)]
 
-    def _whole(self, depth: int) -> list[_Need]:
+    def _whole(self, depth: int) -> list[Need]:
         """The front of all ways to cut the network that have enough blocks."""
         return [need for need in self._frontier(0, depth) if need.blocks >= self.least_blocks]
 
-    def _frontier(self, start: int, depth: int) -> list[_Need]:
+    def _frontier(self, start: int, depth: int) -> list[Need]:
         """The front of all ways to cut layers from `start` on."""
         if start == len(self.spec.layers):
-            return [_NOTHING]
+            return [NOTHING]
         if (start, depth) not in self._frontiers:
-            needs: set[_Need] = set()
+            needs: set[Need] = set()
             for stop in self._ends(start):
-                needs.update(_sums(self._block(start, stop, depth), self._frontier(stop, depth)))
-            self._frontiers[start, depth] = _pareto(needs, self.least_blocks)
+                needs.update(sums(self._block(start, stop, depth), self._frontier(stop, depth)))
+            self._frontiers[start, depth] = pareto(needs, self.least_blocks)
         return self._frontiers[start, depth]
 
     def _ends(self, start: int) -> list[int]:
         """Where a block at `start` may end: before the last layer with weights and spikes, or with the network."""
         return [*range(start + 1, len(self.spec.layers) - 1), len(self.spec.layers)]
 
-    def _block(self, start: int, stop: int, depth: int) -> list[_Need]:
+    def _block(self, start: int, stop: int, depth: int) -> list[Need]:
         """The front of one block with auxiliary networks of `depth` layers, or as many as there are, or more."""
         key = (start, stop, depth)
         if key not in self._blocks:
             last = stop == len(self.spec.layers)
             heads = [None] if last else self._heads.front(stop, min(depth, depth_limit(self.spec, stop)))
-            self._blocks[key] = _pareto({self._need(start, stop, head) for head in heads}, 1)
+            self._blocks[key] = pareto({self._need(start, stop, head) for head in heads}, 1)
         return self._blocks[key]
 
-    def _need(self, start: int, stop: int, head: Head | None) -> _Need:
+    def _need(self, start: int, stop: int, head: Head | None) -> Need:
         update = max(self._heads.network_update, 0 if head is None else head.update)
         working = max(self._own.working(start, stop, head), update)
-        return _Need(1, working, 0 if head is None else head.fixed)
-
-
-def _sums(front: Iterable[_Need], behind: Sequence[_Need]) -> Iterator[_Need]:
-    return (one.after(other) for one in front for other in behind)
-
-
-def _joined(front: Iterable[_Need], behind: Sequence[_Need]) -> list[_Need]:
-    """The front of two parts that follow each other."""
-    return _pareto(set(_sums(front, behind)), 0)
-
-
-def _pareto(needs: Iterable[_Need], least_blocks: int) -> list[_Need]:
-    """The Pareto front of (working, fixed), per number of blocks.
-
-    A need is also dropped for one of fewer blocks, if these are at least `least_blocks`: it is as good in any plan.
-    """
-    kept: list[_Need] = []
-    fewer: list[_Need] = []
-    blocks, least = 0, None
-    for need in sorted(needs, key=lambda need: (need.blocks, need.working, need.fixed)):
-        if need.blocks != blocks:
-            fewer += [known for known in kept if known.blocks == blocks and 0 < least_blocks <= blocks]
-            blocks, least = need.blocks, None
-        if least is not None and need.fixed >= least:
-            continue
-        least = need.fixed
-        if not any(known.working <= need.working and known.fixed <= need.fixed for known in fewer):
-            kept.append(need)
-    return kept
+        return Need(1, working, 0 if head is None else head.fixed)

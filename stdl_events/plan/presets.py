@@ -6,6 +6,8 @@ Source: STDL, appendix C, Table VIII. The last block of SEW-ResNet-34 is not leg
 of a ResNet-34, which has 3, 4, 6 and 3 blocks.
 """
 
+from collections.abc import Sequence
+
 from stdl_events.errors import PlanError
 from stdl_events.network.notation import parse_layers
 from stdl_events.network.spec import NetworkSpec
@@ -49,7 +51,7 @@ def paper_cuts(spec: NetworkSpec) -> list[Cut]:
     for blocks in _PLANS.values():
         joined = "-".join(subnetwork for subnetwork, _ in blocks)
         if spec.notation == f"{joined}-{spec.classes}FC":
-            return _cuts(spec, blocks)
+            return _cuts(spec, [(own, auxiliary and f"{auxiliary}-{spec.classes}FC") for own, auxiliary in blocks])
     raise PlanError(
         "paper's plan",
         got=f"the network {spec.notation}",
@@ -58,7 +60,34 @@ def paper_cuts(spec: NetworkSpec) -> list[Cut]:
     )
 
 
-def _cuts(spec: NetworkSpec, blocks: tuple[tuple[str, str | None], ...]) -> list[Cut]:
+def notated_cuts(spec: NetworkSpec, blocks: Sequence[tuple[str, str] | str]) -> list[Cut]:
+    """Cuts written by hand.
+
+    Args:
+        blocks: each block's layers and auxiliary network in notation, the last block's layers alone:
+            [("8C3-AP2", "AP4-16R(s2)-5FC"), "12R-16R(s2)-5FC"].
+
+    Raises:
+        PlanError: the blocks are not pairs but for the last, or do not make up `spec`.
+        NotationError: a layer or an auxiliary network cannot be read.
+    """
+    pairs = [(block, None) if isinstance(block, str) else tuple(block) for block in blocks]
+    lacking = [len(pair) != 2 or pair[1] is None for pair in pairs]
+    joined = "-".join(pair[0] for pair in pairs)
+    as_expected = [*[False] * (len(pairs) - 1), True]
+    if lacking != as_expected or parse_layers(joined, spec.input_shape, 1.0) != parse_layers(
+        spec.notation, spec.input_shape, 1.0
+    ):
+        raise PlanError(
+            "plan",
+            got=f"the blocks {blocks}",
+            expected=f"pairs of layers and auxiliary network, the last without, that make up {spec.notation}",
+            todo="correct the blocks",
+        )
+    return _cuts(spec, tuple((own, auxiliary) for own, auxiliary in pairs))
+
+
+def _cuts(spec: NetworkSpec, blocks: Sequence[tuple[str, str | None]]) -> list[Cut]:
     cuts: list[Cut] = []
     start = 0
     for subnetwork, auxiliary in blocks:
@@ -66,7 +95,7 @@ def _cuts(spec: NetworkSpec, blocks: tuple[tuple[str, str | None], ...]) -> list
             cuts.append(Cut(start, len(spec.layers), None))
             break
         stop = start + _layer_count(subnetwork)
-        cuts.append(Cut(start, stop, spec.auxiliary(f"{auxiliary}-{spec.classes}FC", stop)))
+        cuts.append(Cut(start, stop, spec.auxiliary(auxiliary, stop)))
         start = stop
     return cuts
 

@@ -87,7 +87,8 @@ def _why(planner: Planner, paper: Plan, ours: Plan, budget: int) -> list[str]:
     lines = [f"the paper's plan needs {_beside(paper.total_bytes, budget)}"]
     if _stops(ours) == _stops(paper):
         return [*lines, f"same cuts; auxiliary networks {_depths(ours)} deep, the paper's {_depths(paper)}"]
-    partitioner = Partitioner(spec, LayerMeter.of(planner.blueprint))
+    meter = LayerMeter.of(planner.blueprint)
+    partitioner = Partitioner(spec, meter, other_bytes=meter.other_bytes)
     late = planner.with_cuts(partitioner.partition(budget))
     deep = planner.with_cuts(_cheapest_as_deep(partitioner, paper_cuts(spec), ours))
     return [
@@ -109,7 +110,7 @@ def _cheapest_as_deep(partitioner: Partitioner, cuts: list[Cut], ours: Plan) -> 
             [*cuts[:index], dataclasses.replace(cuts[index], auxiliary=auxiliary), *cuts[index + 1 :]]
             for auxiliary in auxiliary_candidates(partitioner.spec, stop, depth=depth)
         ]
-        cuts = min(choices, key=lambda choice: max(partitioner.predict(choice)))
+        cuts = min(choices, key=partitioner.peak)
     return cuts
 
 

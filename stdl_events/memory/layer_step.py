@@ -1,0 +1,236 @@
+"""One training step of a single layer, run alone under the memory meter.
+
+B batch, C channels, H height, W width, K classes.
+"""
+
+import dataclasses
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, TypeAlias, cast
+
+import torch
+from torch import Tensor
+
+from stdl_events.learning.grid import Trace
+from stdl_events.learning.lean import check_layer
+from stdl_events.learning.lean.chain import LeanChain
+from stdl_events.learning.lean.signals import Counts, Dense, Shape, Spikes, Traced
+from stdl_events.learning.lean.signals import Signal as LeanSignal
+from stdl_events.learning.losses import Loss
+from stdl_events.learning.optimizers import OptimizerSpec
+from stdl_events.learning.precision import mixed_precision
+from stdl_events.learning.traced_spikes import Signal, TracedSpikes, spikes_of
+from stdl_events.learning.traces import make_factory, state_holds
+from stdl_events.memory.meter import LiveBytes, metering, tensor_bytes
+from stdl_events.network.layers import Layer
+from stdl_events.network.spec import LayerSpec, NetworkSpec
+from stdl_events.plan.cost import Fronts, LayerCost
+
+# What a layer receives: frames, packed spikes, their numbers in pooling windows, or what the layer in front hands on.
+Entering: TypeAlias = Literal["frames", "spikes", "counts"] | Fronts
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSetting:
+    """All that a layer's cost depends on, the layer itself apart.
+
+    Args:
+        spec: what the layers of the network share; it has none of its own.
+    """
+
+    spec: NetworkSpec
+    batch_size: int
+    optimizer: OptimizerSpec
+    loss: Loss
+    dtype: torch.dtype
+    lean: bool
+    trace: Trace | None
+    kept: bool
+    flowing: torch.dtype
+
+
+def run_layer(
+    setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering, *, waits: bool
+) -> LayerCost:
+    """The cost of a layer, metered.
+
+    Args:
+        entering: the kind of its input.
+        waits: whether its output is still alive while it runs backward.
+    """
+    with metering() as live:
+        layer = Layer(spec, make_factory(setting.spec, setting.trace, setting.dtype))
+        fixed, update = _fixed(layer, setting, live)
+        shape = (setting.batch_size, *spec.input_shape)
+        if setting.lean:
+            check_layer(f"layer {layer.spec}", layer)
+            x = _lean_input(setting, shape, entering)
+            cost = _lean_step(layer, x, setting, live, needs_input=needs_input_gradient, waits=waits)
+        else:
+            x_BCHW = torch.empty(shape, dtype=setting.flowing)
+            x_BCHW.requires_grad_(needs_input_gradient)
+            with mixed_precision(x_BCHW.device, setting.flowing):
+                cost = _step(layer, x_BCHW, setting, live, waits=waits)
+    return dataclasses.replace(cost, fixed=fixed, update=update)
+
+
+def _lean_input(setting: LayerSetting, shape: Shape, entering: Entering) -> LeanSignal:
+    device = torch.device("cpu")
+    if entering == "frames":
+        return Dense(torch.empty(shape, dtype=setting.flowing))
+    if isinstance(entering, tuple):
+        return _handed_on(setting, entering)
+    values: LeanSignal = Spikes(shape, setting.flowing, device)
+    if entering == "counts":
+        values = Counts(torch.empty(shape, dtype=torch.uint8), setting.flowing, divisor=4)
+    if setting.trace is None:
+        return values
+    # The trace is kept by the layer in front, in its state or beside it.
+    return Traced(values, Dense(torch.empty(shape, dtype=setting.flowing)))
+
+
+@torch.no_grad()
+def _handed_on(setting: LayerSetting, fronts: Fronts) -> LeanSignal:
+    """What these layers hand on, if the first receives spikes."""
+    layers = [Layer(spec, make_factory(setting.spec, setting.trace, setting.dtype)) for spec in fronts]
+    received = _lean_input(setting, (setting.batch_size, *fronts[0].input_shape), "spikes")
+    states = (layer.initial_state(setting.batch_size, dtype=setting.flowing) for layer in layers)
+    out, _ = LeanChain().forward(layers, received, deque(itertools.chain.from_iterable(states)))
+    out.dense()  # where a layer hands on numbers beside their bits, they are gone after the first use
+    return out
+
+
+def _fixed(layer: Layer, setting: LayerSetting, live: LiveBytes) -> tuple[int, int]:
+    """What stays: weights, gradients, the optimiser's states of them, buffers, membrane potentials, a block's loss.
+
+    And the most that moving the weights needs beyond that.
+    """
+    weights = list(layer.parameters())
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight, requires_grad=False)
+    optimizer = setting.optimizer.build(weights)
+    optimizer.step()
+    before = live.now
+    live.reset_peak()
+    optimizer.step()
+    update = live.peak - before
+    states = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    kept = [*weights, *weights, *states, *layer.buffers()]
+    moving = layer.initial_state(setting.batch_size, dtype=setting.flowing)
+    loss = loss_bytes(setting.dtype) if layer.spec.classifier else 0
+    return tensor_bytes([*kept, *moving]) + loss, update
+
+
+def loss_bytes(dtype: torch.dtype) -> int:
+    """A block's loss, summed over time."""
+    return torch.promote_types(torch.float32, dtype).itemsize
+
+
+def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveBytes, *, waits: bool) -> LayerCost:
+    # Memory of its own for the input, so that it shows whether the graph keeps it; that of a block's first layer stays.
+    x_BCHW = leaf_BCHW + 0 if leaf_BCHW.requires_grad else leaf_BCHW
+    # Kept by the layer in front, in its state or beside it.
+    trace = None if setting.trace is None else torch.empty_like(leaf_BCHW, requires_grad=False)
+    x: Signal = x_BCHW if trace is None else TracedSpikes(x_BCHW, trace)
+    state = layer.initial_state(len(leaf_BCHW), dtype=leaf_BCHW.dtype)
+    targets_B = torch.zeros(len(leaf_BCHW), dtype=torch.int64)
+    before = live.now
+    live.reset_peak()
+    out, new = layer.step(cast(Tensor, x), state)
+    # The loop keeps the state detached; the graph behind it stays only as far as the output needs it.
+    new = tuple(entry.detach() for entry in new)
+    del state
+    if layer.spec.classifier:
+        logits = [spikes_of(out).to(setting.dtype)]
+        end = setting.loss.chunk(logits, targets_B, 1)
+    else:
+        logits = []
+        end = _Rest.apply(spikes_of(out))
+    saved, forward = live.now - before, live.peak - before
+    copied = 0 if x_BCHW is leaf_BCHW else tensor_bytes([x_BCHW])
+    del x, x_BCHW
+    released = before + saved - live.now
+    output = 0 if logits else _own_bytes(out, new)
+    waiting = out.detach() if waits else None
+    with_output = live.now
+    del out
+    shared = output - (with_output - live.now)
+    live.reset_peak()
+    end.backward(torch.ones_like(end, requires_grad=False))
+    backward = live.peak - before - saved
+    leaf_BCHW.grad = None
+    left = live.now - before + copied if logits else 0
+    del waiting
+    return LayerCost(tensor_bytes([leaf_BCHW]), forward, saved, backward, 0, released, left, output, shared)
+
+
+def _own_bytes(signal: Any, state: Iterable[Any]) -> int:
+    """The bytes of what travels between layers, in memory that is not that of any state."""
+    known = {storage._cdata for entry in state for storage in _storages(entry)}
+    own = {storage._cdata: storage.nbytes() for storage in _storages(signal) if storage._cdata not in known}
+    return sum(own.values())
+
+
+def _storages(value: Any) -> Iterator[torch.UntypedStorage]:
+    if isinstance(value, Tensor):
+        yield value.untyped_storage()
+    else:
+        for part in getattr(value, "__dict__", {}).values():
+            yield from _storages(part)
+
+
+class _Rest(torch.autograd.Function):
+    """Stands for the rest of the chain: its gradient is allocated in backward and freed as soon as it has been used."""
+
+    @staticmethod
+    def forward(ctx: Any, out: Tensor) -> Tensor:
+        ctx.like = out.shape, out.dtype
+        return out.new_empty((0,))  # no bytes of its own
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        del gradients
+        shape, dtype = ctx.like
+        return torch.empty(shape, dtype=dtype)
+
+
+@torch.no_grad()
+def _lean_step(
+    layer: Layer, x: LeanSignal, setting: LayerSetting, live: LiveBytes, *, needs_input: bool, waits: bool
+) -> LayerCost:
+    chain = LeanChain((0,) if setting.kept else (), needs_input=needs_input)
+    state = deque(layer.initial_state(x.shape[0], dtype=x.dtype))
+    targets_B = torch.zeros(x.shape[0], dtype=torch.int64)
+    before = live.now
+    live.reset_peak()
+    out, new = chain.forward([layer], x, state)
+    assert new or not layer.state_shapes, "a layer with neurons returns their state"
+    left = output = shared = 0
+    if layer.spec.classifier:
+        logits_BK = out.dense().detach().requires_grad_()
+        with torch.enable_grad():
+            loss = setting.loss.chunk([logits_BK], targets_B, 1)
+        saved, forward = live.now - before, live.peak - before
+        live.reset_peak()
+        chain.backward(list(torch.autograd.grad(loss, [logits_BK])))
+        left = live.now - before
+    else:
+        forward = live.peak - before
+        gradients = [torch.empty_like(out.dense())]  # which also takes what the next layer would take
+        saved = live.now - before - tensor_bytes(gradients)
+        # The next layer's, which is done when this one's backward starts, unless a block waits for it.
+        waiting = out if waits else None
+        # The traces of a sum hold those of what was added, which the layer in front has in its state or beside it.
+        states = [*new, x.trace] if isinstance(x, Traced) and state_holds(cast(Trace, setting.trace)) else new
+        output, with_output = _own_bytes(out, states), live.now
+        del out
+        shared = output - (with_output - live.now)
+        live.reset_peak()
+        chain.backward(gradients)
+        del waiting
+    values = x.spikes if isinstance(x, Traced) else x
+    received = values.bits_BCQ if isinstance(values, Spikes) else values.dense()
+    return LayerCost(
+        tensor_bytes([received]), forward, saved, live.peak - before - saved, 0, left=left, output=output, shared=shared
+    )

@@ -1,0 +1,53 @@
+"""What parts of a plan need, and the Pareto fronts of that: see `plan.partition`."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """What a sequence of blocks needs: how many they are, the largest working peak, and what their auxiliaries keep."""
+
+    blocks: int
+    working: int
+    fixed: int
+
+    def after(self, other: "Need") -> "Need":
+        return Need(self.blocks + other.blocks, max(self.working, other.working), self.fixed + other.fixed)
+
+    @property
+    def total(self) -> int:
+        return self.working + self.fixed
+
+
+NOTHING = Need(0, 0, 0)
+
+
+def sums(front: Iterable[Need], behind: Sequence[Need]) -> Iterator[Need]:
+    """The needs of two parts that follow each other, in every combination."""
+    return (one.after(other) for one in front for other in behind)
+
+
+def joined(front: Iterable[Need], behind: Sequence[Need]) -> list[Need]:
+    """The front of two parts that follow each other."""
+    return pareto(set(sums(front, behind)), 0)
+
+
+def pareto(needs: Iterable[Need], least_blocks: int) -> list[Need]:
+    """The Pareto front of (working, fixed), per number of blocks.
+
+    A need is also dropped for one of fewer blocks, if these are at least `least_blocks`: it is as good in any plan.
+    """
+    kept: list[Need] = []
+    fewer: list[Need] = []
+    blocks, least = 0, None
+    for need in sorted(needs, key=lambda need: (need.blocks, need.working, need.fixed)):
+        if need.blocks != blocks:
+            fewer += [known for known in kept if known.blocks == blocks and 0 < least_blocks <= blocks]
+            blocks, least = need.blocks, None
+        if least is not None and need.fixed >= least:
+            continue
+        least = need.fixed
+        if not any(known.working <= need.working and known.fixed <= need.fixed for known in fewer):
+            kept.append(need)
+    return kept
