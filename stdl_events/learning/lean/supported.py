@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from stdl_events.errors import RuleError
+from stdl_events.learning.traces import TracedCell
 from stdl_events.network.layers import ClassifierBody, Layer, ResidualBody, SequenceDropout, SEWBody, SpikingUnit
 from stdl_events.network.neurons.cell import NeuronCell
 from stdl_events.network.synapse import ScaledWSConv2d, Synapse
@@ -103,7 +104,7 @@ def _check_body(name: str, body: nn.Module) -> None:
             continue
         if not isinstance(part, SpikingUnit) or not steps_as(part, SpikingUnit):
             raise _refused(path, f"a {type(part).__name__}", "a spiking unit or synapse as the notation makes it")
-        if not steps_as(part.cell, NeuronCell, "forward"):
+        if not any(steps_as(part.cell, kind, "forward") for kind in (NeuronCell, TracedCell)):
             raise _refused(f"{path}.cell", f"a {type(part.cell).__name__}", "neurons made from a NeuronSpec")
         _check_synapse(f"{path}.synapse", part.synapse)
 
