@@ -30,7 +30,7 @@ def main() -> int:
     began_s = time.perf_counter()
     outcomes = [compare(seed) for seed in range(arguments.first, arguments.first + arguments.count)]
     apart = [outcome for outcome in outcomes if not outcome.worst <= TOLERANCE]
-    worst = max(outcomes, key=lambda outcome: math.inf if math.isnan(outcome.worst) else outcome.worst)
+    worst = max(outcomes, key=lambda outcome: outcome.worst)
     for outcome in apart:
         print(f"{outcome.worst:.1e} in {outcome.where} of {outcome.case}")
     print(

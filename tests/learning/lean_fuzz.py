@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.network.synapse import Synapse
 
 CLASSES, CHANNELS, TRAIN_STEPS = 3, 2, 2
-TOLERANCE = 1e-12
+TOLERANCE, SMALL = 1e-12, 1e-3
 BODIES = ("C", "S", "R", "SEWR", "NFR", "NFB", "FC")
 RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("sltt", {}),
@@ -101,7 +102,11 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The difference of lean and plain mode: the largest |Δ| / max |plain| over all tensors, and its tensor."""
+    """The difference of lean and plain mode: the largest |Δ| / max |plain| over all tensors, and its tensor.
+
+    A gradient below the share `SMALL` of the largest one is compared with that share of the largest: it may be the
+    rounding that is left of a zero, such as the gradient of a bias that the next batch norm removes.
+    """
 
     case: Case
     worst: float
@@ -113,18 +118,32 @@ def compare(seed: int) -> Outcome:
     """Run the case of `seed` in plain, lean and kept mode."""
     case = random_case(seed)
     plain, learned = case.run("plain")
+    largest: dict[str, float] = {}
+    for name, value in plain.items():
+        largest[_kind(name)] = max(largest.get(_kind(name), 0.0), _largest(value))
     worst, where = 0.0, ""
     for memory in ("lean", "kept"):
         lean, _ = case.run(memory)
         if lean.keys() != plain.keys():
             return Outcome(case, float("inf"), f"{memory} {sorted(lean.keys() ^ plain.keys())}", learned)
         for name, expected in plain.items():
-            scale = expected.double().abs().max().item()
+            scale = max(_largest(expected), SMALL * largest[_kind(name)])
             apart = (lean[name].double() - expected.double()).abs().max().item()
             found = apart / scale if scale else apart
-            if not found <= worst:
+            found = math.inf if math.isnan(found) else found
+            if found > worst:
                 worst, where = found, f"{memory} {name}"
     return Outcome(case, worst, where, learned)
+
+
+def _largest(value: Tensor) -> float:
+    return value.double().abs().max().item()
+
+
+def _kind(name: str) -> str:
+    """What tensors of comparable size have in common: gradients of one train step, momenta; others are on their own."""
+    kind, found, _ = name.partition("gradient ")
+    return kind if found else "momentum" if name.startswith("momentum ") else name
 
 
 def random_case(seed: int) -> Case:
