@@ -1,4 +1,4 @@
-"""Measures single layers for the planner: one layer's step, run alone under the memory meter."""
+"""Costs of single layers for the planner: one layer's step, run alone under the memory meter."""
 
 import dataclasses
 import functools
@@ -24,11 +24,11 @@ class LayerMeter:
     """Costs of the layers of one network at one batch size; calling it is `plan.cost.CostOf`.
 
     Args:
-        spec: whose neuron, norm and classifier the layers have.
-        lean: whether layers run in lean mode.
-        trace: what the neurons keep for learning, None for rules without traces.
-        kept: in lean mode, whether outputs of convolutions stay until the backward.
-        flowing: the type of states and of what travels between layers; None for that of the weights.
+        spec: the network with the neuron, norm and classifier of the layers.
+        lean: True for lean mode.
+        trace: presynaptic trace of the neurons, None for rules without traces.
+        kept: in lean mode, True if outputs of convolutions are saved for backward.
+        flowing: the activation dtype; None for the parameter dtype.
     """
 
     spec: NetworkSpec
@@ -59,7 +59,7 @@ class LayerMeter:
 
     @property
     def other_bytes(self) -> int:
-        """What stays besides layers: labels, the sum of the logits over time, the loss of the block before."""
+        """Resident bytes besides layers: labels, the sum of the logits over time, the loss of the block before."""
         logits = self.batch_size * (self.spec.classes or 0) * self.dtype.itemsize
         return self.batch_size * torch.int64.itemsize + logits + loss_bytes(self.dtype)
 
@@ -86,7 +86,7 @@ class LayerMeter:
         )
 
     def _entering(self, layer: LayerSpec, needs_input_gradient: bool, fronts: Fronts) -> Entering:
-        # Frames are counts, which do not pack; what other blocks receive is spikes.
+        # Frames are counts, which cannot be packed; other blocks' inputs are spikes.
         if layer == self.spec.layers[0] and not needs_input_gradient:
             return "frames"
         if not fronts or not self.lean:
@@ -98,14 +98,14 @@ class LayerMeter:
         return "counts" if after else "spikes"
 
 
-# Networks repeat their layers, and plans for several rules, modes and budgets ask for the same ones.
+# Networks repeat their layers, and plans for several rules, modes and budgets share them.
 @functools.lru_cache(maxsize=4096)
 def _measured(
     setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering, *, border: bool
 ) -> LayerCost:
     cost = run_layer(setting, spec, needs_input_gradient, entering, waits=False)
     if border and cost.shared:
-        # The backward starts with part of the output. With all of it there, as where a block waits, does it need more?
+        # Backward starts with part of the output. Measure whether all of it, as in front of a next block, needs more.
         waited = run_layer(setting, spec, needs_input_gradient, entering, waits=True)
         cost = dataclasses.replace(cost, shared=cost.output - (waited.backward - cost.backward))
     if setting.trace is None or entering == "frames" or state_holds(setting.trace):

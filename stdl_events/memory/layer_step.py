@@ -27,16 +27,16 @@ from stdl_events.network.layers import Layer
 from stdl_events.network.spec import LayerSpec, NetworkSpec
 from stdl_events.plan.cost import Fronts, LayerCost
 
-# What a layer receives: frames, packed spikes, their numbers in pooling windows, or what the layer in front hands on.
+# A layer's input: frames, packed spikes, their counts in pooling windows, or the output of the layers in front.
 Entering: TypeAlias = Literal["frames", "spikes", "counts"] | Fronts
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerSetting:
-    """All that a layer's cost depends on, the layer itself apart.
+    """All settings that a layer's cost depends on.
 
     Args:
-        spec: what the layers of the network share; it has none of its own.
+        spec: settings of the network, without its layers.
     """
 
     spec: NetworkSpec
@@ -53,11 +53,11 @@ class LayerSetting:
 def run_layer(
     setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering, *, waits: bool
 ) -> LayerCost:
-    """The cost of a layer, metered.
+    """The metered cost of a layer.
 
     Args:
         entering: the kind of its input.
-        waits: whether its output is still alive while it runs backward.
+        waits: True if its output is alive during its backward.
     """
     with metering() as live:
         layer = Layer(spec, make_factory(setting.spec, setting.trace, setting.dtype))
@@ -92,19 +92,19 @@ def _lean_input(setting: LayerSetting, shape: Shape, entering: Entering) -> Lean
 
 @torch.no_grad()
 def _handed_on(setting: LayerSetting, fronts: Fronts) -> LeanSignal:
-    """What these layers hand on, if the first receives spikes."""
+    """The output of these layers, if the first has spikes as input."""
     layers = [Layer(spec, make_factory(setting.spec, setting.trace, setting.dtype)) for spec in fronts]
     received = _lean_input(setting, (setting.batch_size, *fronts[0].input_shape), "spikes")
     states = (layer.initial_state(setting.batch_size, dtype=setting.flowing) for layer in layers)
     out, _ = LeanChain().forward(layers, received, deque(itertools.chain.from_iterable(states)))
-    out.dense()  # where a layer hands on numbers beside their bits, they are gone after the first use
+    out.dense()  # unpacked spikes beside the packed ones are freed after their first use
     return out
 
 
 def _fixed(layer: Layer, setting: LayerSetting, live: LiveBytes) -> tuple[int, int]:
-    """What stays: weights, gradients, the optimiser's states of them, buffers, membrane potentials, a block's loss.
+    """Resident bytes: weights, gradients, optimiser states, buffers, membrane potentials, a block's loss.
 
-    And the most that moving the weights needs beyond that.
+    Also returns the peak of the weights' update beyond them.
     """
     weights = list(layer.parameters())
     for weight in weights:
@@ -123,12 +123,12 @@ def _fixed(layer: Layer, setting: LayerSetting, live: LiveBytes) -> tuple[int, i
 
 
 def loss_bytes(dtype: torch.dtype) -> int:
-    """A block's loss, summed over time."""
+    """Bytes of a block's loss, summed over time."""
     return torch.promote_types(torch.float32, dtype).itemsize
 
 
 def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveBytes, *, waits: bool) -> LayerCost:
-    # Memory of its own for the input, so that it shows whether the graph keeps it; that of a block's first layer stays.
+    # A separate storage for the input shows whether the graph saves it; that of a block's first layer is resident.
     x_BCHW = leaf_BCHW + 0 if leaf_BCHW.requires_grad else leaf_BCHW
     # Kept by the layer in front, in its state or beside it.
     trace = None if setting.trace is None else torch.empty_like(leaf_BCHW, requires_grad=False)
@@ -138,7 +138,7 @@ def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveByte
     before = live.now
     live.reset_peak()
     out, new = layer.step(cast(Tensor, x), state)
-    # The loop keeps the state detached; the graph behind it stays only as far as the output needs it.
+    # The loop detaches the state, so only the graph of the output stays alive.
     new = tuple(entry.detach() for entry in new)
     del state
     if layer.spec.classifier:
@@ -166,7 +166,7 @@ def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveByte
 
 
 def _own_bytes(signal: Any, state: Iterable[Any]) -> int:
-    """The bytes of what travels between layers, in memory that is not that of any state."""
+    """Bytes of a signal between layers, without storages that belong to a state."""
     known = {storage._cdata for entry in state for storage in _storages(entry)}
     own = {storage._cdata: storage.nbytes() for storage in _storages(signal) if storage._cdata not in known}
     return sum(own.values())
@@ -181,7 +181,7 @@ def _storages(value: Any) -> Iterator[torch.UntypedStorage]:
 
 
 class _Rest(torch.autograd.Function):
-    """Stands for the rest of the chain: its gradient is allocated in backward and freed as soon as it has been used."""
+    """Replaces the rest of the chain: its gradient is allocated in backward and freed after its use."""
 
     @staticmethod
     def forward(ctx: Any, out: Tensor) -> Tensor:
@@ -217,11 +217,11 @@ def _lean_step(
         left = live.now - before
     else:
         forward = live.peak - before
-        gradients = [torch.empty_like(out.dense())]  # which also takes what the next layer would take
+        gradients = [torch.empty_like(out.dense())]  # which also releases what the next layer would release
         saved = live.now - before - tensor_bytes(gradients)
-        # The next layer's, which is done when this one's backward starts, unless a block waits for it.
+        # The next layer's input, freed when this layer's backward starts, unless a next block uses it.
         waiting = out if waits else None
-        # The traces of a sum hold those of what was added, which the layer in front has in its state or beside it.
+        # The traces of a sum refer to those of the summands, which are counted for the layer in front.
         states = [*new, x.trace] if isinstance(x, Traced) and state_holds(cast(Trace, setting.trace)) else new
         output, with_output = _own_bytes(out, states), live.now
         del out

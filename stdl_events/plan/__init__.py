@@ -1,1 +1,1 @@
-"""How a network is cut: data, arithmetic and search over costs that somebody else measured. No torch in `plan.plan`."""
+"""Plans of a network's blocks: data, arithmetic, and search over given layer costs. No torch in `plan.plan`."""

@@ -1,7 +1,7 @@
 """Candidates for auxiliary networks: subsets of a block's later layers, and the network's classifier.
 
-Where layers are skipped, average pooling stands in for their down-sampling, so that every chosen layer works at the
-resolution that it has in the whole network.
+Average pooling replaces the down-sampling of skipped layers, so that every chosen layer has the resolution that it has
+in the whole network.
 
 Source: STDL, section IV-C and appendix C, Table VIII.
 """
@@ -18,7 +18,7 @@ from stdl_events.network.spec import NetworkSpec
 
 
 def depth_limit(spec: NetworkSpec, stop: int) -> int:
-    """The most layers, beside the classifier, that an auxiliary network behind layer `stop - 1` can have."""
+    """The largest number of layers, without the classifier, of an auxiliary network behind layer `stop - 1`."""
     return len(spec.layers) - 1 - stop
 
 
@@ -26,13 +26,13 @@ def auxiliary_candidates(spec: NetworkSpec, stop: int, *, depth: int) -> list[Ne
     """Every auxiliary network with `depth` layers and the classifier for a block that ends before layer `stop`.
 
     Returns:
-        Widest first; among equally wide ones, those that pool least first.
+        Widest first; among equally wide ones, those with the least pooling first.
     """
     return [spec.auxiliary(notation_of(layers), stop) for layers in AuxiliaryMaker(spec).candidates(stop, depth)]
 
 
 def build_auxiliary(spec: NetworkSpec, stop: int, chosen: Sequence[int]) -> NetworkSpec:
-    """The auxiliary network made of layers `chosen` (increasing indices >= `stop`) and the classifier of `spec`."""
+    """The auxiliary network of the layers `chosen` (increasing indices >= `stop`) and the classifier of `spec`."""
     return spec.auxiliary(notation_of(AuxiliaryMaker(spec).layers(stop, chosen)), stop)
 
 
@@ -42,9 +42,9 @@ def notation_of(layers: Sequence[LayerSpec]) -> str:
 
 
 class AuxiliaryMaker:
-    """Makes the layers of the auxiliary networks of one network, thousands of them where it is deep.
+    """Builds the layers of the auxiliary networks of one network: thousands of networks for a deep one.
 
-    They share most of their layers, and a layer that was made once is used again.
+    They share most of their layers, which are cached.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
@@ -55,7 +55,7 @@ class AuxiliaryMaker:
         self._runs: dict[int, list[list[int]]] = {}
 
     def candidates(self, stop: int, depth: int) -> list[tuple[LayerSpec, ...]]:
-        """The layers of all networks that `auxiliary_candidates` names, in its order."""
+        """The layers of all networks of `auxiliary_candidates`, in its order."""
         found = set()
         for chosen in self._choices(stop, depth):
             # Pooling rounds sizes down where strides round them up, so that a later pooling may find too few pixels.
@@ -82,7 +82,7 @@ class AuxiliaryMaker:
         return (*layers, self.layer(len(self.spec.layers) - 1, shape, 1, 1))
 
     def pooling(self, position: int, index: int, shape: tuple[int, int, int]) -> int:
-        """The factor that layers [position, index) would have pooled by, at most that of all pixels of `shape`."""
+        """The down-sampling factor of layers [position, index), limited by the pixels of `shape`."""
         return min(self._strides[index] // self._strides[position], *shape[1:])
 
     def layer(self, index: int, shape: tuple[int, int, int], before: int, after: int) -> LayerSpec:

@@ -1,6 +1,6 @@
-"""What layers cost, and the additive model that adds layers up to blocks.
+"""Costs of layers, and the additive model of a block's bytes.
 
-Costs come from the caller, as a function from layers to bytes; nothing here knows tensors.
+The caller provides costs as a function from layers to bytes. No tensors are used.
 """
 
 import dataclasses
@@ -15,16 +15,16 @@ class LayerCost:
     """Bytes of one layer during one training step.
 
     Args:
-        input: what the layer receives; alive throughout a block's step where the block is the network's first.
-        forward: the most that its forward needs beyond what was there before; a classifier's includes its loss.
-        saved: what is left of that when the next layer starts: its output and what its backward will need.
-        backward: the most that its backward needs beyond `saved`.
-        fixed: what stays for the whole training: weights, gradients, optimiser state, buffers, membrane potentials.
-        released: how much of its input nobody needs behind its forward; 0 where its backward will need the input.
-        left: what is still alive behind a classifier's backward, until the step of its block ends: logits, the loss.
-        output: what it hands to a next block, which is alive until that block's step is done.
-        shared: how much of `output` its own backward holds while it needs most.
-        update: the most that moving its weights needs beyond what stays; all backwards are done by then.
+        input: its input; alive throughout a block's step if the block is the network's first.
+        forward: peak of its forward beyond the bytes before it; a classifier's includes its loss.
+        saved: the part of it that is alive when the next layer starts: its output, and tensors saved for backward.
+        backward: peak of its backward beyond `saved`.
+        fixed: resident bytes: weights, gradients, optimiser state, buffers, membrane potentials.
+        released: the part of its input that can be freed after its forward; 0 if backward needs the input.
+        left: alive after a classifier's backward until the step of its block ends: logits, the loss.
+        output: its output for a next block, alive until that block's step ends.
+        shared: the part of `output` that is alive at the peak of its own backward.
+        update: peak of its weights' update beyond the resident bytes, after all backward passes.
     """
 
     input: int
@@ -41,16 +41,16 @@ class LayerCost:
 
 Fronts: TypeAlias = tuple[LayerSpec, ...]
 CostOf: TypeAlias = Callable[[LayerSpec, bool, Fronts], LayerCost]
-"""(layer, whether its input needs a gradient, the layers in front that matter, see `behind`) -> its cost.
+"""(layer, True if its input needs a gradient, the relevant layers in front, see `behind`) -> its cost.
 
 The first layer of a block needs no gradient of its input; the network's first has no layer in front.
 """
 
 
 def behind(fronts: Fronts, layer: LayerSpec) -> Fronts:
-    """The layers that decide what kind of values the layer behind `layer` receives.
+    """The layers that determine the kind of values in the input of the layer behind `layer`.
 
-    It is `layer` alone, unless that adds what it receives to its spikes: then also the last layer that does not.
+    This is `layer` alone, unless it adds its input to its spikes: then also the last layer that does not.
     """
     channels, height, width = layer.input_shape
     adds = layer.body.kind == "SEWR" and layer.body.output_shape(layer.input_shape) == (channels, height, width)
@@ -59,10 +59,10 @@ def behind(fronts: Fronts, layer: LayerSpec) -> Fronts:
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """One layer's part in the peak of a chain: with `rest` bytes needed behind it, `max(own, added + rest)` are.
+    """One layer's part in the peak of a chain: `max(own, added + rest)` for a peak of `rest` behind it.
 
-    Both count from what was alive before the layer ran. Everything in the search is monotone in `rest`, which is what
-    makes Pareto fronts of parts of a chain enough.
+    Both count from the bytes alive before the layer ran. The search is monotone in `rest`, so Pareto fronts of parts of
+    a chain are sufficient.
     """
 
     own: int
@@ -73,16 +73,16 @@ class Link:
         """The link of a layer.
 
         Args:
-            held: whether the layer's input is kept by the caller: the first layers of blocks and of auxiliary networks.
-            waiting: bytes of the block's output, where the layer is in front of it.
-            left: `LayerCost.left` of the chain's classifier, where that is another layer.
+            held: True if the caller holds the layer's input: the first layers of blocks and of auxiliary networks.
+            waiting: bytes of the block's output, if the layer is in front of it.
+            left: `LayerCost.left` of the chain's classifier, if that is another layer.
         """
         kept = cost.released if held else 0
         backward = cost.saved + cost.backward + kept + waiting + left
         return cls(max(cost.forward, backward), cost.saved - cost.released + kept)
 
     def before(self, rest: int) -> int:
-        """The bytes that are needed from this layer on, with `rest` behind it."""
+        """Peak bytes from this layer on, with `rest` behind it."""
         return max(self.own, self.added + rest)
 
 
@@ -99,11 +99,11 @@ def chain_links(costs: Sequence[LayerCost], border: int | None = None) -> list[L
 
 
 def working_bytes(costs: Sequence[LayerCost], border: int | None = None, received: int | None = None) -> int:
-    """The most that one step of a chain of layers needs beyond what stays: forward through all, then backward.
+    """Peak of one step of a chain of layers beyond the resident bytes: forward through all, then backward.
 
     Args:
-        border: the index of the first auxiliary layer. What enters it is the block's output, which the next block waits
-            for, so it is still there when the backward pass has come past the border. None where nothing waits.
+        border: index of the first auxiliary layer. Its input is the block's output, the next block's input, so it is
+            alive for the whole backward pass. None without auxiliary layers.
         received: the `output` of the layer in front; None for the first layer's `input`.
     """
     rest = 0
@@ -113,7 +113,7 @@ def working_bytes(costs: Sequence[LayerCost], border: int | None = None, receive
 
 
 def fixed_bytes(costs: Sequence[LayerCost]) -> int:
-    """What a chain of layers keeps for the whole training."""
+    """Resident bytes of a chain of layers."""
     return sum(cost.fixed for cost in costs)
 
 

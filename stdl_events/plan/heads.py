@@ -1,9 +1,9 @@
 """The Pareto front of all auxiliary networks behind a layer, without enumerating them.
 
-An auxiliary network enters the planner's cost as two numbers, the bytes that it keeps and the peak of its part of a
-step. Built from its classifier towards its front, both are monotone in those of what is already there (`Link.before`),
-so that of all ways to go on from one layer at one input shape only the Pareto front matters: the search is exact in
-polynomial time, where an enumeration goes through every subset of the later layers.
+An auxiliary network enters the planner's cost as two numbers: its resident bytes and the peak of its part of a step.
+Built from its classifier towards its front, both are monotone in those of the part behind (`Link.before`). Of all
+continuations from one layer at one input shape only the Pareto front matters. The search is therefore exact in
+polynomial time; an enumeration would go through every subset of the later layers.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ class Head:
     """An auxiliary network's layers and bytes.
 
     Args:
-        fixed: what it keeps for the whole training.
-        working: the most that its part of a step needs beyond what the block's own layers keep for theirs.
+        fixed: its resident bytes.
+        working: peak of its part of a step beyond the saved bytes of the block's own layers.
         left: `LayerCost.left` of its classifier.
         update: the largest `LayerCost.update` of its layers, 0 where one of the network's own layers needs as much.
     """
@@ -79,7 +79,7 @@ class HeadSearch:
         return head
 
     def _rest(self, index: int, shape: Shape, depth: int, fronts: Fronts) -> list[Head]:
-        """The front of what may follow `fronts`, if it goes on with layer `index` at an input shape."""
+        """The front of the continuations behind `fronts` that start with layer `index` at an input shape."""
         key = (index, shape, depth, fronts)
         if key not in self._rests:
             found = [
@@ -93,11 +93,11 @@ class HeadSearch:
     def _continuations(
         self, index: int, shape: Shape, pooled: int, depth: int, fronts: Fronts
     ) -> Iterator[tuple[LayerSpec, list[Head]]]:
-        """Layer `index` at an input shape, with the pooling behind it, and what may follow.
+        """Layer `index` at an input shape, with the pooling behind it, and the front of its continuations.
 
         Args:
             pooled: the factor of the pooling in front of it.
-            depth: how many layers there are at least, `index` included.
+            depth: least number of layers, `index` included.
         """
         plain = self._maker.layer(index, shape, pooled, 1)
         out, last = plain.output_shape, len(self._spec.layers) - 1
@@ -112,7 +112,7 @@ class HeadSearch:
                 yield layer, self._rest(following, layer.output_shape, max(1, depth - 1), behind(fronts, layer))
 
     def _choices(self, start: int) -> Iterator[int]:
-        """The layers from `start` on with which an auxiliary network may go on: one of several equal neighbours."""
+        """The layers from `start` on that may come next in an auxiliary network: one of several equal neighbours."""
         layers = self._spec.layers
         for index in range(start, len(layers) - 1):
             if index == start or layers[index] != layers[index - 1]:
@@ -134,7 +134,7 @@ class HeadSearch:
 
     @cached_property
     def network_update(self) -> int:
-        """The most that moving one of the network's own weights needs."""
+        """Peak of the update of one of the network's own weights."""
         return max(cost.update for cost in chain_costs(self._spec.layers, self._costs[0]))
 
     def _costs_of(self, layer: LayerSpec, fronts: Fronts) -> list[LayerCost]:

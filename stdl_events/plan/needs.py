@@ -1,4 +1,4 @@
-"""What parts of a plan need, and the Pareto fronts of that: see `plan.partition`."""
+"""Needs of parts of a plan, and their Pareto fronts; see `plan.partition`."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Need:
-    """What a sequence of blocks needs: how many they are, the largest working peak, and what their auxiliaries keep."""
+    """Need of a sequence of blocks: their number, the largest working peak, the auxiliary networks' fixed bytes."""
 
     blocks: int
     working: int
@@ -24,19 +24,19 @@ NOTHING = Need(0, 0, 0)
 
 
 def sums(front: Iterable[Need], behind: Sequence[Need]) -> Iterator[Need]:
-    """The needs of two parts that follow each other, in every combination."""
+    """The needs of two consecutive parts, in every combination."""
     return (one.after(other) for one in front for other in behind)
 
 
 def joined(front: Iterable[Need], behind: Sequence[Need]) -> list[Need]:
-    """The front of two parts that follow each other."""
+    """The front of two consecutive parts."""
     return pareto(set(sums(front, behind)), 0)
 
 
 def pareto(needs: Iterable[Need], least_blocks: int) -> list[Need]:
     """The Pareto front of (working, fixed), per number of blocks.
 
-    A need is also dropped for one of fewer blocks, if these are at least `least_blocks`: it is as good in any plan.
+    A need is also dominated by one with fewer blocks, if these are at least `least_blocks`.
     """
     kept: list[Need] = []
     fewer: list[Need] = []

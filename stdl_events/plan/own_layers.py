@@ -1,7 +1,8 @@
-"""The peak of a block's step as a function of what its auxiliary network needs.
+"""The peak of a block's step as a function of the peak of its auxiliary network.
 
-A chain of layers in front of `rest` bytes needs `max(own, added + rest)`, and so does each of its ends, see `Link`.
-Where layers may be run in several ways, a chain is the minimum of several such functions: a Pareto front of links.
+A chain of layers with a peak of `rest` behind it has the peak `max(own, added + rest)`, and so does each of its ends,
+see `Link`. Where layers can be run in several ways, a chain is the minimum of several such functions: a Pareto front of
+links.
 """
 
 from stdl_events.network.spec import NetworkSpec
@@ -53,7 +54,7 @@ class OwnLayers:
         return self.output(start) if start else self._cost(0, first=True)[0].input
 
     def output(self, stop: int) -> int:
-        """What layer `stop - 1` hands on."""
+        """Bytes of the output of layer `stop - 1`."""
         return self._cost(stop - 1, first=stop == 1)[0].output
 
     def _cost(self, index: int, *, first: bool = False) -> list[LayerCost]:

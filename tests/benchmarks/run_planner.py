@@ -2,8 +2,8 @@
 
     python tests/benchmarks/run_planner.py [--tables 5000] [--networks 200] [--seed 0] [--out FOLDER]
 
-A third of the networks is looked at in each memory mode; one in four is instead looked at in all of them, with every
-choice of kept outputs, which are many plans. The suite does the same for a few. The exit code says whether all agree.
+A third of the networks is run in each memory mode; one in four is instead run in all of them, with every
+choice of kept outputs, which are many plans. The suite does the same for a few. Exit code 1 if any disagrees.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def network(seed: int) -> dict[str, Any]:
 
 
 def run(look: Callable[[int], dict[str, Any]], seeds: range) -> list[dict[str, Any]]:
-    """One row per seed; what disagrees is printed and kept in its row."""
+    """One row per seed; disagreements are printed and recorded in its row."""
     rows = []
     for seed in seeds:
         try:

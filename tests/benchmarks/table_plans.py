@@ -4,7 +4,7 @@
 
 Plain mode, 512 sequences, T = 4. For each network of STDL's Table II the budget is the share of SLTT's memory that the
 paper reports for STDL. Where the planner cuts elsewhere, the paper's cuts are tried with auxiliary networks as deep as
-the planner's, and Algorithm 1's latest cuts as they are: the table says what each would need.
+the planner's, and Algorithm 1's latest cuts unchanged: the table lists the peak of each.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def compare(row: Published) -> dict[str, Any]:
 
 
 def _why(planner: Planner, paper: Plan, ours: Plan, budget: int) -> list[str]:
-    """What speaks against the paper's cuts and depths, in bytes."""
+    """Lines on the peaks of the paper's cuts and depths against the budget."""
     spec = planner.blueprint.spec
     lines = [f"the paper's plan needs {_beside(paper.total_bytes, budget)}"]
     if _stops(ours) == _stops(paper):
@@ -102,7 +102,7 @@ def _why(planner: Planner, paper: Plan, ours: Plan, budget: int) -> list[str]:
 
 
 def _cheapest_as_deep(partitioner: Partitioner, cuts: list[Cut], ours: Plan) -> list[Cut]:
-    """The same cuts with the cheapest auxiliary networks that have the depths of those in `ours`."""
+    """The same cuts with the cheapest auxiliary networks of the depths in `ours`."""
     for index, block in enumerate(ours.blocks[:-1]):
         stop = cuts[index].stop
         depth = min(_depth(block.auxiliary), depth_limit(partitioner.spec, stop))

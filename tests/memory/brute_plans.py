@@ -1,6 +1,6 @@
-"""Random small networks, all their plans, and what each needs on the meter: a built learner's whole training step.
+"""Random small networks, and the metered peaks of all their plans: whole training steps of built learners.
 
-It shares nothing with the search but the notation of auxiliary networks.
+It shares only the notation of auxiliary networks with the search.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ BODIES = ("4C3", "8C3", "16C3", "8C3-AP2", "16C3(s2)", "8R", "16R(s2)", "16R-AP2
 
 
 def random_blueprint(seed: int, *, layers: int, memory: str) -> Blueprint:
-    """A network of 3 to `layers` layers in some setting; what is asked for in `memory` is what it is built for."""
+    """A network of 3 to `layers` layers in a random setting, with the memory mode `memory`."""
     rng = random.Random(seed)
     while True:
         tokens = [rng.choice(("4C3", "8C3", "16C3-AP2", "AP2-8C3"))]
@@ -62,7 +62,7 @@ def all_cuts(spec: NetworkSpec) -> Iterator[list[Cut]]:
 
 
 def all_kept(cuts: list[Cut]) -> Iterator[list[tuple[int, ...]]]:
-    """Every choice of layers whose outputs are kept; a network's and an auxiliary network's classifier have none."""
+    """Every choice of layers whose outputs are kept; classifiers have none."""
     choices = []
     for cut in cuts:
         layers = range(cut.stop - cut.start + (len(cut.auxiliary.layers) if cut.auxiliary else 0) - 1)
@@ -71,7 +71,7 @@ def all_kept(cuts: list[Cut]) -> Iterator[list[tuple[int, ...]]]:
 
 
 def metered(blueprint: Blueprint, cuts: list[Cut], kept: list[tuple[int, ...]] | None = None) -> int:
-    """The peak of a training step of the learner that is cut like this."""
+    """The metered peak of a training step of the learner with these cuts."""
     blocks = tuple(
         PlannedBlock(cut.start, cut.stop, "", cut.auxiliary and cut.auxiliary.notation, 1, kept=layers)
         for cut, layers in zip(cuts, kept or [()] * len(cuts), strict=True)
@@ -81,7 +81,7 @@ def metered(blueprint: Blueprint, cuts: list[Cut], kept: list[tuple[int, ...]] |
 
 
 def named(error: PlanError) -> int:
-    """The budget that a refusal names."""
+    """The budget in a refusal's message."""
     return int(error.expected.removeprefix("at least ").split(" bytes")[0])
 
 
@@ -89,7 +89,7 @@ def check_mode(blueprint: Blueprint) -> tuple[int, int]:
     """`Planner` refuses no budget that a plan meets, and no plan of its own is over budget or has a block too many.
 
     Returns:
-        The number of metered plans, and the bytes by which predictions are off at most.
+        The number of metered plans, and the largest error of the predictions in bytes.
     """
     peaks = [(metered(blueprint, cuts), len(cuts)) for cuts in all_cuts(blueprint.spec)]
     least, most = min(peaks)[0], max(peaks)[0]
@@ -113,7 +113,7 @@ def check_auto(blueprint: Blueprint) -> tuple[int, bool]:
     """`find_fastest` refuses no budget that plain mode, or lean mode with any outputs kept, meets.
 
     Returns:
-        The number of metered plans, and whether the smallest one keeps outputs.
+        The number of metered plans, and True if the smallest one keeps outputs.
     """
     plain, lean = (dataclasses.replace(blueprint, memory=memory) for memory in ("plain", "lean"))
     cuts = list(all_cuts(blueprint.spec))

@@ -1,4 +1,4 @@
-"""Plans that are given: metered again where they were made for another setting, and written by hand."""
+"""Given plans: metered again if they are those of another setting, and written in notation."""
 
 import dataclasses
 import json

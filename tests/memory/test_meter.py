@@ -124,7 +124,7 @@ def test_a_step_of_a_linear_layer_is_its_sum_by_hand():
         return step
 
     report = measure(prepare)
-    # Weights, their gradients and their momenta stay. At the peak, the end of backward: output and its gradient.
+    # Weights, gradients and momenta are resident. At the peak, the end of backward: output and its gradient.
     assert report.resident_bytes == 3 * weights
     assert report.peak_bytes == 3 * weights + 2 * activations
 

@@ -1,6 +1,6 @@
-"""Random tables of costs, and what a plan needs by enumeration: every cut, every auxiliary network, moment by moment.
+"""Random tables of costs, and the peaks of plans by enumeration: every cut, every auxiliary network, every time.
 
-It shares nothing with the search but the notation of auxiliary networks.
+It shares only the notation of auxiliary networks with the search.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ BODIES = ["4C3", "5C3", "6C3-AP2", "4R", "7R(s2)", "9R"]
 
 @dataclasses.dataclass(frozen=True)
 class RandomCosts:
-    """Any table of costs: random numbers that depend on the layer and on nothing else.
+    """A random table of costs: numbers that depend on the layer alone.
 
     Args:
-        kept: whether these are those of layers whose outputs are kept: another forward, saved and backward.
+        kept: True for the costs with outputs kept, with other `forward`, `saved` and `backward`.
     """
 
     seed: int
@@ -40,7 +40,7 @@ class RandomCosts:
     def _drawn(self, layer: LayerSpec, needs_input_gradient: bool, fronts: tuple[LayerSpec, ...]) -> LayerCost:
         always = random.Random(f"{self.seed} {layer} {layer.input_shape}")
         scale = 1000 * (1 + always.randrange(self.spread))
-        # Cutting rarely pays where weights weigh as much as what a step needs.
+        # Cutting rarely pays where weights need as many bytes as a step.
         fixed = always.randrange(scale) // (1, 10, 50)[self.seed % 3]
         output, left = always.randrange(300), always.randrange(2) * 200
         rng = random.Random(f"{self.seed} {layer} {layer.input_shape} {needs_input_gradient} {self.kept} {fronts[-1:]}")
@@ -71,7 +71,7 @@ def random_problem(seed: int, layers: int) -> "Brute":
 
 @dataclasses.dataclass(frozen=True)
 class Brute:
-    """All plans of a network, and what each needs."""
+    """All plans of a network with their peaks."""
 
     notation: str
     costs: tuple[RandomCosts, ...]
@@ -86,7 +86,7 @@ class Brute:
 
     @cached_property
     def heads(self) -> dict[int, list[tuple[NetworkSpec, int, int]]]:
-        """By stop, all auxiliary networks with their depth and their rank among those of that depth."""
+        """All auxiliary networks by stop, with their depth and their rank among those of that depth."""
         last = len(self.spec.layers) - 1
         return {
             stop: [
@@ -98,7 +98,7 @@ class Brute:
         }
 
     def working(self, start: int, own: tuple[LayerSpec, ...], auxiliary: tuple[LayerSpec, ...]) -> int:
-        """The least bytes over one step of a block, over all ways to run its layers."""
+        """The lowest peak of a block's step, over all ways to run its layers."""
         chain, lead = (*own, *auxiliary), self.spec.layers[max(0, start - 1) : start]
         options = [
             [table(layer, index > 0, (*lead, *chain[:index])[-1:]) for table in self.costs]
@@ -111,7 +111,7 @@ class Brute:
         return min(received + _moments(chosen, border) for chosen in itertools.product(*options))
 
     def alone(self, auxiliary: NetworkSpec) -> int:
-        """What an auxiliary network needs by itself."""
+        """Resident bytes and peak of an auxiliary network by itself."""
         costs = [self.costs[0](layer, True, ()) for layer in auxiliary.layers]
         return sum(cost.fixed for cost in costs) + _moments(tuple(costs), None)
 
@@ -142,10 +142,10 @@ class Brute:
                     yield tuple(map(Cut, borders[:-1], borders[1:], (*heads, None)))
 
     def preference(self, cuts: tuple[Cut, ...], depth: int | None) -> tuple[object, ...]:
-        """What makes one plan come before another: smaller is better.
+        """Sort key of plans: smaller is preferred.
 
         Args:
-            depth: what the auxiliary networks' depth is cut off at; None for `Partitioner.deepest`.
+            depth: upper limit of the compared depths; None for `Partitioner.deepest`.
         """
         last = len(self.spec.layers) - 1
         places = [
@@ -160,7 +160,7 @@ class Brute:
 
 
 def _moments(costs: tuple[LayerCost, ...], border: int | None) -> int:
-    """The most that is alive at any moment of a forward and a backward through a chain, its input apart."""
+    """Peak of a forward and a backward pass through a chain, without its input."""
     alive, most, befores = 0, 0, []
     for index, cost in enumerate(costs):
         befores.append(alive)

@@ -69,7 +69,7 @@ def test_pooling_never_exceeds_the_picture():
 
 
 def test_a_subset_that_runs_out_of_pixels_is_no_candidate():
-    """Down-sampling 3 pixels gives 2 by a stride and 1 by pooling, where the next pooling finds too few."""
+    """Down-sampling 3 pixels gives 2 by a stride and 1 by pooling, too few for the next pooling."""
     spec = NetworkSpec.parse("4C3-4R(s2)-5C3-AP2-6C3-3FC", input_shape=(2, 3, 3))
     candidates = auxiliary_candidates(spec, 1, depth=1)
     assert [candidate.notation for candidate in candidates] == ["AP3-6C3-3FC", "4R(s2)-3FC"]

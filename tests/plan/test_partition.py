@@ -27,7 +27,7 @@ def test_nor_one_of_a_deeper_network(seed):
 
 
 def test_the_auxiliary_network_that_needs_least_by_itself_need_not_be_that_of_the_smallest_plan():
-    """Chosen in isolation they make budgets look too small that are met by another choice."""
+    """An isolated choice of auxiliary networks would refuse budgets that another choice meets."""
     refused = 0
     for seed in range(200):
         brute = random_problem(seed, 5)
@@ -75,7 +75,7 @@ def test_a_blocks_peak_may_be_anywhere_in_its_step():
     assert working_bytes(chain(forward=100)) == 10 + 5 + 100
     assert working_bytes(chain(backward=100)) == 10 + 2 * 5 + 100
     assert working_bytes([dataclasses.replace(small, backward=100), small, small]) == 10 + 5 + 100
-    # What goes on to the next block stays while the layers in front of the border run backward.
+    # The block's output is alive while the layers in front of the border run backward.
     assert working_bytes([dataclasses.replace(small, backward=100), small, small], border=1) == 10 + 5 + 100 + 10
     assert working_bytes([small, small, dataclasses.replace(small, backward=100)], border=1) == 10 + 3 * 5 + 100
 

@@ -1,4 +1,4 @@
-"""A plan as data: JSON there and back, totals, and what is not a plan."""
+"""A plan as data: JSON there and back, totals, and invalid documents."""
 
 import dataclasses
 import json

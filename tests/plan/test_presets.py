@@ -1,4 +1,4 @@
-"""The paper's plans: as printed, within the paper's memory ratios, and what the planner makes of the same budgets."""
+"""The paper's plans: as printed, within the paper's memory ratios, and compared with the planner's."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ from stdl_events.network.zoo import get_network
 from stdl_events.plan.cost import LayerCost, working_bytes
 from stdl_events.plan.presets import paper_cuts
 
-# STDL, Table VIII as printed, block by block; what is not legible of SEW-ResNet-34's last block is a ResNet-34's rest.
+# STDL, Table VIII as printed, block by block; the illegible end of SEW-ResNet-34's last block is a ResNet-34's.
 TABLE_VIII = {
     "resnet18": [
         ("64C3-64R", "AP(k2s2)-256R(s2)-512R(s2)-512R-10FC"),
@@ -144,7 +144,7 @@ def test_at_the_papers_share_no_more_blocks_and_no_shallower_auxiliaries(name):
 @pytest.mark.parametrize(
     ("notation", "norm"),
     [
-        # Nothing keeps the currents between norm-free blocks once the next block has moved on.
+        # The currents between norm-free blocks are freed once the next block has run.
         ("16S3-16NFR-16NFR-32NFR(s2)-32NFR-10FC", "ws"),
         ("16S3-AP2-32NFB-32NFB-32NFB-64NFB(s2)-64NFB-10FC", "ws"),
         ("8C3-DP(0.2)-AP2-16C3-DP(0.2)-16C3-AP2-64FC-32FC-10FC", "none"),
@@ -164,7 +164,7 @@ def test_the_model_holds_for_currents_and_dropout(notation, norm):
 def test_released_input_counts_until_the_layer_has_moved_on():
     layer = LayerCost(input=10, forward=12, saved=12, backward=5, fixed=0, output=10)
     released = dataclasses.replace(layer, released=10)
-    # The chain's own input is kept by somebody else, so only what passes between its layers is freed.
+    # The caller holds the chain's own input, so only tensors between its layers are freed.
     assert working_bytes([layer, layer, layer]) == 10 + 3 * 12 + 5
     assert working_bytes([released, released, released]) == 10 + 12 + 2 + 12 + 5
     assert working_bytes([released, released], border=1) == 10 + 2 * 12 + 5 + 10
