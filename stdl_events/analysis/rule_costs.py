@@ -1,19 +1,17 @@
 """The costs of learning rules on one network: from a rule's blocks and intervals to `analysis.cost`."""
 
 import dataclasses
+from typing import Any
 
 from stdl_events.analysis.cost import Block, Cost, Schedule, classifier_of, memory_by_equation, training_cost, units_of
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Layerwise, Planned, Rule
-from stdl_events.learning.losses import InstantaneousLoss, needed_classifier
-from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.registries import LOSSES
 from stdl_events.learning.rules import get_rule
 from stdl_events.learning.traces import state_entries
 from stdl_events.memory.choose_plan import choose_plan
 from stdl_events.memory.footprint import measure_learner
 from stdl_events.memory.layer_costs import LayerMeter
-from stdl_events.network.spec import Classifier, NetworkSpec
+from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.cost import chain_costs, fixed_bytes
 from stdl_events.plan.partition import Cut
 
@@ -47,42 +45,34 @@ class RuleMeter:
     """Costs of rules on one network, in plain mode.
 
     Args:
+        spec: the network.
         steps: T.
         activity: share of inputs that spike in a step.
-        rho: for rules that plan: memory as a share of the uncut network; None for the smallest feasible from 0.7 on.
+        rho: for rules that plan: memory as a share of the uncut network; None for the smallest from 0.7 on.
+        options: others of `Blueprint.of`: batch_size, the optimiser.
     """
 
     def __init__(
-        self,
-        spec: NetworkSpec,
-        *,
-        batch_size: int,
-        steps: int,
-        activity: float,
-        optimizer: OptimizerSpec,
-        rho: float | None = None,
+        self, spec: NetworkSpec, *, steps: int, activity: float, rho: float | None = None, **options: Any
     ) -> None:
-        self.spec, self.batch_size, self.steps, self.activity = spec, batch_size, steps, activity
-        self.optimizer, self.rho = optimizer, rho
-        self._bptt: dict[Classifier, Cost] = {}
+        self.spec, self.steps, self.activity, self.rho = spec, steps, activity, rho
+        self._options = options
+        self._bptt: dict[str, Cost] = {}
 
     def __call__(self, rule: Rule) -> RuleCost:
-        """Return the cost of `rule`, with its kind of classifier.
+        """Return the cost of `rule`, with the loss and the kind of classifier that it learns with.
 
         Raises:
             PlanError: no plan has the share ρ.
         """
-        classifier = needed_classifier(LOSSES[rule.loss])
-        if classifier not in self._bptt:
-            self._bptt[classifier] = self._measure(get_rule("bptt"), classifier)[0]
-        cost, blocks, by_equation = self._measure(rule, classifier)
-        return RuleCost(rule, blocks, cost, self._bptt[classifier], by_equation)
+        if rule.loss not in self._bptt:
+            self._bptt[rule.loss] = self._measure(get_rule("bptt"), rule.loss)[0]
+        cost, blocks, by_equation = self._measure(rule, rule.loss)
+        return RuleCost(rule, blocks, cost, self._bptt[rule.loss], by_equation)
 
-    def _measure(self, rule: Rule, classifier: Classifier) -> tuple[Cost, int, float]:
-        spec = self.spec.with_settings({}, classifier=classifier)
-        blueprint = Blueprint(
-            spec, rule, self.batch_size, self.steps, InstantaneousLoss(), self.optimizer, memory="plain"
-        )
+    def _measure(self, rule: Rule, loss: str) -> tuple[Cost, int, float]:
+        blueprint = Blueprint.of(self.spec, rule, steps=self.steps, loss=loss, memory="plain", **self._options)
+        spec = blueprint.spec
         plan = choose_plan(blueprint, rho=self.rho if isinstance(rule.space, Planned) else None)
         cuts, meter = blueprint.cuts(plan), LayerMeter.of(blueprint)
         layer_costs = [
@@ -98,7 +88,7 @@ class RuleMeter:
         cost = training_cost(
             [_block(rule, spec, cut) for cut in cuts],
             schedule,
-            batch_size=self.batch_size,
+            batch_size=blueprint.batch_size,
             activity=self.activity,
             memory_bytes=measure_learner(blueprint, plan)[0].peak_bytes,
         )

@@ -5,10 +5,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.options import one_of, parse_assignments, parse_shape
+from stdl_events.cli.learner_options import (
+    Asked,
+    Assignments,
+    Batch,
+    Classes,
+    Data,
+    Input,
+    Network,
+    OptimizerKind,
+    RuleOptions,
+    Steps,
+    Target,
+    shared_options,
+)
+from stdl_events.cli.options import one_of, parse_assignments
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.errors import UserError
-from stdl_events.learning.registries import DEFAULT_OPTIMIZER, OPTIMIZERS
 from stdl_events.learning.rules import RULES
 
 if TYPE_CHECKING:
@@ -21,50 +34,56 @@ def register(app: typer.Typer) -> None:
 
 
 def cost(
-    network: Annotated[str, typer.Option(help="A name such as lenet-1, or notation such as 64C3-AP2-128R(s2).")],
-    input: Annotated[str, typer.Option(help="One frame, CHANNELSxHEIGHTxWIDTH, such as 2x128x128.")],
-    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")],
-    steps: Annotated[int, typer.Option(min=1, help="Time steps per sequence.")],
-    batch: Annotated[int, typer.Option(min=1, help="Sequences per batch.")] = 100,
+    recipe: Target = None,
+    assignments: Assignments = None,
+    data: Data = None,
+    network: Network = None,
+    input: Input = None,
+    classes: Classes = None,
+    steps: Steps = None,
+    batch: Batch = None,
     rule: Annotated[str | None, one_of(RULES, "One learning rule; all of them by default.")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the rule, such as k=10; repeatable.")
-    ] = None,
+    option: RuleOptions = None,
     rho: Annotated[
         float | None, typer.Option(help="For rules that plan: a share of the uncut network's memory.")
     ] = None,
     activity: Annotated[float, typer.Option(min=0, max=1, help="Share of inputs that spike in a step.")] = 1.0,
     accuracy_loss: Annotated[float, typer.Option(help="Accuracy lost against BPTT, for the figure of merit.")] = 0.0,
-    optimizer: Annotated[str, one_of(OPTIMIZERS, "Its state is counted.")] = DEFAULT_OPTIMIZER,
+    optimizer: OptimizerKind = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Print memory, accesses, additions and multiply-accumulates (MACs) of one training batch, and the figure of merit.
+
+    Of the network of a recipe or a run, whose settings the options change; or of a network by itself, given by
+    --network, --input and --classes. All rules are compared, not only the recipe's.
 
     Accesses and operations follow truncated local BPTT's model of hardware (its equations 11 to 16). Memory is metered
     on the whole training step in plain mode. The figure of merit (equation 17) is the accuracy lost plus the mean of
     the four costs, each relative to BPTT; less is better. Without --activity every input counts as a spike.
 
-    Example: stdl-events cost --network lenet-1 --input 1x28x28 --classes 47 --steps 20 --rule tbptt --option k=1
+    Examples:
+
+    stdl-events cost folder --data my_recordings --activity 0.1
+
+    stdl-events cost --network lenet-1 --input 1x28x28 --classes 47 --steps 20 --rule tbptt --option k=1
     """
     from stdl_events.analysis.rule_costs import RuleMeter
-    from stdl_events.learning.optimizers import OptimizerSpec
     from stdl_events.learning.rules import get_rule, list_rules
-    from stdl_events.network.zoo import parse_network
 
     if option and rule is None:
         raise UserError("--option", got="no --rule", expected="the rule that has the option", todo="add --rule")
     rules = list_rules() if rule is None else [get_rule(rule, **parse_assignments(option or []))]
-    meter = RuleMeter(
-        parse_network(network, input_shape=parse_shape(input), classes=classes),
-        batch_size=batch,
-        steps=steps,
-        activity=activity,
-        optimizer=OptimizerSpec(optimizer),
-        rho=rho,
-    )
+    asked = Asked(recipe, assignments, data, network, input, classes)
+    wanted = asked.options(steps=steps, batch_size=batch, optimizer=optimizer)
+    meter = RuleMeter(activity=activity, rho=rho, **shared_options(wanted, but=("precision",)))
     with messages.status("metering"):
         measured = [meter(each) for each in rules]
-    setting = {"network": meter.spec.notation, "batch": batch, "steps": steps, "activity": activity}
+    setting = {
+        "network": wanted["spec"].notation,
+        "batch": wanted["batch_size"],
+        "steps": wanted["steps"],
+        "activity": activity,
+    }
     if json:
         print_json(setting | {"rules": [_document(each, accuracy_loss) for each in measured]})
         return

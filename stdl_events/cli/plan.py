@@ -1,17 +1,39 @@
 """`stdl-events plan`: cuts of a network for a memory budget, and their costs."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.options import one_of, parse_shape
+from stdl_events.cli.learner_options import (
+    Asked,
+    Assignments,
+    Auto,
+    Batch,
+    Budget,
+    Classes,
+    Data,
+    GivenPlan,
+    Input,
+    LeastBlocks,
+    Network,
+    NeuronKind,
+    OptimizerKind,
+    Precision,
+    Rho,
+    RuleName,
+    RuleOptions,
+    Steps,
+    Target,
+    memory_mode,
+)
 from stdl_events.cli.output import messages, print_json, results
-from stdl_events.learning.registries import DEFAULT_OPTIMIZER, OPTIMIZERS
 
 if TYPE_CHECKING:
     from stdl_events.learning.blueprint import Blueprint
+    from stdl_events.learning.grid import Rule
     from stdl_events.memory.choose_mode import Choice
     from stdl_events.plan.plan import Plan
 
@@ -24,46 +46,48 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    network: Annotated[str, typer.Option(help="A name such as resnet18, or notation such as 64C3-AP2-128R(s2).")],
-    input: Annotated[str, typer.Option(help="One frame, CHANNELSxHEIGHTxWIDTH, such as 2x128x128.")],
-    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")],
-    batch: Annotated[int, typer.Option(min=1, help="Sequences per batch.")] = 100,
-    budget: Annotated[str | None, typer.Option(help="Memory that training may use, such as 8GB or 8GiB.")] = None,
-    rho: Annotated[
-        float | None, typer.Option(help="The budget as a share of the uncut network's memory, trained online.")
-    ] = None,
-    given: Annotated[
-        str | None, typer.Option("--plan", metavar="paper|FILE", help="Show the paper's plan, or that of a JSON file.")
-    ] = None,
-    optimizer: Annotated[str, one_of(OPTIMIZERS, "Its state is counted.")] = DEFAULT_OPTIMIZER,
+    recipe: Target = None,
+    assignments: Assignments = None,
+    data: Data = None,
+    network: Network = None,
+    input: Input = None,
+    classes: Classes = None,
+    batch: Batch = None,
+    steps: Steps = None,
+    rule: RuleName = None,
+    option: RuleOptions = None,
+    budget: Budget = None,
+    rho: Rho = None,
+    given: GivenPlan = None,
+    neuron: NeuronKind = None,
+    precision: Precision = None,
+    optimizer: OptimizerKind = None,
     chart: Annotated[Path | None, typer.Option(help="Also draw the layers and the cuts into this PNG file.")] = None,
-    least_blocks: Annotated[int, typer.Option(min=1, help="Cut into at least this many blocks.")] = 1,
+    least_blocks: LeastBlocks = None,
     plain: Annotated[bool, typer.Option("--plain", help="Plan for ordinary autograd instead of lean mode.")] = False,
-    auto: Annotated[
-        bool, typer.Option("--auto", help="Choose the fastest mode that fits: lean, with as many saved outputs as fit.")
-    ] = False,
+    auto: Auto = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Cut a network into blocks that each fit a memory budget, with the auxiliary networks they learn from.
 
-    Fewest blocks first, then the deepest and widest auxiliary networks that still fit. Without --budget, --rho or
-    --plan, the smallest share from 0.7 up with a feasible plan is taken. Bytes are predicted from measured
-    layers and then metered on the whole training step; GB is 10^9 bytes. No GPU is needed: tensors without data are
-    counted. Shares are of the memory in plain mode. In lean mode, the default, many networks fit without a cut.
+    The network of a recipe or a run, whose settings the options change; or a network by itself, given by --network,
+    --input and --classes. A recipe's frames and classes come from its dataset or from the recordings in --data.
+
+    Fewest blocks first, but two wherever network and memory allow it; then the deepest and widest auxiliary networks
+    that still fit. Without --budget, --rho or --plan, the smallest share from 0.7 up with a feasible plan is
+    taken. Bytes are predicted from measured layers and then metered on the whole training step; GB is 10^9 bytes. No
+    GPU is needed: tensors without data are counted. Shares are of the memory in plain mode.
 
     With --auto, the other modes that fit are listed too: fewest blocks first, then fewest multiply-accumulates.
     Convolution outputs that fit into the budget are saved instead of recomputed.
 
-    Example: stdl-events plan --network resnet18 --input 3x32x32 --classes 10 --batch 512 --rho 0.7 --plain
+    Examples:
+
+    stdl-events plan folder --data my_recordings --set learning.budget=2GB
+
+    stdl-events plan --network resnet18 --input 3x32x32 --classes 10 --batch 512 --rho 0.7 --plain
     """
     from stdl_events.errors import RuleError
-    from stdl_events.learning.blueprint import Blueprint
-    from stdl_events.learning.losses import InstantaneousLoss
-    from stdl_events.learning.optimizers import OptimizerSpec
-    from stdl_events.learning.rules import get_rule
-    from stdl_events.memory.choose_mode import choose_fastest
-    from stdl_events.memory.choose_plan import PAPER, choose_plan, metered_plan
-    from stdl_events.network.zoo import parse_network
 
     if auto and (plain or given is not None):
         raise RuleError(
@@ -72,45 +96,69 @@ def plan(
             expected="--auto by itself or with --budget, --rho or --least-blocks",
             todo="leave out one of them",
         )
-    spec = parse_network(network, input_shape=parse_shape(input), classes=classes)
-    blueprint = Blueprint(
-        spec=spec,
-        rule=get_rule("stdl"),
+    wanted = Asked(recipe, assignments, data, network, input, classes).options(
+        option,
+        rule=rule,
         batch_size=batch,
-        steps=2,
-        loss=InstantaneousLoss(),
-        optimizer=OptimizerSpec(optimizer),
-        memory="plain" if plain else "lean",
+        steps=steps,
+        memory=memory_mode(False if plain else None, auto),
+        budget=budget,
+        rho=rho,
+        plan=given,
+        least_blocks=least_blocks,
+        neuron=neuron,
+        precision=precision,
+        optimizer=optimizer,
     )
-    choice = None
     with messages.status("metering layers"):
-        if auto:
-            choice = choose_fastest(blueprint, budget=budget, rho=rho, least_blocks=least_blocks)
-        chosen = (
-            choice.chosen.plan
-            if choice is not None
-            else choose_plan(blueprint, budget=budget, rho=rho, plan=given, least_blocks=least_blocks)
-        )
-        assert chosen is not None, "stdl is a planned rule"
-        if given not in (None, PAPER):
-            chosen = metered_plan(blueprint, chosen)
+        blueprint, chosen, choice = _planned(wanted)
         needs = [] if json and chart is None else _layer_bytes(blueprint)
+    layers = list(map(str, blueprint.spec.layers))
     if chart is not None:
         from stdl_events.analysis.plan_picture import plan_picture
 
-        plan_picture(chart, chosen, list(map(str, spec.layers)), needs)
+        plan_picture(chart, chosen, layers, needs)
     if json:
-        print_json(chosen.to_dict() | ({} if choice is None else _choice_document(choice)))
+        from stdl_events.memory.describe import plan_document
+
+        print_json(plan_document(chosen, blueprint.rule) | ({} if choice is None else _choice_document(choice)))
         return
-    _print_plan(chosen)
+    _print_plan(chosen, blueprint.rule)
     if choice is not None:
         _print_alternatives(choice)
-    _print_layers(chosen, list(map(str, spec.layers)), needs)
+    _print_layers(chosen, layers, needs)
 
 
-def _print_plan(plan: "Plan") -> None:
+def _planned(wanted: dict[str, Any]) -> "tuple[Blueprint, Plan, Choice | None]":
+    """Return the blueprint and its metered plan; with mode auto, the alternatives too."""
+    from stdl_events.build import plan_learner
+    from stdl_events.errors import RuleError
+    from stdl_events.learning.blueprint import Blueprint
+    from stdl_events.learning.grid import Planned
+    from stdl_events.memory.choose_mode import choose_fastest
+
+    ways_to_cut = {name: wanted.get(name) for name in ("budget", "rho", "least_blocks")}
+    options = {name: value for name, value in wanted.items() if name not in (*ways_to_cut, "plan", "memory")}
+    blueprint = Blueprint.of(**options)
+    if not isinstance(blueprint.rule.space, Planned):
+        raise RuleError(
+            f"rule {blueprint.rule.name}",
+            got="a rule that makes no plan",
+            expected="one that cuts the network for a budget, such as stdl",
+            todo="use --rule stdl; stdl-events memory says what other rules need",
+        )
+    if wanted.get("memory") == "auto" and wanted.get("plan") is None:
+        choice = choose_fastest(blueprint, **ways_to_cut)
+        return dataclasses.replace(blueprint, memory=choice.chosen.memory), choice.chosen.plan, choice
+    blueprint, plan = plan_learner(**wanted)
+    assert plan is not None, "the rule plans"
+    return blueprint, plan, None
+
+
+def _print_plan(plan: "Plan", rule: "Rule") -> None:
     from rich.table import Table
 
+    from stdl_events.memory.describe import plan_note
     from stdl_events.memory.meter import format_bytes
 
     table = Table(title=f"{plan.network}, batch {plan.batch_size}")
@@ -129,6 +177,8 @@ def _print_plan(plan: "Plan") -> None:
         f"peak {format_bytes(plan.total_bytes)}, {plan.rho:.3f} of the {format_bytes(plan.whole_bytes)} that the uncut "
         f"network needs trained online{budget}"
     )
+    if note := plan_note(plan, rule):
+        results.print(note)
 
 
 def _choice_document(choice: "Choice") -> dict[str, Any]:

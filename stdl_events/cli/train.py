@@ -58,7 +58,7 @@ def train(
     result = fit(config, folder, resume=resume)
     run = {"run": str(folder), "recipe": config.name, "rule": config.learning.rule, "seconds": result.seconds}
     if as_json:
-        print_json(run | result.evaluation.summary() | result.memory)
+        print_json(run | {"plan": result.plan} | result.evaluation.summary() | result.memory)
         return
     print_evaluation(result.evaluation)
     messages.print(f"{folder}: trained in {result.seconds:.0f} s; next: stdl-events export {folder} --out model.onnx")

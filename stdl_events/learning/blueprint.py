@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -13,13 +13,16 @@ from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
 from stdl_events.learning.grid import Layerwise, Rule
 from stdl_events.learning.lean import check_layer, run_chunk_lean
 from stdl_events.learning.learner import Learner
-from stdl_events.learning.losses import Loss
+from stdl_events.learning.losses import Loss, MSETarget, StepLoss, make_loss, spec_for
 from stdl_events.learning.online import RunChunk
-from stdl_events.learning.optimizers import OptimizerSpec
+from stdl_events.learning.optimizers import OptimizerFactory, OptimizerSpec
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.precision import Precision, flowing_dtype
+from stdl_events.learning.registries import DEFAULT_OPTIMIZER
+from stdl_events.learning.rules import find_rule
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.network.spec import NetworkSpec
+from stdl_events.network.paper_neurons import PAPER, paper_neuron
+from stdl_events.network.spec import NetworkSpec, Reset
 from stdl_events.plan.partition import Cut
 from stdl_events.plan.plan import Plan
 
@@ -28,13 +31,13 @@ MemoryMode: TypeAlias = Literal["lean", "kept", "plain"]
 
 @dataclasses.dataclass(frozen=True)
 class Blueprint:
-    """Everything that a learner is built from, its plan apart.
+    """Everything that a learner is built from, its plan apart. `Blueprint.of` makes one from the options of a rule.
 
     Args:
         batch_size: sequences per batch.
         steps: T, time steps per sequence.
         seed: of the initial weights, which depend on `spec` and `seed` alone.
-        memory: "lean" makes outputs of convolutions again in the backward, except those that a plan keeps; with "kept"
+        memory: "lean" recomputes outputs of convolutions in the backward, except those that a plan keeps; with "kept"
             all stay; "plain" is ordinary autograd.
         precision: with "bf16" membrane potentials, currents and convolutions are in bfloat16.
         cuda_graphs: whether blocks' steps are recorded and replayed.
@@ -56,6 +59,110 @@ class Blueprint:
     memory: MemoryMode = "lean"
     precision: Precision = "fp32"
     cuda_graphs: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        spec: NetworkSpec,
+        rule: str | Rule = "stdl",
+        *,
+        batch_size: int,
+        steps: int,
+        memory: MemoryMode = "lean",
+        optimizer: str | OptimizerFactory = DEFAULT_OPTIMIZER,
+        lr: float | None = None,
+        momentum: float | None = None,
+        weight_decay: float | None = None,
+        loss: str | Loss | StepLoss | None = None,
+        alpha: float | None = None,
+        mse_target: MSETarget | None = None,
+        seed: int = 0,
+        precision: Precision = "fp32",
+        cuda_graphs: bool = False,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        neuron: str | None = None,
+        decay: float | None = None,
+        threshold: float | None = None,
+        reset: Reset | None = None,
+        reset_amount: float | None = None,
+        surrogate: str | None = None,
+        surrogate_width: float | None = None,
+        norm: str | None = None,
+        **rule_options: Any,
+    ) -> "Blueprint":
+        """The blueprint that these options describe; the only place that knows what a rule brings by itself.
+
+        Args:
+            spec: the network. Initial weights depend on it and on `seed` alone.
+            rule: a name, see `list_rules`, or any other point of the grid as a `Rule`. Named rules take options:
+                k: sltt-k: how many random steps of a sequence learn; tbptt: steps per interval.
+                n, classifier: tbptt: layers per block, and whether classifiers are "trainable" or keep "random"
+                    weights.
+                update: stdl+ottt, stdl+ndot, ftrl-ottt: weights move once per "sequence" or after every "step".
+                variant: ndot-a, ndot-o, stdl+ndot: as in the "paper", or as its "official" released code computes.
+                trace_decay: rules with traces: λ of the traces; by default the neurons' own.
+                proximal, proximal_norm: ftrl-ottt: weight and norm, "l1" or "l2", of the pull towards the weights of
+                    its first phase, which are the initial ones until `load_state_dict` or `anchor_weights` says
+                    otherwise.
+            batch_size: sequences per batch.
+            steps: T, time steps per sequence.
+            memory: "lean" keeps packed spikes and recomputes the rest; "kept" is lean with the outputs of all
+                convolutions kept; "plain" is ordinary autograd. The gradients are the same. Rules whose gradients flow
+                through several steps always run plain.
+            optimizer: "sgd", "adamw", another name in `OPTIMIZERS`, or a function that makes a `torch.optim.Optimizer`
+                of a list of parameters.
+            lr, momentum, weight_decay: of the optimiser, if it has them; None for its own default.
+            loss: "ce" is cross-entropy / T; "ce+mse" is ((1 - alpha) CE + alpha MSE) / T, as in SLTT; "spike-mse" is
+                truncated local BPTT's, on the mean spikes of an interval, and makes all classifiers spike. Also another
+                name in `LOSSES`, a function of (logits_BK, targets_B) that gives the loss of one step, or a `Loss`.
+                None is the rule's own: spike-mse for tbptt, else ce+mse.
+            alpha: of "ce+mse"; None for 0.05.
+            mse_target: what the MSE of "ce+mse" pulls the logits to: the "one-hot" target, the default, or the
+                "threshold" for all.
+            seed: of the initial weights, and of what training draws at random: dropout's masks, and the steps of
+                sltt-k.
+            precision: "bf16" keeps membrane potentials, currents and their gradients in bfloat16, and convolves in it;
+                weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces.
+            cuda_graphs: on a CUDA device, record what a block does in a step once and replay it: the same results, with
+                less work for the host between kernels. The first sequence of each length and batch size runs
+                unrecorded.
+            dtype, device: of weights and states.
+            neuron, decay, threshold, reset, reset_amount, surrogate, surrogate_width, norm: replace those of `spec`,
+                see `NeuronSpec` and `NetworkSpec`. With neuron="paper" the whole neuron is the one that the rule was
+                published with (`network.paper_neurons`), and the others change it; by default it is that of `spec`.
+
+        Raises:
+            RuleError: the rule or one of its options is unknown, or the options contradict each other.
+        """
+        chosen = find_rule(rule, rule_options)
+        if neuron == PAPER:
+            spec, neuron = dataclasses.replace(spec, neuron=paper_neuron(chosen.name)), None
+        settings: dict[str, Any] = {
+            "kind": neuron,
+            "decay": decay,
+            "threshold": threshold,
+            "reset": reset,
+            "reset_amount": reset_amount,
+            "surrogate": surrogate,
+            "surrogate_width": surrogate_width,
+        }
+        spec = spec.with_settings(settings, norm)
+        learned = make_loss(loss or chosen.loss, threshold=spec.neuron.threshold, alpha=alpha, mse_target=mse_target)
+        return cls(
+            spec=spec_for(learned, spec),
+            rule=chosen,
+            batch_size=batch_size,
+            steps=steps,
+            loss=learned,
+            optimizer=OptimizerSpec(optimizer, lr, momentum, weight_decay),
+            seed=seed,
+            dtype=dtype,
+            device=torch.device(device),
+            memory=memory,
+            precision=precision,
+            cuda_graphs=cuda_graphs,
+        )
 
     @property
     def is_lean(self) -> bool:

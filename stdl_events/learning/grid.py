@@ -98,6 +98,17 @@ class Time:
             if count is not None:
                 require_count(subject, count)
 
+    @property
+    def name(self) -> str:
+        """The rule that learns so in time, with the network in one piece."""
+        if self.trace is not None:
+            return "OTTT" if self.trace.kind == "ottt" else "NDOT"
+        if self.chunk_steps is None:
+            return "BPTT"
+        if self.chunk_steps > 1:
+            return "truncated BPTT"
+        return "SLTT" if self.backward_chunks is None else "SLTT-K"
+
     def steps_to_meter(self, steps: int) -> int:
         """Number of steps whose peak equals that of a sequence of `steps`.
 
@@ -169,6 +180,11 @@ class Rule:
     source: str
     loss: str = "ce+mse"
     proximal: Proximal | None = None
+
+    @property
+    def one_block_words(self) -> str:
+        """What a plan of one block comes to: the rule that the time axis alone is."""
+        return f"one block: with the network in one piece, {self.name} is {self.time.name}"
 
     def uncut(self) -> "Rule":
         """The same rule with the network in one piece."""

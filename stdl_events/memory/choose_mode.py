@@ -14,6 +14,7 @@ from stdl_events.learning.blueprint import Blueprint, MemoryMode
 from stdl_events.memory.choose_plan import Planner, allowed_bytes, check_plan_options, metered_plan
 from stdl_events.memory.layer_costs import LayerMeter
 from stdl_events.memory.macs import forward_macs, step_macs
+from stdl_events.memory.two_blocks import prefer_two_blocks
 from stdl_events.plan.cost import chain_costs, fronts_of, working_bytes
 from stdl_events.plan.partition import Cut
 from stdl_events.plan.plan import Plan
@@ -50,7 +51,7 @@ class Choice:
 
 
 def choose_fastest(
-    blueprint: Blueprint, *, budget: int | str | None = None, rho: float | None = None, least_blocks: int = 1
+    blueprint: Blueprint, *, budget: int | str | None = None, rho: float | None = None, least_blocks: int | None = None
 ) -> Choice:
     """`find_fastest` with the budget as `choose_plan` understands it: by default ρ = 0.7, or more if need be.
 
@@ -61,17 +62,21 @@ def choose_fastest(
     check_plan_options(blueprint.rule, budget=budget, rho=rho)
     plain = Planner(dataclasses.replace(blueprint, memory="plain"))
     allowed = allowed_bytes(plain.whole_bytes, budget=budget, rho=rho)
-    try:
-        return find_fastest(blueprint, allowed, least_blocks=least_blocks)
-    except PlanError:
-        if budget is not None or rho is not None:
-            raise
-        least = min(planner.smallest().total_bytes for planner in _planners(blueprint, least_blocks))
-        return find_fastest(blueprint, least, least_blocks=least_blocks)
+
+    def with_blocks(least: int) -> Choice:
+        try:
+            return find_fastest(blueprint, allowed, least_blocks=least)
+        except PlanError:
+            if budget is not None or rho is not None:
+                raise
+            smallest = min(planner.smallest().total_bytes for planner in _planners(blueprint, least))
+            return find_fastest(blueprint, smallest, least_blocks=least)
+
+    return prefer_two_blocks(blueprint, least_blocks, with_blocks)
 
 
 def resolve_fastest(
-    blueprint: Blueprint, *, budget: int | str | None = None, rho: float | None = None, least_blocks: int = 1
+    blueprint: Blueprint, *, budget: int | str | None = None, rho: float | None = None, least_blocks: int | None = None
 ) -> tuple[Blueprint, Plan | None]:
     """The mode and the plan of `choose_fastest`; for rules that make no plan, and fit into nothing, all is kept.
 

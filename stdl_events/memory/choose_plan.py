@@ -11,6 +11,7 @@ from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Planned, Rule
 from stdl_events.memory.footprint import measure_learner
 from stdl_events.memory.layer_costs import LayerMeter
+from stdl_events.memory.two_blocks import prefer_two_blocks
 from stdl_events.plan.partition import Cut, Partitioner
 from stdl_events.plan.plan import Plan, PlannedBlock, PlanSetting
 from stdl_events.plan.presets import notated_cuts, paper_cuts
@@ -29,9 +30,12 @@ def choose_plan(
     budget: int | str | None = None,
     rho: float | None = None,
     plan: PlanLike | None = None,
-    least_blocks: int = 1,
+    least_blocks: int | None = None,
 ) -> Plan | None:
     """The plan that these options ask for; None for rules that do not cut the network.
+
+    Args:
+        least_blocks: how many blocks there are at least; None is two wherever that is possible.
 
     Raises:
         PlanError: no plan fits, or the given one is for another network.
@@ -46,14 +50,18 @@ def choose_plan(
         return given_plan(blueprint, read_plan(plan))
     if plan is not None:
         return Planner(blueprint).with_cuts(notated_cuts(blueprint.spec, plan))
-    planner = Planner(blueprint, least_blocks=least_blocks)
-    allowed = allowed_bytes(planner.whole_bytes, budget=budget, rho=rho)
-    try:
-        return planner.within(allowed)
-    except PlanError:
-        if budget is not None or rho is not None:
-            raise
-        return planner.smallest()
+
+    def with_blocks(least: int) -> Plan:
+        planner = Planner(blueprint, least_blocks=least)
+        allowed = allowed_bytes(planner.whole_bytes, budget=budget, rho=rho)
+        try:
+            return planner.within(allowed)
+        except PlanError:
+            if budget is not None or rho is not None:
+                raise
+            return planner.smallest()
+
+    return prefer_two_blocks(blueprint, least_blocks, with_blocks)
 
 
 def given_plan(blueprint: Blueprint, plan: Plan) -> Plan:
@@ -168,6 +176,11 @@ class Planner:
             uncut = self._uncut_within(budget_bytes)
             if uncut is not None:
                 return uncut
+        # Where there is memory to spare, a search would measure layers of every auxiliary network.
+        if latest := self._partitioner.latest(budget_bytes):
+            plan = self._metered(latest, budget_bytes)
+            if plan.total_bytes <= budget_bytes:
+                return dataclasses.replace(plan, budget_bytes=budget_bytes)
         least = self._partitioner.smallest_budget
         allowed = max(budget_bytes, least)
         while allowed > least:

@@ -7,12 +7,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from stdl_events.errors import PlanError
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Planned
 from stdl_events.memory.choose_plan import PlanLike, Planner, choose_plan
 from stdl_events.memory.footprint import measure_learner
 from stdl_events.memory.meter import format_bytes
-from stdl_events.memory.report import floor_bytes
+from stdl_events.memory.report import StepMemory, floor_bytes, meter_step
 from stdl_events.plan.plan import Plan
 
 # From so many sequences on, the border between what fits and what does not is drawn 1 % thin instead of exactly.
@@ -58,8 +59,72 @@ class Fit:
         return f"{format_bytes(self.peaks[self.largest])}; {over}" if self.largest else over
 
 
+@dataclasses.dataclass(frozen=True)
+class FitReport:
+    """What fits into a limit of memory.
+
+    Args:
+        step: of the blueprint's own batch, where that was asked for and fits.
+        rows: otherwise the largest batch for each way to cut the network, see `fit_rows`.
+        searched: whether the largest batch was asked for in the first place.
+    """
+
+    blueprint: Blueprint
+    limit_bytes: int
+    step: StepMemory | None
+    rows: list[tuple[list[str], Fit]]
+    searched: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "limit_bytes": self.limit_bytes,
+            "rule": self.blueprint.rule.name,
+            "step": None if self.step is None else self.step.to_dict(),
+            "largest": [{"blocks": blocks} | found.to_dict() for blocks, found in self.rows],
+        }
+
+
+def fit_limit(
+    blueprint: Blueprint,
+    limit_bytes: int,
+    *,
+    search: bool,
+    plan: PlanLike | None = None,
+    least_blocks: int | None = None,
+) -> FitReport:
+    """Find what fits into `limit_bytes`: the blueprint's own batch or, where that does not fit, the largest one.
+
+    Args:
+        search: look for the largest batch at once.
+        plan, least_blocks: as in `choose_plan`.
+
+    Raises:
+        PlanError: the given plan is for another network.
+        RuleError: the rule takes no plan, and one is given.
+    """
+    step = None if search else _fitting_step(blueprint, limit_bytes, plan, least_blocks)
+    rows = [] if step is not None else fit_rows(blueprint, plan, limit_bytes, least_blocks=least_blocks)
+    return FitReport(blueprint, limit_bytes, step, rows, search)
+
+
+def _fitting_step(
+    blueprint: Blueprint, limit_bytes: int, plan: PlanLike | None, least_blocks: int | None
+) -> StepMemory | None:
+    planned = plan is None and isinstance(blueprint.rule.space, Planned)
+    budget = limit_bytes if planned else None
+    try:
+        chosen = choose_plan(blueprint, budget=budget, plan=plan, least_blocks=least_blocks)
+    except PlanError:
+        if plan is not None:
+            raise
+        return None
+    step = meter_step(blueprint, chosen)
+    return step if step.footprint.peak_bytes <= limit_bytes else None
+
+
 def fit_rows(
-    blueprint: Blueprint, plan: PlanLike | None, limit_bytes: int, *, least_blocks: int = 1
+    blueprint: Blueprint, plan: PlanLike | None, limit_bytes: int, *, least_blocks: int | None = None
 ) -> list[tuple[list[str], Fit]]:
     """The largest batch for each way to cut the network that comes into question, with its blocks in notation.
 
@@ -71,10 +136,11 @@ def fit_rows(
     if not planned or plan is not None:
         return [fit_batch(blueprint, choose_plan(blueprint, plan=plan), limit_bytes)]
     rows: list[tuple[list[str], Fit]] = []
-    if least_blocks == 1:
+    if least_blocks is None or least_blocks == 1:
         rows.append(fit_batch(blueprint, None, limit_bytes))
         blueprint = dataclasses.replace(blueprint, batch_size=max(1, rows[0][1].largest))
-    smallest = Planner(blueprint, least_blocks=least_blocks).smallest()
+    least = least_blocks or min(2, max(1, len(blueprint.spec.layers) - 1))
+    smallest = Planner(blueprint, least_blocks=least).smallest()
     if len(smallest.blocks) > 1:
         rows.append(fit_batch(blueprint, smallest, limit_bytes))
     return rows

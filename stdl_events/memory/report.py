@@ -8,6 +8,7 @@ import torch
 
 from stdl_events.errors import MissingExtraError
 from stdl_events.learning.blueprint import Blueprint
+from stdl_events.memory.describe import plan_note
 from stdl_events.memory.footprint import Footprint, profile_learner
 from stdl_events.memory.meter import metering, tensor_bytes
 from stdl_events.network.layers import Layer
@@ -59,6 +60,7 @@ class StepMemory:
                 "last_step": last,
             },
             "blocks": self._blocks(),
+            "note": None if self.plan is None else plan_note(self.plan, blueprint.rule),
             "rule": blueprint.rule.name,
             "network": blueprint.spec.notation,
             "input_shape": list(blueprint.spec.input_shape),

@@ -122,6 +122,20 @@ class Partitioner:
             best, reached = self._fewest(budget_bytes, depth), depth
         return self._with_heads(best, budget_bytes, reached)
 
+    def latest(self, budget_bytes: int) -> list[Cut] | None:
+        """Return the result of `deepest` without its search, if two blocks with the latest cut fit; else None.
+
+        Behind the latest cut there is one layer beside the classifier, so that no auxiliary network is deeper.
+        """
+        last = len(self.spec.layers)
+        if self.least_blocks != 2:
+            return None
+        borders = [(0, last - 2), (last - 2, last)]
+        first, second = (self._block(start, stop, 1) for start, stop in borders)
+        if not self._fits(joined(first, second), budget_bytes):
+            return None
+        return self._with_heads(borders, budget_bytes, 1)
+
     def predict(self, cuts: Sequence[Cut], kept: Sequence[Container[int]] | None = None) -> list[int]:
         """The bytes of each block, by the additive model.
 

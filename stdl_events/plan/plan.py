@@ -14,6 +14,10 @@ from stdl_events.errors import PlanError
 from stdl_events.network.spec import NetworkSpec
 
 
+class PlanWarning(UserWarning):
+    """A plan is not what its rule is made for: one block, where the rule decouples several."""
+
+
 @dataclasses.dataclass(frozen=True)
 class PlannedBlock:
     """Layers [start, stop) of the network and their auxiliary network.

@@ -11,7 +11,6 @@ def recipe() -> TrainConfig:
         data={"dataset": "walkers"},
         frames={"steps": 20, "dt_us": 40_000},
         network={"notation": "16C5(s2)-32C3-AP2-64C3-AP2-64C3", "neuron": {"decay": 0.5}},
-        learning={"least_blocks": 2},
         augment={"shift_px": 3},
         optimiser={"lr": 0.003},
         epochs=16,

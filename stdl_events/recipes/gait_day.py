@@ -11,7 +11,7 @@ def recipe() -> TrainConfig:
         data={"dataset": "gait_day"},
         frames={"kind": "recording", "steps": 20, "dt_us": None, "by": "count"},
         network={"notation": "resnet18"},
-        learning={"plan": "paper", "least_blocks": 1},
+        learning={"plan": "paper"},
         augment={"shift_px": 0},
         optimiser={"lr": 5e-4, "weight_decay": 5e-4},
         epochs=100,

@@ -12,6 +12,5 @@ def recipe() -> TrainConfig:
         frames={"kind": "recording", "steps": 10, "dt_us": None, "by": "count"},
         # Running statistics are updated at every time step; with PyTorch's 0.1 they would cover the last clips only.
         network={"norm_momentum": 0.01},
-        learning={"least_blocks": 2},
         epochs=12,
     )

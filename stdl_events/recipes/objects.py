@@ -10,6 +10,5 @@ def recipe() -> TrainConfig:
         name="objects",
         data={"split": {"rule": "time", "held_out": 0.3}},
         frames={"downscale": 4},
-        learning={"least_blocks": 2},
         epochs=12,
     )

@@ -39,6 +39,7 @@ class Dataset:
         options: the settings of the section `data` that both functions take as keyword arguments: "format",
             "sensor_size". For a section, such as "walkers", they take its settings.
         default_folder: (options) -> folder of the recordings if none is given: for a dataset that is generated.
+        makes: (options) -> (its sensor's (width, height), number of classes): for a dataset that is generated.
         page: licence, source and layout: a file of this project, or a URL.
         sensor_size: (width, height), if the dataset fixes it.
         classes: number of classes, if the dataset fixes it.
@@ -50,6 +51,7 @@ class Dataset:
     is_split: Callable[[Path], bool] = _always
     options: tuple[str, ...] = ()
     default_folder: Callable[..., Path] | None = None
+    makes: Callable[..., tuple[tuple[int, int], int]] | None = None
     page: str | None = None
     sensor_size: tuple[int, int] | None = None
     classes: int | None = None

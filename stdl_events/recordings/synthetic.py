@@ -263,10 +263,15 @@ def walkers_folder(*, people: int, per_person: int, sensor_size: tuple[int, int]
     return Path("runs") / f"walkers-{people}x{per_person}-{width}x{height}-{duration_us}us-{seed}"
 
 
+def _sensor_and_classes(*, people: int, sensor_size: tuple[int, int], **_: int) -> tuple[tuple[int, int], int]:
+    return sensor_size, people
+
+
 DATASET = Dataset(
     "Simulated walkers: people recognised by their gait; made where they are missing",
     split=generate_walkers,
     options=("walkers",),
     default_folder=walkers_folder,
+    makes=_sensor_and_classes,
     page="datasets/walkers/README.md",
 )

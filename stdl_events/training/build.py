@@ -1,13 +1,18 @@
 """From a configuration to the learner that it describes."""
 
+from typing import Any
+
 import torch
 
-from stdl_events.build import build_learner
+from stdl_events.build import build_learner, plan_learner
 from stdl_events.frames import FrameSpec
+from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Planned
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.rules import get_rule
-from stdl_events.memory.footprint import meter_learner
+from stdl_events.memory.footprint import measure_learner
+from stdl_events.network.spec import NetworkSpec
+from stdl_events.plan.plan import Plan
 from stdl_events.training.settings import TrainConfig
 
 
@@ -19,36 +24,53 @@ def build_configured_learner(
     Raises:
         NotationError, PlanError, RuleError: the network, its cut or the rule is impossible.
     """
+    spec = config.network.spec(frame_spec.frame_shape_CHW, classes, config.learning.rule)
+    return build_learner(**learner_options(config, spec), device=device)
+
+
+def plan_configured_learner(config: TrainConfig, frame_spec: FrameSpec, classes: int) -> tuple[Blueprint, Plan | None]:
+    """What `build_configured_learner` builds, to be metered or shown: the blueprint, and its plan if the rule plans."""
+    spec = config.network.spec(frame_spec.frame_shape_CHW, classes, config.learning.rule)
+    return plan_learner(**learner_options(config, spec))
+
+
+def learner_options(config: TrainConfig, spec: NetworkSpec) -> dict[str, Any]:
+    """The arguments of `build_learner`, and of `plan_learner`, that `config` stands for; the device apart.
+
+    Args:
+        spec: the network of `config`.
+    """
     learning = config.learning
     # A recipe says how to cut its network and may still be trained, for comparison, by a rule that cuts nothing.
     planned = isinstance(get_rule(learning.rule).space, Planned)
-    return build_learner(
-        config.network.spec(frame_spec.frame_shape_CHW, classes, learning.rule),
-        learning.rule,
-        batch_size=config.batch_size,
-        steps=frame_spec.steps,
-        budget=learning.budget if planned else None,
-        rho=learning.rho if planned else None,
-        plan=learning.plan if planned else None,
-        least_blocks=learning.least_blocks if planned else 1,
-        memory=learning.memory,
-        precision=learning.precision,
-        cuda_graphs=learning.cuda_graphs,
-        optimizer=config.optimiser.kind,
-        lr=config.optimiser.lr,
-        momentum=config.optimiser.momentum,
-        weight_decay=config.optimiser.weight_decay,
-        loss=learning.loss,
-        alpha=learning.alpha,
-        mse_target=learning.mse_target,
-        seed=config.seed,
-        device=device,
+    ways_to_cut = {
+        "budget": learning.budget,
+        "rho": learning.rho,
+        "plan": learning.plan,
+        "least_blocks": learning.least_blocks,
+    }
+    return {
+        "spec": spec,
+        "rule": learning.rule,
+        "batch_size": config.batch_size,
+        "steps": config.frames.steps,
+        "memory": learning.memory,
+        "precision": learning.precision,
+        "cuda_graphs": learning.cuda_graphs,
+        "optimizer": config.optimiser.kind,
+        "lr": config.optimiser.lr,
+        "momentum": config.optimiser.momentum,
+        "weight_decay": config.optimiser.weight_decay,
+        "loss": learning.loss,
+        "alpha": learning.alpha,
+        "mse_target": learning.mse_target,
+        "seed": config.seed,
+        **(ways_to_cut if planned else {}),
         **learning.options.model_dump(exclude_none=True),
-    )
+    }
 
 
 def step_bytes(config: TrainConfig, frame_spec: FrameSpec, classes: int) -> int:
     """Peak bytes of one training step as `config` describes it, the input clip apart; metered, nothing is trained."""
     host = config.derive(learning={"cuda_graphs": False})
-    report, _ = meter_learner(lambda: build_configured_learner(host, frame_spec, classes), batch_size=config.batch_size)
-    return report.peak_bytes
+    return measure_learner(*plan_configured_learner(host, frame_spec, classes))[0].peak_bytes

@@ -15,11 +15,11 @@ from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.recordings.entry import Split
 from stdl_events.training.evaluate import Evaluation
+from stdl_events.training.run_folder import CARD_FILE
 from stdl_events.training.settings import TrainConfig
 from stdl_events.whole_file import make_folder, whole_folder
 
 WEIGHTS_FILE = "model.safetensors"
-CARD_FILE = "model.json"
 
 
 def save_bundle(folder: Path, network: SpikingNetwork, card: ModelCard) -> None:

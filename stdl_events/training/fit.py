@@ -17,6 +17,7 @@ import torch
 from stdl_events.errors import RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.learning.learner import Learner
+from stdl_events.memory.describe import describe_plan, plan_document, plan_note
 from stdl_events.recordings.entry import Split
 from stdl_events.training.build import build_configured_learner
 from stdl_events.training.bundle import describe_run, package_versions, save_bundle
@@ -59,6 +60,12 @@ class RunResult:
     seconds: float
     memory: dict[str, int]
 
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """How the network was cut, as a document; None for rules that do not plan."""
+        plan = self.learner.plan
+        return None if plan is None else plan_document(plan, self.learner.rule)
+
 
 def fit(
     config: TrainConfig, folder: Path | str, *, resume: bool = False, split: Split | None = None, quiet: bool = False
@@ -93,7 +100,7 @@ def fit(
     remove_leftovers(folder)
     write_json(folder / CONFIG_FILE, config.model_dump(mode="json"))
     if learner.plan is not None:
-        write_json(folder / PLAN_FILE, learner.plan.to_dict())
+        write_json(folder / PLAN_FILE, plan_document(learner.plan, learner.rule))
     evaluation = run.train(checked, quiet=quiet)
     card = describe_run(config, frame_spec, split, learner.network, evaluation)
     save_bundle(folder / BUNDLE_FOLDER, learner.network, card)
@@ -155,6 +162,8 @@ class _Run:
             ) as progress,
         ):
             progress.say(checked)
+            if self.learner.plan is not None:
+                progress.say("\n".join(describe_plan(self.learner.plan, self.learner.rule)))
             metrics.write("start", position.step, self._start_row())
             while position.epoch < epochs:
                 self._train_epoch(metrics, progress)
@@ -238,5 +247,7 @@ class _Run:
             "train_clips": len(self.train_clips),
             "held_out_clips": len(self.held_out_clips),
             "planned_step_bytes": None if plan is None else plan.total_bytes,
+            "blocks": len(self.learner.blocks),
+            "note": None if plan is None else plan_note(plan, self.learner.rule),
             "versions": package_versions(),
         } | describe_device(self.device)

@@ -24,6 +24,7 @@ CONFIG_FILE = "config.json"
 PLAN_FILE = "plan.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 BUNDLE_FOLDER = "bundle"
+CARD_FILE = "model.json"
 
 # A run may go on elsewhere and write more or less often; nothing else may change.
 _FREE_TO_CHANGE = {"device", "checkpoint_every_steps"}

@@ -260,7 +260,8 @@ class LearningSettings(Section):
         budget: bytes that one training step may use, for example `2GiB`.
         rho: the same as a share of the memory of training the whole network online.
         plan: `paper` for the published plan of a network of the zoo, or the path of a plan's JSON file.
-        least_blocks: how many blocks there are at least, whatever the memory asks for.
+        least_blocks: how many blocks there are at least, whatever the memory asks for; None is two wherever the network
+            can be cut and the memory allows it. With one block, STDL is SLTT.
         memory: `lean` keeps packed spikes and makes the rest again, `kept` keeps outputs of convolutions too, `plain`
             is ordinary autograd, `auto` the fastest that fits into the budget; the gradients are the same.
         precision: `bf16` keeps membrane potentials and currents in bfloat16, weights in float32.
@@ -275,7 +276,7 @@ class LearningSettings(Section):
     budget: ByteSize | None = None
     rho: Annotated[float | None, Field(gt=0)] = None
     plan: str | None = None
-    least_blocks: Positive = 1
+    least_blocks: Positive | None = None
     memory: Literal["lean", "kept", "plain", "auto"] = "lean"
     precision: Literal["fp32", "bf16"] = "fp32"
     cuda_graphs: bool = False

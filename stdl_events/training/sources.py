@@ -81,6 +81,33 @@ def recordings_folder(data: DataSettings, asker: str) -> Path:
     return dataset.default_folder(**_dataset_options(data))
 
 
+def sensor_and_classes(config: TrainConfig) -> tuple[tuple[int, int], int]:
+    """The sensor's (width, height) and the number of classes that `config` trains on; nothing is made or split for it.
+
+    Asks the dataset itself, then the store of clips, then the folder of recordings, of which headers are read.
+
+    Raises:
+        DatasetError: only the recordings could tell, and their folder is not named, missing, or laid out otherwise.
+    """
+    data = config.data
+    dataset = DATASETS[data.dataset]
+    if dataset.sensor_size is not None and dataset.classes is not None:
+        return dataset.sensor_size, dataset.classes
+    if data.path is None and data.prepared is not None:
+        prepared = PreparedSet.open(data.prepared)
+        return prepared.manifest.sensor_size, len(prepared.classes)
+    options = _dataset_options(data)
+    if data.path is None and dataset.makes is not None:
+        return dataset.makes(**options)
+    root = recordings_folder(data, f"recipe {config.name}")
+    if dataset.split is not None and (dataset.read is None or dataset.is_split(root)):
+        recordings = dataset.split(root, **options).train
+    else:
+        assert dataset.read is not None, "a dataset is read or split"
+        recordings = dataset.read(root, **options)
+    return recordings.sensor_size, len(recordings.classes)
+
+
 def _dataset_options(data: DataSettings) -> dict[str, Any]:
     """The keyword arguments of the dataset's functions.
 

@@ -4,9 +4,6 @@ import pytest
 
 from stdl_events.analysis.memory_trace import draw_memory_trace, step_starts
 from stdl_events.learning.blueprint import Blueprint
-from stdl_events.learning.losses import InstantaneousLoss
-from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.rules import get_rule
 from stdl_events.memory.choose_plan import Planner
 from stdl_events.memory.report import StepMemory, meter_step
 from stdl_events.network.spec import NetworkSpec
@@ -17,7 +14,7 @@ STEPS = 3
 
 
 def make_blueprint(rule: str, memory: str) -> Blueprint:
-    return Blueprint(SPEC, get_rule(rule), 8, STEPS, InstantaneousLoss(), OptimizerSpec(), memory=memory)
+    return Blueprint.of(SPEC, rule, batch_size=8, steps=STEPS, memory=memory)
 
 
 def trace(rule: str, memory: str = "plain") -> StepMemory:

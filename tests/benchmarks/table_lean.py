@@ -19,9 +19,6 @@ from table_memory import PUBLISHED, Published
 
 from stdl_events.errors import PlanError
 from stdl_events.learning.blueprint import Blueprint
-from stdl_events.learning.losses import InstantaneousLoss
-from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.rules import get_rule
 from stdl_events.memory.choose_plan import Planner, choose_plan, metered_plan
 from stdl_events.memory.footprint import measure_learner
 from stdl_events.memory.report import meter_step
@@ -33,9 +30,7 @@ GOALS_GB = {("vgg11", 10): 5.2, ("resnet18", 20): 5.4, ("resnet18", 4): 2.0}
 
 def blueprint_of(row: Published) -> Blueprint:
     spec = get_network(row.network, input_shape=row.input_shape, classes=row.classes)
-    return Blueprint(
-        spec, get_rule("stdl"), row.batch_size, row.steps, InstantaneousLoss(), OptimizerSpec(row.optimizer)
-    )
+    return Blueprint.of(spec, batch_size=row.batch_size, steps=row.steps, optimizer=row.optimizer)
 
 
 def ways(row: Published, goal_gb: float) -> Iterator[tuple[str, Blueprint, Plan | None]]:

@@ -16,9 +16,6 @@ from typing import Any
 from bench_report import environment, write_result
 
 from stdl_events.learning.blueprint import Blueprint
-from stdl_events.learning.losses import InstantaneousLoss
-from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.rules import get_rule
 from stdl_events.memory.choose_plan import Planner
 from stdl_events.memory.footprint import measure_learner
 from stdl_events.network.zoo import get_network
@@ -68,10 +65,9 @@ def compare(row: Published) -> Iterator[dict[str, Any]]:
     """Each rule's figure beside the meter's."""
     spec = get_network(row.network, input_shape=row.input_shape, classes=row.classes)
     for rule, gb in row.gb.items():
-        blueprint = Blueprint(
-            spec, get_rule(rule), row.batch_size, row.steps, InstantaneousLoss(), OptimizerSpec(row.optimizer),
-            memory="plain",
-        )  # fmt: skip
+        blueprint = Blueprint.of(
+            spec, rule, batch_size=row.batch_size, steps=row.steps, optimizer=row.optimizer, memory="plain"
+        )
         plan = _plan(blueprint, row) if rule == "stdl" else None
         metered = measure_learner(blueprint, plan)[0].peak_bytes
         yield {

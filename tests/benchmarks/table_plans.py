@@ -17,9 +17,6 @@ from typing import Any
 from bench_report import environment, write_result
 
 from stdl_events.learning.blueprint import Blueprint
-from stdl_events.learning.losses import InstantaneousLoss
-from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.rules import get_rule
 from stdl_events.memory.choose_plan import Planner
 from stdl_events.memory.layer_costs import LayerMeter
 from stdl_events.memory.meter import format_bytes
@@ -59,11 +56,7 @@ def compare(row: Published) -> dict[str, Any]:
     """Both plans of one network, metered."""
     started = time.monotonic()
     spec = get_network(row.network, input_shape=row.input_shape, classes=row.classes)
-    planner = Planner(
-        Blueprint(
-            spec, get_rule("stdl"), BATCH, STEPS, loss=InstantaneousLoss(), optimizer=OptimizerSpec(), memory="plain"
-        )
-    )
+    planner = Planner(Blueprint.of(spec, batch_size=BATCH, steps=STEPS, optimizer="sgd", memory="plain"))
     budget = round(row.share * planner.whole_bytes)
     paper = planner.with_cuts(paper_cuts(spec))
     ours = planner.within(budget)

@@ -7,9 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stdl_events.learning.blueprint import Blueprint
-from stdl_events.learning.losses import InstantaneousLoss
-from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.rules import get_rule
 from stdl_events.memory.footprint import measure_learner
 from stdl_events.memory.largest_batch import fit_batch, fit_rows, largest_batch
 from stdl_events.network.spec import NetworkSpec
@@ -60,7 +57,7 @@ def test_where_one_sequence_is_too_much_nothing_fits():
 
 def make_blueprint(rule: str, memory: str) -> Blueprint:
     spec = NetworkSpec.parse("8C3-16C3-AP2-16C3-10FC", input_shape=(2, 16, 16))
-    return Blueprint(spec, get_rule(rule), 4, 3, InstantaneousLoss(), OptimizerSpec(), memory=memory)
+    return Blueprint.of(spec, rule, batch_size=4, steps=3, memory=memory)
 
 
 @pytest.mark.parametrize(("rule", "memory"), [("bptt", "plain"), ("sltt", "lean")])

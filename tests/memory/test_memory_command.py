@@ -9,9 +9,6 @@ from typer.testing import CliRunner
 from stdl_events.cli import app
 from stdl_events.errors import MissingExtraError, NotationError, PlanError, RuleError, UserError
 from stdl_events.learning.blueprint import Blueprint
-from stdl_events.learning.losses import InstantaneousLoss
-from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.rules import get_rule
 from stdl_events.memory import report as memory_report
 from stdl_events.memory.footprint import measure_learner
 from stdl_events.memory.report import measure_on_cuda
@@ -24,7 +21,7 @@ SMALL = [*NETWORK, "--batch", "8", "--steps", "3"]
 
 def make_blueprint(rule: str, memory: str, batch: int = 8) -> Blueprint:
     spec = NetworkSpec.parse(f"{NOTATION}-10FC", input_shape=(2, 16, 16))
-    return Blueprint(spec, get_rule(rule), batch, 3, InstantaneousLoss(), OptimizerSpec(), memory=memory)
+    return Blueprint.of(spec, rule, batch_size=batch, steps=3, memory=memory)
 
 
 def run(*options: str) -> str:

@@ -16,5 +16,6 @@ def plan(*options: str) -> dict:
 
 
 def test_at_least_so_many_blocks_are_made():
-    assert len(plan("--budget", "1GB")["blocks"]) == 1
-    assert len(plan("--budget", "1GB", "--least-blocks", "2")["blocks"]) == 2
+    assert len(plan("--budget", "1GB", "--least-blocks", "1")["blocks"]) == 1
+    assert len(plan("--budget", "1GB")["blocks"]) == 2
+    assert len(plan("--budget", "1GB", "--least-blocks", "3")["blocks"]) == 3

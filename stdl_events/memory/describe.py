@@ -1,0 +1,30 @@
+"""A plan in words and as a document: the same for `plan`, `memory`, `train` and the run's folder."""
+
+from typing import Any
+
+from stdl_events.learning.grid import Rule
+from stdl_events.memory.meter import format_bytes
+from stdl_events.plan.plan import Plan
+
+
+def plan_document(plan: Plan, rule: Rule) -> dict[str, Any]:
+    """Return the plan, JSON-ready, with the note of `plan_note`; `Plan.from_dict` reads it back."""
+    return plan.to_dict() | {"note": plan_note(plan, rule)}
+
+
+def plan_note(plan: Plan, rule: Rule) -> str | None:
+    """Return the name of the rule that a plan of one block is, in words; None for two blocks and more."""
+    return rule.one_block_words if len(plan.blocks) == 1 else None
+
+
+def describe_plan(plan: Plan, rule: Rule) -> list[str]:
+    """Return lines for people: the number of blocks, and each with its auxiliary network and its peak."""
+    share = f"{plan.rho:.3f} of the {format_bytes(plan.whole_bytes)} that the uncut network needs trained online"
+    blocks = plan_note(plan, rule) or f"{len(plan.blocks)} blocks"
+    lines = [f"plan: {blocks}; peak {format_bytes(plan.total_bytes)}, {share}"]
+    for number, block in enumerate(plan.blocks, 1):
+        auxiliary = "" if block.auxiliary is None else f", auxiliary network {block.auxiliary}"
+        kept = f", outputs kept of {len(block.kept)} layers" if block.kept else ""
+        needs = format_bytes(block.metered_bytes or block.predicted_bytes)
+        lines.append(f"block {number}: {block.subnetwork}{auxiliary}{kept}: {needs}")
+    return lines
