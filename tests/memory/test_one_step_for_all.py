@@ -39,7 +39,7 @@ def frames_of(config: TrainConfig) -> FrameSpec:
 
 
 def built_bytes(config: TrainConfig) -> int:
-    spec = config.network.spec(frames_of(config).frame_shape_CHW, CLASSES)
+    spec = config.network.spec(frames_of(config).frame_shape_CHW, CLASSES, config.learning.rule)
     return meter_learner(lambda: build_learner(**learner_options(config, spec)), batch_size=BATCH)[0].peak_bytes
 
 
@@ -63,7 +63,7 @@ def test_costs_are_of_the_same_step(rule):
     plain = ["--batch", str(BATCH), "--steps", str(STEPS), "--rule", rule]
     memory = document("memory", *NETWORK, *plain, "--plain")["peak_bytes"]
     assert document("cost", *NETWORK, *plain)["rules"][0]["memory_bytes"] == memory
-    spec = load_recipe("folder").network.spec((2, 10, 12), CLASSES)
+    spec = load_recipe("folder").network.spec((2, 10, 12), CLASSES, rule)
     meter = RuleMeter(spec, steps=STEPS, activity=1.0, batch_size=BATCH)
     assert meter(RULES["tbptt"]).cost.memory_bytes > 0
 

@@ -86,7 +86,7 @@ def test_runs_are_named_after_their_recipe(
             "nowhere: got no such folder; expected a folder of recordings; check the path",
         ),
         (["--resume"], "run: got no run to resume; expected a folder with config.json; start it without --resume"),
-        (["--set", "learning.rule=stld"], "learning rule: got 'stld'; expected "),
+        (["--set", "learning.rule=stld"], "setting 'learning.rule': got 'stld'; expected "),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(
