@@ -64,7 +64,10 @@ class Case:
         if self.rule.startswith("stdl"):
             settings["plan"] = make_plan(self.parts, self.blocks)
         spec = NetworkSpec.parse(notation(self.parts), input_shape=SHAPE)
-        learner = build_learner(spec, self.rule, **(settings | self.options | options))
+        settings |= self.options | options
+        if settings.get("loss") in ("ce", "spike-mse"):
+            settings["alpha"] = None  # it weighs the MSE of "ce+mse"
+        learner = build_learner(spec, self.rule, **settings)
         scramble_weights(learner, self.seed)
         learner.anchor_weights()
         return learner

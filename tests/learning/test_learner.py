@@ -253,5 +253,7 @@ def test_a_plan_may_be_an_object_a_document_or_a_file(tmp_path):
     file.write_text(json.dumps(plan.to_dict()), encoding="utf-8")
     for form in (plan, plan.to_dict(), file, str(file)):
         learner = build_learner(SPEC, batch_size=BATCH, steps=STEPS, plan=form)
-        assert learner.plan == plan
+        cuts = [(block.start, block.stop, block.auxiliary) for block in learner.plan.blocks]
+        assert cuts == [(block.start, block.stop, block.auxiliary) for block in plan.blocks]
+        assert learner.plan.metered_bytes is not None, "bytes of an unknown setting are metered again"
         assert len(learner.blocks) == 2

@@ -21,7 +21,8 @@ SPEC = NetworkSpec.parse("4C3-3FC", input_shape=(2, 8, 8), neuron=NeuronSpec("al
 @pytest.mark.parametrize("rule", [rule.name for rule in list_rules()])
 def test_every_rule_has_its_papers_neuron_or_is_refused(rule: str) -> None:
     if rule in PAPER_NEURONS:
-        learner = build_learner(SPEC, rule, batch_size=2, steps=2, neuron="paper")
+        blocks = {"least_blocks": 1} if rule == "stdl" else {}
+        learner = build_learner(SPEC, rule, batch_size=2, steps=2, neuron="paper", **blocks)
         assert learner.network.spec.neuron == paper_neuron(rule)
     else:
         with pytest.raises(RuleError, match=f'neuron "paper": got the rule {rule.replace("+", ".")}, which was publ'):

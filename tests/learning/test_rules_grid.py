@@ -12,6 +12,7 @@ from rule_cases import random_case
 from stdl_events.build import build_learner
 from stdl_events.errors import RuleError
 from stdl_events.learning import get_rule, list_rules
+from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import (
     EndToEnd,
     Layerwise,
@@ -74,8 +75,8 @@ def test_only_two_rules_have_a_proximal_term():
     assert [rule.name for rule in list_rules() if rule.proximal is not None] == ["ftrl-ottt"]
 
 
-def test_every_option_of_every_rule_is_documented_by_build_learner():
-    text = inspect.getdoc(build_learner)
+def test_every_option_of_every_rule_is_documented():
+    text = inspect.getdoc(Blueprint.of)
     for name in NAMES:
         for option in rule_options(name):
             assert f"{option}:" in text or f"{option}," in text or f", {option}" in text, (name, option)

@@ -100,12 +100,12 @@ def test_traces_refuse_what_is_not_linear():
         torch.relu(signal)
 
 
-def test_spikes_added_to_a_current_are_a_current():
+def test_a_current_is_its_own_trace_in_a_sum():
     spikes, current = torch.ones(2, 3), torch.full((2, 3), 0.5)
     signal = TracedSpikes(spikes, 2 * spikes)
     for total in (current + signal, signal + current):
-        assert isinstance(total, torch.Tensor)
-        assert torch.equal(total, spikes + current)
+        assert torch.equal(total.spikes, spikes + current)
+        assert torch.equal(total.trace, 2 * spikes + current)
     both = signal + signal
     assert torch.equal(both.spikes, 2 * spikes)
     assert torch.equal(both.trace, 4 * spikes)

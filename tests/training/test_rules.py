@@ -60,7 +60,7 @@ def test_options_come_from_the_command_line(config: TrainConfig):
         ),
         (["learning.options.K=2"], RecipeError, "setting 'learning.options.K': got no such setting; expected one of"),
         (["learning.rule=ell", "learning.options.k=2"], RuleError, "rule ell: got the option k; expected no options"),
-        (["learning.rule=hebb"], RuleError, "learning rule: got 'hebb'; expected bptt or sltt or"),
+        (["learning.rule=hebb"], RecipeError, "setting 'learning.rule': got 'hebb'; expected bptt or sltt or"),
     ],
 )
 def test_wrong_options_are_told(config: TrainConfig, assignments: list[str], kind: type[Exception], text: str):
