@@ -1,4 +1,4 @@
-"""`build_learner`: from a network, a rule and a memory budget to something that trains."""
+"""`build_learner`: a learner for a network, a rule and a memory budget."""
 
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -68,17 +68,17 @@ def plan_learner(
     memory: AnyMemory = "lean",
     **options: Any,
 ) -> tuple[Blueprint, Plan | None]:
-    """What `build_learner` builds with the same options, to be metered or shown: the blueprint and its plan.
+    """The blueprint and the plan of `build_learner` with the same options, for metering or display.
 
     Args:
-        budget: for planned rules: bytes that training may use at its peak, or text such as "8GB" or "8GiB".
-        rho: the same as a share of what the uncut network needs trained online in plain mode.
+        budget: for planned rules: allowed peak bytes of training, or text such as "8GB" or "8GiB".
+        rho: the same as a share of the uncut network's peak, trained online in plain mode.
         plan: a `Plan`, its JSON as a mapping, the path of a JSON file, or "paper" for the published plan of a zoo's
             network. At most one of budget, rho and plan; without any, the smallest ρ >= 0.7 for which there is a plan.
-        least_blocks: how many blocks a plan has at least. None is two wherever the network can be cut and the memory
+        least_blocks: least number of blocks of a plan. None is two wherever the network can be cut and the memory
             allows it: with one block, STDL is SLTT.
         memory: a mode of `Blueprint.of`, or "auto" for the fastest that fits into the budget with the fewest blocks:
-            as a rule lean with as much kept as there is room for; the plan says what is kept.
+            usually lean with as many outputs kept as fit; the plan lists them.
         options: see `Blueprint.of`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A training by its name: a recipe, a file that defines one, or the folder of a run; and what its network receives."""
+"""Training configurations by name (recipe, recipe file, or run folder), with their input shape and classes."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ class Training:
     """A configuration, and the finished run that it is from, if any.
 
     Args:
-        card: the finished run's model card, which knows the sensor and the classes.
+        card: the finished run's model card, with the sensor and the classes.
     """
 
     config: TrainConfig
     card: ModelCard | None = None
 
     def input_and_classes(self) -> tuple[tuple[int, int, int], int]:
-        """(C, H, W) of the network's frames, and the number of classes; no recording is decoded for it.
+        """(C, H, W) of the network's frames, and the number of classes; no recording is decoded.
 
         Raises:
-            DatasetError: only the recordings could tell, and they are not there.
+            DatasetError: the recordings are needed, and they are missing.
             FrameSpecError: they cannot be cut into such frames.
         """
         if self.card is not None:

@@ -1,4 +1,4 @@
-"""What a learner is built from, as data, and building it."""
+"""Blueprints: the settings of a learner as data, and its construction."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -31,16 +31,16 @@ MemoryMode: TypeAlias = Literal["lean", "kept", "plain"]
 
 @dataclasses.dataclass(frozen=True)
 class Blueprint:
-    """Everything that a learner is built from, its plan apart. `Blueprint.of` makes one from the options of a rule.
+    """All settings of a learner except its plan. `Blueprint.of` builds one from the options of a rule.
 
     Args:
         batch_size: sequences per batch.
         steps: T, time steps per sequence.
         seed: of the initial weights, which depend on `spec` and `seed` alone.
-        memory: "lean" recomputes outputs of convolutions in the backward, except those that a plan keeps; with "kept"
-            all stay; "plain" is ordinary autograd.
+        memory: "lean" recomputes outputs of convolutions in backward, except those that a plan keeps; "kept" saves all;
+            "plain" is ordinary autograd.
         precision: with "bf16" membrane potentials, currents and convolutions are in bfloat16.
-        cuda_graphs: whether blocks' steps are recorded and replayed.
+        cuda_graphs: True to record and replay blocks' steps.
 
     Raises:
         RuleError: there is nothing to learn: no classifier, no sequence or no step; no device to replay on; or the
@@ -91,46 +91,42 @@ class Blueprint:
         norm: str | None = None,
         **rule_options: Any,
     ) -> "Blueprint":
-        """The blueprint that these options describe; the only place that knows what a rule brings by itself.
+        """The blueprint for these options, with the defaults of the rule.
 
         Args:
             spec: the network. Initial weights depend on it and on `seed` alone.
             rule: a name, see `list_rules`, or any other point of the grid as a `Rule`. Named rules take options:
-                k: sltt-k: how many random steps of a sequence learn; tbptt: steps per interval.
-                n, classifier: tbptt: layers per block, and whether classifiers are "trainable" or keep "random"
-                    weights.
-                update: stdl+ottt, stdl+ndot, ftrl-ottt: weights move once per "sequence" or after every "step".
-                variant: ndot-a, ndot-o, stdl+ndot: as in the "paper", or as its "official" released code computes.
+                k: sltt-k: number of random steps of a sequence that learn; tbptt: steps per interval.
+                n, classifier: tbptt: layers per block; "trainable" classifiers, or "random" ones with fixed weights.
+                update: stdl+ottt, stdl+ndot, ftrl-ottt: updates once per "sequence" or after every "step".
+                variant: ndot-a, ndot-o, stdl+ndot: as in the "paper" or as in its "official" released code.
                 trace_decay: rules with traces: λ of the traces; by default the neurons' own.
-                proximal, proximal_norm: ftrl-ottt: weight and norm, "l1" or "l2", of the pull towards the weights of
-                    its first phase, which are the initial ones until `load_state_dict` or `anchor_weights` says
-                    otherwise.
+                proximal, proximal_norm: ftrl-ottt: weight and norm, "l1" or "l2", of the proximal term towards the
+                    weights of the first phase: the initial ones until `load_state_dict` or `anchor_weights` sets
+                    others.
             batch_size: sequences per batch.
             steps: T, time steps per sequence.
-            memory: "lean" keeps packed spikes and recomputes the rest; "kept" is lean with the outputs of all
-                convolutions kept; "plain" is ordinary autograd. The gradients are the same. Rules whose gradients flow
+            memory: "lean" saves packed spikes and recomputes the rest; "kept" is lean with the outputs of all
+                convolutions saved; "plain" is ordinary autograd. The gradients are the same. Rules whose gradients flow
                 through several steps always run plain.
-            optimizer: "sgd", "adamw", another name in `OPTIMIZERS`, or a function that makes a `torch.optim.Optimizer`
-                of a list of parameters.
+            optimizer: "sgd", "adamw", another name in `OPTIMIZERS`, or a function from a list of parameters to a
+                `torch.optim.Optimizer`.
             lr, momentum, weight_decay: of the optimiser, if it has them; None for its own default.
             loss: "ce" is cross-entropy / T; "ce+mse" is ((1 - alpha) CE + alpha MSE) / T, as in SLTT; "spike-mse" is
-                truncated local BPTT's, on the mean spikes of an interval, and makes all classifiers spike. Also another
-                name in `LOSSES`, a function of (logits_BK, targets_B) that gives the loss of one step, or a `Loss`.
-                None is the rule's own: spike-mse for tbptt, else ce+mse.
+                truncated local BPTT's, on the mean spikes of an interval, with spiking classifiers. Also another name
+                in `LOSSES`, a function (logits_BK, targets_B) -> loss of one step, or a `Loss`. None is the rule's own:
+                spike-mse for tbptt, else ce+mse.
             alpha: of "ce+mse"; None for 0.05.
-            mse_target: what the MSE of "ce+mse" pulls the logits to: the "one-hot" target, the default, or the
-                "threshold" for all.
-            seed: of the initial weights, and of what training draws at random: dropout's masks, and the steps of
-                sltt-k.
-            precision: "bf16" keeps membrane potentials, currents and their gradients in bfloat16, and convolves in it;
+            mse_target: target of the MSE of "ce+mse": "one-hot", the default, or the "threshold" for all classes.
+            seed: of the initial weights, of dropout's masks, and of the random steps of sltt-k.
+            precision: "bf16" computes membrane potentials, currents, their gradients and convolutions in bfloat16;
                 weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces.
-            cuda_graphs: on a CUDA device, record what a block does in a step once and replay it: the same results, with
-                less work for the host between kernels. The first sequence of each length and batch size runs
-                unrecorded.
+            cuda_graphs: on a CUDA device, record a block's step once and replay it: the same results, with less work
+                for the host between kernels. The first sequence of each length and batch size runs unrecorded.
             dtype, device: of weights and states.
             neuron, decay, threshold, reset, reset_amount, surrogate, surrogate_width, norm: replace those of `spec`,
-                see `NeuronSpec` and `NetworkSpec`. With neuron="paper" the whole neuron is the one that the rule was
-                published with (`network.paper_neurons`), and the others change it; by default it is that of `spec`.
+                see `NeuronSpec` and `NetworkSpec`. neuron="paper" is the neuron that the rule was published with
+                (`network.paper_neurons`), changed by the other settings; the default is that of `spec`.
 
         Raises:
             RuleError: the rule or one of its options is unknown, or the options contradict each other.
@@ -166,12 +162,12 @@ class Blueprint:
 
     @property
     def is_lean(self) -> bool:
-        """Whether lean mode is asked for and the rule can use it."""
+        """True if the memory mode is a lean one and the rule supports it."""
         return self.memory != "plain" and self.rule.time.chunk_steps == 1
 
     @property
     def flowing(self) -> torch.dtype:
-        """The type of membrane potentials and of what travels between layers."""
+        """The activation dtype, also that of membrane potentials."""
         return flowing_dtype(self.precision, self.dtype, self.rule)
 
     def __post_init__(self) -> None:
@@ -199,11 +195,11 @@ class Blueprint:
                 raise RuleError(name, got=str(count), expected="a positive number", todo=f"change {name}")
 
     def on_host(self) -> "Blueprint":
-        """The same without a device, to be looked at rather than to train."""
+        """The blueprint on the host, for metering instead of training."""
         return dataclasses.replace(self, device=torch.device("cpu"), cuda_graphs=False)
 
     def build(self, plan: Plan | None) -> Learner:
-        """The learner, cut as `plan` says or, without one, as the rule does by itself."""
+        """The learner with the blocks of `plan` or, without a plan, with the rule's own."""
         network = SpikingNetwork.build(self.spec, seed=self.seed, dtype=self.dtype, device=self.device)
         cuts = self.cuts(plan)
         kept = [block.kept for block in plan.blocks] if plan is not None else [()] * len(cuts)
@@ -226,7 +222,7 @@ class Blueprint:
         )
 
     def cuts(self, plan: Plan | None) -> list[Cut]:
-        """Where the network is cut: as `plan` says or, without one, as the rule does by itself."""
+        """The blocks of `plan` or, without a plan, the rule's own."""
         if plan is not None:
             heads = [
                 None if block.auxiliary is None else self.spec.auxiliary(block.auxiliary, block.stop)
@@ -240,7 +236,7 @@ class Blueprint:
     def _block(self, network: SpikingNetwork, index: int, cut: Cut, kept: Sequence[int]) -> LocalBlock:
         auxiliary = None
         if cut.auxiliary is not None:
-            # Seeds of their own, so that the network's weights do not depend on the plan.
+            # Separate seeds, so that the network's weights do not depend on the plan.
             seed = int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0])
             auxiliary = SpikingNetwork.build(cut.auxiliary, seed=seed, dtype=self.dtype, device=self.device)
         layers = cut.stop - cut.start + (len(cut.auxiliary.layers) if cut.auxiliary else 0)
@@ -262,7 +258,7 @@ class Blueprint:
 
 
 def layerwise_cuts(spec: NetworkSpec, layers: int) -> list[Cut]:
-    """Blocks of `layers` layers, each with a classifier of the network's own form; the last ends in the network's."""
+    """Blocks of `layers` layers, each with a classifier of the network's form; the last has the network's own."""
     last = len(spec.layers) - 1
     stops = [*range(layers, last, layers), last + 1]
     classifier = str(spec.layers[-1])

@@ -100,7 +100,7 @@ class Time:
 
     @property
     def name(self) -> str:
-        """The rule that learns so in time, with the network in one piece."""
+        """Name of the end-to-end rule with this time axis."""
         if self.trace is not None:
             return "OTTT" if self.trace.kind == "ottt" else "NDOT"
         if self.chunk_steps is None:
@@ -183,7 +183,7 @@ class Rule:
 
     @property
     def one_block_words(self) -> str:
-        """What a plan of one block comes to: the rule that the time axis alone is."""
+        """Note on a plan of one block: the end-to-end rule that it equals."""
         return f"one block: with the network in one piece, {self.name} is {self.time.name}"
 
     def uncut(self) -> "Rule":

@@ -1,9 +1,9 @@
-"""The fastest way to train within a memory budget: which mode, how many blocks, and which outputs are kept.
+"""The fastest way to train within a memory budget: memory mode, number of blocks, and kept outputs.
 
-Fewer blocks come first, since they couple better: what can be recomputed is recomputed before the network is cut. With
-equally many blocks, the fewest multiply-accumulates are fastest: nothing recomputed. Two modes do that: plain mode, and
-lean mode with all outputs kept, which is the quicker (tests/benchmarks/bench_training.py) and needs less memory.
-Recomputing takes temporaries, so that keeping an output may need less memory too: the search looks at every choice.
+Fewer blocks come first, since they couple better: recomputation is preferred to a cut. With equally many blocks, the
+fewest multiply-accumulates are fastest, which is no recomputation. Two modes have none: plain mode, and lean mode with
+all outputs kept, which is faster (tests/benchmarks/bench_training.py) and needs less memory. Recomputation needs
+temporaries, so keeping an output may need less memory too: the search covers every choice.
 """
 
 import dataclasses
@@ -22,13 +22,13 @@ from stdl_events.plan.plan import Plan
 
 @dataclasses.dataclass(frozen=True)
 class Alternative:
-    """A way to train.
+    """A mode with a plan.
 
     Args:
         memory: the mode.
-        plan: its bytes are those in this mode.
+        plan: a plan with its bytes in this mode.
         macs: multiply-accumulates per time step of a batch.
-        fits: whether the metered peak is within the budget.
+        fits: True if the metered peak is within the budget.
     """
 
     memory: MemoryMode
@@ -38,13 +38,13 @@ class Alternative:
 
     @property
     def kept_layers(self) -> int:
-        """Layers whose convolutions are not made again."""
+        """Number of layers whose convolutions are not recomputed."""
         return sum(len(block.kept) for block in self.plan.blocks)
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What `find_fastest` looked at, and what it took."""
+    """The alternatives of `find_fastest`, and the chosen one."""
 
     alternatives: tuple[Alternative, ...]
     chosen: Alternative
@@ -53,7 +53,7 @@ class Choice:
 def choose_fastest(
     blueprint: Blueprint, *, budget: int | str | None = None, rho: float | None = None, least_blocks: int | None = None
 ) -> Choice:
-    """`find_fastest` with the budget as `choose_plan` understands it: by default ρ = 0.7, or more if need be.
+    """`find_fastest` with a budget as in `choose_plan`: by default ρ = 0.7, or the smallest that works.
 
     Raises:
         PlanError: nothing fits; the message names the smallest budget that does.
@@ -78,7 +78,7 @@ def choose_fastest(
 def resolve_fastest(
     blueprint: Blueprint, *, budget: int | str | None = None, rho: float | None = None, least_blocks: int | None = None
 ) -> tuple[Blueprint, Plan | None]:
-    """The mode and the plan of `choose_fastest`; for rules that make no plan, and fit into nothing, all is kept.
+    """The mode and the plan of `choose_fastest`; without recomputation for rules without plans.
 
     Raises:
         PlanError, RuleError: as `choose_fastest`.
@@ -91,7 +91,7 @@ def resolve_fastest(
 
 
 def find_fastest(blueprint: Blueprint, budget_bytes: int, *, least_blocks: int = 1) -> Choice:
-    """The fastest of plain mode and lean mode with what fits kept, among those with the fewest blocks.
+    """The fastest among the fewest blocks: plain mode, or lean mode with as many outputs kept as fit.
 
     Raises:
         PlanError: nothing fits; the message names the smallest budget that does.
@@ -115,17 +115,17 @@ def find_fastest(blueprint: Blueprint, budget_bytes: int, *, least_blocks: int =
 
 
 def _planners(blueprint: Blueprint, least_blocks: int) -> list[Planner]:
-    """Those of plain mode and, where the rule can use it, of lean mode with any outputs kept."""
+    """The planners of plain mode and, if the rule supports it, of lean mode with any outputs kept."""
     lean = dataclasses.replace(blueprint, memory="lean")
     plain = Planner(dataclasses.replace(blueprint, memory="plain"), least_blocks=least_blocks)
     return [plain, Planner(lean, least_blocks=least_blocks, keeping=True)] if lean.is_lean else [plain]
 
 
 def keep_outputs(blueprint: Blueprint, plan: Plan, budget_bytes: int) -> Plan:
-    """`plan`, a metered one for lean mode, with as many more outputs of convolutions kept as the budget has room for.
+    """`plan`, a metered one for lean mode, with as many more outputs of convolutions kept as the budget allows.
 
-    Layers are taken in the order of how much work a kept byte saves. The additive model says what fits, and the meter
-    decides: as long as it finds a block too large, the layer that the block took last is given up again.
+    Layers are added in the order of multiply-accumulates saved per byte. The additive model predicts what fits, and the
+    meter decides: as long as a block is metered too large, the layer added last to the block is removed.
     """
     lean = LayerMeter.of(blueprint)
     kept = LayerMeter.of(dataclasses.replace(blueprint, memory="kept"))
@@ -155,7 +155,7 @@ def keep_outputs(blueprint: Blueprint, plan: Plan, budget_bytes: int) -> Plan:
 
 
 class _Room:
-    """What one block would need with more of its layers' outputs kept than those of `before`."""
+    """The memory of one block with more of its layers' outputs kept than those of `before`."""
 
     def __init__(
         self, blueprint: Blueprint, cut: Cut, lean: LayerMeter, kept: LayerMeter, before: tuple[int, ...]
@@ -171,7 +171,7 @@ class _Room:
         ]
 
     def fill(self, free_bytes: int) -> list[int]:
-        """The layers to keep too, worthiest first, so that the block's step needs at most `free_bytes` more."""
+        """Further layers to keep, most work saved per byte first, for at most `free_bytes` more in the block's step."""
         allowed = self._need([]) + free_bytes
         taken: list[int] = []
         for index in sorted(range(len(self._lean)), key=lambda index: -self._worth[index]):
@@ -182,7 +182,7 @@ class _Room:
         return taken
 
     def more(self, taken: Sequence[int]) -> int:
-        """Bytes that the block's step needs beyond those without the layers in `taken`."""
+        """Additional bytes of the block's step with the outputs of `taken` kept."""
         return self._need(taken) - self._need([])
 
     def _need(self, taken: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""Chooses plans: search over measured layers, decision by metered learners."""
+"""Choice of plans: search over measured layers, decision by metered learners."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ def choose_plan(
     plan: PlanLike | None = None,
     least_blocks: int | None = None,
 ) -> Plan | None:
-    """The plan that these options ask for; None for rules that do not cut the network.
+    """The plan for these options; None for rules that do not cut the network.
 
     Args:
         least_blocks: how many blocks there are at least; None is two wherever that is possible.
@@ -65,10 +65,10 @@ def choose_plan(
 
 
 def given_plan(blueprint: Blueprint, plan: Plan) -> Plan:
-    """`plan` with the bytes that it needs in `blueprint`'s setting, metered again where it was made for another.
+    """`plan` with its bytes in `blueprint`'s setting, metered again if they are those of another setting.
 
     Raises:
-        PlanError: it is for another network.
+        PlanError: the plan is for another network.
     """
     plan.check(blueprint.spec)
     if (
@@ -81,7 +81,7 @@ def given_plan(blueprint: Blueprint, plan: Plan) -> Plan:
 
 
 def setting_of(blueprint: Blueprint) -> PlanSetting:
-    """What the bytes of a plan for `blueprint` depend on."""
+    """The setting of a plan for `blueprint`."""
     return PlanSetting(
         rule=blueprint.rule.name,
         steps=blueprint.rule.time.steps_to_meter(blueprint.steps),
@@ -97,10 +97,10 @@ def setting_of(blueprint: Blueprint) -> PlanSetting:
 def check_plan_options(
     rule: Rule, *, budget: int | str | None = None, rho: float | None = None, plan: PlanLike | None = None
 ) -> bool:
-    """Whether `rule` cuts the network by a plan.
+    """Check the options of a plan. Returns True if `rule` cuts the network by a plan.
 
     Raises:
-        RuleError: it takes no plan and one is asked for, or more than one of the options is given.
+        RuleError: an option is given for a rule without plans, or more than one of the options is given.
     """
     given = [name for name, value in (("budget", budget), ("rho", rho), ("plan", plan)) if value is not None]
     planned = isinstance(rule.space, Planned)
@@ -115,7 +115,7 @@ def check_plan_options(
 
 
 def allowed_bytes(whole_bytes: int, *, budget: int | str | None = None, rho: float | None = None) -> int:
-    """Bytes that are allowed, by themselves, as a share of what the uncut network needs, or else ρ = 0.7.
+    """The budget in bytes: `budget`, or `rho` as a share of the uncut network's bytes, by default ρ = 0.7.
 
     Raises:
         PlanError: the text is no number of bytes, or the share is not positive.
@@ -126,7 +126,7 @@ def allowed_bytes(whole_bytes: int, *, budget: int | str | None = None, rho: flo
 
 
 def read_plan(plan: Plan | Mapping[str, Any] | str | Path) -> Plan:
-    """A plan from a document of it or that document's path."""
+    """A plan from its document or the document's path."""
     if isinstance(plan, Plan):
         return plan
     return Plan.from_dict(plan) if isinstance(plan, Mapping) else Plan.load(plan)
@@ -136,8 +136,8 @@ class Planner:
     """Plans for one blueprint: searches with measured layers, decides with metered learners.
 
     Args:
-        least_blocks: how many blocks a plan has at least; memory alone may need none but one.
-        keeping: in lean mode, whether a plan may keep the outputs of some convolutions where that needs less.
+        least_blocks: least number of blocks of a plan.
+        keeping: True to let plans of lean mode keep outputs of convolutions where that needs less memory.
     """
 
     def __init__(self, blueprint: Blueprint, *, least_blocks: int = 1, keeping: bool = False) -> None:
@@ -159,20 +159,20 @@ class Planner:
         return dataclasses.replace(plan, budget_bytes=plan.total_bytes)
 
     def smallest(self) -> Plan:
-        """The plan that needs the least memory; its budget is what it needs."""
+        """The plan with the least memory; its budget is its own peak."""
         return self._smallest
 
     def within(self, budget_bytes: int) -> Plan:
         """The plan with the fewest blocks whose metered peak is at most `budget_bytes`.
 
-        Where the additive model was too optimistic, the search runs again with a budget lowered by what the meter found
-        too much. Where it is too pessimistic to find any plan, the meter decides about the smallest one.
+        Where the additive model was too low, the search runs again with a budget lowered by the metered excess. Where
+        it is too high to find any plan, the smallest plan is metered.
 
         Raises:
             PlanError: there is none; the message names the smallest budget that works.
         """
         if self._least_blocks == 1:
-            # No plan has fewer blocks, and a search would measure a layer of every auxiliary network there can be.
+            # No plan has fewer blocks, and a search would measure the layers of all possible auxiliary networks.
             uncut = self._uncut_within(budget_bytes)
             if uncut is not None:
                 return uncut
@@ -188,7 +188,7 @@ class Planner:
             excess = plan.total_bytes - budget_bytes
             if excess <= 0:
                 return dataclasses.replace(plan, budget_bytes=budget_bytes)
-            # Down to what this plan was predicted to need, the search would only find it again.
+            # With any budget from this plan's prediction on, the search would find it again.
             kept = [block.kept for block in plan.blocks]
             allowed = self._predictor.peak(self.blueprint.cuts(plan), kept) - excess
         if self._smallest.total_bytes <= budget_bytes:
@@ -234,7 +234,7 @@ class Planner:
         return metered_plan(self.blueprint, plan)
 
     def _metered(self, cuts: Sequence[Cut], allowed_bytes: int) -> Plan:
-        """The plan with these cuts; outputs are kept where it would be predicted not to fit without."""
+        """The plan with these cuts; outputs are kept if the prediction without them does not fit."""
         nothing = [()] * len(cuts)
         if self._keeping and self._predictor.peak(cuts, nothing) > allowed_bytes:
             return self.with_cuts(cuts, [self._partitioner.least_kept(cut) for cut in cuts])
@@ -250,7 +250,7 @@ class Planner:
         return dataclasses.replace(plan, budget_bytes=budget_bytes) if plan.total_bytes <= budget_bytes else None
 
 
-# Plans for several modes and budgets of one network ask for the same.
+# Plans for several modes and budgets of one network have the same.
 @functools.lru_cache(maxsize=64)
 def _whole_bytes(blueprint: Blueprint) -> int:
     return measure_learner(blueprint, None)[0].peak_bytes

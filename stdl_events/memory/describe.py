@@ -1,4 +1,4 @@
-"""A plan in words and as a document: the same for `plan`, `memory`, `train` and the run's folder."""
+"""A plan as text and as a document, for `plan`, `memory`, `train` and the run's folder."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ def plan_document(plan: Plan, rule: Rule) -> dict[str, Any]:
 
 
 def plan_note(plan: Plan, rule: Rule) -> str | None:
-    """Return the name of the rule that a plan of one block is, in words; None for two blocks and more."""
+    """Return a note with the rule that a plan of one block equals; None for two blocks and more."""
     return rule.one_block_words if len(plan.blocks) == 1 else None
 
 
 def describe_plan(plan: Plan, rule: Rule) -> list[str]:
-    """Return lines for people: the number of blocks, and each with its auxiliary network and its peak."""
+    """Return text lines: the number of blocks, then each block with its auxiliary network and its peak."""
     share = f"{plan.rho:.3f} of the {format_bytes(plan.whole_bytes)} that the uncut network needs trained online"
     blocks = plan_note(plan, rule) or f"{len(plan.blocks)} blocks"
     lines = [f"plan: {blocks}; peak {format_bytes(plan.total_bytes)}, {share}"]

@@ -1,6 +1,6 @@
-"""The largest batch whose training step fits a limit of memory.
+"""The largest batch whose training step fits a memory limit.
 
-A step's bytes are almost a constant plus so many for each sequence, so that a secant finds the border in a few steps.
+A step's bytes are almost linear in the batch size, so a secant search needs few steps.
 """
 
 import dataclasses
@@ -16,18 +16,18 @@ from stdl_events.memory.meter import format_bytes
 from stdl_events.memory.report import StepMemory, floor_bytes, meter_step
 from stdl_events.plan.plan import Plan
 
-# From so many sequences on, the border between what fits and what does not is drawn 1 % thin instead of exactly.
+# From this batch size on, the result is within 1 % instead of exact.
 FINE = 100
-# Where the line has not found the border after so many batches, halving does.
+# Number of metered batches after which bisection replaces the secant search.
 PATIENCE = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """What was metered on the way to the largest batch that fits.
+    """The metered batches of a search for the largest batch that fits.
 
     Args:
-        limit_bytes: what a step may need.
+        limit_bytes: allowed bytes of a step.
         peaks: metered batches and their peak bytes.
     """
 
@@ -36,7 +36,7 @@ class Fit:
 
     @property
     def largest(self) -> int:
-        """The largest metered batch that fits; 0 where a single sequence is too much."""
+        """The largest metered batch that fits; 0 if a single sequence does not."""
         return max((batch for batch, peak in self.peaks.items() if peak <= self.limit_bytes), default=0)
 
     @property
@@ -61,12 +61,12 @@ class Fit:
 
 @dataclasses.dataclass(frozen=True)
 class FitReport:
-    """What fits into a limit of memory.
+    """Result of `fit_limit`.
 
     Args:
-        step: of the blueprint's own batch, where that was asked for and fits.
+        step: the step of the blueprint's own batch, if it was tried and fits.
         rows: otherwise the largest batch for each way to cut the network, see `fit_rows`.
-        searched: whether the largest batch was asked for in the first place.
+        searched: True if only the largest batch was requested.
     """
 
     blueprint: Blueprint
@@ -93,10 +93,10 @@ def fit_limit(
     plan: PlanLike | None = None,
     least_blocks: int | None = None,
 ) -> FitReport:
-    """Find what fits into `limit_bytes`: the blueprint's own batch or, where that does not fit, the largest one.
+    """Fit the blueprint's own batch into `limit_bytes` or, if it does not fit, find the largest one.
 
     Args:
-        search: look for the largest batch at once.
+        search: find the largest batch without trying the blueprint's own.
         plan, least_blocks: as in `choose_plan`.
 
     Raises:
@@ -126,11 +126,11 @@ def _fitting_step(
 def fit_rows(
     blueprint: Blueprint, plan: PlanLike | None, limit_bytes: int, *, least_blocks: int | None = None
 ) -> list[tuple[list[str], Fit]]:
-    """The largest batch for each way to cut the network that comes into question, with its blocks in notation.
+    """The largest batch for each candidate plan, with its blocks in notation.
 
     Args:
-        plan: the one way to cut it; without it, a rule that plans may leave the network whole, or cut it as the plan
-            that needs least at the largest batch of the whole network.
+        plan: the only candidate. None for two candidates of a rule that plans: the whole network, and the plan with the
+            least memory at the largest batch of the whole network.
     """
     planned = isinstance(blueprint.rule.space, Planned)
     if not planned or plan is not None:
@@ -147,7 +147,7 @@ def fit_rows(
 
 
 def fit_batch(blueprint: Blueprint, plan: Plan | None, limit_bytes: int) -> tuple[list[str], Fit]:
-    """The blocks of `blueprint`, cut as `plan` says, and their largest batch whose metered step fits."""
+    """The blocks of `blueprint` cut by `plan`, and the largest batch whose metered step fits."""
 
     def peak_of(batch: int) -> int:
         return measure_learner(dataclasses.replace(blueprint, batch_size=batch), plan)[0].peak_bytes
@@ -161,13 +161,12 @@ def fit_batch(blueprint: Blueprint, plan: Plan | None, limit_bytes: int) -> tupl
 def largest_batch(peak_of: Callable[[int], int], limit_bytes: int, *, start: int, fixed_bytes: int) -> Fit:
     """Search for the largest batch with `peak_of(batch) <= limit_bytes`.
 
-    The search ends with a batch that fits and one that does not, next to each other or, from 100 sequences on, at most
-    1 % apart.
+    The search ends with a batch that fits and one that does not, adjacent or, from 100 sequences on, at most 1 % apart.
 
     Args:
-        peak_of: meters a batch; grows with it, by at least a byte for each sequence.
-        start: where to begin.
-        fixed_bytes: about what a batch of no sequences would need, for the second guess.
+        peak_of: meters a batch; increases by at least one byte per sequence.
+        start: first batch of the search.
+        fixed_bytes: approximate bytes at batch size 0, for the second guess.
     """
     known = {0: min(fixed_bytes, limit_bytes)}
     low, high = 0, None
@@ -189,9 +188,9 @@ def _grain(batch: int) -> int:
 
 
 def _guess(known: dict[int, int], low: int, high: int | None, limit_bytes: int) -> int:
-    """Where the line through the batches around the border, or through the two largest ones, meets the limit.
+    """The batch at which the line through the batches around the limit, or through the two largest ones, meets it.
 
-    At least a grain away from both; in the middle where the line has been wrong often.
+    At least one grain from both; the midpoint after `PATIENCE` batches.
     """
     one, other = (low, high) if high is not None else sorted(known)[-2:]
     slope = max(1.0, (known[other] - known[one]) / (other - one))

@@ -1,4 +1,4 @@
-"""One training step's memory, for people and machines: peak, what it is made of, and the floor under it."""
+"""Report on one training step's memory: peak, breakdown, and lower bound."""
 
 import dataclasses
 import math
@@ -21,10 +21,10 @@ BREAKDOWN = ("weights", "gradients", "optimizer", "membrane", "saved", "input", 
 
 @dataclasses.dataclass(frozen=True)
 class StepMemory:
-    """What one training step needs.
+    """Memory of one training step.
 
     Args:
-        plan: how the network is cut, None where the rule does not plan.
+        plan: the network's plan, None for rules that do not plan.
     """
 
     blueprint: Blueprint
@@ -38,7 +38,7 @@ class StepMemory:
 
     @property
     def input_bytes(self) -> int:
-        """The clip of T frames as uint8, wherever it is; no part of the peak."""
+        """Bytes of the clip of T frames as uint8, which is not part of the peak."""
         return self.blueprint.steps * self.blueprint.batch_size * math.prod(self.blueprint.spec.input_shape)
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def meter_step(blueprint: Blueprint, plan: Plan | None, *, every_step: bool = Fa
     """Meter one training step, on fake tensors.
 
     Args:
-        every_step: meter all T steps of the sequence, for a trace; else only as many as show the peak.
+        every_step: meter all T steps of the sequence, for a trace; else the fewest with the same peak.
     """
     host = dataclasses.replace(blueprint, device=torch.device("cpu"))
     steps = host.steps if every_step else None
@@ -102,7 +102,7 @@ def meter_step(blueprint: Blueprint, plan: Plan | None, *, every_step: bool = Fa
 
 
 def floor_bytes(blueprint: Blueprint) -> int:
-    """What no way of training the network can do without: parameters, membrane states, one layer's working set.
+    """Lower bound for every way of training the network: parameters, membrane states, one layer's working set.
 
     Parameters are weights, running statistics, gradients and optimiser states; auxiliary networks are not counted. One
     layer's working set is the input current of its neurons, and its input at one bit per spike (frames as they are).
@@ -129,13 +129,13 @@ def _working_bits(layer: Layer, dtype: torch.dtype, *, input_bits: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class CudaMemory:
-    """What a real training step took on a GPU, at its peak.
+    """Peak memory of a real training step on a GPU.
 
     Args:
         allocated_bytes: `torch.cuda.max_memory_allocated`.
         requested_bytes: the same without the allocator's rounding.
-        reserved_bytes: what the allocator took from the device, its unused rest included.
-        metered_bytes: what the meter says.
+        reserved_bytes: reserved by the allocator on the device, unused memory included.
+        metered_bytes: the meter's peak.
     """
 
     device: str
@@ -145,14 +145,14 @@ class CudaMemory:
     metered_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready. What the libraries' workspaces took is what was requested beyond the metered bytes."""
+        """JSON-ready. The libraries' workspaces are the requested bytes beyond the metered ones."""
         workspaces = self.requested_bytes - self.metered_bytes
         ratio = self.metered_bytes / self.allocated_bytes
         return dataclasses.asdict(self) | {"workspace_bytes": workspaces, "metered_over_allocated": ratio}
 
 
 def require_cuda() -> None:
-    """Make sure that there is a GPU.
+    """Check that there is a GPU.
 
     Raises:
         MissingExtraError: torch sees none.
@@ -174,7 +174,7 @@ def measure_on_cuda(blueprint: Blueprint, plan: Plan | None, metered_bytes: int)
     """
     require_cuda()
     learner = dataclasses.replace(blueprint, device=CUDA).build(plan)
-    # Frames stay on the host, as in training; a clip is no part of the peak.
+    # Frames stay on the host, as in training; a clip is not part of the peak.
     frames_TBCHW = torch.zeros((blueprint.steps, blueprint.batch_size, *blueprint.spec.input_shape), dtype=torch.uint8)
     targets_B = torch.zeros(blueprint.batch_size, dtype=torch.int64)
     learner.train_step(frames_TBCHW, targets_B)

@@ -1,4 +1,4 @@
-"""Two blocks wherever that is possible: with one block, a rule that plans decouples nothing in space."""
+"""Preference of two blocks: with one block, a rule that plans decouples nothing in space."""
 
 import warnings
 from collections.abc import Callable

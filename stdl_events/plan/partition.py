@@ -1,13 +1,13 @@
 """Search: the fewest blocks under a memory budget, each with the largest auxiliary network that still fits.
 
-A block costs what all blocks and auxiliary networks keep for the whole training (`fixed`), plus the peak of the block's
-own step or of moving a weight (`working`). A plan needs `sum of fixed + max of working`, which is monotone in both. So
-of everything that may stand at one place (auxiliary networks behind a layer, ways to run a block, ways to cut the rest
-of the network) only the Pareto front of (working, fixed) can be part of a plan that needs least, and fronts of longer
-parts are put together from those of shorter ones. The search therefore is exact for this cost, over all partitions and
-all auxiliary networks that `plan.auxiliary` admits, without enumerating them. STDL's Algorithm 1, which cuts as late as
-possible, is optimal only where layers' costs simply add up; and the auxiliary network that is cheapest for its own
-block need not be the cheapest for all.
+The cost of a block is the resident bytes of all blocks and auxiliary networks (`fixed`), plus the peak of the block's
+own step or of a weight's update (`working`). A plan needs `sum of fixed + max of working`, which is monotone in both.
+Of all alternatives in one place (auxiliary networks behind a layer, ways to run a block, ways to cut the rest of the
+network), only the Pareto front of (working, fixed) can be part of a plan with the least memory. Fronts of longer parts
+are combined from those of shorter ones. The search is therefore exact for this cost, over all partitions and all
+auxiliary networks of `plan.auxiliary`, without enumeration. STDL's Algorithm 1, which cuts as late as possible, is
+optimal only where layers' costs simply add up, and the cheapest auxiliary network for its own block need not be the
+cheapest for all.
 
 Among the plans that fit, the fewest blocks come first, then cutting as late as possible, then auxiliary networks in
 block order: the deepest with which the others can still be completed, and of those the widest.
@@ -41,11 +41,11 @@ class Partitioner:
     Args:
         spec: the network; its last layer is the classifier.
         cost_of: measures one layer.
-        kept_cost_of: the same with the layer's output kept instead of recomputed, where a plan may choose that for each
-            layer; predictions then are for the choice that needs least. `input`, `fixed` and `left` are those of
+        kept_cost_of: measures a layer with its output kept instead of recomputed, if plans may choose that for each
+            layer. Predictions are then for the choice with the least memory. `input`, `fixed` and `left` are those of
             `cost_of`.
-        least_blocks: how many blocks there are at least.
-        other_bytes: what else stays in memory, whatever the plan.
+        least_blocks: least number of blocks.
+        other_bytes: further resident bytes of every plan.
 
     Raises:
         PlanError: the network has too few layers for so many blocks.
@@ -82,7 +82,7 @@ class Partitioner:
 
     @cached_property
     def network_fixed(self) -> int:
-        """What stays without auxiliary networks."""
+        """Resident bytes without auxiliary networks."""
         return self._other_bytes + fixed_bytes(chain_costs(self.spec.layers, self.cost_of))
 
     @property
@@ -92,14 +92,14 @@ class Partitioner:
 
     @property
     def largest_layer(self) -> str:
-        """The layer whose own step needs most, in the paper's notation."""
+        """The layer whose own step has the highest peak, in the paper's notation."""
         return str(max(self.spec.layers, key=lambda layer: working_bytes([self.cost_of(layer, False, ())])))
 
     def partition(self, budget_bytes: int, depth: int = 1) -> list[Cut]:
         """The fewest blocks that fit, cut as late as possible, with auxiliary networks grown as far as they fit.
 
         Args:
-            depth: how many layers each auxiliary network has at least, classifier apart, where there are that many.
+            depth: least number of layers of each auxiliary network without its classifier, if there are that many.
 
         Raises:
             PlanError: nothing fits; the message names the smallest budget that does.
@@ -107,10 +107,10 @@ class Partitioner:
         return self._with_heads(self._fewest(budget_bytes, depth), budget_bytes, depth)
 
     def deepest(self, budget_bytes: int) -> list[Cut]:
-        """Of all partitions with the fewest blocks, one whose shallowest auxiliary network is deepest.
+        """Among all partitions with the fewest blocks, one whose shallowest auxiliary network is deepest.
 
-        Cutting as late as possible leaves little memory for auxiliary networks, and the weakest of them limits how well
-        blocks work together. Depth grows as long as no block more is needed.
+        Cutting as late as possible leaves little memory for auxiliary networks, and the weakest of them limits the
+        coupling of the blocks. Depth grows as long as the number of blocks does not.
 
         Raises:
             PlanError: nothing fits; the message names the smallest budget that does.
@@ -155,7 +155,7 @@ class Partitioner:
         return max(*self.predict(cuts, kept), fixed + update)
 
     def least_kept(self, cut: Cut) -> tuple[int, ...]:
-        """The layers of a block whose outputs are kept where its step needs least, counted from its first layer."""
+        """The layers whose outputs are kept in a block's step of least memory, counted from the block's first layer."""
         chains, border, _ = self._chains(cut)
         links = [chain_links(costs, border) for costs in chains]
         rest, kept = 0, []
@@ -172,7 +172,7 @@ class Partitioner:
         return working_bytes(chosen, border, received)
 
     def _chains(self, cut: Cut) -> tuple[list[list[LayerCost]], int | None, int | None]:
-        """The costs of a block's layers, the index of the first auxiliary one, and what the block in front hands on."""
+        """The costs of a block's layers, the index of the first auxiliary one, and the bytes of the block's input."""
         own = self.spec.layers[cut.start : cut.stop]
         auxiliary = () if cut.auxiliary is None else cut.auxiliary.layers
         fronts = self._fronts[cut.start]
@@ -181,7 +181,7 @@ class Partitioner:
         return chains, len(own) if auxiliary else None, received
 
     def _fewest(self, budget_bytes: int, depth: int) -> list[tuple[int, int]]:
-        """Where the fewest blocks start and stop, as late as possible."""
+        """Start and stop of the fewest blocks, cut as late as possible."""
         feasible = self._fitting(budget_bytes, depth)
         if not feasible:
             raise PlanError(
@@ -206,7 +206,7 @@ class Partitioner:
         """The furthest stop of a block at `start` that `left` further ones can complete within the budget.
 
         Args:
-            used: the front of what the blocks in front may need.
+            used: the front of the needs of the blocks in front.
         """
         for stop in reversed(self._ends(start)):
             so_far = joined(used, self._block(start, stop, depth))

@@ -1,7 +1,7 @@
-"""A plan: where the network is cut and what each block's auxiliary network is. Data only, no torch.
+"""A plan: the blocks of a network and their auxiliary networks. Data only, no torch.
 
-All bytes are those of one training step at the plan's batch size: a block's bytes are the peak of its own step plus
-everything that stays in memory meanwhile, so the largest block is the training's peak.
+All bytes are those of one training step at the plan's batch size. A block's bytes are the peak of its own step plus all
+resident bytes, so the largest block is the training's peak.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class PlannedBlock:
         auxiliary: the auxiliary network, in the paper's notation; None for the last block.
         predicted_bytes: by the additive model, before anything is built.
         metered_bytes: on the built learner, None where it was not metered.
-        kept: in lean mode, the layers whose convolutions' outputs stay until the backward, counted from the block's
+        kept: in lean mode, the layers whose convolutions' outputs are saved for backward, counted from the block's
             first layer through its auxiliary network's last.
     """
 
@@ -42,7 +42,7 @@ class PlannedBlock:
 
 @dataclasses.dataclass(frozen=True)
 class PlanSetting:
-    """What a plan's bytes depend on besides the network's notation, the frames and the batch.
+    """The settings that a plan's bytes depend on, besides the network's notation, the frames and the batch.
 
     Args:
         rule: the learning rule's name.
@@ -66,17 +66,17 @@ class PlanSetting:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How a network is cut into blocks.
+    """The blocks of a network.
 
     Args:
         network: the whole network, in the paper's notation.
         input_shape: (C, H, W) of one frame.
         batch_size: sequences per batch that the bytes are for.
         blocks: in order; together they cover the network.
-        whole_bytes: peak of the uncut network trained online in plain mode, the measure that ρ refers to.
-        budget_bytes: what was allowed, or None for a plan that was given.
-        setting: what the bytes were metered for; None where a document does not say.
-        metered_bytes: the peak of the whole training step, which may be where weights move; None where not metered.
+        whole_bytes: peak of the uncut network trained online in plain mode, the reference of ρ.
+        budget_bytes: the allowed bytes, or None for a given plan.
+        setting: settings that the bytes were metered for; None if the document has none.
+        metered_bytes: peak of the whole training step, weight update included; None if not metered.
     """
 
     network: str
@@ -133,7 +133,7 @@ class Plan:
                 "plan",
                 got=f"a document without a usable {error}",
                 expected="the JSON that `stdl-events plan --json` prints",
-                todo="make the plan anew",
+                todo="make a new plan",
             ) from error
 
     @classmethod
@@ -155,7 +155,7 @@ class Plan:
         return cls.from_dict(document)
 
     def check(self, spec: NetworkSpec) -> None:
-        """Make sure that this plan cuts `spec`.
+        """Check that this is a plan for `spec`.
 
         Raises:
             PlanError: the plan is for another network, its blocks do not cover it, or an auxiliary network has other

@@ -1,4 +1,4 @@
-"""From a configuration to the learner that it describes."""
+"""The learner of a configuration."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from stdl_events.training.settings import TrainConfig
 def build_configured_learner(
     config: TrainConfig, frame_spec: FrameSpec, classes: int, device: torch.device | str = "cpu"
 ) -> Learner:
-    """The learner that `config` describes, for frames of `frame_spec`.
+    """The learner of `config`, for frames of `frame_spec`.
 
     Raises:
         NotationError, PlanError, RuleError: the network, its cut or the rule is impossible.
@@ -29,19 +29,19 @@ def build_configured_learner(
 
 
 def plan_configured_learner(config: TrainConfig, frame_spec: FrameSpec, classes: int) -> tuple[Blueprint, Plan | None]:
-    """What `build_configured_learner` builds, to be metered or shown: the blueprint, and its plan if the rule plans."""
+    """The blueprint of `build_configured_learner` for metering or display, and its plan if the rule plans."""
     spec = config.network.spec(frame_spec.frame_shape_CHW, classes, config.learning.rule)
     return plan_learner(**learner_options(config, spec))
 
 
 def learner_options(config: TrainConfig, spec: NetworkSpec) -> dict[str, Any]:
-    """The arguments of `build_learner`, and of `plan_learner`, that `config` stands for; the device apart.
+    """The arguments of `config` for `build_learner` and `plan_learner`, without the device.
 
     Args:
         spec: the network of `config`.
     """
     learning = config.learning
-    # A recipe says how to cut its network and may still be trained, for comparison, by a rule that cuts nothing.
+    # A recipe with a way to cut may be trained, for comparison, by a rule that does not cut the network.
     planned = isinstance(get_rule(learning.rule).space, Planned)
     ways_to_cut = {
         "budget": learning.budget,
@@ -71,6 +71,6 @@ def learner_options(config: TrainConfig, spec: NetworkSpec) -> dict[str, Any]:
 
 
 def step_bytes(config: TrainConfig, frame_spec: FrameSpec, classes: int) -> int:
-    """Peak bytes of one training step as `config` describes it, the input clip apart; metered, nothing is trained."""
+    """Metered peak bytes of one training step of `config`, without the input clip."""
     host = config.derive(learning={"cuda_graphs": False})
     return measure_learner(*plan_configured_learner(host, frame_spec, classes))[0].peak_bytes

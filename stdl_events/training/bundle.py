@@ -39,8 +39,8 @@ def load_bundle(folder: Path, device: torch.device | str | None = None) -> tuple
     """The network of a bundle, in evaluation mode, and its card.
 
     Raises:
-        RunError: the folder is no bundle, or its weights do not belong to its card.
-        ModelError: the card is not one.
+        RunError: the folder is not a bundle, or its weights do not match its card.
+        ModelError: the card is invalid.
     """
     for path in (folder / CARD_FILE, folder / WEIGHTS_FILE):
         if not path.is_file():
@@ -74,7 +74,7 @@ def load_bundle(folder: Path, device: torch.device | str | None = None) -> tuple
 def describe_run(
     config: TrainConfig, frame_spec: FrameSpec, split: Split, network: SpikingNetwork, evaluation: Evaluation
 ) -> ModelCard:
-    """The card of a network that `config` trained: how to make its frames, what its outputs mean, where it is from."""
+    """The card of a network trained by `config`: frame spec, labels of the outputs, provenance."""
     return ModelCard(
         network=network.spec.to_dict(),
         frame=frame_spec,
@@ -95,6 +95,6 @@ def describe_run(
 
 
 def package_versions() -> dict[str, str]:
-    """The versions that a result depends on."""
+    """Versions of the packages that a result depends on."""
     packages = {name: importlib.metadata.version(name) for name in ("stdl-events", "torch", "numpy")}
     return packages | {"python": platform.python_version()}

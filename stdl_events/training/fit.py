@@ -44,12 +44,12 @@ from stdl_events.whole_file import make_folder, remove_leftovers
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a finished run ended.
+    """Result of a finished run.
 
     Attributes:
         folder: the run's folder.
-        evaluation: of the held-out clips, by the network of the last epoch, the one in the bundle.
-        learner: as trained.
+        evaluation: of the held-out clips, by the network of the last epoch, which is the bundle's.
+        learner: the trained learner.
         seconds: time spent training and evaluating, over all resumptions.
         memory: peak bytes, as in the metrics.
     """
@@ -62,7 +62,7 @@ class RunResult:
 
     @property
     def plan(self) -> dict[str, Any] | None:
-        """How the network was cut, as a document; None for rules that do not plan."""
+        """The plan as a document; None for rules that do not plan."""
         plan = self.learner.plan
         return None if plan is None else plan_document(plan, self.learner.rule)
 
@@ -70,14 +70,14 @@ class RunResult:
 def fit(
     config: TrainConfig, folder: Path | str, *, resume: bool = False, split: Split | None = None, quiet: bool = False
 ) -> RunResult:
-    """Train as `config` says and leave everything in `folder`, laid out as `run_folder` says.
+    """Train by `config` and write all results to `folder`, in the layout of `run_folder`.
 
-    Nothing is written before the recordings are read and the learner is built. The network that is kept is that of the
-    last epoch; held-out accuracy never chooses.
+    Nothing is written before the recordings are read and the learner is built. The saved network is that of the last
+    epoch; it is never chosen by held-out accuracy.
 
     Args:
-        resume: go on with the run in `folder`.
-        split: recordings to use instead of those that `config.data` names.
+        resume: resume the run in `folder`.
+        split: recordings to use instead of those of `config.data`.
 
     Raises:
         RunError: the folder is in use, or cannot be resumed with this configuration; or the loss is not finite.
@@ -125,7 +125,7 @@ class _Run:
         self.peak_rates = [group["lr"] for group in self.learner.optimizer.param_groups]
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from the state that `save` wrote; a state of another learner is refused before anything changes."""
+        """Restore the state that `save` wrote; a state of another learner is refused before anything changes."""
         try:
             learner, metrics_bytes = state["learner"], int(state["metrics_bytes"])
             position = Position.from_state(state["position"])
@@ -148,10 +148,10 @@ class _Run:
         save_checkpoint(self.folder / CHECKPOINT_FILE, state)
 
     def train(self, checked: str, *, quiet: bool) -> Evaluation:
-        """Every epoch that is left, with the held-out evaluation behind each; returns the last one.
+        """Train the remaining epochs with a held-out evaluation after each; returns the last one.
 
         Args:
-            checked: what was found when both sides of the split were compared; said before anything is learned.
+            checked: result of the comparison of both sides of the split, shown before training.
         """
         position, epochs = self.position, self.config.epochs
         evaluation: Evaluation | None = None
@@ -172,7 +172,7 @@ class _Run:
         return evaluation or self._evaluate()
 
     def _train_epoch(self, metrics: MetricsWriter, progress: TrainingProgress) -> None:
-        """The batches that are left of the current epoch. Nothing here waits for the device but a row of metrics."""
+        """Train on the remaining batches of the current epoch. Only rows of metrics synchronise with the device."""
         position, config = self.position, self.config
         batches = self._batches(position.epoch)
         clock_s = time.perf_counter()
@@ -221,7 +221,7 @@ class _Run:
         return row | peak_memory(self.device)
 
     def _set_learning_rate(self) -> float:
-        """Move every group of weights along the schedule. Returns the rate of the first."""
+        """Set the scheduled learning rate of every group of weights. Returns that of the first."""
         config, groups = self.config, self.learner.optimizer.param_groups
         for group, peak in zip(groups, self.peak_rates, strict=True):
             group["lr"] = learning_rate(

@@ -1,10 +1,10 @@
-"""A run's folder: its layout, and when it may be written to.
+"""The layout of a run's folder, and the checks before it is written to.
 
 config.json              the complete configuration
-plan.json                where the network is cut, with its auxiliary layers and bytes
+plan.json                the blocks with their auxiliary networks and bytes
 metrics.jsonl            one row per logged step and per epoch
 tensorboard/             the same numbers
-checkpoint.safetensors   everything a killed run needs to go on
+checkpoint.safetensors   the complete state of a run, for its resumption
 bundle/                  model.safetensors, model.json: the finished network
 """
 
@@ -26,15 +26,15 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 BUNDLE_FOLDER = "bundle"
 CARD_FILE = "model.json"
 
-# A run may go on elsewhere and write more or less often; nothing else may change.
+# A run may be resumed on another device and write more or less often; no other setting may change.
 _FREE_TO_CHANGE = {"device", "checkpoint_every_steps"}
 
 
 def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None:
-    """Refuse to start in a folder that something else lives in, or to resume a run that differs. Writes nothing.
+    """Refuse to start in a folder that is not empty, or to resume a run with another configuration. Writes nothing.
 
     Raises:
-        RunError: the folder holds something already; or there is no run to resume; or its configuration is another.
+        RunError: the folder is not empty; or there is no run to resume; or its configuration differs.
     """
     if not resume:
         if os.path.exists(folder) and (not folder.is_dir() or any(folder.iterdir())):

@@ -1,6 +1,6 @@
-"""What one training run consists of: one frozen tree of settings, complete, with every default stated here.
+"""The settings of a training run: one complete frozen tree, with every default.
 
-No torch: listing recipes and checking a setting is quick and works in the base install.
+No torch: listing recipes and checking a setting is fast and works in the base install.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ def _check_transform(spec: TransformSpec) -> TransformSpec:
 
 
 def _absolute(path: str) -> str:
-    """A run knows its store again wherever it is evaluated from."""
+    """An absolute path, so that a run finds its store from any working directory."""
     return str(Path(path).absolute())
 
 
@@ -50,16 +50,16 @@ WAYS_TO_CUT = ("budget", "rho", "plan")
 
 
 class Section(BaseModel):
-    """A group of settings: frozen, and every key must be known."""
+    """A group of settings: frozen, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class SplitSettings(Section):
-    """Which recordings are learned from and which are held out. See `stdl_events.recordings.split`.
+    """The split into training and held-out recordings. See `stdl_events.recordings.split`.
 
     Attributes:
-        rule: one of `stdl_events.recordings.registry.SPLIT_RULES`, which says what each is.
+        rule: one of `stdl_events.recordings.registry.SPLIT_RULES`, which documents each.
         train, test: rule `order`: how many recordings per side.
         held_out: share of recordings or time that is held out.
         gap_us: time left unused between the two parts of one recording; None is the length of one clip.
@@ -75,7 +75,7 @@ class SplitSettings(Section):
 
 
 class WalkersSettings(Section):
-    """Which walkers are simulated. See `stdl_events.recordings.generate_walkers`.
+    """The simulated walkers. See `stdl_events.recordings.generate_walkers`.
 
     Attributes:
         people: classes.
@@ -93,13 +93,13 @@ class WalkersSettings(Section):
 
 
 class DataSettings(Section):
-    """Which recordings.
+    """The recordings.
 
     Attributes:
         dataset: one of `stdl_events.recordings.registry.DATASETS`.
-        path: their folder, as `--data` sets it. Walkers that have none are made under `runs/`.
-        prepared: a store that `stdl-events prepare` made of them; clips are then read from there. Without a `path`
-            the split is the store's own, and the recordings need not be there.
+        path: their folder, as set by `--data`. Walkers without one are simulated under `runs/`.
+        prepared: a store of their clips written by `stdl-events prepare`, from which clips are read. Without a `path`
+            the split is the store's own, and the recordings are not needed.
         format, sensor_size: of recordings in a folder that do not say it themselves.
     """
 
@@ -113,7 +113,7 @@ class DataSettings(Section):
 
 
 class FrameSettings(Section):
-    """`FrameSpec` without the sensor size, which the recordings bring. See `stdl_events.frames`.
+    """`FrameSpec` without the sensor size, which is that of the recordings. See `stdl_events.frames`.
 
     Counts are capped so that a training clip takes one byte for each.
 
@@ -179,9 +179,9 @@ class AugmentSettings(Section):
     """Random changes of training clips, one draw per clip, the same for all its frames.
 
     Attributes:
-        shift_px: greatest shift along x and along y, in pixels of the frame; what enters is empty.
-        roll_px: greatest roll along x and along y; what leaves enters on the other side.
-        zoom: greatest share of each side that is cut away, anywhere around, before the rest is enlarged again.
+        shift_px: greatest shift along x and along y, in pixels of the frame; entering pixels are empty.
+        roll_px: greatest roll along x and along y, in pixels of the frame.
+        zoom: greatest share of each side that is cropped, at a random position, before the rest is enlarged again.
         flip: mirror left and right with probability 0.5.
         event_drop: in three of four clips drop events, in a stretch of time, in an area, or at random.
         transforms: further ones of `stdl_events.frames.transform_registry.TRANSFORMS`, in their order, written as
@@ -218,7 +218,7 @@ class ScheduleSettings(Section):
     Attributes:
         kind: `cosine` decay or `constant`.
         warmup_epochs: length of the linear warm-up.
-        final: what `cosine` ends at, as a share of the learning rate.
+        final: end of `cosine` as a share of the learning rate.
     """
 
     kind: Literal["cosine", "constant"] = "cosine"
@@ -227,16 +227,16 @@ class ScheduleSettings(Section):
 
 
 class RuleOptions(Section):
-    """What named rules may be told, see `build_learner`; an option that the rule does not have is an error.
+    """Options of named rules, see `build_learner`; an option that the rule does not have is an error.
 
     Attributes:
         k: tbptt: steps per interval; sltt-k: steps of a sequence that learn.
         n: tbptt: layers per block.
-        classifier: tbptt: whether classifiers learn.
-        update: stdl+ottt, stdl+ndot, ftrl-ottt: when weights move.
+        classifier: tbptt: trainable classifiers, or random ones with fixed weights.
+        update: stdl+ottt, stdl+ndot, ftrl-ottt: time of the weight updates.
         variant: ndot-a, ndot-o, stdl+ndot: the paper's equations or those of its released code.
         trace_decay: λ of the traces of rules that have them.
-        proximal: ftrl-ottt: weight of the pull towards earlier weights.
+        proximal: ftrl-ottt: weight of the proximal term towards earlier weights.
         proximal_norm: ftrl-ottt: its norm.
     """
 
@@ -251,24 +251,24 @@ class RuleOptions(Section):
 
 
 class LearningSettings(Section):
-    """The rule and its memory. At most one of `budget`, `rho` and `plan` says where the network is cut.
+    """The rule and its memory. At most one of `budget`, `rho` and `plan` determines the blocks.
 
-    Rules that do not cut the network ignore all three, so that one recipe serves to compare rules.
+    Rules that do not cut the network ignore all three, so that one recipe can compare rules.
 
     Attributes:
         rule: one of `stdl_events.learning.rules.RULES`.
         budget: bytes that one training step may use, for example `2GiB`.
         rho: the same as a share of the memory of training the whole network online.
         plan: `paper` for the published plan of a network of the zoo, or the path of a plan's JSON file.
-        least_blocks: how many blocks there are at least, whatever the memory asks for; None is two wherever the network
-            can be cut and the memory allows it. With one block, STDL is SLTT.
-        memory: `lean` keeps packed spikes and makes the rest again, `kept` keeps outputs of convolutions too, `plain`
+        least_blocks: least number of blocks; None is two wherever the network can be cut and the memory allows it. With
+            one block, STDL is SLTT.
+        memory: `lean` saves packed spikes and recomputes the rest, `kept` saves outputs of convolutions too, `plain`
             is ordinary autograd, `auto` the fastest that fits into the budget; the gradients are the same.
         precision: `bf16` keeps membrane potentials and currents in bfloat16, weights in float32.
-        cuda_graphs: on a CUDA device, record what a block does in a step and replay it, which spares the host work.
+        cuda_graphs: on a CUDA device, record a block's step and replay it, with less work for the host.
         loss: `ce+mse` is `((1 - alpha) CE + alpha MSE) / T` in each step, `spike-mse` truncated local BPTT's; None is
             the rule's own.
-        mse_target, alpha: what the MSE of `ce+mse` pulls the logits to, and its share; None is the loss's own.
+        mse_target, alpha: target of the MSE of `ce+mse`, and its share; None is the loss's own.
     """
 
     rule: Annotated[str, AfterValidator(RULES.check)] = "stdl"
@@ -298,7 +298,7 @@ class LearningSettings(Section):
 
 
 class TrainConfig(Section):
-    """Everything that a training run depends on, besides the recordings themselves.
+    """All settings that a training run depends on, besides the recordings themselves.
 
     Attributes:
         name: of the recipe.

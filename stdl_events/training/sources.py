@@ -1,4 +1,4 @@
-"""From the data section of a configuration to recordings to train on and recordings held out, and to their clips."""
+"""Training and held-out recordings of a configuration, and their clips."""
 
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from stdl_events.training.settings import DataSettings, FrameSettings, Section, 
 
 
 def load_split(config: TrainConfig) -> Split:
-    """The recordings that `config` trains on and those that it holds out; walkers are made where they are missing.
+    """The training and the held-out recordings of `config`; missing walkers are simulated.
 
     Raises:
-        DatasetError: the folder of recordings is not given, missing, or laid out in another way.
+        DatasetError: the folder of recordings is not given, missing, or has another layout.
         SplitError: the recordings cannot be split as asked.
         RecipeError: the split rule lacks a setting.
     """
@@ -26,11 +26,11 @@ def load_split(config: TrainConfig) -> Split:
 
 
 def load_config_clips(config: TrainConfig, recordings: RecordingSet, frame_spec: FrameSpec) -> ClipArray:
-    """The clips of one side of the split of `config`: cut now, or read from the store that it names.
+    """The clips of one side of the split of `config`: cut from the recordings, or read from its store.
 
     Raises:
-        DatasetError: the store is not whole, or not of these recordings as they are now; or there is no clip.
-        FrameSpecError: its clips were cut in another way, or a recording has another sensor size.
+        DatasetError: the store is incomplete, or not of the current recordings; or there is no clip.
+        FrameSpecError: its clips have another frame spec, or a recording has another sensor size.
         RecordingError: a recording cannot be read.
     """
     if config.data.prepared is None:
@@ -39,11 +39,11 @@ def load_config_clips(config: TrainConfig, recordings: RecordingSet, frame_spec:
 
 
 def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> Split:
-    """The recordings in the folder `data.path` as two sides; walkers are made where they are missing.
+    """The training and the held-out recordings in the folder `data.path`; missing walkers are simulated.
 
     Args:
-        frames: clips whose length is the gap of a split by time, where that says none.
-        asker: who asks, for messages.
+        frames: settings of the clips, whose length is the default gap of a split by time.
+        asker: name of the caller in messages.
 
     Raises:
         DatasetError, SplitError, RecipeError: see `load_split`.
@@ -63,13 +63,13 @@ def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> S
 
 
 def recordings_folder(data: DataSettings, asker: str) -> Path:
-    """Where the recordings of `data` are; for a dataset that makes its own, where they are or will be made.
+    """The folder of the recordings of `data`; for a simulated dataset, its target folder.
 
     Args:
-        asker: who asks, for messages.
+        asker: name of the caller in messages.
 
     Raises:
-        DatasetError: no folder is named, and the dataset has none of its own.
+        DatasetError: no folder is given, and the dataset has none of its own.
     """
     if data.path is not None:
         return Path(data.path)
@@ -82,12 +82,12 @@ def recordings_folder(data: DataSettings, asker: str) -> Path:
 
 
 def sensor_and_classes(config: TrainConfig) -> tuple[tuple[int, int], int]:
-    """The sensor's (width, height) and the number of classes that `config` trains on; nothing is made or split for it.
+    """The sensor's (width, height) and the number of classes of `config`; nothing is simulated or split.
 
-    Asks the dataset itself, then the store of clips, then the folder of recordings, of which headers are read.
+    Read from the dataset itself, else from the store of clips, else from the headers of the recordings.
 
     Raises:
-        DatasetError: only the recordings could tell, and their folder is not named, missing, or laid out otherwise.
+        DatasetError: the recordings are needed, and their folder is not given, missing, or has another layout.
     """
     data = config.data
     dataset = DATASETS[data.dataset]
@@ -112,13 +112,13 @@ def _dataset_options(data: DataSettings) -> dict[str, Any]:
     """The keyword arguments of the dataset's functions.
 
     Raises:
-        RecipeError: a setting is given that the dataset does not take.
+        RecipeError: a setting is given that the dataset does not have.
     """
     takes = DATASETS[data.dataset].options
     for name in ("format", "sensor_size"):
         if getattr(data, name) is not None and name not in takes:
             raise RecipeError(
-                f"data.{name}", got=str(getattr(data, name)), expected=f"none, since {data.dataset} knows its own",
+                f"data.{name}", got=str(getattr(data, name)), expected=f"none, since {data.dataset} has its own",
                 todo="leave it out",
             )  # fmt: skip
     options: dict[str, Any] = {}
@@ -129,7 +129,7 @@ def _dataset_options(data: DataSettings) -> dict[str, Any]:
 
 
 def _prepared_split(config: TrainConfig) -> Split:
-    """The split that the store of `config` was prepared with; its recordings split anew where that takes no events."""
+    """The split of the store of `config`; its recordings are split again if that needs no events."""
     data = config.data
     assert data.prepared is not None
     prepared = PreparedSet.open(data.prepared)

@@ -1,4 +1,4 @@
-"""One step has one number: the commands, a run's own metering and the learner itself agree to the byte."""
+"""The bytes of one step are equal in the commands, in a run's own metering and for the learner itself."""
 
 import json
 from pathlib import Path

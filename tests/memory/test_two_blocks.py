@@ -1,4 +1,4 @@
-"""STDL means STDL: two blocks wherever network and memory allow them, and words where they do not."""
+"""Two blocks for STDL wherever network and memory allow them, and a warning where they do not."""
 
 import warnings
 

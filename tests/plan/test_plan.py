@@ -69,7 +69,7 @@ def test_other_documents_are_told(document):
     with pytest.raises(PlanError) as caught:
         Plan.from_dict(document)
     assert str(caught.value).startswith("plan: got a document without a usable ")
-    assert str(caught.value).endswith("expected the JSON that `stdl-events plan --json` prints; make the plan anew")
+    assert str(caught.value).endswith("expected the JSON that `stdl-events plan --json` prints; make a new plan")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe"])

@@ -1,4 +1,4 @@
-"""The command `stdl-events plan`: what its options ask for reaches the planner."""
+"""The command `stdl-events plan`: its options reach the planner."""
 
 import json
 

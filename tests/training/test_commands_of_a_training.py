@@ -1,4 +1,4 @@
-"""`memory`, `plan` and `cost` of a recipe or a run: what MY training needs."""
+"""The commands `memory`, `plan` and `cost` for a recipe or a run."""
 
 import json
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_a_run_knows_its_frames_and_classes(
     found = document("memory", run)
     assert found["peak_bytes"] == stored["total_bytes"] == step_bytes(config, frames_of(config), len(CLASSES))
     assert document("plan", run)["total_bytes"] == stored["total_bytes"]
-    # The recordings are not asked for: they may be on another machine.
+    # The recordings are not read: they may be on another machine.
     moved = load_config(run).derive(data={"path": "nowhere"})
     (run / "config.json").write_text(moved.model_dump_json())
     assert document("memory", run)["peak_bytes"] == stored["total_bytes"]

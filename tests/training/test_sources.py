@@ -104,7 +104,7 @@ def test_datasets_with_their_own_split_take_no_other(tmp_path: Path, dataset: st
 def test_settings_that_a_dataset_does_not_take_are_refused(tmp_path: Path) -> None:
     for key, value in (("format", "npz"), ("sensor_size", (8, 8))):
         config = configured(tmp_path).derive(data={"dataset": "nmnist", key: value})
-        with pytest.raises(RecipeError, match=rf"data\.{key}: got .*; expected none, since nmnist knows its own"):
+        with pytest.raises(RecipeError, match=rf"data\.{key}: got .*; expected none, since nmnist has its own"):
             load_split(config)
 
 
