@@ -80,5 +80,5 @@ def test_a_file_that_is_no_recipe_is_told(tmp_path: Path, source: str, got: str)
 def test_unknown_names_and_missing_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"got no such recipe; expected one of demo_walkers, .*did you mean"):
         load_recipe("object")
-    with pytest.raises(RecipeError, match=r"none\.py: got no such file; expected a Python file; check the path"):
+    with pytest.raises(RecipeError, match=r"none\.py: got no such file; expected a Python file that defines recipe"):
         load_recipe(str(tmp_path / "none.py"))
