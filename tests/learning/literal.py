@@ -28,7 +28,7 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One layer: poolings, a body, poolings. A kind is C, R, SEWR or FC; `rule_layers` also has S and NFR."""
+    """One layer: poolings, a body, poolings. A kind is C, R, SEWR or FC; `reference_layers` also has S and NFR."""
 
     kind: str
     width: int

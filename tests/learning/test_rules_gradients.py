@@ -8,7 +8,7 @@ import pytest
 import torch
 from literal import Part, Pool
 from problems import classifier, gradients, largest_difference
-from rule_cases import Case, case_of, random_case
+from reference_cases import Case, case_of, random_case
 
 TOLERANCE = 1e-10
 END_TO_END = ["bptt", "sltt", "ottt-a", "ottt-o", "ndot-a", "ndot-o"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from literal import Block
 from problems import BATCH, SHAPE, gradients, largest_difference
-from rule_cases import random_case
+from reference_cases import random_case
 
 from stdl_events.build import build_learner
 from stdl_events.errors import RuleError

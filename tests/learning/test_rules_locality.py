@@ -6,7 +6,7 @@ import pytest
 import torch
 from literal import Block
 from problems import classifier, gradients
-from rule_cases import Case, random_case
+from reference_cases import Case, random_case
 from torch import Tensor
 
 from stdl_events.learning.observer import Observer

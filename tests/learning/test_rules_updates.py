@@ -6,7 +6,7 @@ import functools
 import pytest
 import torch
 from problems import BATCH, SHAPE
-from rule_cases import Case, random_case
+from reference_cases import Case, random_case
 from torch import Tensor
 
 from stdl_events.build import build_learner

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from literal import Block, Part
-from rule_layers import Chain, Pair
-from rule_neurons import Equations
+from reference_layers import Chain, Pair
+from reference_neurons import Equations
 from torch import Tensor
 
 

@@ -16,8 +16,8 @@ from problems import (
     random_parts,
     scramble_weights,
 )
-from rule_equations import gradients_by_hand
-from rule_neurons import Equations
+from reference_neurons import Equations
+from reference_rules import gradients_by_hand
 from torch import Tensor
 
 from stdl_events.build import build_learner

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from literal import Part, Pool
-from rule_neurons import Equations, Neurons
+from reference_neurons import Equations, Neurons
 from torch import Tensor
 
 WS_GAIN = 2.74
