@@ -1,7 +1,7 @@
 """Layers written out by hand, forward and backward, without autograd; no code of the library is used.
 
-A network is described by the `Part`s of `literal`; weights are read by name. Signals are spikes with the traces of the
-weights' gradients. B batch, C channels, H height, W width, K classes.
+A network is described by the `Part`s of `reference_parts`; weights are read by name. Signals are spikes with the traces
+of the weights' gradients. B batch, C channels, H height, W width, K classes.
 """
 
 import dataclasses
@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from literal import Part, Pool
 from reference_neurons import Equations, Neurons
+from reference_parts import Part, Pool
 from torch import Tensor
 
 WS_GAIN = 2.74
@@ -71,8 +71,7 @@ class Chain:
     def end_chunk(self) -> None:
         """No error comes from later steps: STDL eq. (17), SLTT eq. (13); truncated local BPTT at an interval's end."""
         for neurons in self.neurons.values():
-            neurons.gamma = 0.0
-            neurons.open.clear()
+            neurons.end_chunk()
 
     def _note(self, backs: list[Back], done: tuple[Pair, Back]) -> Pair:
         backs.append(done[1])
@@ -84,9 +83,19 @@ class Chain:
 
     def fire(self, name: str, current: Tensor, gain: float = 1.0) -> tuple[Pair, Back]:
         neurons = self.neurons.setdefault(name, Neurons(self.eq))
+        logit = f"{name}.p.logit"
+        if self.eq.kind == "plif":  # λ = σ(logit) (Fang et al., section 4.2)
+            neurons.decay = 1 / (1 + torch.exp(-self.weights[logit]))
         spikes = neurons.fire(current)
         pair = Pair(gain * spikes, gain * neurons.trace() if self.eq.trace else gain * spikes)
-        return pair, lambda g: neurons.back(gain * g)
+
+        def back(g: Tensor) -> Tensor:
+            error, of_decay = neurons.back(gain * g)
+            if self.eq.kind == "plif":
+                self._add(logit, of_decay * neurons.decay * (1 - neurons.decay))
+            return error
+
+        return pair, back
 
     def unit(self, name: str, part: Part, x: Pair, stride: int | None = None) -> tuple[Pair, Back]:
         current, undo_synapse = self.synapse(f"{name}.synapse", x, part.stride if stride is None else stride)

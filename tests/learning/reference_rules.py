@@ -1,18 +1,19 @@
 """Learning rules written out by hand, without autograd: chunks, blocks, losses and gradients.
 
-It shares no code with the library. A network is described by the `Part`s of `literal`; weights are read by name out of
-a learner's `state_dict`. Equation numbers are those of the paper that each function names.
+It shares no code with the library. A network is described by the `Part`s of `reference_parts`; weights are read by name
+out of a learner's `state_dict`. Equation numbers are those of the paper that each function names.
 
 T time, B batch, C channels, H height, W width, K classes.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
-from literal import Block, Part
 from reference_layers import Chain, Pair
 from reference_neurons import Equations
+from reference_parts import Block, Part
 from torch import Tensor
 
 
@@ -38,8 +39,16 @@ def loss_and_errors(logits: Sequence[Tensor], y: Tensor, steps: int, eq: Equatio
     return total, errors
 
 
+class Learned(NamedTuple):
+    """All weights' gradients and each block's loss, summed over the sequence, and the network's logits."""
+
+    gradients: dict[str, Tensor]
+    losses: list[float]
+    logits_TBK: Tensor
+
+
 @dataclasses.dataclass
-class LiteralBlock:
+class ReferenceBlock:
     """A block's layers and its auxiliary layers."""
 
     subnetwork: Chain
@@ -78,8 +87,8 @@ def gradients_by_hand(
     *,
     learning_steps: Sequence[int] | None = None,
     after_chunk: Callable[[dict[str, Tensor], dict[str, Tensor]], None] | None = None,
-) -> tuple[dict[str, Tensor], list[float]]:
-    """All weights' gradients, summed over the sequence, and the losses of the blocks.
+) -> Learned:
+    """One sequence by the rule's equations.
 
     Args:
         learning_steps: the chunks with a backward pass; None for all.
@@ -88,8 +97,8 @@ def gradients_by_hand(
     weights = {f"network.{name}": value.double().clone() for name, value in state_dict["network"].items()}
     for index, own in enumerate(state_dict["auxiliary"]):
         weights |= {f"auxiliary.{index}.{name}": value.double().clone() for name, value in own.items()}
-    literal = [
-        LiteralBlock(
+    by_hand = [
+        ReferenceBlock(
             Chain(parts[block.start : block.stop], block.start, Named(weights, "network."), "network.", eq),
             Chain(block.auxiliary, 0, Named(weights, f"auxiliary.{index}."), f"auxiliary.{index}.", eq)
             if block.auxiliary
@@ -99,19 +108,21 @@ def gradients_by_hand(
     ]
     total: dict[str, Tensor] = {}
     losses = [0.0] * len(blocks)
+    outputs: list[Tensor] = []
     for number, start in enumerate(range(0, len(frames), eq.chunk)):
         signal = [Pair(frame, frame) for frame in frames[start : start + eq.chunk].double()]
-        for index, block in enumerate(literal):
+        for index, block in enumerate(by_hand):
             learns = learning_steps is None or number in learning_steps
-            signal, _, loss = block.learn(signal, y, len(frames), eq, learns=learns)
+            signal, logits, loss = block.learn(signal, y, len(frames), eq, learns=learns)
             losses[index] += loss
             for chain in block.chains():
                 for name, gradient in chain.gradients.items():
                     total[name] = total.get(name, 0.0) + gradient
                 chain.gradients.clear()
+        outputs += logits
         if after_chunk is not None:
             after_chunk(weights, total)
-    return total, losses
+    return Learned(total, losses, torch.stack(outputs))
 
 
 class Named(dict):

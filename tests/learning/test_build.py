@@ -1,8 +1,8 @@
 """Errors of `build_learner`, with their texts."""
 
 import pytest
-from literal import Block, Part, Pool
-from problems import BATCH, SHAPE, classifier, make_plan
+from reference_cases import BATCH, SHAPE, classifier, make_plan
+from reference_parts import Block, Part, Pool
 
 from stdl_events.build import build_learner
 from stdl_events.errors import NotationError, PlanError, RuleError

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from problems import gradients, largest_difference, scramble_weights
+from reference_cases import gradients, largest_difference, scramble_weights
 from torch import nn
 
 from stdl_events.build import build_learner

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from problems import gradients, largest_difference
+from reference_cases import gradients, largest_difference
 from torch import nn
 from torch.nn.utils import parametrizations, spectral_norm
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from literal import Block, Part, Pool
-from problems import BATCH, SHAPE, classifier, make_plan
+from reference_cases import BATCH, SHAPE, classifier, make_plan
+from reference_parts import Block, Part, Pool
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 

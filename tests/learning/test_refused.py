@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from literal import Block, Part, Pool
-from problems import BATCH, SHAPE, classifier, make_plan
+from reference_cases import BATCH, SHAPE, classifier, make_plan
+from reference_parts import Block, Part, Pool
 from torch import Tensor
 
 from stdl_events.build import build_learner

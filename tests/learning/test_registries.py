@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from problems import BATCH, SHAPE
+from reference_cases import BATCH, SHAPE
 from torch import Tensor
 
 from stdl_events.build import build_learner

@@ -1,37 +1,51 @@
-"""Every rule's gradients equal its equations worked out by hand, in float64."""
+"""Every rule's gradients equal its equations worked out by hand, in float64, in plain and in lean mode."""
 
-import dataclasses
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from literal import Part, Pool
-from problems import classifier, gradients, largest_difference
-from reference_cases import Case, case_of, random_case
+from new_entries import neuron_settings
+from reference_cases import Case, case_of, classifier, gradients, largest_difference, random_case
+from reference_parts import Block, Part, Pool
+
+from stdl_events.learning.lean.parts import PartSizes, part_sizes
+from stdl_events.network.registries import NORMS, SURROGATES
+from stdl_events.network.spec import NeuronSpec
 
 TOLERANCE = 1e-10
 END_TO_END = ["bptt", "sltt", "ottt-a", "ottt-o", "ndot-a", "ndot-o"]
 LOCAL = ["decolle", "ell", "stdl", "stdl+ottt", "stdl+ndot"]
 
 
-def assert_equals_equations(case: Case, frozen: str = "") -> None:
-    """`frozen` is a suffix of the names of frozen weights."""
-    learner = case.learner()
-    expected, losses = case.by_hand(learner)
-    if frozen:
-        expected = {name: gradient for name, gradient in expected.items() if frozen not in name}
-    metrics = learner.backward(*case.data())
-    assert largest_difference(gradients(learner), expected) <= TOLERANCE
-    for index, loss in enumerate(losses):
-        assert metrics[f"block_loss_{index}"].item() == pytest.approx(loss, rel=1e-12)
+@pytest.fixture(autouse=True)
+def _small_parts() -> Iterator[None]:
+    """Part sizes with which these small layers have as many parts as large ones."""
+    with part_sizes(PartSizes(2000, 2000)):
+        yield
+
+
+def assert_equals_equations(case: Case, frozen: tuple[str, ...] = (), tolerance: float = TOLERANCE) -> None:
+    """`frozen` lists the beginnings of the names of frozen weights."""
+    for memory in case.modes:
+        learner = case.learner(memory=memory)
+        expected, losses, logits_TBK = case.by_hand(learner)
+        expected = {name: gradient for name, gradient in expected.items() if not name.startswith(frozen)}
+        frames, targets = case.data()
+        metrics = learner.backward(frames, targets)
+        assert largest_difference(gradients(learner), expected) <= tolerance
+        for index, loss in enumerate(losses):
+            assert metrics[f"block_loss_{index}"].item() == pytest.approx(loss, rel=1e-12)
+        assert metrics["loss"].item() == pytest.approx(losses[-1], rel=1e-12)
+        assert metrics["correct"].item() == (logits_TBK.mean(0).argmax(1) == targets).sum().item()
 
 
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("norm", ["batch", "ws", "none"])
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("rule", END_TO_END + LOCAL)
 def test_random_networks(rule, norm, seed):
-    assert_equals_equations(random_case(seed, rule, norm), "auxiliary" if rule == "decolle" else "")
+    assert_equals_equations(random_case(seed, rule, norm), ("auxiliary",) if rule == "decolle" else ())
 
 
 EVERY_LAYER = (
@@ -43,12 +57,57 @@ EVERY_LAYER = (
     Part("FC", 6),
     classifier(),
 )
+EVERY_BLOCK = (
+    Block(0, 1, (Part("R", 4, stride=2), Part("SEWR", 4), classifier())),
+    Block(1, 3, (Part("C", 3, before=(Pool(2, 2),)), classifier())),
+    Block(3, 5, (Part("FC", 5), classifier())),
+    Block(5, 7),
+)
 
 
-@pytest.mark.parametrize("norm", ["batch", "ws", "none"])
-@pytest.mark.parametrize("rule", ["ottt-a", "ndot-a", "stdl+ottt", "stdl+ndot", "ell"])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("rule", ["bptt", "sltt", "ottt-a", "ndot-a", "ell", "stdl", "stdl+ottt", "stdl+ndot"])
 def test_a_network_of_every_kind_of_layer(rule, norm):
-    assert_equals_equations(case_of(EVERY_LAYER, np.random.default_rng(5), 5, rule, norm, {}))
+    case = case_of(EVERY_LAYER, np.random.default_rng(1), 1, rule, norm, {})
+    if rule.startswith("stdl"):
+        case = case.changed(blocks=EVERY_BLOCK)
+    assert_equals_equations(case.with_equations(surrogate="sigmoid"))
+
+
+@pytest.mark.parametrize("rule", ["bptt", "sltt", "stdl"])
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_every_surrogate(rule, surrogate):
+    assert_equals_equations(random_case(7, rule).with_equations(surrogate=surrogate))
+
+
+@pytest.mark.parametrize("rule", ["bptt", "tbptt", "sltt", "stdl", "ottt-a", "ndot-a"])
+@pytest.mark.parametrize("neuron", neuron_settings().values(), ids=neuron_settings())
+def test_every_neuron(rule: str, neuron: NeuronSpec) -> None:
+    case = random_case(8, rule, **({"k": 3, "n": 1} if rule == "tbptt" else {}))
+    assert_equals_equations(case.with_equations(kind=neuron.kind, reset=neuron.reset))
+
+
+DENSE = tuple(Part("FC", width) for width in (9, 8, 6, 3))
+DENSE_BLOCKS = (
+    Block(0, 1, tuple(Part("FC", width) for width in (5, 6, 3))),
+    Block(1, 2, tuple(Part("FC", width) for width in (6, 3))),
+    Block(2, 4),
+)
+CONSTANTS = [
+    {"decay": 0.5, "threshold": 0.6, "width": 1.0, "alpha": 0.05},
+    {"decay": 0.9, "threshold": 0.8, "width": 0.7, "alpha": 0.0},
+    {"decay": 0.3, "threshold": 0.5, "width": 1.5, "alpha": 0.5, "reset": "hard"},
+    {"decay": 0.0, "threshold": 0.5, "width": 1.0, "alpha": 1.0},
+]
+
+
+@pytest.mark.parametrize("constants", CONSTANTS)
+@pytest.mark.parametrize("rule", ["bptt", "sltt", "stdl"])
+def test_fully_connected_networks(rule, constants):
+    case = case_of(DENSE, np.random.default_rng(10), 10, rule, "batch", {}).changed(shape=(7, 1, 1))
+    if rule == "stdl":
+        case = case.changed(blocks=DENSE_BLOCKS)
+    assert_equals_equations(case.with_equations(**constants), tolerance=1e-12)
 
 
 CURRENTS = {
@@ -59,16 +118,11 @@ CURRENTS = {
 }
 
 
-@pytest.mark.parametrize("memory", ["plain", "lean"])
 @pytest.mark.parametrize("rule", ["sltt", "ottt-a", "ndot-a"])
 @pytest.mark.parametrize("network", CURRENTS)
-def test_weights_behind_sums_of_spikes_and_currents(network, rule, memory):
+def test_weights_behind_sums_of_spikes_and_currents(network, rule):
     """The trace of a sum: spikes add their trace, currents themselves."""
-    case = case_of(CURRENTS[network], np.random.default_rng(6), 6, rule, "ws", {})
-    learner = case.learner(memory=memory)
-    expected, _ = case.by_hand(learner)
-    learner.backward(*case.data())
-    assert largest_difference(gradients(learner), expected) <= TOLERANCE
+    assert_equals_equations(case_of(CURRENTS[network], np.random.default_rng(6), 6, rule, "ws", {}))
 
 
 @pytest.mark.parametrize("norm", ["batch", "ws"])
@@ -95,7 +149,7 @@ def test_the_two_readings_of_ndot_differ():
 @pytest.mark.parametrize("n", [1, 2])
 def test_truncated_local_bptt(k, n, norm):
     """T is 5: the last interval of k = 2 and k = 4 is short."""
-    case = dataclasses.replace(random_case(6, "tbptt", norm, k=k, n=n), steps=5)
+    case = random_case(6, "tbptt", norm, k=k, n=n).changed(steps=5)
     assert_equals_equations(case.with_equations(surrogate="rectangle"))
 
 
@@ -103,13 +157,8 @@ def test_truncated_local_bptt(k, n, norm):
 def test_truncated_local_bptt_with_its_own_reset(classifiers):
     case = random_case(7, "tbptt", "batch", k=2, n=1, classifier=classifiers)
     case = case.with_equations(theta=0.2, surrogate="rectangle")
-    last = f"layers.{len(case.parts) - 1}.body.linear"
-    learner = case.learner()
-    expected, _ = case.by_hand(learner)
-    if classifiers == "random":
-        expected = {name: g for name, g in expected.items() if "auxiliary" not in name and last not in name}
-    learner.backward(*case.data())
-    assert largest_difference(gradients(learner), expected) <= TOLERANCE
+    last = f"network.layers.{len(case.parts) - 1}."
+    assert_equals_equations(case, ("auxiliary", last) if classifiers == "random" else ())
 
 
 @pytest.mark.parametrize("k", [2, 5])
@@ -125,11 +174,13 @@ def test_a_squared_error_towards_the_threshold(rule):
 
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_sltt_k_learns_from_k_steps(k):
-    case = dataclasses.replace(random_case(10, "sltt-k", k=k), steps=4)
+    case = random_case(10, "sltt-k", k=k).changed(steps=4)
     learner = case.learner()
     learner.backward(*case.data())
     ours = gradients(learner)
-    candidates = [case.by_hand(learner, learning_steps=steps)[0] for steps in itertools.combinations(range(4), k)]
+    candidates = [
+        case.by_hand(learner, learning_steps=steps).gradients for steps in itertools.combinations(range(4), k)
+    ]
     distances = [largest_difference(ours, candidate) for candidate in candidates]
     assert sum(distance <= TOLERANCE for distance in distances) == 1
 
@@ -145,7 +196,7 @@ def test_ftrl_adds_its_term_in_every_step(norm, update):
     with torch.no_grad():
         for index, weight in enumerate(learner.network.parameters()):
             weight.add_((-1) ** index * 0.01 * (1 + torch.arange(weight.numel()).reshape(weight.shape) % 3))
-    expected, _ = case.by_hand(learner)
+    expected = case.by_hand(learner).gradients
     for name, weight in learner.network.named_parameters():
         difference = (weight - anchors[name]).detach()
         slope = 2 * difference if norm == "l2" else difference.sign()

@@ -1,13 +1,11 @@
 """The grid: names, options and their errors, and rules that coincide."""
 
-import dataclasses
 import inspect
 
 import pytest
 import torch
-from literal import Block
-from problems import BATCH, SHAPE, gradients, largest_difference
-from reference_cases import random_case
+from reference_cases import BATCH, SHAPE, gradients, largest_difference, random_case, same
+from reference_parts import Block
 
 from stdl_events.build import build_learner
 from stdl_events.errors import RuleError
@@ -26,6 +24,7 @@ from stdl_events.learning.grid import (
     truncated,
 )
 from stdl_events.learning.rules import rule_options
+from stdl_events.network.registries import NORMS
 from stdl_events.network.spec import NetworkSpec
 
 NAMES = [
@@ -128,8 +127,7 @@ def test_any_point_of_the_grid_trains_without_a_name():
 
 def learned(seed: int, rule: str, steps: int, norm: str = "batch", **options: object) -> dict[str, torch.Tensor]:
     case = random_case(seed, rule, norm)
-    whole = dataclasses.replace(case, blocks=(Block(0, len(case.parts)),))
-    learner = whole.learner(steps=steps, **options)
+    learner = case.changed(blocks=(Block(0, len(case.parts)),)).learner(steps=steps, **options)
     frames, targets = case.data()
     learner.backward(frames[:steps], targets)
     assert len(learner.blocks) == 1
@@ -139,11 +137,12 @@ def learned(seed: int, rule: str, steps: int, norm: str = "batch", **options: ob
 ONE_BLOCK = {"tbptt": {"k": 3, "n": 9, "loss": "ce+mse"}, "decolle": None, "ell": None}
 
 
-@pytest.mark.parametrize("norm", ["batch", "ws"])
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("rule", [name for name in NAMES if ONE_BLOCK.get(name, {}) is not None])
 def test_with_one_step_and_one_block_every_rule_is_bptt(rule, norm):
-    bptt = learned(20, "bptt", 1, norm)
-    assert largest_difference(learned(20, rule, 1, norm, **(ONE_BLOCK.get(rule) or {})), bptt) <= 1e-13
+    bptt, options = learned(20, "bptt", 1, norm), ONE_BLOCK.get(rule) or {}
+    assert same(learned(20, rule, 1, norm, memory="plain", **options), bptt)
+    assert largest_difference(learned(20, rule, 1, norm, **options), bptt) <= 1e-13
 
 
 @pytest.mark.parametrize("loss", ["spike-mse", "ce", "ce+mse"])
@@ -154,16 +153,15 @@ def test_truncated_by_nothing_is_bptt(loss, n):
     n = max(n, len(case.parts) - 1)
     bptt = learned(21, "bptt", 4, loss=loss, surrogate_width=3.0)
     ours = learned(21, "tbptt", 4, k=4, n=n, loss=loss, surrogate_width=3.0)
-    assert ours.keys() == bptt.keys()
-    assert all(torch.equal(ours[name], bptt[name]) for name in bptt)
+    assert same(ours, bptt)
 
 
 def test_truncated_to_one_step_is_sltt():
     sltt, ours = learned(22, "sltt", 4), learned(22, "tbptt", 4, k=1, n=9, loss="ce+mse")
-    assert all(torch.equal(ours[name], sltt[name]) for name in sltt)
+    assert same(ours, sltt)
 
 
-@pytest.mark.parametrize("norm", ["batch", "ws", "none"])
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("rule", ["ottt-a", "ottt-o", "stdl+ottt", "ndot-a"])
 def test_traces_that_keep_nothing_are_sltt(rule, norm):
     """With λ = 0, OTTT's trace is the spike; NDOT's e is clamped to 0."""
@@ -171,20 +169,21 @@ def test_traces_that_keep_nothing_are_sltt(rule, norm):
     assert largest_difference(learned(23, rule, 4, norm, trace_decay=0.0), sltt) <= 1e-13
 
 
-@pytest.mark.parametrize("rule", ["ottt-a", "ndot-a"])
-def test_traces_that_keep_something_are_not_sltt(rule):
+@pytest.mark.parametrize("rule", ["ottt-a", "ndot-a", "bptt"])
+def test_traces_and_gradients_through_time_are_not_sltt(rule):
     assert largest_difference(learned(23, rule, 4), learned(23, "sltt", 4)) > 1e-3
 
 
 def test_sltt_k_with_all_steps_is_sltt():
     sltt, ours = learned(24, "sltt", 4), learned(24, "sltt-k", 4, k=4)
-    assert all(torch.equal(ours[name], sltt[name]) for name in sltt)
+    assert same(ours, sltt)
 
 
-def test_one_planned_block_with_traces_is_the_rule_on_the_whole_network():
-    for rule, whole in (("stdl+ottt", "ottt-a"), ("stdl+ndot", "ndot-a")):
-        ours, reference = learned(25, rule, 4), learned(25, whole, 4)
-        assert all(torch.equal(ours[name], reference[name]) for name in reference)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("rule", "whole"), [("stdl", "sltt"), ("stdl+ottt", "ottt-a"), ("stdl+ndot", "ndot-a")])
+def test_one_planned_block_is_the_rule_on_the_whole_network(rule, whole, norm):
+    for memory in ("plain", "lean"):
+        assert same(*(learned(25, name, 4, norm, memory=memory) for name in (rule, whole)))
 
 
 @pytest.mark.parametrize(

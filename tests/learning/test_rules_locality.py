@@ -1,14 +1,15 @@
 """Independence of gradients from other blocks and later frames, for every rule that is local in space or in time."""
 
-import dataclasses
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
-from literal import Block
-from problems import classifier, gradients
-from reference_cases import Case, random_case
+from reference_cases import Case, case_of, classifier, gradients, same
+from reference_parts import Block, Part, Pool
 from torch import Tensor
 
+from stdl_events.learning import Learner
 from stdl_events.learning.observer import Observer
 from stdl_events.learning.traced_spikes import TracedSpikes
 
@@ -27,52 +28,93 @@ ONLINE = [
     "stdl+ndot",
 ]
 LOCAL = ["tbptt", "decolle", "ell", "stdl", "stdl+ottt", "stdl+ndot"]
-STEPS = 4
+PARTS = (Part("C", 3, after=(Pool(2, 2),)), Part("R", 4), Part("SEWR", 4), classifier())
+HEAD = (Part("C", 4), classifier())
+PLANNED = (Block(0, 1, HEAD), Block(1, 2, HEAD), Block(2, 4))
+STEPS, BLOCKS = 4, 3
 
 
-def make_case(rule: str) -> Case:
-    options = {"tbptt": {"k": 2, "n": 1}, "sltt-k": {"k": 4}}.get(rule, {})
-    return dataclasses.replace(random_case(40, rule, "batch", **options), steps=STEPS)
+def make_case(rule: str, **options: object) -> Case:
+    options |= {"tbptt": {"k": 2, "n": 1}, "sltt-k": {"k": 4}}.get(rule, {})
+    case = case_of(PARTS, np.random.default_rng(40), 40, rule, "batch", options).changed(steps=STEPS)
+    return case.changed(blocks=PLANNED) if rule.startswith("stdl") else case
 
 
-def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+def learned(learner: Learner, case: Case) -> list[dict[int, Tensor]]:
+    """Each block's gradients, its auxiliary network's included, by the number of the weight."""
+    learner.backward(*case.data())
+    assert len(learner.blocks) == BLOCKS
+    found = []
+    for block in learner.blocks:
+        weights = enumerate(block.parameters())
+        found.append({number: weight.grad.clone() for number, weight in weights if weight.grad is not None})
+    return found
 
 
+@pytest.mark.parametrize("changed", [1, 2])
 @pytest.mark.parametrize("rule", LOCAL)
-def test_a_blocks_gradients_do_not_depend_on_later_weights(rule):
+def test_a_blocks_gradients_do_not_depend_on_later_weights(rule, changed):
     case = make_case(rule)
-    before, after = case.learner(), case.learner()
-    assert len(before.blocks) > 1
+    learner = case.learner()
+    before = learned(learner, case)
+    assert all(any(gradient.any() for gradient in block.values()) for block in before)
     with torch.no_grad():
-        for weight in after.blocks[-1].parameters():
+        for weight in learner.blocks[changed].parameters():
             weight.add_(torch.ones_like(weight), alpha=0.3)
-    for learner in (before, after):
-        learner.backward(*case.data())
-    for index, (first, second) in enumerate(zip(before.blocks, after.blocks, strict=True)):
-        pairs = [(a.grad, b.grad) for a, b in zip(first.parameters(), second.parameters(), strict=True)]
-        equal = all((a is None and b is None) or torch.equal(a, b) for a, b in pairs)
-        assert equal == (index < len(before.blocks) - 1), index
+    after = learned(learner, case)
+    assert [same(before[index], after[index]) for index in range(BLOCKS)] == [
+        index < changed for index in range(BLOCKS)
+    ]
+
+
+class LossOfOneBlockTimesTwo:
+    """A loss for blocks that take turns in each chunk."""
+
+    def __init__(self, loss: object, doubled: int) -> None:
+        self.loss, self.doubled, self.calls = loss, doubled, 0
+
+    def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int) -> Tensor:
+        block = self.calls % BLOCKS
+        self.calls += 1
+        return self.loss.chunk(logits, targets_B, steps) * (2 if block == self.doubled else 1)
+
+
+@pytest.mark.parametrize("doubled", range(BLOCKS))
+@pytest.mark.parametrize("rule", LOCAL)
+def test_a_blocks_loss_moves_that_block_alone(rule, doubled):
+    case = make_case(rule)
+    learner = case.learner()
+    plain = learned(learner, case)
+    learner.loss = LossOfOneBlockTimesTwo(learner.loss, doubled)
+    scaled = learned(learner, case)
+    assert learner.loss.calls == STEPS // case.equations.chunk * BLOCKS
+    for index in range(BLOCKS):
+        factor = 2 if index == doubled else 1
+        assert same(scaled[index], {name: factor * gradient for name, gradient in plain[index].items()}), index
 
 
 @pytest.mark.parametrize("rule", LOCAL)
 def test_a_border_carries_no_graph(rule):
-    learner = make_case(rule).learner(memory="plain")
+    """Only one block's graph of one chunk is alive: its inputs and its state before the chunk are detached."""
+    case = make_case(rule)
+    learner = case.learner(memory="plain")
     received = []
     for block in learner.blocks:
         step = block.step
         block.step = lambda x, state, step=step: received.append((x, tuple(state))) or step(x, state)
-    learner.backward(*make_case(rule).data())
-    assert len(received) == STEPS * len(learner.blocks)
-    for number, (x, _) in enumerate(received):
+    learner.backward(*case.data())
+    assert len(received) == STEPS * BLOCKS
+    for number, (x, state) in enumerate(received):
+        begins = number % case.equations.chunk == 0
         parts = [x.spikes, x.trace] if isinstance(x, TracedSpikes) else [x]
-        assert all(part.grad_fn is None and not part.requires_grad for part in parts), number
-        assert isinstance(x, TracedSpikes) == ("+" in rule and any(x is not y for y in parts)), number
+        entries = [*parts, *state] if begins else parts
+        assert all(entry.grad_fn is None and not entry.requires_grad for entry in entries), number
+        assert isinstance(x, TracedSpikes) == ("+" in rule and number % BLOCKS > 0), number
 
 
-def snapshots(case: Case, frames: Tensor) -> list[dict[str, Tensor]]:
+def snapshots(case: Case, learner: Learner, frames: Tensor) -> list[dict[str, Tensor]]:
     """All gradients after each chunk of the last block."""
-    learner, seen = case.learner(), []
+    seen = []
 
     class Snapshots(Observer):
         def after_block(self, block: int, state: object) -> None:
@@ -83,35 +125,26 @@ def snapshots(case: Case, frames: Tensor) -> list[dict[str, Tensor]]:
     return seen
 
 
-@pytest.mark.parametrize("changed", range(1, STEPS))
-@pytest.mark.parametrize("rule", ONLINE)
-def test_no_gradient_depends_on_later_frames(rule, changed):
+@pytest.mark.parametrize("rule", [*ONLINE, "tbptt", "bptt"])
+def test_no_gradient_depends_on_later_chunks(rule):
     case = make_case(rule)
+    chunk = STEPS if rule == "bptt" else case.equations.chunk
     frames, _ = case.data()
-    altered = frames.clone()
-    altered[changed:] = altered[changed:].flip(0, 1) * 0.7 + 0.1
-    before, after = snapshots(case, frames), snapshots(case, altered)
-    assert len(before) == len(after) == STEPS
-    assert [same(before[t], after[t]) for t in range(STEPS)] == [t < changed for t in range(STEPS)]
+    learner = case.learner()
+    before = snapshots(case, learner, frames)
+    assert len(before) == STEPS // chunk
+    for changed in range(chunk, STEPS, chunk):
+        altered = frames.clone()
+        altered[changed:] = altered[changed:].flip(0, 1) * 0.7 + 0.1
+        after = snapshots(case, learner, altered)
+        equal = [same(first, second) for first, second in zip(before, after, strict=True)]
+        assert equal == [(number + 1) * chunk <= changed for number in range(len(before))], changed
 
 
-def test_no_gradient_of_an_interval_depends_on_later_ones():
-    case = make_case("tbptt")
-    frames, _ = case.data()
-    altered = frames.clone()
-    altered[2:] = altered[2:].flip(0, 1) * 0.7 + 0.1
-    before, after = snapshots(case, frames), snapshots(case, altered)
-    assert [same(a, b) for a, b in zip(before, after, strict=True)] == [True, False]
-
-
-def test_two_blocks_with_traces_are_cut_between_neuron_and_weight():
+def test_blocks_with_traces_are_cut_between_neuron_and_weight():
     """The second block's first weights take their gradient from the traces of the first block's neurons."""
-    case = make_case("stdl+ottt")
-    decayed = dataclasses.replace(case, options={"trace_decay": 0.0})
-    learners = [case.learner(), decayed.learner()]
+    learners = [make_case("stdl+ottt", **options).learner() for options in ({}, {"trace_decay": 0.0})]
     for learner in learners:
-        learner.backward(*case.data())
+        learner.backward(*make_case("stdl+ottt").data())
     own, plain = (next(learner.blocks[1].subnetwork.parameters()).grad for learner in learners)
     assert not torch.allclose(own, plain)
-    assert case.blocks[1] == Block(1, len(case.parts))
-    assert case.parts[-1] == classifier()

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from problems import BATCH, SHAPE, gradients, largest_difference, scramble_weights
+from reference_cases import BATCH, SHAPE, gradients, largest_difference, scramble_weights
 
 from stdl_events.build import build_learner
 from stdl_events.learning import Learner

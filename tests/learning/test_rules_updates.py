@@ -1,12 +1,10 @@
 """Time and scope of weight updates, random draws, and the state of a saved learner."""
 
-import dataclasses
 import functools
 
 import pytest
 import torch
-from problems import BATCH, SHAPE
-from reference_cases import Case, random_case
+from reference_cases import BATCH, SHAPE, Case, random_case, same
 from torch import Tensor
 
 from stdl_events.build import build_learner
@@ -26,10 +24,6 @@ def weights(learner: Learner) -> dict[str, Tensor]:
         if block.auxiliary is not None:
             named |= {f"auxiliary.{index}.{name}": w.detach().clone() for name, w in block.auxiliary.named_parameters()}
     return named
-
-
-def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def trained_by_hand(case: Case, learner: Learner) -> dict[str, Tensor]:
@@ -89,7 +83,7 @@ def test_online_and_accumulated_differ_only_in_when_the_optimiser_steps(rule):
 
 @pytest.mark.parametrize("rule", ["ottt", "ndot"])
 def test_with_one_step_online_and_accumulated_are_the_same(rule):
-    learners = [dataclasses.replace(random_case(32, f"{rule}-{kind}"), steps=1) for kind in "ao"]
+    learners = [random_case(32, f"{rule}-{kind}").changed(steps=1) for kind in "ao"]
     trained = [case.learner(**SGD) for case in learners]
     for learner in trained:
         learner.train_step(*learners[0].data())
@@ -150,7 +144,8 @@ SPEC = NetworkSpec.parse("3C3-DP(0.3)-AP2-4R-5C3-4FC", input_shape=SHAPE)
 
 @functools.cache
 def planned(rule: str) -> Plan | None:
-    return build_learner(SPEC, rule, batch_size=BATCH, steps=4).plan if rule.startswith("stdl") else None
+    options = {"batch_size": BATCH, "steps": 4, "dtype": torch.float64}
+    return build_learner(SPEC, rule, **options).plan if rule.startswith("stdl") else None
 
 
 def make(rule: str, seed: int = 0, **options: object) -> Learner:
