@@ -99,6 +99,16 @@ def whole_folder(
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
+def require_place(path: Path, *, room_for: str, error: type[UserError] = UserError) -> None:
+    """Check before a long computation that `whole_file` can write the file at `path`.
+
+    Raises:
+        UserError: as for `whole_file`.
+    """
+    with _refusals(path, room_for, error, None), _temporary(Path(os.path.realpath(path))):
+        pass
+
+
 def make_folder(path: Path, *, error: type[UserError] = UserError, todo: str | None = None) -> None:
     """Make the folder `path` and its missing parents.
 
@@ -153,6 +163,15 @@ def _reason(error: OSError) -> str:
 def _beside(path: Path) -> Iterator[Path]:
     """Yield an empty file beside the target of `path`, which is renamed to it at the end."""
     target = Path(os.path.realpath(path))
+    with _temporary(target) as partial:
+        yield partial
+        os.replace(partial, target)
+    _synchronise(target.parent)
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """Yield an empty file beside `target`, and remove it at the end if it is still there."""
     if target.exists() and not target.is_file():
         kind = (errno.EISDIR, "Is a directory") if target.is_dir() else (errno.EEXIST, "a device or a pipe")
         raise OSError(*kind)
@@ -162,10 +181,8 @@ def _beside(path: Path) -> Iterator[Path]:
     os.close(descriptor)
     try:
         yield partial
-        os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
-    _synchronise(target.parent)
 
 
 def _exchange(new: Path, target: Path, aside: Path) -> None:

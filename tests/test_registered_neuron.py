@@ -77,7 +77,7 @@ def test_it_is_trained_and_exported(
 
 def test_it_is_metered_and_named_in_the_help(exponential: str, run_cli: RunCli) -> None:
     network = ("--network", "4C3-4R", "--input", "2x8x8", "--classes", 3, "--batch", 4, "--steps", 2, "--json")
-    code, out, errors = run_cli("memory", *network, "--neuron", exponential)
+    code, out, errors = run_cli("memory", *network, "--rule", "sltt", "--neuron", exponential)
     assert code == 0, errors
     document = json.loads(out)
     assert document["neuron"] == exponential

@@ -17,7 +17,14 @@ import stdl_events
 from stdl_events.errors import DatasetError, RunError, UserError
 from stdl_events.events import write_recording
 from stdl_events.recordings.synthetic import generate_walkers
-from stdl_events.whole_file import make_folder, remove_leftovers, whole_file, whole_folder, whole_path
+from stdl_events.whole_file import (
+    make_folder,
+    remove_leftovers,
+    require_place,
+    whole_file,
+    whole_folder,
+    whole_path,
+)
 
 PACKAGE = Path(stdl_events.__file__).parent
 NAMES = [writer.name for writer in writers(Path())]
@@ -199,6 +206,17 @@ def test_an_error_in_the_middle_leaves_the_old_file_and_no_other(kind, tmp_path:
             made.write(b"half") if kind is whole_file else made.write_bytes(b"half")
             raise error
         assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["a"])
+
+
+def test_a_place_is_checked_without_a_trace(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.write_bytes(b"old")
+    for path in (old, tmp_path / "new"):
+        require_place(path, room_for="numbers")
+    assert list(tmp_path.iterdir()) == [old]
+    assert old.read_bytes() == b"old"
+    with pytest.raises(UserError, match="expected a folder that exists"):
+        require_place(tmp_path / "absent" / "new", room_for="numbers")
 
 
 def test_devices_and_pipes_are_not_replaced(tmp_path: Path) -> None:

@@ -79,11 +79,13 @@ def evaluate(
     Example: stdl-events evaluate runs/folder --model model.onnx --predictions predictions.json
     """
     from stdl_events.training import held_out
+    from stdl_events.training.run_folder import write_json
+    from stdl_events.whole_file import require_place
 
+    if predictions is not None:
+        require_place(predictions, room_for="predictions")
     evaluation = held_out.evaluate(run, model=model, data=data, device=device)
     if predictions is not None:
-        from stdl_events.training.run_folder import write_json
-
         write_json(predictions, {"labels": list(evaluation.labels), "clips": evaluation.predictions()})
     if as_json:
         print_json({"run": str(run), "model": None if model is None else str(model)} | evaluation.summary())

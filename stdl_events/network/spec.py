@@ -225,7 +225,7 @@ def _require_fan_in(layer: LayerSpec, norm: str) -> None:
     if standardised and layer.least_fan_in == 1:
         raise NotationError(
             str(layer),
-            got="a convolution whose outputs have one input each, which standardisation takes away",
+            got="a convolution with one input per output: its standardised weight is 0",
             expected="two inputs or more where weights are standardised (norm ws, and all norm-free blocks)",
             todo="use more channels or a larger kernel or, outside norm-free blocks, another norm",
         )

@@ -56,6 +56,10 @@ def test_train_then_evaluate(tmp_path: Path, recipe: Path, run_cli: Cli) -> None
     assert clips[0]["key"] == "test/left/0.h5"
     assert [clip["t_start_us"] for clip in clips[:2]] == [0, 80_000]
 
+    code, _, err = run_cli("evaluate", run, "--data", "absent", "--predictions", tmp_path)
+    assert code == 2
+    assert f"{tmp_path}: got Is a directory" in err, "the place is checked before the recordings are read"
+
     code, out, _ = run_cli("evaluate", run)
     assert f"accuracy {evaluated['accuracy']:.4f} on 18 held-out clips (chance 0.333)" in out
     assert "middle" in out

@@ -52,27 +52,27 @@ class UnitStep(NamedTuple):
     backward: UnitBackward
 
 
-def body_step(body: Body, x: Signal, state: State, *, stays: bool = False, needs_input: bool = True) -> Step:
+def body_step(body: Body, x: Signal, state: State, *, saves_output: bool = False, needs_input: bool = True) -> Step:
     """One step of any body; by ordinary autograd where the body or its neurons have no lean form.
 
     Args:
-        stays: True to save outputs of convolutions for backward instead of recomputing them.
+        saves_output: True to save outputs of convolutions for backward instead of recomputing them.
         needs_input: True if backward will compute the gradient of the input.
     """
     if not runs_by_hand(body):
         return _autograd_step(body, x, state, needs_input)
     if isinstance(body, SpikingUnit):
-        return Step(*_unit_step(body, x, state, stays))
+        return Step(*_unit_step(body, x, state, saves_output))
     if isinstance(body, ResidualBody):
-        return _residual_step(body, x, state, stays)
+        return _residual_step(body, x, state, saves_output)
     if isinstance(body, SEWBody):
-        return _sew_step(body, x, state, stays)
+        return _sew_step(body, x, state, saves_output)
     assert isinstance(body, ClassifierBody), "there is no other body that runs by hand"
     return _classifier_step(body, x)
 
 
-def _unit_step(unit: SpikingUnit, x: Signal, state: State, stays: bool) -> UnitStep:
-    synapse = LeanSynapse(unit.synapse, x, stays=stays)
+def _unit_step(unit: SpikingUnit, x: Signal, state: State, saves_output: bool) -> UnitStep:
+    synapse = LeanSynapse(unit.synapse, x, saves_output=saves_output)
     neurons = LeanNeurons(unit.cell, state, synapse.shape)
     del state
     for channels in channel_parts(synapse.shape, neurons.dtype):
@@ -89,11 +89,11 @@ def _unit_step(unit: SpikingUnit, x: Signal, state: State, stays: bool) -> UnitS
     return UnitStep(_scaled(unit, neurons.out), neurons.state, backward)
 
 
-def _residual_step(body: ResidualBody, x: Signal, state: State, stays: bool) -> Step:
+def _residual_step(body: ResidualBody, x: Signal, state: State, saves_output: bool) -> Step:
     count = body.first.cell.state_count
-    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], stays)
-    synapse = LeanSynapse(body.second.synapse, hidden, stays=stays)
-    shortcut = None if body.shortcut is None else LeanSynapse(body.shortcut, x, stays=stays)
+    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], saves_output)
+    synapse = LeanSynapse(body.second.synapse, hidden, saves_output=saves_output)
+    shortcut = None if body.shortcut is None else LeanSynapse(body.shortcut, x, saves_output=saves_output)
     neurons = LeanNeurons(body.second.cell, state[count:], synapse.shape)
     del state
     runs = channel_parts(synapse.shape, neurons.dtype)
@@ -130,14 +130,14 @@ def _synapse_backward(synapse: LeanSynapse, gradient: Tensor, needs_input: bool,
     return synapse.finish(target, needs_input=needs_input)
 
 
-def _sew_step(body: SEWBody, x: Signal, state: State, stays: bool) -> Step:
+def _sew_step(body: SEWBody, x: Signal, state: State, saves_output: bool) -> Step:
     count = body.first.cell.state_count
-    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], stays)
-    spikes, second_state, second_backward = _unit_step(body.second, hidden, state[count : 2 * count], stays)
+    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], saves_output)
+    spikes, second_state, second_backward = _unit_step(body.second, hidden, state[count : 2 * count], saves_output)
     new = first_state + second_state
     passed, passed_backward = x, None
     if body.shortcut is not None:
-        passed, third_state, passed_backward = _unit_step(body.shortcut, x, state[2 * count :], stays)
+        passed, third_state, passed_backward = _unit_step(body.shortcut, x, state[2 * count :], saves_output)
         new = new + third_state
     del state
 

@@ -87,8 +87,8 @@ class LeanChain:
             x = self._through(layer.before, x, unused)
             needs_input = self._learns
             self._learns = needs_input or any(parameter.requires_grad for parameter in layer.parameters())
-            stays = self._learns and self._count in self._kept
-            x, entries, backward = body_step(layer.body, x, neurons, stays=stays, needs_input=needs_input)
+            saves_output = self._learns and self._count in self._kept
+            x, entries, backward = body_step(layer.body, x, neurons, saves_output=saves_output, needs_input=needs_input)
             self._count += 1
             del neurons
             if self._learns:

@@ -28,16 +28,16 @@ class LeanSynapse:
     Args:
         module: convolution, then batch norm where the network has it.
         x: the input, saved for backward; its dtype is the activation dtype.
-        stays: True to save the convolution's output for backward.
+        saves_output: True to save the convolution's output for backward.
     """
 
-    def __init__(self, module: Synapse, x: Signal, *, stays: bool = False) -> None:
+    def __init__(self, module: Synapse, x: Signal, *, saves_output: bool = False) -> None:
         conv, norm = module.conv, cast(nn.BatchNorm2d | None, module.norm)  # `supported` refuses other norms
         self._conv, self._norm, self._x = conv, norm, x
         # Without a norm backward does not need the output, and the caller of `current` may overwrite it.
-        self._stays = stays and norm is not None
+        self._saves_output = saves_output and norm is not None
         self.shape = _output_shape(x.shape, conv)
-        self._groups = [slice(0, self.shape[1])] if self._stays else _groups(channel_parts(self.shape, x.dtype))
+        self._groups = [slice(0, self.shape[1])] if self._saves_output else _groups(channel_parts(self.shape, x.dtype))
         self._is_backward = False
         self._dense: Tensor | None = None
         self._made: tuple[slice, Tensor] | None = None
@@ -71,7 +71,7 @@ class LeanSynapse:
     def pause(self) -> None:
         """End of forward: free the tensors that backward recomputes."""
         self._dense = None
-        if not self._stays:
+        if not self._saves_output:
             self._made = None
 
     def backward(self, channels: slice, gradient_BCHW: Tensor) -> Tensor:
