@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
+from stdl_events.memory.fake_operations import FakeOperations
 from stdl_events.memory.ledger import Ledger
 
 _DEVICE_OF = torch.ops.prim.device.default
@@ -30,10 +31,16 @@ class LiveBytes(TorchDispatchMode):
 
     Args:
         ledger: records every allocation and release.
+        mode: the outer fake tensor mode, for speed; None for real tensors too.
     """
 
-    def __init__(self, ledger: Ledger | None = None) -> None:
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and the check at each operation is slow
+
+    def __init__(self, ledger: Ledger | None = None, mode: FakeTensorMode | None = None) -> None:
         super().__init__()
+        self._operations = None if mode is None else FakeOperations(mode)
         self.now = 0
         self.peak = 0
         self._lap = 0
@@ -48,7 +55,8 @@ class LiveBytes(TorchDispatchMode):
             return args[0].fake_device
         if self._ledger is not None:
             self._ledger.use(args)
-        out = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs) if self._operations is None else self._operations.run(func, args, kwargs)
         if isinstance(out, Tensor):
             self._count(out)
         else:
@@ -102,7 +110,7 @@ def metering(ledger: Ledger | None = None) -> Iterator[LiveBytes]:
 
     Outer dispatch modes, such as the caller's own fake tensor mode or meter, do not see the body's operations.
     """
-    with _disable_current_modes(), FakeTensorMode(), LiveBytes(ledger) as live:
+    with _disable_current_modes(), FakeTensorMode() as mode, LiveBytes(ledger, mode) as live:
         yield live
 
 
