@@ -99,50 +99,48 @@ sys.path[:0] = json.loads(sys.argv[2])
 from written_files import write_bundle, writers
 from stdl_events.errors import StdlEventsError
 
-folder = Path(sys.argv[1])
-found = [*writers(folder / "sources")]
-jobs = [(w.name, w.write) for w in found] + [("bundle", write_bundle)]
+root = Path(sys.argv[1])
+jobs = [(w.name, w.write) for w in writers(root / "sources")] + [("bundle", write_bundle)]
+limits = json.loads(sys.argv[3])
+for limit in limits:
+    for name, write in jobs:
+        (root / str(limit) / name).mkdir(parents=True)
+        write(root / str(limit) / name / name, 1)
 for name, write in jobs:
-    (folder / name).mkdir()
-    write(folder / name / name, 1)
     try:
-        write(folder / "nowhere" / name, 2)  # sources and caches of the second content
+        write(root / "nowhere" / name, 2)  # sources and caches of the second content
     except StdlEventsError:
         pass
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
-for name, write in jobs:
-    try:
-        write(folder / name / name, 2)
-        print(json.dumps([name, "", "nothing"]))
-    except StdlEventsError as error:
-        print(json.dumps([name, type(error).__name__, str(error)]))
+for limit in limits:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    for name, write in jobs:
+        try:
+            write(root / str(limit) / name / name, 2)
+            print(json.dumps([limit, name, "", "nothing"]))
+        except StdlEventsError as error:
+            print(json.dumps([limit, name, type(error).__name__, str(error)]))
 """
 
 
 def test_on_a_full_disk_the_old_file_stays_and_nothing_else(tmp_path: Path) -> None:
     """A limit on the size of files stands in for the disk: writes fail with EFBIG, at the first byte or later."""
     kinds = {w.name: w.error.__name__ for w in writers(tmp_path)} | {"bundle": "RunError"}
-    for limit in (0, 100):
-        folder = tmp_path / str(limit)
-        (folder / "sources").mkdir(parents=True)
-        (folder / "nowhere").write_text("")
-        paths = json.dumps([str(Path(__file__).parent)])
-        ended = subprocess.run(
-            [sys.executable, "-c", FULL_DISK, str(folder), paths, str(limit)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        rows = [json.loads(line) for line in ended.stdout.splitlines()]
-        assert {row[0]: row[1] for row in rows} == kinds
-        for name, _, text in rows:
-            assert text.startswith(f"{folder / name / name}: ")
-            assert re.search(
-                "got (File too large|a file that was cut short); expected a folder with room for the", text
-            )
-            assert "\n" not in text
-            assert os.listdir(folder / name) == [name]
+    limits = (0, 100)
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "nowhere").write_text("")
+    arguments = [str(tmp_path), json.dumps([str(Path(__file__).parent)]), json.dumps(limits)]
+    ended = subprocess.run([sys.executable, "-c", FULL_DISK, *arguments], capture_output=True, text=True, check=True)
+    rows = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert {(row[0], row[1]): row[2] for row in rows} == {
+        (limit, name): kinds[name] for limit in limits for name in kinds
+    }
+    for limit, name, _, text in rows:
+        path = tmp_path / str(limit) / name / name
+        assert text.startswith(f"{path}: ")
+        assert re.search("got (File too large|a file that was cut short); expected a folder with room for the", text)
+        assert "\n" not in text
+        assert os.listdir(path.parent) == [name]
 
 
 def test_the_list_of_writers_is_whole() -> None:

@@ -22,7 +22,7 @@ from stdl_events.network.spec import NetworkSpec
 
 DEVICE = "accel"
 NOTATION = "6C3-DP(0.3)-AP2-8R(s2)-AP(k3s2p1)-8SEWR-9FC-3FC"
-STEPS, BATCH = 3, 4
+STEPS, BATCH = 2, 4
 MODES = ("lean", "plain")
 VARIANTS: tuple[dict[str, str], ...] = (
     {"neuron": "plif"},

@@ -87,7 +87,7 @@ def parse_if_it_fits(notation: str, shape: tuple[int, int, int], **settings: obj
     try:
         return NetworkSpec.parse(notation, input_shape=shape, **settings)
     except NotationError as error:
-        if "pixels in each direction" not in str(error) and "outputs have one input each" not in str(error):
+        if "pixels in each direction" not in str(error) and "one input per output" not in str(error):
             raise
         reject()
 
