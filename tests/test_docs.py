@@ -1,8 +1,8 @@
 """The code blocks of the README and of docs/ run: those of each page in order, in a folder of its own.
 
 The folder has `my_recordings`, two classes of small simulated recordings, and `recording.h5`, one of them. Commands run
-line by line, in this process unless they import a recipe of the page. Python blocks run as programs; one that starts
-with a comment `# name.py` becomes that file. Set-up is not run here: `make` targets are checked by a dry run, and
+line by line in this process, which forgets what each has registered. Python blocks run as programs; one that starts with
+a comment `# name.py` becomes that file. Set-up is not run here: `make` targets are checked by a dry run, and
 installing is the wheel's test.
 """
 
@@ -13,12 +13,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import stdl_events
+from stdl_events import plugins
 from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.training.overrides import setting_keys
@@ -72,15 +74,18 @@ def workplace(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return tmp_path
 
 
-@pytest.fixture(autouse=True)
-def registries_as_before() -> Iterator[None]:
-    """Unregister the entries that a page registers."""
-    registries = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))["registries"]().values()
-    before = [registry.names for registry in registries]
+REGISTRIES = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))["registries"]().values()
+
+
+@contextmanager
+def as_in_a_new_process() -> Iterator[None]:
+    """Forget the files that were imported within, and the entries that they registered."""
+    before = [registry.names for registry in REGISTRIES]
     yield
-    for registry, names in zip(registries, before, strict=True):
+    for registry, names in zip(REGISTRIES, before, strict=True):
         for name in set(registry.names) - set(names):
             registry.unregister(name)
+    plugins._import_file.cache_clear()
 
 
 def run_command(words: list[str], run_cli: Callable[..., tuple[int, str, str]]) -> None:
@@ -89,12 +94,12 @@ def run_command(words: list[str], run_cli: Callable[..., tuple[int, str, str]]) 
         subprocess.run(["make", "--dry-run", *arguments], cwd=REPOSITORY, check=True, capture_output=True)
     elif program == "pip":
         assert arguments[:3] == ["install", "-c", "constraints.txt"], "always through the constraints, in one command"
-    elif program == "python" or any(argument.endswith(".py") for argument in arguments):
-        command = arguments if program == "python" else ["-m", "stdl_events", *arguments]
-        ended = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    elif program == "python":
+        ended = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
         assert ended.returncode == 0, f"{shlex.join(words)}: {ended.stderr}"
     elif program == "stdl-events":
-        code, _, messages = run_cli(*arguments)
+        with as_in_a_new_process():
+            code, _, messages = run_cli(*arguments)
         assert code == 0, f"{shlex.join(words)}: {messages}"
     else:
         raise AssertionError(f"a block runs {program}: nothing here knows how")
@@ -110,7 +115,8 @@ def test_every_code_block_runs(page, workplace, run_cli):
             program = workplace / (named[1] if named else f"block{number}.py")
             program.write_text(code, encoding="utf-8")
             if not named:
-                runpy.run_path(str(program), run_name="__main__")
+                with as_in_a_new_process():
+                    runpy.run_path(str(program), run_name="__main__")
         elif language == "sh":
             for words in commands(code):
                 run_command(words, run_cli)
