@@ -1,8 +1,8 @@
 """The code blocks of the README and of docs/ run: those of each page in order, in a folder of its own.
 
 The folder has `my_recordings`, two classes of small simulated recordings, and `recording.h5`, one of them. Commands run
-line by line in this process, which forgets what each has registered. Python blocks run as programs; one that starts with
-a comment `# name.py` becomes that file. Set-up is not run here: `make` targets are checked by a dry run, and
+line by line in this process, which forgets what each has registered. Python blocks run as programs; one that starts
+with a comment `# name.py` becomes that file. Set-up is not run here: `make` targets are checked by a dry run, and
 installing is the wheel's test.
 """
 
