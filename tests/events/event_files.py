@@ -39,6 +39,13 @@ def aedat2_dvs128(events, *, chip: bool = True) -> bytes:
     return data
 
 
+def aedat1(events) -> bytes:
+    data = b"#!AER-DAT1.0\r\n# This is a raw AE data file - do not edit\r\n"
+    for t, x, y, p in events.tolist():
+        data += struct.pack(">HI", (127 - x) << 1 | (127 - y) << 8 | (0 if p else 1), t % 2**32)
+    return data
+
+
 def aedat2_davis(events, *, width: int = 240, height: int = 180, chip: bool = True, other_words: bool = True) -> bytes:
     data = JAER_HEADER
     if chip:

@@ -68,6 +68,7 @@ def hdf5_seeds(folder: Path) -> Seeds:
 
 FORMATS: dict[str, Callable[[Path], Seeds]] = {
     "aedat2": aedat2_seeds,
+    "aedat1": lambda folder: [(".aedat", event_files.aedat1(SMALL))],
     "aedat4": aedat4_seeds,
     "aedat3": lambda folder: [(".aedat", event_files.aedat3(SMALL))],
     "evt2": lambda folder: [(".raw", event_files.evt2(SMALL))],

@@ -148,3 +148,17 @@ def test_strict_makes_a_backward_step_an_error(recordings_dir: Path) -> None:
     times = [event[0] for event in literal_events(path.read_bytes(), "DVS128")]
     first = next(index for index in range(1, len(times)) if times[index] < times[index - 1])
     assert caught.value.got.startswith(f"event {first} at {times[first]} us")
+
+
+@pytest.mark.parametrize("name", ["a.aedat", "a.dat", "a.bin", "a.txt"])
+def test_aedat_1_is_read_under_every_name(write, name: str) -> None:
+    events = event_files.make_events(300, 128, 128)
+    recording = open_recording(write(name, event_files.aedat1(events)))
+    assert (recording.read() == events).all()
+    assert (recording.format, recording.sensor_size, recording.sensor_size_from) == ("aedat1", (128, 128), "format")
+
+
+def test_aedat_1_of_a_davis_is_refused(write) -> None:
+    chip = b"#!AER-DAT1.0\r\n# AEChip: eu.seebetter.ini.chips.davis.DAVIS240C\r\n"
+    with pytest.raises(UnknownFormatError, match=r"got AEDAT 1.0, .*of a DAVIS; expected a DVS128"):
+        open_recording(write("a.aedat", chip + bytes(60)))

@@ -118,3 +118,19 @@ def test_entities_in_the_header_are_refused(write) -> None:
     data = event_files.aedat4([(0, 60, 50, [])]).replace(b'<dv version="2.0">', b"<!DOCTYPE x []><d>")
     with pytest.raises(CorruptRecordingError, match="a document type or entity"):
         open_recording(write("a.aedat4", data))
+
+
+@pytest.mark.parametrize("value", ["", "0", None])
+@pytest.mark.filterwarnings("error")
+def test_size_that_is_not_declared_is_given_or_inferred(write, value: str | None) -> None:
+    events = event_files.make_events(200, 32, 24)
+    data = event_files.aedat4([(0, 77, 99, [events])], compression="none")
+    for key, size in (("sizeX", b"77"), ("sizeY", b"99")):
+        line = b'<attr key="%s" type="int">%s</attr>' % (key.encode(), size)
+        other = b"" if value is None else line.replace(size, value.encode())
+        data = data.replace(line, other.ljust(len(line)))
+    path = write("a.aedat4", data)
+    for given, size, origin in ((None, (32, 24), "inferred"), ((40, 30), (40, 30), "argument")):
+        recording = open_recording(path, sensor_size=given)
+        assert (recording.sensor_size, recording.sensor_size_from) == (size, origin)
+        assert (recording.read() == events).all()

@@ -64,3 +64,34 @@ def test_truncation_names_the_byte(write) -> None:
         open_recording(path).read()
     with pytest.warns(RecordingWarning, match="kept the 99 events before it"):
         assert (open_recording(path, repair=True).read() == events[:99]).all()
+
+
+def test_overflow_rows_are_no_events_and_add_8192_us(write) -> None:
+    stored = [
+        (10, 20, 1, 100),
+        (11, 21, 0, 5000),
+        (0, 240, 0, 8191),
+        (12, 22, 1, 50),
+        (0, 240, 0, 8191),
+        (14, 24, 1, 9),
+    ]
+    data = b"".join(bytes([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255]) for x, y, p, t in stored)
+    recording = open_recording(write("marker.bin", data))
+    expected = [(100, 10, 20, True), (5000, 11, 21, False), (8192 + 50, 12, 22, True), (16384 + 9, 14, 24, True)]
+    assert recording.read().tolist() == expected
+    assert recording.format == "nmnist"
+
+
+def test_overflows_count_on_in_later_blocks(write) -> None:
+    marker, event = bytes([0, 240, 0, 0, 0]), bytes([5, 6, 0, 0, 7])
+    before = 1 << 15  # events of a block
+    path = write("long.bin", event * 3 + marker * 2 + event * before + marker + event)
+    times = open_recording(path).read()["t"]
+    assert times.tolist() == [7] * 3 + [2 * 8192 + 7] * before + [3 * 8192 + 7]
+
+
+def test_clock_of_23_bits_wraps(write) -> None:
+    events = event_files.make_events(300, 34, 34, t0_us=2**23 - 3000)
+    stored = events.copy()
+    stored["t"] %= 2**23
+    assert (open_recording(write("a.bin", event_files.atis_bin(stored))).read() == events).all()

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import event_files
+import numpy as np
 import pytest
 
 from stdl_events.errors import RecordingError, TruncatedRecordingError, UnknownFormatError
@@ -83,3 +84,40 @@ def test_stream_of_a_format_without_streams(write) -> None:
 def test_impossible_sensor_size(write, size: tuple[int, int]) -> None:
     with pytest.raises(RecordingError, match="expected width and height from 1 to 65536"):
         open_recording(write("a.aedat", event_files.JAER_HEADER), sensor_size=size)
+
+
+@pytest.mark.parametrize("name", ["a.dat", "a.bin", "a.raw", "a.es", "a.aedat", "a.unknown"])
+@pytest.mark.parametrize("separator", [" ", ",", "\t", ";"])
+def test_lines_of_numbers_are_text_under_every_name(write, name: str, separator: str) -> None:
+    events = event_files.make_events(100, 34, 30)
+    recording = open_recording(write(name, event_files.text(events, separator=separator)))
+    assert recording.format == "text"
+    assert (recording.read() == events).all()
+
+
+def test_a_named_column_line_may_come_first(write) -> None:
+    events = event_files.make_events(100, 34, 30)
+    recording = open_recording(write("a.dat", event_files.text(events, header="t x y p")))
+    assert recording.format == "text"
+
+
+@pytest.mark.parametrize(
+    ("data", "got"),
+    [
+        (np.random.default_rng(0).bytes(8000), "begins with"),
+        (b"#!AER-DAT2.1\r\n" + bytes(80), "AEDAT of another version"),
+        (b"#ROSBAG V2.0\n" + bytes(80), "a ROS bag"),
+        (b"MATLAB 5.0 MAT-file" + bytes(80), "a MATLAB file"),
+        (b"RIFF1234AVI " + bytes(80), "a RIFF file"),
+    ],
+)
+def test_dat_of_another_kind_is_refused(write, data: bytes, got: str) -> None:
+    with pytest.raises(UnknownFormatError, match=f"got .*{got}"):
+        open_recording(write("a.dat", data))
+
+
+def test_dat_without_a_header_is_still_read(write) -> None:
+    events = event_files.make_events(300, 304, 240)
+    recording = open_recording(write("a.dat", event_files.dat(events, version=None)))
+    assert recording.format == "dat"
+    assert (recording.read() == events).all()

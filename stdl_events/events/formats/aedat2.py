@@ -1,5 +1,7 @@
 """AEDAT 2.0, as jAER writes it: `#` header lines, then records of a big-endian u32 address and u32 microseconds.
 
+AEDAT 1.0, of older logs, differs in its first line and in addresses of 16 bits, those of a DVS128.
+
 | chip | x | y | p | upright picture | left out |
 |---|---|---|---|---|---|
 | DVS128 | bits 1-7 | bits 8-14 | bit 0 clear | (127-x, 127-y) | bit 15: special events, or the second eye |
@@ -22,7 +24,9 @@ from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
 MAGIC = b"#!AER-DAT2.0"
+MAGIC_1 = b"#!AER-DAT1.0"
 RECORD_DTYPE = np.dtype([("address", ">u4"), ("t", ">u4")])
+RECORD_DTYPE_1 = np.dtype([("address", ">u2"), ("t", ">u4")])
 DVS128_SIZE = (128, 128)
 DAVIS_SIZES = {"240": (240, 180), "346": (346, 260), "640": (640, 480)}
 _MAX_HEADER_BYTES = 1 << 22
@@ -52,7 +56,38 @@ def open_aedat2(path: Path) -> RecordsDecoder:
     else:
         is_davis = _most_addresses_need_32_bits(path, data_offset)
         sensor_size = DAVIS_SIZES["240"] if is_davis else DVS128_SIZE
-    decode_addresses = _decode_davis if is_davis else _decode_dvs128
+    header = Header(sensor_size, "header" if named else "format")
+    make_decode = _make_decoder(_decode_davis if is_davis else _decode_dvs128, sensor_size)
+    return RecordsDecoder(path, header, RECORD_DTYPE, data_offset, make_decode)
+
+
+def open_aedat1(path: Path) -> RecordsDecoder:
+    """Read the header of an AEDAT 1.0 file, which is of a DVS128.
+
+    Raises:
+        CorruptRecordingError: the file does not begin with the format's first line.
+        UnknownFormatError: the header names another chip.
+    """
+    with path.open("rb") as file:
+        head = file.read(_MAX_HEADER_BYTES)
+    if not head.startswith(MAGIC_1):
+        raise corrupt(path, 0, f"{head[:12]!r}", f"the first line of AEDAT 1.0, {MAGIC_1.decode()}")
+    data_offset = _header_length(head)
+    named = _CHIP.search(head[:data_offset])
+    if named and _chip_layout(path, named.group(1).decode("latin-1"))[1]:
+        raise UnknownFormatError(
+            str(path), got="AEDAT 1.0, which has addresses of 16 bits, of a DAVIS", expected="a DVS128",
+            todo="convert it with jAER to AEDAT 4 or text",
+        )  # fmt: skip
+    header = Header(DVS128_SIZE, "header" if named else "format")
+    return RecordsDecoder(path, header, RECORD_DTYPE_1, data_offset, _make_decoder(_decode_dvs128, DVS128_SIZE))
+
+
+def _make_decoder(
+    decode_addresses: Callable[[npt.NDArray[np.uint32], npt.NDArray[np.int64], tuple[int, int]], EventArray],
+    sensor_size: tuple[int, int],
+) -> Callable[[], Callable[[Records], EventArray]]:
+    """Return the `make_decode` of a `RecordsDecoder`."""
 
     def make_decode() -> Callable[[Records], EventArray]:
         clock = UnwrappedClock()
@@ -62,8 +97,7 @@ def open_aedat2(path: Path) -> RecordsDecoder:
 
         return decode
 
-    header = Header(sensor_size, "header" if named else "format")
-    return RecordsDecoder(path, header, RECORD_DTYPE, data_offset, make_decode)
+    return make_decode
 
 
 def _header_length(head: bytes) -> int:
@@ -128,3 +162,4 @@ def _decode_davis(
 
 
 FORMAT = Format("AEDAT 2.0, as jAER writes it", open_aedat2, (".aedat", ".aedat2"), (Signature(MAGIC),))
+FORMAT_1 = Format("AEDAT 1.0, of older jAER logs", open_aedat1, (".aedat",), (Signature(MAGIC_1),))

@@ -45,7 +45,8 @@ class Aedat4Decoder:
 
     @property
     def header(self) -> Header:
-        return Header(self.stream.sensor_size, "header")
+        size = self.stream.sensor_size
+        return Header(size, "header" if size else None)
 
     def blocks(self) -> Iterator[Block]:
         with self.path.open("rb") as file:

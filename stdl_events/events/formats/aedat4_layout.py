@@ -23,10 +23,10 @@ _MAX_HEADER_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class EventStream:
-    """One declared stream of events."""
+    """One declared stream of events; `sensor_size` is None if it is not declared, as in files of some writers."""
 
     id: int
-    sensor_size: tuple[int, int]
+    sensor_size: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,27 @@ def _declared_streams(path: Path, xml: str) -> tuple[list[EventStream], dict[int
                 if (node.get("name") or "").isdecimal():
                     others[int(node.get("name") or "")] = kind
                 continue
-            size = [int(node.findtext(f"node[@name='info']/attr[@key='{key}']") or "") for key in ("sizeX", "sizeY")]
-            streams.append(EventStream(int(node.get("name") or ""), (size[0], size[1])))
+            streams.append(EventStream(int(node.get("name") or ""), _declared_size(node)))
     except (ElementTree.ParseError, ValueError) as error:
         raise corrupt(path, len(MAGIC), f"header XML that does not parse ({error})", "declared streams") from None
     for stream in streams:
-        if not (0 < stream.sensor_size[0] <= 32768 and 0 < stream.sensor_size[1] <= 32768):
-            raise corrupt(path, len(MAGIC), f"the sensor size {stream.sensor_size}", "width and height up to 32768")
+        size = stream.sensor_size
+        if size is not None and not (0 < size[0] <= 32768 and 0 < size[1] <= 32768):
+            raise corrupt(path, len(MAGIC), f"the sensor size {size}", "width and height up to 32768")
     return streams, others
+
+
+def _declared_size(node: ElementTree.Element) -> tuple[int, int] | None:
+    """Return the (width, height) of a stream; None if both are missing, empty or 0.
+
+    Raises:
+        ValueError: one is missing, or is no number.
+    """
+    texts = [(node.findtext(f"node[@name='info']/attr[@key='{key}']") or "").strip() for key in ("sizeX", "sizeY")]
+    if set(texts) <= {"", "0"}:
+        return None
+    width, height = map(int, texts)
+    return width, height
 
 
 def walk_packets(file: BinaryIO, path: Path, layout: Layout) -> Iterator[tuple[int, int, int]]:

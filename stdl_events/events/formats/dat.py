@@ -19,6 +19,8 @@ from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
 RECORD_DTYPE = np.dtype([("t", "<u4"), ("address", "<u4")])
 _CHANGE_TYPES = (0x00, 0x0C)
+_V1_BITS = 18
+_LOOK_RECORDS = 4096
 
 
 def open_dat(path: Path) -> RecordsDecoder:
@@ -79,4 +81,21 @@ def _begins_like_dat(path: Path) -> bool:
     return read_header(path).first_line.lower().startswith("data file")
 
 
-FORMAT = Format("Prophesee and ATIS DAT", open_dat, (".dat",), (Signature(b"%", _begins_like_dat), Signature()))
+def _looks_like_v1(path: Path) -> bool:
+    """True if most of the first records fit: no bits above the polarity, and times that mostly grow.
+
+    Other kinds of files are called .dat too, and every byte is a possible record.
+    """
+    records = np.fromfile(path, RECORD_DTYPE, count=_LOOK_RECORDS)
+    t_us = records["t"].astype(np.int64)
+    fits = np.count_nonzero(records["address"] >> _V1_BITS == 0)
+    backward = np.count_nonzero(np.diff(t_us) < 0)
+    return bool(fits >= 0.9 * len(records) and backward <= 0.25 * len(records))
+
+
+FORMAT = Format(
+    "Prophesee and ATIS DAT",
+    open_dat,
+    (".dat",),
+    (Signature(b"%", _begins_like_dat), Signature(fits=_looks_like_v1)),
+)

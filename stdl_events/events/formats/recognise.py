@@ -1,5 +1,10 @@
-"""Recognition of a file's format: by its first bytes, or by its suffix if the format has no magic."""
+"""Recognition of a file's format: by its first bytes, or by its suffix if the format has no magic.
 
+A suffix never decides what the content contradicts: lines of numbers are text under every name, and a format without a
+magic may look at the records (`Signature.fits`).
+"""
+
+import re
 from pathlib import Path
 
 from stdl_events.errors import TruncatedRecordingError, UnknownFormatError
@@ -7,6 +12,22 @@ from stdl_events.events.formats import FORMATS, prophesee
 
 # Enough for every magic, and for the version in an unsupported RAW file's header.
 HEAD_BYTES = 4096
+_NUMBERS = rb"[-+]?[\d.][-+.\deE]*([ \t]*[,;\t ][ \t]*[-+]?[\d.][-+.\deE]*){3,}"
+_TEXT = re.compile(rb"(\xef\xbb\xbf)?([^\0\n]*\n)??" + _NUMBERS + rb"[ \t]*\r?\n" + _NUMBERS)
+# Files of other kinds, which people open as recordings.
+_OTHER_KINDS = {
+    b"#!AER-DAT": "AEDAT of another version",
+    b"#ROSBAG": "a ROS bag",
+    b"MATLAB 5.0": "a MATLAB file",
+    b"RIFF": "a RIFF file (AVI or WAV)",
+    b"\x1a\x45\xdf\xa3": "a Matroska video",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"BZh": "a bzip2 file",
+    b"Rar!": "a RAR archive",
+    b"%PDF": "a PDF document",
+}
 
 
 def recognise(path: Path, head: bytes) -> str:
@@ -22,6 +43,14 @@ def recognise(path: Path, head: bytes) -> str:
         for signature in format.signatures:
             if signature.magic and head.startswith(signature.magic) and signature.takes(path):
                 return name
+    if _is_text(head):
+        return "text"
+    kind = next((kind for magic, kind in _OTHER_KINDS.items() if head.startswith(magic)), None)
+    if kind is not None:
+        raise UnknownFormatError(
+            str(path), got=f"{kind}, which begins with {_excerpt(head)}", expected=f"one of {', '.join(FORMATS)}",
+            todo="convert it to one of these with the software that wrote it",
+        )  # fmt: skip
     of_suffix = [(name, known) for name, format in formats if suffix in format.suffixes for known in format.signatures]
     for name, signature in of_suffix:
         if not signature.magic and signature.takes(path):
@@ -38,9 +67,10 @@ def recognise(path: Path, head: bytes) -> str:
             todo="name its format with --format evt2 or evt3 if it is one of these",
         )  # fmt: skip
     if of_suffix:
+        magic = of_suffix[0][1].magic
         raise UnknownFormatError(
             str(path), got=f"a file that begins with {_excerpt(head)}",
-            expected=f"{suffix} content, which begins with {_excerpt(of_suffix[0][1].magic)}",
+            expected=f"{suffix} content, which " + (f"begins with {_excerpt(magic)}" if magic else "this is not"),
             todo="check what the file is, or name its format with --format",
         )  # fmt: skip
     raise UnknownFormatError(
@@ -51,3 +81,8 @@ def recognise(path: Path, head: bytes) -> str:
 
 def _excerpt(data: bytes) -> str:
     return repr(data[:16])[1:]
+
+
+def _is_text(head: bytes) -> bool:
+    """True for two lines of at least four numbers each, after at most one other line."""
+    return _TEXT.match(head) is not None
