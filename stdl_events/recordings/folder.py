@@ -4,25 +4,28 @@
     <root>/<class>.<suffix>                        one long recording per class
     <root>/train/... and <root>/test/...           either layout twice: a given split
 
-Classes are sorted by name. Hidden files and files with other suffixes than those of the formats are ignored.
+Classes are sorted by name. Hidden files, notes and files with other suffixes than those of the formats are left out
+with a warning that counts them. `sides` lists the accepted names of the two sides.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from stdl_events.errors import DatasetError, RecordingError
-from stdl_events.events import FORMATS
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
+from stdl_events.recordings.found_files import FoundFiles, same_form
 from stdl_events.recordings.obtain import found_in
 from stdl_events.recordings.registry import Dataset
+from stdl_events.recordings.sides import Side, side_of_folder, sides_of
 
-SIDES = ("train", "test")
 LAYOUT = "<class>/<recording> or <class>.<suffix>, or both sides as train/ and test/"
 
 
 def is_split(root: Path) -> bool:
-    """True if `root` holds the two sides of a given split."""
-    return all((root / side).is_dir() for side in SIDES)
+    """True if `root` holds the two sides of a given split: a folder to train, and one to test or validate."""
+    sides = sides_of(root)
+    return "train" in sides and len(sides) > 1
 
 
 def read_folder(
@@ -31,7 +34,7 @@ def read_folder(
     """Return all recordings of a folder without a given split.
 
     Args:
-        format: for files that `open_recording` does not recognise; files of every suffix are accepted then.
+        format: for files that `open_recording` does not recognise; files of unknown suffixes are accepted then.
         sensor_size: for files that do not store it.
 
     Raises:
@@ -39,37 +42,58 @@ def read_folder(
     """
     root = Path(root)
     _require_folder(root)
+    sides = sides_of(root)
     if is_split(root):
-        raise _odd_layout(root, "the folders train and test, a given split", "use the split rule `given`")
-    files = _files_of_classes(root, any_suffix=format is not None)
+        names = " and ".join(folder.name for folder in sides.values())
+        raise _odd_layout(root, f"the folders {names}, a given split", "use the split rule `given`")
+    if len(sides) > 1:
+        names = " and ".join(folder.name for folder in sides.values())
+        raise _odd_layout(root, f"the folders {names}, and none to train on", "add the folder train")
+    found = FoundFiles(root, format)
+    files = _files_of_classes(found, root)
     classes = tuple(sorted(files))
     entries = _entries(root, files, classes, format, sensor_size)
+    found.say()
     return RecordingSet(classes, sensor_size or _common_sensor_size(entries), entries)
 
 
 def read_given_split(
-    root: str | Path, *, format: str | None = None, sensor_size: tuple[int, int] | None = None
+    root: str | Path,
+    *,
+    format: str | None = None,
+    sensor_size: tuple[int, int] | None = None,
+    own_files: Collection[str] = (),
 ) -> Split:
-    """Return the given split: the folders `train` and `test` in `root`.
+    """Return the given split of `root`: its folders `train` and `test`, or `train` and `val` if there is no `test`.
+
+    Args:
+        format, sensor_size: as for `read_folder`.
+        own_files: names of further files in `root` that belong to the dataset.
 
     Raises:
-        DatasetError: a folder is missing, or a class is on one side only.
+        DatasetError: a folder is missing, there are recordings beside the two, or a class is on one side only.
     """
     root = Path(root)
     _require_folder(root)
     if not is_split(root):
         raise _odd_layout(root, found_in(root), "add the folders train and test, or use another split rule")
-    sides = {side: _files_of_classes(root / side, any_suffix=format is not None) for side in SIDES}
-    if sides["train"].keys() != sides["test"].keys():
-        odd = sorted(sides["train"].keys() ^ sides["test"].keys())
+    sides = sides_of(root)
+    held_out: Side = "test" if "test" in sides else "val"
+    found = FoundFiles(root, format)
+    _check_beside(found, own_files)
+    files = [_files_of_classes(found, sides["train"]), _files_of_classes(found, sides[held_out])]
+    odd = sorted(files[0].keys() ^ files[1].keys())
+    if odd:
+        left_out = _aside(found)
         raise _odd_layout(
-            root, f"the classes {', '.join(odd[:5])} on one side only", "give both sides the same classes"
+            root, f"the classes {', '.join(odd[:5])} on one side only{left_out}", "give both sides the same classes"
         )
-    classes = tuple(sorted(sides["train"]))
-    entries = {side: _entries(root, sides[side], classes, format, sensor_size) for side in SIDES}
-    size = sensor_size or _common_sensor_size(entries["train"] + entries["test"])
-    train, test = (RecordingSet(classes, size, entries[side]) for side in SIDES)
-    return Split(train, test, "as given by the folders train and test")
+    classes = tuple(sorted(files[0]))
+    entries = [_entries(root, side, classes, format, sensor_size) for side in files]
+    found.say()
+    size = sensor_size or _common_sensor_size(entries[0] + entries[1])
+    train, test = (RecordingSet(classes, size, side) for side in entries)
+    return Split(train, test, f"as given by the folders {sides['train'].name} and {sides[held_out].name}")
 
 
 def _require_folder(root: Path) -> None:
@@ -79,29 +103,54 @@ def _require_folder(root: Path) -> None:
         )
 
 
-def _files_of_classes(root: Path, *, any_suffix: bool) -> dict[str, list[Path]]:
-    suffixes = FORMATS.suffixes()
+def _check_beside(found: FoundFiles, own_files: Collection[str]) -> None:
+    """Leave out what lies beside the two sides of a split.
 
-    def recordings_in(paths: list[Path]) -> list[Path]:
-        return [path for path in paths if path.is_file() and (any_suffix or path.suffix.lower() in suffixes)]
+    Raises:
+        DatasetError: there are recordings.
+    """
+    sides = sides_of(found.root)
+    beside = [path for path in found.visible(found.root) if path.name not in own_files]
+    odd = found.recordings(beside)
+    for path in beside:
+        if path.is_dir() and side_of_folder(path) is None:
+            odd += found.below(path)[:1]
+            found.leave_out("without recordings", path)
+    if odd:
+        names = ", ".join(path.relative_to(found.root).as_posix() for path in odd[:3])
+        raise _odd_layout(found.root, f"{names} beside the folders of a split", "move them into one of the sides")
+    if len(sides) == 3:
+        found.leave_out("to validate, not used", sides["val"])
 
-    visible = [path for path in sorted(root.iterdir()) if not path.name.startswith(".")]
-    folders = {path.name: recordings_in(sorted(path.rglob("[!.]*"))) for path in visible if path.is_dir()}
-    long_ones = {path.stem: [path] for path in recordings_in(visible)}
+
+def _files_of_classes(found: FoundFiles, root: Path) -> dict[str, list[Path]]:
+    visible = found.visible(root)
+    folders: dict[str, list[Path]] = {}
+    for path in visible:
+        if path.is_dir():
+            folders.setdefault(same_form(path.name), []).extend(found.below(path))
+    loose = found.recordings(visible)
+    long_ones = {same_form(path.stem): [path] for path in loose}
     if any(folders.values()):
         if long_ones:
             raise _odd_layout(root, found_in(root), "move the loose recordings into folders of their class")
         empty = [name for name, files in folders.items() if not files]
         if empty:
-            raise _odd_layout(root, f"no recordings in {', '.join(empty[:5])}", "add some or remove the folder")
+            got = f"no recordings in {', '.join(empty[:5])}{_aside(found)}"
+            raise _odd_layout(root, got, "add some or remove the folder")
         files = folders
     else:
         files = long_ones
-        if len(long_ones) < len(recordings_in(visible)):
+        if len(long_ones) < len(loose):
             raise _odd_layout(root, "two recordings of one class side by side", "give each class a folder")
     if len(files) < 2:
-        raise _odd_layout(root, found_in(root), "add recordings of at least two classes")
+        raise _odd_layout(root, f"{found_in(root)}{_aside(found)}", "add recordings of at least two classes")
     return files
+
+
+def _aside(found: FoundFiles) -> str:
+    left_out = found.left_out()
+    return f" (left out: {left_out})" if left_out else ""
 
 
 def _entries(
@@ -112,7 +161,7 @@ def _entries(
     sensor_size: tuple[int, int] | None,
 ) -> tuple[Entry, ...]:
     return tuple(
-        Entry(path.relative_to(root).as_posix(), path, label, format=format, sensor_size=sensor_size)
+        Entry(same_form(path.relative_to(root).as_posix()), path, label, format=format, sensor_size=sensor_size)
         for label, name in enumerate(classes)
         for path in files[name]
     )

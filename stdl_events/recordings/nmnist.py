@@ -1,7 +1,7 @@
 """N-MNIST: handwritten digits shown to a moving camera, 34x34 pixels, 10 classes, about 300 ms each.
 
-Two layouts are read: that of Tonic's class, `<root>/NMNIST/{Train,Test}/<digit>/*.bin`, through this class, and plain
-folders `<root>/{train,test}/<digit>/*.bin` or `<root>/<digit>/*.bin`.
+Two layouts are read: that of Tonic's class, `<root>/NMNIST/{Train,Test}/<digit>/*.bin` with the archives beside,
+through this class, and plain folders `<root>/{Train,Test}/<digit>/*.bin` or `<root>/<digit>/*.bin`.
 
 G. Orchard et al., "Converting static image datasets to spiking neuromorphic datasets using saccades", 2015.
 """
@@ -14,8 +14,10 @@ from stdl_events.errors import DatasetError, MissingExtraError
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.event_dataset import EventDataset, side_of
 from stdl_events.recordings.folder import is_split, read_folder, read_given_split
+from stdl_events.recordings.found_files import child
 from stdl_events.recordings.obtain import Download, not_there
 from stdl_events.recordings.registry import Dataset
+from stdl_events.recordings.sides import sides_of
 from stdl_events.recordings.split import by_order
 
 SENSOR_SIZE = (34, 34)
@@ -30,7 +32,7 @@ def read_nmnist(root: str | Path) -> RecordingSet:
         DatasetError: the folder has another layout, or lacks a digit.
     """
     root = Path(root)
-    digits = root / "train" if (root / "train").is_dir() else root
+    digits = sides_of(root).get("train", root)
     recordings = read_folder(digits, format="nmnist", sensor_size=SENSOR_SIZE)
     _require_digits(digits, recordings)
     return recordings
@@ -44,18 +46,25 @@ def split_nmnist(root: str | Path) -> Split:
         MissingExtraError: the folder has Tonic's layout, and Tonic is not installed.
     """
     root = Path(root)
-    if (root / "NMNIST").is_dir():
+    if _is_plain_split(root / "NMNIST"):
+        root = root / "NMNIST"
+    elif (root / "NMNIST").is_dir():
         train, test = (
             RecordingSet(CLASSES, SENSOR_SIZE, _entries_of_tonic(root, train=train)) for train in (True, False)
         )
         return Split(train, test, "N-MNIST's own")
-    if root.is_dir() and is_split(root):
+    if is_split(root):
         split = read_given_split(root, format="nmnist", sensor_size=SENSOR_SIZE)
         _require_digits(root, split.train)
         return split
     recordings = read_nmnist(root)
     train_count = round(TRAIN_SHARE * len(recordings))
     return by_order(recordings, train=train_count, test=len(recordings) - train_count)
+
+
+def _is_plain_split(folder: Path) -> bool:
+    """True if both sides are there without the archives that Tonic's class asks for."""
+    return is_split(folder) and not any(child(folder, name) for name in ("train.zip", "test.zip"))
 
 
 def _require_digits(root: Path, recordings: RecordingSet) -> None:

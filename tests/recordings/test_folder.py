@@ -8,6 +8,7 @@ import pytest
 from small_recordings import SIZE, draw_events, keys
 
 from stdl_events.errors import DatasetError, RecordingError
+from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings import read_folder, read_given_split
 
 Write = Callable[..., Path]
@@ -18,7 +19,9 @@ def test_a_folder_per_class(write: Write, tmp_path: Path) -> None:
         write(name)
     (tmp_path / "walk" / "notes.md").write_text("not a recording")
     (tmp_path / ".cache").mkdir()
-    recordings = read_folder(tmp_path)
+    said = r"left out: 2 hidden \(\.cache, walk/\.hidden\.h5\), 1 of another kind \(walk/notes\.md\)$"
+    with pytest.warns(RecordingWarning, match=said):
+        recordings = read_folder(tmp_path)
     assert recordings.classes == ("run", "walk")
     assert recordings.sensor_size == SIZE
     assert keys(recordings) == ["run/day1/1.h5", "walk/1.h5", "walk/2.h5"]
@@ -78,7 +81,7 @@ def odd_layouts(write: Write, tmp_path: Path) -> dict[str, str]:
         "mixed": "got a/, b.h5; .*move the loose recordings into folders of their class",
         "hollow": "got no recordings in b;",
         "twins": "got two recordings of one class side by side;",
-        "other things": "got 1.mp4, a/;",
+        "other things": r"got 1.mp4, a/ \(left out: 1 of another kind \(1\.mp4\)\);",
         "nowhere": "got no such folder; expected a folder of recordings; check the path",
         "twins/a.h5": "got a file; expected a folder",
     }

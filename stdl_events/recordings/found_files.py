@@ -1,0 +1,173 @@
+"""Finding the recordings of a folder: what is hidden or no recording is left out, counted and said.
+
+Links are followed; each file counts once. Names are compared in Unicode form NFC, since a copy from another system may
+spell the same letter in another way.
+"""
+
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+from stdl_events.errors import DatasetError
+from stdl_events.events import FORMATS
+from stdl_events.events.stream import RecordingWarning
+
+# Folders and files of operating systems and network drives whose names begin with no dot.
+SYSTEM_NAMES = frozenset(
+    ("__macosx", "$recycle.bin", "#recycle", "@eadir", "lost+found", "system volume information", "thumbs.db",
+     "desktop.ini", "__pycache__")
+)  # fmt: skip
+# Of files beside recordings of a format whose suffix is unknown.
+OTHER_SUFFIXES = frozenset(
+    (".md", ".rst", ".pdf", ".doc", ".docx", ".html", ".json", ".yaml", ".yml", ".xml", ".ini", ".toml", ".log", ".png",
+     ".jpg", ".jpeg", ".gif", ".bmp", ".svg", ".tif", ".tiff", ".mp4", ".avi", ".mov", ".py", ".ipynb", ".db", ".zip")
+)  # fmt: skip
+NAMES_SHOWN = 3
+_HEAD_BYTES = 1 << 12
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_SEPARATORS = re.compile(r"[,;\s]+")
+_COLUMNS_OF_LABELS = frozenset(("label", "class", "recording", "subject"))
+
+Identity = tuple[int, int]
+
+
+def same_form(name: str) -> str:
+    """Return `name` in the Unicode form in which names are compared."""
+    return unicodedata.normalize("NFC", name)
+
+
+def child(folder: Path, name: str) -> Path | None:
+    """Return the file or folder `name` in `folder`, in any case and Unicode form; None if there is none."""
+    if (folder / name).exists():
+        return folder / name
+    wanted = same_form(name).casefold()
+    found = sorted(path for path in _listed(folder) if same_form(path.name).casefold() == wanted and path.exists())
+    return found[0] if found else None
+
+
+def is_hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.casefold() in SYSTEM_NAMES
+
+
+class FoundFiles:
+    """Finds recordings below `root`, and counts what it leaves out until `say` reports it.
+
+    Args:
+        format: of the recordings, if it is given; files of unknown suffixes may be recordings then.
+    """
+
+    def __init__(self, root: Path, format: str | None = None) -> None:
+        self.root = root
+        self._format = format
+        self._suffixes = FORMATS.suffixes()
+        others = {suffix for name, known in FORMATS.items() if name != "text" for suffix in known.suffixes}
+        self._text = frozenset(FORMATS["text"].suffixes) - others
+        self._left_out: dict[str, list[str]] = {}
+
+    def visible(self, folder: Path) -> list[Path]:
+        """Return the folders and files in `folder`, sorted, without hidden ones and broken links."""
+        shown = []
+        for path in sorted(_listed(folder)):
+            if is_hidden(path):
+                self.leave_out("hidden", path)
+            elif not path.exists():
+                self.leave_out("broken links", path)
+            else:
+                shown.append(path)
+        return shown
+
+    def below(self, folder: Path) -> list[Path]:
+        """Return the recordings in `folder` and in the folders in it."""
+        return list(self._walk(folder, set()))
+
+    def recordings(self, paths: Iterable[Path]) -> list[Path]:
+        """Return those of `paths` that are recordings; other files are left out."""
+        chosen = []
+        for path in paths:
+            if not path.is_file():
+                continue
+            if self._is_recording(path):
+                chosen.append(path)
+            else:
+                self.leave_out("of another kind", path)
+        return chosen
+
+    def leave_out(self, why: str, path: Path) -> None:
+        """Count `path` as left out."""
+        named = self._left_out.setdefault(why, [])
+        name = path.relative_to(self.root).as_posix()
+        if name not in named:
+            named.append(name)
+
+    def left_out(self) -> str:
+        """Count what was left out, with the first names; empty if nothing was."""
+        parts = []
+        for why, names in self._left_out.items():
+            more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+            parts.append(f"{len(names)} {why} ({', '.join(names[:NAMES_SHOWN])}{more})")
+        return ", ".join(parts)
+
+    def say(self) -> None:
+        """Warn, in one line, of all that was left out."""
+        if self._left_out:
+            warnings.warn(f"{self.root}: left out: {self.left_out()}", RecordingWarning, stacklevel=3)
+
+    def _walk(self, folder: Path, seen: set[Identity]) -> Iterable[Path]:
+        if not self._is_new(folder, seen):
+            return
+        for path in self.visible(folder):
+            if path.is_dir():
+                yield from self._walk(path, seen)
+            elif self.recordings([path]) and self._is_new(path, seen):
+                yield path
+
+    def _is_new(self, path: Path, seen: set[Identity]) -> bool:
+        status = path.stat()
+        identity = (status.st_dev, status.st_ino)
+        if identity in seen:
+            self.leave_out("linked twice", path)
+            return False
+        seen.add(identity)
+        return True
+
+    def _is_recording(self, path: Path) -> bool:
+        suffix = path.suffix.lower()
+        if suffix in self._text:
+            return self._format in (None, "text") and _looks_like_events(path)
+        if self._format is None or suffix in FORMATS[self._format].suffixes:
+            return suffix in self._suffixes
+        return suffix not in OTHER_SUFFIXES
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise DatasetError(
+            str(folder), got=error.strerror or str(error), expected="a folder that can be listed",
+            todo="check the dataset's folder",
+        ) from None  # fmt: skip
+
+
+def _looks_like_events(path: Path) -> bool:
+    """Return True unless a text file is prose or a list of labels: it is empty, or a line near its start has events.
+
+    A line of events holds three numbers or more, or names the columns x and y.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head.strip():
+        return True
+    wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    lines = head.decode("utf-16" if wide else "utf-8-sig", errors="replace").lower().splitlines()
+    cells = [[cell.strip("\"' #%") for cell in _SEPARATORS.split(line.strip())] for line in lines]
+    named = next((row for row in cells if any(row)), [])
+    if not _COLUMNS_OF_LABELS.isdisjoint(named):
+        return False
+    return any({"x", "y"} <= set(row) or sum(map(_is_number, row)) >= 3 for row in cells)
+
+
+def _is_number(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell) is not None
