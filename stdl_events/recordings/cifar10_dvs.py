@@ -16,6 +16,7 @@ from typing import Any
 from stdl_events.errors import SplitError
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.event_dataset import EventDataset, side_of
+from stdl_events.recordings.found_files import child, is_hidden
 from stdl_events.recordings.obtain import Download, found_in, not_there
 from stdl_events.recordings.registry import Dataset
 from stdl_events.recordings.split import by_order
@@ -36,13 +37,13 @@ def read_cifar10_dvs(root: str | Path) -> RecordingSet:
         DatasetError: a class is missing, or the original and the mirror are mixed.
     """
     root = Path(root)
-    folder = root / "CIFAR10DVS" if (root / "CIFAR10DVS").is_dir() else root
-    files = {name: _recordings_in(folder / name) for name in CLASSES}
+    folder = _folder(root, "CIFAR10DVS") or root
+    files = {name: _recordings_in(_folder(folder, name)) for name in CLASSES}
     missing = [name for name, paths in files.items() if not paths]
     if missing:
         got = found_in(folder) if len(missing) == len(CLASSES) else f"no recordings in {', '.join(missing)}"
         raise not_there(folder, got=got, expected=LAYOUT, downloads=DOWNLOADS)
-    suffixes = {path.suffix for paths in files.values() for path in paths}
+    suffixes = {path.suffix.lower() for paths in files.values() for path in paths}
     if len(suffixes) > 1:
         raise not_there(folder, got=f"files of {' and '.join(sorted(suffixes))}", expected=LAYOUT, downloads=DOWNLOADS)
     entries = tuple(
@@ -53,10 +54,16 @@ def read_cifar10_dvs(root: str | Path) -> RecordingSet:
     return RecordingSet(CLASSES, SENSOR_SIZE, entries)
 
 
-def _recordings_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
+def _folder(root: Path, name: str) -> Path | None:
+    found = child(root, name) if root.is_dir() else None
+    return found if found is not None and found.is_dir() else None
+
+
+def _recordings_in(folder: Path | None) -> list[Path]:
+    if folder is None:
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix in (".aedat", ".aedat4") and path.name[0] != ".")
+    suffixes = (".aedat", ".aedat4")
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_hidden(path))
 
 
 def split_cifar10_dvs(root: str | Path, *, train: int = TRAIN, test: int = TEST) -> Split:

@@ -11,7 +11,7 @@ Tonic's times are milliseconds. `<root>` may also be the folder DvsGesture or DV
 A. Amir et al., "A low power, fully event-based gesture recognition system", 2017.
 """
 
-import csv
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +24,8 @@ from stdl_events.events.decoder import Block, Decoder, Header
 from stdl_events.events.formats.numpy_files import open_npy
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.event_dataset import EventDataset, side_of
+from stdl_events.recordings.found_files import child
+from stdl_events.recordings.lists import numbered_lines
 from stdl_events.recordings.obtain import Download, found_in, not_there
 from stdl_events.recordings.registry import Dataset
 
@@ -50,7 +52,9 @@ DOWNLOADS = (
         "8a5c71fb11e24e5ca5b11866ca6c00a1",
     ),
 )
-_TRIAL = re.compile(r"(?P<user>user(?P<number>\d+))_\w+")
+_TRIAL = re.compile(r"(?P<user>user(?P<number>\d+))_\w+", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[,;\t]")
+_COLUMNS = ("class", "start", "end")
 
 
 def split_dvs_gesture(root: str | Path) -> Split:
@@ -61,7 +65,7 @@ def split_dvs_gesture(root: str | Path) -> Split:
     """
     root = Path(root)
     mirror = next((folder for folder in (root / "DVSGesture", root) if (folder / "ibmGestureTrain").is_dir()), None)
-    original = next((folder for folder in (root / "DvsGesture", root) if any(folder.glob("user*.aedat"))), None)
+    original = next((folder for folder in (root / "DvsGesture", root) if _recordings_in(folder)), None)
     if mirror is not None:
         entries = tuple(_entries_of_mirror(mirror))
     elif original is not None:
@@ -89,14 +93,15 @@ def _user_of(path: Path) -> str:
             str(path), got="a name without user and light", expected="names such as user07_led",
             todo="remove it, or unpack the dataset again",
         )  # fmt: skip
-    return match["user"]
+    return match["user"].lower()
 
 
 def _entries_of_original(folder: Path) -> Iterator[Entry]:
     for trial in _trials(folder):
-        labels = trial.with_name(f"{trial.stem}_labels.csv")
-        if not labels.is_file():
-            raise not_there(folder, got=f"{trial.name} without {labels.name}", expected=LAYOUT, downloads=DOWNLOADS)
+        name = f"{trial.stem}_labels.csv"
+        labels = child(folder, name)
+        if labels is None:
+            raise not_there(folder, got=f"{trial.name} without {name}", expected=LAYOUT, downloads=DOWNLOADS)
         recording = Entry(trial.stem, trial, 0, group=_user_of(trial), sensor_size=SENSOR_SIZE)
         for number, (label, start_us, end_us) in enumerate(_read_labels(labels)):
             yield replace(recording, key=f"{trial.stem}/{number:02d}", label=label, span=(start_us, end_us))
@@ -104,38 +109,74 @@ def _entries_of_original(folder: Path) -> Iterator[Entry]:
 
 def _trials(folder: Path) -> list[Path]:
     """Return the recordings of the official lists, or all recordings if there are no lists."""
-    lists = [folder / f"trials_to_{side}.txt" for side in ("train", "test")]
-    if not all(path.is_file() for path in lists):
-        return sorted(folder.glob("user*.aedat"))
-    trials = [folder / name for path in lists for name in path.read_text(encoding="utf-8").split()]
-    missing = [trial.name for trial in trials if not trial.is_file()]
+    lists = [child(folder, f"trials_to_{side}.txt") for side in ("train", "test")]
+    names = [_name_in_list(line) for path in lists if path is not None for _, line in numbered_lines(path)]
+    if None in lists:
+        return _recordings_in(folder)
+    found = {name: child(folder, name) for name in names}
+    trials = [path for path in found.values() if path is not None]
+    missing = [name for name, path in found.items() if path is None]
     if missing:
-        got = f"{len(missing)} of {len(trials)} listed recordings missing, such as {missing[0]}"
+        got = f"{len(missing)} of {len(found)} listed recordings missing, such as {missing[0]}"
         raise not_there(folder, got=got, expected=LAYOUT, downloads=DOWNLOADS)
     return trials
 
 
+def _name_in_list(line: str) -> str:
+    return line.replace("\\", "/").rpartition("/")[2]
+
+
+def _recordings_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() == ".aedat" and path.name.lower().startswith("user") and path.is_file()
+    )
+
+
 def _read_labels(path: Path) -> Iterator[tuple[int, int, int]]:
-    """Yield (label from 0 on, start, end in microseconds) of each gesture."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.reader(file)
-        next(rows, None)
-        for line, row in enumerate(rows, start=2):
-            try:
-                number, start_us, end_us = (int(cell) for cell in row)
-            except ValueError:
-                number = start_us = end_us = -1
-            if not (1 <= number <= len(CLASSES) and 0 <= start_us < end_us):
-                raise DatasetError(
-                    f"{path}, line {line}", got=f"{','.join(row)!r}",
-                    expected=f"a class from 1 to {len(CLASSES)}, start and end", todo="unpack the dataset again",
-                )  # fmt: skip
-            yield number - 1, start_us, end_us
+    """Yield (label from 0 on, start, end in microseconds) of each gesture; a header may order the columns."""
+    order = (0, 1, 2)
+    for index, (line, text) in enumerate(numbered_lines(path)):
+        cells = [cell.strip(" \"'") for cell in _SEPARATORS.split(text)]
+        if index == 0 and not any(map(math.isfinite, map(_number, cells))):
+            order = _order_of(cells) or order
+            continue
+        values = [_number(cells[column]) if column < len(cells) else math.nan for column in order]
+        if not _is_gesture(values) or any(cells[3:]):
+            raise DatasetError(
+                f"{path}, line {line}", got=repr(text[:60]),
+                expected=f"a class from 1 to {len(CLASSES)}, start and end", todo="unpack the dataset again",
+            )  # fmt: skip
+        number, start_us, end_us = map(round, values)
+        yield number - 1, start_us, end_us
+
+
+def _order_of(header: list[str]) -> tuple[int, int, int] | None:
+    """Return the columns of class, start and end by their names; None if a name is missing or there twice."""
+    columns = [[index for index, name in enumerate(header) if word in name.lower()] for word in _COLUMNS]
+    if any(len(found) != 1 for found in columns):
+        return None
+    return columns[0][0], columns[1][0], columns[2][0]
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
+
+
+def _is_gesture(values: list[float]) -> bool:
+    number, start_us, end_us = values
+    return number in range(1, len(CLASSES) + 1) and 0 <= start_us < end_us < math.inf
 
 
 def _entries_of_mirror(folder: Path) -> Iterator[Entry]:
     for side in ("ibmGestureTrain", "ibmGestureTest"):
-        for path in sorted((folder / side).glob("user*/*.npy")):
+        for path in sorted((folder / side).glob("[uU]ser*/*.[nN][pP][yY]")):
             if not (path.stem.isdigit() and int(path.stem) < len(CLASSES)):
                 raise DatasetError(
                     str(path), got=f"the class {path.stem}", expected=f"0 to {len(CLASSES) - 1}",

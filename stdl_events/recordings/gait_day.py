@@ -15,11 +15,13 @@ from typing import Any
 
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.event_dataset import EventDataset, side_of
+from stdl_events.recordings.found_files import is_hidden
 from stdl_events.recordings.obtain import Download, found_in, not_there
 from stdl_events.recordings.registry import Dataset
+from stdl_events.recordings.sides import Side, sides_of
 
 SENSOR_SIZE = (128, 128)
-SIDES = ("train", "test")
+SIDES: tuple[Side, Side] = ("train", "test")
 LAYOUT = "DVS128-Gait-Day/origin/{train,test}/<person>/*.txt with the same people on both sides"
 DOWNLOADS = (
     Download("DVS128-Gait-Day.zip", "https://pan.baidu.com/s/1F3Uo-fVy1S7n5plmEXFl4w (extraction code mk55, by hand)"),
@@ -34,10 +36,10 @@ def split_gait_day(root: str | Path) -> Split:
     """
     root = Path(root)
     origins = [root / "DVS128-Gait-Day" / "origin", root / "origin", root]
-    origin = next((folder for folder in origins if all((folder / side).is_dir() for side in SIDES)), None)
+    origin = next((folder for folder in origins if sides_of(folder).keys() >= set(SIDES)), None)
     if origin is None:
         raise not_there(root, got=found_in(root), expected=LAYOUT, downloads=DOWNLOADS)
-    files = {side: _files_of_people(origin / side) for side in SIDES}
+    files = {side: _files_of_people(sides_of(origin)[side]) for side in SIDES}
     if files["train"].keys() != files["test"].keys() or not files["train"]:
         odd = sorted(files["train"].keys() ^ files["test"].keys(), key=_by_number)
         got = f"the people {', '.join(odd[:5])} on one side only" if odd else "no recordings"
@@ -59,7 +61,11 @@ def split_gait_day(root: str | Path) -> Split:
 
 
 def _files_of_people(folder: Path) -> dict[str, list[Path]]:
-    people = {person.name: sorted(person.glob("[!.]*.txt")) for person in folder.iterdir() if person.is_dir()}
+    people = {
+        person.name: sorted(path for path in person.iterdir() if path.suffix.lower() == ".txt" and not is_hidden(path))
+        for person in folder.iterdir()
+        if person.is_dir() and not is_hidden(person)
+    }
     return {person: paths for person, paths in people.items() if paths}
 
 

@@ -227,7 +227,7 @@ def test_har_dvs_that_is_not_whole(har: Path, tmp_path: Path) -> None:
         split_har_dvs(tmp_path / "nowhere")
     gone = next(har.rglob("dvSave-2021_10_15_19_01_03.*"))
     gone.unlink()
-    missing = r"got 1 of 3 listed recordings missing, such as action_002/dvSave-2021_10_15_19_01_03;"
+    missing = r"got 1 of 3 listed recordings missing, all of action_002;"
     with pytest.raises(DatasetError, match=missing):
         split_har_dvs(har)
     put(har / "val_label.txt", "action_001 0\n")
