@@ -15,6 +15,7 @@ from stdl_events.cli.recording_options import (
     SensorOption,
     StreamOption,
     StrictOption,
+    TakeOption,
     open_from_options,
 )
 from stdl_events.events.formats import WRITERS
@@ -37,6 +38,7 @@ def info(
     stream: StreamOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
+    take: TakeOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Print the facts of a recording: format, sensor, events, times, rate, pictures, IMU samples and triggers.
@@ -45,7 +47,7 @@ def info(
     """
     from stdl_events.events.other_streams import read_other_streams
 
-    recording = open_from_options(file, format, sensor, stream, repair, strict)
+    recording = open_from_options(file, format, sensor, stream, repair, strict, take)
     facts = describe(recording, read_other_streams(recording))
     facts |= describe_filters(recording, filters, find_hot_pixels)
     if json:
@@ -67,6 +69,7 @@ def convert(
     stream: StreamOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
+    take: TakeOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a recording in another format."""
@@ -74,7 +77,7 @@ def convert(
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.events.filtered import filtered, transformed
 
-    recording = open_from_options(file, format, sensor, stream, repair, strict)
+    recording = open_from_options(file, format, sensor, stream, repair, strict, take)
     recording = filtered(recording, FilterSpec.parse(filters or ()))
     recording = transformed(recording, parse_transforms(transforms or []), seed)
     written = convert_recording(recording, out, format=to, replace=force)

@@ -25,6 +25,7 @@ from stdl_events.cli.recording_options import (
     SensorOption,
     StreamOption,
     StrictOption,
+    TakeOption,
     open_from_options,
 )
 
@@ -50,6 +51,7 @@ def frames(
     stream: StreamOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
+    take: TakeOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Count a recording's events per pixel and polarity, in bins of the whole or in fixed windows."""
@@ -58,7 +60,7 @@ def frames(
     from stdl_events.frames.cut import cut_recording
     from stdl_events.frames.npy import write_frames
 
-    recording = open_from_options(file, format, sensor, stream, repair, strict)
+    recording = open_from_options(file, format, sensor, stream, repair, strict, take)
     spec = spec_from_options(recording, Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters))
     with Progress(console=messages, transient=True) as bar:
         task = bar.add_task("frames", total=recording.summary.events)

@@ -16,6 +16,7 @@ from stdl_events.cli.recording_options import (
     SensorOption,
     StreamOption,
     StrictOption,
+    TakeOption,
     parse_sensor_size,
 )
 from stdl_events.errors import RecordingError
@@ -56,6 +57,7 @@ def live(
     stream: StreamOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
+    take: TakeOption = None,
 ) -> None:
     """Run a model on a source, then print a summary with latencies. Needs no PyTorch. Ctrl-C ends it."""
     from stdl_events.events import open_source
@@ -67,7 +69,7 @@ def live(
     opened = open_source(
         source, speed=pace, start=_position(start, "--from"), stop=_position(stop, "--to"), format=format,
         sensor_size=parse_sensor_size(sensor), default_sensor_size=session.card.frame.sensor_size, stream=stream,
-        repair=repair, strict=strict,
+        repair=repair, strict=strict, take=take,
     )  # fmt: skip
     recogniser = Recogniser(session, opened.sensor_size, frame_us=frame_us)
     sinks = [JsonLines() if json_lines else Lines()]

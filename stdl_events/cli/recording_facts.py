@@ -1,6 +1,7 @@
 """Facts of a recording, for `info` and `show`."""
 
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ def describe(recording: "Recording", others: "OtherStreams | None") -> dict[str,
         "time_ordered": summary.backward_steps == 0,
         "backward_steps": summary.backward_steps,
         "damage": summary.damage,
+        "outside": summary.outside,
+        "strays": summary.strays,
+        "takes": [asdict(take) for take in summary.takes],
         "other_streams": [] if others is None else [_stream_facts(*part) for part in others.by_stream()],
         "other_streams_unread": None if others is None else others.unread,
     }
@@ -122,6 +126,14 @@ def facts_table(facts: dict[str, Any]) -> "Table":
     }
     if facts["damage"] is not None:
         rows["damage"] = facts["damage"]
+    if facts["outside"]:
+        rows["outside"] = f"{facts['outside']:,} events outside the sensor, skipped"
+    if facts["strays"]:
+        rows["stray"] = f"{facts['strays']:,} events far from all others in time, left out"
+    if len(facts["takes"]) > 1:
+        for number, take in enumerate(facts["takes"], 1):
+            times = f"{take['t_first_us']:,} to {take['t_last_us']:,} us"
+            rows[f"take {number}"] = f"{take['events']:,} events, {times} as stored"
     for word, dropped in facts.get("dropped", {}).items():
         rows[word] = f"drops {dropped:,} events ({dropped / max(1, facts['events']):.1%})"
     if "hot_pixels" in facts:

@@ -26,11 +26,27 @@ StreamOption = Annotated[
 RepairOption = Annotated[
     bool, typer.Option("--repair", help="Use the events before the first damage instead of stopping with an error.")
 ]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Make a backward time step an error instead of sorting.")]
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Make a backward time step an error instead of sorting, and an event outside the sensor or far from all "
+        "others in time an error instead of skipping it.",
+    ),
+]
+TakeOption = Annotated[
+    int | None, typer.Option("--take", min=1, help="The number of one take, if the clock was reset while recording.")
+]
 
 
 def open_from_options(
-    path: Path, format: str | None, sensor: str | None, stream: int | None, repair: bool, strict: bool
+    path: Path,
+    format: str | None,
+    sensor: str | None,
+    stream: int | None,
+    repair: bool,
+    strict: bool,
+    take: int | None = None,
 ) -> "Recording":
     """Open `path` with the options.
 
@@ -39,9 +55,8 @@ def open_from_options(
     """
     from stdl_events.events.files import open_recording
 
-    return open_recording(
-        path, format=format, sensor_size=parse_sensor_size(sensor), stream=stream, repair=repair, strict=strict
-    )
+    size = parse_sensor_size(sensor)
+    return open_recording(path, format=format, sensor_size=size, stream=stream, repair=repair, strict=strict, take=take)
 
 
 def parse_sensor_size(text: str | None) -> tuple[int, int] | None:

@@ -28,6 +28,7 @@ from stdl_events.cli.recording_options import (
     SensorOption,
     StreamOption,
     StrictOption,
+    TakeOption,
     open_from_options,
 )
 
@@ -67,6 +68,7 @@ def show(
     stream: StreamOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
+    take: TakeOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show a recording: event rate, heat map, and frames as the network's input.
@@ -86,7 +88,7 @@ def show(
         from stdl_events.analysis.recording_pictures import RATE_BINS, frames_to_show
 
         shown, rate_bins = frames_to_show(out), RATE_BINS
-    recording = open_from_options(file, format, sensor, stream, repair, strict)
+    recording = open_from_options(file, format, sensor, stream, repair, strict, take)
     others = read_other_streams(recording)
     facts = describe(recording, others)
     if not facts["events"] and out is None:

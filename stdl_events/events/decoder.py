@@ -23,10 +23,14 @@ SizeFrom = Literal["header", "format", "argument", "inferred"]
 
 @dataclass(frozen=True)
 class Block:
-    """Decoded events of one part of the file, `EVENT_DTYPE`, not yet sorted or checked; `offset` in bytes."""
+    """Decoded events of one part of the file, `EVENT_DTYPE`, not yet sorted or checked; `offset` in bytes.
+
+    `is_reset`: the file says that the clock was reset before these events.
+    """
 
     events: EventArray
     offset: int
+    is_reset: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,15 @@ class Header:
         sensor_size_from: the origin of `sensor_size`.
         y_up: the stored y grows upwards; `Recording` flips it once the height is known.
         attributes: further entries of the header, by name.
+        is_checked: the events come from a recording that was read before: no stray events, takes or outliers are
+            looked for.
     """
 
     sensor_size: tuple[int, int] | None = None
     sensor_size_from: Literal["header", "format"] | None = None
     y_up: bool = False
     attributes: Mapping[str, str | int | float] = field(default_factory=dict)
+    is_checked: bool = False
 
 
 class Decoder(Protocol):

@@ -20,6 +20,7 @@ def open_recording(
     stream: int | None = None,
     repair: bool = False,
     strict: bool = False,
+    take: int | None = None,
 ) -> Recording:
     """Recognise the file at `path` and read its header.
 
@@ -28,7 +29,9 @@ def open_recording(
         sensor_size: (width, height), used if neither the header nor the format gives it.
         stream: the number of one of several event streams, in a format that can hold them (AEDAT 4).
         repair: use the events before the first damage instead of raising.
-        strict: raise at a backward time step instead of sorting.
+        strict: raise at a backward time step instead of sorting, and at an event outside the sensor or far from all
+            others in time instead of skipping it.
+        take: the number, from 1, of one take of a recording whose clock was reset; None for all, one after another.
 
     Raises:
         RecordingError: the file is missing or empty, or it is a folder or a Git LFS pointer.
@@ -44,7 +47,7 @@ def open_recording(
     head = _read_head(path)
     name = recognise(path, head) if format is None else FORMATS.check(format)
     decoder = FORMATS[name].open(path) if stream is None else _open_stream(path, name, stream)
-    return Recording(path, name, decoder, sensor_size=sensor_size, repair=repair, strict=strict)
+    return Recording(path, name, decoder, sensor_size=sensor_size, repair=repair, strict=strict, take=take)
 
 
 def _read_head(path: Path) -> bytes:

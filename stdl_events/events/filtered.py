@@ -74,7 +74,7 @@ def transformed(recording: Recording, transforms: Sequence[TransformSpec], seed:
 
 
 def _changed(recording: Recording, size: tuple[int, int], passes: Callable[[], Iterator[EventArray]]) -> Recording:
-    header, origin = Header(attributes=recording.attributes), recording.sensor_size_from
+    header, origin = Header(attributes=recording.attributes, is_checked=True), recording.sensor_size_from
     # Keep a size that was inferred from all events; do not infer it again from the kept ones.
     if origin == "header" or origin == "format":
         header = replace(header, sensor_size=size, sensor_size_from=origin)

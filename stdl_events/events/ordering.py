@@ -2,13 +2,29 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.errors import CorruptRecordingError
+from stdl_events.errors import CorruptRecordingError, RecordingError
+from stdl_events.events.outliers import LargestValues
 from stdl_events.events.stream import EVENT_DTYPE, EventArray, concatenate_events, empty_events
+from stdl_events.events.takes import (
+    BACK_US,
+    FORWARD_US,
+    MAX_RUNS,
+    Part,
+    Run,
+    Take,
+    divide,
+    find_strays,
+    join,
+    parts_of,
+    shifts_of,
+    without,
+)
 
 MAX_HELD_EVENTS = 1 << 22
 
@@ -18,10 +34,16 @@ class Summary:
     """Result of one pass over a recording.
 
     Attributes:
+        events: number of events that are read; those skipped or left out are not counted.
         backward_steps: number of events older than their predecessor in the file.
         lateness_us: largest lag of an event behind the newest event before it in the file.
         inferred_size: the smallest (width, height) that holds all events.
         damage: reason of an early end, if `repair` was requested and needed.
+        outside: number of events outside the sensor, which are skipped.
+        strays: number of stray events, far from all others in time, which are left out.
+        stray_from_us, stray_to_us: times of the first and last of them.
+        takes: the parts between resets of the clock, with times as stored; one take without a reset.
+        parts: the parts of the file's events that are read, with their shifts.
     """
 
     events: int
@@ -32,6 +54,12 @@ class Summary:
     lateness_us: int
     inferred_size: tuple[int, int] | None
     damage: str | None
+    outside: int = 0
+    strays: int = 0
+    stray_from_us: int | None = None
+    stray_to_us: int | None = None
+    takes: tuple[Take, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,61 +89,134 @@ def extent_of(events: EventArray) -> Extent:
 
 
 class SummaryMaker:
-    """Accumulates a `Summary` block by block, in the order of the file."""
+    """Accumulates a `Summary` block by block, in the order of the file.
 
-    def __init__(self) -> None:
+    Args:
+        is_checked: leaps of the clock are as they should be; nothing is a stray event or a take of its own.
+        infers: the sensor size is not known; outliers are looked for.
+    """
+
+    def __init__(self, *, is_checked: bool = False, infers: bool = False) -> None:
         self.events = 0
+        self.outside = 0
+        self.first_outside = ""
         self.damage: str | None = None
-        self._on_events = 0
-        self._t_min_us: int | None = None
-        self._t_max_us: int | None = None
-        self._t_previous_us: int | None = None
-        self._backward_steps = 0
-        self._lateness_us = 0
+        self._is_checked = is_checked
+        self._runs: list[Run] = []
         self._width = 0
         self._height = 0
+        self._largest = (LargestValues("x"), LargestValues("y")) if infers else None
+
+    @property
+    def _previous_us(self) -> int | None:
+        return self._runs[-1].last_us if self._runs else None
 
     def first_backward_step(self, events: EventArray) -> int | None:
         """Return the index of the first of the next `events` that is older than its predecessor."""
         if not len(events):
             return None
-        if self._t_previous_us is not None and events["t"][0] < self._t_previous_us:
+        if self._previous_us is not None and events["t"][0] < self._previous_us:
             return 0
         back = np.flatnonzero(events["t"][1:] < events["t"][:-1])
         return int(back[0]) + 1 if len(back) else None
 
-    def add(self, events: EventArray, extent: Extent) -> None:
-        """Count the next `events` of the file, of extent `extent`."""
+    def add(self, events: EventArray, extent: Extent, *, is_reset: bool = False) -> None:
+        """Count the next `events` of the file, of extent `extent`; `is_reset`: the clock was reset before them."""
         if not len(events):
             return
-        t_us, back = extent.t_us, extent.backward_steps
-        if self._t_previous_us is not None and self._t_max_us is not None:
-            back += int(t_us[0] < self._t_previous_us)
-        if back or (self._t_max_us is not None and t_us[0] < self._t_max_us):
-            newest_us = np.maximum.accumulate(t_us)
-            if self._t_max_us is not None:
-                newest_us = np.maximum(newest_us, self._t_max_us)
-            self._lateness_us = max(self._lateness_us, int((newest_us - t_us).max()))
-        self._backward_steps += back
-        self._t_previous_us = int(t_us[-1])
-        self._t_min_us = extent.t_min_us if self._t_min_us is None else min(self._t_min_us, extent.t_min_us)
-        self._t_max_us = extent.t_max_us if self._t_max_us is None else max(self._t_max_us, extent.t_max_us)
-        self.events += len(events)
-        self._on_events += int(np.count_nonzero(events["p"]))
         self._width, self._height = max(self._width, extent.width), max(self._height, extent.height)
+        if self._largest is not None:
+            self._largest[0].add(events, extent.width)
+            self._largest[1].add(events, extent.height)
+        previous_us = self._previous_us
+        first_us = int(extent.t_us[0])
+        leaps_first = is_reset or (previous_us is not None and _leaps(first_us - previous_us))
+        if extent.t_max_us - extent.t_min_us <= FORWARD_US:
+            self._add_run(_run_of(events, extent, self.events, is_reset), leaps_first)
+            return
+        steps_us = np.diff(extent.t_us)
+        cuts = np.flatnonzero((steps_us > FORWARD_US) | (steps_us < -BACK_US)) + 1
+        bounds = [0, *cuts.tolist(), len(events)]
+        for start, stop in pairwise(bounds):
+            piece = events[start:stop]
+            whole = extent if len(piece) == len(events) else extent_of(piece)
+            self._add_run(_run_of(piece, whole, self.events, is_reset and start == 0), leaps_first or start > 0)
 
-    def finish(self) -> Summary:
-        """Return the summary of all added events."""
+    def _add_run(self, run: Run, leaps: bool) -> None:
+        self.events += run.events
+        if self._runs and (not leaps or self._is_checked or len(self._runs) >= MAX_RUNS):
+            self._runs[-1] = self._runs[-1].joined(run)
+        else:
+            self._runs.append(run)
+
+    def size_without_outliers(self) -> tuple[int, int] | None:
+        """Return the (width, height) of all events but a few far outliers; None if there are no outliers."""
+        if self._largest is None:
+            return None
+        width, height = (largest.bound(self.events) for largest in self._largest)
+        if width is None and height is None:
+            return None
+        return width or self._width, height or self._height
+
+    def finish(self, take: int | None, path: Path) -> Summary:
+        """Return the summary of all added events, or of one take, counted from 1.
+
+        Raises:
+            RecordingError: the recording has no such take.
+        """
+        is_disordered = self._is_checked or len(self._runs) >= MAX_RUNS
+        strays = [] if is_disordered else find_strays(self._runs)
+        kept = without(self._runs, strays)
+        divided = [kept] if is_disordered and kept else divide(kept)
+        wholes = [join(each) for each in divided]
+        listed = tuple(Take(each.events, each.min_us, each.max_us, each.is_reset) for each in wholes)
+        if take is not None:
+            if not 0 < take <= max(1, len(wholes)):
+                raise RecordingError(
+                    str(path), got=f"the take {take}", expected=f"1 to {max(1, len(wholes))}",
+                    todo="choose one of those that `stdl-events info` lists",
+                )  # fmt: skip
+            divided, wholes = divided[take - 1 : take], wholes[take - 1 : take]
+        shifts_us = shifts_of(wholes) if wholes else []
         return Summary(
-            events=self.events,
-            on_events=self._on_events,
-            t_first_us=self._t_min_us,
-            t_last_us=self._t_max_us,
-            backward_steps=self._backward_steps,
-            lateness_us=self._lateness_us,
+            events=sum(each.events for each in wholes),
+            on_events=sum(each.on_events for each in wholes),
+            t_first_us=wholes[0].min_us if wholes else None,
+            t_last_us=wholes[-1].max_us + shifts_us[-1] if wholes else None,
+            backward_steps=sum(each.backward_steps for each in wholes),
+            lateness_us=max((each.lateness_us for each in wholes), default=0),
             inferred_size=(self._width, self._height) if self.events else None,
             damage=self.damage,
+            outside=self.outside,
+            strays=sum(run.events for run in strays),
+            stray_from_us=min((run.min_us for run in strays), default=None),
+            stray_to_us=max((run.max_us for run in strays), default=None),
+            takes=listed,
+            parts=parts_of(divided, shifts_us),
         )
+
+
+def _leaps(step_us: int) -> bool:
+    return step_us > FORWARD_US or step_us < -BACK_US
+
+
+def _run_of(events: EventArray, extent: Extent, start: int, is_reset: bool) -> Run:
+    """Return the run of the contiguous `events`, of which the first is event `start` of the file."""
+    t_us, lateness_us = extent.t_us, 0
+    if extent.backward_steps:
+        lateness_us = int((np.maximum.accumulate(t_us) - t_us).max())
+    return Run(
+        start,
+        len(events),
+        int(np.count_nonzero(events["p"])),
+        int(t_us[0]),
+        int(t_us[-1]),
+        extent.t_min_us,
+        extent.t_max_us,
+        extent.backward_steps,
+        lateness_us,
+        is_reset,
+    )
 
 
 def sorted_by_time(events: EventArray) -> EventArray:

@@ -4,6 +4,9 @@ Time can step backwards in real files. Such events are sorted, stably: equal tim
 chunks sorts in bounded memory with two passes. The first (`Recording.summary`, cached) measures the lateness of the
 latest event. The second holds back the events newer than the newest event less that lateness, since no later event can
 be older. The result equals sorting the whole file.
+
+What the file should not hold is skipped, counted and warned about: events outside the sensor, and a few events far away
+in time. After a reset of the clock the recording has *takes*, which are read one after another (`takes.py`).
 """
 
 import warnings
@@ -14,12 +17,17 @@ import numpy as np
 
 from stdl_events.errors import CorruptRecordingError, RecordingError, TruncatedRecordingError
 from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder, SizeFrom
+from stdl_events.events.defects import defects_of
 from stdl_events.events.ordering import Extent, Summary, SummaryMaker, extent_of, in_order, sorted_by_time
 from stdl_events.events.stream import EventArray, RecordingWarning, concatenate_events
+from stdl_events.events.takes import Part
 
 CHUNK_EVENTS = 1 << 16
 # Differences of times must fit into 63 bits.
 MAX_TIME_US = (1 << 62) - 1
+# The largest event sensors have a million pixels; frames of a much larger one would exhaust the memory.
+MAX_PIXELS = 1 << 26
+_MAX_INFERRED_SIDE = 1 << 12
 
 
 class Recording:
@@ -29,7 +37,8 @@ class Recording:
         path: the file.
         format: its format's name, such as "aedat2".
         repair: damage ends the recording instead of raising; the events before it are used, with a warning.
-        strict: a backward time step is damage.
+        strict: a backward time step, an event outside the sensor and a stray event are damage.
+        take: the number of the one take that is read, from 1; None for all.
     """
 
     def __init__(
@@ -41,11 +50,13 @@ class Recording:
         sensor_size: tuple[int, int] | None = None,
         repair: bool = False,
         strict: bool = False,
+        take: int | None = None,
     ) -> None:
         self.path = path
         self.format = format
         self.repair = repair
         self.strict = strict
+        self.take = take
         self._decoder = decoder
         self._known_size, self._known_size_from = self._choose_size(sensor_size)
         self._summary: Summary | None = None
@@ -55,6 +66,8 @@ class Recording:
         own = header.sensor_size
         if own is None:
             return argument, None if argument is None else "argument"
+        if own[0] * own[1] > MAX_PIXELS:
+            raise _absurd_size(self.path, own, str(header.sensor_size_from))
         if argument is not None and argument != own:
             text = f"its {header.sensor_size_from} says {own[0]}x{own[1]}"
             warnings.warn(
@@ -69,11 +82,15 @@ class Recording:
         """(width, height) in pixels: from the header, the format, the argument, or the smallest that holds all events.
 
         Raises:
-            RecordingError: no size is given, and there is no event to infer it from.
+            RecordingError: no size is given, and there is no event to infer it from; or the inferred one is absurd.
         """
         if self._known_size is not None:
             return self._known_size
         inferred = self.summary.inferred_size
+        if self._known_size is not None:  # the pass over the events left outliers out
+            return self._known_size
+        if inferred is not None and max(inferred) > _MAX_INFERRED_SIDE:
+            raise _absurd_size(self.path, inferred, "coordinates")
         if inferred is None:
             raise RecordingError(
                 str(self.path),
@@ -95,10 +112,9 @@ class Recording:
         Raises:
             TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` is off.
         """
-        if self._summary is None:
+        while self._summary is None:  # again if the first pass found outliers
             for _ in self._summarised_blocks():
                 pass
-            assert self._summary is not None
         return self._summary
 
     @property
@@ -124,7 +140,7 @@ class Recording:
         """
         assert max_events > 0, "max_events counts events"
         summary = self.summary
-        for events in in_order(self._blocks_again(summary.events), summary.lateness_us, self.path):
+        for events in in_order(self._blocks_again(summary), summary.lateness_us, self.path):
             self._turn_upright(events)
             for start in range(0, len(events), max_events):
                 yield events[start : start + max_events]
@@ -135,8 +151,13 @@ class Recording:
         Raises:
             TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` is off.
         """
-        events = concatenate_events(block.events for block in self._summarised_blocks())
-        if self.summary.backward_steps:
+        while True:
+            events = concatenate_events(block.events for block in self._summarised_blocks())
+            if self._summary is not None:
+                break
+        summary = self._summary
+        events = _parts(events, summary.parts)
+        if summary.backward_steps:
             events = sorted_by_time(events)
         self._turn_upright(events)
         return events
@@ -146,35 +167,58 @@ class Recording:
         if self._decoder.header.y_up and len(events):
             events["y"] = self.sensor_size[1] - 1 - events["y"]
 
-    def _blocks_again(self, events_left: int) -> Iterator[EventArray]:
-        """Yield the good events in a further pass; the first pass counted them."""
-        if events_left == 0:
+    def _blocks_again(self, summary: Summary) -> Iterator[EventArray]:
+        """Yield the good events that are read in a further pass; the first pass counted them."""
+        parts, start = summary.parts, 0
+        if not parts:
             return
         for block in self._decoder.blocks():
-            events = block.events[:events_left]
-            events_left -= len(events)
-            yield events
-            if events_left == 0:  # what follows is damaged
+            events = self._inside(block.events) if summary.outside else block.events
+            yield _parts(events, parts, start)
+            start += len(events)
+            if start >= parts[-1].stop:  # what follows is damaged or left out
                 return
         raise TruncatedRecordingError(
-            str(self.path), got=f"{events_left} events fewer than when the file was first read",
+            str(self.path), got=f"{parts[-1].stop - start} events fewer than when the file was first read",
             expected="a file that stays as it is", todo="open it again when nothing writes to it",
         )  # fmt: skip
 
     def _summarised_blocks(self) -> Iterator[Block]:
-        """Yield the good blocks of a complete pass; at its end cache the summary and warn once about defects."""
-        maker = SummaryMaker()
+        """Yield the good blocks of a complete pass; at its end cache the summary and warn once about defects.
+
+        If the first pass finds outliers, it sets the size without them and caches nothing: the caller starts again.
+        """
+        is_checked, first_time = self._decoder.header.is_checked, self._summary is None
+        maker = SummaryMaker(is_checked=is_checked, infers=self._known_size is None and not is_checked)
         yield from self._good_blocks(maker)
-        first_time = self._summary is None
-        self._summary = summary = maker.finish()
+        size = maker.size_without_outliers()
+        if size is not None:
+            self._known_size, self._known_size_from = size, "inferred"
+            return
+        summary = maker.finish(self.take, self.path)
+        if first_time:
+            self._check_whole(summary, maker)
+        self._summary = summary
         if not first_time:
             return
-        if summary.damage is not None:
-            text = f"{summary.damage}: kept the {summary.events} events before it"
+        for text in defects_of(summary, self._known_size, self._known_size_from, maker.first_outside, self.take):
             warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=4)
-        if summary.backward_steps:
-            text = f"{summary.backward_steps} backward time steps, by at most {summary.lateness_us} us: sorted"
-            warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=4)
+
+    def _check_whole(self, summary: Summary, maker: SummaryMaker) -> None:
+        """Refuse a file of which most events are outside the sensor or, when strict, some are stray."""
+        if summary.outside > maker.events and not self.repair:
+            width, height = self._known_size or (0, 0)
+            raise CorruptRecordingError(
+                str(self.path), got=f"{maker.first_outside} and {summary.outside - 1} more events outside the sensor",
+                expected=f"pixels of a {width}x{height} sensor",
+                todo="check the sensor's size (--sensor), or use the other events with --repair (repair=True)",
+            )  # fmt: skip
+        if summary.strays and self.strict:
+            raise CorruptRecordingError(
+                str(self.path), got=f"{summary.strays} stray events, the first at {summary.stray_from_us} us",
+                expected=f"times near the others, {summary.t_first_us} to {summary.t_last_us} us",
+                todo="leave --strict (strict=True) out",
+            )  # fmt: skip
 
     def _good_blocks(self, maker: SummaryMaker) -> Iterator[Block]:
         """Yield the file's blocks up to its end or, with `repair`, up to its first damage; `maker` counts all."""
@@ -182,7 +226,7 @@ class Recording:
             for block in self._decoder.blocks():
                 extent = extent_of(block.events)
                 good, damage = self._check(block, extent, maker)
-                maker.add(good, extent if damage is None else extent_of(good))
+                maker.add(good, extent if good is block.events else extent_of(good), is_reset=block.is_reset)
                 yield Block(good, block.offset)
                 if damage is not None:
                     raise damage
@@ -190,6 +234,12 @@ class Recording:
             if not self.repair:
                 raise
             maker.damage = damage.got
+
+    def _inside(self, events: EventArray) -> EventArray:
+        """Return the events on the sensor, if its size is known."""
+        width, height = self._known_size or (1 << 16, 1 << 16)
+        inside = (events["x"] < width) & (events["y"] < height)
+        return events if inside.all() else events[inside]
 
     def _check(
         self, block: Block, extent: Extent, maker: SummaryMaker
@@ -206,9 +256,15 @@ class Recording:
             outside = np.flatnonzero((events["x"] >= width) | (events["y"] >= height))
             if len(outside):
                 bad = int(outside[0])
-                got = f"event {maker.events + bad} at x={events['x'][bad]}, y={events['y'][bad]}"
-                damage = self._damage(block, got, f"pixels of a {width}x{height} sensor", TODO_DAMAGE)
-                events = events[:bad]
+                got = f"event {maker.events + maker.outside + bad} at x={events['x'][bad]}, y={events['y'][bad]}"
+                if self.strict:
+                    todo = "leave --strict (strict=True) out: it is skipped then"
+                    damage = self._damage(block, got, f"pixels of a {width}x{height} sensor", todo)
+                    events = events[:bad]
+                else:
+                    maker.first_outside = maker.first_outside or f"{got}, in the block from byte {block.offset}"
+                    maker.outside += len(outside)
+                    events = self._inside(events)
         if self.strict:
             late = maker.first_backward_step(events)
             if late is not None:
@@ -220,3 +276,31 @@ class Recording:
     def _damage(self, block: Block, got: str, expected: str, todo: str) -> CorruptRecordingError:
         where = f"{got}, in the block from byte {block.offset}"
         return CorruptRecordingError(str(self.path), got=where, expected=expected, todo=todo)
+
+
+def _parts(events: EventArray, parts: tuple[Part, ...], start: int = 0) -> EventArray:
+    """Return those of `events`, of which the first is event `start` of the file, that are in `parts`, and shift them.
+
+    They are the given array if that is all of it, unshifted.
+    """
+    stop = start + len(events)
+    found = []
+    for part in parts:
+        low, high = max(start, part.start), min(stop, part.stop)
+        if low < high:
+            piece = events[low - start : high - start]
+            if part.shift_us:
+                piece = piece.copy()
+                piece["t"] += part.shift_us
+            found.append(piece)
+    if len(found) == 1:
+        return found[0]
+    return concatenate_events(found)
+
+
+def _absurd_size(path: Path, size: tuple[int, int], origin: str) -> RecordingError:
+    return RecordingError(
+        str(path), got=f"a sensor of {size[0]}x{size[1]} by its {origin}",
+        expected=f"at most {_MAX_INFERRED_SIDE} pixels a side" if origin == "coordinates" else "at most 2^26 pixels",
+        todo="give the size with --sensor WxH (sensor_size=(W, H)); events outside it are skipped",
+    )  # fmt: skip

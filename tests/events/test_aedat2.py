@@ -93,14 +93,19 @@ def test_unknown_chip_is_named(write) -> None:
         open_recording(path)
 
 
-def test_address_outside_the_chip_is_damage_and_repairable(write) -> None:
-    events = event_files.make_events(10, 240, 180)
-    data = event_files.aedat2_davis(events, other_words=False) + struct.pack(">II", 1000 << 12, 10**6)
-    path = write("a.aedat", data)
-    with pytest.raises(CorruptRecordingError, match=r"event 10 at x=\d+, y=179.*expected pixels of a 240x180 sensor"):
-        open_recording(path).read()
-    with pytest.warns(RecordingWarning, match="kept the 10 events before it"):
-        assert (open_recording(path, repair=True).read() == events).all()
+def test_address_outside_the_chip_is_skipped_and_counted(write) -> None:
+    events = event_files.make_events(20, 240, 180)
+    bad = struct.pack(">II", 1000 << 12, int(events["t"][9]))
+    start = len(event_files.aedat2_davis(events[:10], other_words=False))
+    data = event_files.aedat2_davis(events, other_words=False)
+    path = write("a.aedat", data[:start] + bad + data[start:])
+    recording = open_recording(path)
+    with pytest.warns(RecordingWarning, match=r"1 events .* outside the 240x180 sensor: skipped; first event 10 at x="):
+        assert (recording.read() == events).all()
+    assert (recording.summary.events, recording.summary.outside) == (20, 1)
+    assert (np.concatenate(list(recording.chunks(3))) == events).all()
+    with pytest.raises(CorruptRecordingError, match=r"event 10 at x=\d+, y=179.*240x180 sensor; leave --strict"):
+        open_recording(path, strict=True).read()
 
 
 def test_first_record_that_begins_like_a_header_line_is_data(write) -> None:

@@ -28,6 +28,16 @@ def test_json_has_every_fact(write, run_cli) -> None:
         "time_ordered": True,
         "backward_steps": 0,
         "damage": None,
+        "outside": 0,
+        "strays": 0,
+        "takes": [
+            {
+                "events": 400,
+                "t_first_us": int(events["t"][0]),
+                "t_last_us": int(events["t"][-1]),
+                "is_reset": False,
+            }
+        ],
         "other_streams": [],
         "other_streams_unread": None,
     }

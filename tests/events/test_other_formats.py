@@ -1,5 +1,6 @@
 """AEDAT 3.1, Event Stream and text, against literal loops and files written literally."""
 
+import struct
 from pathlib import Path
 
 import event_files
@@ -209,3 +210,19 @@ def test_prose_is_not_a_recording(write) -> None:
 def test_unnamed_columns_must_be_four(write) -> None:
     with pytest.raises(UnknownFormatError, match="lines of 5 words that no header line names"):
         open_recording(write("a.txt", b"1 2 3 1 9\n2 3 4 0 9\n"))
+
+
+def test_a_reset_that_aedat_3_states_begins_a_take(write) -> None:
+    first = event_files.make_events(200, 128, 128, t0_us=9000)
+    second = event_files.make_events(200, 128, 128, t0_us=8000, seed=1)
+    header, _, packets = event_files.aedat3(second).partition(b"#!END-HEADER\r\n")
+    words = struct.pack("<IiIi", 1 << 1, 0, 1 | 1 << 1, 2**31 - 1)  # the first is not valid
+    special = struct.pack("<hhiiiiii", 0, 1, 8, 4, 0, 2, 2, 2) + words
+    path = write("reset.aedat", event_files.aedat3(first) + special + packets)
+    recording = open_recording(path)
+    with pytest.warns(RecordingWarning, match=r"the file says that the clock was reset: 2 takes of 200 \+ 200 events"):
+        events = recording.read()
+    assert (events[:200] == first).all()
+    assert (events[200:]["t"] == second["t"] - second["t"][0] + first["t"][-1] + 10**6).all()
+    assert (open_recording(path, take=2).read() == second).all()
+    assert header.startswith(b"#!AER-DAT3.1")

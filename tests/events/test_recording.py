@@ -28,8 +28,8 @@ class BlocksInMemory:
             yield Block(part.copy(), 1000 * index)
 
 
-def recording_of(parts: list[np.ndarray], **options) -> Recording:
-    return Recording(Path("memory.test"), "test", BlocksInMemory(parts), **options)
+def recording_of(parts: list[np.ndarray], *, header: Header | None = None, **options) -> Recording:
+    return Recording(Path("memory.test"), "test", BlocksInMemory(parts, header or Header()), **options)
 
 
 def blocks_of(times: list[list[int]]) -> list[np.ndarray]:
@@ -100,12 +100,27 @@ def test_warnings_come_once() -> None:
     list(recording.chunks())
 
 
-def test_pixels_outside_the_sensor_name_event_and_block() -> None:
+def test_pixels_outside_the_sensor_are_skipped_and_the_first_is_named() -> None:
     parts = blocks_of([[1, 2], [3, 4, 5]])
+    recording = recording_of(parts, sensor_size=(3, 1))
+    with pytest.warns(
+        RecordingWarning, match=r"2 events .0\.4 of all. outside the 3x1 .*event 3 at x=3, y=0, in the bl"
+    ):
+        assert recording.read()["t"].tolist() == [1, 2, 3]
+    assert (recording.summary.events, recording.summary.outside) == (3, 2)
     with pytest.raises(CorruptRecordingError, match=r"event 3 at x=3, y=0, in the block from byte 1000; .*3x1 sensor"):
-        recording_of(parts, sensor_size=(3, 1)).read()
-    with pytest.warns(RecordingWarning, match="event 3 at x=3.*kept the 3 events before it"):
-        assert recording_of(parts, sensor_size=(3, 1), repair=True).read()["t"].tolist() == [1, 2, 3]
+        recording_of(parts, sensor_size=(3, 1), strict=True).read()
+
+
+def test_a_sensor_that_most_events_miss_is_an_error() -> None:
+    parts = blocks_of([[1, 2], [3, 4, 5]])
+    text = (
+        r"event 2 at x=2, .*and 2 more events outside the sensor; expected pixels of a 2x1 sensor; .*--sensor.*--repair"
+    )
+    with pytest.raises(CorruptRecordingError, match=text):
+        recording_of(parts, sensor_size=(2, 1)).read()
+    with pytest.warns(RecordingWarning, match="3 events"):
+        assert recording_of(parts, sensor_size=(2, 1), repair=True).read()["t"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("t", [2**62, -(2**62), 2**63 - 1])
@@ -126,14 +141,17 @@ def test_strict_and_repair_keep_the_part_before_the_first_backward_step() -> Non
 @settings(max_examples=100)
 @given(times=times_of_blocks, bad=st.integers(0, 40), max_events=st.integers(1, 20))
 @pytest.mark.filterwarnings("ignore::stdl_events.events.RecordingWarning")
-def test_repaired_chunks_equal_the_repaired_whole(times: list[list[int]], bad: int, max_events: int) -> None:
+def test_chunks_without_events_outside_equal_the_whole_without_them(
+    times: list[list[int]], bad: int, max_events: int
+) -> None:
     def repaired() -> Recording:
         parts = blocks_of(times)
         for part in parts:
             part["y"][part["x"] == bad] = 9
         return recording_of(parts, sensor_size=(100, 9), repair=True)
 
-    expected = sorted([event for part in blocks_of(times) for event in part.tolist()][:bad], key=lambda event: event[0])
+    good = [event for part in blocks_of(times) for event in part.tolist() if event[1] != bad]
+    expected = sorted(good, key=lambda event: event[0])
     assert repaired().read().tolist() == expected
     assert [event for chunk in repaired().chunks(max_events) for event in chunk.tolist()] == expected
 
@@ -164,3 +182,121 @@ def test_header_size_wins_over_the_argument_and_says_so() -> None:
     with pytest.warns(RecordingWarning, match=r"its header says 10x20, so the sensor size 5x5 is not used"):
         recording = Recording(Path("memory.test"), "test", decoder, sensor_size=(5, 5))
     assert (recording.sensor_size, recording.sensor_size_from) == ((10, 20), "header")
+
+
+def events_at(times: list[int], *, seed: int = 0) -> np.ndarray:
+    """Events at `times` in the file's order, at random pixels of a 40x30 sensor."""
+    random = np.random.default_rng(seed)
+    events = np.zeros(len(times), event_files.EVENT_DTYPE)
+    events["t"], events["x"], events["y"] = (
+        times,
+        random.integers(0, 40, len(times)),
+        random.integers(0, 30, len(times)),
+    )
+    events["p"] = random.integers(0, 2, len(times))
+    return events
+
+
+def in_blocks(events: np.ndarray, size: int) -> list[np.ndarray]:
+    return [events[start : start + size] for start in range(0, len(events), size)]
+
+
+SECOND = 1_000_000
+
+
+@pytest.mark.parametrize("size", [7, 100, 10_000])
+@pytest.mark.parametrize("second_at", [0, 5 * SECOND])
+def test_a_take_after_a_reset_never_comes_before_the_first(size: int, second_at: int) -> None:
+    first = events_at(list(range(20 * SECOND, 24 * SECOND, 20_000)))
+    second = events_at(list(range(second_at, second_at + 6 * SECOND, 20_000)), seed=1)
+    parts = in_blocks(np.concatenate([first, second]), size)
+    shifted = second.copy()
+    shifted["t"] += int(first["t"][-1]) + SECOND - second_at
+    recording = recording_of(parts, sensor_size=(40, 30))
+    with pytest.warns(RecordingWarning, match=r"the clock leaps back, .*2 takes of 200 \+ 300 events, .* --take N"):
+        events = recording.read()
+    assert (events == np.concatenate([first, shifted])).all()
+    assert (np.concatenate(list(recording.chunks(13))) == events).all()
+    assert [take.t_first_us for take in recording.summary.takes] == [20 * SECOND, second_at]
+    assert (recording.t_last_us, recording.summary.backward_steps) == (int(shifted["t"][-1]), 0)
+    for number, expected in ((1, first), (2, second)):
+        one = recording_of(parts, sensor_size=(40, 30), take=number)
+        assert (one.read() == expected).all()
+        assert (np.concatenate(list(one.chunks(13))) == expected).all()
+        assert one.t_first_us == int(expected["t"][0])
+    with pytest.raises(RecordingError, match="got the take 3; expected 1 to 2"):
+        recording_of(parts, take=3).read()
+
+
+def test_a_late_packet_is_no_take() -> None:
+    # 20 events 1.5 s late, between events that go on: disorder, which is sorted.
+    now, late = list(range(0, 10 * SECOND, 10_000)), list(range(3_500_000, 3_700_000, 10_000))
+    recording = recording_of(in_blocks(events_at(now[:500] + late + now[500:]), 64))
+    with pytest.warns(RecordingWarning, match="1 backward time steps, by at most 1490000 us: sorted"):
+        assert recording.read()["t"].tolist() == sorted(now + late)
+    assert len(recording.summary.takes) == 1
+
+
+@pytest.mark.filterwarnings("ignore::stdl_events.events.RecordingWarning")
+def test_a_file_that_is_out_of_order_as_a_whole_is_sorted() -> None:
+    times = list(range(0, 20 * SECOND, 50_000)) * 100
+    recording = recording_of(in_blocks(events_at(times), 999))
+    assert recording.read()["t"].tolist() == sorted(times)
+    by_polarity = events_at(list(range(0, 20 * SECOND, 50_000)) * 2)
+    by_polarity["p"] = np.arange(800) < 400
+    assert len(recording_of([by_polarity]).summary.takes) == 1
+    looped = [*range(5 * SECOND, 6 * SECOND, 1000), *range(0, 5 * SECOND, 1000)]
+    assert recording_of([events_at(looped)]).read()["t"].tolist() == sorted(looped)
+
+
+@pytest.mark.parametrize("at", ["before", "first", "middle", "last", "after"])
+@pytest.mark.parametrize("size", [7, 10_000])
+def test_stray_events_far_from_all_others_are_left_out(at: str, size: int) -> None:
+    good = events_at(list(range(3000 * SECOND, 3001 * SECOND, 500)))
+    stray = events_at([{"before": 0, "after": 9000 * SECOND}.get(at, 4800 * SECOND) + k for k in range(20)], seed=1)
+    place = {"before": 0, "first": 0, "middle": 1000}.get(at, 2000)
+    parts = in_blocks(np.concatenate([good[:place], stray, good[place:]]), size)
+    recording = recording_of(parts, sensor_size=(40, 30))
+    with pytest.warns(RecordingWarning, match=rf"20 stray events at {stray['t'][0]} to {stray['t'][-1]} us, far from"):
+        assert (recording.read() == good).all()
+    assert (np.concatenate(list(recording.chunks(100))) == good).all()
+    summary = recording.summary
+    assert (summary.events, summary.strays, len(summary.takes)) == (2000, 20, 1)
+    assert (summary.t_first_us, summary.t_last_us) == (int(good["t"][0]), int(good["t"][-1]))
+    assert summary.on_events == np.count_nonzero(good["p"])
+    with pytest.raises(CorruptRecordingError, match=r"older than|stray events"):
+        recording_of(parts, strict=True).read()
+
+
+@pytest.mark.filterwarnings("error")
+def test_pauses_and_parts_of_the_same_size_are_no_strays() -> None:
+    times = [minute * 60 * SECOND + k for minute in range(10) for k in range(100)]
+    assert recording_of([events_at(times)]).read()["t"].tolist() == times
+    short_tail = [*range(0, 30 * SECOND, 10_000), *range(35 * SECOND, 35 * SECOND + 50)]
+    assert recording_of([events_at(short_tail)]).read()["t"].tolist() == short_tail
+
+
+@pytest.mark.parametrize("size", [100, 10_000])
+def test_an_outlier_does_not_make_the_sensor(size: int) -> None:
+    events = events_at(list(range(2000)))
+    events["x"][1234] = 65_000
+    good = np.delete(events, 1234)
+    for read_first in (False, True):
+        recording = recording_of(in_blocks(events, size))
+        text = r"1 events .* outside the 40x30 sensor, inferred without outliers: skipped; first event 1234 at x=65000"
+        with pytest.warns(RecordingWarning, match=text):
+            found = recording.read() if read_first else recording.summary
+        assert len(found) == 1999 if read_first else recording.summary.events == 1999
+        assert (recording.read() == good).all()
+        assert (recording.sensor_size, recording.sensor_size_from) == ((40, 30), "inferred")
+        assert (np.concatenate(list(recording.chunks(100))) == good).all()
+
+
+def test_a_sensor_of_absurd_size_stops_before_it_is_used() -> None:
+    events = events_at(list(range(100)))
+    events["x"][50] = 65_000
+    text = r"got a sensor of 65001x30 by its coordinates; expected at most 4096 .* --sensor WxH"
+    with pytest.raises(RecordingError, match=text):
+        _ = recording_of([events]).sensor_size
+    with pytest.raises(RecordingError, match=r"got a sensor of 60000x60000 by its header"):
+        recording_of([events], header=Header((60_000, 60_000), "header"))

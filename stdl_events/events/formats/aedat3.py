@@ -2,8 +2,9 @@
 
 A packet is a header of 28 bytes, little-endian: i16 type, i16 source, i32 bytes of an event, offset of its time,
 time overflows, capacity, number, valid number; its events follow. A polarity event is a u32 of valid (bit 0), polarity
-(bit 1), y (bits 2-16) and x (bits 17-31), and an i32 of microseconds; every overflow adds 2^31 us. Other types are
-skipped. Pictures are stored upright. Sources: iniVation's AEDAT 3.1 page; libcaer's headers.
+(bit 1), y (bits 2-16) and x (bits 17-31), and an i32 of microseconds; every overflow adds 2^31 us. A special event of
+type 1 (bits 1-7 of its first word) says that the clock was reset. Other types are skipped. Pictures are stored upright.
+Sources: iniVation's AEDAT 3.1 page; libcaer's headers.
 """
 
 import re
@@ -24,7 +25,8 @@ _END_OF_HEADER = b"#!END-HEADER\r\n"
 _MAX_HEADER_BYTES = 1 << 20
 _MAX_PACKET_BYTES = 1 << 28
 _PACKET_HEADER = struct.Struct("<hhiiiiii")
-_POLARITY = 1
+_SPECIAL, _POLARITY = 0, 1
+_RESET = 1
 _EVENT_DTYPE = np.dtype([("data", "<u4"), ("t", "<i4")])
 _SIZES = {
     "DVS128": (128, 128),
@@ -46,7 +48,7 @@ class Aedat3Decoder:
 
     def blocks(self) -> Iterator[Block]:
         file_bytes = self.path.stat().st_size
-        offset, source_read = self.data_offset, None
+        offset, source_read, is_reset = self.data_offset, None, False
         with self.path.open("rb") as file:
             while offset < file_bytes:
                 file.seek(offset)
@@ -72,11 +74,21 @@ class Aedat3Decoder:
                     source_read = source
                     data = file.read(size)
                     whole = len(data) // _EVENT_DTYPE.itemsize
-                    yield Block(_events(np.frombuffer(data, _EVENT_DTYPE, whole), overflows), offset)
+                    events = _events(np.frombuffer(data, _EVENT_DTYPE, whole), overflows)
+                    yield Block(events, offset, is_reset)
+                    is_reset = is_reset and not len(events)
+                elif kind == _SPECIAL and event_bytes == _EVENT_DTYPE.itemsize:
+                    is_reset = _says_reset(file.read(size)) or is_reset
                 if offset + len(head) + size > file_bytes:
                     got = f"{file_bytes - offset} of {len(head) + size} bytes of a packet"
                     raise truncated(self.path, offset, got)
                 offset += len(head) + size
+
+
+def _says_reset(data: bytes) -> bool:
+    """True if one of these special events is valid, and says that the clock was reset."""
+    words = np.frombuffer(data, _EVENT_DTYPE, len(data) // _EVENT_DTYPE.itemsize)["data"]
+    return bool(((words & 1 == 1) & (words >> 1 & 0x7F == _RESET)).any())
 
 
 def _events(stored: np.ndarray, overflows: int) -> np.ndarray:

@@ -1,0 +1,36 @@
+"""What a recording's warnings say."""
+
+from collections.abc import Iterator
+
+from stdl_events.events.ordering import Summary
+
+
+def defects_of(
+    summary: Summary, size: tuple[int, int] | None, size_from: str | None, first_outside: str, take: int | None
+) -> Iterator[str]:
+    """Yield one line for each kind of defect that was handled.
+
+    Args:
+        size, size_from: the sensor's (width, height) and its origin; None if it is the smallest that holds all events.
+        first_outside: the first event outside the sensor, in words.
+        take: the one take that is read.
+    """
+    if summary.damage is not None:
+        yield f"{summary.damage}: kept the {summary.events} events before it"
+    if summary.outside:
+        assert size is not None
+        share = summary.outside / (summary.outside + sum(each.events for each in summary.takes) + summary.strays)
+        sensor = f"{size[0]}x{size[1]} sensor" + (", inferred without outliers" if size_from == "inferred" else "")
+        yield f"{summary.outside} events ({share:.2g} of all) outside the {sensor}: skipped; first {first_outside}"
+    if summary.strays:
+        between = f"{summary.stray_from_us} to {summary.stray_to_us} us"
+        rest = f"{min(each.t_first_us for each in summary.takes)} to {max(each.t_last_us for each in summary.takes)} us"
+        yield f"{summary.strays} stray events at {between}, far from all others at {rest}: left out"
+    if len(summary.takes) > 1 and take is None:
+        counts = " + ".join(str(each.events) for each in summary.takes[:8]) + (" ..." if len(summary.takes) > 8 else "")
+        says = any(each.is_reset for each in summary.takes)
+        why = "the file says that the clock was reset" if says else "the clock leaps back, as after a reset"
+        takes = f"{len(summary.takes)} takes of {counts} events"
+        yield f"{why}: {takes}, read one after another, 1 s apart; choose one with --take N (take=N)"
+    if summary.backward_steps:
+        yield f"{summary.backward_steps} backward time steps, by at most {summary.lateness_us} us: sorted"
