@@ -20,7 +20,7 @@ from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder, SizeFrom
 from stdl_events.events.defects import defects_of
 from stdl_events.events.ordering import Extent, Summary, SummaryMaker, extent_of, in_order, sorted_by_time
 from stdl_events.events.stream import EventArray, RecordingWarning, concatenate_events
-from stdl_events.events.takes import Part
+from stdl_events.events.takes import events_of_parts
 
 CHUNK_EVENTS = 1 << 16
 # Differences of times must fit into 63 bits.
@@ -156,7 +156,7 @@ class Recording:
             if self._summary is not None:
                 break
         summary = self._summary
-        events = _parts(events, summary.parts)
+        events = events_of_parts(events, summary.parts)
         if summary.backward_steps:
             events = sorted_by_time(events)
         self._turn_upright(events)
@@ -174,7 +174,7 @@ class Recording:
             return
         for block in self._decoder.blocks():
             events = self._inside(block.events) if summary.outside else block.events
-            yield _parts(events, parts, start)
+            yield events_of_parts(events, parts, start)
             start += len(events)
             if start >= parts[-1].stop:  # what follows is damaged or left out
                 return
@@ -276,26 +276,6 @@ class Recording:
     def _damage(self, block: Block, got: str, expected: str, todo: str) -> CorruptRecordingError:
         where = f"{got}, in the block from byte {block.offset}"
         return CorruptRecordingError(str(self.path), got=where, expected=expected, todo=todo)
-
-
-def _parts(events: EventArray, parts: tuple[Part, ...], start: int = 0) -> EventArray:
-    """Return those of `events`, of which the first is event `start` of the file, that are in `parts`, and shift them.
-
-    They are the given array if that is all of it, unshifted.
-    """
-    stop = start + len(events)
-    found = []
-    for part in parts:
-        low, high = max(start, part.start), min(stop, part.stop)
-        if low < high:
-            piece = events[low - start : high - start]
-            if part.shift_us:
-                piece = piece.copy()
-                piece["t"] += part.shift_us
-            found.append(piece)
-    if len(found) == 1:
-        return found[0]
-    return concatenate_events(found)
 
 
 def _absurd_size(path: Path, size: tuple[int, int], origin: str) -> RecordingError:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from stdl_events.events.stream import EventArray, concatenate_events
+
 # A step back of more than this is a reset, not disorder; a step forward of more than the second begins a new run.
 BACK_US = 1_000_000
 FORWARD_US = 500_000
@@ -219,3 +221,23 @@ def shifts_of(wholes: Sequence[Run]) -> list[int]:
     for before, after in pairwise(wholes):
         shifts.append(before.max_us + shifts[-1] + GAP_US - after.min_us)
     return shifts
+
+
+def events_of_parts(events: EventArray, parts: Sequence[Part], start: int = 0) -> EventArray:
+    """Return those of `events`, of which the first is event `start` of the file, that are in `parts`, and shift them.
+
+    They are the given array if that is all of it, unshifted.
+    """
+    stop = start + len(events)
+    found = []
+    for part in parts:
+        low, high = max(start, part.start), min(stop, part.stop)
+        if low < high:
+            piece = events[low - start : high - start]
+            if part.shift_us:
+                piece = piece.copy()
+                piece["t"] += part.shift_us
+            found.append(piece)
+    if len(found) == 1:
+        return found[0]
+    return concatenate_events(found)
