@@ -16,6 +16,7 @@ from stdl_events.cli.recording_options import (
     StreamOption,
     StrictOption,
     TakeOption,
+    TimeUnitOption,
     open_from_options,
 )
 from stdl_events.events.formats import WRITERS
@@ -36,6 +37,7 @@ def info(
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,
+    time_unit: TimeUnitOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
     take: TakeOption = None,
@@ -47,7 +49,7 @@ def info(
     """
     from stdl_events.events.other_streams import read_other_streams
 
-    recording = open_from_options(file, format, sensor, stream, repair, strict, take)
+    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take)
     facts = describe(recording, read_other_streams(recording))
     facts |= describe_filters(recording, filters, find_hot_pixels)
     if json:
@@ -67,6 +69,7 @@ def convert(
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,
+    time_unit: TimeUnitOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
     take: TakeOption = None,
@@ -77,7 +80,7 @@ def convert(
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.events.filtered import filtered, transformed
 
-    recording = open_from_options(file, format, sensor, stream, repair, strict, take)
+    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take)
     recording = filtered(recording, FilterSpec.parse(filters or ()))
     recording = transformed(recording, parse_transforms(transforms or []), seed)
     written = convert_recording(recording, out, format=to, replace=force)

@@ -26,6 +26,7 @@ from stdl_events.cli.recording_options import (
     StreamOption,
     StrictOption,
     TakeOption,
+    TimeUnitOption,
     open_from_options,
 )
 
@@ -49,6 +50,7 @@ def frames(
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,
+    time_unit: TimeUnitOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
     take: TakeOption = None,
@@ -60,7 +62,7 @@ def frames(
     from stdl_events.frames.cut import cut_recording
     from stdl_events.frames.npy import write_frames
 
-    recording = open_from_options(file, format, sensor, stream, repair, strict, take)
+    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take)
     spec = spec_from_options(recording, Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters))
     with Progress(console=messages, transient=True) as bar:
         task = bar.add_task("frames", total=recording.summary.events)

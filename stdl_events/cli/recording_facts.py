@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from stdl_events.events.other_streams import OtherStreams, Rows
     from stdl_events.events.recording import Recording
 
+TIME_UNIT_ORIGINS = {
+    "header": "from the header",
+    "format": "by the format",
+    "option": "as given",
+    "guessed": "a guess: state it with --time-unit",
+}
+
 
 def describe(recording: "Recording", others: "OtherStreams | None") -> dict[str, Any]:
     """Return the facts of a recording; None for those undefined without events.
@@ -30,6 +37,8 @@ def describe(recording: "Recording", others: "OtherStreams | None") -> dict[str,
         "width": width,
         "height": height,
         "sensor_size_from": recording.sensor_size_from if knows_size else None,
+        "time_unit": recording.time_unit,
+        "time_unit_from": recording.time_unit_from,
         "events": summary.events,
         "t_first_us": t_first_us,
         "t_last_us": t_last_us,
@@ -123,6 +132,7 @@ def facts_table(facts: dict[str, Any]) -> "Table":
         "rate": text("rate_hz", "{:,.0f} events/s"),
         "brighter": text("on_fraction", "{:.1%}"),
         "time": order,
+        "unit": f"{facts['time_unit']} ({TIME_UNIT_ORIGINS[facts['time_unit_from']]})",
     }
     if facts["damage"] is not None:
         rows["damage"] = facts["damage"]

@@ -9,6 +9,7 @@ import typer
 from stdl_events.cli.options import one_of
 from stdl_events.errors import RecordingError
 from stdl_events.events.formats import FORMATS
+from stdl_events.events.time_units import TIME_UNITS
 
 if TYPE_CHECKING:
     from stdl_events.events.recording import Recording
@@ -22,6 +23,12 @@ SensorOption = Annotated[
 ]
 StreamOption = Annotated[
     int | None, typer.Option("--stream", help="The number of the event stream, in a file with several.")
+]
+TimeUnitOption = Annotated[
+    str | None,
+    one_of(
+        TIME_UNITS, "Unit of the file's times, in a table (text, NPY, NPZ, HDF5) that does not state it.", "--time-unit"
+    ),
 ]
 RepairOption = Annotated[
     bool, typer.Option("--repair", help="Use the events before the first damage instead of stopping with an error.")
@@ -44,6 +51,7 @@ def open_from_options(
     format: str | None,
     sensor: str | None,
     stream: int | None,
+    time_unit: str | None,
     repair: bool,
     strict: bool,
     take: int | None = None,
@@ -55,8 +63,10 @@ def open_from_options(
     """
     from stdl_events.events.files import open_recording
 
-    size = parse_sensor_size(sensor)
-    return open_recording(path, format=format, sensor_size=size, stream=stream, repair=repair, strict=strict, take=take)
+    return open_recording(
+        path, format=format, sensor_size=parse_sensor_size(sensor), stream=stream, time_unit=time_unit, repair=repair,
+        strict=strict, take=take,
+    )  # fmt: skip
 
 
 def parse_sensor_size(text: str | None) -> tuple[int, int] | None:

@@ -29,6 +29,7 @@ from stdl_events.cli.recording_options import (
     StreamOption,
     StrictOption,
     TakeOption,
+    TimeUnitOption,
     open_from_options,
 )
 
@@ -66,6 +67,7 @@ def show(
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,
+    time_unit: TimeUnitOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
     take: TakeOption = None,
@@ -88,7 +90,7 @@ def show(
         from stdl_events.analysis.recording_pictures import RATE_BINS, frames_to_show
 
         shown, rate_bins = frames_to_show(out), RATE_BINS
-    recording = open_from_options(file, format, sensor, stream, repair, strict, take)
+    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take)
     others = read_other_streams(recording)
     facts = describe(recording, others)
     if not facts["events"] and out is None:

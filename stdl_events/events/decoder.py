@@ -19,6 +19,7 @@ BLOCK_EVENTS = 1 << 15
 TODO_DAMAGE = "copy the file again, or use the events before the damage with --repair (repair=True)"
 
 SizeFrom = Literal["header", "format", "argument", "inferred"]
+TimeUnitFrom = Literal["header", "format", "option", "guessed"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,32 @@ class Block:
     is_reset: bool = False
 
 
+class Interpretation(Protocol):
+    """The interpretation of values that a format leaves open, such as the unit of time in a table."""
+
+    @property
+    def time_unit(self) -> str:
+        """Name in `TIME_UNITS`."""
+        ...
+
+    @property
+    def time_unit_from(self) -> TimeUnitFrom:
+        """Origin of `time_unit`."""
+        ...
+
+    def use_time_unit(self, unit: str) -> str | None:
+        """Read times in `unit`; return a warning if the file states another."""
+        ...
+
+    def settle(self, count: int, t_first_us: int | None, t_last_us: int | None) -> bool:
+        """Compare it with a whole pass of `count` events; False if it has changed and the pass must be repeated."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """Return what was guessed or changed, after `settle`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Header:
     """Header of a recording.
@@ -44,6 +71,7 @@ class Header:
         attributes: further entries of the header, by name.
         is_checked: the events come from a recording that was read before: no stray events, takes or outliers are
             looked for.
+        interpretation: of the file's values, if the format leaves them open; None if the format counts microseconds.
     """
 
     sensor_size: tuple[int, int] | None = None
@@ -51,6 +79,7 @@ class Header:
     y_up: bool = False
     attributes: Mapping[str, str | int | float] = field(default_factory=dict)
     is_checked: bool = False
+    interpretation: Interpretation | None = None
 
 
 class Decoder(Protocol):

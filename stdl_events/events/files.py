@@ -8,6 +8,7 @@ from stdl_events.events.decoder import Decoder
 from stdl_events.events.formats import FORMATS
 from stdl_events.events.formats.recognise import HEAD_BYTES, recognise
 from stdl_events.events.recording import Recording
+from stdl_events.events.time_units import TIME_UNITS
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -18,6 +19,7 @@ def open_recording(
     format: str | None = None,
     sensor_size: tuple[int, int] | None = None,
     stream: int | None = None,
+    time_unit: str | None = None,
     repair: bool = False,
     strict: bool = False,
     take: int | None = None,
@@ -28,6 +30,7 @@ def open_recording(
         format: a name of `FORMATS`, for files without recognisable content or with a wrong suffix.
         sensor_size: (width, height), used if neither the header nor the format gives it.
         stream: the number of one of several event streams, in a format that can hold them (AEDAT 4).
+        time_unit: of the file's times, a name of `TIME_UNITS`, in a format that leaves it open (text, NPY, NPZ, HDF5).
         repair: use the events before the first damage instead of raising.
         strict: raise at a backward time step instead of sorting, and at an event outside the sensor or far from all
             others in time instead of skipping it.
@@ -44,10 +47,14 @@ def open_recording(
             str(path), got=f"the sensor size {sensor_size}", expected="width and height from 1 to 65536",
             todo="pass --sensor WxH, such as 346x260",
         )  # fmt: skip
+    if time_unit is not None:
+        TIME_UNITS.check(time_unit)
     head = _read_head(path)
     name = recognise(path, head) if format is None else FORMATS.check(format)
     decoder = FORMATS[name].open(path) if stream is None else _open_stream(path, name, stream)
-    return Recording(path, name, decoder, sensor_size=sensor_size, repair=repair, strict=strict, take=take)
+    return Recording(
+        path, name, decoder, sensor_size=sensor_size, time_unit=time_unit, repair=repair, strict=strict, take=take
+    )
 
 
 def _read_head(path: Path) -> bytes:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from stdl_events.errors import CorruptRecordingError, RecordingError, TruncatedRecordingError
-from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder, SizeFrom
+from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder, SizeFrom, TimeUnitFrom
 from stdl_events.events.defects import defects_of
 from stdl_events.events.ordering import Extent, Summary, SummaryMaker, extent_of, in_order, sorted_by_time
 from stdl_events.events.stream import EventArray, RecordingWarning, concatenate_events
@@ -48,6 +48,7 @@ class Recording:
         decoder: Decoder,
         *,
         sensor_size: tuple[int, int] | None = None,
+        time_unit: str | None = None,
         repair: bool = False,
         strict: bool = False,
         take: int | None = None,
@@ -60,6 +61,17 @@ class Recording:
         self._decoder = decoder
         self._known_size, self._known_size_from = self._choose_size(sensor_size)
         self._summary: Summary | None = None
+        if time_unit is not None:
+            self._use_time_unit(time_unit)
+
+    def _use_time_unit(self, unit: str) -> None:
+        interpretation = self._decoder.header.interpretation
+        if interpretation is not None:
+            text = interpretation.use_time_unit(unit)
+        else:
+            text = None if unit == "us" else f"its format counts microseconds, so the time unit {unit} is not used"
+        if text is not None:
+            warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=5)
 
     def _choose_size(self, argument: tuple[int, int] | None) -> tuple[tuple[int, int] | None, SizeFrom | None]:
         header = self._decoder.header
@@ -106,13 +118,25 @@ class Recording:
         return self._known_size_from or "inferred"
 
     @property
+    def time_unit(self) -> str:
+        """Unit of the stored times, a name in `TIME_UNITS`; `guessed` ones are final after `summary`."""
+        interpretation = self._decoder.header.interpretation
+        return "us" if interpretation is None else interpretation.time_unit
+
+    @property
+    def time_unit_from(self) -> TimeUnitFrom:
+        """Origin of `time_unit`; `format` is its definition, or its convention for whole numbers and fractions."""
+        interpretation = self._decoder.header.interpretation
+        return "format" if interpretation is None else interpretation.time_unit_from
+
+    @property
     def summary(self) -> Summary:
         """Counts, times and extent of the recording, from one pass over the file; cached.
 
         Raises:
             TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` is off.
         """
-        while self._summary is None:  # again if the first pass found outliers
+        while self._summary is None:  # again if the first pass found outliers, or another unit of time
             for _ in self._summarised_blocks():
                 pass
         return self._summary
@@ -186,7 +210,8 @@ class Recording:
     def _summarised_blocks(self) -> Iterator[Block]:
         """Yield the good blocks of a complete pass; at its end cache the summary and warn once about defects.
 
-        If the first pass finds outliers, it sets the size without them and caches nothing: the caller starts again.
+        If the first pass finds outliers, it sets the size without them; if it finds that the file's values have another
+        interpretation, it sets that. Then it caches nothing: the caller starts again.
         """
         is_checked, first_time = self._decoder.header.is_checked, self._summary is None
         maker = SummaryMaker(is_checked=is_checked, infers=self._known_size is None and not is_checked)
@@ -197,12 +222,25 @@ class Recording:
             return
         summary = maker.finish(self.take, self.path)
         if first_time:
+            if not self._settle(summary):
+                return
             self._check_whole(summary, maker)
         self._summary = summary
         if not first_time:
             return
         for text in defects_of(summary, self._known_size, self._known_size_from, maker.first_outside, self.take):
             warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=4)
+
+    def _settle(self, summary: Summary) -> bool:
+        """Compare the interpretation of the file's values with the whole pass; False if it must be repeated."""
+        interpretation = self._decoder.header.interpretation
+        if interpretation is None:
+            return True
+        if not interpretation.settle(summary.events, summary.t_first_us, summary.t_last_us):
+            return False
+        for text in interpretation.warnings():
+            warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=5)
+        return True
 
     def _check_whole(self, summary: Summary, maker: SummaryMaker) -> None:
         """Refuse a file of which most events are outside the sensor or, when strict, some are stray."""

@@ -90,7 +90,7 @@ def test_two_places_are_an_error(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["left/events"], file["right/events"] = events, events
     with pytest.raises(
-        RecordingError, match=r"events in 2 places \(left/events, right/events\); expected events in one"
+        RecordingError, match=r"events in 2 places \(0: left/events, 1: right/events\); .* pass it as --stream N"
     ):
         open_recording(tmp_path / "a.h5")
 

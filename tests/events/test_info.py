@@ -19,6 +19,8 @@ def test_json_has_every_fact(write, run_cli) -> None:
         "width": 128,
         "height": 128,
         "sensor_size_from": "header",
+        "time_unit": "us",
+        "time_unit_from": "format",
         "events": 400,
         "t_first_us": int(events["t"][0]),
         "t_last_us": int(events["t"][-1]),

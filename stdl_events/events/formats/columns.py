@@ -1,12 +1,7 @@
-"""Columns of events in foreign names or orders: assignment to t, x, y and p, units, and conversion.
+"""Columns of events in foreign names or orders: assignment to t, x, y and p, and the unit that a name states."""
 
-| column | interpretation |
-|---|---|
-| time | integers: microseconds, or nanoseconds above 10^17; numbers with fractions: seconds |
-| polarity | True, or greater than 0: brighter; False, 0 or -1: darker |
-"""
-
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +9,51 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import UnknownFormatError
-from stdl_events.events.decoder import corrupt
-from stdl_events.events.stream import EVENT_DTYPE, EventArray
+from stdl_events.events.formats.polarity import can_be_polarity
 
 NAMES = {
-    "t": ("t", "ts", "time", "timestamp", "timestamps", "t_us"),
-    "x": ("x", "xs", "x_pos"),
-    "y": ("y", "ys", "y_pos"),
+    "t": ("t", "ts", "time", "timestamp", "timestamps", "time_stamp"),
+    "x": ("x", "xs", "x_pos", "x_px"),
+    "y": ("y", "ys", "y_pos", "y_px"),
     "p": ("p", "ps", "pol", "polarity", "polarities", "on"),
 }
-_NANOSECONDS_ABOVE = 10**17
 _PIXELS = 65536
+_UNIT_WORDS = {
+    "us": ("us", "µs", "μs", "usec", "microsecond", "microseconds"),
+    "ms": ("ms", "msec", "millisecond", "milliseconds"),
+    "ns": ("ns", "nsec", "nanosecond", "nanoseconds"),
+    "s": ("s", "sec", "secs", "second", "seconds"),
+}
+_BRACKETED = re.compile(r"(.+?)\s*[\[(]\s*([^\])]*?)\s*[\])]")
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a column in lower case, without a unit: "t" for "t_us" and "x" for "X [px]"."""
+    text = name.strip().lower()
+    found = _BRACKETED.fullmatch(text)
+    text = found.group(1) if found else text
+    stem, _, word = text.replace(" ", "_").rpartition("_")
+    return stem if stem and unit_of_word(word) else text
+
+
+def unit_of_word(word: object) -> str | None:
+    """Return the name in `TIME_UNITS` for a word such as "usec", None for another word."""
+    text = (word.decode("latin-1") if isinstance(word, bytes) else str(word)).strip().lower()
+    return next((unit for unit, words in _UNIT_WORDS.items() if text in words), None)
+
+
+def unit_of_name(name: str) -> str | None:
+    """Return the unit of time that a column's name states: "us" for "timestamp_us" and "time (us)"."""
+    text = name.strip().lower()
+    found = _BRACKETED.fullmatch(text)
+    stem, _, word = text.replace(" ", "_").rpartition("_")
+    return unit_of_word(found.group(2)) if found else unit_of_word(word) if stem else None
 
 
 def has_all_names(names: Sequence[str]) -> bool:
     """True if `names` has one each for t, x, y and p."""
-    lower = {name.lower() for name in names}
-    return all(lower.intersection(aliases) for aliases in NAMES.values())
+    plain = {plain_name(name) for name in names}
+    return all(plain.intersection(aliases) for aliases in NAMES.values())
 
 
 def match_names(path: Path, names: Sequence[str]) -> dict[str, str]:
@@ -39,12 +62,12 @@ def match_names(path: Path, names: Sequence[str]) -> dict[str, str]:
     Raises:
         UnknownFormatError: a column is missing.
     """
-    by_lower = {name.lower(): name for name in names}
+    by_plain = {plain_name(name): name for name in reversed(names)}
     found = {
-        field: by_lower[alias]
+        field: by_plain[alias]
         for field, aliases in reversed(NAMES.items())
         for alias in reversed(aliases)
-        if alias in by_lower
+        if alias in by_plain
     }
     missing = [field for field in NAMES if field not in found]
     if missing:
@@ -71,7 +94,7 @@ def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:
         for order in orders
         if table.ndim == 2
         and table.shape[1] == len(order)
-        and _can_be_polarity(table[:, order["p"]])
+        and can_be_polarity(table[:, order["p"]])
         and _can_be_pixels(table[:, [order["x"], order["y"]]])
     ]
     if len(fitting) > 1:
@@ -88,56 +111,9 @@ def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:
     return fitting[0]
 
 
-def _can_be_polarity(column: npt.NDArray[Any]) -> bool:
-    return bool(np.isin(column, (0, 1)).all() or np.isin(column, (-1, 1)).all())
-
-
 def _can_be_pixels(columns: npt.NDArray[Any]) -> bool:
     return bool(((columns >= 0) & (columns < _PIXELS) & (columns == np.floor(columns))).all())
 
 
 def _rises(column: npt.NDArray[Any]) -> bool:
     return bool((column[1:] >= column[:-1]).all())
-
-
-def time_scale(t: npt.NDArray[Any]) -> float:
-    """Return microseconds per unit of `t`, judged by its first values."""
-    if t.dtype.kind == "f":
-        finite = t[np.isfinite(t)]
-        return 1e6 if (finite != np.floor(finite)).any() else 1.0
-    return 1e-3 if len(t) and int(t[0]) > _NANOSECONDS_ABOVE else 1.0
-
-
-def to_events(path: Path, offset: int, columns: Mapping[str, npt.NDArray[Any]], us_per_unit: float) -> EventArray:
-    """Return the events of the columns t, x, y and p, stored at byte `offset` of the file.
-
-    Raises:
-        CorruptRecordingError: the columns differ in length, a value is not finite, or a coordinate is out of range.
-    """
-    lengths = {name: len(columns[name]) for name in NAMES}
-    if len(set(lengths.values())) > 1:
-        raise corrupt(path, offset, f"columns of different lengths ({lengths})", "columns of one length")
-    for name in NAMES:
-        if columns[name].dtype.kind not in "iufb" or columns[name].ndim != 1:
-            got = f"the column {name} of type {columns[name].dtype} and shape {columns[name].shape}"
-            raise corrupt(path, offset, got, "one number per event")
-    t = columns["t"]
-    if t.dtype.kind == "f" and not (np.abs(t) * us_per_unit < 2**62).all():
-        raise corrupt(path, offset, "a time that is not a finite number of microseconds", "times")
-    if t.dtype == np.uint64 and (t > np.uint64(2**62)).any():
-        raise corrupt(path, offset, "a time above 2^62", "microseconds")
-    for name in "xy":
-        pixel = columns[name]
-        if not ((pixel >= 0) & (pixel < _PIXELS)).all():
-            raise corrupt(path, offset, f"a value of {name} outside 0 to 65535", "pixels")
-    events = np.empty(lengths["t"], EVENT_DTYPE)
-    if us_per_unit == 1.0:
-        events["t"] = t
-    elif us_per_unit < 1.0:
-        events["t"] = t.astype(np.int64) // round(1 / us_per_unit)
-    else:
-        events["t"] = np.rint(t.astype(np.float64) * us_per_unit)
-    events["x"] = columns["x"]
-    events["y"] = columns["y"]
-    events["p"] = columns["p"] > 0
-    return events

@@ -4,13 +4,14 @@
 |---|---|
 | columns | a group (often `events`) with one dataset each for t, x, y and p; DSEC adds `t_offset` |
 | records | one dataset of t, x, y and p, as in Metavision's `CD/events` |
-| table | one dataset of four columns called `events`, as MVSEC's |
+| table | one dataset [N, 4] or [4, N] whose name contains `event`, as MVSEC's |
+
+Columns may be [N, 1] or [1, N]. A file with several of these has as many streams, numbered in the order of their names.
 
 Compression that needs a missing plugin is reported by name before reading.
 """
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,24 +23,46 @@ import numpy.typing as npt
 from stdl_events.errors import MissingExtraError, RecordingError, UnknownFormatError
 from stdl_events.events.decoder import BLOCK_EVENTS, Block, Header, corrupt
 from stdl_events.events.formats import columns
+from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.formats.hdf5 import MAGIC, hdf5_file, is_dataset, missing_filters
+from stdl_events.events.formats.hdf5_size import find_sensor_size
 
 _ECF_FILTER = 0x8ECF
 _MAX_ITEMS = 10_000
 
 
 @dataclass(frozen=True)
-class Layout:
-    """For t, x, y and p: the dataset, and the name or index of the column if it has several."""
+class Place:
+    """The place of one column: the dataset, the axis of its events, and the name or index of the column in it."""
 
-    columns: dict[str, tuple[str, str | int | None]]
+    dataset: str
+    event_axis: int = 0
+    column: str | int | None = None
+
+    def read(self, file: Any, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return rows `start` to `stop` of the dataset: [n], or [n, 4] of a table."""
+        dataset = file[self.dataset]
+        if dataset.ndim == 1:
+            return dataset[start:stop]
+        part = dataset[:, start:stop].T if self.event_axis else dataset[start:stop]
+        return part if isinstance(self.column, int) else part[:, 0]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places of t, x, y and p."""
+
+    places: dict[str, Place]
     name: str
 
     def read(self, file: Any, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
         """Return rows `start` to `stop` of every column."""
-        parts = {name: file[name][start:stop] for name in sorted({name for name, _ in self.columns.values()})}
-        return {field: _column(parts[name], column) for field, (name, column) in self.columns.items()}
+        parts: dict[str, npt.NDArray[Any]] = {}
+        for place in self.places.values():
+            if place.dataset not in parts:
+                parts[place.dataset] = place.read(file, start, stop)
+        return {field: _column(parts[place.dataset], place.column) for field, place in self.places.items()}
 
 
 def _column(part: npt.NDArray[Any], column: str | int | None) -> npt.NDArray[Any]:
@@ -56,57 +79,74 @@ class Hdf5Decoder:
     header: Header
     layout: Layout
     count: int
-    us_per_unit: float
-    t_offset_us: int
+    reading: ColumnReading
 
     def blocks(self) -> Iterator[Block]:
+        self.reading.restart()
         with hdf5_file(self.path) as file:
             for start in range(0, self.count, BLOCK_EVENTS):
                 parts = self.layout.read(file, start, min(start + BLOCK_EVENTS, self.count))
-                events = columns.to_events(self.path, 0, parts, self.us_per_unit)
-                events["t"] += self.t_offset_us
-                yield Block(events, 0)
+                yield Block(self.reading.to_events(0, parts), 0)
 
 
-def open_hdf5(path: Path) -> Hdf5Decoder:
+def open_hdf5(path: Path, stream: int | None = None) -> Hdf5Decoder:
     """Find the events in an HDF5 file of other software.
+
+    Args:
+        stream: the number of one of several places of events, in the order of their names.
 
     Raises:
         UnknownFormatError: no layout fits.
-        RecordingError: several layouts fit.
+        RecordingError: several layouts fit and `stream` is None, or `stream` is none of them.
         MissingExtraError: the data are compressed with a filter that is not installed.
         CorruptRecordingError: the file is damaged.
     """
     with hdf5_file(path) as file:
-        layouts = _find_layouts(path, file)
-        if not layouts:
-            raise UnknownFormatError(
-                str(path), got=f"an HDF5 file with {', '.join(list(file)[:8]) or 'nothing'} in it",
-                expected="datasets t, x, y and p in one group, or one dataset of these",
-                todo="convert it with its own software",
-            )  # fmt: skip
-        if len(layouts) > 1:
-            raise RecordingError(
-                str(path), got=f"events in {len(layouts)} places ({', '.join(layout.name for layout in layouts[:8])})",
-                expected="events in one place", todo="copy the one that is wanted to a file of its own",
-            )  # fmt: skip
-        layout = layouts[0]
-        for name, _ in layout.columns.values():
-            _check_filters(path, file[name])
-        counts = {field: int(file[name].shape[0]) for field, (name, _) in layout.columns.items()}
+        layout = _choose(path, _find_layouts(path, file), list(file), stream)
+        for place in layout.places.values():
+            _check_filters(path, file[place.dataset])
+        counts = {field: int(file[place.dataset].shape[place.event_axis]) for field, place in layout.places.items()}
         if len(set(counts.values())) > 1:
             raise corrupt(path, 0, f"columns of different lengths ({counts})", "columns of one length")
-        first_t = layout.read(file, 0, min(BLOCK_EVENTS, counts["t"]))["t"]
         offset = file["t_offset"][()] if "t_offset" in file and is_dataset(file["t_offset"]) else 0
         if np.ndim(offset) != 0 or not -(2**62) < float(offset) < 2**62:
             raise corrupt(path, 0, f"the t_offset {offset}", "a number of microseconds")
-        size = _sensor_size(path, file)
-        header = Header(size, "header" if size else None)
-        return Hdf5Decoder(path, header, layout, counts["t"], columns.time_scale(first_t), int(offset))
+        size = find_sensor_size(path, file, layout.name)
+        reading = ColumnReading(path, _unit(file, layout.places["t"]), int(offset))
+        header = Header(size, "header" if size else None, interpretation=reading)
+        return Hdf5Decoder(path, header, layout, counts["t"], reading)
+
+
+def _choose(path: Path, layouts: list[Layout], content: list[str], stream: int | None) -> Layout:
+    if not layouts:
+        raise UnknownFormatError(
+            str(path), got=f"an HDF5 file with {', '.join(content[:8]) or 'nothing'} in it",
+            expected="datasets t, x, y and p in one group, or one dataset of these",
+            todo="convert it with its own software",
+        )  # fmt: skip
+    names = ", ".join(f"{number}: {layout.name}" for number, layout in enumerate(layouts[:8]))
+    if stream is None and len(layouts) > 1:
+        raise RecordingError(
+            str(path), got=f"events in {len(layouts)} places ({names})",
+            expected="the number of one of them", todo="pass it as --stream N (stream=N)",
+        )  # fmt: skip
+    if stream is not None and not 0 <= stream < len(layouts):
+        raise RecordingError(
+            str(path), got=f"the stream {stream}", expected=f"one of {names}", todo="pass its number as --stream N"
+        )
+    return layouts[stream or 0]
+
+
+def _unit(file: Any, place: Place) -> str | None:
+    """Return the unit of time that the attribute `units` or the name of the column states."""
+    attributes = file[place.dataset].attrs
+    stated = next((attributes[name] for name in ("units", "unit") if name in attributes), "")
+    name = place.column if isinstance(place.column, str) else place.dataset.rpartition("/")[2]
+    return columns.unit_of_word(stated) or (None if isinstance(place.column, int) else columns.unit_of_name(name))
 
 
 def _find_layouts(path: Path, file: Any) -> list[Layout]:
-    """Return all locations of t, x, y and p in the file."""
+    """Return all locations of t, x, y and p in the file, in the order of their names."""
     datasets: dict[str, Any] = {}
 
     def note(name: str, item: Any) -> bool | None:
@@ -115,24 +155,50 @@ def _find_layouts(path: Path, file: Any) -> list[Layout]:
         return True if len(datasets) > _MAX_ITEMS else None
 
     file.visititems(note)
-    layouts = []
+    layouts, odd = [], []
     groups: dict[str, dict[str, str]] = {}
     for name, dataset in datasets.items():
         group, _, own_name = name.rpartition("/")
-        if dataset.dtype.names and len(dataset.shape) == 1 and columns.has_all_names(dataset.dtype.names):
-            matched = columns.match_names(path, dataset.dtype.names)
-            layouts.append(Layout({field: (name, column) for field, column in matched.items()}, name))
-        elif own_name == "events" and len(dataset.shape) == 2 and dataset.shape[1] == 4:
-            _check_filters(path, dataset)
-            order = columns.match_values(path, dataset[:BLOCK_EVENTS])
-            layouts.append(Layout({field: (name, index) for field, index in order.items()}, name))
-        elif len(dataset.shape) == 1:
+        if dataset.dtype.names:
+            if _is_column(dataset.shape) and columns.has_all_names(dataset.dtype.names):
+                matched = columns.match_names(path, dataset.dtype.names)
+                places = {
+                    field: Place(name, _event_axis(dataset.shape, 1), column) for field, column in matched.items()
+                }
+                layouts.append(Layout(places, name))
+        elif "event" in own_name.lower() and len(dataset.shape) == 2 and 4 in dataset.shape:
+            try:
+                layouts.append(_table(path, name, dataset))
+            except UnknownFormatError as error:
+                odd.append(error)
+        elif _is_column(dataset.shape):
             groups.setdefault(group, {})[own_name] = name
     for group, names in groups.items():
         if columns.has_all_names(list(names)):
-            matched = columns.match_names(path, list(names))
-            layouts.append(Layout({field: (names[column], None) for field, column in matched.items()}, group or "/"))
-    return layouts
+            places = {
+                field: Place(names[column], _event_axis(datasets[names[column]].shape, 1))
+                for field, column in columns.match_names(path, list(names)).items()
+            }
+            layouts.append(Layout(places, group or "/"))
+    if odd and not layouts:
+        raise odd[0]
+    return sorted(layouts, key=lambda layout: layout.name)
+
+
+def _table(path: Path, name: str, dataset: Any) -> Layout:
+    _check_filters(path, dataset)
+    axis = _event_axis(dataset.shape, 4)
+    order = columns.match_values(path, dataset[:, :BLOCK_EVENTS].T if axis else dataset[:BLOCK_EVENTS])
+    return Layout({field: Place(name, axis, index) for field, index in order.items()}, name)
+
+
+def _is_column(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 1 or (len(shape) == 2 and 1 in shape)
+
+
+def _event_axis(shape: tuple[int, ...], width: int) -> int:
+    """Return the axis of the events in a dataset of `width` numbers per event."""
+    return 0 if len(shape) == 1 or shape[1] == width else 1
 
 
 def _check_filters(path: Path, dataset: Any) -> None:
@@ -155,18 +221,4 @@ def _check_filters(path: Path, dataset: Any) -> None:
     )  # fmt: skip
 
 
-def _sensor_size(path: Path, file: Any) -> tuple[int, int] | None:
-    """Return (width, height) from the file's attributes `width` and `height`, or Metavision's `geometry`."""
-    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(file.attrs.get("geometry", "")))
-    if found:
-        size = int(found.group(1)), int(found.group(2))
-    elif "width" in file.attrs and "height" in file.attrs:
-        size = int(file.attrs["width"]), int(file.attrs["height"])
-    else:
-        return None
-    if not (0 < size[0] <= 65536 and 0 < size[1] <= 65536):
-        raise corrupt(path, 0, f"the sensor size {size[0]}x{size[1]} in the attributes", "1 to 65536 pixels")
-    return size
-
-
-FORMAT = Format("HDF5 of other software", open_hdf5, (".h5", ".hdf5"), (Signature(MAGIC),))
+FORMAT = Format("HDF5 of other software", open_hdf5, (".h5", ".hdf5"), (Signature(MAGIC),), open_stream=open_hdf5)

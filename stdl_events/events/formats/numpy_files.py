@@ -1,4 +1,4 @@
-"""NPY (a structured array or an unnamed [N, 4] table) and NPZ (arrays t, x, y, p, or one structured array).
+"""NPY (a structured array, or an unnamed table [N, 4] or [4, N]) and NPZ (arrays t, x, y, p, or one array of all).
 
 Headers are parsed here and checked against the file's size before any allocation. Nothing is unpickled.
 """
@@ -10,16 +10,17 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.errors import CorruptRecordingError, UnknownFormatError
+from stdl_events.errors import RecordingError, UnknownFormatError
 from stdl_events.events.decoder import BLOCK_EVENTS, Block, Header, corrupt, truncated
 from stdl_events.events.formats import columns
+from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format, Signature, Writer
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EVENT_DTYPE
@@ -27,8 +28,10 @@ from stdl_events.events.stream import EVENT_DTYPE
 NPY_MAGIC = b"\x93NUMPY"
 NPZ_MAGIC = b"PK\x03\x04"
 SENSOR_SIZE_ARRAY = "sensor_size"
+TIME_UNIT_ARRAY = "time_unit"
+SIZE_ARRAYS = (SENSOR_SIZE_ARRAY, "width", "height")
 _MAX_HEADER_BYTES = 1 << 16
-_NUMBERS = re.compile(r"[<>=|]?([iu][1248]|f[248]|b1|V\d{1,3})")
+_TYPES = re.compile(r"[<>=|]?([iu][1248]|f[248]|b1|V\d{1,3}|[SU]\d{1,2})")
 _BAD_HEADER = (ValueError, TypeError, SyntaxError, KeyError, IndexError, OverflowError, RecursionError, MemoryError)
 _BAD_ZIP = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, struct.error, ValueError,
@@ -45,12 +48,57 @@ class ArrayHeader:
     fortran_order: bool
     data_offset: int
 
+    @property
+    def is_transposed(self) -> bool:
+        """True for a table [4, N]."""
+        return len(self.shape) == 2 and self.shape[-1] != 4
+
+    @property
+    def is_planar(self) -> bool:
+        """True for a table that is stored column after column."""
+        return len(self.shape) == 2 and self.is_transposed != self.fortran_order
+
+    @property
+    def count(self) -> int:
+        """Number of events."""
+        return max(self.shape) if self.is_transposed else self.shape[0]
+
+    @property
+    def bytes_per_event(self) -> int:
+        """Size of all columns of one event."""
+        return self.dtype.itemsize * (4 if len(self.shape) == 2 else 1)
+
+    def check(self, path: Path) -> None:
+        """Check the shape.
+
+        Raises:
+            UnknownFormatError: it is neither a structured array [N] nor a table [N, 4] or [4, N].
+        """
+        if len(self.shape) == 1 and (self.dtype.names or self.shape == (0,)):
+            return
+        if len(self.shape) != 2 or 4 not in self.shape:
+            raise UnknownFormatError(
+                str(path), got=f"an array of {self.dtype} of shape {list(self.shape)}",
+                expected="a structured array of N events, or a table [N, 4] or [4, N]",
+                todo="save the columns t, x, y and p as one of these",
+            )  # fmt: skip
+
+    def map(self, path: Path, count: int) -> npt.NDArray[Any]:
+        """Return the first `count` events of the file at `path` as a memory map, [N] or [N, 4]."""
+        shape = (count,) if len(self.shape) == 1 else (4, count) if self.is_transposed else (count, 4)
+        order: Literal["F", "C"] = "F" if self.fortran_order else "C"
+        data: npt.NDArray[Any] = np.memmap(path, self.dtype, "r", self.data_offset, shape, order)
+        return data.T if self.is_transposed else data
+
 
 def read_array_header(file: IO[bytes], path: Path) -> ArrayHeader:
     """Read the NPY header at the current position of `file`.
 
+    Axes of length 1 are left out of the shape: of a structured array all but one axis, of others those beyond two.
+
     Raises:
-        TruncatedRecordingError, CorruptRecordingError: the header is incomplete, or of a non-numeric type.
+        TruncatedRecordingError, CorruptRecordingError: the header is incomplete.
+        UnknownFormatError: the array holds pickled objects, or other values than numbers and words.
     """
     prefix = file.read(10)
     if len(prefix) == 10 and prefix[6] > 1:
@@ -67,25 +115,54 @@ def read_array_header(file: IO[bytes], path: Path) -> ArrayHeader:
         raise truncated(path, 8, f"{len(text)} of {length} bytes of the header")
     try:
         fields = ast.literal_eval(text.decode("latin-1").strip())
-        dtype, shape, fortran_order = _dtype(fields["descr"]), tuple(fields["shape"]), bool(fields["fortran_order"])
-        is_good = all(type(size) is int and 0 <= size < 2**40 for size in shape) and len(shape) in (1, 2)
-        is_good = is_good and 0 < dtype.itemsize <= 4096 and (shape == (0,) or shape[-1] > 0)
+        descr, shape, fortran_order = fields["descr"], tuple(fields["shape"]), bool(fields["fortran_order"])
+        is_good = all(type(size) is int and 0 <= size < 2**40 for size in shape)
+        dtype = _dtype(path, descr) if is_good else np.dtype("i1")
+        is_good = is_good and 0 < dtype.itemsize <= 4096
+    except UnknownFormatError:
+        raise
     except _BAD_HEADER:
         is_good = False
     if not is_good:
-        raise corrupt(path, len(prefix), f"the header {text[:60]!r}", "a numeric array of one or two dimensions")
-    return ArrayHeader(dtype, shape, fortran_order, len(prefix) + length)
+        raise corrupt(path, len(prefix), f"the header {text[:60]!r}", "the header of an array of numbers")
+    return ArrayHeader(dtype, _squeezed(shape, bool(dtype.names)), fortran_order, len(prefix) + length)
 
 
-def _dtype(descr: object) -> np.dtype[Any]:
-    """Return the numeric type that an NPY header describes; a ValueError for any other type."""
+def _dtype(path: Path, descr: object) -> np.dtype[Any]:
+    """Return the type that an NPY header describes: numbers or words, or a structure of these.
+
+    Raises:
+        UnknownFormatError: objects or another type.
+        ValueError: not a description of a type.
+    """
     parts = descr if isinstance(descr, list) else [("", descr)]
     for part in parts:
-        kind = part[1] if isinstance(part, tuple) and len(part) == 2 else None
-        if not isinstance(kind, str) or not _NUMBERS.fullmatch(kind):
+        kind = part[1] if isinstance(part, tuple) and len(part) in (2, 3) else None
+        if not isinstance(kind, str):
+            raise ValueError(descr)
+        if kind.lstrip("<>=|").startswith("O"):
+            raise UnknownFormatError(
+                str(path), got="pickled Python objects, which are not read since they can run code",
+                expected="arrays of numbers", todo="save the columns t, x, y and p as arrays of numbers",
+            )  # fmt: skip
+        shape = list(tuple(part)[2:])
+        if not _TYPES.fullmatch(kind) or shape:
+            if kind[1:2].isalpha() and kind[:1] in "<>=|":
+                name = f"{part[0]!r} of type " if part[0] else "values of type "
+                raise UnknownFormatError(
+                    str(path), got=f"{name}{kind}{shape or ''}",
+                    expected="one number per event and column", todo="save t, x, y and p as columns of their own",
+                )  # fmt: skip
             raise ValueError(descr)
     dtype: np.dtype[Any] = np.lib.format.descr_to_dtype(descr)  # type: ignore[arg-type]
     return dtype
+
+
+def _squeezed(shape: tuple[int, ...], is_structured: bool) -> tuple[int, ...]:
+    most = 1 if is_structured else 2
+    while len(shape) > most and 1 in shape:
+        shape = shape[: shape.index(1)] + shape[shape.index(1) + 1 :]
+    return shape
 
 
 @dataclass(frozen=True)
@@ -94,42 +171,39 @@ class NpyDecoder:
 
     path: Path
     array: ArrayHeader
-    header: Header = field(default_factory=Header)
+    reading: ColumnReading
+    order: dict[str, Any] | None
+
+    @property
+    def header(self) -> Header:
+        return Header(interpretation=self.reading)
 
     def blocks(self) -> Iterator[Block]:
-        array, count = self.array, self.array.shape[0]
-        per_event = array.dtype.itemsize * (array.shape[1] if len(array.shape) == 2 else 1)
+        if self.order is None:
+            return
+        self.reading.restart()
+        array, is_planar = self.array, self.array.is_planar
+        count, per_event = array.count, array.bytes_per_event
         size = self.path.stat().st_size
         whole = min(count, max(0, size - array.data_offset) // per_event)
-        if count == 0:
-            return
-        if array.fortran_order and len(array.shape) == 2 and whole < count:
-            # Fortran order: a truncated file lacks the last columns, so no event is complete.
+        if is_planar and whole < count:
+            # Column after column: a truncated file lacks the last columns, so no event is complete.
             raise truncated(self.path, array.data_offset, f"{size - array.data_offset} bytes of {count} events")
-        if whole:
-            yield from self._whole_blocks(whole, per_event)
+        data = array.map(self.path, whole)
+        for start in range(0, whole, BLOCK_EVENTS):
+            part = np.array(data[start : start + BLOCK_EVENTS])
+            offset = array.data_offset + start * (array.dtype.itemsize if is_planar else per_event)
+            named = {field: part[name] if part.dtype.names else part[:, name] for field, name in self.order.items()}
+            yield Block(self.reading.to_events(offset, named), offset)
         if whole < count:
             offset = array.data_offset + whole * per_event
             raise truncated(self.path, offset, f"{size - offset} of {per_event} bytes of event {whole} of {count}")
 
-    def _whole_blocks(self, whole: int, per_event: int) -> Iterator[Block]:
-        array = self.array
-        order: Literal["F", "C"] = "F" if array.fortran_order else "C"
-        shape = (whole, *array.shape[1:])
-        data: npt.NDArray[Any] = np.memmap(self.path, array.dtype, "r", array.data_offset, shape, order)
-        names, us_per_unit = pick_columns(self.path, np.asarray(data[:BLOCK_EVENTS]))
-        for start in range(0, whole, BLOCK_EVENTS):
-            part = np.array(data[start : start + BLOCK_EVENTS])
-            offset = array.data_offset + start * per_event
-            named = {field: part[name] if part.dtype.names else part[:, name] for field, name in names.items()}
-            yield Block(columns.to_events(self.path, offset, named, us_per_unit), offset)
 
-
-def pick_columns(path: Path, first: npt.NDArray[Any]) -> tuple[dict[str, Any], float]:
-    """Return (name or index of t, x, y and p, microseconds per unit of t) of an array that begins with `first`."""
+def pick_columns(path: Path, first: npt.NDArray[Any]) -> dict[str, Any]:
+    """Return the name or index of t, x, y and p of an array that begins with `first`."""
     if first.dtype.names:
-        names: dict[str, Any] = dict(columns.match_names(path, first.dtype.names))
-        return names, columns.time_scale(first[names["t"]])
+        return dict(columns.match_names(path, first.dtype.names))
     if first.dtype.kind not in "iuf":
         raise UnknownFormatError(
             str(path),
@@ -137,56 +211,94 @@ def pick_columns(path: Path, first: npt.NDArray[Any]) -> tuple[dict[str, Any], f
             expected="a structured array with t, x, y and p, or a table of numbers",
             todo="save it as one of these",
         )
-    indices: dict[str, Any] = dict(columns.match_values(path, first))
-    return indices, columns.time_scale(first[:, indices["t"]])
+    return dict(columns.match_values(path, first))
 
 
 def open_npy(path: Path) -> NpyDecoder:
-    """Read the header of an NPY file."""
+    """Read the header of an NPY file, and find its columns.
+
+    Raises:
+        TruncatedRecordingError, CorruptRecordingError: the header is damaged.
+        UnknownFormatError: it holds no columns t, x, y and p.
+    """
     with path.open("rb") as file:
-        return NpyDecoder(path, read_array_header(file, path))
+        array = read_array_header(file, path)
+    array.check(path)
+    available = max(0, path.stat().st_size - array.data_offset) // array.bytes_per_event
+    whole = min(array.count, available)
+    if not whole or (array.is_planar and whole < array.count):
+        return NpyDecoder(path, array, ColumnReading(path), {} if array.count else None)
+    order = pick_columns(path, np.asarray(array.map(path, whole)[:BLOCK_EVENTS]))
+    unit = columns.unit_of_name(order["t"]) if array.dtype.names else None
+    return NpyDecoder(path, array, ColumnReading(path, unit), order)
+
+
+@dataclass(frozen=True)
+class NpzMember:
+    """Events, or one column of them, in a member of an archive: `skip` bytes after the header of its array."""
+
+    name: str
+    array: ArrayHeader
+    width: int = 1
+    skip: int = 0
+
+    def open(self, archive: zipfile.ZipFile, path: Path) -> IO[bytes]:
+        """Open the member at its first event."""
+        with _zip_damage(path):
+            file = archive.open(self.name)
+            read_array_header(file, path)
+            left = self.skip
+            while left and (data := file.read(min(left, 1 << 20))):
+                left -= len(data)
+            return file
+
+    def read(self, file: IO[bytes], count: int, path: Path) -> npt.NDArray[Any]:
+        """Return the next events, at most `count`: [n], or [n, width] of a table."""
+        per_event = self.array.dtype.itemsize * self.width
+        with _zip_damage(path):
+            data = file.read(count * per_event)
+        whole = len(data) // per_event
+        part = np.frombuffer(data, self.array.dtype, whole * self.width)
+        return part.reshape(whole, self.width) if self.width > 1 else part
 
 
 @dataclass(frozen=True)
 class NpzDecoder:
-    """Decoder of one .npz file; its arrays are unpacked in parallel, one block of each at a time."""
+    """Decoder of one .npz file; its arrays are unpacked in parallel, one block of each at a time.
+
+    Attributes:
+        members: by column, or under "" if one holds all columns.
+        order: for t, x, y and p the key in `members`, or the name or index within the only one.
+    """
 
     path: Path
-    members: dict[str, str]
-    header: Header = field(default_factory=Header)
+    members: dict[Any, NpzMember]
+    order: dict[str, Any]
+    count: int
+    header: Header
+    reading: ColumnReading
 
     def blocks(self) -> Iterator[Block]:
+        self.reading.restart()
         with ExitStack() as stack:
             with _zip_damage(self.path):
                 archive = stack.enter_context(zipfile.ZipFile(self.path))
-                files = {field: stack.enter_context(archive.open(name)) for field, name in self.members.items()}
-                headers = {field: read_array_header(file, self.path) for field, file in files.items()}
-            counts = {field: header.shape[0] for field, header in headers.items()}
-            if len(set(counts.values())) > 1:
-                raise corrupt(self.path, 0, f"arrays of different lengths ({counts})", "arrays of one length")
-            if any(len(header.shape) != 1 for header in headers.values()):
-                raise corrupt(self.path, 0, "arrays of two dimensions", "arrays of one dimension")
-            us_per_unit: float | None = None
-            done, count = 0, next(iter(counts.values()))
-            while done < count:
-                wanted = min(BLOCK_EVENTS, count - done)
-                parts = {field: self._read_part(files[field], headers[field], wanted) for field in files}
+            files = {key: stack.enter_context(part.open(archive, self.path)) for key, part in self.members.items()}
+            done = 0
+            while done < self.count:
+                wanted = min(BLOCK_EVENTS, self.count - done)
+                parts = {key: part.read(files[key], wanted, self.path) for key, part in self.members.items()}
                 whole = min(len(part) for part in parts.values())
-                parts = {field: part[:whole] for field, part in parts.items()}
-                if "" in parts:
-                    names = columns.match_names(self.path, headers[""].dtype.names or ())
-                    parts = {field: parts[""][name] for field, name in names.items()}
-                if us_per_unit is None:
-                    us_per_unit = columns.time_scale(parts["t"])
-                yield Block(columns.to_events(self.path, 0, parts, us_per_unit), 0)
+                yield Block(self.reading.to_events(0, self._named(parts, whole)), 0)
                 done += whole
                 if whole < wanted:
-                    raise truncated(self.path, self.path.stat().st_size, f"{done} of {count} events")
+                    raise truncated(self.path, self.path.stat().st_size, f"{done} of {self.count} events")
 
-    def _read_part(self, file: IO[bytes], header: ArrayHeader, count: int) -> npt.NDArray[Any]:
-        with _zip_damage(self.path):
-            data = file.read(count * header.dtype.itemsize)
-        return np.frombuffer(data, header.dtype, len(data) // header.dtype.itemsize)
+    def _named(self, parts: dict[Any, npt.NDArray[Any]], count: int) -> dict[str, npt.NDArray[Any]]:
+        if "" not in parts:
+            return {field: parts[key][:count] for field, key in self.order.items()}
+        part = parts[""]
+        return {field: part[key] if part.dtype.names else part[:, key] for field, key in self.order.items()}
 
 
 @contextmanager
@@ -194,40 +306,141 @@ def _zip_damage(path: Path) -> Iterator[None]:
     """Turn `zipfile`'s errors on a damaged archive into ours."""
     try:
         yield
-    except CorruptRecordingError:
+    except RecordingError:
         raise
     except _BAD_ZIP as error:
         raise corrupt(path, 0, f"an archive that does not unpack ({error})", "a whole NPZ file") from None
 
 
 def open_npz(path: Path) -> NpzDecoder:
-    """Read the directory of an NPZ file.
+    """Read the directory of an NPZ file and the headers of its arrays.
 
     Raises:
         CorruptRecordingError: the archive is incomplete.
-        UnknownFormatError: it holds neither arrays t, x, y and p nor one structured array.
+        UnknownFormatError: it holds neither arrays t, x, y and p nor one array of all.
     """
     with _zip_damage(path), zipfile.ZipFile(path) as archive:
         arrays = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
-        header = _size_header(path, archive) if SENSOR_SIZE_ARRAY in arrays else Header()
-    arrays.pop(SENSOR_SIZE_ARRAY, None)
-    if len(arrays) == 1:
-        return NpzDecoder(path, {"": next(iter(arrays.values()))}, header)
-    fields = columns.match_names(path, list(arrays))
-    return NpzDecoder(path, {field: arrays[name] for field, name in fields.items()}, header)
+        size = _sensor_size(path, archive, arrays)
+        unit = _time_unit(path, archive, arrays)
+        names = [name for name in arrays if name not in (*SIZE_ARRAYS, TIME_UNIT_ARRAY)]
+        is_by_column = columns.has_all_names(names)
+        if is_by_column:
+            order: dict[str, Any] = dict(columns.match_names(path, names))
+            members: dict[Any, NpzMember] = {
+                name: NpzMember(arrays[name], _one_column(path, name, _array_header(path, archive, arrays[name])))
+                for name in order.values()
+            }
+        else:
+            name, array = _array_of_all(path, archive, {name: arrays[name] for name in names})
+            members = _members_of(arrays[name], array)
+            order = _order_in(path, archive, members, array)
+        counts = {name or "events": member.array.count for name, member in members.items()}
+        if len(set(counts.values())) > 1:
+            raise corrupt(path, 0, f"arrays of different lengths ({counts})", "arrays of one length")
+        has_name = is_by_column or isinstance(order.get("t"), str)
+        reading = ColumnReading(path, unit or (columns.unit_of_name(order["t"]) if has_name else None))
+    header = Header(size, "header" if size else None, interpretation=reading)
+    return NpzDecoder(path, members, order, next(iter(counts.values())), header, reading)
 
 
-def _size_header(path: Path, archive: zipfile.ZipFile) -> Header:
-    with archive.open(f"{SENSOR_SIZE_ARRAY}.npy") as file:
+def _array_header(path: Path, archive: zipfile.ZipFile, name: str) -> ArrayHeader:
+    with archive.open(name) as file:
+        return read_array_header(file, path)
+
+
+def _one_column(path: Path, name: str, array: ArrayHeader) -> ArrayHeader:
+    lengths = [length for length in array.shape if length != 1] or [1]
+    if len(lengths) > 1 or array.dtype.names or not array.shape:
+        raise UnknownFormatError(
+            str(path), got=f"the array {name} of {array.dtype} of shape {list(array.shape)}",
+            expected="one number per event", todo="save t, x, y and p as arrays of one dimension",
+        )  # fmt: skip
+    return replace(array, shape=(lengths[0],))
+
+
+def _array_of_all(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) -> tuple[str, ArrayHeader]:
+    """Return (name, header) of the one structured array or table among `arrays`; "events" if there are several."""
+    found: dict[str, ArrayHeader] = {}
+    refused: UnknownFormatError | None = None
+    for name, member in arrays.items():
+        try:
+            array = _array_header(path, archive, member)
+            array.check(path)
+        except UnknownFormatError as error:
+            refused = refused or error
+            continue
+        if len(arrays) == 1 or (columns.has_all_names(array.dtype.names) if array.dtype.names else array.count > 0):
+            found[name] = array
+    if len(found) == 1 or "events" in found:
+        name = "events" if "events" in found else next(iter(found))
+        return name, found[name]
+    if not found and refused is not None and len(arrays) == 1:
+        raise refused
+    raise UnknownFormatError(
+        str(path), got=f"{'several' if found else 'no'} arrays of events among {', '.join(arrays) or 'nothing'}",
+        expected="arrays t, x, y and p, or one array of all called events", todo="save them so",
+    )  # fmt: skip
+
+
+def _members_of(name: str, array: ArrayHeader) -> dict[Any, NpzMember]:
+    if array.is_planar:
+        column_bytes = array.count * array.dtype.itemsize
+        return {index: NpzMember(name, array, skip=index * column_bytes) for index in range(4)}
+    return {"": NpzMember(name, array, 1 if len(array.shape) == 1 else 4)}
+
+
+def _order_in(
+    path: Path, archive: zipfile.ZipFile, members: dict[Any, NpzMember], array: ArrayHeader
+) -> dict[str, Any]:
+    """Return the order of the columns in an array of all, by name or by the first values."""
+    if array.dtype.names or not array.count:
+        return dict(columns.match_names(path, array.dtype.names)) if array.dtype.names else {}
+    parts = []
+    for member in members.values():
+        with member.open(archive, path) as file:
+            parts.append(member.read(file, min(BLOCK_EVENTS, array.count), path))
+    whole = min(len(part) for part in parts)
+    return pick_columns(path, np.stack([part[:whole] for part in parts], axis=1) if array.is_planar else parts[0])
+
+
+def _time_unit(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) -> str | None:
+    """Return the unit in the array `time_unit`, a word; None for another array."""
+    if TIME_UNIT_ARRAY not in arrays:
+        return None
+    with archive.open(arrays[TIME_UNIT_ARRAY]) as file:
         array = read_array_header(file, path)
-        size = np.frombuffer(file.read(16), "<i8").tolist()
-    if array.dtype != np.dtype("<i8") or array.shape != (2,) or not all(0 < pixels <= 65536 for pixels in size):
-        raise corrupt(path, 0, f"the {SENSOR_SIZE_ARRAY} {size}", "two whole numbers from 1 to 65536")
-    return Header((size[0], size[1]), "header")
+        data = file.read(array.dtype.itemsize)
+    if array.dtype.kind not in "US" or len(data) < array.dtype.itemsize:
+        return None
+    return columns.unit_of_word(np.frombuffer(data, array.dtype)[0])
+
+
+def _sensor_size(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) -> tuple[int, int] | None:
+    """Return (width, height) from the array `sensor_size`, whose further numbers are channels, or width and height."""
+    name = next((name for name in SIZE_ARRAYS if name in arrays), None)
+    names = [SENSOR_SIZE_ARRAY] if name == SENSOR_SIZE_ARRAY else ["width", "height"]
+    if not all(name in arrays for name in names):
+        return None
+    values: list[float] = []
+    for name in names:
+        with archive.open(arrays[name]) as file:
+            array = read_array_header(file, path)
+            if array.dtype.kind in "iuf" and not array.dtype.names:
+                data = file.read(64 * array.dtype.itemsize)
+                values += np.frombuffer(data, array.dtype, len(data) // array.dtype.itemsize).tolist()
+    if len(values) not in (2, 3) or not all(0 < pixels <= 65536 and pixels == int(pixels) for pixels in values[:2]):
+        raise UnknownFormatError(
+            str(path), got=f"the {' and '.join(names)} {values[:6]}", expected="width and height from 1 to 65536",
+            todo="save sensor_size as two whole numbers, or leave it out and pass --sensor WxH",
+        )  # fmt: skip
+    return int(values[0]), int(values[1])
 
 
 def write_npz(path: Path, recording: Recording) -> None:
-    """Write the arrays t, x, y, p and `sensor_size` to `path`, in bounded memory: one pass over the events per array.
+    """Write the arrays t, x, y, p, `sensor_size` and `time_unit` to `path`, in bounded memory.
+
+    Each array takes a pass over the events.
 
     Raises:
         RecordingError: see `Recording.chunks` and `Recording.sensor_size`.
@@ -236,6 +449,8 @@ def write_npz(path: Path, recording: Recording) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         with archive.open(f"{SENSOR_SIZE_ARRAY}.npy", "w") as file:
             np.lib.format.write_array(file, np.array(recording.sensor_size, "<i8"), allow_pickle=False)
+        with archive.open(f"{TIME_UNIT_ARRAY}.npy", "w") as file:
+            np.lib.format.write_array(file, np.array("us"), allow_pickle=False)
         for name in ("t", "x", "y", "p"):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 header = {"descr": EVENT_DTYPE[name].str, "fortran_order": False, "shape": (count,)}

@@ -1,0 +1,153 @@
+"""The interpretation of the columns t, x, y and p of one file: unit of time, codes of polarity, and conversion.
+
+Times without a stated unit are read by a guess, and polarity by the codes found so far. Whether both fit the whole
+column is known at the end of the first pass. Where they do not, the pass is repeated.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stdl_events.errors import UnknownFormatError
+from stdl_events.events.decoder import TimeUnitFrom, corrupt
+from stdl_events.events.formats.columns import NAMES
+from stdl_events.events.formats.polarity import EXPECTED, PolarityCodes, UnknownPolarityError
+from stdl_events.events.stream import EVENT_DTYPE, EventArray
+from stdl_events.events.time_units import TIME_UNITS, Guess, guess_unit
+
+_PIXELS = 65536
+_ALWAYS_PIXELS = (np.dtype("u2"), np.dtype("u1"), np.dtype("?"))
+
+
+class ColumnReading:
+    """The interpretation of one file's columns; an `Interpretation`.
+
+    Args:
+        unit: name in `TIME_UNITS` that the file states; None if it states none.
+        t_offset_us: added to all times.
+    """
+
+    def __init__(self, path: Path, unit: str | None = None, t_offset_us: int = 0) -> None:
+        self._path = path
+        self._t_offset_us = t_offset_us
+        self._unit = unit
+        self._origin: TimeUnitFrom | None = None if unit is None else "header"
+        self._guess: Guess | None = None
+        self._has_judged_whole = False
+        self._has_fractions = False
+        self._fractional_pixels = 0
+        self._polarity = PolarityCodes()
+
+    @property
+    def time_unit(self) -> str:
+        """Name in `TIME_UNITS`."""
+        return self._unit or (self._guess.unit if self._guess else "us")
+
+    @property
+    def time_unit_from(self) -> TimeUnitFrom:
+        """`format`: the convention for whole numbers and fractions, which the whole column fits."""
+        return self._origin or ("guessed" if self._guess and self._guess.doubt else "format")
+
+    def restart(self) -> None:
+        """Begin a pass over the file with what earlier passes found."""
+        self._fractional_pixels = 0
+        self._polarity.restart()
+
+    def use_time_unit(self, unit: str) -> str | None:
+        """Read times in `unit`; return a warning if the file states another."""
+        stated, self._unit, self._origin = self._unit, unit, "option"
+        return (
+            None if stated in (None, unit) else f"its header says {stated}; its times are read in {unit} as requested"
+        )
+
+    def settle(self, count: int, t_first_us: int | None, t_last_us: int | None) -> bool:
+        """Compare the interpretation with a whole pass of `count` events; False if the pass must be repeated."""
+        is_settled = self._polarity.is_settled
+        if self._unit is None and not self._has_judged_whole and t_first_us is not None and t_last_us is not None:
+            per_unit = TIME_UNITS[self.time_unit]
+            first, last = ((t - self._t_offset_us) / per_unit for t in (t_first_us, t_last_us))
+            guess = guess_unit(count, first, last, self._has_fractions)
+            is_settled = is_settled and guess.unit == self.time_unit
+            self._guess, self._has_judged_whole = guess, True
+        return is_settled
+
+    def warnings(self) -> list[str]:
+        """Return what was guessed or changed, after `settle`."""
+        found = []
+        if self.time_unit_from == "guessed":
+            assert self._guess is not None
+            found.append(
+                f"its times are read in {self.time_unit}, a guess: {self._guess.doubt}; state the unit with --time-unit"
+                " (time_unit=)"
+            )
+        if self._fractional_pixels:
+            found.append(f"{self._fractional_pixels} values of x and y with fractions: rounded down")
+        return found
+
+    def to_events(self, offset: int, columns: Mapping[str, npt.NDArray[Any]]) -> EventArray:
+        """Return the events of the columns t, x, y and p, stored at byte `offset` of the file.
+
+        Raises:
+            CorruptRecordingError: the columns differ in length, a value is not finite, or a coordinate is out of range.
+            UnknownFormatError: the values of p are no codes of polarity.
+        """
+        lengths = {name: len(columns[name]) for name in NAMES}
+        if len(set(lengths.values())) > 1:
+            raise corrupt(self._path, offset, f"columns of different lengths ({lengths})", "columns of one length")
+        for name in NAMES:
+            kinds = "iufbUSO" if name == "p" else "iufb"
+            if columns[name].dtype.kind not in kinds or columns[name].ndim != 1:
+                got = f"the column {name} of type {columns[name].dtype} and shape {columns[name].shape}"
+                raise corrupt(self._path, offset, got, "one number per event")
+        events = np.empty(lengths["t"], EVENT_DTYPE)
+        self._write_times(events, columns["t"], offset)
+        for name in "xy":
+            self._write_pixels(events, name, columns[name], offset)
+        events["p"] = self._is_on(columns["p"], offset)
+        return events
+
+    def _write_times(self, events: EventArray, t: npt.NDArray[Any], offset: int) -> None:
+        if t.dtype.kind == "f" and not self._has_fractions:
+            finite = t[np.isfinite(t)]
+            self._has_fractions = bool((finite != np.floor(finite)).any())
+        if self._unit is None and self._guess is None and len(t):
+            self._guess = guess_unit(len(t), float(t[0]), float(t[-1]), self._has_fractions)
+        us_per_unit = TIME_UNITS[self.time_unit]
+        if t.dtype.kind == "f" and not (np.abs(t) * us_per_unit < 2**62).all():
+            raise corrupt(self._path, offset, "a time that is not a finite number of microseconds", "times")
+        if t.dtype == np.uint64 and (t > np.uint64(2**62)).any():
+            raise corrupt(self._path, offset, "a time above 2^62", "microseconds")
+        if us_per_unit == 1.0:
+            events["t"] = t
+        elif us_per_unit < 1.0:
+            events["t"] = t.astype(np.int64) // round(1 / us_per_unit)
+        elif t.dtype.kind == "f":
+            events["t"] = np.rint(t.astype(np.float64) * us_per_unit)
+        else:
+            most = 2**62 // round(us_per_unit)
+            if len(t) and (int(t.max()) > most or int(t.min()) < -most):
+                raise corrupt(self._path, offset, f"a time of more than 2^62 us in {self.time_unit}", "times")
+            events["t"] = t.astype(np.int64) * round(us_per_unit)
+        if self._t_offset_us:
+            events["t"] += self._t_offset_us
+
+    def _write_pixels(self, events: EventArray, name: str, pixel: npt.NDArray[Any], offset: int) -> None:
+        if pixel.dtype not in _ALWAYS_PIXELS and len(pixel) and not (pixel.min() >= 0 and pixel.max() < _PIXELS):
+            raise corrupt(self._path, offset, f"a value of {name} outside 0 to 65535", "pixels")
+        events[name] = pixel
+        if pixel.dtype.kind == "f":
+            self._fractional_pixels += int(np.count_nonzero(events[name] != pixel))
+
+    def _is_on(self, p: npt.NDArray[Any], offset: int) -> npt.NDArray[np.bool_]:
+        try:
+            return self._polarity.to_bool(p)
+        except UnknownPolarityError as error:
+            got = f"the values {error} in the column of polarity"
+            if self._polarity.has_seen:
+                raise corrupt(self._path, offset, got, EXPECTED) from None
+            raise UnknownFormatError(
+                str(self._path), got=got, expected=EXPECTED, todo="replace them by 0 (darker) and 1 (brighter)"
+            ) from None
