@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 from stdl_events.errors import RecordingError, TruncatedRecordingError
+from stdl_events.events.compressed import unpack
 from stdl_events.events.decoder import Decoder
 from stdl_events.events.formats import FORMATS
 from stdl_events.events.formats.recognise import HEAD_BYTES, recognise
@@ -25,6 +26,8 @@ def open_recording(
     take: int | None = None,
 ) -> Recording:
     """Recognise the file at `path` and read its header.
+
+    A compressed file (.gz, .xz, .zst, or a .zip with one recording) is unpacked to a temporary folder.
 
     Args:
         format: a name of `FORMATS`, for files without recognisable content or with a wrong suffix.
@@ -50,11 +53,26 @@ def open_recording(
     if time_unit is not None:
         TIME_UNITS.check(time_unit)
     head = _read_head(path)
-    name = recognise(path, head) if format is None else FORMATS.check(format)
-    decoder = FORMATS[name].open(path) if stream is None else _open_stream(path, name, stream)
-    return Recording(
+    unpacked = unpack(path, head, repair=repair)
+    if unpacked is None:
+        name, decoder = _open(path, head, format, stream)
+        data_path = path
+    else:
+        data_path = unpacked.path
+        with unpacked.naming_original():
+            name, decoder = _open(data_path, _read_head(data_path), format, stream)
+        decoder = unpacked.decoder(decoder)
+    recording = Recording(
         path, name, decoder, sensor_size=sensor_size, time_unit=time_unit, repair=repair, strict=strict, take=take
     )
+    recording.data_path = data_path
+    return recording
+
+
+def _open(path: Path, head: bytes, format: str | None, stream: int | None) -> tuple[str, Decoder]:
+    """Return (name of the format, decoder) of the file at `path`, which begins with `head`."""
+    name = recognise(path, head) if format is None else FORMATS.check(format)
+    return name, FORMATS[name].open(path) if stream is None else _open_stream(path, name, stream)
 
 
 def _read_head(path: Path) -> bytes:

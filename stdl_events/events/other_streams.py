@@ -83,7 +83,7 @@ def read_other_streams(recording: Recording, pixels: Collection[int] | None = ()
     if format.read_other_streams is None:
         return None
     try:
-        return format.read_other_streams(recording.path, pixels)
+        return format.read_other_streams(recording.data_path, pixels)
     except UnknownFormatError as error:
         unread = error.got
     except (TruncatedRecordingError, CorruptRecordingError) as error:

@@ -35,6 +35,7 @@ class Recording:
 
     Attributes:
         path: the file.
+        data_path: its content, a temporary file if the file is compressed.
         format: its format's name, such as "aedat2".
         repair: damage ends the recording instead of raising; the events before it are used, with a warning.
         strict: a backward time step, an event outside the sensor and a stray event are damage.
@@ -54,6 +55,7 @@ class Recording:
         take: int | None = None,
     ) -> None:
         self.path = path
+        self.data_path = path
         self.format = format
         self.repair = repair
         self.strict = strict

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stdl_events.errors import DatasetError, RecordingError
+from stdl_events.events.compressed import recording_stem
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.found_files import FoundFiles, same_form
 from stdl_events.recordings.obtain import found_in
@@ -130,7 +131,7 @@ def _files_of_classes(found: FoundFiles, root: Path) -> dict[str, list[Path]]:
         if path.is_dir():
             folders.setdefault(same_form(path.name), []).extend(found.below(path))
     loose = found.recordings(visible)
-    long_ones = {same_form(path.stem): [path] for path in loose}
+    long_ones = {same_form(recording_stem(path)): [path] for path in loose}
     if any(folders.values()):
         if long_ones:
             raise _odd_layout(root, found_in(root), "move the loose recordings into folders of their class")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stdl_events.errors import DatasetError
 from stdl_events.events import FORMATS
+from stdl_events.events.compressed import first_bytes, recording_suffix
 from stdl_events.events.stream import RecordingWarning
 
 # Folders and files of operating systems and network drives whose names begin with no dot.
@@ -133,7 +134,7 @@ class FoundFiles:
         return True
 
     def _is_recording(self, path: Path) -> bool:
-        suffix = path.suffix.lower()
+        suffix = recording_suffix(path)
         if suffix in self._text:
             return self._format in (None, "text") and _looks_like_events(path)
         if self._format is None or suffix in FORMATS[self._format].suffixes:
@@ -156,8 +157,7 @@ def _looks_like_events(path: Path) -> bool:
 
     A line of events holds three numbers or more, or names the columns x and y.
     """
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+    head = first_bytes(path, _HEAD_BYTES)
     if not head.strip():
         return True
     wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))

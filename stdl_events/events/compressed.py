@@ -1,0 +1,295 @@
+"""Compressed recordings: .gz, .xz, .zst, and a .zip that holds one recording.
+
+Decoders seek, and some read through native libraries, so a compressed file is unpacked block by block into a temporary
+folder, which is removed with the recording. Errors and warnings name the compressed file.
+"""
+
+import shutil
+import tempfile
+import warnings
+import weakref
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol, cast
+
+from stdl_events.errors import RecordingError, TruncatedRecordingError, UnknownFormatError
+from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder, Header
+from stdl_events.events.formats import FORMATS
+from stdl_events.events.stream import RecordingWarning
+
+_BLOCK_BYTES = 1 << 20
+_PACKED_BYTES = 1 << 12
+_MAX_WINDOW_BYTES = 1 << 27
+# Unpacking stops before the disk is full.
+_LEFT_FREE_BYTES = 1 << 29
+_CHECK_BYTES = 1 << 26
+_ZIP_MAGIC = b"PK\x03\x04"
+
+
+class Readable(Protocol):
+    """An open file of unpacked bytes."""
+
+    def read(self, count: int, /) -> bytes: ...
+
+    def read1(self, count: int, /) -> bytes:
+        """Read what one step of unpacking gives: damage then costs no good data before it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def _open_gzip(path: Path) -> Readable:
+    import gzip
+
+    return gzip.open(path, "rb")
+
+
+def _open_xz(path: Path) -> Readable:
+    import lzma
+
+    return lzma.open(path, "rb")
+
+
+class _Zstd:
+    """Reader of all frames of a .zst file; that of the package ends without an error where the file is cut off."""
+
+    def __init__(self, path: Path) -> None:
+        import zstandard
+
+        self._file = path.open("rb")
+        self._start = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj
+        self._frame: Any = None
+        self._packed = b""
+
+    def read(self, count: int, /) -> bytes:
+        """Return at least `count` bytes, fewer at the end.
+
+        Raises:
+            EOFError: the file ends inside a frame.
+        """
+        ready = bytearray()
+        while len(ready) < count:
+            self._packed = self._packed or self._file.read(_PACKED_BYTES)
+            if not self._packed:
+                if self._frame is not None and not ready:
+                    raise EOFError("it ends inside a frame")
+                break
+            self._frame = self._frame or self._start()
+            ready += self._frame.decompress(self._packed)
+            self._packed = self._frame.unused_data if self._frame.eof else b""
+            self._frame = None if self._frame.eof else self._frame
+        return bytes(ready)
+
+    def read1(self, count: int, /) -> bytes:
+        """Read as few bytes as one step gives."""
+        del count
+        return self.read(1)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class _Compression:
+    magic: bytes
+    suffix: str
+    open: Callable[[Path], Readable]
+
+
+_COMPRESSIONS = (
+    _Compression(b"\x1f\x8b", ".gz", _open_gzip),
+    _Compression(b"\xfd7zXZ\x00", ".xz", _open_xz),
+    _Compression(b"\x28\xb5\x2f\xfd", ".zst", _Zstd),
+)
+
+
+@dataclass
+class Unpacked:
+    """A compressed file at `original` and its unpacked copy at `path`, which is removed with this object."""
+
+    original: Path
+    path: Path
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, shutil.rmtree, self.path.parent, ignore_errors=True)
+
+    def decoder(self, decoder: Decoder) -> Decoder:
+        """Return `decoder`, of the unpacked copy, with errors that name the original."""
+        return _UnpackedDecoder(self, decoder)
+
+    @contextmanager
+    def naming_original(self) -> Iterator[None]:
+        """Raise every `RecordingError` with the name of the original."""
+        try:
+            yield
+        except RecordingError as error:
+            if error.subject != str(self.path):
+                raise
+            raise type(error)(
+                str(self.original), got=error.got, expected=error.expected, todo=error.todo
+            ) from error.__cause__
+
+
+@dataclass(frozen=True)
+class _UnpackedDecoder:
+    unpacked: Unpacked
+    decoder: Decoder
+
+    @property
+    def header(self) -> Header:
+        return self.decoder.header
+
+    def blocks(self) -> Iterator[Block]:
+        with self.unpacked.naming_original():
+            yield from self.decoder.blocks()
+
+
+def recording_suffix(path: Path) -> str:
+    """Return the suffix, in lower case, of the recording that the file at `path` is or, if compressed, holds."""
+    suffix = path.suffix.lower()
+    if any(suffix == known.suffix for known in _COMPRESSIONS):
+        return Path(path.stem).suffix.lower()
+    if suffix == ".zip":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return PurePosixPath(_member(path, archive)).suffix.lower()
+        except (RecordingError, zipfile.BadZipFile, OSError):
+            return suffix
+    return suffix
+
+
+def recording_stem(path: Path) -> str:
+    """Return the name without the suffix, and without that of the compression."""
+    is_packed = any(path.suffix.lower() == known.suffix for known in _COMPRESSIONS)
+    return Path(path.stem).stem if is_packed else path.stem
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """Return the first `count` bytes of the file at `path`, unpacked if it is compressed; fewer if it is damaged."""
+    with path.open("rb") as file:
+        head = file.read(count)
+    try:
+        with closing(_reader(path, head)[1]) as packed:
+            return packed.read(count)[:count]
+    except _NotCompressed:
+        return head
+    except RecordingError:
+        return b""
+    except _damage():
+        return b""
+
+
+def unpack(path: Path, head: bytes, *, repair: bool) -> Unpacked | None:
+    """Unpack the file at `path`, which begins with `head`, to a temporary folder; None if it is not compressed.
+
+    Args:
+        repair: keep what precedes damage, with a warning.
+
+    Raises:
+        TruncatedRecordingError: the compressed data is damaged.
+        UnknownFormatError: an archive holds no recording, or several.
+        RecordingError: the disk has too little space.
+    """
+    try:
+        name, packed = _reader(path, head)
+    except _NotCompressed:
+        return None
+    folder = Path(tempfile.mkdtemp(prefix="stdl-events-"))
+    unpacked = Unpacked(path, folder / (Path(name).name or "recording"))
+    checked_bytes = 0
+    with closing(packed), unpacked.path.open("wb") as out:
+        while True:
+            try:
+                block = packed.read1(_BLOCK_BYTES)
+            except _damage() as error:
+                got = f"compressed data that does not unpack after {out.tell()} bytes ({error})"
+                if not repair:
+                    raise TruncatedRecordingError(
+                        str(path), got=got, expected="a complete compressed file", todo=TODO_DAMAGE
+                    ) from None
+                warnings.warn(f"{path}: {got}: kept the part before", RecordingWarning, stacklevel=3)
+                break
+            if not block:
+                break
+            if out.tell() >= checked_bytes:
+                _check_space(path, folder)
+                checked_bytes = out.tell() + _CHECK_BYTES
+            out.write(block)
+    return unpacked
+
+
+class _NotCompressed(Exception):
+    pass
+
+
+def _reader(path: Path, head: bytes) -> tuple[str, Readable]:
+    """Return (name, open file) of the data in the compressed file at `path`.
+
+    Raises:
+        _NotCompressed: it is not compressed.
+        RecordingError: see `unpack`.
+    """
+    for known in _COMPRESSIONS:
+        if head.startswith(known.magic):
+            return path.stem if path.suffix.lower() == known.suffix else path.name, known.open(path)
+    if not head.startswith(_ZIP_MAGIC):
+        raise _NotCompressed
+    try:
+        archive = zipfile.ZipFile(path)
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        is_npz = all(name.endswith(".npy") for name in names) and (len(names) > 1 or path.suffix.lower() != ".zip")
+    except (zipfile.BadZipFile, OSError, UnicodeDecodeError):
+        raise _NotCompressed from None  # the reader of NPZ says what is wrong
+    if is_npz:
+        archive.close()
+        raise _NotCompressed
+    name = _member(path, archive)
+    try:
+        return name, cast(Readable, archive.open(name))
+    except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise RecordingError(
+            str(path), got=f"{name} in an archive that does not open ({error})", expected="a plain .zip",
+            todo="unpack it",
+        ) from None  # fmt: skip
+
+
+def _member(path: Path, archive: zipfile.ZipFile) -> str:
+    """Return the name of the one recording in `archive`."""
+    hidden = ("__MACOSX/", ".")
+    names = [
+        name
+        for name in archive.namelist()
+        if not name.endswith("/") and not name.startswith(hidden) and not PurePosixPath(name).name.startswith(".")
+    ]
+    suffixes = FORMATS.suffixes()
+    found = [name for name in names if PurePosixPath(name).suffix.lower() in suffixes]
+    if len(found) > 1:  # notes beside a recording
+        found = [name for name in found if "readme" not in name.lower() and "license" not in name.lower()]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join((found or names)[:3]) + (" ..." if len(found or names) > 3 else "")
+    raise UnknownFormatError(
+        str(path), got=f"a ZIP archive with {len(found)} recordings ({listed})",
+        expected="one recording in it, or an NPZ file, whose arrays are .npy", todo="unpack it",
+    )  # fmt: skip
+
+
+def _check_space(path: Path, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < _LEFT_FREE_BYTES:
+        raise RecordingError(
+            str(path), got=f"more data than fits: {free >> 20} MiB are free in {folder.parent}",
+            expected=f"{_LEFT_FREE_BYTES >> 20} MiB left free", todo="unpack it on another disk, or set TMPDIR",
+        )  # fmt: skip
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """Return the errors of damaged data."""
+    import zstandard
+
+    return (EOFError, OSError, zlib.error, LZMAError, zipfile.BadZipFile, zstandard.ZstdError)
