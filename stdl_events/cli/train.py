@@ -30,6 +30,9 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/<recipe's name>]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out unreadable recordings, and name them.")
+    ] = False,
     list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -48,7 +51,9 @@ def train(
         return
     if recipe is None:
         raise typer.BadParameter("give a recipe's name or a .py file, or --list", param_hint="RECIPE")
-    flags = {"data.path": None if data is None else data.resolve(), "device": device}
+    flags: dict[str, object] = {"data.path": None if data is None else data.resolve(), "device": device}
+    if skip_bad:
+        flags["data.skip_bad"] = "true"
     flag_assignments = [f"{key}={value}" for key, value in flags.items() if value is not None]
     config = apply_overrides(load_recipe(recipe), [*(assignments or []), *flag_assignments])
     folder = out or Path("runs") / config.name

@@ -32,10 +32,10 @@ from stdl_events.prepared.shards import SUFFIX, Shard, ShardJob, plan_shards, re
 from stdl_events.prepared.sources import changes_of, frame_changes
 from stdl_events.prepared.workers import make_shards
 from stdl_events.recordings.clips import no_clips, require_bytes
+from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN, require_every_class, say_too_short, unreadable
 from stdl_events.recordings.entry import Split
 
 MAX_WARNINGS = 5
-MAX_BAD_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def prepare(
         progress: called with (recordings done, recordings in all), first with those that were kept.
 
     Raises:
-        DatasetError: the store is of other recordings or frames, another process prepares it, no recording holds one
-            clip, or recordings are unreadable without `skip_bad`; the message names them.
+        DatasetError: the store is of other recordings or frames, another process prepares it, a class has no clip,
+            or recordings are unreadable without `skip_bad`; the message names them.
         SplitError: both sides of the split share something.
         FrameSpecError: counts could exceed 255.
         OutsideError: a worker died.
@@ -113,7 +113,7 @@ def prepare(
                 progress(done, total)
         _warn([text for job in missing for entry in shards[job.path].entries for text in entry.warnings])
         manifest = _complete(wanted, jobs, shards, split)
-        _judge(manifest, store, total, skip_bad)
+        _judge(manifest, store, total, skip_bad, split)
         if manifest != found:
             write_manifest(store, manifest)
     return Preparation(store, manifest, total - kept, kept)
@@ -255,14 +255,18 @@ def _plain(span: tuple[Position, Position]) -> tuple[Position, Position]:
     return start, stop
 
 
-def _judge(manifest: Manifest, store: Path, total: int, skip_bad: bool) -> None:
+def _judge(manifest: Manifest, store: Path, total: int, skip_bad: bool, split: Split) -> None:
+    """Raise if recordings are unreadable, or a class has no clip; warn of recordings that are too short."""
     if manifest.bad and not skip_bad:
-        named = "; ".join(map(str, manifest.bad[:MAX_BAD_NAMED]))
-        more = f"; and {len(manifest.bad) - MAX_BAD_NAMED} more" if len(manifest.bad) > MAX_BAD_NAMED else ""
-        raise DatasetError(
-            str(store), got=f"{len(manifest.bad)} of {total} unreadable recordings: {named}{more}",
-            expected="readable recordings",
-            todo="repair or remove them, or skip them with --skip-bad; finished clips are kept",
-        )  # fmt: skip
+        todo = "repair or remove them, or skip them with --skip-bad; finished clips are kept"
+        raise unreadable(str(store), manifest.bad, total, todo)
     if not manifest.clip_count:
         raise no_clips(total, manifest.frames)
+    clips = {entry.key: len(entry.clips) for entry in manifest.entries}
+    labels = {entry.label for side in (split.train, split.test) for entry in side.entries}
+    for name, side in ((TO_TRAIN, split.train), (HELD_OUT, split.test)):
+        readable = side.with_entries(entry for entry in side.entries if entry.key in clips)
+        counts = [clips[entry.key] for entry in readable.entries]
+        bad_labels = {entry.label for entry in side.entries if entry.key not in clips}
+        require_every_class(name, readable, counts, manifest.frames, bad_labels=bad_labels, labels_of_both=labels)
+        say_too_short(name, readable, counts, manifest.frames)

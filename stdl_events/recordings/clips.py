@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.errors import DatasetError, FrameSpecError
+from stdl_events.errors import DatasetError, FrameSpecError, RecordingError, UserError
 from stdl_events.events import EventSource, Recording, ReplaySource
 from stdl_events.events.stream import EventArray, concatenate_events
 from stdl_events.frames import Clip, Clips, Counts, Frame, Framer, FrameSpec, clips, recording_frames
@@ -151,29 +151,74 @@ def load_clips(
         RecordingError: a recording is not readable.
     """
     require_bytes(frame_spec)
-    parts, starts_us, incomplete = [], [], 0
+    _, clips, bad = load_readable_clips(recordings, frame_spec, progress, bad_at_most=0)
+    assert not bad, "the first one raises"
+    if not len(clips):
+        raise no_clips(len(recordings), frame_spec)
+    return clips
+
+
+@dataclass(frozen=True)
+class BadRecording:
+    """A recording that cannot be read, and why."""
+
+    entry: Entry
+    error: UserError
+
+    def __str__(self) -> str:
+        return f"{self.error.subject}: got {self.error.got}; expected {self.error.expected}"
+
+
+def load_readable_clips(
+    recordings: RecordingSet,
+    frame_spec: FrameSpec,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    bad_at_most: int | None = None,
+) -> tuple[RecordingSet, ClipArray, list[BadRecording]]:
+    """Return the readable recordings, their clips (there may be none), and the recordings that cannot be read.
+
+    Args:
+        frame_spec, progress: see `load_clips`.
+        bad_at_most: the error of the first recording beyond is raised.
+
+    Raises:
+        FrameSpecError: counts could exceed 255.
+    """
+    require_bytes(frame_spec)
+    parts: list[npt.NDArray[np.uint8]] = [np.zeros((0, frame_spec.steps, *frame_spec.frame_shape_CHW), np.uint8)]
+    starts_us, incomplete = [np.zeros(0, np.int64)], 0
+    readable: list[Entry] = []
+    bad: list[BadRecording] = []
     opened: Recording | None = None
     for done, entry in enumerate(recordings.entries, start=1):
-        if opened is None or opened.path != entry.path:
-            # Parts of one recording are adjacent and share its cached summary.
-            opened = entry.open()
-        frames_NTCHW, t_start_us_N, cut_off = _stacked(cut_clips(entry, opened, frame_spec), frame_spec)
-        parts.append(frames_NTCHW.astype(np.uint8))
-        starts_us.append(t_start_us_N)
-        incomplete += cut_off
+        try:
+            if opened is None or opened.path != entry.path:
+                # Parts of one recording are adjacent and share its cached summary.
+                opened = entry.open()
+            frames_NTCHW, t_start_us_N, cut_off = _stacked(cut_clips(entry, opened, frame_spec), frame_spec)
+        except (RecordingError, FrameSpecError) as error:
+            if bad_at_most is not None and len(bad) >= bad_at_most:
+                raise
+            bad.append(BadRecording(entry, error))
+            opened = None
+        else:
+            readable.append(entry)
+            parts.append(frames_NTCHW.astype(np.uint8))
+            starts_us.append(t_start_us_N)
+            incomplete += cut_off
         if progress is not None:
             progress(done, len(recordings))
-    counts = np.array([len(part) for part in parts], np.int64)
-    if not counts.sum():
-        raise no_clips(len(recordings), frame_spec)
-    labels = np.array([entry.label for entry in recordings.entries], np.int64)
-    return ClipArray(
+    counts = np.array([len(part) for part in parts[1:]], np.int64)
+    labels = np.array([entry.label for entry in readable], np.int64)
+    clips = ClipArray(
         np.concatenate(parts),
         np.repeat(labels, counts),
         np.repeat(np.arange(len(counts)), counts),
         np.concatenate(starts_us),
         incomplete,
     )
+    return recordings.with_entries(readable), clips, bad
 
 
 def require_bytes(frame_spec: FrameSpec) -> None:

@@ -6,7 +6,7 @@ functions of (seed, epoch, batch), the learning rate is one of the step, and the
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from stdl_events.errors import RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.learning.learner import Learner
 from stdl_events.memory.describe import describe_plan, plan_document, plan_note
+from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN
 from stdl_events.recordings.entry import Split
 from stdl_events.training.build import build_configured_learner
 from stdl_events.training.bundle import describe_run, package_versions, save_bundle
@@ -37,7 +38,7 @@ from stdl_events.training.run_folder import (
 )
 from stdl_events.training.schedule import learning_rate
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_config_clips, load_split
+from stdl_events.training.sources import load_sides, load_split
 from stdl_events.training.state import load_checkpoint, save_checkpoint
 from stdl_events.whole_file import make_folder, remove_leftovers
 
@@ -82,8 +83,8 @@ def fit(
     Raises:
         RunError: the folder is in use, or cannot be resumed with this configuration; or the loss is not finite.
         RecipeError: the device is not there.
-        DatasetError: the recordings are missing or cannot be split as asked.
-        RecordingError, FrameSpecError: a recording cannot be read, or cannot be cut into such frames.
+        DatasetError: the recordings are missing, cannot be read or cannot be split as asked, or a class has no clip.
+        FrameSpecError: the recordings cannot be cut into such frames.
         NotationError, PlanError, RuleError: the network, its cut or the rule is impossible.
     """
     folder = Path(folder)
@@ -102,7 +103,7 @@ def fit(
     if learner.plan is not None:
         write_json(folder / PLAN_FILE, plan_document(learner.plan, learner.rule))
     evaluation = run.train(checked, quiet=quiet)
-    card = describe_run(config, frame_spec, split, learner.network, evaluation)
+    card = describe_run(config, frame_spec, run.split, learner.network, evaluation)
     save_bundle(folder / BUNDLE_FOLDER, learner.network, card)
     return RunResult(folder, evaluation, learner, run.position.seconds, peak_memory(device))
 
@@ -119,8 +120,9 @@ class _Run:
     metrics_bytes: int = 0
 
     def __post_init__(self) -> None:
-        self.train_clips = load_config_clips(self.config, self.split.train, self.frame_spec)
-        self.held_out_clips = load_config_clips(self.config, self.split.test, self.frame_spec)
+        sides = {TO_TRAIN: self.split.train, HELD_OUT: self.split.test}
+        (train, self.train_clips), (test, self.held_out_clips) = load_sides(self.config, sides, self.frame_spec)
+        self.split = replace(self.split, train=train, test=test)
         self.steps_per_epoch = len(self._batches(epoch=0))
         self.peak_rates = [group["lr"] for group in self.learner.optimizer.param_groups]
 

@@ -8,12 +8,13 @@ import numpy.typing as npt
 from stdl_events.errors import ModelError
 from stdl_events.live import OnnxSession
 from stdl_events.live.readout import mean_logits
+from stdl_events.recordings.coverage import HELD_OUT
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import Counts
 from stdl_events.training.device import resolve_device
 from stdl_events.training.evaluate import Evaluation, MeanLogits, evaluate_clips, network_logits
 from stdl_events.training.run_folder import BUNDLE_FOLDER, load_config
-from stdl_events.training.sources import load_config_clips, load_split
+from stdl_events.training.sources import load_sides, load_split
 
 
 def evaluate(
@@ -28,7 +29,7 @@ def evaluate(
     Raises:
         RunError: there is no finished run in `folder`.
         ModelError: `model` is unusable, or has other classes than the run.
-        DatasetError, RecordingError: the recordings are missing or cannot be read.
+        DatasetError: the recordings are missing or cannot be read, or a class has no clip.
     """
     folder = Path(folder)
     config = load_config(folder)
@@ -48,7 +49,7 @@ def evaluate(
             expected=f"{', '.join(recordings.classes)}, the classes of the recordings",
             todo="evaluate a model on recordings of the classes that it was trained for",
         )
-    clips = load_config_clips(config, recordings, card.frame)
+    [(recordings, clips)] = load_sides(config, {HELD_OUT: recordings}, card.frame)
     return evaluate_clips(logits_of, recordings, clips, batch_size=config.batch_size)
 
 

@@ -101,6 +101,7 @@ class DataSettings(Section):
         prepared: a store of their clips written by `stdl-events prepare`, from which clips are read. Without a `path`
             the split is the store's own, and the recordings are not needed.
         format, sensor_size: of recordings in a folder that do not say it themselves.
+        skip_bad: unreadable recordings are left out with a warning; otherwise they are an error that names them all.
     """
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)]
@@ -108,6 +109,7 @@ class DataSettings(Section):
     prepared: Annotated[str, AfterValidator(_absolute)] | None = None
     format: Annotated[str, AfterValidator(FORMATS.check)] | None = None
     sensor_size: SensorSize | None = None
+    skip_bad: bool = False
     split: SplitSettings = SplitSettings()
     walkers: WalkersSettings = WalkersSettings()
 

@@ -1,15 +1,26 @@
 """Training and held-out recordings of a configuration, and their clips."""
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stdl_events.errors import DatasetError, RecipeError
+from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import PreparedSet
-from stdl_events.recordings.clips import ClipArray, load_clips
+from stdl_events.recordings.clips import BadRecording, ClipArray, load_clips, load_readable_clips, no_clips
+from stdl_events.recordings.coverage import named, require_every_class, say_too_short, unreadable
 from stdl_events.recordings.entry import WHOLE, RecordingSet, Split
 from stdl_events.recordings.registry import DATASETS, SPLIT_RULES, SplitRule
 from stdl_events.training.settings import DataSettings, FrameSettings, Section, TrainConfig
+
+TODO_BAD = (
+    "copy them again, keep the events before the damage with stdl-events convert --repair, or leave them out with "
+    "--skip-bad (data.skip_bad=true)"
+)
 
 
 def load_split(config: TrainConfig) -> Split:
@@ -36,6 +47,52 @@ def load_config_clips(config: TrainConfig, recordings: RecordingSet, frame_spec:
     if config.data.prepared is None:
         return load_clips(recordings, frame_spec)
     return PreparedSet.open(config.data.prepared, frames=frame_spec, data=config.data.path).clips(recordings)
+
+
+def load_sides(
+    config: TrainConfig, sides: Mapping[str, RecordingSet], frame_spec: FrameSpec
+) -> list[tuple[RecordingSet, ClipArray]]:
+    """The readable recordings of each side, and their clips; recordings too short for a clip are warned of.
+
+    Args:
+        sides: by `coverage.TO_TRAIN` and `coverage.HELD_OUT`.
+
+    Raises:
+        DatasetError: recordings are unreadable without `data.skip_bad`, all of them named; a class has no clip; or the
+            store is incomplete, or not of the current recordings.
+        FrameSpecError: the store has another frame spec.
+    """
+    bad: list[BadRecording] = []
+    loaded: list[tuple[str, RecordingSet, ClipArray, set[int]]] = []
+    for side, recordings in sides.items():
+        readable, clips, bad_here = _readable(config, recordings, frame_spec)
+        bad += bad_here
+        loaded.append((side, readable, clips, {one.entry.label for one in bad_here}))
+    if bad:
+        total = sum(map(len, sides.values()))
+        if not config.data.skip_bad:
+            raise unreadable(f"recipe {config.name}", bad, total, TODO_BAD)
+        text = f"left out {len(bad)} of {total} recordings, which are unreadable: {named(bad)}"
+        warnings.warn(text, RecordingWarning, stacklevel=2)
+    labels = {entry.label for recordings in sides.values() for entry in recordings.entries} if len(sides) > 1 else set()
+    for side, readable, clips, bad_labels in loaded:
+        if not len(clips):
+            raise no_clips(len(readable), frame_spec)
+        counts = np.bincount(clips.entry_index_N, minlength=len(readable)).tolist()
+        require_every_class(side, readable, counts, frame_spec, bad_labels=bad_labels, labels_of_both=labels)
+        say_too_short(side, readable, counts, frame_spec)
+    return [(readable, clips) for _, readable, clips, _ in loaded]
+
+
+def _readable(
+    config: TrainConfig, recordings: RecordingSet, frame_spec: FrameSpec
+) -> tuple[RecordingSet, ClipArray, list[BadRecording]]:
+    if config.data.prepared is None:
+        return load_readable_clips(recordings, frame_spec)
+    prepared = PreparedSet.open(config.data.prepared, frames=frame_spec, data=config.data.path)
+    bad = {entry.key for entry in prepared.manifest.bad}
+    readable = recordings.with_entries(entry for entry in recordings.entries if entry.key not in bad)
+    return readable, prepared.clips(readable), []
 
 
 def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> Split:

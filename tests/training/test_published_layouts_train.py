@@ -29,6 +29,7 @@ def configured(dataset: str, root: Path, downscale: int = 8) -> TrainConfig:
     )
 
 
+@pytest.mark.filterwarnings("ignore:no readable recordings .* of 8 of 11 classes")
 @pytest.mark.parametrize(
     ("dataset", "write", "classes", "sides", "checked"),
     [

@@ -1,0 +1,122 @@
+"""Which recordings and classes of a side have clips: those without one are counted and said, or are an error."""
+
+import warnings
+from collections import Counter
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+
+from stdl_events.errors import DatasetError, UserError
+from stdl_events.events.stream import RecordingWarning
+from stdl_events.frames import FrameSpec
+from stdl_events.recordings.entry import Entry, RecordingSet
+
+TO_TRAIN = "to train on"
+HELD_OUT = "held out"
+MAX_BAD_NAMED = 20
+CLASSES_NAMED = 5
+NAMES_SHOWN = 3
+_MEASURED = 100
+
+
+def unreadable(subject: str, bad: Sequence[object], total: int, todo: str) -> DatasetError:
+    """Return the error that names all recordings that cannot be read, up to `MAX_BAD_NAMED`."""
+    return DatasetError(
+        subject, got=f"{len(bad)} of {total} unreadable recordings: {named(bad)}", expected="readable recordings",
+        todo=todo,
+    )  # fmt: skip
+
+
+def named(bad: Sequence[object]) -> str:
+    more = f"; and {len(bad) - MAX_BAD_NAMED} more" if len(bad) > MAX_BAD_NAMED else ""
+    return "; ".join(map(str, bad[:MAX_BAD_NAMED])) + more
+
+
+def say_too_short(side: str, recordings: RecordingSet, clips_E: Sequence[int], frame_spec: FrameSpec) -> None:
+    """Warn of the recordings of a side without a clip.
+
+    Args:
+        clips_E: number of clips of each recording.
+    """
+    short = [entry.key for entry, clips in zip(recordings.entries, clips_E, strict=True) if not clips]
+    if not short:
+        return
+    more = f" and {len(short) - NAMES_SHOWN} more" if len(short) > NAMES_SHOWN else ""
+    text = f"{len(short)} of {len(recordings)} recordings {side} are too short for one clip of {length(frame_spec)}"
+    warnings.warn(f"{text}: {', '.join(short[:NAMES_SHOWN])}{more}", RecordingWarning, stacklevel=3)
+
+
+def require_every_class(
+    side: str,
+    recordings: RecordingSet,
+    clips_E: Sequence[int],
+    frame_spec: FrameSpec,
+    *,
+    bad_labels: Collection[int] = (),
+    labels_of_both: Collection[int] = (),
+) -> None:
+    """Check that every class of a side has a clip.
+
+    A class without readable recordings is a warning on the held-out side, and once where neither side has it.
+
+    Args:
+        side: `TO_TRAIN` or `HELD_OUT`.
+        clips_E: number of clips of each recording.
+        bad_labels: of unreadable recordings of this side.
+        labels_of_both: of the recordings of both sides, if both are checked.
+
+    Raises:
+        DatasetError: a class has none; the message says why.
+    """
+    with_clips = {entry.label for entry, clips in zip(recordings.entries, clips_E, strict=True) if clips}
+    counts = Counter(entry.label for entry in recordings.entries)
+    errors, absent = [], []
+    for label, name in enumerate(recordings.classes):
+        if label in with_clips:
+            continue
+        if counts[label]:
+            entries = [entry for entry in recordings.entries if entry.label == label]
+            errors.append(f"{name} (its {counts[label]} recordings are too short{_longest(entries, frame_spec)})")
+        elif side == TO_TRAIN and label in bad_labels:
+            errors.append(f"{name} (none of its recordings is readable)")
+        elif side == TO_TRAIN and label in labels_of_both:
+            errors.append(f"{name} (all its recordings are {HELD_OUT})")
+        elif side == TO_TRAIN or not labels_of_both or label in labels_of_both:
+            absent.append(name)
+    if errors:
+        raise DatasetError(
+            f"recordings {side}", got=f"no clip of the classes {_listed(errors)}",
+            expected=f"at least one clip of {length(frame_spec)} of every class",
+            todo="use fewer or shorter frames, add recordings, or remove the class",
+        )  # fmt: skip
+    if absent:
+        text = f"no readable recordings {side} of {len(absent)} of {len(recordings.classes)} classes: {_listed(absent)}"
+        warnings.warn(text, RecordingWarning, stacklevel=3)
+
+
+def length(frame_spec: FrameSpec) -> str:
+    """Describe the length of a clip."""
+    if frame_spec.dt_us is not None:
+        return f"{frame_spec.steps * frame_spec.dt_us / 1000:g} ms"
+    if frame_spec.events_per_frame is not None:
+        return f"{frame_spec.steps * frame_spec.events_per_frame} events"
+    return f"{frame_spec.steps} frames"
+
+
+def _longest(entries: list[Entry], frame_spec: FrameSpec) -> str:
+    """Describe the longest of the recordings, as far as they can be opened."""
+    lengths: list[int] = []
+    for entry in entries[:_MEASURED]:
+        with suppress(UserError):
+            if frame_spec.dt_us is None:
+                lengths.append(entry.open().summary.events)
+            else:
+                start_us, stop_us = entry.times_us()
+                lengths.append(stop_us - start_us)
+    if not lengths:
+        return ""
+    return f", {max(lengths) / 1000:g} ms at most" if frame_spec.dt_us else f", {max(lengths)} events at most"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - CLASSES_NAMED} more" if len(names) > CLASSES_NAMED else ""
+    return ", ".join(names[:CLASSES_NAMED]) + more

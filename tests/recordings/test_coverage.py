@@ -1,0 +1,114 @@
+"""Every class has a clip on both sides, or an error says which has none and why; bad recordings are named at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+from small_recordings import SIZE, draw_events, keys
+
+from stdl_events.errors import DatasetError
+from stdl_events.events.stream import RecordingWarning
+from stdl_events.frames import FrameSpec
+from stdl_events.prepared import PreparedSet, prepare
+from stdl_events.recipes import load_recipe
+from stdl_events.recordings import read_given_split
+from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN
+from stdl_events.training.settings import TrainConfig
+from stdl_events.training.sources import load_sides, load_split
+
+Write = Callable[..., Path]
+SPEC = FrameSpec(kind="stream", steps=10, dt_us=20_000, sensor_size=SIZE, cap=255)
+
+
+@pytest.fixture
+def folder(write: Write, tmp_path: Path) -> Path:
+    """Three recordings of 500 ms of each of two classes on both sides."""
+    for side in ("train", "test"):
+        for name in ("walk", "wave"):
+            for number in range(3):
+                add(write, f"{side}/{name}/{number}.h5", 500)
+    return tmp_path / "data"
+
+
+def add(write: Write, name: str, duration_ms: int) -> Path:
+    seed = crc32(name.encode())
+    return write(f"data/{name}", draw_events(seed, count=300, t1_us=duration_ms * 1000))
+
+
+def load(folder: Path, **data: object) -> list[list[str]]:
+    """Keys of the readable recordings of both sides."""
+    config: TrainConfig = load_recipe("folder").derive(data={"path": str(folder), **data})
+    split = load_split(config)
+    sides = load_sides(config, {TO_TRAIN: split.train, HELD_OUT: split.test}, SPEC)
+    assert all(len(clips) for _, clips in sides)
+    return [keys(recordings) for recordings, _ in sides]
+
+
+def store(folder: Path, **options: bool) -> PreparedSet:
+    split = read_given_split(folder)
+    place = folder.parent / "store"
+    return PreparedSet.open(prepare(split, SPEC, place, dataset="folder", root=folder, **options).store)
+
+
+@pytest.mark.parametrize("read", [load, store])
+@pytest.mark.parametrize(("side", "words"), [("train", "to train on"), ("test", "held out")])
+def test_a_class_of_short_recordings_is_an_error(
+    write: Write, folder: Path, side: str, words: str, read: Callable[[Path], object]
+) -> None:
+    for which in ("train", "test"):
+        for number in range(2):
+            add(write, f"{which}/blink/{number}.h5", 150 if which == side else 500)
+    why = rf"recordings {words}: got no clip of the classes blink \(its 2 recordings are too short, 150 ms at most\); "
+    with pytest.raises(DatasetError, match=why + "expected at least one clip of 200 ms of every class"):
+        read(folder)
+
+
+@pytest.mark.parametrize("read", [load, store])
+def test_short_recordings_are_counted_on_both_sides(write: Write, folder: Path, read: Callable[[Path], object]) -> None:
+    for name in ("train/walk/8.h5", "train/walk/9.h5", "test/wave/9.h5"):
+        add(write, name, 100)
+    with pytest.warns(RecordingWarning) as said:
+        read(folder)
+    assert [str(one.message) for one in said] == [
+        "2 of 8 recordings to train on are too short for one clip of 200 ms: train/walk/8.h5, train/walk/9.h5",
+        "1 of 7 recordings held out are too short for one clip of 200 ms: test/wave/9.h5",
+    ]
+
+
+def damage(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_all_bad_recordings_are_named_at_once(folder: Path) -> None:
+    damage(folder, "train/walk/1.h5", "train/wave/0.h5", "test/wave/2.h5")
+    with pytest.raises(DatasetError, match="got 3 of 12 unreadable recordings: ") as caught:
+        load(folder)
+    assert all(f"{name}: got " in caught.value.got for name in ("train/walk/1.h5", "train/wave/0.h5", "test/wave/2.h5"))
+    assert "--skip-bad" in caught.value.todo
+    with pytest.warns(RecordingWarning, match=r"left out 3 of 12 recordings, which are unreadable: .*walk/1\.h5: got"):
+        train, test = load(folder, skip_bad=True)
+    assert (len(train), len(test)) == (4, 5)
+    assert "train/walk/1.h5" not in train
+
+
+def test_a_class_of_bad_recordings_alone(folder: Path) -> None:
+    damage(folder, *(f"test/wave/{number}.h5" for number in range(1, 3)))
+    (folder / "test" / "wave" / "0.h5").unlink()
+    add_name = r"no readable recordings held out of 1 of 2 classes: wave"
+    with pytest.warns(RecordingWarning, match=add_name):
+        store(folder, skip_bad=True)
+
+
+def test_a_class_without_readable_recordings_to_train_on(folder: Path) -> None:
+    damage(folder, *(f"train/wave/{number}.h5" for number in range(1, 3)))
+    config = load_recipe("folder").derive(data={"path": str(folder), "skip_bad": True})
+    split = load_split(config)
+    damage(folder, "train/wave/0.h5")
+    with (
+        pytest.warns(RecordingWarning, match="left out 3 of 12 recordings"),
+        pytest.raises(DatasetError, match=r"wave \(none of its recordings is readable\)"),
+    ):
+        load_sides(config, {TO_TRAIN: split.train, HELD_OUT: split.test}, SPEC)
