@@ -1,4 +1,4 @@
-"""Compressed recordings: .gz, .xz, .zst, and a .zip that holds one recording.
+"""Compressed recordings: .gz, .bz2, .xz, .zst, and a .zip that holds one recording.
 
 Decoders seek, and some read through native libraries, so a compressed file is unpacked block by block into a temporary
 folder, which is removed with the recording. Errors and warnings name the compressed file.
@@ -47,6 +47,12 @@ def _open_gzip(path: Path) -> Readable:
     import gzip
 
     return gzip.open(path, "rb")
+
+
+def _open_bzip2(path: Path) -> Readable:
+    import bz2
+
+    return bz2.open(path, "rb")
 
 
 def _open_xz(path: Path) -> Readable:
@@ -103,6 +109,7 @@ class _Compression:
 
 _COMPRESSIONS = (
     _Compression(b"\x1f\x8b", ".gz", _open_gzip),
+    _Compression(b"BZh", ".bz2", _open_bzip2),
     _Compression(b"\xfd7zXZ\x00", ".xz", _open_xz),
     _Compression(b"\x28\xb5\x2f\xfd", ".zst", _Zstd),
 )

@@ -27,7 +27,7 @@ def open_recording(
 ) -> Recording:
     """Recognise the file at `path` and read its header.
 
-    A compressed file (.gz, .xz, .zst, or a .zip with one recording) is unpacked to a temporary folder.
+    A compressed file (.gz, .bz2, .xz, .zst, or a .zip with one recording) is unpacked to a temporary folder.
 
     Args:
         format: a name of `FORMATS`, for files without recognisable content or with a wrong suffix.

@@ -167,3 +167,9 @@ def test_aedat_1_of_a_davis_is_refused(write) -> None:
     chip = b"#!AER-DAT1.0\r\n# AEChip: eu.seebetter.ini.chips.davis.DAVIS240C\r\n"
     with pytest.raises(UnknownFormatError, match=r"got AEDAT 1.0, .*of a DAVIS; expected a DVS128"):
         open_recording(write("a.aedat", chip + bytes(60)))
+
+
+def test_a_reset_after_half_the_clocks_range_is_no_wrap() -> None:
+    times = [2_600_000_000, 2_600_000_100, 5, 6]
+    assert UnwrappedClock().unwrap(np.array(times, np.uint32)).tolist() == times
+    assert UnwrappedClock(12).unwrap(np.array([3000, 5], np.uint32)).tolist() == [3000, 4101]

@@ -24,7 +24,6 @@ _OTHER_KINDS = {
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"7z\xbc\xaf": "a 7z archive",
-    b"BZh": "a bzip2 file",
     b"Rar!": "a RAR archive",
     b"%PDF": "a PDF document",
 }
