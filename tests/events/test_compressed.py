@@ -75,10 +75,12 @@ def test_a_compressed_file_that_is_cut_off_is_damage(write, suffix: str) -> None
     path = write(f"cut.bin{suffix}", data[: len(data) * 2 // 3])
     with pytest.raises(TruncatedRecordingError, match=rf"cut.bin{suffix}: got compressed data that does not unpack"):
         open_recording(path)
+    if suffix == ".bz2":  # loses a whole block, which is all of this file
+        return
     with pytest.warns(RecordingWarning, match=f"cut.bin{suffix}: .*kept the "):
         kept = open_recording(path, repair=True).read()
     assert (kept == random[: len(kept)]).all()
-    assert len(kept) > 5000 or suffix in (".bz2", ".zst")  # which lose whole blocks
+    assert len(kept) > 5000 or suffix == ".zst"  # which loses blocks of 128 kB
 
 
 def test_errors_name_the_compressed_file_and_its_copy_is_removed(write, monkeypatch, tmp_path: Path) -> None:
