@@ -17,6 +17,7 @@ from stdl_events.cli.recording_options import (
     StreamOption,
     StrictOption,
     TakeOption,
+    TimeUnitOption,
     parse_sensor_size,
 )
 from stdl_events.errors import RecordingError
@@ -55,6 +56,7 @@ def live(
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,
+    time_unit: TimeUnitOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
     take: TakeOption = None,
@@ -69,7 +71,7 @@ def live(
     opened = open_source(
         source, speed=pace, start=_position(start, "--from"), stop=_position(stop, "--to"), format=format,
         sensor_size=parse_sensor_size(sensor), default_sensor_size=session.card.frame.sensor_size, stream=stream,
-        repair=repair, strict=strict, take=take,
+        time_unit=time_unit, repair=repair, strict=strict, take=take,
     )  # fmt: skip
     recogniser = Recogniser(session, opened.sensor_size, frame_us=frame_us)
     sinks = [JsonLines() if json_lines else Lines()]

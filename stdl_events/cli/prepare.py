@@ -12,7 +12,13 @@ import typer
 
 from stdl_events.cli.options import FilterOption, argument_of, explained
 from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.recording_options import FormatOption, SensorOption, parse_sensor_size
+from stdl_events.cli.recording_options import (
+    FormatOption,
+    SensorOption,
+    StreamOption,
+    TimeUnitOption,
+    parse_sensor_size,
+)
 from stdl_events.errors import RecipeError
 from stdl_events.recordings.registry import DATASETS, SPLIT_RULES
 
@@ -53,6 +59,8 @@ def prepare(
     ] = False,
     format: FormatOption = None,
     sensor: SensorOption = None,
+    stream: StreamOption = None,
+    time_unit: TimeUnitOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Cut all clips of a dataset once, into a store for training: train --set data.prepared=STORE.
@@ -75,6 +83,8 @@ def prepare(
             "path": None if data is None else str(data.absolute()),
             "format": format,
             "sensor_size": parse_sensor_size(sensor),
+            "stream": stream,
+            "time_unit": time_unit,
             "split": asked_split,
         }
     )

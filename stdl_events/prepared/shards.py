@@ -223,7 +223,9 @@ def _texts(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
 
 def _described(entry: Entry, root: Path) -> list[object]:
     reader = None if entry.reader is None else f"{entry.reader.__module__}.{entry.reader.__qualname__}"
-    opened_as = [entry.format, entry.sensor_size, reader]
+    opened_as: list[object] = [entry.format, entry.sensor_size, reader]
+    if entry.stream is not None or entry.time_unit is not None:
+        opened_as += [entry.stream, entry.time_unit]
     return [entry.key, _relative(entry.path, root), entry.span, opened_as]
 
 

@@ -14,13 +14,12 @@ A. Amir et al., "A low power, fully event-based gesture recognition system", 201
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stdl_events.errors import DatasetError
 from stdl_events.events import Recording
-from stdl_events.events.decoder import Block, Decoder, Header
 from stdl_events.events.formats.numpy_files import open_npy
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.event_dataset import EventDataset, side_of
@@ -186,23 +185,9 @@ def _entries_of_mirror(folder: Path) -> Iterator[Entry]:
             yield Entry(key, path, int(path.stem), group=_user_of(path.parent), reader=open_millisecond_npy)
 
 
-@dataclass(frozen=True)
-class _Milliseconds:
-    """Decoder of a file with times in milliseconds."""
-
-    inner: Decoder
-    header: Header
-
-    def blocks(self) -> Iterator[Block]:
-        for block in self.inner.blocks():
-            events = block.events.copy()
-            events["t"] *= 1000
-            yield Block(events, block.offset)
-
-
 def open_millisecond_npy(path: Path) -> Recording:
-    """Open a recording of Tonic's mirror, with times converted to microseconds."""
-    return Recording(path, "npy", _Milliseconds(open_npy(path), Header(SENSOR_SIZE, "format")))
+    """Open a recording of Tonic's mirror, whose times are milliseconds."""
+    return Recording(path, "npy", replace(open_npy(path), sensor_size=SENSOR_SIZE), time_unit="ms")
 
 
 class DvsGesture(EventDataset):

@@ -28,7 +28,7 @@ class Entry:
         label: index into the set's classes.
         span: the part of the recording, [start, stop) as for `span_us`: fractions, "70%", microseconds or None.
         group: the person or session recorded, if it must not be on both sides of a split.
-        format, sensor_size: passed to `open_recording`, for files that do not store them.
+        format, sensor_size, stream, time_unit: passed to `open_recording`, for files that do not store them.
         reader: replaces `open_recording` for a dataset with its own format.
         content: SHA-256 of the file, if known; the file itself may then be elsewhere.
     """
@@ -42,6 +42,8 @@ class Entry:
     sensor_size: tuple[int, int] | None = None
     reader: Callable[[Path], Recording] | None = None
     content: str | None = None
+    stream: int | None = None
+    time_unit: str | None = None
 
     def open(self) -> Recording:
         """Open the whole recording; `span` is not applied.
@@ -51,7 +53,9 @@ class Entry:
         """
         if self.reader is not None:
             return self.reader(self.path)
-        return open_recording(self.path, format=self.format, sensor_size=self.sensor_size)
+        return open_recording(
+            self.path, format=self.format, sensor_size=self.sensor_size, stream=self.stream, time_unit=self.time_unit
+        )
 
     def times_us(self) -> tuple[int, int]:
         """Return the span as [t0, t1) in microseconds; the file is read only if the span is relative to its ends.

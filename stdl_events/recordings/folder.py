@@ -11,6 +11,7 @@ with a warning that counts them. `sides` lists the accepted names of the two sid
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from stdl_events.errors import DatasetError, RecordingError
 from stdl_events.events.compressed import recording_stem
@@ -30,13 +31,19 @@ def is_split(root: Path) -> bool:
 
 
 def read_folder(
-    root: str | Path, *, format: str | None = None, sensor_size: tuple[int, int] | None = None
+    root: str | Path,
+    *,
+    format: str | None = None,
+    sensor_size: tuple[int, int] | None = None,
+    stream: int | None = None,
+    time_unit: str | None = None,
 ) -> RecordingSet:
     """Return all recordings of a folder without a given split.
 
     Args:
         format: for files that `open_recording` does not recognise; files of unknown suffixes are accepted then.
         sensor_size: for files that do not store it.
+        stream, time_unit: as for `open_recording`.
 
     Raises:
         DatasetError: the folder has another layout; the message lists its content.
@@ -53,7 +60,8 @@ def read_folder(
     found = FoundFiles(root, format)
     files = _files_of_classes(found, root)
     classes = tuple(sorted(files))
-    entries = _entries(root, files, classes, format, sensor_size)
+    options = {"format": format, "sensor_size": sensor_size, "stream": stream, "time_unit": time_unit}
+    entries = _entries(root, files, classes, options)
     found.say()
     return RecordingSet(classes, sensor_size or _common_sensor_size(entries), entries)
 
@@ -63,12 +71,14 @@ def read_given_split(
     *,
     format: str | None = None,
     sensor_size: tuple[int, int] | None = None,
+    stream: int | None = None,
+    time_unit: str | None = None,
     own_files: Collection[str] = (),
 ) -> Split:
     """Return the given split of `root`: its folders `train` and `test`, or `train` and `val` if there is no `test`.
 
     Args:
-        format, sensor_size: as for `read_folder`.
+        format, sensor_size, stream, time_unit: as for `read_folder`.
         own_files: names of further files in `root` that belong to the dataset.
 
     Raises:
@@ -90,7 +100,8 @@ def read_given_split(
             root, f"the classes {', '.join(odd[:5])} on one side only{left_out}", "give both sides the same classes"
         )
     classes = tuple(sorted(files[0]))
-    entries = [_entries(root, side, classes, format, sensor_size) for side in files]
+    options = {"format": format, "sensor_size": sensor_size, "stream": stream, "time_unit": time_unit}
+    entries = [_entries(root, side, classes, options) for side in files]
     found.say()
     size = sensor_size or _common_sensor_size(entries[0] + entries[1])
     train, test = (RecordingSet(classes, size, side) for side in entries)
@@ -158,11 +169,10 @@ def _entries(
     root: Path,
     files: dict[str, list[Path]],
     classes: tuple[str, ...],
-    format: str | None,
-    sensor_size: tuple[int, int] | None,
+    options: dict[str, Any],
 ) -> tuple[Entry, ...]:
     return tuple(
-        Entry(same_form(path.relative_to(root).as_posix()), path, label, format=format, sensor_size=sensor_size)
+        Entry(same_form(path.relative_to(root).as_posix()), path, label, **options)
         for label, name in enumerate(classes)
         for path in files[name]
     )
@@ -216,6 +226,6 @@ DATASET = Dataset(
     read_folder,
     read_given_split,
     is_split=is_split,
-    options=("format", "sensor_size"),
+    options=("format", "sensor_size", "stream", "time_unit"),
     page="datasets/folder/README.md",
 )

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, Confi
 from stdl_events.errors import RecipeError
 from stdl_events.events import FORMATS
 from stdl_events.events.filter_spec import FilterSpec
+from stdl_events.events.time_units import TIME_UNITS
 from stdl_events.events.transform_spec import TransformSpec, check_transform
 from stdl_events.frames import FrameSpec
 from stdl_events.frames.transform_registry import TRANSFORMS
@@ -100,7 +101,8 @@ class DataSettings(Section):
         path: their folder, as set by `--data`. Walkers without one are simulated under `runs/`.
         prepared: a store of their clips written by `stdl-events prepare`, from which clips are read. Without a `path`
             the split is the store's own, and the recordings are not needed.
-        format, sensor_size: of recordings in a folder that do not say it themselves.
+        format, sensor_size, time_unit: of recordings in a folder that do not say it themselves.
+        stream: number of the event stream in recordings with several.
         skip_bad: unreadable recordings are left out with a warning; otherwise they are an error that names them all.
     """
 
@@ -109,6 +111,8 @@ class DataSettings(Section):
     prepared: Annotated[str, AfterValidator(_absolute)] | None = None
     format: Annotated[str, AfterValidator(FORMATS.check)] | None = None
     sensor_size: SensorSize | None = None
+    stream: int | None = None
+    time_unit: Annotated[str, AfterValidator(TIME_UNITS.check)] | None = None
     skip_bad: bool = False
     split: SplitSettings = SplitSettings()
     walkers: WalkersSettings = WalkersSettings()

@@ -156,6 +156,25 @@ def test_walkers_are_made_and_prepared(run_cli: RunCli, tmp_path: Path, monkeypa
     assert Path(store.manifest.root) == tmp_path / "runs" / "walkers-8x40-48x48-1600000us-0"
 
 
+def test_the_unit_of_time_is_part_of_a_store(run_cli: RunCli, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        np.savez(tmp_path / "data" / f"{name}.npz", t=np.arange(9000), **{key: np.zeros(9000, "u1") for key in "xyp"})
+    found = {}
+    for unit in ("ms", "100us", "100us"):
+        code, out, err = run_cli(
+            "prepare", "folder", "--data", tmp_path / "data", "--frames", "T=5,dt=10ms", "--sensor", "4x4",
+            "--time-unit", unit, "--out", tmp_path / "store", "--workers", 1, "--json",
+        )  # fmt: skip
+        assert code == 0, err
+        facts = json.loads(out)
+        assert (facts["made"], facts["kept"]) == ((0, 4) if unit in found else (4, 0))
+        found[unit] = sum(facts["clips"].values())
+    # Two recordings of 180 clips of 50 ms, or of 18; each misses the one or two in the gap between the sides.
+    assert 2 * 178 <= found["ms"] < 2 * 180
+    assert 2 * 16 <= found["100us"] < 2 * 18
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
     """60 larger recordings, and the content of an uninterrupted store of them."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from small_recordings import SIZE, draw_events, keys
@@ -10,6 +11,8 @@ from small_recordings import SIZE, draw_events, keys
 from stdl_events.errors import DatasetError, RecordingError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings import read_folder, read_given_split
+from stdl_events.training.settings import DataSettings, FrameSettings
+from stdl_events.training.sources import split_recordings
 
 Write = Callable[..., Path]
 
@@ -114,3 +117,26 @@ def test_a_recording_that_does_not_open_is_named(write: Write, tmp_path: Path) -
     write("b/1.h5").write_bytes(b"")
     with pytest.raises(RecordingError, match=r"b/1\.h5: got an empty file"):
         read_folder(tmp_path)
+
+
+def test_unit_and_stream_reach_every_recording(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            for side, first in (("left", 1), ("right", 5)):
+                file[f"{side}/t"] = np.arange(first, first + 9)
+                file[f"{side}/x"] = file[f"{side}/y"] = file[f"{side}/p"] = np.zeros(9, "u1")
+    recordings = read_folder(tmp_path, sensor_size=(4, 4), stream=1, time_unit="ms")
+    for entry in recordings.entries:
+        assert entry.open().read()["t"].tolist() == list(range(5_000, 14_000, 1_000))
+    with pytest.raises(RecordingError, match="events in 2 places"):
+        read_folder(tmp_path)
+
+
+def test_settings_pass_unit_and_stream_on(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", t=np.arange(900), **{key: np.zeros(900, "u1") for key in "xyp"})
+    settings = DataSettings(dataset="folder", path=str(tmp_path), sensor_size=(4, 4), time_unit="100us")
+    split = split_recordings(settings, FrameSettings(kind="stream", dt_us=1000, steps=2), "folder")
+    assert {entry.open().t_last_us for entry in split.train.entries} == {89_900}
+    with pytest.raises(ValueError, match="time unit: got 'weeks'"):
+        DataSettings(dataset="folder", time_unit="weeks")

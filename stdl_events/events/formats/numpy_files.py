@@ -167,16 +167,18 @@ def _squeezed(shape: tuple[int, ...], is_structured: bool) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class NpyDecoder:
-    """Decoder of one .npy file, read through a memory map."""
+    """Decoder of one .npy file, read through a memory map; `sensor_size` is that of its dataset, if it is known."""
 
     path: Path
     array: ArrayHeader
     reading: ColumnReading
     order: dict[str, Any] | None
+    sensor_size: tuple[int, int] | None = None
 
     @property
     def header(self) -> Header:
-        return Header(interpretation=self.reading)
+        origin: Literal["format"] | None = "format" if self.sensor_size else None
+        return Header(self.sensor_size, origin, interpretation=self.reading)
 
     def blocks(self) -> Iterator[Block]:
         if self.order is None:
