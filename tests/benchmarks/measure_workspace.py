@@ -2,7 +2,7 @@
 
     python tests/benchmarks/measure_workspace.py [--out FOLDER] [--quick]
 
-Each case is a process of its own. A tiny network is trained first, so that libraries, threads and compiled kernels are
+Each case is a process of its own, with one thread. A tiny network is trained first, so that libraries, threads and compiled kernels are
 there, and the peak of resident memory is forgotten. Then the learner is built and trained for two batches. With
 glibc's heap as it comes, freed parts of a step stay in the process. With a fixed threshold every larger allocation is
 mapped by itself and returned when it is freed: what is left beyond the metered bytes are buffers of libraries.
@@ -56,9 +56,8 @@ def main() -> None:
     rows = []
     for network, input_shape, batch in NETWORKS[:2] if asked.quick else NETWORKS:
         for memory in MODES:
-            for threads in (1, 2):
-                case = {"network": network, "input_shape": input_shape, "batch": batch, "memory": memory}
-                rows += [_run(case | {"threads": threads}, heap) for heap in HEAPS]
+            case = {"network": network, "input_shape": input_shape, "batch": batch, "memory": memory}
+            rows += [_run(case, heap) for heap in HEAPS]
     found = {heap: _bounds([row for row in rows if row["heap"] == heap]) for heap in HEAPS}
     document = {"environment": environment(["torch", "numpy", "numba"]), "found": found, "rows": rows}
     print(json.dumps(found, indent=2))
@@ -66,17 +65,16 @@ def main() -> None:
 
 
 def _run(case: dict[str, Any], heap: str) -> dict[str, Any]:
-    threads = str(case["threads"])
     ended = subprocess.run(
         [sys.executable, __file__, "--case", json.dumps(case)],
-        env=os.environ | HEAPS[heap] | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+        env=os.environ | HEAPS[heap] | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
     row: dict[str, Any] = case | {"heap": heap} | json.loads(ended.stdout)
     print(
-        f"{row['network']:<36} {row['batch']:>3} {row['memory']:<5} {threads} threads, heap {heap:<11}: metered "
+        f"{row['network']:<36} {row['batch']:>3} {row['memory']:<5} heap {heap:<11}: metered "
         f"{row['metered_bytes'] / 1e6:7.2f} MB, real {row['real_bytes'] / 1e6:7.2f}, beyond "
         f"{row['beyond_bytes'] / 1e6:7.2f}, {row['step_ms']:.0f} ms",
         flush=True,
@@ -95,8 +93,7 @@ def _bounds(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _measure(network: str, input_shape: tuple[int, int, int], batch: int, memory: str, threads: int) -> dict[str, Any]:
-    torch.set_num_threads(threads)
+def _measure(network: str, input_shape: tuple[int, int, int], batch: int, memory: str) -> dict[str, Any]:
     spec = parse_network(network, input_shape=input_shape, classes=10)
     options: dict[str, Any] = {"rule": "sltt", "batch_size": batch, "steps": STEPS, "memory": memory}
     metered = meter_learner(lambda: build_learner(spec, **options), batch_size=batch)[0].peak_bytes
