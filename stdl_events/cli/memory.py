@@ -248,6 +248,9 @@ def _print(step: "StepMemory") -> None:
     floor = format_bytes(document["floor_bytes"])
     results.print(f"floor {floor}, peak / floor {document['peak_over_floor']:.2f}")
     results.print(f"input clip {format_bytes(breakdown['input'])}, not counted")
+    allowance = document["cpu_allowance_bytes"]
+    more = "more, not measured at such sizes" if allowance is None else f"up to {format_bytes(allowance)} more"
+    results.print(f"a process on the CPU takes {more}: buffers of libraries, and what the heap keeps")
     if document["note"] is not None:
         results.print(document["note"])
     for number, block in enumerate(document["blocks"], 1):

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from stdl_events.errors import MissingExtraError
-from stdl_events.learning.blueprint import Blueprint
+from stdl_events.learning.blueprint import Blueprint, MemoryMode
+from stdl_events.memory.allowance import cpu_allowance_bytes
 from stdl_events.memory.describe import plan_note
 from stdl_events.memory.footprint import Footprint, profile_learner
 from stdl_events.memory.meter import metering, tensor_bytes
@@ -41,6 +42,16 @@ class StepMemory:
         """Bytes of the clip of T frames as uint8, which is not part of the peak."""
         return self.blueprint.steps * self.blueprint.batch_size * math.prod(self.blueprint.spec.input_shape)
 
+    @property
+    def cpu_allowance_bytes(self) -> int | None:
+        """See `cpu_allowance_bytes`."""
+        return cpu_allowance_bytes(self.footprint.peak_bytes, self._mode)
+
+    @property
+    def _mode(self) -> MemoryMode:
+        """The memory mode that the rule runs in."""
+        return self.blueprint.memory if self.blueprint.is_lean else "plain"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready. The breakdown's entries but "input" add up to `peak_bytes`."""
         blueprint, found = self.blueprint, self.footprint
@@ -51,6 +62,7 @@ class StepMemory:
             "breakdown": {kind: breakdown[kind] for kind in BREAKDOWN},
             "floor_bytes": self.floor_bytes,
             "peak_over_floor": found.peak_bytes / self.floor_bytes,
+            "cpu_allowance_bytes": self.cpu_allowance_bytes,
             "moment": {
                 "words": str(found.moment),
                 "phase": found.moment.phase,
@@ -67,7 +79,7 @@ class StepMemory:
             "batch": blueprint.batch_size,
             "steps": blueprint.steps,
             "metered_steps": found.steps,
-            "mode": blueprint.memory if blueprint.is_lean else "plain",
+            "mode": self._mode,
             "neuron": blueprint.spec.neuron.kind,
             "optimizer": blueprint.optimizer.kind,
             "precision": blueprint.precision,

@@ -2,11 +2,11 @@
 
     python tests/benchmarks/measure_workspace.py [--out FOLDER] [--quick]
 
-Each case is a process of its own, with one thread. A tiny network is trained first, so that libraries, threads and compiled kernels are
-there, and the peak of resident memory is forgotten. Then the learner is built and trained for two batches. With
-glibc's heap as it comes, freed parts of a step stay in the process. With a fixed threshold every larger allocation is
-mapped by itself and returned when it is freed: what is left beyond the metered bytes are buffers of libraries.
-`stdl_events.memory.allowance` states what was found.
+Each case is a process of its own, with one thread. A tiny network is trained first, so that libraries, threads and
+compiled kernels are there, and the peak of resident memory is forgotten. Then the learner is built and trained for two
+batches. With glibc's heap as it comes, freed parts of a step stay in the process. With a fixed threshold every larger
+allocation is mapped by itself and returned when it is freed: what is left beyond the metered bytes are buffers of
+libraries. `stdl_events.memory.allowance` states what was found.
 """
 
 import argparse
