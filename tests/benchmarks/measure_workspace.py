@@ -13,10 +13,8 @@ import argparse
 import gc
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,6 @@ from stdl_events.network.zoo import parse_network
 
 RESULTS = Path(__file__).parent / "results"
 STEPS = 2
-TIMED_BATCHES = 5
 MODES = ("lean", "kept", "plain")
 HEAPS = {"as it comes": {}, "mapped": {"MALLOC_MMAP_THRESHOLD_": "65536"}}
 # (network, input, batch): from 1 MB to about 350 MB in plain mode.
@@ -76,7 +73,7 @@ def _run(case: dict[str, Any], heap: str) -> dict[str, Any]:
     print(
         f"{row['network']:<36} {row['batch']:>3} {row['memory']:<5} heap {heap:<11}: metered "
         f"{row['metered_bytes'] / 1e6:7.2f} MB, real {row['real_bytes'] / 1e6:7.2f}, beyond "
-        f"{row['beyond_bytes'] / 1e6:7.2f}, {row['step_ms']:.0f} ms",
+        f"{row['beyond_bytes'] / 1e6:7.2f}",
         flush=True,
     )
     return row
@@ -106,17 +103,12 @@ def _measure(network: str, input_shape: tuple[int, int, int], batch: int, memory
     learner = build_learner(spec, **options)
     _train(learner, frames, targets)
     real = _status_bytes("VmHWM") - before
-    times_s = [_train(learner, frames, targets, batches=1) for _ in range(TIMED_BATCHES)]
-    step_ms = statistics.median(times_s) * 1e3
-    return {"metered_bytes": metered, "real_bytes": real, "beyond_bytes": real - metered, "step_ms": step_ms}
+    return {"metered_bytes": metered, "real_bytes": real, "beyond_bytes": real - metered}
 
 
-def _train(learner: Any, frames_TBCHW: torch.Tensor, targets_B: torch.Tensor, batches: int = 2) -> float:
-    """Seconds of training on the same batch."""
-    began_s = time.perf_counter()
-    for _ in range(batches):
+def _train(learner: Any, frames_TBCHW: torch.Tensor, targets_B: torch.Tensor) -> None:
+    for _ in range(2):
         learner.train_step(frames_TBCHW, targets_B)
-    return time.perf_counter() - began_s
 
 
 def _clip(input_shape: tuple[int, int, int], batch: int) -> tuple[torch.Tensor, torch.Tensor]:
