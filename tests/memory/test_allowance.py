@@ -21,7 +21,9 @@ def test_every_measured_process_needs_no_more(memory: str) -> None:
     allowed = [cpu_allowance_bytes(row["metered_bytes"], memory) for row in rows]
     beyond = [row["beyond_bytes"] for row in rows]
     assert all(given is not None and given >= taken for given, taken in zip(allowed, beyond, strict=True))
-    assert max(taken / given for given, taken in zip(allowed, beyond, strict=True)) > 0.75, "and no bound far above them"
+    assert max(taken / given for given, taken in zip(allowed, beyond, strict=True)) > 0.75, (
+        "and no bound far above them"
+    )
 
 
 def test_the_report_gives_it_apart_from_the_metered_bytes() -> None:
