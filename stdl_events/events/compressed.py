@@ -5,6 +5,7 @@ folder, which is removed with the recording. Errors and warnings name the compre
 """
 
 import shutil
+import struct
 import tempfile
 import warnings
 import weakref
@@ -29,6 +30,8 @@ _MAX_WINDOW_BYTES = 1 << 27
 _LEFT_FREE_BYTES = 1 << 29
 _CHECK_BYTES = 1 << 26
 _ZIP_MAGIC = b"PK\x03\x04"
+# What the zipfile module raises for damaged, encrypted and unsupported archives.
+_ZIP_ERRORS = (zipfile.BadZipFile, OSError, RuntimeError, ValueError, EOFError, KeyError, OverflowError, struct.error)
 
 
 class Readable(Protocol):
@@ -165,7 +168,7 @@ def recording_suffix(path: Path) -> str:
         try:
             with zipfile.ZipFile(path) as archive:
                 return PurePosixPath(_member(path, archive)).suffix.lower()
-        except (RecordingError, zipfile.BadZipFile, OSError):
+        except (RecordingError, *_ZIP_ERRORS):
             return suffix
     return suffix
 
@@ -244,13 +247,13 @@ def _reader(path: Path, head: bytes) -> tuple[str, Readable]:
     for known in _COMPRESSIONS:
         if head.startswith(known.magic):
             return path.stem if path.suffix.lower() == known.suffix else path.name, known.open(path)
-    if not head.startswith(_ZIP_MAGIC):
+    if not head.startswith(_ZIP_MAGIC) or path.suffix.lower() == ".npz":
         raise _NotCompressed
     try:
         archive = zipfile.ZipFile(path)
         names = [name for name in archive.namelist() if not name.endswith("/")]
         is_npz = all(name.endswith(".npy") for name in names) and (len(names) > 1 or path.suffix.lower() != ".zip")
-    except (zipfile.BadZipFile, OSError, UnicodeDecodeError):
+    except _ZIP_ERRORS:
         raise _NotCompressed from None  # the reader of NPZ says what is wrong
     if is_npz:
         archive.close()
@@ -258,7 +261,7 @@ def _reader(path: Path, head: bytes) -> tuple[str, Readable]:
     name = _member(path, archive)
     try:
         return name, cast(Readable, archive.open(name))
-    except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+    except _ZIP_ERRORS as error:
         raise RecordingError(
             str(path), got=f"{name} in an archive that does not open ({error})", expected="a plain .zip",
             todo="unpack it",

@@ -1,6 +1,7 @@
 """Compressed recordings: the same events as the plain file's, and errors that name the compressed file."""
 
 import bz2
+import contextlib
 import gc
 import gzip
 import io
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from stdl_events.errors import TruncatedRecordingError, UnknownFormatError
+from stdl_events.errors import RecordingError, TruncatedRecordingError, UnknownFormatError
 from stdl_events.events import RecordingWarning, open_recording
 from stdl_events.recordings.folder import read_folder
 
@@ -126,3 +127,16 @@ def test_a_folder_takes_compressed_recordings(tmp_path: Path) -> None:
         (tmp_path / "long").mkdir(exist_ok=True)
         (tmp_path / "long" / f"{name}.txt.gz").write_bytes(gzip.compress(PLAIN["a.txt"]))
     assert read_folder(tmp_path / "long").classes == ("run", "walk")
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.filterwarnings("ignore::stdl_events.events.RecordingWarning")
+def test_a_damaged_zip_is_read_or_refused(write, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    data = bytearray(zipped(("events.txt", PLAIN["a.txt"][:600]), ("notes.pdf", b"notes")))
+    for place in random.integers(0, len(data), 3):
+        data[place] = random.integers(0, 256)
+    path = write("a.zip", bytes(data))
+    for repair in (False, True):
+        with contextlib.suppress(RecordingError):
+            open_recording(path, repair=repair).read()
