@@ -24,7 +24,8 @@ class FrameTimes:
         self._events_N = np.empty(0, np.int64)
         self._seen = 0
         if spec.dt_us:
-            self.middle_us_N = (first_us // spec.dt_us + indices_N) * spec.dt_us + spec.dt_us // 2
+            start_us = first_us if spec.grid == "recording" else first_us // spec.dt_us * spec.dt_us
+            self.middle_us_N = start_us + indices_N * spec.dt_us + spec.dt_us // 2
         elif spec.kind == "recording" and spec.by == "time":
             length_us = (last_us - first_us) // spec.steps
             self.middle_us_N = first_us + indices_N * length_us + length_us // 2

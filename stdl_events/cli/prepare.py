@@ -43,7 +43,8 @@ def prepare(
         str,
         typer.Option(
             help="T=10 frames per clip with by=count or by=time (one clip of a whole recording), or with dt=20ms or "
-            "n=5000 (as many clips as fit); size=64 or downscale=2; cap=255."
+            "n=5000 (as many clips as fit); grid=recording lets clips of dt begin with each recording; "
+            "size=64 or downscale=2; cap=255."
         ),
     ],
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
@@ -171,7 +172,7 @@ def _print_summary(preparation: "Preparation") -> None:
         messages.print(f"left out {bad['key']}: {bad['error']}")
     results.print(
         f"{facts['store']}: {facts['clips']['train']} clips to train, {facts['clips']['test']} held out, of {shape}, "
-        f"from {facts['recordings']} recordings ({facts['without_clips']} too short for one, {len(facts['bad'])} bad "
+        f"from {facts['recordings']} recordings ({facts['without_clips']} without one, {len(facts['bad'])} bad "
         f"ones left out); {facts['bytes'] / MB:.1f} MB; {facts['made']} cut now, {facts['kept']} there already"
     )
     messages.print(f"next: stdl-events train RECIPE --set data.prepared={facts['store']}")

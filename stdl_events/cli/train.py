@@ -128,4 +128,4 @@ def print_evaluation(evaluation: "Evaluation") -> None:
         f"{summary['recording_accuracy']:.4f} on {summary['recordings']} whole recordings"
     )
     if summary["too_short"]:
-        messages.print(f"{summary['too_short']} recordings were too short for one clip and are not counted")
+        messages.print(f"{summary['too_short']} held-out recordings hold no clip and are not counted")

@@ -19,7 +19,8 @@ def frame_count(recording: Recording, spec: FrameSpec) -> int:
     if summary.t_first_us is None or summary.t_last_us is None:
         return 0
     if spec.dt_us:
-        return summary.t_last_us // spec.dt_us - summary.t_first_us // spec.dt_us + 1
+        origin_us = summary.t_first_us if spec.grid == "recording" else 0
+        return (summary.t_last_us - origin_us) // spec.dt_us - (summary.t_first_us - origin_us) // spec.dt_us + 1
     assert spec.events_per_frame
     return -(-summary.events // spec.events_per_frame)
 

@@ -26,7 +26,8 @@ class Frame:
     Not a frozen dataclass: creating one takes longer than counting the events of a sparse window.
 
     Attributes:
-        index: absolute position: t // dt_us for time windows, events seen // N for count windows.
+        index: position on the spec's grid: t // dt_us from its zero on for time windows, events seen // N for count
+            windows.
         t_start_us, t_end_us: the window, half open. Count windows: first event's time, last event's time + 1.
         counts_CHW: read-only; empty windows share one array, and consecutive frames share a block of memory.
         steps: T of the spec, from which `clip` and `step` follow.
@@ -75,7 +76,7 @@ class Framer:
         self._keep = filtering(spec)
         self._windows = StreamWindows(spec)
         self._index: int | None = None
-        self._t_start_us = self._t_last_us = 0
+        self._origin_us = self._t_start_us = self._t_last_us = 0
 
     def push(self, events: EventArray) -> list[Frame]:
         """Return all windows that these events close, empty ones too. The first event after a window closes it.
@@ -91,6 +92,8 @@ class Framer:
         frames: list[Frame] = []
         cut = self._cut_by_time if self.spec.dt_us else self._cut_by_count
         if self.spec.dt_us:
+            if self._index is None and self.spec.grid == "recording":
+                self._origin_us = int(events["t"][0])
             self._refuse_leap(int(events["t"][0]), int(events["t"][-1]), self.spec.dt_us)
         for start in range(0, len(events), BLOCK_EVENTS):
             cut(events[start : start + BLOCK_EVENTS], frames)
@@ -105,7 +108,7 @@ class Framer:
             return []
         self._refuse_leap(t_us, t_us, self.spec.dt_us)
         frames: list[Frame] = []
-        self._close_until(t_us // self.spec.dt_us, frames)
+        self._close_until((t_us - self._origin_us) // self.spec.dt_us, frames)
         return frames
 
     def finish(self) -> list[Frame]:
@@ -123,14 +126,15 @@ class Framer:
     def _cut_by_time(self, events: EventArray, frames: list[Frame]) -> None:
         dt_us = self.spec.dt_us
         assert dt_us
-        times_us = events["t"]
+        times_us, origin_us = events["t"], self._origin_us
+        first, last = (int(times_us[0]) - origin_us) // dt_us, (int(times_us[-1]) - origin_us) // dt_us
         if self._index is None:
-            self._index = int(times_us[0]) // dt_us
-        if self._windows.events and self._index == int(times_us[0]) // dt_us == int(times_us[-1]) // dt_us:
+            self._index = first
+        if self._windows.events and self._index == first == last:
             # The common case of a live source: its chunks are shorter than a window.
             self._windows.add_to_open(linear_indices(events, self.spec))
             return
-        late, windows, sizes = _windows_with_events(times_us, self._index, dt_us)
+        late, windows, sizes = _windows_with_events(times_us, self._index, dt_us, origin_us)
         self.late_events += late
         if not len(windows):
             return
@@ -153,12 +157,12 @@ class Framer:
 
     def _append(self, closed: list[Counts], frames: list[Frame]) -> None:
         """Append the closed time windows from the open one on; the next one is open then."""
-        dt_us, index = self.spec.dt_us, self._index
+        dt_us, index, origin_us = self.spec.dt_us, self._index, self._origin_us
         assert dt_us
         assert index is not None
         self._index = end = index + len(closed)
-        starts_us = range(index * dt_us, end * dt_us, dt_us)
-        ends_us = range((index + 1) * dt_us, (end + 1) * dt_us, dt_us)
+        starts_us = range(origin_us + index * dt_us, origin_us + end * dt_us, dt_us)
+        ends_us = range(origin_us + (index + 1) * dt_us, origin_us + (end + 1) * dt_us, dt_us)
         frames.extend(map(Frame, range(index, end), starts_us, ends_us, closed, repeat(self.spec.steps)))
 
     def _cut_by_count(self, events: EventArray, frames: list[Frame]) -> None:
@@ -191,22 +195,23 @@ class Framer:
             self._append([self._windows.close(), *empty], frames)
 
     def _refuse_leap(self, first_us: int, last_us: int, dt_us: int) -> None:
-        open_index = first_us // dt_us if self._index is None else self._index
-        windows = last_us // dt_us - open_index
+        open_index = (first_us - self._origin_us) // dt_us if self._index is None else self._index
+        windows = (last_us - self._origin_us) // dt_us - open_index
         if windows > MAX_WINDOWS_AT_ONCE:
             raise FrameSpecError(
                 f"windows of {dt_us} us",
-                got=f"{windows:,} windows at once, from t={open_index * dt_us} to t={last_us} us",
+                got=f"{windows:,} windows at once, from t={self._origin_us + open_index * dt_us} to t={last_us} us",
                 expected=f"at most {MAX_WINDOWS_AT_ONCE:,}",
                 todo="use longer windows, or cut the stream at its gap in time",
             )
 
 
-def _windows_with_events(t_us: Times, open_index: int, dt_us: int) -> tuple[int, Times, Times]:
+def _windows_with_events(t_us: Times, open_index: int, dt_us: int, origin_us: int) -> tuple[int, Times, Times]:
     """Return (events before the open window, indices of non-empty windows from there on, events in each)."""
-    count, last = len(t_us), int(t_us[-1]) // dt_us
+    count, last = len(t_us), (int(t_us[-1]) - origin_us) // dt_us
+    open_us = origin_us + open_index * dt_us
     if last - open_index < count:
-        begins = t_us.searchsorted(np.arange(open_index * dt_us, (last + 1) * dt_us, dt_us))
+        begins = t_us.searchsorted(np.arange(open_us, origin_us + (last + 1) * dt_us, dt_us))
         late = int(begins[0]) if len(begins) else count
         events = np.empty_like(begins)
         np.subtract(begins[1:], begins[:-1], out=events[:-1])
@@ -216,7 +221,7 @@ def _windows_with_events(t_us: Times, open_index: int, dt_us: int) -> tuple[int,
             events = events[filled]
         return late, filled + open_index, events
     # More windows than events: the empty windows in between are not visited.
-    late = bisect_left(t_us, open_index * dt_us)
-    windows = t_us[late:] // dt_us
+    late = bisect_left(t_us, open_us)
+    windows = (t_us[late:] - origin_us) // dt_us
     begins = np.flatnonzero(np.diff(windows, prepend=windows[0] - 1))
     return late, windows[begins], np.diff(begins, append=count - late)

@@ -19,9 +19,11 @@ class FrameSpec(BaseModel):
     """The cut of events into frames. Part of the model card, so that live frames equal the training frames.
 
     Attributes:
-        kind: "stream" cuts windows of fixed `dt_us` on the grid of multiples of `dt_us` in the source's clock, or
-            windows of `events_per_frame` events; "recording" cuts one whole recording into `steps` bins.
+        kind: "stream" cuts windows of fixed `dt_us`, or windows of `events_per_frame` events; "recording" cuts one
+            whole recording into `steps` bins.
         steps: T, frames per clip; stream clips start at multiples of T windows.
+        grid: zero of the windows of fixed `dt_us`: that of the source's "clock", or the first event (after the filters)
+            of the "recording", its part or the live stream, so that its first clip is whole wherever its clock begins.
         sensor_size: (W, H) of the source, before downscaling.
         by: bins of equal event count or equal duration (recording only).
         remainder: events that do not fill a bin go into the last bin, or are dropped (recording only).
@@ -37,6 +39,7 @@ class FrameSpec(BaseModel):
     sensor_size: tuple[Side, Side]
     dt_us: Positive | None = None
     events_per_frame: Positive | None = None
+    grid: Literal["clock", "recording"] = "clock"
     by: Literal["count", "time"] | None = None
     remainder: Literal["last", "drop"] = "last"
     downscale: Positive = 1
@@ -72,6 +75,8 @@ class FrameSpec(BaseModel):
                     "kind recording", got="no `by`", expected="by count or time", todo="say how a recording is cut"
                 )
             foreign = given
+        if self.grid != "clock" and self.dt_us is None:
+            foreign = [*foreign, "grid"]
         if foreign:
             raise FrameSpecError(
                 f"kind {self.kind}",

@@ -11,11 +11,11 @@ from stdl_events.frames import FrameSpec
 
 DEFAULT_CAP = 255
 NO_FILTERS = FilterSpec()
-GRAMMAR = "T=10 with one of by=count, by=time, dt=20ms and n=5000, and maybe size, downscale, cap or remainder"
+GRAMMAR = "T=10 with one of by=count, by=time, dt=20ms and n=5000, and maybe size, downscale, cap, grid or remainder"
 SIZES_SHOWN = 8
 _UNIT_US = {"us": 1, "ms": 1_000, "s": 1_000_000}
 _NUMBERS = {"T": "steps", "n": "events_per_frame", "downscale": "downscale", "cap": "cap"}
-_KEYS = (*_NUMBERS, "by", "dt", "size", "remainder")
+_KEYS = (*_NUMBERS, "by", "dt", "size", "remainder", "grid")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def parse_frames(text: str) -> AskedFrames:
     """Parse `text`: comma-separated key=value pairs.
 
     T: frames per clip. by: bins of equal `count` or `time` over the whole recording. dt: duration of a window, with its
-    unit; n: events per window. size: of the frames, N for NxN or WxH. downscale, cap, remainder: as in `FrameSpec`.
+    unit; grid: where these begin, with the `clock` (the default) or with the `recording`. n: events per window. size:
+    of the frames, N for NxN or WxH. downscale, cap, remainder: as in `FrameSpec`.
 
     Raises:
         FrameSpecError: a key is unknown or given twice, a value does not parse, or the settings contradict each other.
@@ -82,6 +83,8 @@ def frames_text(spec: FrameSpec) -> str:
     cut = {"by": spec.by, "dt": _time_text(spec.dt_us), "n": spec.events_per_frame}
     words = [f"T={spec.steps}", *(f"{key}={value}" for key, value in cut.items() if value is not None)]
     plain = {"remainder": "last", "downscale": 1, "cap": DEFAULT_CAP}
+    if spec.grid != "clock":
+        words.append(f"grid={spec.grid}")
     words += [f"{key}={getattr(spec, key)}" for key, usual in plain.items() if getattr(spec, key) != usual]
     return " --filter ".join([",".join(words), *spec.filters.words])
 

@@ -44,8 +44,9 @@ class ShardJob:
 
     def description(self) -> str:
         """Everything that the shard depends on, except the bytes of the recordings."""
-        # Omitted without filters: shards older than the filters stay valid.
-        left_out = None if self.frame_spec.filters else {"filters"}
+        # Omitted where they change nothing: shards older than these settings stay valid.
+        changed = {"filters": bool(self.frame_spec.filters), "grid": self.frame_spec.grid != "clock"}
+        left_out = {name for name, is_changed in changed.items() if not is_changed}
         cut = [SCHEMA_VERSION, FRAMING_VERSION, CODEC, self.frame_spec.model_dump(mode="json", exclude=left_out)]
         return repr([*cut, [_described(entry, self.root) for entry in self.entries]])
 

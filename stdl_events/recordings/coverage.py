@@ -15,6 +15,7 @@ HELD_OUT = "held out"
 MAX_BAD_NAMED = 20
 CLASSES_NAMED = 5
 NAMES_SHOWN = 3
+TODO_GRID = "clips begin with each recording with frames.grid=recording (prepare: --frames ...,grid=recording)"
 _MEASURED = 100
 
 
@@ -37,12 +38,18 @@ def say_too_short(side: str, recordings: RecordingSet, clips_E: Sequence[int], f
     Args:
         clips_E: number of clips of each recording.
     """
-    short = [entry.key for entry, clips in zip(recordings.entries, clips_E, strict=True) if not clips]
-    if not short:
-        return
-    more = f" and {len(short) - NAMES_SHOWN} more" if len(short) > NAMES_SHOWN else ""
-    text = f"{len(short)} of {len(recordings)} recordings {side} are too short for one clip of {length(frame_spec)}"
-    warnings.warn(f"{text}: {', '.join(short[:NAMES_SHOWN])}{more}", RecordingWarning, stacklevel=3)
+    without = [entry for entry, clips in zip(recordings.entries, clips_E, strict=True) if not clips]
+    across = [entry for entry in without if _lies_across(entry, frame_spec)]
+    short = [entry for entry in without if entry not in across]
+    if short:
+        text = f"are too short for one clip of {length(frame_spec)}: {_keys(short)}"
+        warnings.warn(f"{len(short)} of {len(recordings)} recordings {side} {text}", RecordingWarning, stacklevel=3)
+    if across:
+        text = (
+            f"are longer than a clip of {length(frame_spec)} but hold none, since they lie across the grid of their "
+            f"clock: {_keys(across)}; {TODO_GRID}"
+        )
+        warnings.warn(f"{len(across)} of {len(recordings)} recordings {side} {text}", RecordingWarning, stacklevel=3)
 
 
 def require_every_class(
@@ -75,7 +82,12 @@ def require_every_class(
             continue
         if counts[label]:
             entries = [entry for entry in recordings.entries if entry.label == label]
-            errors.append(f"{name} (its {counts[label]} recordings are too short{_longest(entries, frame_spec)})")
+            if all(_lies_across(entry, frame_spec) for entry in entries):
+                errors.append(
+                    f"{name} (its {counts[label]} recordings lie across the grid of their clock; {TODO_GRID})"
+                )
+            else:
+                errors.append(f"{name} (its {counts[label]} recordings are too short{_longest(entries, frame_spec)})")
         elif side == TO_TRAIN and label in bad_labels:
             errors.append(f"{name} (none of its recordings is readable)")
         elif side == TO_TRAIN and label in labels_of_both:
@@ -102,11 +114,26 @@ def length(frame_spec: FrameSpec) -> str:
     return f"{frame_spec.steps} frames"
 
 
+def _lies_across(entry: Entry, frame_spec: FrameSpec) -> bool:
+    """True if a recording without a clip would have one on a grid that begins with it."""
+    if frame_spec.dt_us is None or frame_spec.grid == "recording":
+        return False
+    with suppress(UserError, OSError):
+        start_us, stop_us = entry.times_us()
+        return stop_us - start_us > (frame_spec.steps - 1) * frame_spec.dt_us
+    return False
+
+
+def _keys(entries: list[Entry]) -> str:
+    more = f" and {len(entries) - NAMES_SHOWN} more" if len(entries) > NAMES_SHOWN else ""
+    return ", ".join(entry.key for entry in entries[:NAMES_SHOWN]) + more
+
+
 def _longest(entries: list[Entry], frame_spec: FrameSpec) -> str:
     """Describe the longest of the recordings, as far as they can be opened."""
     lengths: list[int] = []
     for entry in entries[:_MEASURED]:
-        with suppress(UserError):
+        with suppress(UserError, OSError):
             if frame_spec.dt_us is None:
                 lengths.append(entry.open().summary.events)
             else:

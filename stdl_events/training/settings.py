@@ -128,6 +128,7 @@ class FrameSettings(Section):
         steps: T, frames per clip.
         dt_us: `stream`: length of a window.
         events_per_frame: `stream`: events per window, instead of `dt_us`.
+        grid: `dt_us`: clips begin at multiples of their length in the recording's `clock`, or with the `recording`.
         by: `recording`: bins of equal event `count` or equal `time`.
         remainder: `recording`: events that do not fill a bin go into the `last` one, or are dropped.
         downscale: d x d pixels are summed into one.
@@ -139,6 +140,7 @@ class FrameSettings(Section):
     steps: int
     dt_us: int | None = None
     events_per_frame: int | None = None
+    grid: Literal["clock", "recording"] = "clock"
     by: Literal["count", "time"] | None = None
     remainder: Literal["last", "drop"] = "last"
     downscale: int = 1

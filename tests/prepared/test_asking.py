@@ -15,6 +15,7 @@ from stdl_events.prepared.asking import frames_text, parse_frames
         ("T=10,dt=50ms,downscale=3", {"kind": "stream", "steps": 10, "dt_us": 50_000, "downscale": 3}),
         ("T=1,dt=1s,cap=1", {"kind": "stream", "steps": 1, "dt_us": 1_000_000, "cap": 1}),
         ("T=10,dt=1500us", {"kind": "stream", "steps": 10, "dt_us": 1_500}),
+        ("T=4,dt=20ms,grid=recording", {"kind": "stream", "steps": 4, "dt_us": 20_000, "grid": "recording"}),
         ("T=10,n=5000", {"kind": "stream", "steps": 10, "events_per_frame": 5_000}),
         ("T=10,n=5000,size=116x87", {"kind": "stream", "steps": 10, "events_per_frame": 5_000, "downscale": 3}),
         ("T=10,n=5000,size=346x260", {"kind": "stream", "steps": 10, "events_per_frame": 5_000}),

@@ -38,7 +38,7 @@ def test_it_says_what_it_made(prepare: RunCli, tmp_path: Path) -> None:
     code, out, err = prepare("--out", store)
     assert code == 0
     assert out == (
-        f"{store}: 32 clips to train, 8 held out, of 5 x 2 x 34 x 34, from 40 recordings (0 too short for one, "
+        f"{store}: 32 clips to train, 8 held out, of 5 x 2 x 34 x 34, from 40 recordings (0 without one, "
         f"0 bad ones left out); {sum(map(len, shards(store))) / 1e6:.1f} MB; 40 cut now, 0 there already\n"
     )
     assert "split by recording, 20% of each class, seed 0: 32 to train, 8 held out; checked: no recording" in err
@@ -78,7 +78,7 @@ def test_bad_recordings(prepare: RunCli, recordings: Path, tmp_path: Path) -> No
         assert f"{recordings / name}: got 4 of 5 bytes of a record, which starts at byte 1495" in last
     code, out, err = prepare("--out", store, "--skip-bad")
     assert code == 0
-    assert "from 38 recordings (0 too short for one, 2 bad ones left out)" in out
+    assert "from 38 recordings (0 without one, 2 bad ones left out)" in out
     assert f"left out left/001.bin: {recordings / 'left/001.bin'}: got 4 of 5 bytes" in err
     facts = json.loads(prepare("--out", store, "--skip-bad", "--json")[1])
     assert [bad["key"] for bad in facts["bad"]] == ["left/001.bin", "right/002.bin"]
@@ -106,7 +106,7 @@ def test_the_first_of_a_class_may_be_bad(run_cli: RunCli, tmp_path: Path, suffix
     assert "got 1 of 6 unreadable recordings: " in err
     code, out, err = run_cli(*arguments, "--skip-bad")
     assert code == 0, err
-    assert "of 2 x 2 x 8 x 2, from 5 recordings (0 too short for one, 1 bad ones left out)" in out
+    assert "of 2 x 2 x 8 x 2, from 5 recordings (0 without one, 1 bad ones left out)" in out
 
 
 @pytest.mark.parametrize(
