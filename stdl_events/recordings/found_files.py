@@ -136,7 +136,8 @@ class FoundFiles:
     def _is_recording(self, path: Path) -> bool:
         suffix = recording_suffix(path)
         if suffix in self._text:
-            return self._format in (None, "text") and _looks_like_events(path)
+            is_packed = path.suffix.lower() != suffix
+            return self._format in (None, "text") and (is_packed or _looks_like_events(path))
         if self._format is None or suffix in FORMATS[self._format].suffixes:
             return suffix in self._suffixes
         return suffix not in OTHER_SUFFIXES

@@ -1,5 +1,6 @@
 """Folders as people have them: hidden things, notes, links, spellings of names, and the folders of a split."""
 
+import gzip
 import shutil
 import unicodedata
 import warnings
@@ -204,3 +205,10 @@ def test_a_format_that_is_given_takes_other_suffixes(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(bytes([3, 4, 0x80, 0, 7]))
     np.save(tmp_path / "b" / "2.npy", draw_events(1)["t"])
     assert len(read_folder(tmp_path, format="nmnist", sensor_size=(34, 34))) == 4
+
+
+def test_compressed_text_is_a_recording(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.txt.gz").write_bytes(gzip.compress(b"1 2 3 1\n5 2 4 0\n"))
+    assert keys(read_folder(tmp_path, sensor_size=(8, 6))) == ["a/1.txt.gz", "b/1.txt.gz"]
