@@ -20,7 +20,7 @@ from typing import Any
 
 from stdl_events.errors import DatasetError
 from stdl_events.events import Recording
-from stdl_events.events.formats.numpy_files import open_npy
+from stdl_events.events.formats.npy import open_npy
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.event_dataset import EventDataset, side_of
 from stdl_events.recordings.found_files import child

@@ -14,7 +14,7 @@ import pytest
 from stdl_events.errors import CorruptRecordingError, RecordingError, UnknownFormatError
 from stdl_events.events import RecordingWarning, open_recording
 from stdl_events.events.convert import convert
-from stdl_events.events.formats import numpy_files, text
+from stdl_events.events.formats import npy, npz, text
 from stdl_events.events.formats.hdf5 import write_recording
 
 EVENTS = event_files.make_events(400, 346, 260)
@@ -103,7 +103,8 @@ def test_words_that_are_no_polarity_are_named(tmp_path: Path) -> None:
 
 
 def test_ones_before_the_first_two_are_darker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numpy_files, "BLOCK_EVENTS", 100)
+    monkeypatch.setattr(npy, "BLOCK_EVENTS", 100)
+    monkeypatch.setattr(npz, "BLOCK_EVENTS", 100)
     events = EVENTS.copy()
     events["p"][:250] = False
     path = save(tmp_path, "npz", columns_of(events, p=np.where(events["p"], 2, 1)))
@@ -114,7 +115,8 @@ def test_ones_before_the_first_two_are_darker(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_bad_polarity_in_a_later_block_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numpy_files, "BLOCK_EVENTS", 100)
+    monkeypatch.setattr(npy, "BLOCK_EVENTS", 100)
+    monkeypatch.setattr(npz, "BLOCK_EVENTS", 100)
     polarity = ON.astype("u1")
     polarity[333] = 9
     path = save(tmp_path, "npz", columns_of(EVENTS, p=polarity))
@@ -173,7 +175,8 @@ def test_a_stated_unit_is_used_without_a_warning(tmp_path: Path, kind: str, unit
 
 def test_the_whole_column_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first block has whole numbers alone, as in microseconds; the times are seconds."""
-    monkeypatch.setattr(numpy_files, "BLOCK_EVENTS", 100)
+    monkeypatch.setattr(npy, "BLOCK_EVENTS", 100)
+    monkeypatch.setattr(npz, "BLOCK_EVENTS", 100)
     events = SLOW.copy()
     events["t"][:200] = np.repeat([0, 1_000_000], 100)
     events["t"][200:] = np.linspace(1_000_001, 3_000_000, 2800).astype(int)
@@ -344,7 +347,8 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", ["npy", "npz", "compressed", "labelled", "h5"])
 def test_one_array_of_any_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str, kind: str) -> None:
-    monkeypatch.setattr(numpy_files, "BLOCK_EVENTS", 150)
+    monkeypatch.setattr(npy, "BLOCK_EVENTS", 150)
+    monkeypatch.setattr(npz, "BLOCK_EVENTS", 150)
     array, path = SHAPES[shape], tmp_path / f"a.{kind if kind in ('npy', 'h5') else 'npz'}"
     if kind == "npy":
         np.save(path, array)

@@ -1,12 +1,13 @@
 """File formats of recordings: the registries of readers and writers, and a module for each format.
 
 `FORMATS` and `WRITERS` are the only lists. A format is one module that defines a `Format`, and one line here:
-aedat2 (and AEDAT 1), aedat3, aedat4, evt (EVT 2 and 3), dat, es, hdf5 (ours), hdf5_layouts (others'), numpy_files (NPY
-and NPZ), atis_bin (N-MNIST and N-Caltech101), text; with_faery writes through the package faery.
+aedat2 (and AEDAT 1), aedat3, aedat4, evt (EVT 2 and 3), dat, es, hdf5 (ours), hdf5_layouts (others'), npy, npz,
+atis_bin (N-MNIST and N-Caltech101), text; with_faery writes through the package faery.
 
 Shared modules: format (the type `Format`), recognise (format of a file), clock (times that wrap), columns (assignment
-of t, x, y and p), flatbuffers (tables with checked offsets), prophesee (`%` headers), aedat4_layout (header and
-packets of AEDAT 4), aedat4_extras and aedat4_child (its pictures, IMU samples and triggers).
+of t, x, y and p), column_reading and polarity (their values), text_header, hdf5_size, flatbuffers (tables with checked
+offsets), prophesee (`%` headers), aedat4_layout (header and packets of AEDAT 4), aedat4_extras and aedat4_child (its
+pictures, IMU samples and triggers).
 """
 
 from stdl_events.errors import RecordingError
@@ -28,8 +29,8 @@ FORMATS = FormatRegistry(
         "es": "stdl_events.events.formats.es:FORMAT",
         "stdl-hdf5": "stdl_events.events.formats.hdf5:FORMAT",
         "hdf5": "stdl_events.events.formats.hdf5_layouts:FORMAT",
-        "npy": "stdl_events.events.formats.numpy_files:NPY",
-        "npz": "stdl_events.events.formats.numpy_files:NPZ",
+        "npy": "stdl_events.events.formats.npy:NPY",
+        "npz": "stdl_events.events.formats.npz:NPZ",
         "nmnist": "stdl_events.events.formats.atis_bin:NMNIST",
         "ncaltech": "stdl_events.events.formats.atis_bin:NCALTECH",
         "text": "stdl_events.events.formats.text:FORMAT",
@@ -41,7 +42,7 @@ WRITERS: Registry[Writer] = Registry(
     RecordingError,
     {
         "stdl-hdf5": "stdl_events.events.formats.hdf5:WRITER",
-        "npz": "stdl_events.events.formats.numpy_files:NPZ_WRITER",
+        "npz": "stdl_events.events.formats.npz:NPZ_WRITER",
         "aedat4": "stdl_events.events.formats.with_faery:AEDAT4_WRITER",
         "evt3": "stdl_events.events.formats.with_faery:EVT3_WRITER",
         "evt2": "stdl_events.events.formats.with_faery:EVT2_WRITER",
