@@ -81,7 +81,6 @@ def train(rule: str, memory: str, variant: dict[str, str]) -> None:
     with FakeTensorMode():
         made = build_learner(spec, rule, **options)
         frames_TBCHW = torch.empty((STEPS, BATCH, 2, 16, 16), dtype=torch.uint8)
-        made.train_step(frames_TBCHW, torch.zeros(BATCH, dtype=torch.int64))
         with Journeys() as journeys:
             metrics = made.train_step(frames_TBCHW, torch.zeros(BATCH, dtype=torch.int64))
     assert {value.device.type for value in metrics.values()} == {DEVICE}
