@@ -119,13 +119,15 @@ def make_folder(path: Path, *, error: type[UserError] = UserError, todo: str | N
         path.mkdir(parents=True, exist_ok=True)
 
 
-def appending(path: Path, *, room_for: str, error: type[UserError] = UserError) -> AbstractContextManager[None]:
-    """Context of writes to a log, which grows in place; converts refusals of the operating system to errors.
+def appending(
+    path: Path, *, room_for: str, error: type[UserError] = UserError, todo: str | None = None
+) -> AbstractContextManager[None]:
+    """Context of writes to a file that grows in place; converts refusals of the operating system to errors.
 
     Raises:
         UserError: as for `whole_file`.
     """
-    return _refusals(path, room_for, error, None)
+    return _refusals(path, room_for, error, todo)
 
 
 def remove_leftovers(folder: Path) -> None:

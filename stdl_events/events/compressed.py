@@ -22,6 +22,7 @@ from stdl_events.errors import RecordingError, TruncatedRecordingError, UnknownF
 from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder, Header
 from stdl_events.events.formats import FORMATS
 from stdl_events.events.stream import RecordingWarning
+from stdl_events.whole_file import appending
 
 _BLOCK_BYTES = 1 << 20
 _PACKED_BYTES = 1 << 12
@@ -29,6 +30,7 @@ _MAX_WINDOW_BYTES = 1 << 27
 # Unpacking stops before the disk is full.
 _LEFT_FREE_BYTES = 1 << 29
 _CHECK_BYTES = 1 << 26
+_TODO_ROOM = "unpack it on another disk, or set TMPDIR"
 _ZIP_MAGIC = b"PK\x03\x04"
 # What the zipfile module raises for damaged, encrypted and unsupported archives.
 _ZIP_ERRORS = (zipfile.BadZipFile, OSError, RuntimeError, ValueError, EOFError, KeyError, OverflowError, struct.error)
@@ -203,34 +205,41 @@ def unpack(path: Path, head: bytes, *, repair: bool) -> Unpacked | None:
     Raises:
         TruncatedRecordingError: the compressed data is damaged.
         UnknownFormatError: an archive holds no recording, or several.
-        RecordingError: the disk has too little space.
+        RecordingError: the disk has too little space, or cannot be written to.
     """
     try:
         name, packed = _reader(path, head)
     except _NotCompressed:
         return None
-    folder = Path(tempfile.mkdtemp(prefix="stdl-events-"))
-    unpacked = Unpacked(path, folder / (Path(name).name or "recording"))
-    checked_bytes = 0
-    with closing(packed), unpacked.path.open("wb") as out:
-        while True:
-            try:
-                block = packed.read1(_BLOCK_BYTES)
-            except _damage() as error:
-                got = f"compressed data that does not unpack after {out.tell()} bytes ({error})"
-                if not repair:
-                    raise TruncatedRecordingError(
-                        str(path), got=got, expected="a complete compressed file", todo=TODO_DAMAGE
-                    ) from None
-                warnings.warn(f"{path}: {got}: kept the part before", RecordingWarning, stacklevel=3)
-                break
-            if not block:
-                break
-            if out.tell() >= checked_bytes:
-                _check_space(path, folder)
-                checked_bytes = out.tell() + _CHECK_BYTES
-            out.write(block)
+    with appending(path, room_for="unpacked copy", error=RecordingError, todo=_TODO_ROOM), closing(packed):
+        folder = Path(tempfile.mkdtemp(prefix="stdl-events-"))
+        unpacked = Unpacked(path, folder / (Path(name).name or "recording"))
+        with unpacked.path.open("wb") as out:
+            for block in _unpacked_blocks(path, packed, repair=repair):
+                if out.tell() % _CHECK_BYTES < _BLOCK_BYTES:
+                    _check_space(path, folder)
+                out.write(block)
     return unpacked
+
+
+def _unpacked_blocks(path: Path, packed: Readable, *, repair: bool) -> Iterator[bytes]:
+    """Yield the data of `packed`, the content of the file at `path`; see `unpack`."""
+    count = 0
+    while True:
+        try:
+            block = packed.read1(_BLOCK_BYTES)
+        except _damage() as error:
+            got = f"compressed data that does not unpack after {count} bytes ({error})"
+            if not repair:
+                raise TruncatedRecordingError(
+                    str(path), got=got, expected="a complete compressed file", todo=TODO_DAMAGE
+                ) from None
+            warnings.warn(f"{path}: {got}: kept the part before", RecordingWarning, stacklevel=4)
+            return
+        if not block:
+            return
+        count += len(block)
+        yield block
 
 
 class _NotCompressed(Exception):
@@ -294,7 +303,7 @@ def _check_space(path: Path, folder: Path) -> None:
     if free < _LEFT_FREE_BYTES:
         raise RecordingError(
             str(path), got=f"more data than fits: {free >> 20} MiB are free in {folder.parent}",
-            expected=f"{_LEFT_FREE_BYTES >> 20} MiB left free", todo="unpack it on another disk, or set TMPDIR",
+            expected=f"{_LEFT_FREE_BYTES >> 20} MiB left free", todo=_TODO_ROOM,
         )  # fmt: skip
 
 

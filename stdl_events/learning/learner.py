@@ -42,9 +42,9 @@ class Learner:
         check_layer: raises for a layer, given its name, that `run_chunk` does not support; called before each sequence.
         replayed: `run_chunk` with replayed CUDA graphs, None for no replay.
 
-    Training puts every module into training mode, so `eval()` on a module lasts only until the next step. `freeze`
-    excludes modules from training, their batch norm included. `requires_grad_(False)` freezes parameters alone: neither
-    momentum nor weight decay changes them.
+    Training puts every module into training mode, so a module's evaluation mode lasts only until the next step.
+    `freeze` excludes modules from training, their batch norm included. `requires_grad_(False)` freezes parameters
+    alone: neither momentum nor weight decay changes them.
     """
 
     def __init__(

@@ -6,6 +6,8 @@ import gc
 import gzip
 import io
 import lzma
+import subprocess
+import sys
 import tempfile
 import tracemalloc
 import zipfile
@@ -140,3 +142,25 @@ def test_a_damaged_zip_is_read_or_refused(write, seed: int) -> None:
     for repair in (False, True):
         with contextlib.suppress(RecordingError):
             open_recording(path, repair=repair).read()
+
+
+FULL_DISK = """
+import resource, signal, sys
+from stdl_events.errors import RecordingError
+from stdl_events.events import open_recording
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+try:
+    open_recording(sys.argv[1])
+except RecordingError as error:
+    print(error)
+"""
+
+
+def test_no_room_for_the_copy_is_one_line(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk."""
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"t,x,y,p\n" + b"".join(b"%d,1,2,1\n" % t for t in range(100))))
+    ended = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, check=True)
+    expected = "expected a folder with room for the unpacked copy; unpack it on another disk, or set TMPDIR\n"
+    assert ended.stdout == f"{path}: got File too large; {expected}"

@@ -45,12 +45,7 @@ def open_aedat2(path: Path) -> RecordsDecoder:
         CorruptRecordingError: the file does not begin with the format's first line.
         UnknownFormatError: the address layout of the named chip is not supported.
     """
-    with path.open("rb") as file:
-        head = file.read(_MAX_HEADER_BYTES)
-    if not head.startswith(MAGIC):
-        raise corrupt(path, 0, f"{head[:12]!r}", f"the first line of AEDAT 2.0, {MAGIC.decode()}")
-    data_offset = _header_length(head)
-    named = _CHIP.search(head[:data_offset])
+    data_offset, named = _read_header(path, MAGIC, "AEDAT 2.0")
     if named:
         sensor_size, is_davis = _chip_layout(path, named.group(1).decode("latin-1"))
     else:
@@ -68,12 +63,7 @@ def open_aedat1(path: Path) -> RecordsDecoder:
         CorruptRecordingError: the file does not begin with the format's first line.
         UnknownFormatError: the header names another chip.
     """
-    with path.open("rb") as file:
-        head = file.read(_MAX_HEADER_BYTES)
-    if not head.startswith(MAGIC_1):
-        raise corrupt(path, 0, f"{head[:12]!r}", f"the first line of AEDAT 1.0, {MAGIC_1.decode()}")
-    data_offset = _header_length(head)
-    named = _CHIP.search(head[:data_offset])
+    data_offset, named = _read_header(path, MAGIC_1, "AEDAT 1.0")
     if named and _chip_layout(path, named.group(1).decode("latin-1"))[1]:
         raise UnknownFormatError(
             str(path), got="AEDAT 1.0, which has addresses of 16 bits, of a DAVIS", expected="a DVS128",
@@ -81,6 +71,16 @@ def open_aedat1(path: Path) -> RecordsDecoder:
         )  # fmt: skip
     header = Header(DVS128_SIZE, "header" if named else "format")
     return RecordsDecoder(path, header, RECORD_DTYPE_1, data_offset, _make_decoder(_decode_dvs128, DVS128_SIZE))
+
+
+def _read_header(path: Path, magic: bytes, version: str) -> tuple[int, re.Match[bytes] | None]:
+    """Return the offset of the data, and the match of the line that names the chip."""
+    with path.open("rb") as file:
+        head = file.read(_MAX_HEADER_BYTES)
+    if not head.startswith(magic):
+        raise corrupt(path, 0, f"{head[:12]!r}", f"the first line of {version}, {magic.decode()}")
+    data_offset = _header_length(head)
+    return data_offset, _CHIP.search(head[:data_offset])
 
 
 def _make_decoder(
