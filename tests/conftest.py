@@ -1,5 +1,6 @@
 """Fixtures of all tests: the folder of real recordings, if there is one, and the command line run in this process."""
 
+import functools
 import os
 import sys
 import warnings
@@ -20,6 +21,15 @@ def recordings_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real recordings at {folder}: set STDL_EVENTS_RECORDINGS to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def torchlib_is_parsed_once() -> None:
+    """Torch parses the source of all its ONNX operators at every export; in a process of many exports, once will do."""
+    if module := sys.modules.get("torch.onnx._internal.exporter._registration"):
+        operators = module.onnxscript_apis.get_torchlib_ops
+        if not hasattr(operators, "cache_info"):
+            module.onnxscript_apis.get_torchlib_ops = functools.cache(operators)
 
 
 @pytest.fixture

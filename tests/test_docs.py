@@ -29,7 +29,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"sh", "python", "text", "toml", "json", "csv", "bibtex", "yaml"}
-SENSOR = (48, 48)
+SENSOR = (32, 24)
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -49,9 +49,9 @@ def write_moving_spot(path: Path, direction: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     events = empty_events(6_000)
     events["t"] = np.sort(rng.integers(0, 1_000_000, len(events)))
-    centre = SENSOR[0] / 2 + direction * (events["t"] % 200_000 / 200_000 - 0.5) * 30
+    centre = SENSOR[0] / 2 + direction * (events["t"] % 200_000 / 200_000 - 0.5) * 20
     events["x"] = np.clip(centre + rng.normal(0, 2, len(events)), 0, SENSOR[0] - 1)
-    events["y"] = np.clip(24 + rng.normal(0, 4, len(events)), 0, SENSOR[1] - 1)
+    events["y"] = np.clip(SENSOR[1] / 2 + rng.normal(0, 3, len(events)), 0, SENSOR[1] - 1)
     events["p"] = rng.integers(0, 2, len(events))
     write_recording(path, events, SENSOR)
 
@@ -61,7 +61,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("docs")
     for label, direction in (("walk", -1), ("wave", 1)):
         (root / "my_recordings" / label).mkdir(parents=True)
-        for seed in range(5):
+        for seed in range(4):
             write_moving_spot(root / "my_recordings" / label / f"{seed}.h5", direction, seed)
     shutil.copy(root / "my_recordings" / "wave" / "0.h5", root / "recording.h5")
     return root

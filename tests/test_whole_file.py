@@ -3,18 +3,20 @@
 import json
 import os
 import re
+import resource
+import shutil
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from written_files import SIZE, FileWriter, events, write_bundle, writers
 
 import stdl_events
-from stdl_events.errors import DatasetError, RunError, UserError
+from stdl_events.errors import DatasetError, RunError, StdlEventsError, UserError
 from stdl_events.events import write_recording
 from stdl_events.recordings.synthetic import generate_walkers
 from stdl_events.whole_file import (
@@ -92,55 +94,40 @@ def test_what_the_system_refuses_is_one_line_that_names_the_file(writer: FileWri
     assert os.listdir(tmp_path / "taken") == [writer.name]
 
 
-FULL_DISK = """
-import json, resource, signal, sys
-from pathlib import Path
-sys.path[:0] = json.loads(sys.argv[2])
-from written_files import write_bundle, writers
-from stdl_events.errors import StdlEventsError
-
-root = Path(sys.argv[1])
-jobs = [(w.name, w.write) for w in writers(root / "sources")] + [("bundle", write_bundle)]
-limits = json.loads(sys.argv[3])
-for limit in limits:
-    for name, write in jobs:
-        (root / str(limit) / name).mkdir(parents=True)
-        write(root / str(limit) / name / name, 1)
-for name, write in jobs:
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """A limit on the size of files: writes beyond it fail with EFBIG, as Python ignores the signal."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
-        write(root / "nowhere" / name, 2)  # sources and caches of the second content
-    except StdlEventsError:
-        pass
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-for limit in limits:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    for name, write in jobs:
-        try:
-            write(root / str(limit) / name / name, 2)
-            print(json.dumps([limit, name, "", "nothing"]))
-        except StdlEventsError as error:
-            print(json.dumps([limit, name, type(error).__name__, str(error)]))
-"""
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_the_old_file_stays_and_nothing_else(tmp_path: Path) -> None:
-    """A limit on the size of files stands in for the disk: writes fail with EFBIG, at the first byte or later."""
-    kinds = {w.name: w.error.__name__ for w in writers(tmp_path)} | {"bundle": "RunError"}
-    limits = (0, 100)
+    """A limit on the size of files stands in for the disk: writes fail at the first byte or later."""
     (tmp_path / "sources").mkdir()
+    jobs = [(w.name, w.write, w.error) for w in writers(tmp_path / "sources")] + [("bundle", write_bundle, RunError)]
     (tmp_path / "nowhere").write_text("")
-    arguments = [str(tmp_path), json.dumps([str(Path(__file__).parent)]), json.dumps(limits)]
-    ended = subprocess.run([sys.executable, "-c", FULL_DISK, *arguments], capture_output=True, text=True, check=True)
-    rows = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert {(row[0], row[1]): row[2] for row in rows} == {
-        (limit, name): kinds[name] for limit in limits for name in kinds
-    }
-    for limit, name, _, text in rows:
-        path = tmp_path / str(limit) / name / name
-        assert text.startswith(f"{path}: ")
-        assert re.search("got (File too large|a file that was cut short); expected a folder with room for the", text)
-        assert "\n" not in text
-        assert os.listdir(path.parent) == [name]
+    for name, write, _ in jobs:
+        (tmp_path / "old" / name).mkdir(parents=True)
+        write(tmp_path / "old" / name / name, 1)
+        with suppress(StdlEventsError):
+            write(tmp_path / "nowhere" / name, 2)  # sources and caches of the second content
+    for limit in (0, 100):
+        shutil.copytree(tmp_path / "old", tmp_path / str(limit))
+        for name, write, error in jobs:
+            path = tmp_path / str(limit) / name / name
+            with largest_file(limit), pytest.raises(error) as caught:
+                write(path, 2)
+            assert type(caught.value) is error
+            text = str(caught.value)
+            assert text.startswith(f"{path}: ")
+            assert re.search("got (File too large|a file that was cut short); expected a folder with room for the", text)
+            assert "\n" not in text
+            assert os.listdir(path.parent) == [name]
 
 
 def test_the_list_of_writers_is_whole() -> None:
