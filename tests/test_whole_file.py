@@ -1,6 +1,5 @@
 """Each file of the package is there as a whole or not at all, whatever the system refuses, and readable by all."""
 
-import json
 import os
 import re
 import resource
@@ -125,7 +124,7 @@ def test_on_a_full_disk_the_old_file_stays_and_nothing_else(tmp_path: Path) -> N
             assert type(caught.value) is error
             text = str(caught.value)
             assert text.startswith(f"{path}: ")
-            assert re.search("got (File too large|a file that was cut short); expected a folder with room for the", text)
+            assert re.search(r"got (File too large|a file that was cut short); expected a folder with room for", text)
             assert "\n" not in text
             assert os.listdir(path.parent) == [name]
 
