@@ -96,6 +96,8 @@ class Part:
 
 def find_strays(runs: Sequence[Run]) -> list[Run]:
     """Return the runs of a few stray events, far from all others in time; mostly none."""
+    if len(runs) < 2:
+        return []
     clusters: list[list[Run]] = []
     newest_us = 0
     for run in sorted(runs, key=lambda run: run.min_us):
@@ -186,6 +188,8 @@ def _count(runs: Sequence[Run]) -> int:
 
 def without(runs: Sequence[Run], dropped: Sequence[Run]) -> list[Run]:
     """Return `runs` without `dropped`; a reset before a dropped run is one before the next run that stays."""
+    if not dropped:
+        return list(runs)
     gone, kept, is_reset = {run.start for run in dropped}, [], False
     for run in runs:
         is_reset = is_reset or run.is_reset

@@ -36,8 +36,15 @@ def open_ncaltech(path: Path) -> RecordsDecoder:
 
 def fits_nmnist(path: Path) -> bool:
     """True if the file's first 65536 complete records, more than N-MNIST's largest file has, fit into 34x34 pixels."""
-    records = np.fromfile(path, RECORD_DTYPE, count=1 << 16)
-    fits = (records["x"] < NMNIST_SIZE[0]) & (records["y"] < NMNIST_SIZE[1])
+    with path.open("rb") as file:
+        data = file.read(RECORD_DTYPE.itemsize << 16)
+    records = np.frombuffer(data, RECORD_DTYPE, len(data) // RECORD_DTYPE.itemsize)
+    if not len(records):
+        return True
+    width, height = NMNIST_SIZE
+    if records["x"].max() < width and records["y"].max() < height:
+        return True
+    fits = (records["x"] < width) & (records["y"] < height)
     return bool((fits | (records["y"] == _OVERFLOW_ROW)).all())
 
 

@@ -26,7 +26,9 @@ class UnwrappedClock:
         t = counter.astype(np.int64)
         if not len(t):
             return t
-        steps = np.diff(t, prepend=t[0] if self.last is None else self.last)
+        steps = np.empty_like(t)
+        steps[0] = 0 if self.last is None else t[0] - self.last
+        np.subtract(t[1:], t[:-1], out=steps[1:])
         self.last = int(t[-1])
         if self._wraps == 0 and steps.min() >= -self._wrap:
             return t

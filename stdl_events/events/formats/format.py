@@ -82,6 +82,7 @@ class FormatRegistry(Registry[Format]):
     def __init__(self, entries: Mapping[str, Format | str]) -> None:
         super().__init__("format", UnknownFormatError, entries)
         self._built_in = tuple(entries)
+        self._in_order: list[tuple[str, Format]] = []
 
     @property
     def registered(self) -> tuple[str, ...]:
@@ -90,8 +91,11 @@ class FormatRegistry(Registry[Format]):
 
     def in_order_of_recognition(self) -> list[tuple[str, Format]]:
         """Return (name, format) of every format, in the order of recognition."""
-        later = self.registered
-        return [(name, self[name]) for name in (*reversed(later), *(name for name in self if name not in later))]
+        if not self._in_order:
+            later = self.registered
+            names = (*reversed(later), *(name for name in self if name not in later))
+            self._in_order = [(name, self[name]) for name in names]
+        return self._in_order
 
     def suffixes(self) -> frozenset[str]:
         """All suffixes of recordings."""
@@ -111,7 +115,17 @@ class FormatRegistry(Registry[Format]):
                     expected="a function `fits` in the signature, which says which of these files it takes",
                     todo=f"add it, or leave the signature out and name files with --format {name}",
                 )  # fmt: skip
+        self._in_order = []
         return super().register(name, entry)
+
+    def unregister(self, name: str) -> None:
+        """Remove a format.
+
+        Raises:
+            UnknownFormatError: there is no format of that name.
+        """
+        super().unregister(name)
+        self._in_order = []
 
 
 def _hidden_by(new: Format, other: Format) -> str | None:
