@@ -51,6 +51,7 @@ DOORS = {
     "onnx": ("export/",),
     "onnxscript": ("export/",),
     "onnxruntime": ("live/session.py",),
+    "pyarrow": ("events/formats/text_numbers.py",),
     "numba": ("learning/lean/kernels/cpu.py",),
     "triton": ("learning/lean/kernels/cuda.py",),
 }

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from stdl_events.events.stream import EventArray
 
 _KEPT = 64
+_SAMPLE = 4096
 # A few values at least this many times as large as all others are outliers.
 _FACTOR = 2
 _LEAST = 64
@@ -29,9 +30,12 @@ class LargestValues:
         values = events[self._axis]
         if self._least >= 0:
             values = values[values > self._least]
+        if len(values) > _SAMPLE:
+            # The smallest of the largest of some is a bound for the largest of all, which is found faster.
+            values = values[values >= _largest(values[:_SAMPLE]).min()]
         values = np.concatenate([self._values, values])
         if len(values) > _KEPT:
-            values = np.partition(values, len(values) - _KEPT)[-_KEPT:]
+            values = _largest(values)
             self._least = int(values.min())
         self._values = values
 
@@ -43,3 +47,7 @@ class LargestValues:
             if values[outliers - 1] >= max(_LEAST, _FACTOR * values[outliers]):
                 return int(values[outliers])
         return None
+
+
+def _largest(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.partition(values, len(values) - _KEPT)[-_KEPT:]

@@ -171,7 +171,7 @@ def test_bad_line_is_named_and_the_lines_before_are_kept(write) -> None:
     path = write("a.txt", b"".join(lines))
     offset = sum(map(len, lines[:400]))
     with pytest.raises(
-        CorruptRecordingError, match=rf"the line b'12 oops 3 1\\n' at byte {offset}; expected 4 numbers"
+        CorruptRecordingError, match=rf"the line b'12 oops 3 1\\n', number \d+, at byte {offset}; expected 4 numbers"
     ):
         open_recording(path).read()
     with pytest.warns(RecordingWarning, match="kept the 400 events before it"):

@@ -5,9 +5,9 @@ aedat2 (and AEDAT 1), aedat3, aedat4, evt (EVT 2 and 3), dat, es, hdf5 (ours), h
 atis_bin (N-MNIST and N-Caltech101), text; with_faery writes through the package faery.
 
 Shared modules: format (the type `Format`), recognise (format of a file), clock (times that wrap), columns (assignment
-of t, x, y and p), column_reading and polarity (their values), text_header, hdf5_size, flatbuffers (tables with checked
-offsets), prophesee (`%` headers), aedat4_layout (header and packets of AEDAT 4), aedat4_extras and aedat4_child (its
-pictures, IMU samples and triggers).
+of t, x, y and p), column_reading and polarity (their values), text_header and text_numbers, hdf5_size, flatbuffers
+(tables with checked offsets), prophesee (`%` headers), aedat4_layout (header and packets of AEDAT 4), aedat4_extras and
+aedat4_child (its pictures, IMU samples and triggers).
 """
 
 from stdl_events.errors import RecordingError

@@ -111,19 +111,19 @@ class ColumnReading:
 
     def _write_times(self, events: EventArray, t: npt.NDArray[Any], offset: int) -> None:
         if t.dtype.kind == "f" and not self._has_fractions:
-            finite = t[np.isfinite(t)]
-            self._has_fractions = bool((finite != np.floor(finite)).any())
+            self._has_fractions = bool((t != np.floor(t)).any())
         if self._unit is None and self._guess is None and len(t):
             self._guess = guess_unit(len(t), float(t[0]), float(t[-1]), self._has_fractions)
         us_per_unit = TIME_UNITS[self.time_unit]
-        if t.dtype.kind == "f" and not (np.abs(t) * us_per_unit < 2**62).all():
+        if t.dtype.kind == "f" and len(t) and not max(-t.min(), t.max()) * us_per_unit < 2**62:
             raise corrupt(self._path, offset, "a time that is not a finite number of microseconds", "times")
         if t.dtype == np.uint64 and (t > np.uint64(2**62)).any():
             raise corrupt(self._path, offset, "a time above 2^62", "microseconds")
         if us_per_unit == 1.0:
             events["t"] = t
         elif us_per_unit < 1.0:
-            events["t"] = t.astype(np.int64) // round(1 / us_per_unit)
+            whole = t.astype(np.float64 if t.dtype.kind == "f" else np.int64, copy=False)
+            events["t"] = whole // round(1 / us_per_unit)
         elif t.dtype.kind == "f":
             events["t"] = np.rint(t.astype(np.float64) * us_per_unit)
         else:

@@ -5,7 +5,7 @@ lines before the first event. A first column without a name, or one that numbers
 recognised by its first line, counts rows upwards and is flipped.
 """
 
-import io
+import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,13 +20,13 @@ from stdl_events.events.decoder import Block, Header, corrupt, truncated
 from stdl_events.events.formats import columns, text_header
 from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format
-from stdl_events.events.formats.polarity import polarity_of_word
+from stdl_events.events.formats.text_numbers import LineParser
 
 _HEAD_BYTES = 1 << 16
+_SAMPLE_BYTES = 1 << 14
 _BLOCK_BYTES = 1 << 22
 _JAER = b"# jAER"
 _BOM = b"\xef\xbb\xbf"
-_WORDS = re.compile(rb"(?i)\b(on|true|pos|positive|off|false|neg|negative)\b")
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,14 @@ class TextDecoder:
     Attributes:
         data_offset: byte of the first event's line.
         order: assignment of the columns to t, x, y and p.
-        width: number of columns in a line.
     """
 
     path: Path
     header: Header
     data_offset: int
-    delimiter: str | None
+    lines: LineParser
     order: dict[str, int]
-    width: int
     reading: ColumnReading
-    has_words: bool = False
 
     def blocks(self) -> Iterator[Block]:
         offset, left_over = self.data_offset, b""
@@ -66,36 +63,47 @@ class TextDecoder:
 
     def _block(self, data: bytes, offset: int) -> Iterator[Block]:
         """Yield the events of complete lines, up to the first bad line, for which it raises."""
+        before = copy.deepcopy(self.reading)
         try:
-            yield Block(self._events(data, offset), offset)
+            yield Block(self._events(self.reading, data, offset), offset)
             return
         except UnknownFormatError:
             raise
         except ValueError:
-            good, line, error = self._split_at_bad_line(data, offset)
+            good, line, error = self._find_bad_line(before, data, offset)
         if good:
-            yield Block(self._events(data[:good], offset), offset)
+            yield Block(self._events(self.reading, data[:good], offset), offset)
         if isinstance(error, CorruptRecordingError):
             raise error
         if not data.endswith(b"\n") and good + len(line) == len(data):
             raise truncated(self.path, offset + good, f"{line[:60]!r} as the last line")
-        raise corrupt(self.path, offset + good, f"the line {line[:60]!r}", f"{self.width} numbers")
+        number = _line_number(self.path, offset + good)
+        raise corrupt(
+            self.path, offset + good, f"the line {line[:60]!r}, number {number},", f"{self.lines.width} numbers"
+        )
 
-    def _split_at_bad_line(self, data: bytes, offset: int) -> tuple[int, bytes, ValueError | None]:
-        """Return (bytes of the good lines, the first bad line, its error)."""
-        good = 0
-        for line in _lines(data):
+    def _find_bad_line(self, reading: ColumnReading, data: bytes, offset: int) -> tuple[int, bytes, ValueError | None]:
+        """Return (bytes of the good lines, the first bad line, its error), found by halving."""
+        lines = _lines(data)
+        good, start, stop = 0, 0, len(lines)
+        while stop - start > 1:
+            middle = (start + stop) // 2
+            part, trial = b"".join(lines[start:middle]), copy.deepcopy(reading)
             try:
-                self._events(line, offset + good)
-            except ValueError as error:
-                return good, line, error
-            good += len(line)
+                self._events(trial, part, offset + good)
+            except ValueError:
+                stop = middle
+            else:
+                reading, start, good = trial, middle, good + len(part)
+        try:
+            self._events(reading, lines[start], offset + good)
+        except ValueError as error:
+            return good, lines[start], error
         return 0, data, None
 
-    def _events(self, data: bytes, offset: int) -> npt.NDArray[np.void]:
-        table = _parse(data, self.delimiter, self.width, self.has_words)
-        named = {field: table[:, index] for field, index in self.order.items()}
-        return self.reading.to_events(offset, named)
+    def _events(self, reading: ColumnReading, data: bytes, offset: int) -> npt.NDArray[np.void]:
+        columns = self.lines.parse(data)
+        return reading.to_events(offset, {field: columns[index] for field, index in self.order.items()})
 
 
 def _lines(data: bytes) -> list[bytes]:
@@ -103,24 +111,14 @@ def _lines(data: bytes) -> list[bytes]:
     return [line for line in re.split(rb"(?<=\n)", data) if line]
 
 
-def _parse(data: bytes, delimiter: str | None, width: int, has_words: bool = False) -> npt.NDArray[Any]:
-    """Parse to [N, width] numbers, integers if all are; a ValueError if a line is not `width` numbers.
-
-    Args:
-        has_words: polarity is written as a word, or values are quoted; an empty or quoted first column is a row's name.
-    """
-    for comment in (b"%", b"#"):
-        if comment in data:
-            data = re.sub(rb"(?m)^\s*" + comment + rb".*$", b"", data)
-    if has_words:
-        data = _WORDS.sub(lambda found: str(polarity_of_word(found[1])).encode(), data.replace(b'"', b""))
-    if not data.strip():
-        return np.empty((0, width), np.int64)
-    dtype = np.float64 if re.search(rb"[.eEnN]", data) else np.int64
-    table = np.loadtxt(io.BytesIO(data), dtype, comments=None, delimiter=delimiter, ndmin=2)
-    if table.shape[1] != width:
-        raise ValueError(f"{table.shape[1]} columns")
-    return table
+def _line_number(path: Path, offset: int) -> int:
+    """Return the number, from 1, of the line that starts at byte `offset`."""
+    number, left = 1, offset
+    with path.open("rb") as file:
+        while left and (data := file.read(min(left, _BLOCK_BYTES))):
+            number += data.count(b"\n")
+            left -= len(data)
+    return number
 
 
 def open_text(path: Path) -> TextDecoder:
@@ -145,13 +143,15 @@ def open_text(path: Path) -> TextDecoder:
 
 
 def _with_columns(path: Path, top: text_header.TextHeader, data: bytes, y_up: bool) -> TextDecoder:
-    first = data[: data.rfind(b"\n") + 1] if len(data) > _HEAD_BYTES // 2 else data
+    first = data[: data.rfind(b"\n", 0, _SAMPLE_BYTES) + 1 or None] if len(data) > _SAMPLE_BYTES else data
     line = first.split(b"\n", 1)[0]
-    delimiter, names, offset = top.delimiter, top.names, top.offset
-    width = len(line.split(delimiter.encode() if delimiter else None))
-    has_words = not all(text_header.NUMBER.fullmatch(word) for word in text_header.words_of(line, delimiter))
+    names, offset, words = top.names, top.offset, text_header.words_of(line, top.delimiter)
+    width = len(words)
+    has_words = not all(text_header.NUMBER.fullmatch(word) for word in words)
     is_empty = not first.strip()
-    if names is not None and width == len(names) + 1 and _counts_rows(first, delimiter, width, has_words):
+
+    lines = LineParser(top.delimiter, width, example=words, has_words=has_words)
+    if names is not None and width == len(names) + 1 and _counts_rows(first, lines):
         names = ["", *names]
     if names is None and top.comment_names is not None and width == len(top.comment_names):
         names = top.comment_names
@@ -160,35 +160,44 @@ def _with_columns(path: Path, top: text_header.TextHeader, data: bytes, y_up: bo
         if not is_empty and width != len(names):
             got = f"a line of {width} words under {len(names)} names of columns"
             raise corrupt(path, offset, got, f"{len(names)} numbers")
-        width = len(names)
-    has_index = names is None and width == 5 and _counts_rows(first, delimiter, width, has_words, at_least=10)
+        lines = LineParser(top.delimiter, len(names), has_words=has_words) if is_empty else lines
+    has_index = names is None and width == 5 and _counts_rows(first, lines, at_least=10)
     if names is None and width != 4 and not has_index:
         raise UnknownFormatError(
             str(path), got=f"lines of {width} words that no header line names", expected="lines of t, x, y and p",
             todo="name the columns in a first line, such as t,x,y,p",
         )  # fmt: skip
-    try:
-        table = _parse(first, delimiter, width, has_words)
-    except ValueError:
-        # The pass over the events reports a bad line further down; the first line must be good.
-        try:
-            table = _parse(line, delimiter, width, has_words)
-        except ValueError:
-            raise corrupt(path, offset, f"the line {line[:60]!r}", f"{width} numbers") from None
+    table = _parse_start(path, first, lines, offset)
     if names is None:
         order = columns.match_values(path, table[:, 1:] if has_index else table)
         order = {field: index + has_index for field, index in order.items()}
     unit = columns.unit_of_name(names[order["t"]]) if names is not None else None
     reading = ColumnReading(path, unit)
     header = Header(top.size, "header" if top.size else None, y_up=y_up, interpretation=reading)
-    return TextDecoder(path, header, offset, delimiter, order, width, reading, has_words)
+    return TextDecoder(path, header, offset, lines, order, reading)
 
 
-def _counts_rows(data: bytes, delimiter: str | None, width: int, has_words: bool, at_least: int = 1) -> bool:
-    """True if the first column numbers the lines from 0 or 1, as pandas writes them."""
-    lines = _lines(data)[:100]
+def _parse_start(path: Path, first: bytes, lines: LineParser, offset: int) -> npt.NDArray[Any]:
+    """Return the table of the first lines, or of the first one where a bad line follows, which a pass reports.
+
+    Raises:
+        CorruptRecordingError: the first line is bad.
+    """
+    line = first.split(b"\n", 1)[0]
     try:
-        column = _parse(b"".join(lines), delimiter, width, has_words)[:, 0]
+        found = lines.parse(first)
+    except ValueError:
+        try:
+            found = lines.parse(line)
+        except ValueError:
+            raise corrupt(path, offset, f"the line {line[:60]!r}", f"{lines.width} numbers") from None
+    return np.stack(found, axis=1)
+
+
+def _counts_rows(data: bytes, lines: LineParser, at_least: int = 1) -> bool:
+    """True if the first column numbers the lines from 0 or 1, as pandas writes them."""
+    try:
+        column = lines.parse(b"".join(_lines(data)[:100]))[0]
     except ValueError:
         return False
     return bool(

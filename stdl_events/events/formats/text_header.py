@@ -1,5 +1,6 @@
 """The lines of a text file before its first event: comments, sensor size and names of columns."""
 
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def read_header(path: Path, head: bytes) -> TextHeader:
     """
     offset, size, names, comment_names = 0, None, None, None
     comments, first_line = [], b""
-    for line in re.split(rb"(?<=\n)", head):
+    for line in io.BytesIO(head):
         text = line.strip()
         words = [word for word in re.split(rb"[\s,;]+", text) if word]
         if text[:1] in (b"#", b"%"):

@@ -1,0 +1,147 @@
+"""Text gives the same events, warnings and errors with pyarrow and without it."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import event_files
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stdl_events.errors import RecordingError
+from stdl_events.events import RecordingWarning, open_recording
+from stdl_events.events.formats import text, text_numbers
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed: it reads text fast")
+
+BAD_LINES = (
+    b"oops", b"1 2 3", b"1,2,3,4,5", b"1,2,,1", b"1;2;3;1", b"0x1F,2,3,1", b"1,2-3,4,1", b"1.5.2,2,3,1", b"1,2,3,1,",
+    b"1e,2,3,1", b"nan,2,3,1", b"1,2,3,9", b"99999999999999999999,1,1,1", b"1,2,3,1\r4,5,6,1", b"\xef\xbb\xbf1,2,3,1",
+    b"1,2,3", b"inf,1,1,0", b"1_0,1,1,0", b"\xa05,1,1,0", b'"5","1","1","0"', b"--5,1,1,0", b"7,True,1,0", b"1,1,1,\0",
+)  # fmt: skip
+# Good lines in other spellings than those around them.
+ODD_LINES = (
+    b"+7,1,1,1",
+    b"7.0,1,1,1",
+    b"7,1.0,1,1",
+    b" 7, 1 ,1,1 ",
+    b"007,1,1,1",
+    b"7e0,1,1,1",
+    b".7e1,1,1,+1",
+    b"7.,1,1,1",
+)
+
+
+def written(events: np.ndarray, draw: st.DrawFn) -> bytes:
+    """The lines of a table of `events`, in a style that `draw` chooses."""
+    separator = draw(st.sampled_from([",", " ", "\t", ";", ", ", "   "]))
+    times = draw(st.sampled_from(["{t}", "{s:.6f}", "{s:.9f}", "{s:.12e}"]))
+    words = draw(st.sampled_from([("0", "1"), ("-1", "1"), ("1", "2"), ("0.0", "1.0"), ("OFF", "ON"), ("-1", "+1")]))
+    pixel = draw(st.sampled_from(["{}", "{}.0", "{:>4}"] if separator != "\t" else ["{}"]))
+    lines = [
+        separator.join([times.format(t=t, s=t / 1e6), pixel.format(x), pixel.format(y), words[p]]).encode()
+        for t, x, y, p in events.tolist()
+    ]
+    extra = draw(st.lists(st.sampled_from([b"", b"# a comment", b"% a,b c", *BAD_LINES, *ODD_LINES]), max_size=2))
+    for line in extra:
+        line = line.replace(b",", separator.encode())
+        lines.insert(draw(st.integers(0, len(lines))), line)
+    head = draw(st.sampled_from([b"", b"t,x,y,p", b"# t, x, y, p", b"%geometry:64,48", b"64 48"]))
+    lines = ([head.replace(b",", separator.encode()) if head.startswith(b"t") else head] if head else []) + lines
+    end = draw(st.sampled_from([b"\n", b"\r\n"]))
+    data = draw(st.sampled_from([b"", b"\xef\xbb\xbf"])) + end.join(lines)
+    return data + (end if draw(st.booleans()) else b"")
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> bytes:
+    events = event_files.make_events(draw(st.integers(1, 60)), 64, 48, seed=draw(st.integers(0, 99)))
+    if draw(st.integers(0, 3)) == 0:
+        events["t"][: len(events) // 2] *= -1
+    return written(events, draw)
+
+
+def outcome(path: Path, *, fast: bool, **options: Any) -> list[object]:
+    """Events, warnings and error of a file, read whole and in chunks, with or without pyarrow."""
+    found: list[object] = []
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as said:
+        patch.setattr(text_numbers, "_PYARROW_BYTES", 0 if fast else 1 << 62)
+        warnings.simplefilter("always")
+        try:
+            recording = open_recording(path, **options)
+            found.append(recording.read().tolist())
+            found.append([event for chunk in recording.chunks(7) for event in chunk.tolist()])
+            found.append((recording.sensor_size, recording.time_unit, recording.time_unit_from))
+        except RecordingError as error:
+            found.append((type(error), str(error)))
+    assert all(issubclass(each.category, RecordingWarning) for each in said), [str(each.message) for each in said]
+    return [*found, [str(each.message) for each in said]]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=tables(), block_bytes=st.sampled_from([40, 200, 1 << 22]), repair=st.booleans())
+def test_both_parsers_agree_on_random_tables(tmp_path: Path, data: bytes, block_bytes: int, repair: bool) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "_BLOCK_BYTES", block_bytes)
+        assert outcome(path, fast=True, repair=repair) == outcome(path, fast=False, repair=repair)
+
+
+@pytest.mark.parametrize("line", [*BAD_LINES, *ODD_LINES], ids=repr)
+@pytest.mark.parametrize("at", [0, 1, 200, 399, 400])
+@pytest.mark.parametrize("separator", [b",", b" "])
+def test_both_parsers_name_the_same_line(write, line: bytes, at: int, separator: bytes) -> None:
+    events = event_files.make_events(400, 64, 48)
+    lines = event_files.text(events, separator=",").splitlines(keepends=True)
+    lines.insert(at, line + b"\n")
+    path = write("a.csv", b"t,x,y,p\n" + b"".join(lines).replace(b",", separator))
+    assert outcome(path, fast=True) == outcome(path, fast=False)
+    assert outcome(path, fast=True, repair=True) == outcome(path, fast=False, repair=True)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        lambda t, x, y, p: f"{t} {x} {y} {int(p)}",
+        lambda t, x, y, p: f"{t / 1e6:.6f} {x} {y} {int(p)}",
+        lambda t, x, y, p: f"{t / 1e6:.12e}, {x}.0, {y}, {2 * p - 1}",
+        lambda t, x, y, p: f"   {t / 1e6:12.6f}   {x:4d}   {y:4d}  {int(p)}",
+    ],
+    ids=["whole", "seconds", "scientific", "aligned"],
+)
+def test_both_parsers_read_what_was_written(write, lines, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_numbers, "_PYARROW_BYTES", 0 if fast else 1 << 62)
+    calls: list[bool] = []
+    call = text_numbers.LineParser._call_pyarrow
+
+    def noted(parser: text_numbers.LineParser, data: bytes) -> text_numbers.Columns | None:
+        found = call(parser, data)
+        calls.append(found is not None)
+        return found
+
+    monkeypatch.setattr(text_numbers.LineParser, "_call_pyarrow", noted)
+    events = event_files.make_events(5000, 640, 480)
+    path = write("a.txt", "".join(lines(*event) + "\n" for event in events.tolist()).encode())
+    assert (open_recording(path, sensor_size=(640, 480)).read() == events).all()
+    assert any(calls) == fast
+
+
+def test_a_bad_line_at_the_end_of_many_is_found_in_few_calls(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+    parse = text_numbers.LineParser.parse
+
+    def counted(parser: text_numbers.LineParser, data: bytes) -> text_numbers.Columns:
+        parsed.append(len(data))
+        return parse(parser, data)
+
+    monkeypatch.setattr(text_numbers.LineParser, "parse", counted)
+    data = event_files.text(event_files.make_events(4000, 64, 48)) + b"1 2 oops\n"
+    path = write("a.csv", data)
+    with pytest.raises(RecordingError, match=r"line b'1 2 oops\\n', number 4001, at byte \d+; expected 4 numbers"):
+        open_recording(path).read()
+    assert len(parsed) < 20
+    assert sum(parsed) < 4 * len(data)
