@@ -69,14 +69,14 @@ class Survey:
 def survey_recording(recording: Recording, spec: FrameSpec, *, frames: int, rate_bins: int) -> Survey:
     """Return the rate, the heat map and at most `frames` frames of `spec`, from one pass over `recording`.
 
-    Rate and heat map count the events that the spec's filters keep.
+    Rate and heat map count the events that the spec's filters and geometry keep, where the geometry moves them.
 
     Raises:
         RecordingError: there is no event.
         FrameSpecError: a gap of the recording spans too many windows.
         TruncatedRecordingError, CorruptRecordingError: the file is damaged.
     """
-    recording, cut = filtered(recording, spec.filters), spec.unfiltered
+    recording, cut = filtered(recording, spec.filters, spec.geometry), spec.plain
     counter = _Counter(recording, rate_bins)
     total = frame_count(recording, cut)
     wanted_N = np.unique(np.linspace(0, total - 1, min(frames, total)).round().astype(np.int64))

@@ -1,10 +1,11 @@
 """The options of every command that cuts a recording into frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.geometry_options import say_inferred
 from stdl_events.errors import FrameSpecError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Cut:
     downscale: int = 1
     cap: int | None = None
     filters: list[str] | None = None
+    geometry: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ways(self) -> dict[str, int | None]:
@@ -63,11 +65,14 @@ def spec_from_options(recording: "Recording", cut: Cut) -> "FrameSpec":
         )  # fmt: skip
     settings: dict[str, Any] = {
         "sensor_size": recording.sensor_size, "downscale": cut.downscale, "by": cut.by, "cap": cut.cap,
-        "filters": FilterSpec.parse(cut.filters or ()),
+        "filters": FilterSpec.parse(cut.filters or ()), **cut.geometry,
     }  # fmt: skip
     if cut.remainder is not None:
         settings["remainder"] = cut.remainder
     if cut.bins is not None:
-        return FrameSpec.parse({**settings, "kind": "recording", "steps": cut.bins, "by": cut.by or "count"})
-    windows = {"dt_us": cut.frame_us, "events_per_frame": cut.events_per_frame}
-    return FrameSpec.parse({**settings, "kind": "stream", "steps": 1, **windows})
+        spec = FrameSpec.parse({**settings, "kind": "recording", "steps": cut.bins, "by": cut.by or "count"})
+    else:
+        windows = {"dt_us": cut.frame_us, "events_per_frame": cut.events_per_frame}
+        spec = FrameSpec.parse({**settings, "kind": "stream", "steps": 1, **windows})
+    say_inferred(recording, spec.geometry)
+    return spec

@@ -16,6 +16,15 @@ from stdl_events.cli.frame_options import (
     RemainderOption,
     spec_from_options,
 )
+from stdl_events.cli.geometry_options import (
+    CenterCropOption,
+    CropOption,
+    FlipOption,
+    RotateOption,
+    ScaleByOption,
+    ScaleOption,
+    geometry_settings,
+)
 from stdl_events.cli.options import FilterOption
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import (
@@ -44,6 +53,12 @@ def frames(
     remainder: RemainderOption = None,
     frame_us: FrameUsOption = None,
     events_per_frame: EventsPerFrameOption = None,
+    rotate: RotateOption = None,
+    flip: FlipOption = None,
+    crop: CropOption = None,
+    center_crop: CenterCropOption = None,
+    scale: ScaleOption = None,
+    scale_by: ScaleByOption = None,
     downscale: DownscaleOption = 1,
     cap: CapOption = None,
     filters: FilterOption = None,
@@ -63,7 +78,9 @@ def frames(
     from stdl_events.frames.npy import write_frames
 
     recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take)
-    spec = spec_from_options(recording, Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters))
+    geometry = geometry_settings(rotate, flip, crop, center_crop, scale, scale_by)
+    cut = Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters, geometry)
+    spec = spec_from_options(recording, cut)
     with Progress(console=messages, transient=True) as bar:
         task = bar.add_task("frames", total=recording.summary.events)
         made = cut_recording(recording, spec, lambda events: bar.advance(task, len(events)))

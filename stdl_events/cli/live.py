@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from stdl_events.cli.options import address_of
+from stdl_events.cli.geometry_options import (
+    CenterCropOption,
+    CropOption,
+    FlipOption,
+    RotateOption,
+    ScaleByOption,
+    ScaleOption,
+    geometry_settings,
+    say_inferred,
+)
+from stdl_events.cli.options import FilterOption, address_of
 from stdl_events.cli.recording_options import (
     FormatOption,
     RepairOption,
@@ -53,6 +63,13 @@ def live(
     ] = None,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Print JSON lines, the summary last.")] = False,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of the model.")] = 1,
+    filters: FilterOption = None,
+    rotate: RotateOption = None,
+    flip: FlipOption = None,
+    crop: CropOption = None,
+    center_crop: CenterCropOption = None,
+    scale: ScaleOption = None,
+    scale_by: ScaleByOption = None,
     format: FormatOption = None,
     sensor: SensorOption = None,
     stream: StreamOption = None,
@@ -61,19 +78,30 @@ def live(
     strict: StrictOption = False,
     take: TakeOption = None,
 ) -> None:
-    """Run a model on a source, then print a summary with latencies. Needs no PyTorch. Ctrl-C ends it."""
+    """Run a model on a source, then print a summary with latencies. Needs no PyTorch. Ctrl-C ends it.
+
+    --filter and the options from --rotate to --scale-by change the source's events first, in addition to what the model
+    was trained with: for a camera with other hot pixels, hung in another way, or of another size.
+    """
     from stdl_events.events import open_source
+    from stdl_events.events.filter_spec import FilterSpec
+    from stdl_events.events.geometry import Geometry
     from stdl_events.live import OnnxSession, Recogniser, run_live
     from stdl_events.live.sinks import JsonLines, Lines
 
     session = OnnxSession(model, threads=threads)
     pace = _speed(speed)
+    geometry = Geometry.parse(geometry_settings(rotate, flip, crop, center_crop, scale, scale_by))
     opened = open_source(
         source, speed=pace, start=_position(start, "--from"), stop=_position(stop, "--to"), format=format,
-        sensor_size=parse_sensor_size(sensor), default_sensor_size=session.card.frame.sensor_size, stream=stream,
+        sensor_size=parse_sensor_size(sensor), stream=stream,
+        default_sensor_size=geometry.size_before(session.card.frame.sensor_size),
         time_unit=time_unit, repair=repair, strict=strict, take=take,
     )  # fmt: skip
-    recogniser = Recogniser(session, opened.sensor_size, frame_us=frame_us)
+    say_inferred(opened, geometry)
+    recogniser = Recogniser(
+        session, opened.sensor_size, frame_us=frame_us, filters=FilterSpec.parse(filters or ()), geometry=geometry
+    )
     sinks = [JsonLines() if json_lines else Lines()]
     with _termination_as_interrupt():
         run_live(opened, recogniser, sinks, every=every.value, overload="wait" if pace is None else "drop")

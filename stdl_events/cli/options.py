@@ -76,6 +76,17 @@ def explain_choices() -> None:
     _transform_option.help = f"Change all events, repeatable, in the order given; held in memory. {named}."
 
 
+def filter_words(words: list[str] | None) -> list[tuple[str, str, str]]:
+    """Return the words of `--filter`, checked, as (name, "=", value).
+
+    Raises:
+        FrameSpecError: see `FilterSpec.parse`.
+    """
+    from stdl_events.events.filter_spec import FilterSpec
+
+    return [word.partition("=") for word in FilterSpec.parse(words or ()).words]
+
+
 def parse_transforms(words: list[str]) -> "list[TransformSpec]":
     """Parse words such as "drop_time:share=0.2,probability=0.5"; the settings are checked later.
 

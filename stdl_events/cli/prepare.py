@@ -10,6 +10,15 @@ from zlib import crc32
 
 import typer
 
+from stdl_events.cli.geometry_options import (
+    CenterCropOption,
+    CropOption,
+    FlipOption,
+    RotateOption,
+    ScaleByOption,
+    ScaleOption,
+    geometry_settings,
+)
 from stdl_events.cli.options import FilterOption, argument_of, explained
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import (
@@ -49,6 +58,12 @@ def prepare(
     ],
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
     filters: FilterOption = None,
+    rotate: RotateOption = None,
+    flip: FlipOption = None,
+    crop: CropOption = None,
+    center_crop: CenterCropOption = None,
+    scale: ScaleOption = None,
+    scale_by: ScaleByOption = None,
     out: Annotated[
         Path | None, typer.Option(metavar="STORE", help="Folder of the store.  [default: prepared/<dataset>-<frames>]")
     ] = None,
@@ -91,7 +106,8 @@ def prepare(
     )
     with messages.status("looking at the recordings"):
         chosen = split_recordings(settings, FrameSettings.model_validate(asked.settings), "prepare")
-    frame_spec = asked.spec(chosen.train.sensor_size, asked_filters)
+    geometry = geometry_settings(rotate, flip, crop, center_crop, scale, scale_by)
+    frame_spec = asked.spec(chosen.train.sensor_size, asked_filters, geometry)
     with _Bar() as bar:
         preparation = prepare_store(
             chosen,
@@ -137,7 +153,7 @@ def default_store(dataset: str, frame_spec: "FrameSpec") -> Path:
     """Return a folder for each frame spec and its filters; a long list of pixels is named by its checksum."""
     from stdl_events.prepared.asking import frames_text
 
-    cut = frames_text(frame_spec.unfiltered).replace("=", "").replace(",", "-")
+    cut = re.sub("[ -]+", "-", re.sub("[=:]", "", frames_text(frame_spec.unfiltered)).replace(",", "-"))
     words = [re.sub("[=:+]", "", word) for word in frame_spec.filters.words]
     short = [word if len(word) <= MAX_WORD else f"hot_pixels{crc32(word.encode()):08x}" for word in words]
     return Path("prepared") / "-".join([dataset, cut, *short])

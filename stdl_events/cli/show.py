@@ -18,6 +18,15 @@ from stdl_events.cli.frame_options import (
     RemainderOption,
     spec_from_options,
 )
+from stdl_events.cli.geometry_options import (
+    CenterCropOption,
+    CropOption,
+    FlipOption,
+    RotateOption,
+    ScaleByOption,
+    ScaleOption,
+    geometry_settings,
+)
 from stdl_events.cli.options import FilterOption
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_facts import describe, facts_table, stream_text
@@ -61,6 +70,12 @@ def show(
     remainder: RemainderOption = None,
     frame_us: FrameUsOption = None,
     events_per_frame: EventsPerFrameOption = None,
+    rotate: RotateOption = None,
+    flip: FlipOption = None,
+    crop: CropOption = None,
+    center_crop: CenterCropOption = None,
+    scale: ScaleOption = None,
+    scale_by: ScaleByOption = None,
     downscale: DownscaleOption = 1,
     cap: CapOption = None,
     filters: FilterOption = None,
@@ -96,7 +111,8 @@ def show(
     if not facts["events"] and out is None:
         _print_empty(facts, json)
         return
-    cut = Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters)
+    geometry = geometry_settings(rotate, flip, crop, center_crop, scale, scale_by)
+    cut = Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters, geometry)
     spec = _spec(recording, cut)
     with messages.status("looking"):
         survey = survey_recording(recording, spec, frames=shown, rate_bins=rate_bins)

@@ -5,6 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.geometry_options import (
+    CenterCropOption,
+    CropOption,
+    FlipOption,
+    RotateOption,
+    ScaleByOption,
+    ScaleOption,
+    geometry_settings,
+)
+from stdl_events.cli.options import FilterOption, filter_words
 from stdl_events.cli.output import messages, print_json, results
 
 if TYPE_CHECKING:
@@ -29,6 +39,13 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/<recipe's name>]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    filters: FilterOption = None,
+    rotate: RotateOption = None,
+    flip: FlipOption = None,
+    crop: CropOption = None,
+    center_crop: CenterCropOption = None,
+    scale: ScaleOption = None,
+    scale_by: ScaleByOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out unreadable recordings, and name them.")
@@ -52,6 +69,9 @@ def train(
     if recipe is None:
         raise typer.BadParameter("give a recipe's name or a .py file, or --list", param_hint="RECIPE")
     flags: dict[str, object] = {"data.path": None if data is None else data.resolve(), "device": device}
+    geometry = geometry_settings(rotate, flip, crop, center_crop, scale, scale_by)
+    flags |= {f"frames.{name}": value for name, value in geometry.items()}
+    flags |= {f"frames.filters.{name}": value for name, _, value in filter_words(filters)}
     if skip_bad:
         flags["data.skip_bad"] = "true"
     flag_assignments = [f"{key}={value}" for key, value in flags.items() if value is not None]

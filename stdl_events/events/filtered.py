@@ -7,12 +7,14 @@ import numpy as np
 
 from stdl_events.events.decoder import Block, Header
 from stdl_events.events.filter_spec import FilterSpec
+from stdl_events.events.geometry import Geometry
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EventArray
 from stdl_events.events.transform_registry import EVENT_TRANSFORMS
 from stdl_events.events.transform_spec import TransformSpec, bind_transform, check_transform
 
 GIVEN = ("rng", "sensor_size")
+AS_IT_IS = Geometry()
 
 
 @dataclass(frozen=True)
@@ -27,22 +29,26 @@ class _Changed:
             yield Block(events, 0)
 
 
-def filtered(recording: Recording, filters: FilterSpec) -> Recording:
-    """Return `recording` after `filters`, with its own summary, chunks and sensor size.
+def filtered(recording: Recording, filters: FilterSpec, geometry: Geometry = AS_IT_IS) -> Recording:
+    """Return `recording` after `filters`, then `geometry`, with its own summary, chunks and sensor size.
 
-    It is read in bounded memory. Its summary takes one more pass over the file. Without filters it is `recording`.
+    It is read in bounded memory. Its summary takes one more pass over the file. Without changes it is `recording`.
 
     Raises:
         RecordingError: see `Recording.sensor_size`.
+        FrameSpecError: the geometry does not fit the sensor.
     """
-    if not filters:
+    if not filters and not geometry:
         return recording
     size = recording.sensor_size
+    turned_size = geometry.size(size)
 
     def passes() -> Iterator[EventArray]:
-        yield from map(filters.start(size), recording.chunks())
+        move = geometry.start(size)
+        for events in map(filters.start(size), recording.chunks()):
+            yield move(events) if geometry else events
 
-    return _changed(recording, size, passes)
+    return _changed(recording, turned_size, passes)
 
 
 def transformed(recording: Recording, transforms: Sequence[TransformSpec], seed: int) -> Recording:

@@ -5,7 +5,6 @@ Counting adds in place to zeroed uint16 memory, so that its cost grows with the 
 Shape letters: B windows, C=2 polarities (0: darker, 1: brighter), H and W pixels of a frame (after downscaling).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,9 @@ _YX_DTYPE = np.dtype("<u4")
 
 def linear_indices(events: EventArray, spec: FrameSpec) -> Indices:
     """Return the index of each event's pixel and polarity in a flattened frame [C*H*W], in a new array.
+
+    Args:
+        spec: without geometry, see `FrameSpec.plain`.
 
     Raises:
         FrameSpecError: an event is outside the spec's sensor.
@@ -56,21 +58,13 @@ def linear_indices(events: EventArray, spec: FrameSpec) -> Indices:
     return indices.astype(np.int64)
 
 
-def filtering(spec: FrameSpec) -> Callable[[EventArray], EventArray]:
-    """Return the spec's filters at the start of a stream, as a function of a chunk.
+def refuse_outside(events: EventArray, sensor_size: tuple[int, int]) -> None:
+    """Check that every event is on the sensor.
 
-    Raises (when called):
-        FrameSpecError: an event is outside the spec's sensor.
+    Raises:
+        FrameSpecError: one is not.
     """
-    if not spec.filters:
-        return lambda events: events
-    chain = spec.filters.start(spec.sensor_size)
-
-    def keep(events: EventArray) -> EventArray:
-        _refuse_outside(events.getfield(_YX_DTYPE, _YX_OFFSET), spec.sensor_size)
-        return chain(events)
-
-    return keep
+    _refuse_outside(events.getfield(_YX_DTYPE, _YX_OFFSET), sensor_size)
 
 
 def _refuse_outside(yx: npt.NDArray[Any], sensor_size: tuple[int, int]) -> None:

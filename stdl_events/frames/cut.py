@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from stdl_events.events.filtered import filtered
+from stdl_events.events.geometry import Geometry
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EventArray
 from stdl_events.frames.counting import Counts
@@ -15,7 +16,7 @@ def frame_count(recording: Recording, spec: FrameSpec) -> int:
     """Return the number of frames of `cut_recording` without counting events."""
     if spec.kind == "recording":
         return spec.steps
-    summary = filtered(recording, spec.filters).summary
+    summary = filtered(recording, spec.filters, _dropping(spec)).summary
     if summary.t_first_us is None or summary.t_last_us is None:
         return 0
     if spec.dt_us:
@@ -45,7 +46,7 @@ def cut_recording(
             yield events
 
     if spec.kind == "recording":
-        summary = filtered(recording, spec.filters).summary
+        summary = filtered(recording, spec.filters, _dropping(spec)).summary
         times = {"t_first_us": summary.t_first_us or 0, "t_last_us": summary.t_last_us or 0}
         yield from streamed_recording_frames(chunks(), spec, events=summary.events, **times)
         return
@@ -53,3 +54,8 @@ def cut_recording(
     for events in chunks():
         yield from (frame.counts_CHW for frame in framer.push(events))
     yield from (frame.counts_CHW for frame in framer.finish())
+
+
+def _dropping(spec: FrameSpec) -> Geometry:
+    """Return the geometry if it drops events; otherwise it changes neither their number nor their times."""
+    return Geometry() if spec.geometry.keeps_all else spec.geometry

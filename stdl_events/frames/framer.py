@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.stream import EventArray
-from stdl_events.frames.counting import BLOCK_EVENTS, Counts, filtering, linear_indices
+from stdl_events.frames.counting import BLOCK_EVENTS, Counts, linear_indices
+from stdl_events.frames.selection import Selection
 from stdl_events.frames.spec import FrameSpec
 from stdl_events.frames.stream_windows import StreamWindows
 
@@ -55,7 +56,6 @@ class Framer:
     to that of the last.
 
     Attributes:
-        filtered_events: events dropped by the filters.
         late_events: events that arrived after the clock had closed their window; they are in no frame.
 
     Raises:
@@ -72,11 +72,21 @@ class Framer:
             )
         self.spec = spec
         self.late_events = 0
-        self.filtered_events = 0
-        self._keep = filtering(spec)
-        self._windows = StreamWindows(spec)
+        self._select = Selection.of(spec)
+        self._plain = spec.plain
+        self._windows = StreamWindows(self._plain)
         self._index: int | None = None
         self._origin_us = self._t_start_us = self._t_last_us = 0
+
+    @property
+    def filtered_events(self) -> int:
+        """Number of events dropped by the filters."""
+        return self._select.filtered_events
+
+    @property
+    def cropped_events(self) -> int:
+        """Number of events dropped by the geometry: outside the window, or not picked."""
+        return self._select.cropped_events
 
     def push(self, events: EventArray) -> list[Frame]:
         """Return all windows that these events close, empty ones too. The first event after a window closes it.
@@ -84,9 +94,7 @@ class Framer:
         Raises:
             FrameSpecError: the events span more than `MAX_WINDOWS_AT_ONCE` windows, or are outside the sensor.
         """
-        kept = self._keep(events)
-        self.filtered_events += len(events) - len(kept)
-        events = kept
+        events = self._select(events)
         if not len(events):
             return []
         frames: list[Frame] = []
@@ -120,7 +128,7 @@ class Framer:
             else:
                 self._close_count_window(self._windows.close(), self._t_last_us, frames)
         self._index = None
-        self._keep = filtering(self.spec)
+        self._select.restart()
         return frames
 
     def _cut_by_time(self, events: EventArray, frames: list[Frame]) -> None:
@@ -132,13 +140,13 @@ class Framer:
             self._index = first
         if self._windows.events and self._index == first == last:
             # The common case of a live source: its chunks are shorter than a window.
-            self._windows.add_to_open(linear_indices(events, self.spec))
+            self._windows.add_to_open(linear_indices(events, self._plain))
             return
         late, windows, sizes = _windows_with_events(times_us, self._index, dt_us, origin_us)
         self.late_events += late
         if not len(windows):
             return
-        indices = linear_indices(events[late:] if late else events, self.spec)
+        indices = linear_indices(events[late:] if late else events, self._plain)
         first, last = int(windows[0]), int(windows[-1])
         if first > self._index:
             self._close_until(first, frames)
@@ -173,7 +181,7 @@ class Framer:
         if not self._windows.events:
             self._t_start_us = int(events["t"][0])
         edges = np.array([0, *range(per_frame - self._windows.events, count, per_frame), count])
-        closed = self._windows.add(linear_indices(events, self.spec), np.diff(edges))
+        closed = self._windows.add(linear_indices(events, self._plain), np.diff(edges))
         times_us = events["t"]
         for counts_CHW, end in zip(closed, edges[1:].tolist(), strict=False):
             self._close_count_window(counts_CHW, int(times_us[end - 1]), frames)

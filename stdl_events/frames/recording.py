@@ -8,7 +8,8 @@ import numpy as np
 
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.stream import EventArray
-from stdl_events.frames.counting import BLOCK_EVENTS, Counts, Indices, Window, count, filtering, linear_indices
+from stdl_events.frames.counting import BLOCK_EVENTS, Counts, Indices, Window, count, linear_indices
+from stdl_events.frames.selection import Selection
 from stdl_events.frames.spec import FrameSpec
 
 
@@ -26,7 +27,7 @@ def recording_frames(events: EventArray, spec: FrameSpec) -> Counts:
     remainder="drop" is Tonic's ToFrame.
     """
     _check_kind(spec, "recording_frames")
-    events = filtering(spec)(events)
+    events, spec = Selection.of(spec)(events), spec.plain
     shape = (spec.steps, *spec.frame_shape_CHW)
     frames_TCHW = np.zeros(shape, np.uint16)
     edges = _bin_edges(events, spec)
@@ -53,7 +54,7 @@ def streamed_recording_frames(
     Args:
         chunks: of the whole recording, in order.
         events, t_first_us, t_last_us: number of events and times of the first and last one, known beforehand; after the
-            filters.
+            filters and the geometry.
 
     Raises:
         FrameSpecError: the spec is of kind "stream", or an event is outside the sensor.
@@ -61,8 +62,9 @@ def streamed_recording_frames(
     _check_kind(spec, "streamed_recording_frames")
     ends = _bin_ends(spec, events, t_first_us, t_last_us)
     step = position = 0
+    select, spec = Selection.of(spec), spec.plain
     counts_CHW, window = _open(spec)
-    for chunk in map(filtering(spec), chunks):
+    for chunk in map(select, chunks):
         start = 0
         while step < spec.steps:
             end = ends[step]

@@ -1,12 +1,14 @@
 """`FrameSpec`: the cut of events into frames, as data; a frame is one step's input, a clip is T frames."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.filter_spec import FilterSpec
+from stdl_events.events.geometry import Flip, Geometry, RotationSetting, ScaleBy, SizeSetting, WindowSetting
 from stdl_events.validation import first_problem
 
 MAX_COUNT = 65535
@@ -24,11 +26,12 @@ class FrameSpec(BaseModel):
         steps: T, frames per clip; stream clips start at multiples of T windows.
         grid: zero of the windows of fixed `dt_us`: that of the source's "clock", or the first event (after the filters)
             of the "recording", its part or the live stream, so that its first clip is whole wherever its clock begins.
-        sensor_size: (W, H) of the source, before downscaling.
+        sensor_size: (W, H) of the source, before any change of geometry.
         by: bins of equal event count or equal duration (recording only).
         remainder: events that do not fill a bin go into the last bin, or are dropped (recording only).
-        downscale: d x d pixels are summed into one; frames are ceil(H/d) x ceil(W/d).
-        filters: applied before counting, see `FilterSpec`. Their state starts with the stream.
+        filters: applied first, on the sensor's own pixels, see `FilterSpec`. Their state starts with the stream.
+        rotate, flip, crop, center_crop, scale, scale_by: then the picture is turned, cut and scaled, see `Geometry`.
+        downscale: d x d pixels are summed into one; frames are ceil(H/d) x ceil(W/d) of that picture.
         cap: counts saturate at this value; 1 makes binary frames; None means 65535.
     """
 
@@ -44,6 +47,12 @@ class FrameSpec(BaseModel):
     remainder: Literal["last", "drop"] = "last"
     downscale: Positive = 1
     filters: FilterSpec = FilterSpec()
+    rotate: RotationSetting = 0
+    flip: Flip = "none"
+    crop: WindowSetting | None = None
+    center_crop: SizeSetting | None = None
+    scale: SizeSetting | None = None
+    scale_by: ScaleBy = "area"
     cap: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
 
     @model_validator(mode="after")
@@ -55,6 +64,11 @@ class FrameSpec(BaseModel):
                     "filters.hot_pixels", got=f"the pixel {x}:{y}", expected=f"pixels inside {width}x{height}",
                     todo="correct the pixel, or give the sensor size of the source",
                 )  # fmt: skip
+        return self
+
+    @model_validator(mode="after")
+    def _window_is_there(self) -> Self:
+        self.geometry.size(self.sensor_size)
         return self
 
     @model_validator(mode="after")
@@ -105,11 +119,27 @@ class FrameSpec(BaseModel):
             ) from None
 
     @property
+    def geometry(self) -> Geometry:
+        """The changes of geometry between the filters and `downscale`."""
+        return Geometry(self.rotate, self.flip, self.crop, self.center_crop, self.scale, self.scale_by)
+
+    @property
     def frame_shape_CHW(self) -> tuple[int, int, int]:
         width, height = self.sensor_size
+        if self.rotate or self.crop or self.center_crop or self.scale:
+            width, height = self.geometry.size(self.sensor_size)
         return (2, -(-height // self.downscale), -(-width // self.downscale))
 
     @property
     def unfiltered(self) -> "FrameSpec":
         """The same spec for events that are filtered already."""
         return self.model_copy(update={"filters": FilterSpec()})
+
+    @property
+    def plain(self) -> "FrameSpec":
+        """The same spec for events that have passed its filters and its geometry: what is left is counting."""
+        if not self.filters and not self.geometry:
+            return self
+        left = {field.name: field.default for field in fields(Geometry)}
+        size = self.geometry.size(self.sensor_size)
+        return self.model_copy(update={**left, "filters": FilterSpec(), "sensor_size": size})

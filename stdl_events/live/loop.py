@@ -12,6 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from stdl_events.events.stream import EventSource
 from stdl_events.frames import Frame, Framer
+from stdl_events.frames.selection import Selection
 from stdl_events.live.frame_queue import FrameQueue, Overload
 from stdl_events.live.recogniser import Prediction, Recogniser
 from stdl_events.live.summary import LiveSummary, Percentiles
@@ -69,7 +70,7 @@ def run_live(
         StdlEventsError: the source failed. The events before are processed first, and `ended` of the sinks is called.
     """
     queue = FrameQueue(queue_clips * recogniser.spec.steps, overload, by_clip=recogniser.resets)
-    reader = _Reader(source, Framer(recogniser.spec), queue)
+    reader = _Reader(source, recogniser.select, Framer(recogniser.spec), queue)
     run = _Run(recogniser, sinks, every)
     started_s = time.monotonic()
     interrupted = False
@@ -90,7 +91,8 @@ def run_live(
     summary = LiveSummary(
         seconds=time.monotonic() - started_s,
         events=reader.events,
-        filtered_events=reader.framer.filtered_events,
+        filtered_events=reader.select.filtered_events + reader.framer.filtered_events,
+        cropped_events=reader.select.cropped_events + reader.framer.cropped_events,
         frames=run.frames,
         clips=run.clips,
         incomplete_clips=recogniser.incomplete_clips,
@@ -110,9 +112,10 @@ def run_live(
 class _Reader(threading.Thread):
     """Reads the source to its end, or until the queue is closed."""
 
-    def __init__(self, source: EventSource, framer: Framer, queue: FrameQueue) -> None:
+    def __init__(self, source: EventSource, select: Selection, framer: Framer, queue: FrameQueue) -> None:
         super().__init__(name="stdl-events source", daemon=True)
         self.framer = framer
+        self.select = select
         self.events = 0
         self.error: BaseException | None = None
         self._source = source
@@ -131,7 +134,7 @@ class _Reader(threading.Thread):
         for events in self._source.chunks():
             arrived_s = time.monotonic()
             self.events += len(events)
-            frames = self.framer.push(events)
+            frames = self.framer.push(self.select(events))
             if clocked:
                 frames += self.framer.advance_to(clocked.t_now_us)
             for frame in frames:

@@ -8,10 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import ModelError
+from stdl_events.events.filter_spec import FilterSpec
+from stdl_events.events.geometry import Geometry, Size
 from stdl_events.frames import ClipGate, Frame, FrameSpec
+from stdl_events.frames.selection import Selection
 from stdl_events.live.readout import mean_logits, softmax
 from stdl_events.live.session import OnnxSession
 from stdl_events.model_card import ModelCard
+
+NO_FILTERS, AS_IT_IS = FilterSpec(), Geometry()
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,20 @@ def live_frame_spec(card: ModelCard, *, frame_us: int | None = None) -> FrameSpe
     return FrameSpec.parse({**settings, "kind": "stream", "dt_us": frame_us})
 
 
+def _other_size(subject: str, size: Size, trained: Size) -> ModelError:
+    """Return the error for a source of `size` pixels, with the options that make it fit."""
+    fit = "{}x{}".format(*trained)
+    todo = f"use a source of at least {fit} pixels, or train a model for this size"
+    if size == trained[::-1]:
+        todo = "turn it with --rotate 90 or --rotate 270"
+    elif size[0] >= trained[0] and size[1] >= trained[1]:
+        todo = f"cut it with --center-crop {fit} or --crop X,Y,{fit}, shrink it with --scale {fit}, or do both"
+    return ModelError(
+        subject, got="a source of {}x{} pixels".format(*size), expected=f"{fit}, on which the model was trained",
+        todo=todo,
+    )  # fmt: skip
+
+
 class Recogniser:
     """A model that steps through a stream's frames.
 
@@ -85,23 +104,32 @@ class Recogniser:
         session: the model.
         sensor_size: (W, H) of the source.
         frame_us: see `live_frame_spec`.
+        filters, geometry: of this source alone, applied to its events before all that the model's own spec does: for a
+            camera with other hot pixels, hung in another way, or of another size than that of training.
 
     Attributes:
-        spec: frame spec for the source.
+        spec: frame spec for the events that `select` returns.
+        select: the filters and the geometry of this source.
 
     Raises:
-        ModelError: the source's sensor size is not the model's; or see `live_frame_spec`.
+        ModelError: the source's sensor size after `geometry` is not the model's; or see `live_frame_spec`.
+        FrameSpecError: `filters` or `geometry` do not fit the sensor.
     """
 
-    def __init__(self, session: OnnxSession, sensor_size: tuple[int, int], *, frame_us: int | None = None) -> None:
+    def __init__(
+        self,
+        session: OnnxSession,
+        sensor_size: tuple[int, int],
+        *,
+        frame_us: int | None = None,
+        filters: FilterSpec = NO_FILTERS,
+        geometry: Geometry = AS_IT_IS,
+    ) -> None:
         card = session.card
-        if tuple(sensor_size) != card.frame.sensor_size:
-            raise ModelError(
-                str(session.path),
-                got=f"a source of {sensor_size[0]}x{sensor_size[1]} pixels",
-                expected=f"{card.frame.sensor_size[0]}x{card.frame.sensor_size[1]}, on which the model was trained",
-                todo="use a source of this size, or train a model for yours",
-            )
+        size = geometry.size(sensor_size)
+        if size != card.frame.sensor_size:
+            raise _other_size(str(session.path), size, card.frame.sensor_size)
+        self.select = Selection(filters, geometry, sensor_size)
         self.session = session
         self.labels = card.labels
         self.spec = live_frame_spec(card, frame_us=frame_us)

@@ -51,7 +51,8 @@ class LiveSummary:
         latency_us: of all predictions, printed or not; see `Prediction`.
         step_us: duration of the model's steps.
         interrupted: ended by the user, and not by the source.
-        filtered_events: dropped by the model's filters.
+        filtered_events: dropped by the filters, of the source or the model.
+        cropped_events: outside the window of the source or the model, or not picked by their scale.
     """
 
     seconds: float
@@ -65,6 +66,7 @@ class LiveSummary:
     step_us: dict[str, float | None]
     interrupted: bool
     filtered_events: int = 0
+    cropped_events: int = 0
 
     @property
     def events_per_s(self) -> float:
@@ -89,6 +91,8 @@ class LiveSummary:
         }
         if self.filtered_events:
             losses["filtered events"] = self.filtered_events
+        if self.cropped_events:
+            losses["cropped events"] = self.cropped_events
         return "\n".join(
             [
                 f"{end} after {self.seconds:.2f} s: {self.clips:,} clips, {self.frames:,} frames, "

@@ -30,15 +30,21 @@ class AskedFrames:
     settings: Mapping[str, Any]
     size: tuple[int, int] | None
 
-    def spec(self, sensor_size: tuple[int, int], filters: FilterSpec = NO_FILTERS) -> FrameSpec:
+    def spec(
+        self, sensor_size: tuple[int, int], filters: FilterSpec = NO_FILTERS, geometry: Mapping[str, Any] | None = None
+    ) -> FrameSpec:
         """Return the frame spec for recordings of `sensor_size` (width, height).
+
+        Args:
+            geometry: settings of `Geometry`.
 
         Raises:
             FrameSpecError: the settings contradict each other, or no integer downscale gives frames of the size.
         """
-        settings = {**self.settings, "sensor_size": sensor_size, "filters": filters}
+        settings = {**self.settings, "sensor_size": sensor_size, "filters": filters, **(geometry or {})}
         if self.size is not None:
-            settings["downscale"] = _downscale(sensor_size, self.size)
+            picture = FrameSpec.parse(settings).plain.sensor_size
+            settings["downscale"] = _downscale(picture, self.size)
         return FrameSpec.parse(settings)
 
 
@@ -86,7 +92,8 @@ def frames_text(spec: FrameSpec) -> str:
     if spec.grid != "clock":
         words.append(f"grid={spec.grid}")
     words += [f"{key}={getattr(spec, key)}" for key, usual in plain.items() if getattr(spec, key) != usual]
-    return " --filter ".join([",".join(words), *spec.filters.words])
+    text = " ".join([",".join(words), *(f"--{name.replace('_', '-')} {value}" for name, value in spec.geometry.words)])
+    return " --filter ".join([text, *spec.filters.words])
 
 
 def _time_text(time_us: int | None) -> str | None:

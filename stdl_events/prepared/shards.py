@@ -10,7 +10,7 @@ import os
 import struct
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stdl_events.errors import RecordingError, UserError
 from stdl_events.events import Recording, span_us
+from stdl_events.events.geometry import Geometry
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION, BadEntry, SourceFile, StoredClip, store_file
 from stdl_events.prepared.payload import CODEC, Pack, checksum, packer
@@ -45,8 +46,8 @@ class ShardJob:
     def description(self) -> str:
         """Everything that the shard depends on, except the bytes of the recordings."""
         # Omitted where they change nothing: shards older than these settings stay valid.
-        changed = {"filters": bool(self.frame_spec.filters), "grid": self.frame_spec.grid != "clock"}
-        left_out = {name for name, is_changed in changed.items() if not is_changed}
+        newer = ("filters", "grid", *(field.name for field in fields(Geometry)))
+        left_out = {name for name in newer if getattr(self.frame_spec, name) == FrameSpec.model_fields[name].default}
         cut = [SCHEMA_VERSION, FRAMING_VERSION, CODEC, self.frame_spec.model_dump(mode="json", exclude=left_out)]
         return repr([*cut, [_described(entry, self.root) for entry in self.entries]])
 

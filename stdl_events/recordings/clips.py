@@ -14,7 +14,7 @@ from stdl_events.errors import DatasetError, FrameSpecError, RecordingError, Use
 from stdl_events.events import EventSource, Recording, ReplaySource
 from stdl_events.events.stream import EventArray, concatenate_events
 from stdl_events.frames import Clip, Clips, Counts, Frame, Framer, FrameSpec, clips, recording_frames
-from stdl_events.frames.counting import filtering
+from stdl_events.frames.selection import Selection
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet
 
 MAX_UINT8 = 255
@@ -107,10 +107,10 @@ def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> Entr
 
 
 def _whole(events: EventArray, frame_spec: FrameSpec) -> Iterator[Clip]:
-    events = filtering(frame_spec)(events)
+    events = Selection.of(frame_spec)(events)
     if len(events):
         t_first_us, t_last_us = int(events["t"][0]), int(events["t"][-1])
-        yield Clip(0, t_first_us, t_last_us + 1, recording_frames(events, frame_spec.unfiltered))
+        yield Clip(0, t_first_us, t_last_us + 1, recording_frames(events, frame_spec.plain))
 
 
 def _stacked(cut: EntryClips, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArray[np.int64], int]:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, Confi
 from stdl_events.errors import RecipeError
 from stdl_events.events import FORMATS
 from stdl_events.events.filter_spec import FilterSpec
+from stdl_events.events.geometry import Flip, RotationSetting, ScaleBy, SizeSetting, WindowSetting
 from stdl_events.events.time_units import TIME_UNITS
 from stdl_events.events.transform_spec import TransformSpec, check_transform
 from stdl_events.frames import FrameSpec
@@ -131,8 +132,14 @@ class FrameSettings(Section):
         grid: `dt_us`: clips begin at multiples of their length in the recording's `clock`, or with the `recording`.
         by: `recording`: bins of equal event `count` or equal `time`.
         remainder: `recording`: events that do not fill a bin go into the `last` one, or are dropped.
-        downscale: d x d pixels are summed into one.
-        filters: of events, before they are counted.
+        filters: of events, on the sensor's own pixels, before all that follows.
+        rotate: 90, 180 or 270 degrees clockwise, as seen in the picture.
+        flip: `horizontal` or `vertical`, after that.
+        crop: window of the turned picture, written `40,0,260x260`: its left upper pixel, its width and height.
+        center_crop: a window in the middle, written `260x260`, instead of `crop`.
+        scale: size of the picture after that, written `128x128`; it only shrinks.
+        scale_by: `area` sums the events of pixels that become one, `pick` keeps those of the middle pixel.
+        downscale: d x d pixels of that picture are summed into one.
         cap: counts saturate at this value; 1 makes binary frames.
     """
 
@@ -145,6 +152,12 @@ class FrameSettings(Section):
     remainder: Literal["last", "drop"] = "last"
     downscale: int = 1
     filters: FilterSpec = FilterSpec()
+    rotate: RotationSetting = 0
+    flip: Flip = "none"
+    crop: WindowSetting | None = None
+    center_crop: SizeSetting | None = None
+    scale: SizeSetting | None = None
+    scale_by: ScaleBy = "area"
     cap: int | None = MAX_UINT8
 
     def spec(self, sensor_size: tuple[int, int]) -> FrameSpec:

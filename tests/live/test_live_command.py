@@ -121,7 +121,7 @@ def test_a_source_whose_size_nothing_tells_is_taken_as_the_models(model, recordi
     np.save(tmp_path / "r.npy", events)
     code, _, err = run_cli("live", model, "--source", tmp_path / "r.npy", "--speed", "max")
     assert code == 2
-    assert "more events outside the sensor" in err
+    assert "got a source of 41x6 pixels; expected 8x6, on which the model was trained; cut it with --center-crop" in err
 
 
 @pytest.mark.parametrize(
@@ -154,3 +154,72 @@ def test_missing_files_and_other_sensors_are_one_line(model, recording, tmp_path
     assert code == 2
     assert "got a source of 8x6 pixels; expected 16x12, on which the model was trained; use a source" in err
     assert len(err.splitlines()) == 1
+
+
+def converted(run_cli, model, source, *options) -> tuple[list[tuple[int, str]], dict, str]:
+    """Return ((clip, label) of every prediction, the summary, stderr)."""
+    code, out, err = run_cli("live", model, "--source", source, "--speed", "max", "--json-lines", *options)
+    assert code == 0, err
+    *predictions, last = (json.loads(line) for line in out.splitlines())
+    return [(p["clip"], p["probabilities"]) for p in predictions], last["summary"], err
+
+
+def test_a_larger_source_is_cut_or_shrunk_to_the_models(model, recording, tmp_path, run_cli):
+    expected, _, _ = converted(run_cli, model, recording)
+    assert len(expected) > 5
+    events = open_recording(recording).read()
+    around = events.copy()
+    around["x"] += 5
+    around["y"] += 7
+    stray = events.copy()
+    stray["x"], stray["y"] = 1, 1
+    both = np.sort(np.concatenate([around, stray[::3]]), order="t", kind="stable")
+    write_recording(tmp_path / "wide.h5", both, (18, 20))
+    code, _, err = run_cli("live", model, "--source", tmp_path / "wide.h5")
+    assert code == 2
+    assert (
+        "got a source of 18x20 pixels; expected 8x6, on which the model was trained; cut it with --center-crop" in err
+    )
+    for options in (["--crop", "5,7,8x6"], ["--center-crop", "8x6"]):
+        found, summary, _ = converted(run_cli, model, tmp_path / "wide.h5", *options)
+        assert found == expected
+        assert (summary["events"], summary["cropped_events"]) == (len(both), len(stray[::3]))
+    large = events.copy()
+    large["x"], large["y"] = 2 * events["x"] + events["p"], 3 * events["y"]
+    write_recording(tmp_path / "large.h5", large, (16, 18))
+    assert converted(run_cli, model, tmp_path / "large.h5", "--scale", "8x6")[0] == expected
+    np.save(tmp_path / "large.npy", large)
+    found, _, err = converted(run_cli, model, tmp_path / "large.npy", "--scale", "8x6", "--sensor", "16x18")
+    assert (found, err) == (expected, "")
+    assert "is inferred from the events" in " ".join(
+        converted(run_cli, model, tmp_path / "large.npy", "--scale", "8x6")[2].split()
+    )
+
+
+def test_a_camera_on_its_side_is_turned(model, recording, tmp_path, run_cli):
+    """The model counts events per polarity, so its window decides: a corner that only the right turn leaves in."""
+    model = write_model(tmp_path / "corner.onnx", make_card(stream_spec(SIZE, STEPS, DT_US, crop=(0, 0, 4, 2))))
+    expected, _, _ = converted(run_cli, model, recording)
+    events = open_recording(recording).read()
+    turned = events.copy()
+    turned["x"], turned["y"] = events["y"], SIZE[0] - 1 - events["x"]
+    write_recording(tmp_path / "side.h5", turned, SIZE[::-1])
+    code, _, err = run_cli("live", model, "--source", tmp_path / "side.h5")
+    assert code == 2
+    assert "turn it with --rotate 90 or --rotate 270" in err
+    assert converted(run_cli, model, tmp_path / "side.h5", "--rotate", "90")[0] == expected
+    assert converted(run_cli, model, tmp_path / "side.h5", "--rotate", "270")[0] != expected
+    np.save(tmp_path / "side.npy", turned)
+    assert converted(run_cli, model, tmp_path / "side.npy", "--rotate", "90")[0] == expected
+
+
+def test_hot_pixels_of_the_deployed_camera_are_its_own(model, recording, tmp_path, run_cli):
+    expected, _, _ = converted(run_cli, model, recording)
+    events = open_recording(recording).read()
+    noisy = np.repeat(events, 2)
+    noisy["x"][::2], noisy["y"][::2] = 8, 3
+    write_recording(tmp_path / "noisy.h5", noisy, (9, 6))
+    options = ["--crop", "0,0,8x6", "--filter", "hot_pixels=8:3"]
+    found, summary, _ = converted(run_cli, model, tmp_path / "noisy.h5", *options)
+    assert found == expected
+    assert (summary["filtered_events"], summary["cropped_events"]) == (len(events), 0)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from stdl_events.errors import RecordingError, SourceLostError
+from stdl_events.errors import CorruptRecordingError, RecordingError, SourceLostError
 from stdl_events.events.files import open_recording
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EventArray, concatenate_events
@@ -73,7 +73,8 @@ def open_replay(
 
     Args:
         sensor_size: (width, height), as for `open_recording`.
-        default_sensor_size: replaces the smallest size that holds all events, if nothing else gives the size.
+        default_sensor_size: replaces the smallest size that holds all events, if nothing else gives the size and most
+            events are inside.
         recording: further options of `open_recording`.
 
     Raises:
@@ -81,8 +82,18 @@ def open_replay(
     """
     opened = open_recording(path, sensor_size=sensor_size, **recording)
     if default_sensor_size is not None and opened.sensor_size_from == "inferred":
-        opened = open_recording(path, sensor_size=default_sensor_size, **recording)
+        usual = open_recording(path, sensor_size=default_sensor_size, **recording)
+        if _fits(usual):
+            opened = usual
     return ReplaySource(opened, speed=speed, start=start, stop=stop)
+
+
+def _fits(recording: Recording) -> bool:
+    """True if most events are on the sensor."""
+    try:
+        return recording.summary.events >= recording.summary.outside
+    except CorruptRecordingError:
+        return False
 
 
 class ReplaySource:
