@@ -23,6 +23,7 @@ from stdl_events.cli.options import FilterOption, argument_of, explained
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import (
     FormatOption,
+    OrientationOption,
     SensorOption,
     StreamOption,
     TimeUnitOption,
@@ -77,6 +78,7 @@ def prepare(
     sensor: SensorOption = None,
     stream: StreamOption = None,
     time_unit: TimeUnitOption = None,
+    orientation: OrientationOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Cut all clips of a dataset once, into a store for training: train --set data.prepared=STORE.
@@ -88,6 +90,7 @@ def prepare(
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.prepared import prepare as prepare_store
     from stdl_events.prepared.asking import parse_frames
+    from stdl_events.recordings.orientation import parse_orientations
     from stdl_events.training.settings import DataSettings, FrameSettings
     from stdl_events.training.sources import recordings_folder, split_recordings
 
@@ -101,6 +104,7 @@ def prepare(
             "sensor_size": parse_sensor_size(sensor),
             "stream": stream,
             "time_unit": time_unit,
+            "orientation": parse_orientations(orientation or ()),
             "split": asked_split,
         }
     )

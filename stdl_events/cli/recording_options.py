@@ -44,6 +44,15 @@ StrictOption = Annotated[
 TakeOption = Annotated[
     int | None, typer.Option("--take", min=1, help="The number of one take, if the clock was reset while recording.")
 ]
+OrientationOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--orientation",
+        metavar="FOLDER:rotate=180,flip=...",
+        help="Turn the recordings of a class or folder upright, repeatable: rotate=90, 180 or 270 clockwise, then "
+        "flip=horizontal or vertical.",
+    ),
+]
 
 
 def open_from_options(

@@ -1,5 +1,6 @@
 """`stdl-events train` and `stdl-events evaluate`: from recordings to a network and its accuracy."""
 
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from stdl_events.cli.geometry_options import (
 )
 from stdl_events.cli.options import FilterOption, filter_words
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.recording_options import OrientationOption
 
 if TYPE_CHECKING:
     from stdl_events.training.evaluate import Evaluation
@@ -39,6 +41,7 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/<recipe's name>]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    orientation: OrientationOption = None,
     filters: FilterOption = None,
     rotate: RotateOption = None,
     flip: FlipOption = None,
@@ -61,6 +64,7 @@ def train(
     Example: stdl-events train folder --data recordings/ --set epochs=30 --set learning.budget=2GiB
     """
     from stdl_events.recipes import load_recipe
+    from stdl_events.recordings.orientation import parse_orientations
     from stdl_events.training.overrides import apply_overrides
 
     if list_recipes:
@@ -72,6 +76,8 @@ def train(
     geometry = geometry_settings(rotate, flip, crop, center_crop, scale, scale_by)
     flags |= {f"frames.{name}": value for name, value in geometry.items()}
     flags |= {f"frames.filters.{name}": value for name, _, value in filter_words(filters)}
+    if orientation:
+        flags["data.orientation"] = dumps([asked.model_dump() for asked in parse_orientations(orientation)])
     if skip_bad:
         flags["data.skip_bad"] = "true"
     flag_assignments = [f"{key}={value}" for key, value in flags.items() if value is not None]

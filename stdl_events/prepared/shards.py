@@ -228,6 +228,7 @@ def _described(entry: Entry, root: Path) -> list[object]:
     opened_as: list[object] = [entry.format, entry.sensor_size, reader]
     if entry.stream is not None or entry.time_unit is not None:
         opened_as += [entry.stream, entry.time_unit]
+    opened_as += entry.orientation.words
     return [entry.key, _relative(entry.path, root), entry.span, opened_as]
 
 

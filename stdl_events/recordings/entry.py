@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stdl_events.errors import DatasetError, SplitError
+from stdl_events.errors import DatasetError, RecordingError, SplitError
 from stdl_events.events import Recording, open_recording, span_us
+from stdl_events.events.filter_spec import FilterSpec
+from stdl_events.events.filtered import AS_IT_IS, filtered
+from stdl_events.events.geometry import Geometry
 from stdl_events.events.sources.replay import Position
 
 WHOLE: tuple[Position, Position] = (None, None)
@@ -31,6 +34,7 @@ class Entry:
         format, sensor_size, stream, time_unit: passed to `open_recording`, for files that do not store them.
         reader: replaces `open_recording` for a dataset with its own format.
         content: SHA-256 of the file, if known; the file itself may then be elsewhere.
+        orientation: turns the recording upright when it is opened; it keeps all events.
     """
 
     key: str
@@ -44,13 +48,25 @@ class Entry:
     content: str | None = None
     stream: int | None = None
     time_unit: str | None = None
+    orientation: Geometry = AS_IT_IS
 
     def open(self) -> Recording:
-        """Open the whole recording; `span` is not applied.
+        """Open the whole recording, turned upright; `span` is not applied.
 
         Raises:
-            RecordingError: the file is not readable.
+            RecordingError: the file is not readable, or it has an orientation and nothing states its sensor size.
         """
+        recording = self._as_stored()
+        if not self.orientation:
+            return recording
+        if recording.sensor_size_from == "inferred":
+            raise RecordingError(
+                str(self.path), got="a sensor size inferred from the events", expected="a size to turn it by",
+                todo="state it with --sensor WxH (data.sensor_size=WxH)",
+            )  # fmt: skip
+        return filtered(recording, FilterSpec(), self.orientation)
+
+    def _as_stored(self) -> Recording:
         if self.reader is not None:
             return self.reader(self.path)
         return open_recording(

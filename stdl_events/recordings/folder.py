@@ -8,16 +8,18 @@ Classes are sorted by name. Hidden files, notes and files with other suffixes th
 with a warning that counts them. `sides` lists the accepted names of the two sides.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from stdl_events.errors import DatasetError, RecordingError
 from stdl_events.events.compressed import recording_stem
+from stdl_events.events.geometry import Size
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.found_files import FoundFiles, same_form
 from stdl_events.recordings.obtain import found_in
+from stdl_events.recordings.orientation import Orientation, oriented, several_sizes, size_as_turned
 from stdl_events.recordings.registry import Dataset
 from stdl_events.recordings.sides import Side, side_of_folder, sides_of
 
@@ -37,6 +39,7 @@ def read_folder(
     sensor_size: tuple[int, int] | None = None,
     stream: int | None = None,
     time_unit: str | None = None,
+    orientation: Sequence[Orientation] = (),
 ) -> RecordingSet:
     """Return all recordings of a folder without a given split.
 
@@ -44,6 +47,7 @@ def read_folder(
         format: for files that `open_recording` does not recognise; files of unknown suffixes are accepted then.
         sensor_size: for files that do not store it.
         stream, time_unit: as for `open_recording`.
+        orientation: of the camera per folder; the recordings are turned upright when they are opened.
 
     Raises:
         DatasetError: the folder has another layout; the message lists its content.
@@ -61,9 +65,9 @@ def read_folder(
     files = _files_of_classes(found, root)
     classes = tuple(sorted(files))
     options = {"format": format, "sensor_size": sensor_size, "stream": stream, "time_unit": time_unit}
-    entries = _entries(root, files, classes, options)
+    entries = oriented(_entries(root, files, classes, options), classes, orientation, root)
     found.say()
-    return RecordingSet(classes, sensor_size or _common_sensor_size(entries), entries)
+    return RecordingSet(classes, _sensor_size(entries, sensor_size), entries)
 
 
 def read_given_split(
@@ -73,12 +77,13 @@ def read_given_split(
     sensor_size: tuple[int, int] | None = None,
     stream: int | None = None,
     time_unit: str | None = None,
+    orientation: Sequence[Orientation] = (),
     own_files: Collection[str] = (),
 ) -> Split:
     """Return the given split of `root`: its folders `train` and `test`, or `train` and `val` if there is no `test`.
 
     Args:
-        format, sensor_size, stream, time_unit: as for `read_folder`.
+        format, sensor_size, stream, time_unit, orientation: as for `read_folder`.
         own_files: names of further files in `root` that belong to the dataset.
 
     Raises:
@@ -102,9 +107,10 @@ def read_given_split(
     classes = tuple(sorted(files[0]))
     options = {"format": format, "sensor_size": sensor_size, "stream": stream, "time_unit": time_unit}
     entries = [_entries(root, side, classes, options) for side in files]
+    both = oriented(entries[0] + entries[1], classes, orientation, root)
     found.say()
-    size = sensor_size or _common_sensor_size(entries[0] + entries[1])
-    train, test = (RecordingSet(classes, size, side) for side in entries)
+    size, border = _sensor_size(both, sensor_size), len(entries[0])
+    train, test = (RecordingSet(classes, size, side) for side in (both[:border], both[border:]))
     return Split(train, test, f"as given by the folders {sides['train'].name} and {sides[held_out].name}")
 
 
@@ -178,6 +184,10 @@ def _entries(
     )
 
 
+def _sensor_size(entries: tuple[Entry, ...], given: Size | None) -> Size:
+    return _common_sensor_size(entries) if given is None else size_as_turned(entries, given)
+
+
 def _common_sensor_size(entries: tuple[Entry, ...]) -> tuple[int, int]:
     """Return the size that the first readable recording of each class states.
 
@@ -201,11 +211,7 @@ def _common_sensor_size(entries: tuple[Entry, ...]) -> tuple[int, int]:
     for label in unread.keys() - read:
         raise unread[label]
     if len(stated) > 1:
-        named = ", ".join("{}x{} in {}".format(*size, entry.key) for size, entry in sorted(stated.items())[:3])
-        raise DatasetError(
-            str(entries[0].path.parent.parent), got=f"several sensor sizes: {named}", expected="one sensor",
-            todo="keep the recordings of each sensor in a folder of their own",
-        )  # fmt: skip
+        raise several_sizes(entries[0].path.parent.parent, {size: entry.key for size, entry in stated.items()})
     if stated:
         return next(iter(stated))
     sizes = []
@@ -226,6 +232,6 @@ DATASET = Dataset(
     read_folder,
     read_given_split,
     is_split=is_split,
-    options=("format", "sensor_size", "stream", "time_unit"),
+    options=("format", "sensor_size", "stream", "time_unit", "orientation"),
     page="datasets/folder/README.md",
 )

@@ -24,6 +24,7 @@ from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.network.zoo import parse_network
+from stdl_events.recordings.orientation import Orientation
 from stdl_events.recordings.registry import DATASETS, SPLIT_RULES
 from stdl_events.training.neuron_setting import NeuronSetting
 
@@ -104,6 +105,8 @@ class DataSettings(Section):
             the split is the store's own, and the recordings are not needed.
         format, sensor_size, time_unit: of recordings in a folder that do not say it themselves.
         stream: number of the event stream in recordings with several.
+        orientation: of the camera per folder of recordings, such as `walk_away:rotate=180`, in a list; they are turned
+            upright when they are opened, before everything else. See `stdl_events.recordings.orientation`.
         skip_bad: unreadable recordings are left out with a warning; otherwise they are an error that names them all.
     """
 
@@ -114,6 +117,7 @@ class DataSettings(Section):
     sensor_size: SensorSize | None = None
     stream: int | None = None
     time_unit: Annotated[str, AfterValidator(TIME_UNITS.check)] | None = None
+    orientation: tuple[Orientation, ...] = ()
     skip_bad: bool = False
     split: SplitSettings = SplitSettings()
     walkers: WalkersSettings = WalkersSettings()

@@ -172,8 +172,8 @@ def _dataset_options(data: DataSettings) -> dict[str, Any]:
         RecipeError: a setting is given that the dataset does not have.
     """
     takes = DATASETS[data.dataset].options
-    for name in ("format", "sensor_size", "stream", "time_unit"):
-        if getattr(data, name) is not None and name not in takes:
+    for name in ("format", "sensor_size", "stream", "time_unit", "orientation"):
+        if getattr(data, name) not in (None, ()) and name not in takes:
             raise RecipeError(
                 f"data.{name}", got=str(getattr(data, name)), expected=f"none, since {data.dataset} has its own",
                 todo="leave it out",
