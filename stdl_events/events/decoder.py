@@ -23,15 +23,31 @@ TimeUnitFrom = Literal["header", "format", "option", "guessed"]
 
 
 @dataclass(frozen=True)
+class OffEverySensor:
+    """Events of a block whose coordinates are below 0 or above 65535.
+
+    Attributes:
+        before: for each of them, the index of the event of the block that follows it.
+        first: the coordinates of the first of them, in words.
+    """
+
+    before: npt.NDArray[np.intp]
+    first: str
+
+
+@dataclass(frozen=True)
 class Block:
     """Decoded events of one part of the file, `EVENT_DTYPE`, not yet sorted or checked; `offset` in bytes.
 
-    `is_reset`: the file says that the clock was reset before these events.
+    Attributes:
+        is_reset: the file says that the clock was reset before these events.
+        off: further events, which `EVENT_DTYPE` cannot hold; None if there are none.
     """
 
     events: EventArray
     offset: int
     is_reset: bool = False
+    off: OffEverySensor | None = None
 
 
 class Interpretation(Protocol):

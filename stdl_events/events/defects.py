@@ -18,10 +18,10 @@ def defects_of(
     if summary.damage is not None:
         yield f"{summary.damage}: kept the {summary.events} events before it"
     if summary.outside:
-        assert size is not None
         share = summary.outside / (summary.outside + sum(each.events for each in summary.takes) + summary.strays)
-        sensor = f"{size[0]}x{size[1]} sensor" + (", inferred without outliers" if size_from == "inferred" else "")
-        yield f"{summary.outside} events ({share:.2g} of all) outside the {sensor}: skipped; first {first_outside}"
+        sensor = "every sensor" if size is None else f"the {size[0]}x{size[1]} sensor"
+        sensor += ", inferred without outliers" if size is not None and size_from == "inferred" else ""
+        yield f"{summary.outside} events ({share:.2g} of all) outside {sensor}: skipped; first {first_outside}"
     if summary.strays:
         between = f"{summary.stray_from_us} to {summary.stray_to_us} us"
         rest = f"{min(each.t_first_us for each in summary.takes)} to {max(each.t_last_us for each in summary.takes)} us"

@@ -247,10 +247,9 @@ class Recording:
     def _check_whole(self, summary: Summary, maker: SummaryMaker) -> None:
         """Refuse a file of which most events are outside the sensor or, when strict, some are stray."""
         if summary.outside > maker.events and not self.repair:
-            width, height = self._known_size or (0, 0)
             raise CorruptRecordingError(
                 str(self.path), got=f"{maker.first_outside} and {summary.outside - 1} more events outside the sensor",
-                expected=f"pixels of a {width}x{height} sensor",
+                expected=self._pixels,
                 todo="check the sensor's size (--sensor), or use the other events with --repair (repair=True)",
             )  # fmt: skip
         if summary.strays and self.strict:
@@ -291,20 +290,8 @@ class Recording:
             got = f"event {maker.events + bad} at {extent.t_us[bad]} us"
             damage = self._damage(block, got, "a time of fewer than 2^62 us", TODO_DAMAGE)
             events = events[:bad]
-        width, height = self._known_size or (1 << 16, 1 << 16)
-        if extent.width > width or extent.height > height:
-            outside = np.flatnonzero((events["x"] >= width) | (events["y"] >= height))
-            if len(outside):
-                bad = int(outside[0])
-                got = f"event {maker.events + maker.outside + bad} at x={events['x'][bad]}, y={events['y'][bad]}"
-                if self.strict:
-                    todo = "leave --strict (strict=True) out: it is skipped then"
-                    damage = self._damage(block, got, f"pixels of a {width}x{height} sensor", todo)
-                    events = events[:bad]
-                else:
-                    maker.first_outside = maker.first_outside or f"{got}, in the block from byte {block.offset}"
-                    maker.outside += len(outside)
-                    events = self._inside(events)
+        events, outside = self._without_outside(block, events, extent, maker)
+        damage = outside or damage
         if self.strict:
             late = maker.first_backward_step(events)
             if late is not None:
@@ -312,6 +299,36 @@ class Recording:
                 damage = self._damage(block, got, "times that never step back", "leave --strict (strict=True) out")
                 events = events[:late]
         return events, damage
+
+    def _without_outside(
+        self, block: Block, events: EventArray, extent: Extent, maker: SummaryMaker
+    ) -> tuple[EventArray, CorruptRecordingError | None]:
+        """Return those of the `events` of `block` that are on the sensor; if strict, those before the first other one.
+
+        `maker` counts the others, also those that no sensor has.
+        """
+        width, height = self._known_size or (1 << 16, 1 << 16)
+        outside = np.zeros(0, np.intp)
+        if extent.width > width or extent.height > height:
+            outside = np.flatnonzero((events["x"] >= width) | (events["y"] >= height))
+        off = outside[:0] if block.off is None else block.off.before[block.off.before <= len(events)]
+        if not len(outside) + len(off):
+            return events, None
+        bad = int(min([*outside[:1], *off[:1]]))
+        is_off = block.off is not None and len(off) > 0 and off[0] == bad
+        where = block.off.first if block.off and is_off else f"x={events['x'][bad]}, y={events['y'][bad]}"
+        got = f"event {maker.events + maker.outside + bad} at {where}"
+        if self.strict:
+            todo = "leave --strict (strict=True) out: it is skipped then"
+            return events[:bad], self._damage(block, got, self._pixels, todo)
+        maker.first_outside = maker.first_outside or f"{got}, in the block from byte {block.offset}"
+        maker.outside += len(outside) + len(off)
+        return self._inside(events) if len(outside) else events, None
+
+    @property
+    def _pixels(self) -> str:
+        size = self._known_size
+        return "pixels from 0 to 65535" if size is None else f"pixels of a {size[0]}x{size[1]} sensor"
 
     def _damage(self, block: Block, got: str, expected: str, todo: str) -> CorruptRecordingError:
         where = f"{got}, in the block from byte {block.offset}"

@@ -92,10 +92,22 @@ def test_table_without_polarity_is_refused(write) -> None:
 
 
 @pytest.mark.parametrize(("column", "value"), [("x", -1), ("y", 70000), ("x", 65536)])
-def test_impossible_pixels_are_damage(write, column: str, value: int) -> None:
+def test_impossible_pixels_are_outside_every_sensor(write, column: str, value: int) -> None:
     other = np.zeros(3, [("t", "<i8"), ("x", "<i4"), ("y", "<i4"), ("p", "?")])
     other[column][1] = value
-    with pytest.raises(CorruptRecordingError, match=f"a value of {column} outside 0 to 65535"):
+    path = write("a.npy", saved(other))
+    with pytest.warns(
+        RecordingWarning, match=rf"1 events \(0.33 of all\) outside every sensor: .* event 1 at .*{value}"
+    ):
+        assert len(open_recording(path).read()) == 2
+    with pytest.raises(CorruptRecordingError, match=rf"got event 1 at .*{value}, .* expected pixels from 0 to 65535"):
+        open_recording(path, strict=True).read()
+
+
+def test_a_coordinate_that_is_no_number_is_damage(write) -> None:
+    other = np.zeros(3, [("t", "<i8"), ("x", "<f4"), ("y", "<f4"), ("p", "?")])
+    other["y"][1] = np.nan
+    with pytest.raises(CorruptRecordingError, match="a value of y that is not finite"):
         open_recording(write("a.npy", saved(other))).read()
 
 

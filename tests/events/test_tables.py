@@ -14,7 +14,7 @@ import pytest
 from stdl_events.errors import CorruptRecordingError, RecordingError, UnknownFormatError
 from stdl_events.events import RecordingWarning, open_recording
 from stdl_events.events.convert import convert
-from stdl_events.events.formats import npy, npz, text
+from stdl_events.events.formats import hdf5_layouts, npy, npz, text
 from stdl_events.events.formats.hdf5 import write_recording
 
 EVENTS = event_files.make_events(400, 346, 260)
@@ -454,3 +454,56 @@ def test_sensor_resolution_of_hdf5(tmp_path: Path, stored: list[int], is_said: b
     else:
         recording = open_recording(path)
     assert recording.sensor_size == (640, 480)
+
+
+def with_events_off(kind: str, random: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Columns of `EVENTS` of which some have coordinates that no sensor or not this one has; the mask of the others."""
+    x, y = EVENTS["x"].astype("f8" if kind == "floats" else "i8"), EVENTS["y"].astype("i8")
+    bad = random.random(len(EVENTS)) < 0.2
+    x[bad] = random.choice([-1, -300, 70_000, 1 << 40, 400], np.count_nonzero(bad))
+    swaps = bad & (random.random(len(EVENTS)) < 0.5)
+    x[swaps], y[swaps] = 5, random.choice([-1, 65_536, 300], np.count_nonzero(swaps))
+    return columns_of(EVENTS, x=x, y=y), ~bad
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "h5", "csv", "floats"])
+@pytest.mark.parametrize("block", [7, 100, 10_000])
+@pytest.mark.parametrize("seed", range(3))
+def test_events_off_the_sensor_are_skipped_and_counted(
+    tmp_path: Path, kind: str, block: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (npy, npz, hdf5_layouts):
+        monkeypatch.setattr(module, "BLOCK_EVENTS", block)
+    monkeypatch.setattr(text, "_BLOCK_BYTES", 20 * block)
+    columns, good = with_events_off(kind, np.random.default_rng(seed))
+    path = save(tmp_path, "npz" if kind == "floats" else kind, columns)
+    first = int(np.argmin(good))
+    where = f"event {first} at x={columns['x'][first]:.15g}, y={columns['y'][first]}"
+    recording = open_recording(path, sensor_size=(346, 260))
+    skipped = np.count_nonzero(~good)
+    with pytest.warns(
+        RecordingWarning, match=rf"{skipped} events .* outside the 346x260 sensor: skipped; first {where}"
+    ):
+        events = recording.read()
+    assert (events == EVENTS[good]).all()
+    assert (recording.summary.events, recording.summary.outside) == (len(events), skipped)
+    assert (np.concatenate(list(recording.chunks(33))) == events).all()
+    strict = open_recording(path, sensor_size=(346, 260), strict=True, repair=True)
+    with pytest.warns(RecordingWarning, match=rf"{where}, in the block from .*: kept the {first} events before it"):
+        assert (strict.read() == EVENTS[:first]).all()
+
+
+def test_a_table_without_names_may_begin_off_the_sensor(tmp_path: Path) -> None:
+    table = np.stack([EVENTS[name] for name in "txyp"], axis=1).astype("i8")
+    table[:20, 1] = -1
+    np.save(tmp_path / "a.npy", table)
+    with pytest.warns(
+        RecordingWarning, match=r"20 events \(0.05 of all\) outside every sensor: .* event 0 at x=-1, y=0"
+    ):
+        assert (open_recording(tmp_path / "a.npy").read() == EVENTS[20:]).all()
+
+
+def test_a_table_mostly_off_every_sensor_is_an_error(tmp_path: Path) -> None:
+    path = save(tmp_path, "npz", columns_of(EVENTS, x=np.where(np.arange(400) < 300, -5, 5)))
+    with pytest.raises(CorruptRecordingError, match=r"and 299 more events outside .* expected pixels from 0 to 65535"):
+        open_recording(path).read()

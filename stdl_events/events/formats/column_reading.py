@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import UnknownFormatError
-from stdl_events.events.decoder import TimeUnitFrom, corrupt
+from stdl_events.events.decoder import Block, OffEverySensor, TimeUnitFrom, corrupt
 from stdl_events.events.formats.columns import NAMES
 from stdl_events.events.formats.polarity import EXPECTED, PolarityCodes, UnknownPolarityError
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
@@ -87,11 +87,11 @@ class ColumnReading:
             found.append(f"{self._fractional_pixels} values of x and y with fractions: rounded down")
         return found
 
-    def to_events(self, offset: int, columns: Mapping[str, npt.NDArray[Any]]) -> EventArray:
+    def to_block(self, offset: int, columns: Mapping[str, npt.NDArray[Any]]) -> Block:
         """Return the events of the columns t, x, y and p, stored at byte `offset` of the file.
 
         Raises:
-            CorruptRecordingError: the columns differ in length, a value is not finite, or a coordinate is out of range.
+            CorruptRecordingError: the columns differ in length, or a value is not finite.
             UnknownFormatError: the values of p are no codes of polarity.
         """
         lengths = {name: len(columns[name]) for name in NAMES}
@@ -102,12 +102,29 @@ class ColumnReading:
             if columns[name].dtype.kind not in kinds or columns[name].ndim != 1:
                 got = f"the column {name} of type {columns[name].dtype} and shape {columns[name].shape}"
                 raise corrupt(self._path, offset, got, "one number per event")
-        events = np.empty(lengths["t"], EVENT_DTYPE)
+        on, off = self._on_sensors(columns["x"], columns["y"], offset)
+        if on is not None:
+            columns = {name: columns[name][on] for name in NAMES}
+        events = np.empty(len(columns["t"]), EVENT_DTYPE)
         self._write_times(events, columns["t"], offset)
         for name in "xy":
-            self._write_pixels(events, name, columns[name], offset)
+            self._write_pixels(events, name, columns[name])
         events["p"] = self._is_on(columns["p"], offset)
-        return events
+        return Block(events, offset, off=off)
+
+    def _on_sensors(
+        self, x: npt.NDArray[Any], y: npt.NDArray[Any], offset: int
+    ) -> tuple[npt.NDArray[np.bool_] | None, OffEverySensor | None]:
+        """Return (the mask of the events on a possible sensor, the others); None twice if there are no others."""
+        if all(_can_be_pixels(each) for each in (x, y)):
+            return None, None
+        for name, each in (("x", x), ("y", y)):
+            if each.dtype.kind == "f" and not np.isfinite(each).all():
+                raise corrupt(self._path, offset, f"a value of {name} that is not finite", "pixels")
+        on = (x >= 0) & (x < _PIXELS) & (y >= 0) & (y < _PIXELS)
+        off = np.flatnonzero(~on)
+        before = off - np.arange(len(off))
+        return on, OffEverySensor(before, f"x={x[off[0]]:.15g}, y={y[off[0]]:.15g}")
 
     def _write_times(self, events: EventArray, t: npt.NDArray[Any], offset: int) -> None:
         if t.dtype.kind == "f" and not self._has_fractions:
@@ -134,9 +151,7 @@ class ColumnReading:
         if self._t_offset_us:
             events["t"] += self._t_offset_us
 
-    def _write_pixels(self, events: EventArray, name: str, pixel: npt.NDArray[Any], offset: int) -> None:
-        if pixel.dtype not in _ALWAYS_PIXELS and len(pixel) and not (pixel.min() >= 0 and pixel.max() < _PIXELS):
-            raise corrupt(self._path, offset, f"a value of {name} outside 0 to 65535", "pixels")
+    def _write_pixels(self, events: EventArray, name: str, pixel: npt.NDArray[Any]) -> None:
         events[name] = pixel
         if pixel.dtype.kind == "f":
             self._fractional_pixels += int(np.count_nonzero(events[name] != pixel))
@@ -151,3 +166,9 @@ class ColumnReading:
             raise UnknownFormatError(
                 str(self._path), got=got, expected=EXPECTED, todo="replace them by 0 (darker) and 1 (brighter)"
             ) from None
+
+
+def _can_be_pixels(column: npt.NDArray[Any]) -> bool:
+    if column.dtype in _ALWAYS_PIXELS or not len(column):
+        return True
+    return bool(column.min() >= 0 and column.max() < _PIXELS)

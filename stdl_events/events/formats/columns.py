@@ -92,11 +92,12 @@ def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:
     fitting = [
         order
         for order in orders
-        if table.ndim == 2
-        and table.shape[1] == len(order)
-        and can_be_polarity(table[:, order["p"]])
-        and _can_be_pixels(table[:, [order["x"], order["y"]]])
+        if table.ndim == 2 and table.shape[1] == len(order) and can_be_polarity(table[:, order["p"]])
     ]
+    shares = [_share_of_pixels(table[:, [order["x"], order["y"]]]) for order in fitting]
+    # Events outside the sensor, such as negative coordinates, are fewer than the others.
+    least = 1.0 if 1.0 in shares else 0.5
+    fitting = [order for order, share in zip(fitting, shares, strict=True) if share >= least]
     if len(fitting) > 1:
         # Pixels seldom increase all the time, and never by as much as time does.
         fitting = [order for order in fitting if _rises(table[:, order["t"]])] or fitting
@@ -111,8 +112,13 @@ def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:
     return fitting[0]
 
 
-def _can_be_pixels(columns: npt.NDArray[Any]) -> bool:
-    return bool(((columns >= 0) & (columns < _PIXELS) & (columns == np.floor(columns))).all())
+def _share_of_pixels(columns: npt.NDArray[Any]) -> float:
+    """Return the share of rows in which all `columns` are pixels; 0 if one has fractions."""
+    if not len(columns):
+        return 1.0
+    if not (columns == np.floor(columns)).all():
+        return 0.0
+    return float(((columns >= 0) & (columns < _PIXELS)).all(axis=1).mean())
 
 
 def _rises(column: npt.NDArray[Any]) -> bool:

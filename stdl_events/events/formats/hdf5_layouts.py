@@ -86,7 +86,7 @@ class Hdf5Decoder:
         with hdf5_file(self.path) as file:
             for start in range(0, self.count, BLOCK_EVENTS):
                 parts = self.layout.read(file, start, min(start + BLOCK_EVENTS, self.count))
-                yield Block(self.reading.to_events(0, parts), 0)
+                yield self.reading.to_block(0, parts)
 
 
 def open_hdf5(path: Path, stream: int | None = None) -> Hdf5Decoder:

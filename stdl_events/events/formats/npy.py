@@ -182,7 +182,7 @@ class NpyDecoder:
             part = np.array(data[start : start + BLOCK_EVENTS])
             offset = array.data_offset + start * (array.dtype.itemsize if is_planar else per_event)
             named = {field: part[name] if part.dtype.names else part[:, name] for field, name in self.order.items()}
-            yield Block(self.reading.to_events(offset, named), offset)
+            yield self.reading.to_block(offset, named)
         if whole < count:
             offset = array.data_offset + whole * per_event
             raise truncated(self.path, offset, f"{size - offset} of {per_event} bytes of event {whole} of {count}")

@@ -90,7 +90,7 @@ class NpzDecoder:
                 wanted = min(BLOCK_EVENTS, self.count - done)
                 parts = {key: part.read(files[key], wanted, self.path) for key, part in self.members.items()}
                 whole = min(len(part) for part in parts.values())
-                yield Block(self.reading.to_events(0, self._named(parts, whole)), 0)
+                yield self.reading.to_block(0, self._named(parts, whole))
                 done += whole
                 if whole < wanted:
                     raise truncated(self.path, self.path.stat().st_size, f"{done} of {self.count} events")

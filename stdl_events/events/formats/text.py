@@ -65,14 +65,14 @@ class TextDecoder:
         """Yield the events of complete lines, up to the first bad line, for which it raises."""
         before = copy.deepcopy(self.reading)
         try:
-            yield Block(self._events(self.reading, data, offset), offset)
+            yield self._to_block(self.reading, data, offset)
             return
         except UnknownFormatError:
             raise
         except ValueError:
             good, line, error = self._find_bad_line(before, data, offset)
         if good:
-            yield Block(self._events(self.reading, data[:good], offset), offset)
+            yield self._to_block(self.reading, data[:good], offset)
         if isinstance(error, CorruptRecordingError):
             raise error
         if not data.endswith(b"\n") and good + len(line) == len(data):
@@ -90,20 +90,20 @@ class TextDecoder:
             middle = (start + stop) // 2
             part, trial = b"".join(lines[start:middle]), copy.deepcopy(reading)
             try:
-                self._events(trial, part, offset + good)
+                self._to_block(trial, part, offset + good)
             except ValueError:
                 stop = middle
             else:
                 reading, start, good = trial, middle, good + len(part)
         try:
-            self._events(reading, lines[start], offset + good)
+            self._to_block(reading, lines[start], offset + good)
         except ValueError as error:
             return good, lines[start], error
         return 0, data, None
 
-    def _events(self, reading: ColumnReading, data: bytes, offset: int) -> npt.NDArray[np.void]:
+    def _to_block(self, reading: ColumnReading, data: bytes, offset: int) -> Block:
         columns = self.lines.parse(data)
-        return reading.to_events(offset, {field: columns[index] for field, index in self.order.items()})
+        return reading.to_block(offset, {field: columns[index] for field, index in self.order.items()})
 
 
 def _lines(data: bytes) -> list[bytes]:
