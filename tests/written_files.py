@@ -26,6 +26,7 @@ from stdl_events.plan.plan import Plan, PlannedBlock
 from stdl_events.prepared.manifest import MANIFEST_FILE, Manifest, StoredSplit, write_manifest
 from stdl_events.prepared.shards import ShardJob, make_shard
 from stdl_events.recordings.clips import ClipArray
+from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, write_split_list
 from stdl_events.training.bundle import save_bundle
 from stdl_events.training.run_folder import write_json
 from stdl_events.training.state import save_checkpoint
@@ -94,6 +95,13 @@ def manifest(seed: int) -> Manifest:
     )  # fmt: skip
 
 
+def split_list(seed: int) -> SplitList:
+    return SplitList(
+        schema_version=1, made_by=f"test {seed}", dataset="d", root="/r", rule="r", gap_us=0, classes=("a",),
+        sensor_size=SIZE, recordings=(),
+    )  # fmt: skip
+
+
 def shard_job(path: Path, seed: int) -> ShardJob:
     return ShardJob(path, FRAMES.model_copy(update={"dt_us": 1000 * seed}), path.parent, ())
 
@@ -154,6 +162,10 @@ def writers(folder: Path) -> list[FileWriter]:
         FileWriter(
             MANIFEST_FILE, lambda path, seed: write_manifest(path.parent, manifest(seed)), DatasetError,
             ("prepared.manifest",),
+        ),
+        FileWriter(
+            SPLIT_FILE, lambda path, seed: write_split_list(path, split_list(seed)), DatasetError,
+            ("recordings.split_list",),
         ),
         FileWriter(
             "0.clips", lambda path, seed: make_shard(shard_job(path, seed)), DatasetError,

@@ -58,8 +58,8 @@ def train(
 ) -> None:
     """Train a recogniser by a recipe, and test it on the held-out recordings.
 
-    The run's folder gets the configuration, the plan, metrics (JSON lines and TensorBoard), a checkpoint for --resume,
-    and the finished network. A non-empty folder is never overwritten.
+    The run's folder gets the configuration, the list of the recordings on both sides, the plan, metrics (JSON lines and
+    TensorBoard), a checkpoint for --resume, and the finished network. A non-empty folder is never overwritten.
 
     Example: stdl-events train folder --data recordings/ --set epochs=30 --set learning.budget=2GiB
     """
@@ -102,10 +102,15 @@ def evaluate(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings, if it has moved.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Also check that the recordings that it trained on have not changed.")
+    ] = False,
     predictions: Annotated[Path | None, typer.Option(help="Write every clip's prediction to this JSON file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Test a run's network on its held-out recordings: accuracy, chance, confusion matrix.
+
+    The recordings are those that the run's split.json lists, each compared with its SHA-256; others are not used.
 
     Example: stdl-events evaluate runs/folder --model model.onnx --predictions predictions.json
     """
@@ -115,7 +120,7 @@ def evaluate(
 
     if predictions is not None:
         require_place(predictions, room_for="predictions")
-    evaluation = held_out.evaluate(run, model=model, data=data, device=device)
+    evaluation = held_out.evaluate(run, model=model, data=data, device=device, verify=verify)
     if predictions is not None:
         write_json(predictions, {"labels": list(evaluation.labels), "clips": evaluation.predictions()})
     if as_json:

@@ -5,13 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from stdl_events import __version__
 from stdl_events.errors import DatasetError
-from stdl_events.events.sources.replay import Position
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
+from stdl_events.prepared.listing import write_list
 from stdl_events.prepared.lock import locked
 from stdl_events.prepared.manifest import (
     FRAMING_VERSION,
@@ -34,6 +32,7 @@ from stdl_events.prepared.workers import make_shards
 from stdl_events.recordings.clips import no_clips, require_bytes
 from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN, require_every_class, say_too_short, unreadable
 from stdl_events.recordings.entry import Split
+from stdl_events.recordings.split_list import SPLIT_FILE, plain_span
 
 MAX_WARNINGS = 5
 
@@ -114,7 +113,8 @@ def prepare(
         _warn([text for job in missing for entry in shards[job.path].entries for text in entry.warnings])
         manifest = _complete(wanted, jobs, shards, split)
         _judge(manifest, store, total, skip_bad, split)
-        if manifest != found:
+        if manifest != found or not (store / SPLIT_FILE).exists():
+            write_list(store, split, dataset, root, [(job, shards[job.path]) for job in jobs])
             write_manifest(store, manifest)
     return Preparation(store, manifest, total - kept, kept)
 
@@ -232,7 +232,7 @@ def _complete(wanted: Manifest, jobs: list[ShardJob], shards: Mapping[Path, Shar
                     file=index[made.file.path],
                     label=entry.label,
                     group=entry.group,
-                    span=_plain(entry.span),
+                    span=plain_span(entry.span),
                     side=sides[entry.key],
                     span_us=made.span_us,
                     shard=number,
@@ -247,12 +247,6 @@ def _complete(wanted: Manifest, jobs: list[ShardJob], shards: Mapping[Path, Shar
 
 def _as_now(file: SourceFile, path: Path) -> SourceFile:
     return file.model_copy(update={"mtime_ns": path.stat().st_mtime_ns})
-
-
-def _plain(span: tuple[Position, Position]) -> tuple[Position, Position]:
-    """Convert numpy's numbers, which JSON does not accept."""
-    start, stop = (position.item() if isinstance(position, np.generic) else position for position in span)
-    return start, stop
 
 
 def _judge(manifest: Manifest, store: Path, total: int, skip_bad: bool, split: Split) -> None:

@@ -20,6 +20,8 @@ SCHEMA_VERSION = 1
 # Increase if equal recordings and frame specs give other frames than before; a test pins the present frames.
 FRAMING_VERSION = 1
 
+TODO_ROOM = "make room or choose another --out, and run the same command again"
+
 StoredClip: TypeAlias = tuple[int, int, int]
 """(t_start_us, bytes, CRC-32 of these bytes); the clips of a shard are contiguous."""
 Side = Literal["train", "test"]
@@ -186,5 +188,4 @@ def store_file(path: Path) -> AbstractContextManager[BinaryIO]:
     Raises:
         DatasetError: it cannot be written.
     """
-    todo = "make room or choose another --out, and run the same command again"
-    return whole_file(path, room_for="clips", error=DatasetError, todo=todo)
+    return whole_file(path, room_for="clips", error=DatasetError, todo=TODO_ROOM)

@@ -11,7 +11,6 @@ import struct
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION, BadEn
 from stdl_events.prepared.payload import CODEC, Pack, checksum, packer
 from stdl_events.recordings.clips import cut_clips
 from stdl_events.recordings.entry import Entry, file_digest
+from stdl_events.recordings.file_contents import relative_folder
 
 MAGIC = b"STDLCLIP"
 SUFFIX = ".clips"
@@ -233,9 +233,4 @@ def _described(entry: Entry, root: Path) -> list[object]:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return os.path.join(_relative_folder(os.path.dirname(path), str(root)), path.name)
-
-
-@lru_cache(maxsize=1024)
-def _relative_folder(folder: str, root: str) -> str:
-    return os.path.relpath(folder, root)
+    return os.path.join(relative_folder(os.path.dirname(path), str(root)), path.name)

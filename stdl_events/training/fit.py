@@ -36,9 +36,10 @@ from stdl_events.training.run_folder import (
     check_run_folder,
     write_json,
 )
+from stdl_events.training.run_split import split_of_run
 from stdl_events.training.schedule import learning_rate
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_sides, load_split
+from stdl_events.training.sources import load_sides
 from stdl_events.training.state import load_checkpoint, save_checkpoint
 from stdl_events.whole_file import make_folder, remove_leftovers
 
@@ -78,19 +79,21 @@ def fit(
 
     Args:
         resume: resume the run in `folder`.
-        split: recordings to use instead of those of `config.data`.
+        split: recordings to use instead of those of `config.data`; a resumed run uses those of its list.
 
     Raises:
         RunError: the folder is in use, or cannot be resumed with this configuration; or the loss is not finite.
         RecipeError: the device is not there.
-        DatasetError: the recordings are missing, cannot be read or cannot be split as asked, or a class has no clip.
+        DatasetError: the recordings are missing, cannot be read or cannot be split as asked; have changed since a run
+            to resume began; or a class has no clip.
         FrameSpecError: the recordings cannot be cut into such frames.
         NotationError, PlanError, RuleError: the network, its cut or the rule is impossible.
     """
     folder = Path(folder)
     check_run_folder(folder, config, resume=resume)
     device = resolve_device(config.device)
-    split = split or load_split(config)
+    of_run = split_of_run(config, folder, resume=resume, split=split, quiet=quiet)
+    split = of_run.split
     checked = split.check_disjoint()
     frame_spec = config.frames.spec(split.train.sensor_size)
     learner = build_configured_learner(config, frame_spec, len(split.train.classes), device)
@@ -99,6 +102,7 @@ def fit(
         run.restore(load_checkpoint(folder / CHECKPOINT_FILE))
     make_folder(folder, error=RunError)
     remove_leftovers(folder)
+    of_run.write(folder, config, run.split)
     write_json(folder / CONFIG_FILE, config.model_dump(mode="json"))
     if learner.plan is not None:
         write_json(folder / PLAN_FILE, plan_document(learner.plan, learner.rule))

@@ -14,22 +14,29 @@ from stdl_events.training.data import Counts
 from stdl_events.training.device import resolve_device
 from stdl_events.training.evaluate import Evaluation, MeanLogits, evaluate_clips, network_logits
 from stdl_events.training.run_folder import BUNDLE_FOLDER, load_config
-from stdl_events.training.sources import load_sides, load_split
+from stdl_events.training.run_split import held_out_recordings
+from stdl_events.training.sources import load_sides
 
 
 def evaluate(
-    folder: Path | str, *, model: Path | str | None = None, data: Path | str | None = None, device: str = "auto"
+    folder: Path | str,
+    *,
+    model: Path | str | None = None,
+    data: Path | str | None = None,
+    device: str = "auto",
+    verify: bool = False,
 ) -> Evaluation:
-    """Evaluate the finished run in `folder` on the recordings that it held out.
+    """Evaluate the finished run in `folder` on the recordings that it held out, as `split.json` lists them.
 
     Args:
         model: an exported file to evaluate instead of the run's own network, on the CPU.
         data: current folder of the recordings.
+        verify: also check that the recordings that it trained on have not changed.
 
     Raises:
         RunError: there is no finished run in `folder`.
         ModelError: `model` is unusable, or has other classes than the run.
-        DatasetError: the recordings are missing or cannot be read, or a class has no clip.
+        DatasetError: recordings are missing, have changed or cannot be read, or a class has no clip.
     """
     folder = Path(folder)
     config = load_config(folder)
@@ -41,7 +48,7 @@ def evaluate(
     else:
         session = OnnxSession(model)
         card, logits_of = session.card, session_logits(session)
-    recordings = load_split(config).test
+    recordings = held_out_recordings(config, folder, data=None if data is None else Path(data), verify=verify)
     if card.labels != recordings.classes:
         raise ModelError(
             str(model or folder),

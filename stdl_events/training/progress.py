@@ -5,9 +5,44 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 GB = 10**9
+LEAST_BYTES_SHOWN = GB
+
+
+class HashingProgress:
+    """A bar over the bytes of the recordings that are hashed, if they are many; silent where `quiet`."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True, highlight=False),
+            disable=quiet,
+            transient=True,
+        )
+        self._quiet = quiet
+
+    def show(self, done: int, total: int) -> None:
+        """Advance the bar; it appears at the first call for at least `LEAST_BYTES_SHOWN`."""
+        if self._quiet or total < LEAST_BYTES_SHOWN:
+            return
+        if not self._bar.tasks:
+            self._bar.start()
+            self._bar.add_task("hashing the recordings", total=total)
+        self._bar.update(self._bar.tasks[0].id, completed=done)
+
+    def __enter__(self) -> "HashingProgress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar.tasks:
+            self._bar.stop()
 
 
 class TrainingProgress:

@@ -1,6 +1,7 @@
 """The layout of a run's folder, and the checks before it is written to.
 
 config.json              the complete configuration
+split.json               each recording of both sides with its size and SHA-256, see `recordings.split_list`
 plan.json                the blocks with their auxiliary networks and bytes
 metrics.jsonl            one row per logged step and per epoch
 tensorboard/             the same numbers
@@ -16,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stdl_events.errors import RunError
+from stdl_events.recordings.split_list import SPLIT_FILE
 from stdl_events.training.settings import TrainConfig
 from stdl_events.validation import first_problem
 from stdl_events.whole_file import whole_file
@@ -54,7 +56,9 @@ def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None
         )
     old = _flat(load_config(folder).model_dump(mode="json"))
     new = _flat(config.model_dump(mode="json"))
-    changed = [key for key in new if old.get(key) != new[key] and key not in _FREE_TO_CHANGE]
+    # Recordings that a list identifies may have moved.
+    free = _FREE_TO_CHANGE | ({"data.path"} if (folder / SPLIT_FILE).is_file() else set())
+    changed = [key for key in new if old.get(key) != new[key] and key not in free]
     if changed:
         raise RunError(
             str(folder),

@@ -10,6 +10,8 @@ from binary_recordings import write_binary, write_recordings
 from stdl_events.errors import DatasetError, FrameSpecError, SplitError
 from stdl_events.prepared import prepare
 from stdl_events.recipes import load_recipe
+from stdl_events.recordings.entry import file_digest
+from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
 from stdl_events.training.fit import fit
 from stdl_events.training.held_out import evaluate
 from stdl_events.training.settings import TrainConfig
@@ -122,3 +124,30 @@ def test_leaks_are_found_without_the_recordings(config: TrainConfig, tmp_path: P
     leaking = load_split(alone.derive(data={"split": {"train": 10, "test": 2}}))
     with pytest.raises(SplitError, match=r"got the recording left/004.bin and left/005.bin on both sides"):
         leaking.check_disjoint()
+
+
+def test_the_store_and_its_runs_list_the_recordings(stored: TrainConfig, tmp_path: Path) -> None:
+    fit(stored, tmp_path / "run", quiet=True)
+    in_store, in_run = (read_split_list(folder / SPLIT_FILE) for folder in (tmp_path / "store", tmp_path / "run"))
+    assert in_store is not None
+    assert in_run is not None
+    assert in_run.root == in_store.root == str(tmp_path / "recordings")
+    rows = [(row.side, row.key, row.path, row.content) for row in in_store.recordings]
+    assert [(row.side, row.key, row.path, row.content) for row in in_run.recordings] == rows
+    assert rows[0][3].sha256 == file_digest(tmp_path / "recordings" / rows[0][2])
+
+
+def test_a_store_of_changed_recordings_is_not_evaluated(
+    config: TrainConfig, stored: TrainConfig, tmp_path: Path
+) -> None:
+    fit(stored, tmp_path / "run", quiet=True)
+    split = load_split(config)
+    changed = split.test.entries[0]
+    write_binary(changed.path, seed=99)
+    settings = config.data.split.model_dump()
+    prepare(
+        split, config.frames.spec(split.train.sensor_size), tmp_path / "store", dataset="folder",
+        root=tmp_path / "recordings", split_settings=settings,
+    )  # fmt: skip
+    with pytest.raises(DatasetError, match=rf"got 1 recordings that have changed: {changed.key} \(now "):
+        evaluate(tmp_path / "run")

@@ -128,7 +128,7 @@ def test_fewer_recordings_leave_no_shard_behind(make: Make, recordings: Path) ->
         for name in CLASSES:
             (recordings / name / f"{number:03d}.bin").unlink()
     make()
-    assert sorted(content(store)) == ["00000.clips", "manifest.json"]
+    assert sorted(content(store)) == ["00000.clips", "manifest.json", "split.json"]
     assert len(PreparedSet.open(store)) == 10
 
 

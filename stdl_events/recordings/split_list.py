@@ -1,0 +1,250 @@
+"""The list of a split: each recording of both sides, with the size and the SHA-256 of its file.
+
+A run and a store write it once. Evaluation and resumption read it, so that files added later change nothing and files
+that have changed are found. Whole files are hashed, each once.
+
+    {"rule": ..., "root": <folder of the recordings>, "classes": [...], ..., "recordings": [
+    {"side": "train", "key": ..., "path": <relative to root>, "class": ..., "bytes": ..., "sha256": ...},
+    ...]}
+
+A row also has the fields of `Entry` that differ from their defaults, such as `span`, `group` and `stream`.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from stdl_events import __version__
+from stdl_events.errors import DatasetError
+from stdl_events.events import Recording
+from stdl_events.events.sources.replay import Position
+from stdl_events.recordings.entry import Entry, RecordingSet, Split
+from stdl_events.recordings.file_contents import Content, contents_of, located, relative_folder
+from stdl_events.recordings.found_files import FoundFiles, same_form
+from stdl_events.validation import first_problem
+from stdl_events.whole_file import whole_file
+
+SPLIT_FILE = "split.json"
+SCHEMA_VERSION = 1
+MAX_CHANGES_NAMED = 10
+_TODO_LIST = "use the version of stdl-events that wrote it, or train again into another folder"
+_ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+_COLUMNS = frozenset(("key", "path", "label", "content", "reader"))
+_FIELDS = frozenset(field.name for field in fields(Entry)) - _COLUMNS
+
+Reader = Callable[[Path], Recording]
+
+
+class ListedRecording(BaseModel):
+    """A row; further keys are fields of `Entry`.
+
+    Attributes:
+        path: relative to the root, with slashes.
+        own_reader: the dataset reads this file by a function of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", validate_by_name=True, serialize_by_alias=True)
+
+    side: Literal["train", "test"]
+    key: str
+    path: str
+    class_name: str = Field(alias="class")
+    bytes: int | None
+    sha256: str | None
+    own_reader: bool = False
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> "ListedRecording":
+        unknown = sorted(self.further.keys() - _FIELDS)
+        if unknown:
+            raise DatasetError(self.key, got=f"the key {unknown[0]}", expected="keys of a recording", todo="remove it")
+        _ENTRY.validate_python({"key": self.key, "path": self.path, "label": 0, **self.further})
+        return self
+
+    @property
+    def content(self) -> Content:
+        return Content(self.bytes, self.sha256)
+
+    @property
+    def further(self) -> dict[str, Any]:
+        return self.model_extra or {}
+
+
+class SplitList(BaseModel):
+    """A split as it was used; see the module.
+
+    Attributes:
+        root: folder of the recordings, absolute.
+        left_out: paths of recordings that were not readable.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int
+    made_by: str
+    dataset: str
+    root: str
+    rule: str
+    gap_us: int
+    classes: tuple[str, ...]
+    sensor_size: tuple[int, int]
+    left_out: tuple[str, ...] = ()
+    recordings: tuple[ListedRecording, ...]
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> "SplitList":
+        unknown = {row.class_name for row in self.recordings} - set(self.classes)
+        if unknown:
+            raise DatasetError(
+                "", got=f"the class {min(unknown)}", expected=f"one of {', '.join(self.classes)}", todo="correct it"
+            )
+        return self
+
+    @classmethod
+    def of(
+        cls, split: Split, root: Path, contents: Mapping[Path, Content], *, dataset: str, left_out: Iterable[Path] = ()
+    ) -> "SplitList":
+        """List both sides of `split`; recordings without a content in `contents` are not compared later."""
+        root = root.absolute()
+        return cls(
+            schema_version=SCHEMA_VERSION, made_by=f"stdl-events {__version__}", dataset=dataset, root=str(root),
+            rule=split.rule, gap_us=split.gap_us, classes=split.train.classes, sensor_size=split.train.sensor_size,
+            left_out=tuple(sorted({_relative(path, root) for path in left_out})),
+            recordings=tuple(
+                _row(entry, side, recordings.classes, root, contents)
+                for side, recordings in _sides_of(split)
+                for entry in recordings.entries
+            ),
+        )  # fmt: skip
+
+    def side(self, side: Literal["train", "test"]) -> tuple[ListedRecording, ...]:
+        return tuple(row for row in self.recordings if row.side == side)
+
+    def split(self, root: Path, reader_of: Callable[[str], Reader | None]) -> Split:
+        """Return the split of the files in `root`.
+
+        Args:
+            reader_of: key -> `Entry.reader`; called for recordings with a reader of their own.
+        """
+        train, test = (
+            RecordingSet(
+                self.classes, self.sensor_size, tuple(self._entry(row, root, reader_of) for row in self.side(side))
+            )
+            for side in ("train", "test")
+        )
+        return Split(train, test, self.rule, self.gap_us)
+
+    def _entry(self, row: ListedRecording, root: Path, reader_of: Callable[[str], Reader | None]) -> Entry:
+        label, path = self.classes.index(row.class_name), located(root, row.path)
+        entry = _ENTRY.validate_python({"key": row.key, "path": path, "label": label, **row.further})
+        return replace(entry, content=row.sha256, reader=reader_of(row.key) if row.own_reader else None)
+
+
+def _sides_of(split: Split) -> tuple[tuple[Literal["train", "test"], RecordingSet], ...]:
+    return ("train", split.train), ("test", split.test)
+
+
+def _row(
+    entry: Entry, side: str, classes: tuple[str, ...], root: Path, contents: Mapping[Path, Content]
+) -> ListedRecording:
+    content = contents.get(entry.path, Content(None, entry.content))
+    plain = replace(entry, span=plain_span(entry.span), reader=None)
+    row = {
+        "side": side, "key": entry.key, "path": _relative(entry.path, root), "class": classes[entry.label],
+        "bytes": content.bytes, "sha256": content.sha256, "own_reader": entry.reader is not None,
+    }  # fmt: skip
+    further = _ENTRY.dump_python(plain, mode="json", exclude=set(_COLUMNS), exclude_defaults=True)
+    return ListedRecording.model_validate(row | further)
+
+
+def write_split_list(path: Path, listed: SplitList, *, todo: str | None = None) -> None:
+    """Write `listed`, one line per recording, atomically.
+
+    Raises:
+        DatasetError: the file cannot be written.
+    """
+    head = listed.model_dump(mode="json", exclude={"recordings"})
+    with whole_file(path, room_for="list of the recordings", error=DatasetError, todo=todo) as file:
+        file.write(json.dumps(head, ensure_ascii=False, indent=1)[:-2].encode() + b',\n "recordings": [\n')
+        rows = (row.model_dump(mode="json", exclude_defaults=True) for row in listed.recordings)
+        file.write(",\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode() + b"\n]}\n")
+
+
+def read_split_list(path: Path) -> SplitList | None:
+    """Read a list; None if there is no such file.
+
+    Raises:
+        DatasetError: it does not parse, or is of another version.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(str(path), got=str(error), expected="a list of recordings", todo=_TODO_LIST) from None
+    try:
+        listed = SplitList.model_validate_json(text)
+    except ValidationError as error:
+        problem = first_problem(error)
+        where = f"{problem.where}: " if problem.where else ""
+        got, expected = f"{where}{problem.got}", problem.expected
+        raise DatasetError(str(path), got=got, expected=expected, todo=_TODO_LIST) from None
+    if listed.schema_version != SCHEMA_VERSION:
+        got = f"schema {listed.schema_version}, written by {listed.made_by}"
+        raise DatasetError(str(path), got=got, expected=f"schema {SCHEMA_VERSION}", todo=_TODO_LIST)
+    return listed
+
+
+def with_contents(split: Split, contents: Mapping[Path, Content]) -> Split:
+    """Return `split` with `Entry.content` filled."""
+
+    def filled(recordings: RecordingSet) -> RecordingSet:
+        return recordings.with_entries(
+            replace(entry, content=contents[entry.path].sha256) if entry.path in contents else entry
+            for entry in recordings.entries
+        )
+
+    return replace(split, train=filled(split.train), test=filled(split.test))
+
+
+def changes_of_rows(
+    rows: Iterable[ListedRecording], root: Path, progress: Callable[[int, int], None] | None = None
+) -> list[str]:
+    """Return how the files of `rows` in `root` differ from the list, one text per file."""
+    by_path = {row.path: row for row in rows if row.sha256 is not None}
+    paths = {row.path: located(root, row.path) for row in by_path.values()}
+    found = contents_of(paths.values(), progress)
+    return [
+        text for row in by_path.values() if (text := _change(row, found.get(paths[row.path]))) is not None
+    ]  # fmt: skip
+
+
+def _change(row: ListedRecording, found: Content | None) -> str | None:
+    if found is None:
+        return f"{row.path} (missing; listed with {row.content})"
+    if found.sha256 == row.sha256:
+        return None
+    return f"{row.path} (now {found}; listed with {row.content})"
+
+
+def count_beside(listed: SplitList, root: Path) -> int:
+    """Count the recordings in `root` that the list does not name."""
+    known = {same_form(path) for path in (*(row.path for row in listed.recordings), *listed.left_out)}
+    found = FoundFiles(root).below(root)
+    return sum(same_form(path.relative_to(root).as_posix()) not in known for path in found)
+
+
+def plain_span(span: tuple[Position, Position]) -> tuple[Position, Position]:
+    """Convert numpy's numbers, which JSON does not accept."""
+    start, stop = (position.item() if isinstance(position, np.generic) else position for position in span)
+    return start, stop
+
+
+def _relative(path: Path, root: Path) -> str:
+    return PurePath(relative_folder(os.path.dirname(path), str(root)), path.name).as_posix()

@@ -1,0 +1,209 @@
+"""The split of a run: listed in its folder when it starts, and taken from that list afterwards."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from stdl_events.errors import DatasetError
+from stdl_events.events.stream import RecordingWarning
+from stdl_events.prepared.manifest import Manifest, read_manifest
+from stdl_events.recordings.entry import Entry, RecordingSet, Split
+from stdl_events.recordings.file_contents import Content, contents_of
+from stdl_events.recordings.registry import DATASETS
+from stdl_events.recordings.split_list import (
+    SPLIT_FILE,
+    ListedRecording,
+    Reader,
+    SplitList,
+    changes_of_rows,
+    count_beside,
+    read_split_list,
+    with_contents,
+    write_split_list,
+)
+from stdl_events.training.progress import HashingProgress
+from stdl_events.training.settings import TrainConfig
+from stdl_events.training.sources import load_split, recordings_folder
+
+MAX_CHANGES_NAMED = 10
+
+
+@dataclass(frozen=True)
+class RunSplit:
+    """The split of a run that starts or is resumed.
+
+    Attributes:
+        contents: of the files; None if the run's folder has its list already.
+    """
+
+    split: Split
+    contents: Mapping[Path, Content] | None = None
+
+    def write(self, folder: Path, config: TrainConfig, used: Split) -> None:
+        """Write the list into a new run's folder.
+
+        Args:
+            used: the readable part of the split.
+
+        Raises:
+            DatasetError: it cannot be written.
+        """
+        if self.contents is None:
+            return
+        kept = {entry.path for entry in _entries(used)}
+        left_out = [entry.path for entry in _entries(self.split) if entry.path not in kept]
+        root = _root(config, self.split)
+        listed = SplitList.of(used, root, self.contents, dataset=config.data.dataset, left_out=left_out)
+        write_split_list(folder / SPLIT_FILE, listed)
+
+
+def split_of_run(
+    config: TrainConfig, folder: Path, *, resume: bool = False, split: Split | None = None, quiet: bool = False
+) -> RunSplit:
+    """Return the split of a new run, each file hashed; or that of a run to resume, as its list has it.
+
+    Args:
+        split: recordings of a new run instead of those of `config.data`.
+        quiet: no progress bar.
+
+    Raises:
+        DatasetError, SplitError, RecipeError: see `load_split`; or listed recordings are missing or have changed.
+    """
+    if resume:
+        listed = read_split_list(folder / SPLIT_FILE)
+        if listed is not None:
+            return RunSplit(_checked(config, folder, listed, ("train", "test"), data=None, quiet=quiet))
+        _say_unlisted(folder)
+        return RunSplit(split or load_split(config))
+    split = split or load_split(config)
+    stored = _stored_contents(config)
+    if stored is None:
+        with HashingProgress(quiet=quiet) as progress:
+            contents = contents_of((entry.path for entry in _entries(split)), progress.show)
+    else:
+        contents = {entry.path: stored[entry.key] for entry in _entries(split) if entry.key in stored}
+    return RunSplit(with_contents(split, contents), contents)
+
+
+def held_out_recordings(
+    config: TrainConfig, folder: Path, *, data: Path | None = None, verify: bool = False
+) -> RecordingSet:
+    """Return the recordings that the run in `folder` held out, and check that their files have not changed.
+
+    A run without a list, of an older version, is split again, with a warning.
+
+    Args:
+        data: current folder of the recordings.
+        verify: also check the recordings that it trained on.
+
+    Raises:
+        DatasetError, SplitError, RecipeError: see `split_of_run`.
+    """
+    listed = read_split_list(folder / SPLIT_FILE)
+    if listed is None:
+        _say_unlisted(folder)
+        return load_split(config).test
+    return _checked(config, folder, listed, ("train", "test") if verify else ("test",), data=data, quiet=False).test
+
+
+def _checked(
+    config: TrainConfig,
+    folder: Path,
+    listed: SplitList,
+    sides: Sequence[Literal["train", "test"]],
+    *,
+    data: Path | None,
+    quiet: bool,
+) -> Split:
+    """Return the listed split after the files of `sides` were compared with the list."""
+    rows = [row for side in sides for row in listed.side(side)]
+    if config.data.prepared is not None:
+        root = Path(config.data.path or listed.root)
+        changes = _changes_in_store(rows, read_manifest(Path(config.data.prepared)))
+        place = config.data.prepared
+    else:
+        root = _listed_root(config, folder, listed, data)
+        with HashingProgress(quiet=quiet) as progress:
+            changes = changes_of_rows(rows, root, progress.show)
+        place = str(root)
+    if changes:
+        more = f" and {len(changes) - MAX_CHANGES_NAMED} more" if len(changes) > MAX_CHANGES_NAMED else ""
+        raise DatasetError(
+            place, got=f"{len(changes)} recordings that have changed: {', '.join(changes[:MAX_CHANGES_NAMED])}{more}",
+            expected=f"the recordings of the run, listed in {folder / SPLIT_FILE}",
+            todo="put them back, name the folder that has them with --data, or train on the present ones in a new run",
+        )  # fmt: skip
+    if config.data.prepared is None:
+        beside = count_beside(listed, root)
+        if beside:
+            text = f"{root}: {beside} recordings that {folder / SPLIT_FILE} does not list are not used"
+            warnings.warn(text, RecordingWarning, stacklevel=3)
+
+    @cache
+    def readers() -> dict[str, Reader | None]:
+        derived = config.derive(data={"path": str(root), "prepared": None})
+        return {entry.key: entry.reader for entry in _entries(load_split(derived))}
+
+    return listed.split(root, lambda key: readers().get(key))
+
+
+def _listed_root(config: TrainConfig, folder: Path, listed: SplitList, data: Path | None) -> Path:
+    """Return the folder of the listed recordings; simulated ones that are missing are simulated again."""
+    places = [data] if data is not None else [Path(path) for path in (config.data.path, listed.root) if path]
+    for place in places:
+        if place.is_dir():
+            return place
+    if config.data.path is None and DATASETS[config.data.dataset].default_folder is not None:
+        load_split(config)
+        return recordings_folder(config.data, f"recipe {config.name}")
+    raise DatasetError(
+        str(places[0]), got="no such folder", expected=f"the recordings listed in {folder / SPLIT_FILE}",
+        todo="say where they are with --data DIR",
+    )  # fmt: skip
+
+
+def _changes_in_store(rows: Sequence[ListedRecording], manifest: Manifest) -> list[str]:
+    """Return how the recordings of a store differ from the list."""
+    stored = _contents_in(manifest)
+    changes = []
+    for row in rows:
+        found = stored.get(row.key)
+        if found is None:
+            changes.append(f"{row.key} (missing)")
+        elif row.sha256 is not None and found.sha256 != row.sha256:
+            changes.append(f"{row.key} (now {found}; listed with {row.content})")
+    return changes
+
+
+def _stored_contents(config: TrainConfig) -> dict[str, Content] | None:
+    """Return the contents of the recordings of the store by their keys; None without a store."""
+    return None if config.data.prepared is None else _contents_in(read_manifest(Path(config.data.prepared)))
+
+
+def _contents_in(manifest: Manifest) -> dict[str, Content]:
+    files = [Content(file.bytes, file.sha256) for file in manifest.files]
+    return {entry.key: files[entry.file] for entry in manifest.entries}
+
+
+def _root(config: TrainConfig, split: Split) -> Path:
+    """Return the folder of the recordings: the given one, the store's, or the dataset's; else that of the files."""
+    if config.data.path is None and config.data.prepared is not None:
+        return Path(read_manifest(Path(config.data.prepared)).root)
+    if config.data.path is None and DATASETS[config.data.dataset].default_folder is None:
+        return split.train.entries[0].path.parent
+    return recordings_folder(config.data, f"recipe {config.name}")
+
+
+def _entries(split: Split) -> tuple[Entry, ...]:
+    return (*split.train.entries, *split.test.entries)
+
+
+def _say_unlisted(folder: Path) -> None:
+    text = (
+        f"{folder}: no {SPLIT_FILE}, since an older version trained it; the recordings are split again, and what was "
+        "added or removed since then may have moved recordings that it was trained on to the held-out side"
+    )
+    warnings.warn(text, RecordingWarning, stacklevel=4)

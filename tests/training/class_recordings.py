@@ -1,0 +1,20 @@
+"""Events of three separable classes."""
+
+import numpy as np
+
+from stdl_events.events.stream import EventArray, empty_events
+
+SENSOR_SIZE = (16, 16)
+CLASSES = ("left", "middle", "right")
+DURATION_US = 160_000
+
+
+def draw_events(label: int, rng: np.random.Generator, count: int = 600) -> EventArray:
+    """Events all over the sensor, half of them in the class's third of the columns."""
+    events = empty_events(count)
+    events["t"] = np.sort(rng.integers(0, DURATION_US, count))
+    events["t"][[0, -1]] = 0, DURATION_US - 1
+    events["x"] = np.where(rng.random(count) < 0.5, 5 * label + rng.integers(0, 6, count), rng.integers(0, 16, count))
+    events["y"] = rng.integers(0, 16, count)
+    events["p"] = rng.random(count) < 0.5
+    return events
