@@ -11,6 +11,8 @@ from stdl_events.recordings.entry import file_digest
 from stdl_events.recordings.found_files import child, same_form
 
 _DIGITS_SHOWN = 16
+# Passing a smaller file to another thread takes longer than hashing it.
+_SMALL_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Content:
 
 
 def contents_of(paths: Iterable[Path], progress: Callable[[int, int], None] | None = None) -> dict[Path, Content]:
-    """Hash each of the files once, on all cores; a path that is no readable file has no content.
+    """Hash each of the files once, large ones on all cores; a path that is no readable file has no content.
 
     Args:
         progress: called with (bytes done, bytes in all) after each file.
@@ -35,7 +37,8 @@ def contents_of(paths: Iterable[Path], progress: Callable[[int, int], None] | No
     done, total = 0, sum(sizes.values())
     contents: dict[Path, Content] = {}
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for (path, size), digest in zip(sizes.items(), pool.map(_digest, sizes), strict=True):
+        digests = (pool.map if total > len(sizes) * _SMALL_BYTES else map)(_digest, sizes)
+        for (path, size), digest in zip(sizes.items(), digests, strict=True):
             done += size
             contents[path] = Content(size, digest)
             if progress is not None:
