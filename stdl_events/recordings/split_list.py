@@ -82,6 +82,7 @@ class SplitList(BaseModel):
     Attributes:
         root: folder of the recordings, absolute.
         left_out: paths of recordings that were not readable.
+        beside: number of further recordings in `root` that the split did not use.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +96,7 @@ class SplitList(BaseModel):
     classes: tuple[str, ...]
     sensor_size: tuple[int, int]
     left_out: tuple[str, ...] = ()
+    beside: int = 0
     recordings: tuple[ListedRecording, ...]
 
     @model_validator(mode="after")
@@ -234,7 +236,9 @@ def _change(row: ListedRecording, found: Content | None) -> str | None:
 
 
 def count_beside(listed: SplitList, root: Path) -> int:
-    """Count the recordings in `root` that the list does not name."""
+    """Count the recordings in `root`, if it is there, that the list does not name."""
+    if not root.is_dir():
+        return 0
     known = {same_form(path) for path in (*(row.path for row in listed.recordings), *listed.left_out)}
     found = FoundFiles(root).below(root)
     return sum(same_form(path.relative_to(root).as_posix()) not in known for path in found)

@@ -57,6 +57,7 @@ class RunSplit:
         left_out = [entry.path for entry in _entries(self.split) if entry.path not in kept]
         root = _root(config, self.split)
         listed = SplitList.of(used, root, self.contents, dataset=config.data.dataset, left_out=left_out)
+        listed = listed.model_copy(update={"beside": count_beside(listed, root)})
         write_split_list(folder / SPLIT_FILE, listed)
 
 
@@ -137,9 +138,9 @@ def _checked(
             todo="put them back, name the folder that has them with --data, or train on the present ones in a new run",
         )  # fmt: skip
     if config.data.prepared is None:
-        beside = count_beside(listed, root)
-        if beside:
-            text = f"{root}: {beside} recordings that {folder / SPLIT_FILE} does not list are not used"
+        added = count_beside(listed, root) - listed.beside
+        if added > 0:
+            text = f"{root}: {added} recordings added since {folder / SPLIT_FILE} was written are not used"
             warnings.warn(text, RecordingWarning, stacklevel=3)
 
     @cache

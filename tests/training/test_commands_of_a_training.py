@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES, SENSOR_SIZE, draw_events
+from class_recordings import CLASSES, SENSOR_SIZE, draw_events
 
 from stdl_events.cli.find_training import find_training
 from stdl_events.events import write_recording

@@ -80,7 +80,7 @@ def test_added_recordings_change_nothing(run: Path, root: Path, drawn: TrainConf
     add_recordings(root, "added.h5", seed=9)
     # The draw alone would now hold out recordings that the run was trained on.
     assert trained_on & {entry.key for entry in load_split(drawn).test.entries}
-    with pytest.warns(RecordingWarning, match=r"data: 3 recordings that .*split\.json does not list are not used"):
+    with pytest.warns(RecordingWarning, match=r"data: 3 recordings added since .*split\.json was written are not used"):
         after = evaluate(run)
     assert [entry.key for entry in after.recordings.entries] == [entry.key for entry in before.recordings.entries]
     np.testing.assert_array_equal(after.probabilities_NK, before.probabilities_NK)
@@ -126,7 +126,7 @@ def test_resumption_uses_the_list(run: Path, root: Path, drawn: TrainConfig, tmp
     add_recordings(root, "added.h5", seed=9)
     shutil.move(root, tmp_path / "moved")
     moved = drawn.derive(data={"path": str(tmp_path / "moved")})
-    with pytest.warns(RecordingWarning, match="3 recordings that"):
+    with pytest.warns(RecordingWarning, match="3 recordings added since"):
         fit(moved, run, resume=True, quiet=True)
     assert (run / "bundle" / "model.safetensors").read_bytes() == weights
     assert (run / SPLIT_FILE).read_text() == text
