@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from class_recordings import CLASSES, SENSOR_SIZE, draw_events
 
 from stdl_events.errors import DatasetError
 from stdl_events.events import RecordingWarning, write_recording
-from stdl_events.recordings.entry import file_digest
-from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, read_split_list
+from stdl_events.events.geometry import Geometry
+from stdl_events.recordings.entry import Entry, RecordingSet, Split, file_digest
+from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, read_split_list, write_split_list
 from stdl_events.training.fit import fit
 from stdl_events.training.held_out import evaluate
 from stdl_events.training.settings import TrainConfig
@@ -183,3 +186,19 @@ def test_a_damaged_list_is_an_error(run: Path, old: str, new: str, message: str)
     path.write_text(new.join(path.read_text().rsplit(old, 1)))
     with pytest.raises(DatasetError, match=message):
         evaluate(run)
+
+
+def test_every_field_of_an_entry_comes_back(tmp_path: Path) -> None:
+    """Whatever `Entry` has, since the list is written from its fields."""
+    values: dict[str, Any] = {
+        "label": 1, "span": (0.25, 5000), "group": "ann", "format": "npy", "sensor_size": (12, 10), "stream": 2,
+        "time_unit": "ms", "orientation": Geometry(rotate=90), "content": "ab" * 32,
+    }  # fmt: skip
+    entry = Entry("a/1", tmp_path / "data" / "a" / "1.npy", reader=None, **values)
+    assert {field.name for field in fields(Entry)} == values.keys() | {"key", "path", "reader"}
+    recordings = RecordingSet(("a", "b"), (12, 10), (entry,))
+    split = Split(recordings, recordings.with_entries([replace(entry, key="a/2")]), "of a test", gap_us=7)
+    write_split_list(tmp_path / "split.json", SplitList.of(split, tmp_path / "data", {}, dataset="folder"))
+    found = read_split_list(tmp_path / "split.json")
+    assert found is not None
+    assert found.split(tmp_path / "data", lambda key: None) == split
