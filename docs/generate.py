@@ -158,7 +158,8 @@ def choices() -> Iterator[str]:
     yield "Each list is a registry: settings, commands and error messages read the same one.\n"
     for name, registry in sorted(registries().items(), key=lambda item: item[1].kind):
         yield f"## {registry.kind}\n\n`{name}`\n"
-        yield "\n".join(f"- `{entry}`{summary(registry[entry])}" for entry in registry) + "\n"
+        entries = {**registry, **registry.families}
+        yield "\n".join(f"- `{entry}`{summary(entries[entry])}" for entry in entries) + "\n"
 
 
 def summary(entry: object) -> str:

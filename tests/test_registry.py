@@ -53,6 +53,41 @@ def test_an_entry_is_registered_once_and_can_be_taken_out():
     assert "pear" not in fruits
 
 
+class Berries:
+    """A family, as a package that is installed beside lists it."""
+
+    placeholder = "BERRY"
+    summary = "berries"
+    names = ("Blue", "Black")
+
+    def __getitem__(self, name):
+        return f"a {name} berry"
+
+
+BERRIES = Berries()
+
+
+def test_a_family_is_found_by_name_and_not_listed():
+    families = {"berry": f"{__name__}:BERRIES"}
+    apple = object()
+    fruits = Registry("fruit", NotationError, {"apple": apple}, families=families)
+    assert fruits["berry:Blue"] == "a Blue berry"
+    assert (fruits.names, dict(fruits)) == (("apple",), {"apple": apple})
+    assert fruits.choices == ("apple", "berry:BERRY")
+    assert fruits.families == {"berry:BERRY": BERRIES}
+    for name, message in (
+        ("berry:Blu", "got 'berry:Blu'; expected berry:Blue or berry:Black; did you mean 'berry:Blue'"),
+        ("berry:BLACK", "did you mean 'berry:Black'"),
+        ("berry:", "expected berry:Blue or berry:Black"),
+        ("apples", "expected apple or berry:BERRY; did you mean 'apple'"),
+        ("nut:Hazel", "expected apple or berry:BERRY; choose one"),
+    ):
+        with pytest.raises(NotationError, match=message):
+            fruits.check(name)
+    with pytest.raises(NotationError, match="expected apple; choose one"):
+        fruits.unregister("berry:Blue")
+
+
 def test_a_reserved_name_is_no_entry():
     with pytest.raises(NotationError, match="fruit 'any': got a name that means something else"):
         Registry("fruit", NotationError, {}, reserved=("any",)).register("any", object())

@@ -70,7 +70,8 @@ def explain_choices() -> None:
 
     filters = (_filter_option, FILTERS, "Drop events, repeatable, in this order.")
     for option, registry, help in (*_explained, filters):
-        option.help = f"{help} {'; '.join(f'{name}: {entry.summary}' for name, entry in registry.items())}."
+        entries = {**registry, **registry.families}
+        option.help = f"{help} {'; '.join(f'{name}: {entry.summary}' for name, entry in entries.items())}."
     takes = {name: transform_settings(transform, GIVEN) for name, transform in EVENT_TRANSFORMS.items()}
     named = "; ".join(" ".join([name, *settings]) for name, settings in takes.items())
     _transform_option.help = f"Change all events, repeatable, in the order given; held in memory. {named}."

@@ -160,7 +160,7 @@ def default_store(dataset: str, frame_spec: "FrameSpec") -> Path:
     cut = re.sub("[ -]+", "-", re.sub("[=:]", "", frames_text(frame_spec.unfiltered)).replace(",", "-"))
     words = [re.sub("[=:+]", "", word) for word in frame_spec.filters.words]
     short = [word if len(word) <= MAX_WORD else f"hot_pixels{crc32(word.encode()):08x}" for word in words]
-    return Path("prepared") / "-".join([dataset, cut, *short])
+    return Path("prepared") / "-".join([dataset.replace(":", "-"), cut, *short])
 
 
 def summary(preparation: "Preparation") -> dict[str, Any]:

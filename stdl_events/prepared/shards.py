@@ -9,8 +9,10 @@ only on the recordings and the frame spec, not on the process or the time.
 import os
 import struct
 import warnings
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -79,18 +81,20 @@ class Shard(BaseModel):
 
 
 def plan_shards(store: Path, frame_spec: FrameSpec, root: Path, entries: Iterable[Entry]) -> list[ShardJob]:
-    """Cut `entries` into shards; parts of one file stay together, so that it is opened once.
+    """Cut `entries` into shards; parts of one recording stay together, so that it is opened once.
 
     Raises:
         RecordingError: a recording is missing.
     """
-    by_file: dict[Path, list[Entry]] = {}
+    by_recording: dict[object, list[Entry]] = {}
     for entry in entries:
-        by_file.setdefault(entry.path, []).append(entry)
+        by_recording.setdefault(entry.recording, []).append(entry)
+    recordings_in = Counter(parts[0].path for parts in by_recording.values())
     groups: list[list[Entry]] = []
     source_bytes = 0
-    for path, parts in by_file.items():
-        size = _status(path).st_size
+    for parts in by_recording.values():
+        path = parts[0].path
+        size = _status(path).st_size // recordings_in[path]
         full = groups and (len(groups[-1]) + len(parts) > MAX_ENTRIES or source_bytes + size > MAX_SOURCE_BYTES)
         if full or not groups:
             groups.append([])
@@ -112,12 +116,13 @@ def make_shard(job: ShardJob) -> Shard:
     """
     entries: list[ShardEntry] = []
     opened: Recording | None = None
+    opened_of: Entry | None = None
     pack = packer()
     with store_file(job.path) as file:
         file.write(MAGIC)
         for entry in job.entries:
-            if opened is None or opened.path != entry.path:
-                opened, source = None, source_file(entry.path, job.root)
+            if opened is None or opened_of is None or opened_of.recording != entry.recording:
+                opened, opened_of, source = None, entry, source_file(entry.path, job.root)
             facts, payloads, opened = _cut(entry, opened, source, job.frame_spec, pack)
             entries.append(facts)
             file.writelines(payloads)
@@ -163,10 +168,17 @@ def source_file(path: Path, root: Path) -> SourceFile:
     """
     status = _status(path)
     try:
-        digest = file_digest(path)
+        digest = _digest(path, status.st_size, status.st_mtime_ns)
     except OSError:
         digest = None
     return SourceFile(path=_relative(path, root), bytes=status.st_size, mtime_ns=status.st_mtime_ns, sha256=digest)
+
+
+@lru_cache(maxsize=8)
+def _digest(path: Path, size: int, mtime_ns: int) -> str:
+    """Return the hash of a file, once for all shards of a file of many recordings."""
+    del size, mtime_ns  # parts of the cache's key
+    return file_digest(path)
 
 
 def _cut(
@@ -224,12 +236,16 @@ def _texts(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
 
 
 def _described(entry: Entry, root: Path) -> list[object]:
-    reader = None if entry.reader is None else f"{entry.reader.__module__}.{entry.reader.__qualname__}"
+    reader = None if entry.reader is None else _reader_name(entry.reader)
     opened_as: list[object] = [entry.format, entry.sensor_size, reader]
     if entry.stream is not None or entry.time_unit is not None:
         opened_as += [entry.stream, entry.time_unit]
     opened_as += entry.orientation.words
     return [entry.key, _relative(entry.path, root), entry.span, opened_as]
+
+
+def _reader_name(reader: Callable[[Path], Recording]) -> str:
+    return getattr(reader, "description", None) or f"{reader.__module__}.{getattr(reader, '__qualname__', '')}"
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -3,7 +3,9 @@
 Shape letters: N clips, T frames of a clip, C=2 polarities, H rows, W columns.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +168,15 @@ class PreparedSet:
     def _entry(self, entry: StoredEntry) -> Entry:
         file = self.manifest.files[entry.file]
         path = self.root / file.path
-        return Entry(entry.key, path, entry.label, _absolute(entry), entry.group, content=file.sha256)
+        # Recordings in one file were found to differ when they were split.
+        content = f"{file.path}/{entry.key}" if entry.file in self._shared_files else file.sha256
+        return Entry(entry.key, path, entry.label, _absolute(entry), entry.group, content=content)
+
+    @cached_property
+    def _shared_files(self) -> set[int]:
+        """Files that hold several whole recordings."""
+        counts = Counter(entry.file for entry in self.manifest.entries if entry.span == WHOLE)
+        return {file for file, count in counts.items() if count > 1}
 
     def _other(self, got: str, expected: str) -> DatasetError:
         return DatasetError(

@@ -75,7 +75,13 @@ def _may_travel(jobs: Sequence[ShardJob]) -> bool:
 
 
 def _is_importable(function: Callable[..., object]) -> bool:
-    """True if another process finds `function` by its name in its module."""
+    """True if another process finds `function`, or the class of a callable object, by its name in its module.
+
+    A reader of samples depends on the `factory` of their data set, and a user's factory on its function `make`.
+    """
+    for part in ("factory", "make"):
+        function = getattr(function, part, function)
+    function = function if hasattr(function, "__qualname__") else type(function)
     module = sys.modules.get(function.__module__)
     known = getattr(module, getattr(function, "__qualname__", ""), None)
     return known is function and function.__module__ != "__main__"

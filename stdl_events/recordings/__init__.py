@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stdl_events.recordings.nmnist import split_nmnist as split_nmnist
     from stdl_events.recordings.registry import DATASETS as DATASETS
     from stdl_events.recordings.registry import Dataset as Dataset
+    from stdl_events.recordings.samples import sample_dataset as sample_dataset
     from stdl_events.recordings.split import by_group as by_group
     from stdl_events.recordings.split import by_order as by_order
     from stdl_events.recordings.split import by_recording as by_recording
@@ -65,6 +66,7 @@ __all__ = [
     "read_given_split",
     "read_nmnist",
     "read_walkers",
+    "sample_dataset",
     "split_cifar10_dvs",
     "split_dvs_gesture",
     "split_gait_day",
@@ -100,6 +102,7 @@ __getattr__, __dir__ = lazy_names(
         "read_given_split": "stdl_events.recordings.folder",
         "read_nmnist": "stdl_events.recordings.nmnist",
         "read_walkers": "stdl_events.recordings.synthetic",
+        "sample_dataset": "stdl_events.recordings.samples",
         "split_cifar10_dvs": "stdl_events.recordings.cifar10_dvs",
         "split_dvs_gesture": "stdl_events.recordings.dvs_gesture",
         "split_gait_day": "stdl_events.recordings.gait_day",

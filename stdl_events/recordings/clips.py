@@ -191,11 +191,12 @@ def load_readable_clips(
     readable: list[Entry] = []
     bad: list[BadRecording] = []
     opened: Recording | None = None
+    opened_of: Entry | None = None
     for done, entry in enumerate(recordings.entries, start=1):
         try:
-            if opened is None or opened.path != entry.path:
+            if opened is None or opened_of is None or opened_of.recording != entry.recording:
                 # Parts of one recording are adjacent and share its cached summary.
-                opened = entry.open()
+                opened, opened_of = entry.open(), entry
             frames_NTCHW, t_start_us_N, cut_off = _stacked(cut_clips(entry, opened, frame_spec), frame_spec)
         except (RecordingError, FrameSpecError) as error:
             if bad_at_most is not None and len(bad) >= bad_at_most:

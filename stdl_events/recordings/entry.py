@@ -32,7 +32,7 @@ class Entry:
         span: the part of the recording, [start, stop) as for `span_us`: fractions, "70%", microseconds or None.
         group: the person or session recorded, if it must not be on both sides of a split.
         format, sensor_size, stream, time_unit: passed to `open_recording`, for files that do not store them.
-        reader: replaces `open_recording` for a dataset with its own format.
+        reader: replaces `open_recording` for a dataset with its own format; two recordings in one file have two.
         content: SHA-256 of the file, if known; the file itself may then be elsewhere.
         orientation: turns the recording upright when it is opened; it keeps all events.
     """
@@ -72,6 +72,11 @@ class Entry:
         return open_recording(
             self.path, format=self.format, sensor_size=self.sensor_size, stream=self.stream, time_unit=self.time_unit
         )
+
+    @property
+    def recording(self) -> tuple[object, ...]:
+        """Equal for parts that are read from one opened recording."""
+        return self.path, self.reader, self.orientation
 
     def times_us(self) -> tuple[int, int]:
         """Return the span as [t0, t1) in microseconds; the file is read only if the span is relative to its ends.

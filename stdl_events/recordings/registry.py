@@ -95,6 +95,7 @@ DATASETS: Registry[Dataset] = Registry(
         "cifar10_dvs": "stdl_events.recordings.cifar10_dvs:DATASET",
         "dvs_gesture": "stdl_events.recordings.dvs_gesture:DATASET",
     },
+    families={"tonic": "stdl_events.recordings.tonic_sets:FAMILY"},
 )
 
 SPLIT_RULES: Registry[SplitRule] = Registry(

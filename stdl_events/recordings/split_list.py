@@ -12,6 +12,7 @@ A row also has the fields of `Entry` that differ from their defaults, such as `s
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path, PurePath
@@ -134,18 +135,24 @@ class SplitList(BaseModel):
         Args:
             reader_of: key -> `Entry.reader`; called for recordings with a reader of their own.
         """
+        counts = Counter(row.path for row in self.recordings if row.own_reader and "span" not in row.further)
         train, test = (
             RecordingSet(
-                self.classes, self.sensor_size, tuple(self._entry(row, root, reader_of) for row in self.side(side))
+                self.classes,
+                self.sensor_size,
+                tuple(self._entry(row, root, reader_of, counts[row.path] > 1) for row in self.side(side)),
             )
             for side in ("train", "test")
         )
         return Split(train, test, self.rule, self.gap_us)
 
-    def _entry(self, row: ListedRecording, root: Path, reader_of: Callable[[str], Reader | None]) -> Entry:
+    def _entry(
+        self, row: ListedRecording, root: Path, reader_of: Callable[[str], Reader | None], is_one_of_many: bool
+    ) -> Entry:
         label, path = self.classes.index(row.class_name), located(root, row.path)
         entry = _ENTRY.validate_python({"key": row.key, "path": path, "label": label, **row.further})
-        return replace(entry, content=row.sha256, reader=reader_of(row.key) if row.own_reader else None)
+        content = f"{row.path}/{row.key}" if is_one_of_many else row.sha256
+        return replace(entry, content=content, reader=reader_of(row.key) if row.own_reader else None)
 
 
 def _sides_of(split: Split) -> tuple[tuple[Literal["train", "test"], RecordingSet], ...]:
@@ -155,7 +162,7 @@ def _sides_of(split: Split) -> tuple[tuple[Literal["train", "test"], RecordingSe
 def _row(
     entry: Entry, side: str, classes: tuple[str, ...], root: Path, contents: Mapping[Path, Content]
 ) -> ListedRecording:
-    content = contents.get(entry.path, Content(None, entry.content))
+    content = contents.get(entry.path, Content(None, None if entry.reader else entry.content))
     plain = replace(entry, span=plain_span(entry.span), reader=None)
     row = {
         "side": side, "key": entry.key, "path": _relative(entry.path, root), "class": classes[entry.label],
@@ -208,7 +215,10 @@ def with_contents(split: Split, contents: Mapping[Path, Content]) -> Split:
 
     def filled(recordings: RecordingSet) -> RecordingSet:
         return recordings.with_entries(
-            replace(entry, content=contents[entry.path].sha256) if entry.path in contents else entry
+            # A sample of a file or folder of many has its own content.
+            replace(entry, content=contents[entry.path].sha256)
+            if entry.content is None and entry.path in contents
+            else entry
             for entry in recordings.entries
         )
 

@@ -97,7 +97,7 @@ def test_help_names_it(run_cli: RunCli) -> None:
 
 @pytest.mark.usefixtures("mine")
 def test_an_unknown_one_is_an_error_that_lists_the_names(run_cli: RunCli, tmp_path: Path) -> None:
-    names = " or ".join(DATASETS.names)
+    names = " or ".join(DATASETS.choices)
     with pytest.raises(RecipeError) as caught:
         apply_overrides(load_recipe("folder"), ["data.dataset=mien"])
     assert caught.value.expected == names
