@@ -126,10 +126,11 @@ class RecordsDecoder:
     data_offset: int
     make_decode: Callable[[], Callable[[Records], EventArray]]
     t0_us: int = 0
+    block_records: int = BLOCK_EVENTS
 
     def blocks(self) -> Iterator[Block]:
         decode = self.make_decode()
-        for records, offset in read_records(self.path, self.data_offset, self.record_dtype):
+        for records, offset in read_records(self.path, self.data_offset, self.record_dtype, self.block_records):
             events = decode(records)
             if self.t0_us:
                 events["t"] += self.t0_us

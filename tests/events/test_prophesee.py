@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stdl_events.errors import CorruptRecordingError, TruncatedRecordingError, UnknownFormatError
-from stdl_events.events import open_recording
-from stdl_events.events.formats.evt import make_evt2, make_evt3
+from stdl_events.events import RecordingWarning, open_recording
+from stdl_events.events.formats.evt import make_evt2, make_evt3, open_evt3
 from stdl_events.events.formats.prophesee import read_header
 
 
@@ -189,3 +189,24 @@ def test_dat_of_triggers_is_refused(write) -> None:
 def test_sensor_size_of_raw_headers(write, lines: bytes, size) -> None:
     path = write("a.raw", b"% evt 3.0\n" + lines + bytes(8))
     assert read_header(path).sensor_size(path) == size
+
+
+def test_vectors_beyond_every_sensor_do_not_wrap_round(write) -> None:
+    words = [8 << 12, 6 << 12 | 1, 7, 2 << 12 | 9, 3 << 12 | 5, *[4 << 12] * 5462, 4 << 12 | 3, 2 << 12 | 8]
+    data = b"% evt 3.0\n% geometry 640x480\n" + np.array(words, "<u2").tobytes()
+    with pytest.warns(RecordingWarning, match="2 events .* outside the 640x480 sensor: skipped"):
+        assert open_recording(write("a.raw", data)).read().tolist() == [(1, 9, 7, False), (1, 8, 7, False)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_long_random_evt3_equals_a_literal_decode(write, seed: int) -> None:
+    """Words as a busy sensor sends them, over several blocks of the reader."""
+    random = np.random.default_rng(seed)
+    kinds = random.choice([0, 2, 3, 4, 4, 5, 6, 8, 10], 200_000, p=[0.2, 0.4, 0.1, 0.05, 0.05, 0.1, 0.08, 0.01, 0.01])
+    values = random.integers(0, 4096, len(kinds))
+    values[kinds == 8] = np.arange(np.count_nonzero(kinds == 8)) // 3 % 4096
+    words = (kinds << 12 | values).astype("<u2")
+    path = write("a.raw", b"% evt 3.0\n% geometry 2048x2048\n" + words.tobytes())
+    expected = [event for event in literal_decoders.evt3(words.tolist()) if event[1] < 2048]
+    found = np.concatenate([block.events for block in open_evt3(path).blocks()])
+    assert found[found["x"] < 2048].tolist() == expected

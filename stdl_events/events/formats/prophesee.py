@@ -7,6 +7,7 @@ from pathlib import Path
 from stdl_events.events.decoder import corrupt
 
 _MAX_HEADER_BYTES = 1 << 20
+_USUAL_HEADER_BYTES = 4096
 _LINE = re.compile(rb"% [^\x00-\x08\x0a-\x0c\x0e-\x1f]*\n")
 _SIZE_OF_PLUGIN = (
     ("gen31", (640, 480)),
@@ -82,4 +83,8 @@ def parse_header(data: bytes) -> TextHeader:
 def read_header(path: Path) -> TextHeader:
     """Read the header of the file at `path`."""
     with path.open("rb") as file:
-        return parse_header(file.read(_MAX_HEADER_BYTES))
+        data = file.read(_USUAL_HEADER_BYTES)
+        header = parse_header(data)
+        if data[header.data_offset :].startswith(b"%") or header.data_offset == len(data):  # it may go on
+            header = parse_header(data + file.read(_MAX_HEADER_BYTES - len(data)))
+        return header
