@@ -1,30 +1,57 @@
-"""`split.json` of a store: both sides of its split, as the list of a run."""
+"""What became of a split in a store: its readable part, compared by events, and its list in `split.json`."""
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from stdl_events.events.stream import RecordingWarning
 from stdl_events.prepared.manifest import TODO_ROOM
-from stdl_events.prepared.shards import Shard, ShardJob
-from stdl_events.recordings.entry import Split
+from stdl_events.prepared.shards import Shard, ShardEntry, ShardJob
+from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.file_contents import Content
+from stdl_events.recordings.same_events import check_same_events
 from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, write_split_list
 
+Made = Sequence[tuple[Entry, ShardEntry]]
 
-def write_list(store: Path, split: Split, dataset: str, root: Path, made: Iterable[tuple[ShardJob, Shard]]) -> None:
-    """Write the list of the readable recordings of `split` into the store.
+
+def made_of(shards: Iterable[tuple[ShardJob, Shard]]) -> Made:
+    """Return each entry with its result."""
+    return [pair for job, shard in shards for pair in zip(job.entries, shard.entries, strict=True)]
+
+
+def readable_split(split: Split, made: Made) -> Split:
+    """Return `split` without its unreadable recordings, after the two sides were compared by events.
+
+    Raises:
+        SplitError: two recordings on both sides have the same events.
+    """
+    facts = {entry.key: result for entry, result in made}
+    older = sum(result.counted is None and result.error is None for result in facts.values())
+    if older:
+        text = "recordings that an older version has cut are not compared by events; remove the store to compare them"
+        warnings.warn(f"{older} {text}", RecordingWarning, stacklevel=3)
+
+    def readable(recordings: RecordingSet) -> RecordingSet:
+        return recordings.with_entries(
+            replace(entry, counted=facts[entry.key].counted)
+            for entry in recordings.entries
+            if facts[entry.key].error is None
+        )
+
+    used = replace(split, train=readable(split.train), test=readable(split.test))
+    check_same_events(used)
+    return used
+
+
+def write_list(store: Path, used: Split, dataset: str, root: Path, made: Made) -> None:
+    """Write the list of the recordings of `used` into the store.
 
     Raises:
         DatasetError: it cannot be written.
     """
-    pairs = [pair for job, shard in made for pair in zip(job.entries, shard.entries, strict=True)]
-    contents = {entry.path: Content(facts.file.bytes, facts.file.sha256) for entry, facts in pairs}
-    bad = {entry.key for entry, facts in pairs if facts.error is not None}
-    used = replace(
-        split,
-        train=split.train.with_entries(entry for entry in split.train.entries if entry.key not in bad),
-        test=split.test.with_entries(entry for entry in split.test.entries if entry.key not in bad),
-    )
-    left_out = [entry.path for entry, facts in pairs if facts.error is not None]
+    contents = {entry.path: Content(result.file.bytes, result.file.sha256) for entry, result in made}
+    left_out = [entry.path for entry, result in made if result.error is not None]
     listed = SplitList.of(used, root, contents, dataset=dataset, left_out=left_out)
     write_split_list(store / SPLIT_FILE, listed, todo=TODO_ROOM)

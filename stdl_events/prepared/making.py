@@ -9,7 +9,7 @@ from stdl_events import __version__
 from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared.listing import write_list
+from stdl_events.prepared.listing import made_of, readable_split, write_list
 from stdl_events.prepared.lock import locked
 from stdl_events.prepared.manifest import (
     FRAMING_VERSION,
@@ -78,7 +78,7 @@ def prepare(
     Raises:
         DatasetError: the store is of other recordings or frames, another process prepares it, a class has no clip,
             or recordings are unreadable without `skip_bad`; the message names them.
-        SplitError: both sides of the split share something.
+        SplitError: both sides of the split share something, also under another name and in another format.
         FrameSpecError: counts could exceed 255.
         OutsideError: a worker died.
     """
@@ -113,8 +113,10 @@ def prepare(
         _warn([text for job in missing for entry in shards[job.path].entries for text in entry.warnings])
         manifest = _complete(wanted, jobs, shards, split)
         _judge(manifest, store, total, skip_bad, split)
+        made = made_of((job, shards[job.path]) for job in jobs)
+        used = readable_split(split, made)
         if manifest != found or not (store / SPLIT_FILE).exists():
-            write_list(store, split, dataset, root, [(job, shards[job.path]) for job in jobs])
+            write_list(store, used, dataset, root, made)
             write_manifest(store, manifest)
     return Preparation(store, manifest, total - kept, kept)
 

@@ -25,8 +25,9 @@ from stdl_events.frames import FrameSpec
 from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION, BadEntry, SourceFile, StoredClip, store_file
 from stdl_events.prepared.payload import CODEC, Pack, checksum, packer
 from stdl_events.recordings.clips import cut_clips
-from stdl_events.recordings.entry import Entry, file_digest
+from stdl_events.recordings.entry import Counted, Entry, file_digest
 from stdl_events.recordings.file_contents import relative_folder
+from stdl_events.recordings.same_events import counted
 
 MAGIC = b"STDLCLIP"
 SUFFIX = ".clips"
@@ -55,7 +56,10 @@ class ShardJob:
 
 
 class ShardEntry(BaseModel):
-    """Result for one recording: its clips, or the error; `warnings` are those raised while reading it."""
+    """Result for one recording: its clips, or the error; `warnings` are those raised while reading it.
+
+    Shards of older versions have no `counted`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,6 +69,7 @@ class ShardEntry(BaseModel):
     clips: tuple[StoredClip, ...] = ()
     error: BadEntry | None = None
     warnings: tuple[str, ...] = ()
+    counted: Counted | None = None
 
 
 class Shard(BaseModel):
@@ -201,7 +206,8 @@ def _cut(
             return ShardEntry(file=source, error=_bad(entry, error), warnings=_texts(caught)), [], None
     clips = tuple((t_us, len(payload), checksum(payload)) for t_us, payload in zip(t_start_us, payloads, strict=True))
     facts = ShardEntry(
-        file=source, span_us=times_us, incomplete=cut.incomplete, clips=clips, warnings=_texts(caught)
+        file=source, span_us=times_us, incomplete=cut.incomplete, clips=clips, warnings=_texts(caught),
+        counted=counted(opened),
     )  # fmt: skip
     return facts, payloads, opened
 

@@ -4,7 +4,7 @@ Shape letters: N clips, T frames of a clip, C=2 polarities, H rows, W columns.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from stdl_events.events.stream import EventArray, concatenate_events
 from stdl_events.frames import Clip, Clips, Counts, Frame, Framer, FrameSpec, clips, recording_frames
 from stdl_events.frames.selection import Selection
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet
+from stdl_events.recordings.same_events import counted
 
 MAX_UINT8 = 255
 
@@ -204,7 +205,7 @@ def load_readable_clips(
             bad.append(BadRecording(entry, error))
             opened = None
         else:
-            readable.append(entry)
+            readable.append(replace(entry, counted=counted(opened)))
             parts.append(frames_NTCHW.astype(np.uint8))
             starts_us.append(t_start_us_N)
             incomplete += cut_off

@@ -22,6 +22,19 @@ _HASH_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
+class Counted:
+    """Counts of a whole recording, equal for copies of it in any format.
+
+    Attributes:
+        length_us: from its first event to its last.
+    """
+
+    events: int
+    on_events: int
+    length_us: int
+
+
+@dataclass(frozen=True)
 class Entry:
     """One labelled recording, or a part of one.
 
@@ -34,6 +47,7 @@ class Entry:
         format, sensor_size, stream, time_unit: passed to `open_recording`, for files that do not store them.
         reader: replaces `open_recording` for a dataset with its own format; two recordings in one file have two.
         content: SHA-256 of the file, if known; the file itself may then be elsewhere.
+        counted: of the recording, once it has been read.
         orientation: turns the recording upright when it is opened; it keeps all events.
     """
 
@@ -49,6 +63,7 @@ class Entry:
     stream: int | None = None
     time_unit: str | None = None
     orientation: Geometry = AS_IT_IS
+    counted: Counted | None = None
 
     def open(self) -> Recording:
         """Open the whole recording, turned upright; `span` is not applied.

@@ -20,6 +20,7 @@ from stdl_events.learning.learner import Learner
 from stdl_events.memory.describe import describe_plan, plan_document, plan_note
 from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN
 from stdl_events.recordings.entry import Split
+from stdl_events.recordings.same_events import check_same_events
 from stdl_events.training.build import build_configured_learner
 from stdl_events.training.bundle import describe_run, package_versions, save_bundle
 from stdl_events.training.data import augment, batch_of, epoch_batches
@@ -86,6 +87,7 @@ def fit(
         RecipeError: the device is not there.
         DatasetError: the recordings are missing, cannot be read or cannot be split as asked; have changed since a run
             to resume began; or a class has no clip.
+        SplitError: both sides share something, also under another name and in another format.
         FrameSpecError: the recordings cannot be cut into such frames.
         NotationError, PlanError, RuleError: the network, its cut or the rule is impossible.
     """
@@ -127,6 +129,7 @@ class _Run:
         sides = {TO_TRAIN: self.split.train, HELD_OUT: self.split.test}
         (train, self.train_clips), (test, self.held_out_clips) = load_sides(self.config, sides, self.frame_spec)
         self.split = replace(self.split, train=train, test=test)
+        check_same_events(self.split)
         self.steps_per_epoch = len(self._batches(epoch=0))
         self.peak_rates = [group["lr"] for group in self.learner.optimizer.param_groups]
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from class_recordings import CLASSES, SENSOR_SIZE, draw_events
 
-from stdl_events.errors import DatasetError
-from stdl_events.events import RecordingWarning, write_recording
+from stdl_events.errors import DatasetError, SplitError
+from stdl_events.events import RecordingWarning, open_recording, write_recording
+from stdl_events.events.convert import convert
 from stdl_events.events.geometry import Geometry
-from stdl_events.recordings.entry import Entry, RecordingSet, Split, file_digest
+from stdl_events.recordings.entry import Counted, Entry, RecordingSet, Split, file_digest
 from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, read_split_list, write_split_list
 from stdl_events.training.fit import fit
 from stdl_events.training.held_out import evaluate
@@ -193,6 +194,7 @@ def test_every_field_of_an_entry_comes_back(tmp_path: Path) -> None:
     values: dict[str, Any] = {
         "label": 1, "span": (0.25, 5000), "group": "ann", "format": "npy", "sensor_size": (12, 10), "stream": 2,
         "time_unit": "ms", "orientation": Geometry(rotate=90), "content": "ab" * 32,
+        "counted": Counted(5, 3, 900),
     }  # fmt: skip
     entry = Entry("a/1", tmp_path / "data" / "a" / "1.npy", reader=None, **values)
     assert {field.name for field in fields(Entry)} == values.keys() | {"key", "path", "reader"}
@@ -202,3 +204,19 @@ def test_every_field_of_an_entry_comes_back(tmp_path: Path) -> None:
     found = read_split_list(tmp_path / "split.json")
     assert found is not None
     assert found.split(tmp_path / "data", lambda key: None) == split
+
+
+def test_training_refuses_a_converted_copy_on_the_other_side(drawn: TrainConfig, root: Path, tmp_path: Path) -> None:
+    sides = tmp_path / "sides"
+    shutil.copytree(root, sides / "train")
+    for name in CLASSES:
+        (sides / "test" / name).mkdir(parents=True)
+        (sides / "train" / name / "4.h5").rename(sides / "test" / name / "4.h5")
+    copy = sides / "test" / "left" / "again.npz"
+    convert(open_recording(sides / "train" / "left" / "2.h5"), copy)
+    given = drawn.derive(data={"path": str(sides), "split": {"rule": "given"}})
+    with pytest.raises(SplitError) as caught:
+        fit(given, tmp_path / "run", quiet=True)
+    original = sides / "train" / "left" / "2.h5"
+    assert f"got the same events in {original} (to train) and {copy} (held out)" in str(caught.value)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,78 @@
+"""The leak check by events: one recording under two names, converted or with another header.
+
+Recordings are compared by what reading them for their clips has counted. Only those with equal counts on both sides are
+read once more, and compared by a digest of their events.
+"""
+
+import hashlib
+from collections import defaultdict
+from dataclasses import replace
+from functools import cache
+
+from stdl_events.errors import SplitError
+from stdl_events.events import Recording
+from stdl_events.events.stream import EventArray
+from stdl_events.recordings.entry import WHOLE, Counted, Entry, Split
+
+
+def counted(recording: Recording) -> Counted:
+    """Return the counts of a recording that has been read; its summary is cached."""
+    summary = recording.summary
+    first_us, last_us = summary.t_first_us, summary.t_last_us
+    return Counted(summary.events, summary.on_events, 0 if first_us is None or last_us is None else last_us - first_us)
+
+
+def check_same_events(split: Split) -> None:
+    """Check that no two recordings on both sides have the same events, whatever their files.
+
+    Parts of such recordings may be on both sides if they are `gap_us` apart, as those of one file. Recordings that have
+    not been counted are not compared.
+
+    Raises:
+        SplitError: two recordings do; the message names both files.
+        RecordingError: one of them cannot be read again.
+    """
+    trained: defaultdict[Counted, list[Entry]] = defaultdict(list)
+    for entry in split.train.entries:
+        if entry.counted is not None and entry.counted.events:
+            trained[entry.counted].append(entry)
+
+    # Entries of one file differ in their span alone, which opening ignores.
+    digest = cache(_digest_and_start)
+    for theirs in split.test.entries:
+        for ours in trained.get(theirs.counted, ()) if theirs.counted is not None else ():
+            if ours.path == theirs.path:
+                continue
+            our_digest, our_start_us = digest(replace(ours, key="", label=0, span=WHOLE, group=None))
+            their_digest, their_start_us = digest(replace(theirs, key="", label=0, span=WHOLE, group=None))
+            if our_digest == their_digest:
+                _check_parts(split, ours, theirs, their_start_us - our_start_us)
+
+
+def _check_parts(split: Split, ours: Entry, theirs: Entry, later_us: int) -> None:
+    """Check the parts of two recordings of the same events, whose clocks differ by `later_us`."""
+    between_us = -1
+    if WHOLE not in (ours.span, theirs.span):
+        a0_us, a1_us = ours.times_us()
+        b0_us, b1_us = theirs.times_us()
+        between_us = max(b0_us - later_us - a1_us, a0_us - (b1_us - later_us))
+    if between_us < split.gap_us:
+        raise SplitError(
+            f"split {split.rule}", got=f"the same events in {ours.path} (to train) and {theirs.path} (held out)",
+            expected="each recording on one side", todo="remove one of the two files",
+        )  # fmt: skip
+
+
+def _digest_and_start(entry: Entry) -> tuple[str, int]:
+    """Return (SHA-256 of all events in order, with times since the first; time of the first)."""
+    recording = entry.open()
+    start_us, digest = recording.t_first_us or 0, hashlib.sha256()
+    for events in recording.chunks():
+        digest.update(_since(events, start_us).data)
+    return digest.hexdigest(), start_us
+
+
+def _since(events: EventArray, start_us: int) -> EventArray:
+    moved = events.copy()
+    moved["t"] -= start_us
+    return moved
