@@ -41,7 +41,7 @@ def check_same_events(split: Split) -> None:
     digest = cache(_digest_and_start)
     for theirs in split.test.entries:
         for ours in trained.get(theirs.counted, ()) if theirs.counted is not None else ():
-            if ours.path == theirs.path:
+            if ours.recording == theirs.recording:
                 continue
             our_digest, our_start_us = digest(replace(ours, key="", label=0, span=WHOLE, group=None))
             their_digest, their_start_us = digest(replace(theirs, key="", label=0, span=WHOLE, group=None))
