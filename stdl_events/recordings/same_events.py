@@ -57,8 +57,9 @@ def _check_parts(split: Split, ours: Entry, theirs: Entry, later_us: int) -> Non
         b0_us, b1_us = theirs.times_us()
         between_us = max(b0_us - later_us - a1_us, a0_us - (b1_us - later_us))
     if between_us < split.gap_us:
+        names = (ours.key, theirs.key) if ours.path == theirs.path else (ours.path, theirs.path)
         raise SplitError(
-            f"split {split.rule}", got=f"the same events in {ours.path} (to train) and {theirs.path} (held out)",
+            f"split {split.rule}", got="the same events in {} (to train) and {} (held out)".format(*names),
             expected="each recording on one side", todo="remove one of the two files",
         )  # fmt: skip
 
