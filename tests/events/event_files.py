@@ -218,6 +218,31 @@ def evt2(events, *, width: int = 640, height: int = 480) -> bytes:
     return f"% evt 2.0\n% geometry {width}x{height}\n% end\n".encode() + struct.pack(f"<{len(words)}I", *words)
 
 
+def evt21(events, *, width: int = 640, height: int = 480, order: str | None = "little") -> bytes:
+    """Events of equal time, row and polarity that follow each other to the right are one word of up to 32 pixels."""
+    words = []
+    high, last = None, None
+    for index, (t, x, y, p) in enumerate(events.tolist()):
+        if t >> 6 != high or index % 7 == 0:
+            high, last = t >> 6, None
+            words.append((8 << 28 | high & 0xFFFFFFF) << 32)
+        if index % 5 == 0:
+            words.append((10 << 28 | 1) << 32 | 0xFFFFFFFF)  # a trigger
+            last = None
+        base = x - index % (1 + min(x, 31)) if last is None else last[3]
+        if last is not None and last[:3] == (t, y, p) and x - base < 32 and not words[-1] >> x - base & 0xFFFFFFFF:
+            words[-1] |= 1 << x - base
+            continue
+        base = x - index % (1 + min(x, 31))
+        last = t, y, p, base
+        words.append((p << 28 | (t & 63) << 22 | base << 11 | y) << 32 | 1 << x - base)
+    said = "" if order is None else f"% format EVT21;endianness={order};height={height};width={width}\n"
+    data = b"".join(struct.pack("<II", word >> 32, word & 0xFFFFFFFF) for word in words)
+    if order != "legacy":
+        data = struct.pack(f"<{len(words)}Q", *words)
+    return f"% evt 2.1\n{said}% geometry {width}x{height}\n% end\n".encode() + data
+
+
 def evt3(events, *, width: int = 640, height: int = 480) -> bytes:
     """Every event as a single one or, every third, as a vector of its own."""
     words = []

@@ -72,6 +72,7 @@ FORMATS: dict[str, Callable[[Path], Seeds]] = {
     "aedat4": aedat4_seeds,
     "aedat3": lambda folder: [(".aedat", event_files.aedat3(SMALL))],
     "evt2": lambda folder: [(".raw", event_files.evt2(SMALL))],
+    "evt21": lambda folder: [(".raw", event_files.evt21(SMALL, order=order)) for order in ("little", "legacy", None)],
     "evt3": lambda folder: [(".raw", event_files.evt3(SMALL))],
     "dat": lambda folder: [(".dat", event_files.dat(SMALL, version=version)) for version in (1, 2, None)],
     "es": es_seeds,

@@ -23,6 +23,27 @@ def evt2(words: list[int]) -> Events:
     return found
 
 
+def evt21(words: list[int]) -> Events:
+    """Words of 64 bits."""
+    found: Events = []
+    high, wraps = None, 0
+    for word in words:
+        kind = word >> 60
+        if kind == 8:
+            new = (word >> 32) % 2**28
+            if high is not None and new < high - 3 * 2**26:
+                wraps += 1
+            if high is not None and wraps and new > high + 2**27:
+                wraps -= 1
+            high = new
+        elif kind in (0, 1) and high is not None:
+            t = (wraps * 2**28 + high) * 64 + (word >> 54) % 64
+            for bit in range(32):
+                if word >> bit & 1:
+                    found.append((t, (word >> 43) % 2048 + bit, (word >> 32) % 2048, kind == 1))
+    return found
+
+
 def evt3(words: list[int]) -> Events:
     found: Events = []
     raw_high, wraps, low = None, 0, 0

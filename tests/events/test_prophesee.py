@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stdl_events.errors import CorruptRecordingError, TruncatedRecordingError, UnknownFormatError
 from stdl_events.events import RecordingWarning, open_recording
-from stdl_events.events.formats.evt import make_evt2, make_evt3, open_evt3
+from stdl_events.events.formats.evt import make_evt2, make_evt3, make_evt21, open_evt3
 from stdl_events.events.formats.prophesee import read_header
 
 
@@ -144,7 +144,7 @@ def test_words_cut_off_name_the_byte(write) -> None:
 @pytest.mark.parametrize(
     ("header", "text"),
     [
-        (b"% evt 2.1\n", "a RAW file of EVT 2.1; expected EVT 2.0 or 3.0"),
+        (b"% evt 4.0\n", r"a RAW file of EVT 4.0; expected EVT 2.0, 2.1 or 3.0"),
         (b"% Date 2018-01-01 00:00:00\n", "a RAW file of EVT without a version"),
     ],
 )
@@ -210,3 +210,58 @@ def test_long_random_evt3_equals_a_literal_decode(write, seed: int) -> None:
     expected = [event for event in literal_decoders.evt3(words.tolist()) if event[1] < 2048]
     found = np.concatenate([block.events for block in open_evt3(path).blocks()])
     assert found[found["x"] < 2048].tolist() == expected
+
+
+def runs_of_pixels(count: int) -> np.ndarray:
+    """Events of which many have equal time, row and polarity, from left to right."""
+    events = event_files.make_events(count, 640, 480, t0_us=2**34 - 3000)
+    for start in range(0, count - 5, 9):
+        run = slice(start, start + 5)
+        for name in "typ":
+            events[name][run] = events[name][start]
+        events["x"][run] = min(int(events["x"][start]), 600) + np.array([0, 1, 4, 20, 31])
+    return events
+
+
+@pytest.mark.parametrize("order", ["little", "legacy", None])
+def test_evt21_decodes_what_was_written(write, order: str | None) -> None:
+    events = runs_of_pixels(2000)
+    path = write("a.raw", event_files.evt21(events, order=order))
+    recording = open_recording(path)
+    assert (recording.format, recording.sensor_size) == ("evt21", (640, 480))
+    assert (recording.read() == events).all()
+
+
+def test_evt21_in_halves_without_a_word_on_it(write) -> None:
+    events = runs_of_pixels(2000)
+    data = event_files.evt21(events, order="legacy")
+    path = write("a.raw", data.replace(b"% format EVT21;endianness=legacy;height=480;width=640\n", b""))
+    assert (open_recording(path).read() == events).all()
+    said = data.replace(b"% format EVT21;endianness=legacy;height=480;width=640\n", b"% endianness legacy\n")
+    assert (open_recording(write("b.raw", said)).read() == events).all()
+
+
+def test_evt21_words_of_no_order_are_an_error(write) -> None:
+    data = b"% evt 2.1\n% end\n" + np.full(20, 5 << 60 | 5 << 28, "<u8").tobytes()
+    with pytest.raises(CorruptRecordingError, match="unknown types in both orders"):
+        open_recording(write("a.raw", data))
+    with pytest.raises(CorruptRecordingError, match="the byte order 'big' at byte 0; expected little or legacy"):
+        open_recording(write("b.raw", data.replace(b"% end", b"% endianness big\n% end")))
+
+
+@settings(max_examples=150)
+@given(
+    words=st.lists(
+        st.builds(
+            lambda kind, head, valid: (kind << 28 | head) << 32 | valid,
+            st.sampled_from([0, 1, 1, 8, 8, 10, 14, 3, 15]),
+            st.one_of(st.integers(0, 200), st.integers(2**28 - 200, 2**28 - 1), st.integers(0, 2**28 - 1)),
+            st.one_of(st.integers(0, 3), st.integers(0, 2**32 - 1)),
+        ),
+        max_size=40,
+    ),
+    cuts=st.lists(st.integers(0, 40), max_size=4),
+)
+def test_evt21_words_in_any_blocks(words: list[int], cuts: list[int]) -> None:
+    stored = np.array(words, "<u8").view([("valid", "<u4"), ("head", "<u4")])
+    assert in_blocks(make_evt21(), stored, [min(cut, len(words)) for cut in cuts]) == literal_decoders.evt21(words)

@@ -1,8 +1,8 @@
 """File formats of recordings: the registries of readers and writers, and a module for each format.
 
 `FORMATS` and `WRITERS` are the only lists. A format is one module that defines a `Format`, and one line here:
-aedat2 (and AEDAT 1), aedat3, aedat4, evt (EVT 2 and 3), dat, es, hdf5 (ours), hdf5_layouts (others'), npy, npz,
-atis_bin (N-MNIST and N-Caltech101), text; with_faery writes through the package faery.
+aedat2 (and AEDAT 1), aedat3, aedat4, evt and evt3 (EVT 2.0, 2.1 and 3.0), dat, es, hdf5 (ours), hdf5_layouts (others'),
+npy, npz, atis_bin (N-MNIST and N-Caltech101), text; with_faery writes through the package faery.
 
 Shared modules: format (the type `Format`), recognise (format of a file), clock (times that wrap), columns (assignment
 of t, x, y and p), column_reading and polarity (their values), text_header and text_numbers, hdf5_size, flatbuffers
@@ -24,6 +24,7 @@ FORMATS = FormatRegistry(
         "aedat4": "stdl_events.events.formats.aedat4:FORMAT",
         "aedat1": "stdl_events.events.formats.aedat2:FORMAT_1",
         "evt2": "stdl_events.events.formats.evt:EVT2",
+        "evt21": "stdl_events.events.formats.evt:EVT21",
         "evt3": "stdl_events.events.formats.evt:EVT3",
         "dat": "stdl_events.events.formats.dat:FORMAT",
         "es": "stdl_events.events.formats.es:FORMAT",

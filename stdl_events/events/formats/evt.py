@@ -1,6 +1,6 @@
-"""Prophesee's RAW encodings EVT 2 and EVT 3, decoded one block of words at a time without a loop over words.
+"""Prophesee's RAW encodings EVT 2.0, 2.1 and 3.0, decoded one block of words at a time without a loop over words.
 
-Both carry state from word to word (time, row, base column). The state at a word is set by the last word of its kind
+They carry state from word to word (time, row, base column). The state at a word is set by the last word of its kind
 before it, found for all words at once. A block starts with the state at the end of the previous block. The high part of
 the time counts up and wraps: a backward step of more than half its range is a wrap. The low part may step back in real
 streams; that is disorder, never a wrap. Words before the first time, and in EVT 3 before the first row or base column,
@@ -10,7 +10,7 @@ Source: Prophesee's documentation of its encoding formats.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 
 EVT2_TIME_HIGH = 8
 _EVT3_BLOCK_WORDS = 1 << 16
+_EVT21_BLOCK_WORDS = 1 << 13  # each may hold 32 events
+_EVT21_TYPES = (0, 1, EVT2_TIME_HIGH, 10, 14, 15)
 
 
 def open_evt2(path: Path) -> RecordsDecoder:
@@ -36,6 +38,39 @@ def open_evt2(path: Path) -> RecordsDecoder:
         UnknownFormatError: the header names another encoding.
     """
     return _open(path, "2.0", np.dtype("<u4"), make_evt2)
+
+
+def open_evt21(path: Path) -> RecordsDecoder:
+    """Read the header of an EVT 2.1 file.
+
+    A word is 64 bits, or two halves of which the upper one comes first (`legacy`, IMX636). Where the header does not
+    say which, the words decide: in one order alone all have known types.
+
+    Raises:
+        UnknownFormatError: the header names another encoding.
+        CorruptRecordingError: the words fit neither order.
+    """
+    text = read_header(path)
+    order = text.byte_order or _order_of_words(path, text.data_offset)
+    halves = ("valid", "head") if order == "little" else ("head", "valid")
+    word = np.dtype([(half, "<u4") for half in halves])
+    return _open(path, "2.1", word, make_evt21, _EVT21_BLOCK_WORDS, orders=("little", "legacy"))
+
+
+def _order_of_words(path: Path, offset: int) -> str:
+    """Return the order of the halves of EVT 2.1 words, by the types of the first words."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read(8 * _EVT21_BLOCK_WORDS)
+    halves = np.frombuffer(data[: len(data) // 8 * 8], "<u4").reshape(-1, 2) >> 28
+    fits = {
+        order: bool(np.isin(halves[:, place], _EVT21_TYPES).all()) for order, place in (("little", 1), ("legacy", 0))
+    }
+    has_time = {order: EVT2_TIME_HIGH in halves[:, place] for order, place in (("little", 1), ("legacy", 0))}
+    for order in fits:
+        if fits[order] and (has_time[order] or not any(has_time.values())):
+            return order
+    raise corrupt(path, offset, "words of unknown types in both orders of their halves", "words of EVT 2.1")
 
 
 def open_evt3(path: Path) -> RecordsDecoder:
@@ -50,18 +85,19 @@ def open_evt3(path: Path) -> RecordsDecoder:
 def _open(
     path: Path,
     version: str,
-    word: np.dtype[np.unsignedinteger],
+    word: np.dtype[Any],
     make: Callable[[], Callable[[Records], EventArray]],
     block_words: int = BLOCK_EVENTS,
+    orders: tuple[str, ...] = ("little",),
 ) -> RecordsDecoder:
     text = read_header(path)
     if text.evt not in (None, version):
         raise UnknownFormatError(
             str(path), got=f"the encoding EVT {text.evt}", expected=f"EVT {version}",
-            todo="leave --format out, or convert it with Prophesee's tools to EVT 2.0 or 3.0",
+            todo="leave --format out, or convert it with Prophesee's tools to EVT 2.0, 2.1 or 3.0",
         )  # fmt: skip
-    if text.values.get("endianness", "little") != "little":
-        raise corrupt(path, 0, f"the byte order {text.values['endianness']!r}", "little")
+    if text.byte_order not in (None, *orders):
+        raise corrupt(path, 0, f"the byte order {text.byte_order!r}", " or ".join(orders))
     size = text.sensor_size(path)
     header = Header(size, "header" if size else None)
     return RecordsDecoder(path, header, word, text.data_offset, make, text.t0_us, block_words)
@@ -97,10 +133,38 @@ def make_evt2() -> Callable[[Records], EventArray]:
     return decode
 
 
+def make_evt21() -> Callable[[Records], EventArray]:
+    """Return a decoder of EVT 2.1: the upper half is a word of EVT 2, the lower one marks events at x to x + 31."""
+    high_time = UnwrappedClock(28)
+
+    def decode(words: Records) -> EventArray:
+        head, valid = np.ascontiguousarray(words["head"]), np.ascontiguousarray(words["valid"])
+        if high_time.last is not None:
+            head = np.concatenate([np.array([EVT2_TIME_HIGH << 28 | high_time.last], np.uint32), head])
+            valid = np.concatenate([np.zeros(1, np.uint32), valid])
+        kind = head >> 28
+        sets_high = np.flatnonzero(kind == EVT2_TIME_HIGH)
+        high = high_time.unwrap((head[sets_high] & 0xFFF_FFFF).astype(np.int64))
+        high_of_word = _latest(sets_high, high, len(head))
+        adds = np.flatnonzero((kind <= 1) & (high_of_word >= 0))
+        head, valid = head[adds], valid[adds]
+        count = np.bitwise_count(valid)
+        bit = np.flatnonzero(np.unpackbits(valid.view(np.uint8), bitorder="little")) & 31
+        events = np.empty(len(bit), EVENT_DTYPE)
+        events["t"] = np.repeat(high_of_word[adds] << 6 | (head >> 22 & 0x3F), count)
+        events["x"] = np.repeat(head >> 11 & 0x7FF, count) + bit
+        events["y"] = np.repeat(head & 0x7FF, count)
+        events["p"] = np.repeat(kind[adds], count)
+        return events
+
+    return decode
+
+
 def _says(version: str) -> Signature:
     """Return the signature of a file whose header names EVT of `version`."""
     return Signature(b"%", lambda path: read_header(path).evt == version)
 
 
 EVT2 = Format("Prophesee RAW, EVT 2.0", open_evt2, (".raw",), (_says("2.0"),))
+EVT21 = Format("Prophesee RAW, EVT 2.1", open_evt21, (".raw",), (_says("2.1"),))
 EVT3 = Format("Prophesee RAW, EVT 3.0", open_evt3, (".raw",), (_says("3.0"),))

@@ -36,6 +36,12 @@ class TextHeader:
         return f"{format.group(1)}.{format.group(2) or 0}" if format else None
 
     @property
+    def byte_order(self) -> str | None:
+        """`little`, `legacy` (EVT 2.1 in two halves, the upper one first) or another; None if it is not stated."""
+        found = re.search(r"endianness=(\w+)", self.values.get("format", ""))
+        return self.values.get("endianness") or (found.group(1) if found else None)
+
+    @property
     def t0_us(self) -> int:
         """Offset of the file's clock: writers that begin every file at 0 store it as `t0`."""
         value = self.values.get("t0", "")

@@ -62,8 +62,8 @@ def recognise(path: Path, head: bytes) -> str:
     raw_header = prophesee.parse_header(head)
     if suffix == ".raw" and raw_header.data_offset:
         raise UnknownFormatError(
-            str(path), got=f"a RAW file of EVT {raw_header.evt or 'without a version'}", expected="EVT 2.0 or 3.0",
-            todo="name its format with --format evt2 or evt3 if it is one of these",
+            str(path), got=f"a RAW file of EVT {raw_header.evt or 'without a version'}", expected="EVT 2.0, 2.1 or 3.0",
+            todo="name its format with --format evt2, evt21 or evt3 if it is one of these",
         )  # fmt: skip
     if of_suffix:
         magic = of_suffix[0][1].magic
