@@ -19,6 +19,7 @@ from stdl_events.cli.geometry_options import (
     ScaleOption,
     geometry_settings,
 )
+from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, LayoutOption, label_settings
 from stdl_events.cli.options import FilterOption, argument_of, explained
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import (
@@ -79,6 +80,9 @@ def prepare(
     stream: StreamOption = None,
     time_unit: TimeUnitOption = None,
     orientation: OrientationOption = None,
+    labels: LabelsOption = None,
+    label_times: LabelTimesOption = None,
+    layout: LayoutOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Cut all clips of a dataset once, into a store for training: train --set data.prepared=STORE.
@@ -106,6 +110,7 @@ def prepare(
             "time_unit": time_unit,
             "orientation": parse_orientations(orientation or ()),
             "split": asked_split,
+            **label_settings(labels, label_times, layout),
         }
     )
     with messages.status("looking at the recordings"):

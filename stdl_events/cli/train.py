@@ -15,6 +15,7 @@ from stdl_events.cli.geometry_options import (
     ScaleOption,
     geometry_settings,
 )
+from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, LayoutOption, label_settings
 from stdl_events.cli.options import FilterOption, filter_words
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import OrientationOption
@@ -53,6 +54,9 @@ def train(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out unreadable recordings, and name them.")
     ] = False,
+    labels: LabelsOption = None,
+    label_times: LabelTimesOption = None,
+    layout: LayoutOption = None,
     list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -78,6 +82,7 @@ def train(
     flags |= {f"frames.filters.{name}": value for name, _, value in filter_words(filters)}
     if orientation:
         flags["data.orientation"] = dumps([asked.model_dump() for asked in parse_orientations(orientation)])
+    flags |= {f"data.{name}": value for name, value in label_settings(labels, label_times, layout).items()}
     if skip_bad:
         flags["data.skip_bad"] = "true"
     flag_assignments = [f"{key}={value}" for key, value in flags.items() if value is not None]

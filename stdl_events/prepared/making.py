@@ -19,6 +19,7 @@ from stdl_events.prepared.manifest import (
     Manifest,
     Side,
     SourceFile,
+    SplitOptions,
     StoredEntry,
     StoredShard,
     StoredSplit,
@@ -54,7 +55,7 @@ def prepare(
     *,
     dataset: str,
     root: str | Path,
-    split_settings: Mapping[str, str | int | float | None] | None = None,
+    split_settings: SplitOptions | None = None,
     workers: int = 1,
     skip_bad: bool = False,
     verify: bool = False,
@@ -127,10 +128,12 @@ def _wanted(
     dataset: str,
     root: Path,
     checked: str,
-    split_settings: Mapping[str, str | int | float | None],
+    split_settings: SplitOptions,
 ) -> Manifest:
     """Return the manifest of a new store."""
-    stored_split = StoredSplit(rule=split.rule, gap_us=split.gap_us, settings=dict(split_settings), checked=checked)
+    stored_split = StoredSplit(
+        rule=split.rule, gap_us=split.gap_us, settings=dict(split_settings), checked=checked, apart=split.apart
+    )
     return Manifest(
         schema_version=SCHEMA_VERSION, complete=False, framing=FRAMING_VERSION,
         made_by=f"stdl-events {__version__}", codec=CODEC, dataset=dataset, root=str(root),
@@ -234,6 +237,8 @@ def _complete(wanted: Manifest, jobs: list[ShardJob], shards: Mapping[Path, Shar
                     file=index[made.file.path],
                     label=entry.label,
                     group=entry.group,
+                    subject=entry.subject,
+                    session=entry.session,
                     span=plain_span(entry.span),
                     side=sides[entry.key],
                     span_us=made.span_us,

@@ -3,6 +3,7 @@
 A manifest that is not `complete` holds only the request. Paths of recordings are relative to `root`.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
@@ -24,6 +25,7 @@ TODO_ROOM = "make room or choose another --out, and run the same command again"
 
 StoredClip: TypeAlias = tuple[int, int, int]
 """(t_start_us, bytes, CRC-32 of these bytes); the clips of a shard are contiguous."""
+SplitOptions: TypeAlias = Mapping[str, str | int | float | tuple[str, ...] | None]
 Side = Literal["train", "test"]
 SIDES: tuple[Side, Side] = ("train", "test")
 
@@ -67,6 +69,8 @@ class StoredEntry(_Part):
     file: int
     label: int
     group: str | None
+    subject: str | None = None
+    session: str | None = None
     span: tuple[Position, Position]
     span_us: tuple[int, int] | None
     side: Side
@@ -85,8 +89,9 @@ class StoredSplit(_Part):
 
     rule: str
     gap_us: int
-    settings: dict[str, str | int | float | None]
+    settings: SplitOptions
     checked: str
+    apart: tuple[str, ...] = ()
 
 
 class Manifest(_Part):

@@ -124,7 +124,7 @@ class PreparedSet:
             )
             for side in SIDES
         )
-        return Split(train, test, stored.rule, stored.gap_us)
+        return Split(train, test, stored.rule, stored.gap_us, stored.apart)
 
     def clips(self, recordings: RecordingSet) -> ClipArray:
         """Return the clips of `load_clips` for `recordings` from the store; frames are read on access.
@@ -170,7 +170,10 @@ class PreparedSet:
         path = self.root / file.path
         # Recordings in one file were found to differ when they were split.
         content = f"{file.path}/{entry.key}" if entry.file in self._shared_files else file.sha256
-        return Entry(entry.key, path, entry.label, _absolute(entry), entry.group, content=content)
+        return Entry(
+            entry.key, path, entry.label, _absolute(entry), entry.group, content=content, subject=entry.subject,
+            session=entry.session,
+        )  # fmt: skip
 
     @cached_property
     def _shared_files(self) -> set[int]:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from stdl_events.recordings.split import by_order as by_order
     from stdl_events.recordings.split import by_recording as by_recording
     from stdl_events.recordings.split import by_time as by_time
+    from stdl_events.recordings.split_people import by_session as by_session
+    from stdl_events.recordings.split_people import by_subject as by_subject
+    from stdl_events.recordings.split_people import leave_one_subject_out as leave_one_subject_out
     from stdl_events.recordings.synthetic import generate_walkers as generate_walkers
     from stdl_events.recordings.synthetic import read_walkers as read_walkers
 
@@ -56,9 +59,12 @@ __all__ = [
     "by_group",
     "by_order",
     "by_recording",
+    "by_session",
+    "by_subject",
     "by_time",
     "clips_of",
     "generate_walkers",
+    "leave_one_subject_out",
     "load_clips",
     "read_cifar10_dvs",
     "read_events",
@@ -92,9 +98,12 @@ __getattr__, __dir__ = lazy_names(
         "by_group": "stdl_events.recordings.split",
         "by_order": "stdl_events.recordings.split",
         "by_recording": "stdl_events.recordings.split",
+        "by_session": "stdl_events.recordings.split_people",
+        "by_subject": "stdl_events.recordings.split_people",
         "by_time": "stdl_events.recordings.split",
         "clips_of": "stdl_events.recordings.clips",
         "generate_walkers": "stdl_events.recordings.synthetic",
+        "leave_one_subject_out": "stdl_events.recordings.split_people",
         "load_clips": "stdl_events.recordings.clips",
         "read_cifar10_dvs": "stdl_events.recordings.cifar10_dvs",
         "read_events": "stdl_events.recordings.event_dataset",

@@ -18,6 +18,7 @@ from stdl_events.events.geometry import Geometry
 from stdl_events.events.sources.replay import Position
 
 WHOLE: tuple[Position, Position] = (None, None)
+PEOPLE = ("subject", "session")
 _HASH_BLOCK_BYTES = 1 << 20
 
 
@@ -44,6 +45,7 @@ class Entry:
         label: index into the set's classes.
         span: the part of the recording, [start, stop) as for `span_us`: fractions, "70%", microseconds or None.
         group: the person or session recorded, if it must not be on both sides of a split.
+        subject, session: the person and the session recorded, if they are named.
         format, sensor_size, stream, time_unit: passed to `open_recording`, for files that do not store them.
         reader: replaces `open_recording` for a dataset with its own format; two recordings in one file have two.
         content: SHA-256 of the file, if known; the file itself may then be elsewhere.
@@ -64,6 +66,8 @@ class Entry:
     time_unit: str | None = None
     orientation: Geometry = AS_IT_IS
     counted: Counted | None = None
+    subject: str | None = None
+    session: str | None = None
 
     def open(self) -> Recording:
         """Open the whole recording, turned upright; `span` is not applied.
@@ -151,12 +155,14 @@ class Split:
     Attributes:
         rule: the split rule, in words.
         gap_us: least time between parts of one recording on the two sides.
+        apart: attributes of entries that are not shared by both sides: "subject", "session".
     """
 
     train: RecordingSet
     test: RecordingSet
     rule: str
     gap_us: int = 0
+    apart: tuple[str, ...] = ()
 
     def check_disjoint(self) -> str:
         """Check that no recording, person or session is on both sides; return the result as one line.
@@ -179,8 +185,10 @@ class Split:
         parts = "no recording on both sides"
         if shared:
             parts = f"{shared} recordings on both sides, in parts at least {self.gap_us / 1000:g} ms apart"
-        persons = f"none of {groups} persons or sessions on both sides" if groups else "no persons or sessions named"
-        return f"split {self.rule}: {len(self.train)} to train, {len(self.test)} held out; checked: {parts}; {persons}"
+        persons = [f"none of {groups} persons or sessions on both sides"] if groups else []
+        persons += filter(None, (self._check_named(name) for name in PEOPLE))
+        people = "; ".join(persons or ["no persons or sessions named"])
+        return f"split {self.rule}: {len(self.train)} to train, {len(self.test)} held out; checked: {parts}; {people}"
 
     def _check_recordings(self) -> int:
         """Check the recordings; return the number of those with parts on both sides."""
@@ -212,6 +220,17 @@ class Split:
             got = f"{', '.join(sorted(trained & held_out)[:5])} on both sides"
             raise self._error(got, "each person or session on one side", "split by group")
         return len(trained | held_out)
+
+    def _check_named(self, name: str) -> str:
+        """Check the subjects or the sessions, if they are kept apart; return how many are on both sides, in words."""
+        trained, held_out = (
+            {getattr(entry, name) for entry in side.entries} - {None} for side in (self.train, self.test)
+        )
+        both, all_named = trained & held_out, len(trained | held_out)
+        if both and name in self.apart:
+            got = f"the {name} {', '.join(sorted(both)[:5])} on both sides"
+            raise self._error(got, f"each {name} on one side", f"split by {name}")
+        return f"{len(both) or 'none'} of {all_named} {name}s on both sides" if all_named else ""
 
     def _error(self, got: str, expected: str, todo: str) -> SplitError:
         return SplitError(f"split {self.rule}", got=got, expected=expected, todo=todo)

@@ -3,31 +3,43 @@
     <root>/<class>/<recording>                     many recordings per class, in nested folders too
     <root>/<class>.<suffix>                        one long recording per class
     <root>/train/... and <root>/test/...           either layout twice: a given split
+    <root>/labels.csv or segments.tsv              any layout: a row names the label of a recording or of a part of it
 
 Classes are sorted by name. Hidden files, notes and files with other suffixes than those of the formats are left out
 with a warning that counts them. `sides` lists the accepted names of the two sides.
 """
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stdl_events.errors import DatasetError, RecordingError
+from stdl_events.errors import DatasetError
 from stdl_events.events.compressed import recording_stem
-from stdl_events.events.geometry import Size
+from stdl_events.recordings.common_sensor import sensor_size_of
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.found_files import FoundFiles, same_form
+from stdl_events.recordings.label_source import LabelSource
+from stdl_events.recordings.label_times import AUTO
+from stdl_events.recordings.labelled import read_labelled
 from stdl_events.recordings.obtain import found_in
-from stdl_events.recordings.orientation import Orientation, oriented, several_sizes, size_as_turned
+from stdl_events.recordings.orientation import Orientation, oriented
 from stdl_events.recordings.registry import Dataset
 from stdl_events.recordings.sides import Side, side_of_folder, sides_of
 
 LAYOUT = "<class>/<recording> or <class>.<suffix>, or both sides as train/ and test/"
 
 
-def is_split(root: Path) -> bool:
-    """True if `root` holds the two sides of a given split: a folder to train, and one to test or validate."""
+def is_split(
+    root: Path, *, labels: str | None = None, label_times: str = AUTO, layout: str | None = None, **_: Any
+) -> bool:
+    """True if `root` holds the two sides of a given split: a folder to train, and one to test or validate.
+
+    Args:
+        labels, label_times, layout: as for `read_folder`; they may name the sides too.
+    """
+    source = LabelSource.find(root, labels=labels, label_times=label_times, layout=layout)
+    if source is not None:
+        return source.has_sides
     sides = sides_of(root)
     return "train" in sides and len(sides) > 1
 
@@ -40,20 +52,30 @@ def read_folder(
     stream: int | None = None,
     time_unit: str | None = None,
     orientation: Sequence[Orientation] = (),
+    labels: str | None = "auto",
+    label_times: str = AUTO,
+    layout: str | None = None,
 ) -> RecordingSet:
-    """Return all recordings of a folder without a given split.
+    """Return all recordings of a folder without a given split, or of one with a label file.
 
     Args:
         format: for files that `open_recording` does not recognise; files of unknown suffixes are accepted then.
         sensor_size: for files that do not store it.
         stream, time_unit: as for `open_recording`.
         orientation: of the camera per folder; the recordings are turned upright when they are opened.
+        labels: a label file in the folder; "auto" is `labels.csv` or `segments.tsv` if there is one, None is none.
+        label_times: how its times count, one of `LABEL_TIMES`.
+        layout: class, subject and session by the path, such as "{session}/{subject}/{class}/*".
 
     Raises:
-        DatasetError: the folder has another layout; the message lists its content.
+        DatasetError: the folder has another layout; the message lists its content. Or its label file is wrong.
     """
     root = Path(root)
     _require_folder(root)
+    options = {"format": format, "sensor_size": sensor_size, "stream": stream, "time_unit": time_unit}
+    source = LabelSource.find(root, labels=labels, label_times=label_times, layout=layout)
+    if source is not None:
+        return read_labelled(source, options, orientation).recordings
     sides = sides_of(root)
     if is_split(root):
         names = " and ".join(folder.name for folder in sides.values())
@@ -64,10 +86,9 @@ def read_folder(
     found = FoundFiles(root, format)
     files = _files_of_classes(found, root)
     classes = tuple(sorted(files))
-    options = {"format": format, "sensor_size": sensor_size, "stream": stream, "time_unit": time_unit}
     entries = oriented(_entries(root, files, classes, options), classes, orientation, root)
     found.say()
-    return RecordingSet(classes, _sensor_size(entries, sensor_size), entries)
+    return RecordingSet(classes, sensor_size_of(entries, sensor_size), entries)
 
 
 def read_given_split(
@@ -78,12 +99,17 @@ def read_given_split(
     stream: int | None = None,
     time_unit: str | None = None,
     orientation: Sequence[Orientation] = (),
+    labels: str | None = "auto",
+    label_times: str = AUTO,
+    layout: str | None = None,
     own_files: Collection[str] = (),
 ) -> Split:
     """Return the given split of `root`: its folders `train` and `test`, or `train` and `val` if there is no `test`.
 
+    A label file or a layout may name the sides too.
+
     Args:
-        format, sensor_size, stream, time_unit, orientation: as for `read_folder`.
+        format, sensor_size, stream, time_unit, orientation, labels, label_times, layout: as for `read_folder`.
         own_files: names of further files in `root` that belong to the dataset.
 
     Raises:
@@ -91,6 +117,10 @@ def read_given_split(
     """
     root = Path(root)
     _require_folder(root)
+    options = {"format": format, "sensor_size": sensor_size, "stream": stream, "time_unit": time_unit}
+    source = LabelSource.find(root, labels=labels, label_times=label_times, layout=layout)
+    if source is not None:
+        return read_labelled(source, options, orientation).split()
     if not is_split(root):
         raise _odd_layout(root, found_in(root), "add the folders train and test, or use another split rule")
     sides = sides_of(root)
@@ -105,11 +135,10 @@ def read_given_split(
             root, f"the classes {', '.join(odd[:5])} on one side only{left_out}", "give both sides the same classes"
         )
     classes = tuple(sorted(files[0]))
-    options = {"format": format, "sensor_size": sensor_size, "stream": stream, "time_unit": time_unit}
     entries = [_entries(root, side, classes, options) for side in files]
     both = oriented(entries[0] + entries[1], classes, orientation, root)
     found.say()
-    size, border = _sensor_size(both, sensor_size), len(entries[0])
+    size, border = sensor_size_of(both, sensor_size), len(entries[0])
     train, test = (RecordingSet(classes, size, side) for side in (both[:border], both[border:]))
     return Split(train, test, f"as given by the folders {sides['train'].name} and {sides[held_out].name}")
 
@@ -184,54 +213,15 @@ def _entries(
     )
 
 
-def _sensor_size(entries: tuple[Entry, ...], given: Size | None) -> Size:
-    return _common_sensor_size(entries) if given is None else size_as_turned(entries, given)
-
-
-def _common_sensor_size(entries: tuple[Entry, ...]) -> tuple[int, int]:
-    """Return the size that the first readable recording of each class states.
-
-    If none states it, return the smallest size that holds all events of those that are readable. The other recordings
-    are checked when they are cut into clips.
-    """
-    stated: dict[tuple[int, int], Entry] = {}
-    unread: dict[int, RecordingError] = {}
-    read: set[int] = set()
-    for entry in entries:
-        if entry.label in read:
-            continue
-        try:
-            recording = entry.open()
-        except RecordingError as error:
-            unread.setdefault(entry.label, error)
-            continue
-        read.add(entry.label)
-        if recording.sensor_size_from != "inferred":
-            stated[recording.sensor_size] = entry
-    for label in unread.keys() - read:
-        raise unread[label]
-    if len(stated) > 1:
-        raise several_sizes(entries[0].path.parent.parent, {size: entry.key for size, entry in stated.items()})
-    if stated:
-        return next(iter(stated))
-    sizes = []
-    for entry in entries:
-        with suppress(RecordingError):
-            sizes.append(entry.open().sensor_size)
-    if not sizes:
-        return entries[0].open().sensor_size
-    return max(size[0] for size in sizes), max(size[1] for size in sizes)
-
-
 def _odd_layout(root: Path, got: str, todo: str) -> DatasetError:
     return DatasetError(str(root), got=got, expected=LAYOUT, todo=todo)
 
 
 DATASET = Dataset(
-    "Your own recordings: a folder per class, or one long recording per class",
+    "Your own recordings: a folder per class, one long recording per class, or a label file",
     read_folder,
     read_given_split,
     is_split=is_split,
-    options=("format", "sensor_size", "stream", "time_unit", "orientation"),
+    options=("format", "sensor_size", "stream", "time_unit", "orientation", "labels", "label_times", "layout"),
     page="datasets/folder/README.md",
 )

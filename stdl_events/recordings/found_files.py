@@ -57,10 +57,12 @@ class FoundFiles:
 
     Args:
         format: of the recordings, if it is given; files of unknown suffixes may be recordings then.
+        not_shown: a file that is no recording, and is not counted as left out.
     """
 
-    def __init__(self, root: Path, format: str | None = None) -> None:
+    def __init__(self, root: Path, format: str | None = None, *, not_shown: Path | None = None) -> None:
         self.root = root
+        self._not_shown = not_shown
         self._format = format
         self._suffixes = FORMATS.suffixes()
         others = {suffix for name, known in FORMATS.items() if name != "text" for suffix in known.suffixes}
@@ -75,7 +77,7 @@ class FoundFiles:
                 self.leave_out("hidden", path)
             elif not path.exists():
                 self.leave_out("broken links", path)
-            else:
+            elif path != self._not_shown:
                 shown.append(path)
         return shown
 

@@ -33,7 +33,7 @@ def read_nmnist(root: str | Path) -> RecordingSet:
     """
     root = Path(root)
     digits = sides_of(root).get("train", root)
-    recordings = read_folder(digits, format="nmnist", sensor_size=SENSOR_SIZE)
+    recordings = read_folder(digits, format="nmnist", sensor_size=SENSOR_SIZE, labels=None)
     _require_digits(digits, recordings)
     return recordings
 
@@ -54,7 +54,7 @@ def split_nmnist(root: str | Path) -> Split:
         )
         return Split(train, test, "N-MNIST's own")
     if is_split(root):
-        split = read_given_split(root, format="nmnist", sensor_size=SENSOR_SIZE)
+        split = read_given_split(root, format="nmnist", sensor_size=SENSOR_SIZE, labels=None)
         _require_digits(root, split.train)
         return split
     recordings = read_nmnist(root)

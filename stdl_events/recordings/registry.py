@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from stdl_events.recordings.entry import RecordingSet, Split
 
 
-def _always(root: Path) -> bool:
-    del root  # exists for datasets whose folder decides
+def _always(root: Path, **options: object) -> bool:
+    del root, options  # exist for datasets whose folder decides
     return True
 
 
@@ -35,7 +35,8 @@ class Dataset:
         read: (folder, options) -> all its recordings, for a rule of `SPLIT_RULES`; None for a dataset that has only its
             own split.
         split: (folder, options) -> its own split.
-        is_split: True if a folder holds the own split; always, unless the layout leaves that open.
+        is_split: (folder, options) -> True if the folder holds the own split; always, unless the layout leaves that
+            open.
         options: the settings of the section `data` that both functions take as keyword arguments: "format",
             "sensor_size". For a section, such as "walkers", they take its settings.
         default_folder: (options) -> folder of the recordings if none is given: for a dataset that is generated.
@@ -48,7 +49,7 @@ class Dataset:
     summary: str
     read: "Callable[..., RecordingSet] | None" = None
     split: "Callable[..., Split] | None" = None
-    is_split: Callable[[Path], bool] = _always
+    is_split: Callable[..., bool] = _always
     options: tuple[str, ...] = ()
     default_folder: Callable[..., Path] | None = None
     makes: Callable[..., tuple[tuple[int, int], int]] | None = None
@@ -109,5 +110,8 @@ SPLIT_RULES: Registry[SplitRule] = Registry(
         "order": "stdl_events.recordings.split:ORDER",
         "recording": "stdl_events.recordings.split:RECORDING",
         "time": "stdl_events.recordings.split:TIME",
+        "subject": "stdl_events.recordings.split_people:SUBJECT",
+        "session": "stdl_events.recordings.split_people:SESSION",
+        "leave-one-subject-out": "stdl_events.recordings.split_people:LEAVE_ONE_SUBJECT_OUT",
     },
 )

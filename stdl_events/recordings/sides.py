@@ -19,9 +19,14 @@ _SIDE_OF: dict[str, Side] = {
 }
 
 
+def side_of_name(name: str) -> Side | None:
+    """Return the side that a name stands for; None if it is another name."""
+    return _SIDE_OF.get(same_form(name).casefold().strip())
+
+
 def side_of_folder(folder: Path) -> Side | None:
     """Return the side that the folder's name stands for; None if it is another name."""
-    return _SIDE_OF.get(same_form(folder.name).casefold().strip())
+    return side_of_name(folder.name)
 
 
 def sides_of(root: Path) -> dict[Side, Path]:

@@ -1,16 +1,19 @@
 """Split rules. Random clips of one recording are not among them: neighbours in time look alike."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
 from stdl_events.errors import SplitError
 from stdl_events.events import span_us
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split
+from stdl_events.recordings.held_out_groups import choose_groups, hold_out, labels_of
 from stdl_events.recordings.registry import SplitRule
+from stdl_events.recordings.split_parts import of_each_recording, require_before, split_parts
 
 _NUMBER = re.compile(r"\d+")
 
@@ -33,10 +36,13 @@ def file_number(entry: Entry) -> int:
 def by_order(recordings: RecordingSet, *, train: int, test: int, per_class: bool = False) -> Split:
     """Split by file number: the first `train` to train, the last `test` held out; of each class with `per_class`.
 
+    Parts of one recording stay together.
+
     Raises:
-        SplitError: there are fewer than `train + test` recordings, or a name has no number.
+        SplitError: there are fewer than `train + test` recordings, a name has no number, or, with `per_class`, a
+            recording has parts of several classes.
     """
-    pools = _of_each_class(recordings) if per_class else {"all": list(recordings.entries)}
+    pools = _files_of_each_class(recordings) if per_class else {"all": list(of_each_recording(recordings).values())}
     trained: list[Entry] = []
     held_out: list[Entry] = []
     for name, pool in pools.items():
@@ -45,9 +51,9 @@ def by_order(recordings: RecordingSet, *, train: int, test: int, per_class: bool
                 f"split by order, {name}", got=f"{len(pool)} recordings for {train} to train and {test} held out",
                 expected=f"at least {train + test}, at least 1 on each side", todo="ask for fewer or add recordings",
             )  # fmt: skip
-        ordered = sorted(pool, key=lambda entry: (file_number(entry), entry.key))
-        trained += ordered[:train]
-        held_out += ordered[len(ordered) - test :]
+        ordered = sorted(pool, key=lambda parts: (file_number(parts[0]), parts[0].key))
+        trained += chain(*ordered[:train])
+        held_out += chain(*ordered[len(ordered) - test :])
     rule = f"by file number, first {train} and last {test}{' of each class' if per_class else ''}"
     return Split(recordings.with_entries(trained), recordings.with_entries(held_out), rule)
 
@@ -55,19 +61,27 @@ def by_order(recordings: RecordingSet, *, train: int, test: int, per_class: bool
 def by_recording(recordings: RecordingSet, *, held_out: float, seed: int) -> Split:
     """Hold out a seeded share `held_out` of each class's recordings, at least one.
 
+    Parts of one recording stay together.
+
     Raises:
         SplitError: a class has fewer than two recordings, or `held_out` is not between 0 and 1.
     """
     _check_share(held_out)
+    groups = of_each_recording(recordings)
+    counts = Counter(chain.from_iterable(labels_of(groups).values()))
+    for label, name in enumerate(recordings.classes):
+        if counts[label] == 1:
+            raise SplitError(
+                f"split by recording, class {name}", got="1 recordings", expected="at least 2",
+                todo="add recordings, or split long ones by time",
+            )  # fmt: skip
+    if len(groups) < len(recordings):
+        chosen = choose_groups(labels_of(groups), held_out, seed)
+        return hold_out(recordings, groups, chosen, f"by recording, {len(chosen)} of {len(groups)}, seed {seed}")
     rng = np.random.default_rng(seed)
     trained: list[Entry] = []
     tested: list[Entry] = []
-    for name, pool in _of_each_class(recordings).items():
-        if len(pool) < 2:
-            raise SplitError(
-                f"split by recording, class {name}", got=f"{len(pool)} recordings", expected="at least 2",
-                todo="add recordings, or split long ones by time",
-            )  # fmt: skip
+    for pool in _of_each_class(recordings).values():
         count = min(len(pool) - 1, max(1, round(held_out * len(pool))))
         chosen = set(rng.permutation(len(pool))[:count].tolist())
         ordered = sorted(pool, key=lambda entry: entry.key)
@@ -81,31 +95,30 @@ def by_time(recordings: RecordingSet, *, held_out: float, gap_us: int) -> Split:
     """Hold out the last share `held_out` of every recording's time; `gap_us` before it is dropped.
 
     With `gap_us` of one clip, no clip of one side begins within a clip's length of the other side's. The held-out part
-    begins at exactly 1 - `held_out` of the time from the first event to the last.
+    begins at exactly 1 - `held_out` of the time from the first event to the last. Of a recording that is labelled in
+    parts, the last share of each class's parts is held out, and of a class with one part the end of that part.
 
     Raises:
-        SplitError: a recording is too short for the gap, or is already a part of one.
+        SplitError: a recording or a part is too short for the gap.
     """
     _check_share(held_out)
     trained: list[Entry] = []
     tested: list[Entry] = []
     for entry in recordings.entries:
         if entry.span != WHOLE:
-            raise SplitError(
-                f"split by time, {entry.key}", got=f"a part of a recording, {entry.span}", expected="a whole recording",
-                todo="split the whole recording",
-            )  # fmt: skip
+            continue
         recording = entry.open()
         border = 1 - held_out
         t0_us, t1_us = span_us(recording, None, border)
-        if t1_us - gap_us <= t0_us:
-            raise SplitError(
-                f"split by time, {entry.key}", got=f"{t1_us - t0_us} us before the held-out part",
-                expected=f"more than the gap of {gap_us} us", todo="hold less out, or use shorter clips",
-            )  # fmt: skip
+        require_before(entry, t1_us - t0_us, gap_us)
         trained.append(replace(entry, key=f"{entry.key}:train", span=(t0_us, t1_us - gap_us)))
         tested.append(replace(entry, key=f"{entry.key}:test", span=(border, None)))
-    rule = f"by time, last {held_out:.0%} of each recording, gap {gap_us / 1000:g} ms"
+    of_what = "each recording" if trained else "each class's parts in a recording"
+    rule = f"by time, last {held_out:.0%} of {of_what}, gap {gap_us / 1000:g} ms"
+    for file in of_each_recording(recordings).values():
+        sides = split_parts([entry for entry in file if entry.span != WHOLE], held_out, gap_us)
+        trained += sides[0]
+        tested += sides[1]
     return Split(recordings.with_entries(trained), recordings.with_entries(tested), rule, gap_us)
 
 
@@ -144,6 +157,19 @@ def _of_each_class(recordings: RecordingSet) -> dict[str, list[Entry]]:
     pools: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in recordings.entries:
         pools[recordings.classes[entry.label]].append(entry)
+    return dict(sorted(pools.items()))
+
+
+def _files_of_each_class(recordings: RecordingSet) -> dict[str, list[list[Entry]]]:
+    pools: defaultdict[str, list[list[Entry]]] = defaultdict(list)
+    for parts in of_each_recording(recordings).values():
+        names = sorted({recordings.classes[entry.label] for entry in parts})
+        if len(names) > 1:
+            raise SplitError(
+                f"split by order, {parts[0].key}", got=f"parts of {', '.join(names)}", expected="one class a recording",
+                todo="split by recording",
+            )  # fmt: skip
+        pools[names[0]].append(parts)
     return dict(sorted(pools.items()))
 
 

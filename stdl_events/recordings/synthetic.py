@@ -140,7 +140,7 @@ def read_walkers(root: str | Path) -> Split:
             str(root), got=f"{len(wanted) - missing} of {len(wanted)} recordings", expected="all of them",
             todo="finish with the same call of generate_walkers",
         )  # fmt: skip
-    split = read_given_split(root, sensor_size=request.sensor_size, own_files=(REQUEST_FILE,))
+    split = read_given_split(root, sensor_size=request.sensor_size, labels=None, own_files=(REQUEST_FILE,))
     return Split(split.train, split.test, "of the simulated walkers: other speeds, directions, phases and noise")
 
 

@@ -24,6 +24,8 @@ from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.network.zoo import parse_network
+from stdl_events.recordings.label_times import AUTO, LABEL_TIMES
+from stdl_events.recordings.layout import check_layout
 from stdl_events.recordings.orientation import Orientation
 from stdl_events.recordings.registry import DATASETS, SPLIT_RULES
 from stdl_events.training.neuron_setting import NeuronSetting
@@ -34,6 +36,16 @@ MAX_UINT8 = 255
 def _read_size(value: object) -> object:
     """`346x260` as (346, 260)."""
     return value.lower().split("x") if isinstance(value, str) else value
+
+
+def _read_none(value: object) -> object:
+    """`none` as None."""
+    return None if isinstance(value, str) and value.lower() == "none" else value
+
+
+def _read_names(value: object) -> object:
+    """`anna+ben` as its two names."""
+    return [name.strip() for name in value.split("+") if name.strip()] if isinstance(value, str) else value
 
 
 def _check_transform(spec: TransformSpec) -> TransformSpec:
@@ -66,7 +78,9 @@ class SplitSettings(Section):
         train, test: rule `order`: how many recordings per side.
         held_out: share of recordings or time that is held out.
         gap_us: time left unused between the two parts of one recording; None is the length of one clip.
-        seed: rule `recording`: of the draw.
+        seed: rules `recording`, `subject` and `session`: of the draw.
+        names: rules `subject` and `session`: those held out, written `anna+ben`; none is a share of all.
+        fold: rule `leave-one-subject-out`: number of the subject, from 1 on.
     """
 
     rule: Annotated[str, AfterValidator(SPLIT_RULES.check)] = "auto"
@@ -75,6 +89,8 @@ class SplitSettings(Section):
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
     gap_us: NotNegative | None = None
     seed: int = 0
+    names: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
+    fold: Positive | None = None
 
 
 class WalkersSettings(Section):
@@ -107,6 +123,10 @@ class DataSettings(Section):
         stream: number of the event stream in recordings with several.
         orientation: of the camera per folder of recordings, such as `walk_away:rotate=180`, in a list; they are turned
             upright when they are opened, before everything else. See `stdl_events.recordings.orientation`.
+        labels: label file in the folder; `auto` is labels.csv or segments.tsv if it is there, `none` is none.
+        label_times: its times are those of the recordings' own `clock`, or after the first event of each `recording`;
+            `auto` is the one that fits all labels.
+        layout: class, subject, session and split by the path, such as `{session}/{subject}/{class}/*`.
         skip_bad: unreadable recordings are left out with a warning; otherwise they are an error that names them all.
     """
 
@@ -118,6 +138,9 @@ class DataSettings(Section):
     stream: int | None = None
     time_unit: Annotated[str, AfterValidator(TIME_UNITS.check)] | None = None
     orientation: tuple[Orientation, ...] = ()
+    labels: Annotated[str | None, BeforeValidator(_read_none)] = "auto"
+    label_times: Annotated[str, AfterValidator(LABEL_TIMES.check)] = AUTO
+    layout: Annotated[str, AfterValidator(check_layout)] | None = None
     skip_bad: bool = False
     split: SplitSettings = SplitSettings()
     walkers: WalkersSettings = WalkersSettings()

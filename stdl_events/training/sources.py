@@ -14,8 +14,10 @@ from stdl_events.prepared import PreparedSet
 from stdl_events.recordings.clips import BadRecording, ClipArray, load_clips, load_readable_clips, no_clips
 from stdl_events.recordings.coverage import named, require_every_class, say_too_short, unreadable
 from stdl_events.recordings.entry import WHOLE, RecordingSet, Split
+from stdl_events.recordings.held_out_groups import labels_of
 from stdl_events.recordings.registry import DATASETS, SPLIT_RULES, SplitRule
-from stdl_events.training.settings import DataSettings, FrameSettings, Section, TrainConfig
+from stdl_events.recordings.split_parts import of_each_recording
+from stdl_events.training.settings import DataSettings, FrameSettings, Section, SplitSettings, TrainConfig
 
 TODO_BAD = (
     "copy them again, keep the events before the damage with stdl-events convert --repair, or leave them out with "
@@ -107,7 +109,7 @@ def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> S
     """
     dataset, root, rule = DATASETS[data.dataset], recordings_folder(data, asker), data.split.rule
     options = _dataset_options(data)
-    has_own = dataset.split is not None and (rule == "given" or dataset.is_split(root))
+    has_own = dataset.split is not None and (rule == "given" or dataset.is_split(root, **options))
     if rule in ("auto", "given") and has_own:
         assert dataset.split is not None
         return dataset.split(root, **options)
@@ -115,7 +117,7 @@ def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> S
         raise _not_for(data, "another rule" if dataset.split is None else "auto or given")
     recordings = dataset.read(root, **options)
     if rule == "auto":
-        rule = "time" if len(recordings) == len(recordings.classes) else "recording"
+        rule = "time" if _one_recording_each(recordings) else "recording"
     return _split(recordings, rule, data, frames)
 
 
@@ -141,6 +143,8 @@ def recordings_folder(data: DataSettings, asker: str) -> Path:
 def sensor_and_classes(config: TrainConfig) -> tuple[tuple[int, int], int]:
     """The sensor's (width, height) and the number of classes of `config`; nothing is simulated or split.
 
+    Recordings are decoded only if a label file has times.
+
     Read from the dataset itself, else from the store of clips, else from the headers of the recordings.
 
     Raises:
@@ -157,7 +161,7 @@ def sensor_and_classes(config: TrainConfig) -> tuple[tuple[int, int], int]:
     if data.path is None and dataset.makes is not None:
         return dataset.makes(**options)
     root = recordings_folder(data, f"recipe {config.name}")
-    if dataset.split is not None and (dataset.read is None or dataset.is_split(root)):
+    if dataset.split is not None and (dataset.read is None or dataset.is_split(root, **options)):
         recordings = dataset.split(root, **options).train
     else:
         assert dataset.read is not None, "a dataset is read or split"
@@ -172,8 +176,9 @@ def _dataset_options(data: DataSettings) -> dict[str, Any]:
         RecipeError: a setting is given that the dataset does not have.
     """
     takes = DATASETS[data.dataset].options
-    for name in ("format", "sensor_size", "stream", "time_unit", "orientation"):
-        if getattr(data, name) not in (None, ()) and name not in takes:
+    names = ("format", "sensor_size", "stream", "time_unit", "orientation", "labels", "label_times", "layout")
+    for name in names:
+        if getattr(data, name) not in (None, DataSettings.model_fields[name].default) and name not in takes:
             raise RecipeError(
                 f"data.{name}", got=str(getattr(data, name)), expected=f"none, since {data.dataset} has its own",
                 todo="leave it out",
@@ -196,7 +201,7 @@ def _prepared_split(config: TrainConfig) -> Split:
             todo=f"use --set data.dataset={prepared.manifest.dataset}, or prepare {data.dataset}",
         )  # fmt: skip
     split, asked = prepared.split(), data.split
-    if asked.rule == "auto" or asked.model_dump() == prepared.manifest.split.settings:
+    if asked.rule == "auto" or asked == SplitSettings.model_validate(prepared.manifest.split.settings):
         return split
     entries = (*split.train.entries, *split.test.entries)
     rule = SPLIT_RULES[asked.rule]
@@ -207,6 +212,11 @@ def _prepared_split(config: TrainConfig) -> Split:
         expected=f"one prepared with the split rule {asked.rule} and its settings",
         todo="leave the rule out to take the store's own, or say where the recordings are with --data",
     )  # fmt: skip
+
+
+def _one_recording_each(recordings: RecordingSet) -> bool:
+    """True if no class has parts of several recordings."""
+    return sum(map(len, labels_of(of_each_recording(recordings)).values())) == len(recordings.classes)
 
 
 def _split(recordings: RecordingSet, name: str, data: DataSettings, frames: FrameSettings) -> Split:

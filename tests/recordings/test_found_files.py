@@ -55,7 +55,7 @@ def test_hidden_things_are_left_out_and_counted(write: Write, tmp_path: Path, na
         ("walk/notes.txt", "The camera was tilted in 2 and 3.\n"),
         ("README.txt", "Two people, 2 takes each\n\nSee t, x and so on.\n"),
         ("classes.csv", "0,walk\n1,wave\n"),
-        ("labels.csv", "recording,label,t_start,t_end,session\nwalk/0.npz,walk,0,100,1\n"),
+        ("walk/labels.csv", "recording,label,t_start,t_end,session\nwalk/0.npz,walk,0,100,1\n"),
         ("wave/Thumbs.png", "picture"),
         ("wave/0.npz~", "backup"),
         ("notes.txt", "\ufeffÜbersicht\r\n\r\n2 Personen\r\n"),

@@ -169,7 +169,7 @@ def test_the_three_cameras_of_a_real_set(recordings_dir: Path) -> None:
     """Where its makers state it: columns and rows of the upright picture by the stored address."""
     root = recordings_dir / "sit_stand_walk"
     asked = orientations("sit_stand:rotate=90", "walk_toward:rotate=180")
-    found = {entry.key.split("/")[0]: entry for entry in read_folder(root, orientation=asked).entries}
+    found = {entry.key.split("/")[0]: entry for entry in read_folder(root, labels=None, orientation=asked).entries}
     for name, column_row in (
         ("sit_stand", lambda x, y: (y, 127 - x)),
         ("walk_away", lambda x, y: (127 - x, 127 - y)),

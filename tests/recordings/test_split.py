@@ -111,8 +111,8 @@ def test_by_time_refuses_recordings_too_short_for_the_gap(write: Write) -> None:
     recordings = RecordingSet(("one",), SIZE, (Entry("one", write("one.h5"), 0),))
     with pytest.raises(SplitError, match="69999 us before the held-out part; expected more than the gap of 90000 us"):
         by_time(recordings, held_out=0.3, gap_us=90_000)
-    part = recordings.with_entries([replace(recordings.entries[0], span=(0, 5))])
-    with pytest.raises(SplitError, match="expected a whole recording"):
+    part = recordings.with_entries([replace(recordings.entries[0], span=(0, 10))])
+    with pytest.raises(SplitError, match="7 us before the held-out part; expected more than the gap of 10 us"):
         by_time(part, held_out=0.3, gap_us=10)
 
 
