@@ -137,6 +137,7 @@ def test_the_list_of_writers_is_whole() -> None:
     allowed = {
         "whole_file.py": "the writer",
         "events/formats/npz.py": "members of an archive in a file of the writer's",
+        "events/formats/text.py": "lines in a file of the writer's",
         "events/formats/hdf5.py": "HDF5 in a file of the writer's",
         "events/compressed.py": "an unpacked copy, in a temporary folder",
         "events/formats/aedat4_child.py": "answers of a child process, in a temporary folder",

@@ -18,7 +18,10 @@ from stdl_events.events.convert import convert
 from stdl_events.events.formats.prophesee import read_header
 
 FAERY = "faery is not installed: it writes AEDAT 4, EVT 2 and EVT 3"
-TARGETS = [("a.h5", None), ("a.npz", None), ("a.aedat4", None), ("a.raw", "evt2"), ("a.raw", "evt3")]
+TARGETS = [
+    ("a.h5", None), ("a.npz", None), ("a.txt", None), ("a.csv", "text"),
+    ("a.aedat4", None), ("a.raw", "evt2"), ("a.raw", "evt3"),
+]  # fmt: skip
 
 
 def needs_faery(name: str) -> None:
@@ -36,6 +39,9 @@ def read_independently(path: Path, format: str) -> list[tuple[int, int, int, boo
     if format == "npz":
         arrays = np.load(path, allow_pickle=False)
         return list(zip(*(arrays[name].tolist() for name in "txyp"), strict=True))
+    if format == "text":
+        rows = np.genfromtxt(path, np.int64, delimiter=",", names=True, skip_header=2)
+        return [(t, x, y, bool(p)) for t, x, y, p in rows[["t", "x", "y", "p"]].tolist()]
     if format == "aedat4":
         return [event for packet in aedat.Decoder(path) for event in packet["events"].tolist()]
     header = read_header(path)
@@ -52,7 +58,9 @@ def test_written_and_read_back(tmp_path: Path, name: str, format: str | None, ga
     events["t"][1500:] += gap_us
     write_recording(tmp_path / "source.h5", events, (346, 260), {"person": "ann"})
     written = convert(open_recording(tmp_path / "source.h5"), tmp_path / name, format=format)
-    assert written == (format or {".h5": "stdl-hdf5", ".npz": "npz", ".aedat4": "aedat4"}[Path(name).suffix])
+    assert written == (
+        format or {".h5": "stdl-hdf5", ".npz": "npz", ".aedat4": "aedat4", ".txt": "text"}[Path(name).suffix]
+    )
     recording = open_recording(tmp_path / name)
     assert (recording.format, recording.sensor_size, recording.sensor_size_from) == (written, (346, 260), "header")
     assert (recording.read() == events).all()
@@ -86,7 +94,7 @@ def test_faery_reads_its_own_the_same(tmp_path: Path) -> None:
     faery = pytest.importorskip("faery", reason=FAERY)
     events = event_files.make_events(3000, 346, 260, t0_us=5_000_000)
     write_recording(tmp_path / "source.h5", events, (346, 260))
-    for name, format in TARGETS[2:]:
+    for name, format in TARGETS[4:]:
         path = tmp_path / f"{format}{name}"
         convert(open_recording(tmp_path / "source.h5"), path, format=format)
         assert faery.events_stream_from_file(path).to_array().tolist() == events.tolist()
@@ -120,8 +128,8 @@ def test_damaged_source_leaves_nothing_behind(tmp_path: Path, name: str) -> None
 def test_names_that_no_writer_knows(tmp_path: Path) -> None:
     write_recording(tmp_path / "source.h5", event_files.make_events(30, 34, 34), (34, 34))
     recording = open_recording(tmp_path / "source.h5")
-    with pytest.raises(RecordingError, match=r"got the name a\.txt; expected a name that ends in one of \.h5"):
-        convert(recording, tmp_path / "a.txt")
+    with pytest.raises(RecordingError, match=r"got the name a\.tsv; expected a name that ends in one of \.h5"):
+        convert(recording, tmp_path / "a.tsv")
     with pytest.raises(RecordingError, match=r"got the name a\.h5 for the format evt2"):
         convert(recording, tmp_path / "a.h5", format="evt2")
 
@@ -168,3 +176,15 @@ def test_command_tells_what_it_wrote(write, run_cli, tmp_path: Path) -> None:
     code, out, err = run_cli("convert", path, tmp_path / "b.npz", "--force")
     assert code == 0
     assert "400 events as npz" in out
+
+
+def test_text_keeps_what_its_numbers_do_not_say(tmp_path: Path, run_cli) -> None:
+    """A size beyond its events, times before 0, and a unit that would be guessed otherwise."""
+    events = event_files.make_events(2000, 20, 20, step_us=3)
+    events["t"] -= 5000
+    write_recording(tmp_path / "a.h5", events, (346, 260))
+    assert run_cli("convert", tmp_path / "a.h5", tmp_path / "a.csv")[0] == 0
+    recording = open_recording(tmp_path / "a.csv")
+    assert (recording.read() == events).all()
+    assert (recording.sensor_size, recording.time_unit, recording.time_unit_from) == ((346, 260), "us", "header")
+    assert (tmp_path / "a.csv").read_text().splitlines()[2] == "t,x,y,p"

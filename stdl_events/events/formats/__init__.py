@@ -44,6 +44,7 @@ WRITERS: Registry[Writer] = Registry(
     {
         "stdl-hdf5": "stdl_events.events.formats.hdf5:WRITER",
         "npz": "stdl_events.events.formats.npz:NPZ_WRITER",
+        "text": "stdl_events.events.formats.text:WRITER",
         "aedat4": "stdl_events.events.formats.with_faery:AEDAT4_WRITER",
         "evt3": "stdl_events.events.formats.with_faery:EVT3_WRITER",
         "evt2": "stdl_events.events.formats.with_faery:EVT2_WRITER",

@@ -19,8 +19,9 @@ from stdl_events.errors import CorruptRecordingError, UnknownFormatError
 from stdl_events.events.decoder import Block, Header, corrupt, truncated
 from stdl_events.events.formats import columns, text_header
 from stdl_events.events.formats.column_reading import ColumnReading
-from stdl_events.events.formats.format import Format
+from stdl_events.events.formats.format import Format, Writer
 from stdl_events.events.formats.text_numbers import LineParser
+from stdl_events.events.recording import Recording
 
 _HEAD_BYTES = 1 << 16
 _SAMPLE_BYTES = 1 << 14
@@ -172,7 +173,7 @@ def _with_columns(path: Path, top: text_header.TextHeader, data: bytes, y_up: bo
         order = columns.match_values(path, table[:, 1:] if has_index else table)
         order = {field: index + has_index for field, index in order.items()}
     unit = columns.unit_of_name(names[order["t"]]) if names is not None else None
-    reading = ColumnReading(path, unit)
+    reading = ColumnReading(path, unit or top.unit)
     header = Header(top.size, "header" if top.size else None, y_up=y_up, interpretation=reading)
     return TextDecoder(path, header, offset, lines, order, reading)
 
@@ -205,4 +206,18 @@ def _counts_rows(data: bytes, lines: LineParser, at_least: int = 1) -> bool:
     )
 
 
+def write_text(path: Path, recording: Recording) -> None:
+    """Write a line `t,x,y,p` for each event, after comments with the sensor's size and the unit of time.
+
+    Raises:
+        RecordingError: see `Recording.chunks` and `Recording.sensor_size`.
+    """
+    width, height = recording.sensor_size
+    with path.open("w", encoding="ascii", newline="\n") as file:
+        file.write(f"# sensor_size {width}x{height}\n# time_unit us\nt,x,y,p\n")
+        for events in recording.chunks():
+            file.writelines(f"{t},{x},{y},{p:d}\n" for t, x, y, p in events.tolist())
+
+
 FORMAT = Format("text, one event a line", open_text, (".txt", ".csv", ".tsv"))
+WRITER = Writer(write_text, (".txt", ".csv"))

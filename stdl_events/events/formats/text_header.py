@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stdl_events.events.decoder import corrupt
-from stdl_events.events.formats.columns import has_all_names
+from stdl_events.events.formats.columns import has_all_names, unit_of_word
 from stdl_events.events.formats.polarity import polarity_of_word
 
 NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -15,6 +15,7 @@ _DELIMITERS = (",", ";", "\t")
 _GEOMETRY = re.compile(
     rb"(?i)\b(?:geometry|sensor[ _]?(?:size|resolution)|resolution)\W{1,4}(\d{1,5})(?:\s*[,;xX]\s*|\s+)(\d{1,5})\b"
 )
+_UNIT = re.compile(rb"(?i)\btime[ _]unit\W{1,3}([a-z]+)")
 _SIDE = rb"(?i)\b%s\W{1,3}(\d{1,5})\b"
 
 
@@ -25,12 +26,14 @@ class TextHeader:
     Attributes:
         offset: byte of the first event's line.
         size: (width, height), or None.
+        unit: of the times, from a comment, or None.
         names: of the columns, from a line of their own, or None.
         comment_names: names in a comment, which count only if there are as many columns.
     """
 
     offset: int
     size: tuple[int, int] | None
+    unit: str | None
     delimiter: str | None
     names: list[str] | None
     comment_names: list[str] | None
@@ -62,7 +65,9 @@ def read_header(path: Path, head: bytes) -> TextHeader:
     size = size or _size_in(b"\n".join(comments))
     if size is not None and 0 in size:
         raise corrupt(path, 0, f"the sensor size {size[0]}x{size[1]}", "width and height above 0")
-    return TextHeader(offset, size, delimiter_of(first_line), names, comment_names)
+    unit = _UNIT.search(b"\n".join(comments))
+    stated = unit_of_word(unit[1]) if unit else None
+    return TextHeader(offset, size, stated, delimiter_of(first_line), names, comment_names)
 
 
 def delimiter_of(line: bytes) -> str | None:
