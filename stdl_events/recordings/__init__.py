@@ -8,31 +8,31 @@ from typing import TYPE_CHECKING
 from stdl_events.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from stdl_events.recordings.cifar10_dvs import Cifar10Dvs as Cifar10Dvs
     from stdl_events.recordings.cifar10_dvs import read_cifar10_dvs as read_cifar10_dvs
     from stdl_events.recordings.cifar10_dvs import split_cifar10_dvs as split_cifar10_dvs
     from stdl_events.recordings.clips import ClipArray as ClipArray
     from stdl_events.recordings.clips import clips_of as clips_of
     from stdl_events.recordings.clips import load_clips as load_clips
-    from stdl_events.recordings.dvs_gesture import DvsGesture as DvsGesture
     from stdl_events.recordings.dvs_gesture import split_dvs_gesture as split_dvs_gesture
     from stdl_events.recordings.entry import Entry as Entry
     from stdl_events.recordings.entry import RecordingSet as RecordingSet
     from stdl_events.recordings.entry import Split as Split
+    from stdl_events.recordings.entry import read_events as read_events
+    from stdl_events.recordings.event_dataset import Cifar10Dvs as Cifar10Dvs
+    from stdl_events.recordings.event_dataset import DvsGesture as DvsGesture
     from stdl_events.recordings.event_dataset import EventDataset as EventDataset
-    from stdl_events.recordings.event_dataset import read_events as read_events
+    from stdl_events.recordings.event_dataset import GaitDay as GaitDay
+    from stdl_events.recordings.event_dataset import HarDvs as HarDvs
+    from stdl_events.recordings.event_dataset import NMnist as NMnist
     from stdl_events.recordings.folder import read_folder as read_folder
     from stdl_events.recordings.folder import read_given_split as read_given_split
-    from stdl_events.recordings.gait_day import GaitDay as GaitDay
     from stdl_events.recordings.gait_day import split_gait_day as split_gait_day
-    from stdl_events.recordings.har_dvs import HarDvs as HarDvs
     from stdl_events.recordings.har_dvs import split_har_dvs as split_har_dvs
-    from stdl_events.recordings.nmnist import NMnist as NMnist
     from stdl_events.recordings.nmnist import read_nmnist as read_nmnist
     from stdl_events.recordings.nmnist import split_nmnist as split_nmnist
     from stdl_events.recordings.registry import DATASETS as DATASETS
     from stdl_events.recordings.registry import Dataset as Dataset
-    from stdl_events.recordings.samples import sample_dataset as sample_dataset
+    from stdl_events.recordings.sample_recordings import sample_dataset as sample_dataset
     from stdl_events.recordings.split import by_group as by_group
     from stdl_events.recordings.split import by_order as by_order
     from stdl_events.recordings.split import by_recording as by_recording
@@ -83,16 +83,16 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Cifar10Dvs": "stdl_events.recordings.cifar10_dvs",
+        "Cifar10Dvs": "stdl_events.recordings.event_dataset",
         "ClipArray": "stdl_events.recordings.clips",
         "DATASETS": "stdl_events.recordings.registry",
         "Dataset": "stdl_events.recordings.registry",
-        "DvsGesture": "stdl_events.recordings.dvs_gesture",
+        "DvsGesture": "stdl_events.recordings.event_dataset",
         "Entry": "stdl_events.recordings.entry",
         "EventDataset": "stdl_events.recordings.event_dataset",
-        "GaitDay": "stdl_events.recordings.gait_day",
-        "HarDvs": "stdl_events.recordings.har_dvs",
-        "NMnist": "stdl_events.recordings.nmnist",
+        "GaitDay": "stdl_events.recordings.event_dataset",
+        "HarDvs": "stdl_events.recordings.event_dataset",
+        "NMnist": "stdl_events.recordings.event_dataset",
         "RecordingSet": "stdl_events.recordings.entry",
         "Split": "stdl_events.recordings.entry",
         "by_group": "stdl_events.recordings.split",
@@ -106,12 +106,12 @@ __getattr__, __dir__ = lazy_names(
         "leave_one_subject_out": "stdl_events.recordings.split_people",
         "load_clips": "stdl_events.recordings.clips",
         "read_cifar10_dvs": "stdl_events.recordings.cifar10_dvs",
-        "read_events": "stdl_events.recordings.event_dataset",
+        "read_events": "stdl_events.recordings.entry",
         "read_folder": "stdl_events.recordings.folder",
         "read_given_split": "stdl_events.recordings.folder",
         "read_nmnist": "stdl_events.recordings.nmnist",
         "read_walkers": "stdl_events.recordings.synthetic",
-        "sample_dataset": "stdl_events.recordings.samples",
+        "sample_dataset": "stdl_events.recordings.sample_recordings",
         "split_cifar10_dvs": "stdl_events.recordings.cifar10_dvs",
         "split_dvs_gesture": "stdl_events.recordings.dvs_gesture",
         "split_gait_day": "stdl_events.recordings.gait_day",

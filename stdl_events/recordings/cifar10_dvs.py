@@ -9,13 +9,10 @@ the last 100; datasets/cifar10_dvs/split.tsv is the golden copy of this rule.
 H. Li et al., "CIFAR10-DVS: an event-stream dataset for object classification", 2017.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from stdl_events.errors import SplitError
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
-from stdl_events.recordings.event_dataset import EventDataset, side_of
 from stdl_events.recordings.found_files import child, is_hidden
 from stdl_events.recordings.obtain import Download, found_in, not_there
 from stdl_events.recordings.registry import Dataset
@@ -78,13 +75,6 @@ def split_cifar10_dvs(root: str | Path, *, train: int = TRAIN, test: int = TEST)
         raise not_there(
             Path(root), got=f"{error.subject.rpartition(' ')[2]} with {error.got}", expected=LAYOUT, downloads=DOWNLOADS
         ) from None
-
-
-class Cifar10Dvs(EventDataset):
-    """One side of `split_cifar10_dvs` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
-
-    def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
-        super().__init__(side_of(split_cifar10_dvs(root), train=train), **transforms)
 
 
 DATASET = Dataset(

@@ -13,16 +13,14 @@ A. Amir et al., "A low power, fully event-based gesture recognition system", 201
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from stdl_events.errors import DatasetError
 from stdl_events.events import Recording
 from stdl_events.events.formats.npy import open_npy
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
-from stdl_events.recordings.event_dataset import EventDataset, side_of
 from stdl_events.recordings.found_files import child
 from stdl_events.recordings.lists import numbered_lines
 from stdl_events.recordings.obtain import Download, found_in, not_there
@@ -188,13 +186,6 @@ def _entries_of_mirror(folder: Path) -> Iterator[Entry]:
 def open_millisecond_npy(path: Path) -> Recording:
     """Open a recording of Tonic's mirror, whose times are milliseconds."""
     return Recording(path, "npy", replace(open_npy(path), sensor_size=SENSOR_SIZE), time_unit="ms")
-
-
-class DvsGesture(EventDataset):
-    """One side of `split_dvs_gesture` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
-
-    def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
-        super().__init__(side_of(split_dvs_gesture(root), train=train), **transforms)
 
 
 DATASET = Dataset(

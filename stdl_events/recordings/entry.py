@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from stdl_events.errors import DatasetError, RecordingError, SplitError
 from stdl_events.events import Recording, open_recording, span_us
 from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.filtered import AS_IT_IS, filtered
 from stdl_events.events.geometry import Geometry
-from stdl_events.events.sources.replay import Position
+from stdl_events.events.sources.replay import Position, ReplaySource
+from stdl_events.events.stream import EventArray, empty_events
 
 WHOLE: tuple[Position, Position] = (None, None)
 PEOPLE = ("subject", "session")
@@ -234,6 +237,15 @@ class Split:
 
     def _error(self, got: str, expected: str, todo: str) -> SplitError:
         return SplitError(f"split {self.rule}", got=got, expected=expected, todo=todo)
+
+
+def read_events(entry: Entry) -> EventArray:
+    """Read all events of an entry's span into a new array."""
+    recording = entry.open()
+    if not recording.summary.events:
+        return empty_events()
+    source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
+    return np.concatenate([empty_events(), *source.chunks()])
 
 
 def _by_content(entries: tuple[Entry, ...], others: tuple[Entry, ...]) -> dict[str, list[Entry]]:

@@ -1,21 +1,30 @@
-"""A set of recordings with the interface of Tonic's and PyTorch's datasets.
+"""Sets of recordings with the interface of Tonic's and PyTorch's datasets: `len(ds)`, `ds[i] -> (events, label)`.
 
-`len(ds)`, `ds[i] -> (events, label)`, transforms.
+Where Tonic is installed they are `tonic.Dataset`s. This module imports it, so the commands do without this module.
 """
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from stdl_events.events import EVENT_DTYPE, EventArray
+from stdl_events.recordings.cifar10_dvs import split_cifar10_dvs
+from stdl_events.recordings.dvs_gesture import split_dvs_gesture
+from stdl_events.recordings.entry import RecordingSet, Split, read_events
+from stdl_events.recordings.gait_day import split_gait_day
+from stdl_events.recordings.har_dvs import Side, split_har_dvs
+from stdl_events.recordings.nmnist import split_nmnist
 
-from stdl_events.events import EVENT_DTYPE, EventArray, ReplaySource
-from stdl_events.events.stream import empty_events
-from stdl_events.recordings.entry import Entry, RecordingSet, Split
+try:
+    from tonic import Dataset as TonicDataset
+except ModuleNotFoundError:
+    TonicDataset = object
 
 ORDERING = ("t", "x", "y", "p")
 
 
-class EventDataset:
+class EventDataset(TonicDataset):
     """Labelled recordings, read from disk on access. Tonic's transforms apply without changes.
 
     Args:
@@ -28,6 +37,7 @@ class EventDataset:
         ordering: the events' fields.
         classes: names, in the order of the labels.
         sensor_size: (width, height, polarities), as in Tonic.
+        location_on_system, data, targets: folder, files and labels, as in Tonic.
     """
 
     ordering = ORDERING
@@ -41,10 +51,15 @@ class EventDataset:
         target_transform: Callable[[int], Any] | None = None,
         transforms: Callable[[Any, Any], tuple[Any, Any]] | None = None,
     ) -> None:
+        # Without Tonic's constructor, which chooses a folder to download into.
         self.recordings = recordings
         self.classes = recordings.classes
         self.sensor_size = (*recordings.sensor_size, 2)
-        self._transform, self._target_transform, self._transforms = transform, target_transform, transforms
+        self.transform, self.target_transform, self.transforms = transform, target_transform, transforms
+        self.data = [str(entry.path) for entry in recordings.entries]
+        self.targets = [entry.label for entry in recordings.entries]
+        self.location_on_system = os.path.commonpath(map(os.path.dirname, self.data)) if self.data else ""
+        self.folder_name = ""
 
     def __len__(self) -> int:
         return len(self.recordings)
@@ -58,23 +73,50 @@ class EventDataset:
         entry = self.recordings.entries[index]
         events: Any = read_events(entry)
         label: Any = entry.label
-        if self._transform is not None:
-            events = self._transform(events)
-        if self._target_transform is not None:
-            label = self._target_transform(label)
-        if self._transforms is not None:
-            events, label = self._transforms(events, label)
+        if self.transform is not None:
+            events = self.transform(events)
+        if self.target_transform is not None:
+            label = self.target_transform(label)
+        if self.transforms is not None:
+            events, label = self.transforms(events, label)
         return events, label
 
 
-def read_events(entry: Entry) -> EventArray:
-    """Read all events of an entry's span into a new array."""
-    recording = entry.open()
-    if not recording.summary.events:
-        return empty_events()
-    source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
-    return np.concatenate([empty_events(), *source.chunks()])
-
-
-def side_of(split: Split, *, train: bool) -> RecordingSet:
+def _side_of(split: Split, *, train: bool) -> RecordingSet:
     return split.train if train else split.test
+
+
+class GaitDay(EventDataset):
+    """One side of `split_gait_day` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
+
+    def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
+        super().__init__(_side_of(split_gait_day(root), train=train), **transforms)
+
+
+class HarDvs(EventDataset):
+    """One of the official lists as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
+
+    def __init__(self, root: str | Path, *, side: Side, **transforms: Callable[..., Any] | None) -> None:
+        split = split_har_dvs(root, held_out="val" if side == "val" else "test")
+        super().__init__(split.train if side == "train" else split.test, **transforms)
+
+
+class NMnist(EventDataset):
+    """One side of `split_nmnist` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
+
+    def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
+        super().__init__(_side_of(split_nmnist(root), train=train), **transforms)
+
+
+class Cifar10Dvs(EventDataset):
+    """One side of `split_cifar10_dvs` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
+
+    def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
+        super().__init__(_side_of(split_cifar10_dvs(root), train=train), **transforms)
+
+
+class DvsGesture(EventDataset):
+    """One side of `split_dvs_gesture` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
+
+    def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
+        super().__init__(_side_of(split_dvs_gesture(root), train=train), **transforms)

@@ -9,12 +9,9 @@ Y. Wang et al., "EV-Gait: event-based robust gait recognition using dynamic visi
 representation for human gaits identification using deep neural networks", 2021.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
-from stdl_events.recordings.event_dataset import EventDataset, side_of
 from stdl_events.recordings.found_files import is_hidden
 from stdl_events.recordings.obtain import Download, found_in, not_there
 from stdl_events.recordings.registry import Dataset
@@ -72,13 +69,6 @@ def _files_of_people(folder: Path) -> dict[str, list[Path]]:
 def _by_number(person: str) -> tuple[int, str]:
     """Sort key: person 2 before person 10."""
     return (int(person), "") if person.isdigit() else (1 << 30, person)
-
-
-class GaitDay(EventDataset):
-    """One side of `split_gait_day` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
-
-    def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
-        super().__init__(side_of(split_gait_day(root), train=train), **transforms)
 
 
 DATASET = Dataset(

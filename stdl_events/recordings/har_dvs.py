@@ -13,14 +13,12 @@ X. Wang et al., "HARDVS: revisiting human activity recognition with dynamic visi
 
 import re
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
-from stdl_events.recordings.event_dataset import EventDataset
 from stdl_events.recordings.found_files import child, same_form
 from stdl_events.recordings.lists import numbered_lines
 from stdl_events.recordings.obtain import Download, found_in, not_there
@@ -148,14 +146,6 @@ def _recordings_in(folder: Path | None) -> dict[str, Path]:
     files = [path for inner in folders for path in inner.iterdir() if path.suffix.lower() in SUFFIXES]
     files.sort(key=lambda path: (-SUFFIXES.index(path.suffix.lower()), path))
     return {same_form(path.stem): path for path in files}
-
-
-class HarDvs(EventDataset):
-    """One of the official lists as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
-
-    def __init__(self, root: str | Path, *, side: Side, **transforms: Callable[..., Any] | None) -> None:
-        split = split_har_dvs(root, held_out="val" if side == "val" else "test")
-        super().__init__(split.train if side == "train" else split.test, **transforms)
 
 
 DATASET = Dataset(

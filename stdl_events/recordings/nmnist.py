@@ -6,13 +6,10 @@ through this class, and plain folders `<root>/{Train,Test}/<digit>/*.bin` or `<r
 G. Orchard et al., "Converting static image datasets to spiking neuromorphic datasets using saccades", 2015.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from stdl_events.errors import DatasetError, MissingExtraError
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
-from stdl_events.recordings.event_dataset import EventDataset, side_of
 from stdl_events.recordings.folder import is_split, read_folder, read_given_split
 from stdl_events.recordings.found_files import child
 from stdl_events.recordings.obtain import Download, not_there
@@ -98,13 +95,6 @@ def _entries_of_tonic(root: Path, *, train: bool) -> tuple[Entry, ...]:
         Entry(path.relative_to(root).as_posix(), path, label, format="nmnist", sensor_size=SENSOR_SIZE)
         for path, label in zip(paths, installed.targets, strict=True)
     )
-
-
-class NMnist(EventDataset):
-    """One side of `split_nmnist` as a Tonic-style dataset; keyword arguments are those of `EventDataset`."""
-
-    def __init__(self, root: str | Path, *, train: bool, **transforms: Callable[..., Any] | None) -> None:
-        super().__init__(side_of(split_nmnist(root), train=train), **transforms)
 
 
 DATASET = Dataset(

@@ -19,7 +19,8 @@ from stdl_events.errors import DatasetError, MissingExtraError, StdlEventsError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.obtain import found_in
 from stdl_events.recordings.registry import Dataset
-from stdl_events.recordings.samples import Samples, Side, dataset_of, side_argument, side_keyword
+from stdl_events.recordings.sample_recordings import dataset_of
+from stdl_events.recordings.samples import Samples, Side, side_argument, side_keyword
 
 PREFIX = "tonic"
 PAGE = "https://tonic.readthedocs.io/en/latest/datasets.html"

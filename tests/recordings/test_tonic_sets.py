@@ -20,7 +20,7 @@ from tonic_layouts import (
 from stdl_events.errors import DatasetError
 from stdl_events.events import open_recording
 from stdl_events.recordings import DATASETS, NMnist, RecordingSet, Split, read_cifar10_dvs, split_dvs_gesture
-from stdl_events.recordings.event_dataset import read_events
+from stdl_events.recordings.entry import read_events
 from stdl_events.recordings.tonic_sets import FAMILY, class_names
 
 datasets = pytest.importorskip("tonic.datasets")
