@@ -16,6 +16,7 @@ from stdl_events.events.stream import EventArray, concatenate_events
 from stdl_events.frames import Clip, Clips, Counts, Frame, Framer, FrameSpec, clips, recording_frames
 from stdl_events.frames.selection import Selection
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet
+from stdl_events.recordings.framers import Cut
 from stdl_events.recordings.same_events import counted
 
 MAX_UINT8 = 255
@@ -92,6 +93,21 @@ def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> Entr
     Raises:
         RecordingError, FrameSpecError: see `clips_of`; also during iteration.
     """
+    require_sensor(entry, recording, frame_spec)
+    if frame_spec.kind == "recording":
+        return EntryClips(_whole(all_events(entry, recording), frame_spec))
+    if not recording.summary.events:
+        return EntryClips(iter(()))
+    source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
+    return EntryClips(clips(_frames(source, frame_spec), frame_spec))
+
+
+def require_sensor(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> None:
+    """Check that the recording states no other sensor size than the spec's.
+
+    Raises:
+        FrameSpecError: it does.
+    """
     known = recording.sensor_size_from != "inferred"
     if known and recording.sensor_size != frame_spec.sensor_size:
         raise FrameSpecError(
@@ -99,12 +115,6 @@ def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> Entr
             expected="{}x{}, as the frames are made for".format(*frame_spec.sensor_size),
             todo="use recordings of one sensor size, or another frame spec",
         )  # fmt: skip
-    if frame_spec.kind == "recording":
-        return EntryClips(_whole(_all_events(entry, recording), frame_spec))
-    if not recording.summary.events:
-        return EntryClips(iter(()))
-    source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
-    return EntryClips(clips(_frames(source, frame_spec), frame_spec))
 
 
 def _whole(events: EventArray, frame_spec: FrameSpec) -> Iterator[Clip]:
@@ -122,7 +132,7 @@ def _stacked(cut: EntryClips, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArra
     return frames_NTCHW, np.array([clip.t_start_us for clip in taken], np.int64), cut.incomplete
 
 
-def _all_events(entry: Entry, recording: Recording) -> EventArray:
+def all_events(entry: Entry, recording: Recording) -> EventArray:
     """Return the events of the entry's span; one pass over the file suffices for a whole recording."""
     if entry.span == WHOLE or not recording.summary.events:
         return recording.read()
@@ -138,13 +148,17 @@ def _frames(source: EventSource, frame_spec: FrameSpec) -> Iterator[Frame]:
 
 
 def load_clips(
-    recordings: RecordingSet, frame_spec: FrameSpec, progress: Callable[[int, int], None] | None = None
+    recordings: RecordingSet,
+    frame_spec: FrameSpec,
+    progress: Callable[[int, int], None] | None = None,
+    cut: Cut = cut_clips,
 ) -> ClipArray:
     """Cut every recording of the set, in memory.
 
     Args:
         frame_spec: with a `cap` of at most 255, since counts are stored as uint8.
         progress: called with (recordings done, recordings in all) after each one.
+        cut: cuts one recording, an entry of `FRAMERS`.
 
     Raises:
         FrameSpecError: counts could exceed 255, or the sensor size of a recording differs.
@@ -152,7 +166,7 @@ def load_clips(
         RecordingError: a recording is not readable.
     """
     require_bytes(frame_spec)
-    _, clips, bad = load_readable_clips(recordings, frame_spec, progress, bad_at_most=0)
+    _, clips, bad = load_readable_clips(recordings, frame_spec, progress, bad_at_most=0, cut=cut)
     assert not bad, "the first one raises"
     if not len(clips):
         raise no_clips(len(recordings), frame_spec)
@@ -176,11 +190,12 @@ def load_readable_clips(
     progress: Callable[[int, int], None] | None = None,
     *,
     bad_at_most: int | None = None,
+    cut: Cut = cut_clips,
 ) -> tuple[RecordingSet, ClipArray, list[BadRecording]]:
     """Return the readable recordings, their clips (there may be none), and the recordings that cannot be read.
 
     Args:
-        frame_spec, progress: see `load_clips`.
+        frame_spec, progress, cut: see `load_clips`.
         bad_at_most: the error of the first recording beyond is raised.
 
     Raises:
@@ -198,7 +213,7 @@ def load_readable_clips(
             if opened is None or opened_of is None or opened_of.recording != entry.recording:
                 # Parts of one recording are adjacent and share its cached summary.
                 opened, opened_of = entry.open(), entry
-            frames_NTCHW, t_start_us_N, cut_off = _stacked(cut_clips(entry, opened, frame_spec), frame_spec)
+            frames_NTCHW, t_start_us_N, cut_off = _stacked(cut(entry, opened, frame_spec), frame_spec)
         except (RecordingError, FrameSpecError) as error:
             if bad_at_most is not None and len(bad) >= bad_at_most:
                 raise

@@ -7,15 +7,16 @@ G. Orchard et al., "Converting static image datasets to spiking neuromorphic dat
 """
 
 from pathlib import Path
+from typing import Any
 
 from stdl_events.errors import DatasetError, MissingExtraError
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.folder import is_split, read_folder, read_given_split
 from stdl_events.recordings.found_files import child
-from stdl_events.recordings.obtain import Download, not_there
 from stdl_events.recordings.registry import Dataset
 from stdl_events.recordings.sides import sides_of
 from stdl_events.recordings.split import by_order
+from stdl_events.recordings.tonic_sets import TonicFactory
 
 SENSOR_SIZE = (34, 34)
 CLASSES = tuple("0123456789")
@@ -74,26 +75,16 @@ def _require_digits(root: Path, recordings: RecordingSet) -> None:
 
 def _entries_of_tonic(root: Path, *, train: bool) -> tuple[Entry, ...]:
     try:
-        from tonic import datasets
+        opened: Any = TonicFactory("NMNIST")(root, "train" if train else "test")
     except ModuleNotFoundError:
         raise MissingExtraError(
             str(root), got="Tonic's layout, and no package tonic", expected="the extra `train`",
             todo="pip install 'stdl-events[train]', or name the folder that holds train/ and test/",
         ) from None  # fmt: skip
-
-    def refuse(self: datasets.NMNIST) -> None:
-        raise not_there(
-            Path(self.location_on_system), got=f"less than the whole of {self.folder_name}",
-            expected=f"{self.filename} and, unpacked, its 10000 recordings or more",
-            downloads=[Download(self.filename, self.url, self.file_md5)],
-        )  # fmt: skip
-
-    # Tonic derives the folder's name from the class's, and would download in its constructor.
-    installed = type("NMNIST", (datasets.NMNIST,), {"download": refuse})(str(root), train=train)
-    paths = [Path(name) for name in installed.data]
+    paths = [Path(name) for name in opened.data]
     return tuple(
         Entry(path.relative_to(root).as_posix(), path, label, format="nmnist", sensor_size=SENSOR_SIZE)
-        for path, label in zip(paths, installed.targets, strict=True)
+        for path, label in zip(paths, opened.targets, strict=True)
     )
 
 

@@ -24,6 +24,7 @@ from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.network.zoo import parse_network
+from stdl_events.recordings.framers import FRAMERS
 from stdl_events.recordings.label_times import AUTO, LABEL_TIMES
 from stdl_events.recordings.layout import check_layout
 from stdl_events.recordings.orientation import Orientation
@@ -127,6 +128,7 @@ class DataSettings(Section):
         label_times: its times are those of the recordings' own `clock`, or after the first event of each `recording`;
             `auto` is the one that fits all labels.
         layout: class, subject, session and split by the path, such as `{session}/{subject}/{class}/*`.
+        framer: one of `stdl_events.recordings.framers.FRAMERS`, which counts the events; all make equal frames.
         skip_bad: unreadable recordings are left out with a warning; otherwise they are an error that names them all.
     """
 
@@ -141,6 +143,7 @@ class DataSettings(Section):
     labels: Annotated[str | None, BeforeValidator(_read_none)] = "auto"
     label_times: Annotated[str, AfterValidator(LABEL_TIMES.check)] = AUTO
     layout: Annotated[str, AfterValidator(check_layout)] | None = None
+    framer: Annotated[str, AfterValidator(FRAMERS.check)] = "own"
     skip_bad: bool = False
     split: SplitSettings = SplitSettings()
     walkers: WalkersSettings = WalkersSettings()

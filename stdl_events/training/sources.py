@@ -14,6 +14,7 @@ from stdl_events.prepared import PreparedSet
 from stdl_events.recordings.clips import BadRecording, ClipArray, load_clips, load_readable_clips, no_clips
 from stdl_events.recordings.coverage import named, require_every_class, say_too_short, unreadable
 from stdl_events.recordings.entry import WHOLE, RecordingSet, Split
+from stdl_events.recordings.framers import FRAMERS
 from stdl_events.recordings.held_out_groups import labels_of
 from stdl_events.recordings.registry import DATASETS, SPLIT_RULES, SplitRule
 from stdl_events.recordings.split_parts import of_each_recording
@@ -47,7 +48,7 @@ def load_config_clips(config: TrainConfig, recordings: RecordingSet, frame_spec:
         RecordingError: a recording cannot be read.
     """
     if config.data.prepared is None:
-        return load_clips(recordings, frame_spec)
+        return load_clips(recordings, frame_spec, cut=FRAMERS[config.data.framer])
     return PreparedSet.open(config.data.prepared, frames=frame_spec, data=config.data.path).clips(recordings)
 
 
@@ -90,7 +91,12 @@ def _readable(
     config: TrainConfig, recordings: RecordingSet, frame_spec: FrameSpec
 ) -> tuple[RecordingSet, ClipArray, list[BadRecording]]:
     if config.data.prepared is None:
-        return load_readable_clips(recordings, frame_spec)
+        return load_readable_clips(recordings, frame_spec, cut=FRAMERS[config.data.framer])
+    if config.data.framer != "own":
+        raise RecipeError(
+            "data.framer", got=f"{config.data.framer}, and a store of clips", expected="own, which cut the clips",
+            todo="leave data.framer or data.prepared out",
+        )  # fmt: skip
     prepared = PreparedSet.open(config.data.prepared, frames=frame_spec, data=config.data.path)
     bad = {entry.key for entry in prepared.manifest.bad}
     readable = recordings.with_entries(entry for entry in recordings.entries if entry.key not in bad)

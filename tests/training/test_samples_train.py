@@ -150,6 +150,22 @@ def test_a_users_own_is_one_line_of_a_recipe_file(run_cli: RunCli, tmp_path: Pat
     assert json.loads(out)["n"] == json.loads(facts)["clips"]["test"] == 3
 
 
+def test_tonics_frames_train_the_same_network(run_cli: RunCli, tmp_path: Path) -> None:
+    write_asl_dvs(tmp_path / "data")
+    found = {}
+    for framer in ("own", "tonic"):
+        asked = sets("data.dataset=tonic:ASLDVS", f"data.framer={framer}", "frames.remainder=drop")
+        code, out, err = run_cli(
+            "train", "folder", *asked, "--data", tmp_path / "data", "--out", tmp_path / framer, "--json"
+        )
+        assert code == 0, err
+        found[framer] = {key: value for key, value in json.loads(out).items() if key in ("confusion", "accuracy", "n")}
+    assert found["own"] == found["tonic"]
+    assert (tmp_path / "own" / "bundle" / "model.safetensors").read_bytes() == (
+        tmp_path / "tonic" / "bundle" / "model.safetensors"
+    ).read_bytes()
+
+
 def test_help_lists_the_classes(run_cli: RunCli) -> None:
     code, out, _ = run_cli("prepare", "--help")
     assert code == 0
