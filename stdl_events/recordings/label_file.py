@@ -42,6 +42,7 @@ _UNIT_US = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), Decimal(1_000_000)),
 }
 _WITH_UNIT = re.compile(rf"(.+?)[\s_\-(\[]+({'|'.join(_UNIT_US)})[)\]]?")
+_LENGTH = re.compile(r"duration|length", re.IGNORECASE)
 _NOT_OF_A_NAME = re.compile(r"[^a-z0-9]")
 _MAX_TIME_US = 10**18
 
@@ -69,11 +70,17 @@ class LabelRow:
 
 @dataclass(frozen=True)
 class LabelFile:
-    """The rows of a label file; `unused` are the names of columns that are not read."""
+    """The rows of a label file.
+
+    Attributes:
+        unused: names of columns that are not read.
+        unit_named: the header names the unit of the times.
+    """
 
     path: Path
     rows: tuple[LabelRow, ...]
     unused: tuple[str, ...]
+    unit_named: bool = False
 
     @property
     def has_sides(self) -> bool:
@@ -134,7 +141,7 @@ def read_label_file(path: Path) -> LabelFile:
             todo="add rows, or classes by folder with data.labels=none",
         )  # fmt: skip
     _require_every_side(path, read)
-    return LabelFile(path, read, unused)
+    return LabelFile(path, read, unused, any(column.unit_us is not None for column in columns.values()))
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -174,6 +181,12 @@ def _columns(path: Path, line: int, header: list[str]) -> tuple[dict[str, _Colum
             f"{path}, line {line}", got=f"{','.join(header)[:80]!r} as the header",
             expected=f"a header with recording and label, such as {HEADER}",
             todo="add it as the first line, or ignore the file with data.labels=none",
+        )  # fmt: skip
+    lengths = [name for name in unused if _LENGTH.match(name)]
+    if "t_end" not in columns and lengths:
+        raise DatasetError(
+            f"{path}, line {line}", got=f"the column {lengths[0]}", expected="the end of each part in a column t_end",
+            todo="write the end instead of the length, or rename the column if it is not of the label",
         )  # fmt: skip
     return columns, tuple(filter(None, unused))
 

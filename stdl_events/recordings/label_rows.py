@@ -11,6 +11,9 @@ from stdl_events.recordings.label_file import LabelFile, LabelRow
 from stdl_events.recordings.label_source import without_suffix
 from stdl_events.recordings.label_times import TOLERANCE_US, Ends, TimedRow, choose_times
 
+# Hardly a label that was set by hand in microseconds.
+_SHORT_US = 10_000
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -47,6 +50,12 @@ def segments_of(
         late = sum(one.ends_late(times) for one in timed.values())
         if late:
             said.append(f"{late} labels end up to {TOLERANCE_US // 1000} ms after the last event of their recording")
+        longest_us = max(stop_us - start_us for start_us, stop_us in (one.span_us(times) for one in timed.values()))
+        if longest_us < _SHORT_US and not file.unit_named:
+            said.append(
+                f"the longest label takes {longest_us / 1000:g} ms: times that are not microseconds need their unit in "
+                "the header, such as t_start_ms"
+            )
     segments: list[Segment] = []
     for key, rows in rows_of.items():
         spans = [timed[row.line].span_us(times) if row.line in timed else None for row in rows]

@@ -211,13 +211,21 @@ def _prepared_split(config: TrainConfig) -> Split:
         return split
     entries = (*split.train.entries, *split.test.entries)
     rule = SPLIT_RULES[asked.rule]
-    if rule.split is not None and not rule.reads_events and all(entry.span == WHOLE for entry in entries):
+    if rule.split is not None and not rule.reads_events and not _is_split_in_time(split, prepared):
         return _split(split.train.with_entries(entries), asked.rule, data, config.frames)
     raise DatasetError(
         data.prepared, got=f"a store of recordings split {split.rule}",
         expected=f"one prepared with the split rule {asked.rule} and its settings",
         todo="leave the rule out to take the store's own, or say where the recordings are with --data",
     )  # fmt: skip
+
+
+def _is_split_in_time(split: Split, prepared: PreparedSet) -> bool:
+    """True if the parts in a store may be those of a split, and not those that are labelled."""
+    rule = SPLIT_RULES[SplitSettings.model_validate(prepared.manifest.split.settings).rule]
+    if rule.split is not None:
+        return rule.reads_events
+    return any(entry.span != WHOLE for side in (split.train, split.test) for entry in side.entries)
 
 
 def _one_recording_each(recordings: RecordingSet) -> bool:

@@ -3,10 +3,13 @@
 import unicodedata
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from small_recordings import SIZE, draw_events, keys
 
 from stdl_events.errors import DatasetError
@@ -185,6 +188,46 @@ def test_a_header_states_the_unit(write: Write, tmp_path: Path, unit: str, facto
           f"a.h5,{times[2]},{times[3]},y")  # fmt: skip
     spans = [f"{(FIRST_US + start, FIRST_US + stop)}" for start, stop in ((10_000, 40_000), (50_000, 60_000))]
     assert said(tmp_path, label_times="recording") == [f"a.h5:2 x {spans[0]}", f"a.h5:3 y {spans[1]}"]
+
+
+def test_times_too_short_for_microseconds_are_said(write: Write, tmp_path: Path) -> None:
+    write_late(write, "a.h5")
+    label(tmp_path, HEAD, "a.h5,10,40,x", "a.h5,50,60,y")
+    message = "the longest label takes 0.03 ms: times that are not microseconds need their unit in the header"
+    assert message in said(tmp_path, label_times="recording")[0]
+    label(tmp_path, "recording,t_start_us,t_end_us,label", "a.h5,10,40,x", "a.h5,50,60,y")
+    assert said(tmp_path, label_times="recording")[0].startswith("a.h5:2 x")
+
+
+def test_a_length_is_not_taken_for_an_end(write: Write, tmp_path: Path) -> None:
+    write_late(write, "a.h5")
+    label(tmp_path, "recording,onset,duration,label", "a.h5,10000,20000,x", "a.h5,50000,20000,y")
+    with pytest.raises(DatasetError, match="line 1: got the column duration; expected the end of each part"):
+        read_folder(tmp_path)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.binary(max_size=200), st.sampled_from(["", f"{HEADER}\n", "recording;label;t_end\n", '"recording"\t"label"\n'])
+)
+def test_any_bytes_are_rows_or_an_error(tmp_path: Path, data: bytes, header: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_bytes(header.encode() + data)
+    with suppress(DatasetError):
+        assert all(row.recording and row.label for row in read_label_file(path).rows)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["a", "1", "1e999", "-0", "nan", "sNaN", '"', "\r", "\x00", "train"]), max_size=8)
+    )
+)
+def test_any_cells_are_rows_or_an_error(tmp_path: Path, rows: list[list[str]]) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("\n".join([HEADER, *map(",".join, rows)]), newline="")
+    with suppress(DatasetError):
+        assert all(row.recording and row.label for row in read_label_file(path).rows)
 
 
 def test_every_usual_name_of_a_column_is_read(tmp_path: Path) -> None:

@@ -73,10 +73,14 @@ def test_a_store_of_segments_knows_their_subjects(run_cli: RunCli, labelled: Pat
     facts = json.loads(out)
     assert facts["recordings"] == 18
     assert "by subject, as named: ben, cy held out: 6 to train, 12 held out" in facts["split"]
-    for more in ((), ("data.split.rule=subject", "data.split.names=ben+cy")):
-        run = ("--out", tmp_path / f"run{len(more)}", *sets(f"data.prepared={store}", *more))
+    fold = ("data.split.rule=leave-one-subject-out", "data.split.fold=1")
+    for number, (more, held_out) in enumerate(
+        [((), "ben, cy"), (("data.split.rule=subject", "data.split.names=ben+cy"), "ben, cy"), (fold, "ann")]
+    ):
+        run = ("--out", tmp_path / f"run{number}", *sets(f"data.prepared={store}", *more))
         code, _, err = run_cli("train", "folder", *run)
         assert code == 0, err
+        assert f"{held_out} held out: " in err
         assert "none of 3 subjects on both sides" in err
 
 
