@@ -25,6 +25,7 @@ from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import (
     FormatOption,
     OrientationOption,
+    RepairOption,
     SensorOption,
     StreamOption,
     TimeUnitOption,
@@ -72,6 +73,7 @@ def prepare(
     split: Annotated[str, explained(typer.Option(), SPLIT_RULES, SPLIT_HELP)] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one per core]")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable recordings, and list them.")] = False,
+    repair: RepairOption = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare all recordings by content, not by size and modification time.")
     ] = False,
@@ -111,6 +113,8 @@ def prepare(
             "orientation": parse_orientations(orientation or ()),
             "split": asked_split,
             **label_settings(labels, label_times, layout),
+            "skip_bad": skip_bad,
+            "repair": repair,
         }
     )
     with messages.status("looking at the recordings"):

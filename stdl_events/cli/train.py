@@ -18,7 +18,7 @@ from stdl_events.cli.geometry_options import (
 from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, LayoutOption, label_settings
 from stdl_events.cli.options import FilterOption, filter_words
 from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.recording_options import OrientationOption
+from stdl_events.cli.recording_options import OrientationOption, RepairOption
 
 if TYPE_CHECKING:
     from stdl_events.training.evaluate import Evaluation
@@ -54,6 +54,7 @@ def train(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out unreadable recordings, and name them.")
     ] = False,
+    repair: RepairOption = False,
     labels: LabelsOption = None,
     label_times: LabelTimesOption = None,
     layout: LayoutOption = None,
@@ -85,6 +86,8 @@ def train(
     flags |= {f"data.{name}": value for name, value in label_settings(labels, label_times, layout).items()}
     if skip_bad:
         flags["data.skip_bad"] = "true"
+    if repair:
+        flags["data.repair"] = "true"
     flag_assignments = [f"{key}={value}" for key, value in flags.items() if value is not None]
     config = apply_overrides(load_recipe(recipe), [*(assignments or []), *flag_assignments])
     folder = out or Path("runs") / config.name

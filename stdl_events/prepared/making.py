@@ -259,7 +259,12 @@ def _as_now(file: SourceFile, path: Path) -> SourceFile:
 def _judge(manifest: Manifest, store: Path, total: int, skip_bad: bool, split: Split) -> None:
     """Raise if recordings are unreadable, or a class has no clip; warn of recordings that are too short."""
     if manifest.bad and not skip_bad:
-        todo = "repair or remove them, or skip them with --skip-bad; finished clips are kept"
+        repair = (
+            ""
+            if all(entry.repair for entry in split.train.entries)
+            else "use the events before the damage with --repair, "
+        )
+        todo = f"copy them again, {repair}or skip them with --skip-bad; finished clips are kept"
         raise unreadable(str(store), manifest.bad, total, todo)
     if not manifest.clip_count:
         raise no_clips(total, manifest.frames)

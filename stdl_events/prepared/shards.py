@@ -247,6 +247,7 @@ def _described(entry: Entry, root: Path) -> list[object]:
     if entry.stream is not None or entry.time_unit is not None:
         opened_as += [entry.stream, entry.time_unit]
     opened_as += entry.orientation.words
+    opened_as += ["repair"] * entry.repair
     return [entry.key, _relative(entry.path, root), entry.span, opened_as]
 
 

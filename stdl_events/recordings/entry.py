@@ -52,6 +52,7 @@ class Entry:
         format, sensor_size, stream, time_unit: passed to `open_recording`, for files that do not store them.
         reader: replaces `open_recording` for a dataset with its own format; two recordings in one file have two.
         content: SHA-256 of the file, if known; the file itself may then be elsewhere.
+        repair: use the events before the first damage instead of raising.
         counted: of the recording, once it has been read.
         orientation: turns the recording upright when it is opened; it keeps all events.
     """
@@ -71,6 +72,7 @@ class Entry:
     counted: Counted | None = None
     subject: str | None = None
     session: str | None = None
+    repair: bool = False
 
     def open(self) -> Recording:
         """Open the whole recording, turned upright; `span` is not applied.
@@ -90,10 +92,13 @@ class Entry:
 
     def _as_stored(self) -> Recording:
         if self.reader is not None:
-            return self.reader(self.path)
+            recording = self.reader(self.path)
+            recording.repair = recording.repair or self.repair
+            return recording
         return open_recording(
-            self.path, format=self.format, sensor_size=self.sensor_size, stream=self.stream, time_unit=self.time_unit
-        )
+            self.path, format=self.format, sensor_size=self.sensor_size, stream=self.stream, time_unit=self.time_unit,
+            repair=self.repair,
+        )  # fmt: skip
 
     @property
     def recording(self) -> tuple[object, ...]:

@@ -130,6 +130,7 @@ class DataSettings(Section):
         layout: class, subject, session and split by the path, such as `{session}/{subject}/{class}/*`.
         framer: one of `stdl_events.recordings.framers.FRAMERS`, which counts the events; all make equal frames.
         skip_bad: unreadable recordings are left out with a warning; otherwise they are an error that names them all.
+        repair: of damaged recordings the events before the damage are used, with a warning.
     """
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)]
@@ -145,6 +146,7 @@ class DataSettings(Section):
     layout: Annotated[str, AfterValidator(check_layout)] | None = None
     framer: Annotated[str, AfterValidator(FRAMERS.check)] = "own"
     skip_bad: bool = False
+    repair: bool = False
     split: SplitSettings = SplitSettings()
     walkers: WalkersSettings = WalkersSettings()
 
