@@ -94,6 +94,7 @@ class SplitList(BaseModel):
     root: str
     rule: str
     gap_us: int
+    apart: tuple[str, ...] = ()
     classes: tuple[str, ...]
     sensor_size: tuple[int, int]
     left_out: tuple[str, ...] = ()
@@ -117,7 +118,8 @@ class SplitList(BaseModel):
         root = root.absolute()
         return cls(
             schema_version=SCHEMA_VERSION, made_by=f"stdl-events {__version__}", dataset=dataset, root=str(root),
-            rule=split.rule, gap_us=split.gap_us, classes=split.train.classes, sensor_size=split.train.sensor_size,
+            rule=split.rule, gap_us=split.gap_us, apart=split.apart, classes=split.train.classes,
+            sensor_size=split.train.sensor_size,
             left_out=tuple(sorted({_relative(path, root) for path in left_out})),
             recordings=tuple(
                 _row(entry, side, recordings.classes, root, contents)
@@ -144,7 +146,7 @@ class SplitList(BaseModel):
             )
             for side in ("train", "test")
         )
-        return Split(train, test, self.rule, self.gap_us)
+        return Split(train, test, self.rule, self.gap_us, self.apart)
 
     def _entry(
         self, row: ListedRecording, root: Path, reader_of: Callable[[str], Reader | None], is_one_of_many: bool

@@ -199,7 +199,10 @@ def test_every_field_of_an_entry_comes_back(tmp_path: Path) -> None:
     entry = Entry("a/1", tmp_path / "data" / "a" / "1.npy", reader=None, **values)
     assert {field.name for field in fields(Entry)} == values.keys() | {"key", "path", "reader"}
     recordings = RecordingSet(("a", "b"), (12, 10), (entry,))
-    split = Split(recordings, recordings.with_entries([replace(entry, key="a/2")]), "of a test", gap_us=7)
+    split = Split(
+        recordings, recordings.with_entries([replace(entry, key="a/2")]), "of a test", gap_us=7, apart=("session",)
+    )
+    assert {field.name for field in fields(Split)} == {"train", "test", "rule", "gap_us", "apart"}
     write_split_list(tmp_path / "split.json", SplitList.of(split, tmp_path / "data", {}, dataset="folder"))
     found = read_split_list(tmp_path / "split.json")
     assert found is not None
