@@ -5,6 +5,7 @@ the packages that raise on import. Tests of the tests show that both checks can 
 """
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -20,10 +21,12 @@ from onnx_models import make_card, stream_spec, write_model
 import stdl_events
 from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
+from stdl_events.recordings import Entry, RecordingSet
+from stdl_events.recordings.predicted_clips import predictions_of
 
 PACKAGE = Path(stdl_events.__file__).parent
 TRAINING_ONLY = {"torch", "torchvision", "norse", "tonic", "onnx", "onnxscript", "safetensors", "tensorboard", "nir"}
-STUBBED = ("torch", "norse", "tonic", "onnx")
+STUBBED = ("torch", "norse", "tonic", "onnx", "matplotlib", "PIL")
 
 # Stages that run or plan on a device without torch; the rule covers their imports at any depth.
 TORCH_FREE = (
@@ -41,7 +44,7 @@ TORCH_FREE = (
     "analysis.cost",
 )
 # Commands that work without torch; of the other commands only the registration does.
-TORCH_FREE_COMMANDS = ("cli.events", "cli.frames", "cli.live", "cli.show")
+TORCH_FREE_COMMANDS = ("cli.events", "cli.frames", "cli.live", "cli.show", "cli.show_clips")
 
 DOORS = {
     "norse": ("network/neurons/cell.py", "network/neurons/norse_cells.py"),
@@ -249,12 +252,28 @@ def recording(tmp_path) -> Path:
     return tmp_path / "r.h5"
 
 
+def write_predictions(path: Path, recording: Path) -> Path:
+    """Write the predictions of two clips of `recording`, as an evaluation does."""
+    recordings = RecordingSet(("a", "b"), (8, 6), (Entry(recording.name, recording, 0),))
+    clips = [
+        {"key": recording.name, "t_start_us": start, "label": "a", "predicted": "b", "probabilities": [0.25, 0.75]}
+        for start in (0, 80_000)
+    ]
+    path.write_text(json.dumps(predictions_of(clips, recordings, stream_spec((8, 6), 4, 20_000), None)))
+    return path
+
+
 def test_live_commands_run_where_nothing_that_trains_is_installed(tmp_path, recording):
     model = write_model(tmp_path / "m.onnx", make_card(stream_spec()))
+    predictions = write_predictions(tmp_path / "p.json", recording)
     program = "from stdl_events.cli import main; main()"
     for arguments, text in (
         (("info", recording, "--json"), '"events": 2000'),
         (("show", recording, "--json"), '"events": 2000'),
+        (("show", recording, "--out", "a.png"), "a.png: 10 of 10 bins"),
+        (("show", recording, "--rotate", 90, "--out", "a.html"), "2 x 8 x 6"),
+        (("show", recording, "--clip", 1, "--steps", 4, "--out", "a.png"), "a.png: 1 clips of 4 frames"),
+        (("show", ".", "--predictions", predictions, "--out", "a.html"), "a.html: 2 clips of 4 frames"),
         (("frames", recording, "--frame-us", 20_000, "--out", "f.npy"), "10 x 2 x 6 x 8"),
         (("frames", recording, "--bins", 5, "--out", "f.npy"), "5 x 2 x 6 x 8"),
         (("live", model, "--source", recording, "--speed", "max", "--json-lines"), '{"summary": {'),

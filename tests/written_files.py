@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from stdl_events.analysis.clip_pictures import ShownClip, draw_clips
 from stdl_events.analysis.plan_picture import plan_picture
 from stdl_events.analysis.plots import demo_picture
 from stdl_events.analysis.recording_pictures import draw_recording
@@ -137,6 +138,15 @@ def writers(folder: Path) -> list[FileWriter]:
             f"r{kind}", lambda path, seed: draw_recording(path, survey(folder, seed), facts), UserError, pictures
         )
         for kind in (".gif", ".png", ".html")
+    ]
+    drawn += [
+        FileWriter(
+            f"clips{kind}",
+            lambda path, seed: draw_clips(path, "clips", [], [ShownClip("one", survey(folder, seed).frames_NCHW)]),
+            UserError,
+            ("analysis.clip_pictures",),
+        )
+        for kind in (".png", ".html")
     ]
     counts = [np.full((2, 6, 8), value, np.uint16) for value in range(300)]
     return [

@@ -1,11 +1,12 @@
 """Pictures of a sensor that also takes pictures (DAVIS), the nearest in time for each event frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from stdl_events.analysis.recording_survey import FRAME_SIDE, Survey
+from stdl_events.events.geometry import Geometry, Size
 from stdl_events.events.other_streams import OtherStreams, Rows, read_other_streams
 from stdl_events.events.recording import Recording
 
@@ -33,12 +34,16 @@ def nearest_pictures(recording: Recording, others: OtherStreams | None, survey: 
     """
     if others is None or not len(others.pictures) or not len(survey.frames_NCHW):
         return None
-    numbers, late_us_N = _nearest(_of_one_sensor(others.pictures, survey.sensor_size), others.pictures, survey)
+    numbers, late_us_N = _nearest(_of_one_sensor(others.pictures, survey.spec.sensor_size), others.pictures, survey)
     with_pixels = read_other_streams(recording, set(numbers))
     if with_pixels is None or with_pixels.unread is not None:
         return None
     brightest = max(int(pixels.max(initial=1)) for pixels in with_pixels.pixels.values())
-    shown = {number: _shrunk(_to_8_bits(pixels, brightest)) for number, pixels in with_pixels.pixels.items()}
+    geometry, size = survey.spec.geometry, survey.spec.sensor_size
+    shown = {
+        number: _shrunk(_moved(_to_8_bits(pixels, brightest), geometry, size))
+        for number, pixels in with_pixels.pixels.items()
+    }
     return CameraPictures([shown[number] for number in numbers], late_us_N)
 
 
@@ -74,6 +79,17 @@ def _to_8_bits(pixels: npt.NDArray[np.integer], brightest: int) -> npt.NDArray[n
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8)
     return (pixels * (255 / brightest)).round().astype(np.uint8)
+
+
+def _moved(pixels: npt.NDArray[np.uint8], geometry: Geometry, sensor_size: Size) -> npt.NDArray[np.uint8]:
+    """Return the picture turned and mirrored like the events, and cut like them if it has the events' pixels."""
+    if pixels.shape[1::-1] != sensor_size:
+        geometry = Geometry(rotate=geometry.rotate, flip=geometry.flip)
+    table_x, table_y = replace(geometry, scale=None, scale_by="area").tables(pixels.shape[1::-1])
+    if geometry.rotate in (90, 270):
+        pixels = pixels.swapaxes(0, 1)
+    columns, rows = (np.argsort(table)[np.sort(table) >= 0] for table in (table_x, table_y))
+    return pixels[rows[:, None], columns]
 
 
 def _shrunk(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

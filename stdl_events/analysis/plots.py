@@ -57,6 +57,12 @@ def full_colour(counts: npt.NDArray[Any]) -> float:
     return max(1.0, float(np.quantile(counts[counts > 0], 0.9))) if counts.any() else 1.0
 
 
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """Return the parts of a colour such as "#3b6ea5"."""
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
+
+
 def polarity_picture(counts_CHW: npt.NDArray[Any], scale: float | None = None) -> npt.NDArray[np.float64]:
     """Return event counts as an RGB picture [H, W, 3] on white: ON events red, OFF events blue.
 
@@ -67,7 +73,7 @@ def polarity_picture(counts_CHW: npt.NDArray[Any], scale: float | None = None) -
     off_HW, on_HW = np.minimum(counts_CHW / scale, 1.0)
     picture = np.ones((*off_HW.shape, 3))
     for strength_HW, colour in ((off_HW, OFF_COLOUR), (on_HW, ON_COLOUR)):
-        rgb = np.array([int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)])
+        rgb = np.array(rgb_of(colour)) / 255
         picture *= 1 - strength_HW[..., None] * (1 - rgb)
     return picture
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stdl_events.analysis.canvas import sum_squares
 from stdl_events.analysis.frame_times import FrameTimes
 from stdl_events.errors import RecordingError
 from stdl_events.events.filtered import filtered
@@ -91,11 +92,11 @@ def survey_recording(recording: Recording, spec: FrameSpec, *, frames: int, rate
     if frames:
         for index, counts_CHW in enumerate(cut_recording(recording, cut, watch)):
             if index == wanted_N[min(len(kept), len(wanted_N) - 1)]:
-                kept.append(np.minimum(_sum_squares(counts_CHW, shrink), MAX_COUNT).astype(np.uint16))
+                kept.append(np.minimum(sum_squares(counts_CHW, shrink), MAX_COUNT).astype(np.uint16))
     else:
         for events in recording.chunks():
             counter.add(events)
-    shape_CHW = _sum_squares(np.zeros(spec.frame_shape_CHW, np.uint16), shrink).shape
+    shape_CHW = sum_squares(np.zeros(spec.frame_shape_CHW, np.uint16), shrink).shape
     return Survey(
         recording.sensor_size,
         recording.summary.events,
@@ -141,13 +142,3 @@ class _Counter:
         length_us = np.full(self._bins, self._bin_us)
         length_us[-1] = self._last_us - self._first_us + 1 - (self._bins - 1) * self._bin_us
         return Rate(self._first_us, self._last_us, self._bin_us, self._events_CR * 1e6 / length_us)
-
-
-def _sum_squares(counts_CHW: npt.NDArray[np.uint16], factor: int) -> npt.NDArray[np.uint32]:
-    """Sum squares of `factor` pixels a side; those at the right and lower border may be smaller."""
-    sums: npt.NDArray[np.uint32] = counts_CHW.astype(np.uint32)
-    if factor == 1:
-        return sums
-    for axis in (1, 2):
-        sums = np.add.reduceat(sums, np.arange(0, sums.shape[axis], factor), axis=axis)
-    return sums

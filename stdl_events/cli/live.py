@@ -22,12 +22,15 @@ from stdl_events.cli.geometry_options import (
 from stdl_events.cli.options import FilterOption, address_of
 from stdl_events.cli.recording_options import (
     FormatOption,
+    FromOption,
     RepairOption,
     SensorOption,
     StreamOption,
     StrictOption,
     TakeOption,
     TimeUnitOption,
+    ToOption,
+    parse_position,
     parse_sensor_size,
 )
 from stdl_events.errors import RecordingError
@@ -55,8 +58,8 @@ def live(
     speed: Annotated[
         str, typer.Option("--speed", help="Recording time per wall time, or max: no frame is dropped.")
     ] = "1.0",
-    start: Annotated[str | None, typer.Option("--from", help="70%, or microseconds of the recording's clock.")] = None,
-    stop: Annotated[str | None, typer.Option("--to", help="100%, or microseconds of the recording's clock.")] = None,
+    start: FromOption = None,
+    stop: ToOption = None,
     every: Annotated[Every, typer.Option("--every", help="Print after each clip or each frame.")] = Every.clip,
     frame_us: Annotated[
         int | None, typer.Option("--frame-us", help="Cut frames of this many microseconds instead of the model's.")
@@ -93,7 +96,7 @@ def live(
     pace = _speed(speed)
     geometry = Geometry.parse(geometry_settings(rotate, flip, crop, center_crop, scale, scale_by))
     opened = open_source(
-        source, speed=pace, start=_position(start, "--from"), stop=_position(stop, "--to"), format=format,
+        source, speed=pace, start=parse_position(start, "--from"), stop=parse_position(stop, "--to"), format=format,
         sensor_size=parse_sensor_size(sensor), stream=stream,
         default_sensor_size=geometry.size_before(session.card.frame.sensor_size),
         time_unit=time_unit, repair=repair, strict=strict, take=take,
@@ -114,17 +117,6 @@ def _speed(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise RecordingError("--speed", got=repr(text), expected="a number, or max", todo="correct it") from None
-
-
-def _position(text: str | None, option: str) -> str | int | None:
-    if text is None or text.endswith("%"):
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise RecordingError(
-            option, got=repr(text), expected="a share such as 70%, or whole microseconds", todo="correct it"
-        ) from None
 
 
 @contextmanager

@@ -18,11 +18,12 @@ TIME_UNIT_ORIGINS = {
 }
 
 
-def describe(recording: "Recording", others: "OtherStreams | None") -> dict[str, Any]:
+def describe(recording: "Recording", others: "OtherStreams | None", part: "Recording | None" = None) -> dict[str, Any]:
     """Return the facts of a recording; None for those undefined without events.
 
     Args:
         others: the streams of its file besides the events, None if there are none.
+        part: of the recording, for events, times and rate; None is the whole.
 
     Raises:
         TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` is off.
@@ -30,7 +31,8 @@ def describe(recording: "Recording", others: "OtherStreams | None") -> dict[str,
     summary = recording.summary
     knows_size = summary.events > 0 or recording.sensor_size_from != "inferred"
     width, height = recording.sensor_size if knows_size else (None, None)
-    t_first_us, t_last_us = summary.t_first_us, summary.t_last_us
+    shown = summary if part is None else part.summary
+    t_first_us, t_last_us = shown.t_first_us, shown.t_last_us
     duration_us = None if t_first_us is None or t_last_us is None else t_last_us - t_first_us
     return {
         "format": recording.format,
@@ -39,12 +41,12 @@ def describe(recording: "Recording", others: "OtherStreams | None") -> dict[str,
         "sensor_size_from": recording.sensor_size_from if knows_size else None,
         "time_unit": recording.time_unit,
         "time_unit_from": recording.time_unit_from,
-        "events": summary.events,
+        "events": shown.events,
         "t_first_us": t_first_us,
         "t_last_us": t_last_us,
         "duration_us": duration_us,
-        "rate_hz": summary.events * 1e6 / duration_us if duration_us else None,
-        "on_fraction": summary.on_events / summary.events if summary.events else None,
+        "rate_hz": shown.events * 1e6 / duration_us if duration_us else None,
+        "on_fraction": shown.on_events / shown.events if shown.events else None,
         "time_ordered": summary.backward_steps == 0,
         "backward_steps": summary.backward_steps,
         "damage": summary.damage,
@@ -115,13 +117,14 @@ def facts_table(facts: dict[str, Any]) -> "Table":
     def text(key: str, form: str = "{:,}", missing: str = "unknown") -> str:
         return missing if facts[key] is None else form.format(facts[key])
 
-    order = "in order" if facts["time_ordered"] else f"steps back {facts['backward_steps']} times; sorted when read"
     size = "unknown" if facts["width"] is None else f"{facts['width']} x {facts['height']}"
     source = f" (from the {facts['sensor_size_from']})" if facts["sensor_size_from"] in ("header", "format") else ""
     source = source or {"argument": " (as given)", "inferred": " (inferred from the events)"}.get(
         facts["sensor_size_from"], ""
     )
     table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")  # a long list of hot pixels is never cut
     rows = {
         "format": facts["format"],
         "sensor": size + source,
@@ -131,9 +134,27 @@ def facts_table(facts: dict[str, Any]) -> "Table":
         "duration": "none" if facts["duration_us"] is None else f"{facts['duration_us'] / 1e6:.6f} s",
         "rate": text("rate_hz", "{:,.0f} events/s"),
         "brighter": text("on_fraction", "{:.1%}"),
-        "time": order,
+        "time": time_text(facts),
         "unit": f"{facts['time_unit']} ({TIME_UNIT_ORIGINS[facts['time_unit_from']]})",
     }
+    rows |= defect_rows(facts) | filter_rows(facts)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    for stream in facts["other_streams"]:
+        table.add_row(stream["kind"], stream_text(stream))
+    if facts["other_streams_unread"] is not None:
+        table.add_row("not read", facts["other_streams_unread"])
+    return table
+
+
+def time_text(facts: dict[str, Any]) -> str:
+    """Return whether the times of the file are in order."""
+    return "in order" if facts["time_ordered"] else f"steps back {facts['backward_steps']} times; sorted when read"
+
+
+def defect_rows(facts: dict[str, Any]) -> dict[str, str]:
+    """Return what was found in the file and should not be there, by name."""
+    rows: dict[str, str] = {}
     if facts["damage"] is not None:
         rows["damage"] = facts["damage"]
     if facts["outside"]:
@@ -144,17 +165,18 @@ def facts_table(facts: dict[str, Any]) -> "Table":
         for number, take in enumerate(facts["takes"], 1):
             times = f"{take['t_first_us']:,} to {take['t_last_us']:,} us"
             rows[f"take {number}"] = f"{take['events']:,} events, {times} as stored"
-    for word, dropped in facts.get("dropped", {}).items():
-        rows[word] = f"drops {dropped:,} events ({dropped / max(1, facts['events']):.1%})"
+    return rows
+
+
+def filter_rows(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the events that each filter drops, and the hot pixels, by name."""
+    total = max(1, facts["events"])
+    rows = {
+        word: f"drops {dropped:,} events ({dropped / total:.1%})" for word, dropped in facts.get("dropped", {}).items()
+    }
     if "hot_pixels" in facts:
         rows["hot pixels"] = facts["hot_pixels"] or "none"
-    for name, value in rows.items():
-        table.add_row(name, value)
-    for stream in facts["other_streams"]:
-        table.add_row(stream["kind"], stream_text(stream))
-    if facts["other_streams_unread"] is not None:
-        table.add_row("not read", facts["other_streams_unread"])
-    return table
+    return rows
 
 
 def stream_text(stream: dict[str, Any]) -> str:

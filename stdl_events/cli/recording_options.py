@@ -44,6 +44,12 @@ StrictOption = Annotated[
 TakeOption = Annotated[
     int | None, typer.Option("--take", min=1, help="The number of one take, if the clock was reset while recording.")
 ]
+FromOption = Annotated[
+    str | None, typer.Option("--from", help="70%, or microseconds of the recording's clock.  [default: its beginning]")
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", help="100%, or microseconds of the recording's clock.  [default: its end]")
+]
 OrientationOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -90,3 +96,19 @@ def parse_sensor_size(text: str | None) -> tuple[int, int] | None:
     if match is None:
         raise RecordingError("--sensor", got=repr(text), expected="width x height, such as 346x260", todo="correct it")
     return int(match.group(1)), int(match.group(2))
+
+
+def parse_position(text: str | None, option: str) -> str | int | None:
+    """Parse "70%", or microseconds of the recording's clock.
+
+    Raises:
+        RecordingError: the text is neither.
+    """
+    if text is None or text.endswith("%"):
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise RecordingError(
+            option, got=repr(text), expected="a share such as 70%, or whole microseconds", todo="correct it"
+        ) from None

@@ -29,18 +29,29 @@ from stdl_events.cli.geometry_options import (
 )
 from stdl_events.cli.options import FilterOption
 from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.recording_facts import describe, facts_table, stream_text
+from stdl_events.cli.recording_facts import (
+    defect_rows,
+    describe,
+    describe_filters,
+    facts_table,
+    filter_rows,
+    stream_text,
+    time_text,
+)
 from stdl_events.cli.recording_options import (
     FormatOption,
-    RecordingFile,
+    FromOption,
     RepairOption,
     SensorOption,
     StreamOption,
     StrictOption,
     TakeOption,
     TimeUnitOption,
+    ToOption,
     open_from_options,
+    parse_position,
 )
+from stdl_events.cli.show_clips import show_clip, show_predictions
 
 if TYPE_CHECKING:
     from stdl_events.analysis.camera_pictures import CameraPictures
@@ -50,8 +61,9 @@ if TYPE_CHECKING:
 
 SPARKS = " ▁▂▃▄▅▆▇█"
 SPARK_BINS = 60
-# Defaults: the windows of the recipe `folder`; bins for a recording shorter than ten of these.
-WINDOW_US, BINS = 20_000, 10
+# Defaults: the windows and clips of the recipe `folder`; bins for a recording shorter than ten of these.
+WINDOW_US, BINS, STEPS = 20_000, 10, 10
+HOT_PIXELS = 24
 
 
 def register(app: typer.Typer) -> None:
@@ -60,10 +72,28 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    file: RecordingFile,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A recording, in any supported format; with --predictions the folder of recordings."
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The picture to write: an animation .gif, a sheet .png, or a report .html."),
+    ] = None,
+    start: FromOption = None,
+    stop: ToOption = None,
+    clip: Annotated[
+        int | None, typer.Option("--clip", min=1, help="Show the frames of one clip alone, by its number from 1.")
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Windows in a clip, for --clip.")] = STEPS,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions",
+            help="The clips of a file that evaluate --predictions wrote, the worst first; with --clip the N-th.",
+        ),
     ] = None,
     bins: BinsOption = None,
     by: ByOption = None,
@@ -96,28 +126,37 @@ def show(
 
     Example: stdl-events show walk.aedat4 --out walk.html
     """
+    if predictions is not None:
+        show_predictions(file, predictions, clip, out, json)
+        return
     from stdl_events.analysis.recording_survey import survey_recording
     from stdl_events.events.other_streams import read_other_streams
+    from stdl_events.events.part import part_of
 
+    geometry = geometry_settings(rotate, flip, crop, center_crop, scale, scale_by)
+    cut = Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters, geometry)
     shown, rate_bins = 0, SPARK_BINS
-    if out is not None:
+    if out is not None and clip is None:
         from stdl_events.analysis.camera_pictures import nearest_pictures
         from stdl_events.analysis.recording_pictures import RATE_BINS, frames_to_show
 
         shown, rate_bins = frames_to_show(out), RATE_BINS
-    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take)
-    others = read_other_streams(recording)
-    facts = describe(recording, others)
+    whole = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take)
+    recording = part_of(whole, parse_position(start, "--from"), parse_position(stop, "--to"))
+    if clip is not None:
+        show_clip(recording, _clip_spec(recording, cut, steps), clip, out, json)
+        return
+    others = read_other_streams(whole)
+    facts = describe(whole, others, recording)
     if not facts["events"] and out is None:
         _print_empty(facts, json)
         return
-    geometry = geometry_settings(rotate, flip, crop, center_crop, scale, scale_by)
-    cut = Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters, geometry)
     spec = _spec(recording, cut)
     with messages.status("looking"):
         survey = survey_recording(recording, spec, frames=shown, rate_bins=rate_bins)
         if out is not None:
-            pictures = nearest_pictures(recording, others, survey)
+            pictures = nearest_pictures(whole, others, survey)
+            facts |= describe_filters(recording, filters, find_hot_pixels=True)
             _draw(out, file, facts, survey, pictures)
     if json:
         print_json(_document(facts, survey, out))
@@ -139,9 +178,17 @@ def _spec(recording: "Recording", cut: Cut) -> "FrameSpec":
     return spec_from_options(recording, cut)
 
 
+def _clip_spec(recording: "Recording", cut: Cut, steps: int) -> "FrameSpec":
+    if all(value is None for value in cut.ways.values()):
+        cut = replace(cut, frame_us=WINDOW_US)
+    spec = spec_from_options(recording, cut)
+    return spec if spec.kind == "recording" else spec.model_copy(update={"steps": steps})
+
+
 def _draw(out: Path, file: Path, facts: dict[str, Any], survey: "Survey", pictures: "CameraPictures | None") -> None:
     from stdl_events.analysis.recording_pictures import draw_recording
 
+    spec = survey.spec
     rows = {
         "file": file.name,
         "format": facts["format"],
@@ -151,12 +198,23 @@ def _draw(out: Path, file: Path, facts: dict[str, Any], survey: "Survey", pictur
         "rate": "none" if facts["rate_hz"] is None else f"{facts['rate_hz']:,.0f} events/s",
         "pixels with events": f"{_active(survey):.1%}",
         "frames": _frames_text(survey),
-        "backward time steps": f"{facts['backward_steps']}",
+        "time": time_text(facts),
     }
     rows |= {stream["kind"]: stream_text(stream) for stream in facts["other_streams"]}
-    if facts["damage"] is not None:
-        rows["damage"] = facts["damage"]
+    if facts["t_first_us"] is not None:
+        rows["clock"] = f"{facts['t_first_us']:,} to {facts['t_last_us']:,} us"
+    rows |= defect_rows(facts) | filter_rows(facts | {"hot_pixels": _hot_pixels_text(facts["hot_pixels"])})
+    if spec.geometry:
+        rows["picture"] = ", ".join(f"{name} {value}" for name, value in spec.geometry.words)
     draw_recording(out, survey, rows, pictures)
+
+
+def _hot_pixels_text(pixels: str) -> str:
+    found = pixels.split("+") if pixels else []
+    more = (
+        f" and {len(found) - HOT_PIXELS:,} more: info --find-hot-pixels lists them" if len(found) > HOT_PIXELS else ""
+    )
+    return f"{len(found)}: {'+'.join(found[:HOT_PIXELS])}{more}" if found else ""
 
 
 def _print_empty(facts: dict[str, Any], json: bool) -> None:

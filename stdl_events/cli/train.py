@@ -122,6 +122,8 @@ def evaluate(
 
     Example: stdl-events evaluate runs/folder --model model.onnx --predictions predictions.json
     """
+    from stdl_events.recordings.predicted_clips import predictions_of
+    from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
     from stdl_events.training import held_out
     from stdl_events.training.run_folder import write_json
     from stdl_events.whole_file import require_place
@@ -130,7 +132,11 @@ def evaluate(
         require_place(predictions, room_for="predictions")
     evaluation = held_out.evaluate(run, model=model, data=data, device=device, verify=verify)
     if predictions is not None:
-        write_json(predictions, {"labels": list(evaluation.labels), "clips": evaluation.predictions()})
+        assert evaluation.frame_spec is not None
+        listed = read_split_list(run / SPLIT_FILE)
+        root = data if listed is None or data is not None else Path(listed.root)
+        clips = evaluation.predictions()
+        write_json(predictions, predictions_of(clips, evaluation.recordings, evaluation.frame_spec, root))
     if as_json:
         print_json({"run": str(run), "model": None if model is None else str(model)} | evaluation.summary())
         return

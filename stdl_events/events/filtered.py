@@ -48,7 +48,7 @@ def filtered(recording: Recording, filters: FilterSpec, geometry: Geometry = AS_
         for events in map(filters.start(size), recording.chunks()):
             yield move(events) if geometry else events
 
-    return _changed(recording, turned_size, passes)
+    return changed(recording, turned_size, passes)
 
 
 def transformed(recording: Recording, transforms: Sequence[TransformSpec], seed: int) -> Recording:
@@ -76,10 +76,11 @@ def transformed(recording: Recording, transforms: Sequence[TransformSpec], seed:
             events = bind_transform(spec, EVENT_TRANSFORMS, rng, sensor_size=size)(events)
         yield events
 
-    return _changed(recording, sizes[-1], passes)
+    return changed(recording, sizes[-1], passes)
 
 
-def _changed(recording: Recording, size: tuple[int, int], passes: Callable[[], Iterator[EventArray]]) -> Recording:
+def changed(recording: Recording, size: tuple[int, int], passes: Callable[[], Iterator[EventArray]]) -> Recording:
+    """Return the recording whose events every pass recomputes by `passes`, of a sensor of `size`."""
     header, origin = Header(attributes=recording.attributes, is_checked=True), recording.sensor_size_from
     # Keep a size that was inferred from all events; do not infer it again from the kept ones.
     if origin == "header" or origin == "format":

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from stdl_events.analysis.baselines import chance
+from stdl_events.frames import FrameSpec
 from stdl_events.live.readout import softmax
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.readout import Readout
@@ -35,11 +36,13 @@ class Evaluation:
     Attributes:
         recordings: the recordings of the clips; its classes are the labels.
         probabilities_NK: softmax of each clip's mean logits.
+        frame_spec: of the clips, if known.
     """
 
     recordings: RecordingSet
     clips: ClipArray
     probabilities_NK: Floats
+    frame_spec: FrameSpec | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:

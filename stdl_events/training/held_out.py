@@ -1,5 +1,6 @@
 """Evaluation of a finished run on its held-out recordings: of its own network, or of a file exported from it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,8 @@ def evaluate(
             todo="evaluate a model on recordings of the classes that it was trained for",
         )
     [(recordings, clips)] = load_sides(config, {HELD_OUT: recordings}, card.frame)
-    return evaluate_clips(logits_of, recordings, clips, batch_size=config.batch_size)
+    evaluation = evaluate_clips(logits_of, recordings, clips, batch_size=config.batch_size)
+    return replace(evaluation, frame_spec=card.frame)
 
 
 def session_logits(session: OnnxSession) -> MeanLogits:

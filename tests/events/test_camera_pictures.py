@@ -137,3 +137,19 @@ def test_sheets_grow_by_the_pictures(recording, run_cli, tmp_path, name) -> None
     assert (tmp_path / name).stat().st_size > (tmp_path / f"without_{name}").stat().st_size + 2_000
     if name == "a.html":
         assert "<tr><th>pictures</th><td>4 of 12 x 9, gray of 8 bits, 18.8/s</td></tr>" in (tmp_path / name).read_text()
+
+
+@pytest.mark.parametrize("geometry", [{"rotate": 90}, {"rotate": 180, "flip": "vertical"}, {"crop": (2, 1, 7, 5)}])
+def test_pictures_are_turned_and_cut_like_the_events(tmp_path, geometry) -> None:
+    pixels = np.arange(9 * 12, dtype=np.uint8).reshape(9, 12)
+    picture = event_files.aedat4_picture([20_000] * 5, 0, pixels)
+    streams = [(0, *SIZE, [EVENTS]), (1, *SIZE, [picture])]
+    (tmp_path / "a.aedat4").write_bytes(event_files.aedat4(streams, identifiers=["EVTS", "FRME"]))
+    recording = open_recording(tmp_path / "a.aedat4")
+    spec = FrameSpec(kind="recording", steps=2, by="time", sensor_size=SIZE, **geometry)
+    survey = survey_recording(recording, spec, frames=2, rate_bins=5)
+    found = nearest_pictures(recording, read_other_streams(recording), survey)
+    expected = np.rot90(pixels, -geometry.get("rotate", 0) // 90)
+    expected = expected[::-1] if "flip" in geometry else expected
+    expected = expected[1:6, 2:9] if "crop" in geometry else expected
+    np.testing.assert_array_equal(found.gray_or_rgb_N[0], expected)

@@ -1,0 +1,82 @@
+"""Pictures of single clips, a row of frames each: a sheet .png or a page .html."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from stdl_events.analysis.canvas import GRAY, MARGIN, WIDTH, Canvas, Pixels, png, text_panel
+from stdl_events.analysis.figures import write_whole
+from stdl_events.analysis.html_page import html_page, image_tag
+from stdl_events.analysis.plots import full_colour
+from stdl_events.analysis.recording_panels import paste_frame, shown_size
+from stdl_events.errors import RecordingError
+from stdl_events.frames import Counts
+
+# Kinds of pictures, and the number of clips in each.
+CLIPS_SHOWN = {".png": 12, ".html": 40}
+FRAMES_SHOWN, FRAMES_PER_LINE = 16, 8
+LARGEST_CELL = 200
+
+
+@dataclass(frozen=True, eq=False)
+class ShownClip:
+    """A clip to draw.
+
+    Attributes:
+        title: its recording, its time, and what else is known about it.
+    """
+
+    title: str
+    frames_TCHW: Counts
+
+
+def clips_to_show(path: Path) -> int:
+    """Return the largest number of clips in a picture with the suffix of `path`.
+
+    Raises:
+        RecordingError: the suffix is none of a picture of clips.
+    """
+    if path.suffix.lower() not in CLIPS_SHOWN:
+        raise RecordingError(
+            f"--out {path}", got=f"the suffix {path.suffix!r}", expected=", ".join(CLIPS_SHOWN),
+            todo="choose the kind of picture by its suffix",
+        )  # fmt: skip
+    return CLIPS_SHOWN[path.suffix.lower()]
+
+
+def draw_clips(path: Path, title: str, caption: Sequence[str], clips: Sequence[ShownClip]) -> None:
+    """Write a picture of `clips`, in their order.
+
+    Raises:
+        UserError: the file is not writable.
+    """
+    if path.suffix.lower() == ".png":
+        parts = [text_panel([title]), text_panel(caption, 1, GRAY)]
+        for clip in clips:
+            parts += [text_panel([clip.title], 1), _row(clip)]
+        write_whole(path, lambda file: file.write(png(np.concatenate(parts))))
+        return
+    lines = "\n".join(f"<p>{escape(line)}</p>" for line in caption)
+    rows = "\n".join(
+        f"<h3>{escape(clip.title)}</h3>\n{image_tag(_row(clip), f'frames of {clip.title}')}" for clip in clips
+    )
+    write_whole(path, lambda file: file.write(html_page(title, f"{lines}\n{rows}").encode()))
+
+
+def _row(clip: ShownClip) -> Pixels:
+    """Draw the frames of a clip in one or two lines; of a long one, frames spread evenly."""
+    steps = len(clip.frames_TCHW)
+    shown = np.unique(np.linspace(0, steps - 1, min(steps, FRAMES_SHOWN)).round().astype(int)).tolist()
+    lines = -(-len(shown) // FRAMES_PER_LINE)
+    columns = -(-len(shown) // lines)
+    cell = min(LARGEST_CELL, (WIDTH - 2 * MARGIN) // columns - 4)
+    pitch = shown_size(clip.frames_TCHW.shape, cell)[0] + 22
+    canvas = Canvas(lines * pitch)
+    scale = full_colour(clip.frames_TCHW)
+    for number, step in enumerate(shown):
+        x, y = MARGIN + number % columns * (cell + 4), number // columns * pitch
+        paste_frame(canvas, x, y, cell, clip.frames_TCHW[step], scale, f"{step + 1}")
+    return canvas.pixels_HWC

@@ -1,0 +1,131 @@
+"""`show` of single clips: the N-th of a recording, or those that a network recognised worst."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stdl_events.cli.output import print_json, results
+from stdl_events.errors import RecordingError
+
+if TYPE_CHECKING:
+    from stdl_events.events.recording import Recording
+    from stdl_events.frames import Clip, FrameSpec
+    from stdl_events.recordings.predicted_clips import PredictedClip
+
+# Clips listed where nothing is drawn.
+LISTED = 12
+
+
+@dataclass(frozen=True)
+class Told:
+    """A clip with its facts, for people and for machines."""
+
+    title: str
+    facts: dict[str, Any]
+    clip: "Clip"
+
+
+def show_clip(recording: "Recording", spec: "FrameSpec", number: int, out: Path | None, json: bool) -> None:
+    """Show the clip `number`, from 1, of `recording`.
+
+    Raises:
+        RecordingError: there is no such clip.
+        UserError: `out` is not writable.
+    """
+    from stdl_events.recordings.clips import cut_clips
+    from stdl_events.recordings.entry import Entry
+
+    cut = cut_clips(Entry(recording.path.name, recording.path, 0), recording, spec)
+    found = next(islice(cut, number - 1, None), None)
+    if found is None:
+        raise RecordingError(
+            str(recording.path), got=f"no clip {number}", expected=f"1 to {_count(recording, spec)}",
+            todo="choose one of them, or shorter clips with --steps or --frame-us",
+        )  # fmt: skip
+    facts = {"clip": number, "t_start_us": found.t_start_us, "t_end_us": found.t_end_us}
+    title = f"clip {number}: {_seconds(found.t_start_us)} to {_seconds(found.t_end_us)} of the recording's clock"
+    _show([Told(title, facts, found)], recording.path.name, spec, [], out, json)
+
+
+def show_predictions(file: Path, predictions: Path, number: int | None, out: Path | None, json: bool) -> None:
+    """Show the clips of a file of predictions, the worst first, or only the one with this `number` in that order.
+
+    Args:
+        file: folder of the recordings, or one of them.
+
+    Raises:
+        DatasetError: the file is none of predictions, or its recordings are not there.
+        RecordingError: there is no such clip.
+        UserError: `out` is not writable.
+    """
+    from stdl_events.analysis.clip_pictures import clips_to_show
+    from stdl_events.recordings.predicted_clips import Predictions, frames_of
+
+    most = LISTED if out is None else clips_to_show(out)
+    read = Predictions.read(predictions)
+    entries = read.entries(file)
+    ranked = [(rank, clip) for rank, clip in enumerate(read.worst(), start=1) if clip.key in entries]
+    if number is not None:
+        chosen = [(rank, clip) for rank, clip in ranked if rank == number]
+        if not chosen:
+            raise RecordingError(
+                "--clip", got=str(number), expected=f"1 to {len(read.clips)}, a clip of {file}", todo="choose another"
+            )
+    else:
+        chosen = ranked[:most]
+    clips = frames_of([clip for _, clip in chosen], entries, read.frames)
+    told = [
+        Told(f"{rank}. {_title(clip, read.labels)}", {"rank": rank, **clip.model_dump(mode="json")}, cut)
+        for (rank, clip), cut in zip(chosen, clips, strict=True)
+    ]
+    wrong = sum(clip.predicted != clip.label for clip in read.clips)
+    caption = [f"{wrong} of {len(read.clips)} clips are recognised as another class; the worst come first"]
+    _show(told, predictions.name, read.frames, caption, out, json)
+
+
+def _show(
+    clips: Sequence[Told], title: str, spec: "FrameSpec", caption: Sequence[str], out: Path | None, json: bool
+) -> None:
+    if out is not None:
+        from stdl_events.analysis.clip_pictures import ShownClip, clips_to_show, draw_clips
+
+        clips_to_show(out)
+        drawn = [ShownClip(told.title, told.clip.frames_TCHW) for told in clips]
+        draw_clips(out, title, [*caption, *_how(spec)], drawn)
+    if json:
+        facts = [told.facts | {"events": int(told.clip.frames_TCHW.sum())} for told in clips]
+        print_json({"clips": facts, "frames": spec.model_dump(mode="json"), "out": None if out is None else str(out)})
+    elif out is None:
+        for line in [*caption, *(told.title for told in clips)]:
+            results.print(line, soft_wrap=True)
+    else:
+        results.print(f"{out}: {len(clips)} clips of {spec.steps} frames", soft_wrap=True)
+
+
+def _how(spec: "FrameSpec") -> Iterator[str]:
+    channels, height, width = spec.frame_shape_CHW
+    yield f"clips of {spec.steps} frames of {channels} x {height} x {width}"
+    for name, value in spec.geometry.words:
+        yield f"{name} {value}"
+    yield from spec.filters.words
+
+
+def _title(clip: "PredictedClip", labels: Sequence[str]) -> str:
+    sure = clip.probabilities[labels.index(clip.predicted)]
+    true = clip.probabilities[labels.index(clip.label)]
+    verdict = "right" if clip.predicted == clip.label else "WRONG"
+    where = f"{clip.key} from {_seconds(clip.t_start_us)}"
+    return f"{verdict}: is {clip.label} ({true:.2f}), recognised as {clip.predicted} ({sure:.2f}); {where}"
+
+
+def _count(recording: "Recording", spec: "FrameSpec") -> int:
+    from stdl_events.recordings.clips import cut_clips
+    from stdl_events.recordings.entry import Entry
+
+    return sum(1 for _ in cut_clips(Entry(recording.path.name, recording.path, 0), recording, spec))
+
+
+def _seconds(t_us: int) -> str:
+    return f"{t_us / 1e6:.3f} s"
