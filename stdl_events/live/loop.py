@@ -7,10 +7,11 @@ queue between them holds frames and not events, so that overload drops whole cli
 import math
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Literal, Protocol, runtime_checkable
 
-from stdl_events.events.stream import EventSource
+from stdl_events.events.stream import EventArray, EventSource, RecordingWarning
 from stdl_events.frames import Frame, Framer
 from stdl_events.frames.selection import Selection
 from stdl_events.live.frame_queue import FrameQueue, Overload
@@ -19,6 +20,8 @@ from stdl_events.live.summary import LiveSummary, Percentiles
 
 # Limit of the wait for a reader that is blocked in its source, at the end of a run.
 READER_PATIENCE_S = 1.0
+# A source whose events are this much older than its newest one has reset its clock; other late events are late.
+CLOCK_RESET_US = 1_000_000
 # Shortest interval between two reports of overload.
 OVERLOAD_EVERY_S = 1.0
 
@@ -98,6 +101,7 @@ def run_live(
         incomplete_clips=recogniser.incomplete_clips,
         dropped_frames=queue.dropped,
         late_events=reader.framer.late_events,
+        clock_resets=reader.clock_resets,
         latency_us=run.latency.summary_us(),
         step_us=run.step_time.summary_us(),
         interrupted=interrupted,
@@ -116,8 +120,9 @@ class _Reader(threading.Thread):
         super().__init__(name="stdl-events source", daemon=True)
         self.framer = framer
         self.select = select
-        self.events = 0
+        self.events = self.clock_resets = 0
         self.error: BaseException | None = None
+        self._newest_us: int | None = None
         self._source = source
         self._queue = queue
 
@@ -134,7 +139,7 @@ class _Reader(threading.Thread):
         for events in self._source.chunks():
             arrived_s = time.monotonic()
             self.events += len(events)
-            frames = self.framer.push(self.select(events))
+            frames = self._start_again_after_reset(events) + self.framer.push(self.select(events))
             if clocked:
                 frames += self.framer.advance_to(clocked.t_now_us)
             for frame in frames:
@@ -143,6 +148,26 @@ class _Reader(threading.Thread):
                 return
         for frame in self.framer.finish():
             self._queue.put(frame, time.monotonic())
+
+    def _start_again_after_reset(self, events: EventArray) -> list[Frame]:
+        """Return the last frame of a stream whose clock was reset; `events` then begin another one."""
+        if not len(events):
+            return []
+        first_us, last_us = int(events["t"][0]), int(events["t"][-1])
+        before_us = first_us if self._newest_us is None else self._newest_us
+        if first_us >= before_us - CLOCK_RESET_US:
+            self._newest_us = max(before_us, last_us)
+            return []
+        self._newest_us = last_us
+        self.clock_resets += 1
+        back_s = (before_us - first_us) / 1e6
+        warnings.warn(
+            f"the source's clock went back by {back_s:.3f} s: windows and clips begin again",
+            RecordingWarning,
+            stacklevel=2,
+        )
+        self.select.restart()
+        return self.framer.finish()
 
 
 class _Run:

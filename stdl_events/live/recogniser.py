@@ -135,6 +135,7 @@ class Recogniser:
         self.spec = live_frame_spec(card, frame_us=frame_us)
         self._gate = ClipGate(self.spec.steps) if card.readout == "reset" else None
         self._state = session.initial_state()
+        self._last_index = -(1 << 63)
         self._logits: deque[npt.NDArray[np.floating]] = deque(maxlen=self.spec.steps)
 
     @property
@@ -148,7 +149,14 @@ class Recogniser:
         return self._gate.incomplete if self._gate else 0
 
     def push(self, frame: Frame) -> Readout | None:
-        """Step the model; None if the frame's clip was not seen from its start."""
+        """Step the model; None if the frame's clip was not seen from its start.
+
+        A frame older than the one before is of another stream, since the source's clock was reset: the state is zeroed.
+        """
+        if frame.index < self._last_index:
+            self._state = self.session.initial_state()
+            self._logits.clear()
+        self._last_index = frame.index
         if self._gate:
             if not self._gate.admits(frame):
                 return None

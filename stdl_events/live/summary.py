@@ -52,6 +52,7 @@ class LiveSummary:
         step_us: duration of the model's steps.
         interrupted: ended by the user, and not by the source.
         filtered_events: dropped by the filters, of the source or the model.
+        clock_resets: the source's clock went back, and windows and clips began again.
         cropped_events: outside the window of the source or the model, or not picked by their scale.
     """
 
@@ -67,6 +68,7 @@ class LiveSummary:
     interrupted: bool
     filtered_events: int = 0
     cropped_events: int = 0
+    clock_resets: int = 0
 
     @property
     def events_per_s(self) -> float:
@@ -91,6 +93,8 @@ class LiveSummary:
         }
         if self.filtered_events:
             losses["filtered events"] = self.filtered_events
+        if self.clock_resets:
+            losses["resets of the clock"] = self.clock_resets
         if self.cropped_events:
             losses["cropped events"] = self.cropped_events
         return "\n".join(

@@ -10,7 +10,7 @@ from onnx_models import LABELS, expected_logits, make_card, stream_spec, write_m
 from stdl_events.errors import SourceLostError
 from stdl_events.events import ReplaySource, open_recording, write_recording
 from stdl_events.events.filter_spec import FilterSpec
-from stdl_events.events.stream import EventArray, empty_events
+from stdl_events.events.stream import EventArray, RecordingWarning, empty_events
 from stdl_events.frames import Framer, FrameSpec, clips
 from stdl_events.live import ClockedSource, OnnxSession, Recogniser, run_live
 from stdl_events.live.loop import _Run
@@ -352,3 +352,34 @@ def test_a_replay_passes_the_filters_of_the_models_card(tmp_path, speed):
     assert seen(collector) == offline(kept)
     assert (summary.events, summary.filtered_events) == (len(events), len(events) - len(kept))
     assert f"filtered events {len(events) - len(kept):,}" in summary.to_text()
+
+
+@pytest.mark.parametrize("readout", ["reset", "sliding"])
+@pytest.mark.parametrize("clocked", [False, True])
+def test_a_clock_that_goes_back_begins_again(tmp_path, readout, clocked):
+    """The predictions after the reset are those of a run of their own; only the clip that it cut off is lost."""
+    card = make_card(stream_spec(SIZE, STEPS, DT_US), readout=readout)
+    session = OnnxSession(write_model(tmp_path / "m.onnx", card))
+
+    def run(parts):
+        collector = Collector()
+        chunks = [part[at : at + 50] for part in parts for at in range(0, len(part), 50)]
+        source = Ticks([(int(c["t"][-1]), c) for c in chunks]) if clocked else Chunks(chunks)
+        summary = run_live(source, Recogniser(session, SIZE), [collector], overload="wait")
+        return [(p.t_us, p.clip, p.probabilities) for p in collector.predictions], summary
+
+    later, earlier = scene(seed=1), scene(seed=2)
+    later["t"] += 100_000_000
+    alone = [run([part])[0] for part in (later, earlier)]
+    assert min(map(len, alone)) > 15
+    with pytest.warns(RecordingWarning, match=r"the source's clock went back by 100\.\d+ s: windows and clips begin"):
+        together, summary = run([later, earlier])
+    assert together == alone[0] + alone[1]
+    assert (summary.clock_resets, summary.late_events, summary.events) == (1, 0, len(later) + len(earlier))
+    assert "resets of the clock 1" in summary.to_text()
+
+
+def test_events_that_are_a_little_late_are_no_reset(session):
+    parts = [events_at(np.arange(0, 2_000_000, 1_000)), events_at(np.arange(1_100_000, 1_105_000, 1_000))]
+    summary = run_live(Chunks([*parts, events_at([2_100_000])]), Recogniser(session, SIZE), [], overload="wait")
+    assert (summary.clock_resets, summary.late_events) == (0, 5)
