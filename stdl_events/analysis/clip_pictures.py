@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from stdl_events.analysis.canvas import GRAY, MARGIN, WIDTH, Canvas, Pixels, png, text_panel
-from stdl_events.analysis.figures import write_whole
+from stdl_events.analysis.figures import number_to_show, write_whole
 from stdl_events.analysis.html_page import html_page, image_tag
 from stdl_events.analysis.plots import full_colour
 from stdl_events.analysis.recording_panels import paste_frame, shown_size
-from stdl_events.errors import RecordingError
 from stdl_events.frames import Counts
 
 # Kinds of pictures, and the number of clips in each.
@@ -39,12 +38,7 @@ def clips_to_show(path: Path) -> int:
     Raises:
         RecordingError: the suffix is none of a picture of clips.
     """
-    if path.suffix.lower() not in CLIPS_SHOWN:
-        raise RecordingError(
-            f"--out {path}", got=f"the suffix {path.suffix!r}", expected=", ".join(CLIPS_SHOWN),
-            todo="choose the kind of picture by its suffix",
-        )  # fmt: skip
-    return CLIPS_SHOWN[path.suffix.lower()]
+    return number_to_show(path, CLIPS_SHOWN)
 
 
 def draw_clips(path: Path, title: str, caption: Sequence[str], clips: Sequence[ShownClip]) -> None:

@@ -1,10 +1,10 @@
 """Figures of matplotlib, if it is installed, and atomic writes of their files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from stdl_events.errors import MissingExtraError
+from stdl_events.errors import MissingExtraError, RecordingError
 from stdl_events.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -32,6 +32,23 @@ def missing_extra(asked_by: str, package: str) -> MissingExtraError:
     return MissingExtraError(
         asked_by, got=f"no package {package}", expected="the extra `train`", todo="pip install 'stdl-events[train]'"
     )
+
+
+def number_to_show(path: Path, kinds: Mapping[str, int]) -> int:
+    """Return the number that `kinds` gives for the suffix of `path`.
+
+    Args:
+        kinds: the largest number of things in a picture, by its suffix.
+
+    Raises:
+        RecordingError: the suffix is none of a picture.
+    """
+    if path.suffix.lower() not in kinds:
+        raise RecordingError(
+            f"--out {path}", got=f"the suffix {path.suffix!r}", expected=", ".join(kinds),
+            todo="choose the kind of picture by its suffix",
+        )  # fmt: skip
+    return kinds[path.suffix.lower()]
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:

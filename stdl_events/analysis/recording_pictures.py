@@ -11,12 +11,11 @@ import numpy as np
 
 from stdl_events.analysis.camera_pictures import CameraPictures, gray_of_size
 from stdl_events.analysis.canvas import Pixels, png, text_panel
-from stdl_events.analysis.figures import missing_extra, write_whole
+from stdl_events.analysis.figures import missing_extra, number_to_show, write_whole
 from stdl_events.analysis.html_page import html_page, image_tag
 from stdl_events.analysis.plots import full_colour, polarity_picture
 from stdl_events.analysis.recording_panels import frames_panel, heat_panel, rate_panel
 from stdl_events.analysis.recording_survey import Rate, Survey
-from stdl_events.errors import RecordingError
 
 GIF_FRAMES, SHEET_FRAMES = 200, 24
 RATE_BINS = 240
@@ -36,12 +35,7 @@ def frames_to_show(path: Path) -> int:
     Raises:
         RecordingError: the suffix is none of a picture.
     """
-    if path.suffix.lower() not in FRAMES_SHOWN:
-        raise RecordingError(
-            f"--out {path}", got=f"the suffix {path.suffix!r}", expected=", ".join(FRAMES_SHOWN),
-            todo="choose the kind of picture by its suffix",
-        )  # fmt: skip
-    return FRAMES_SHOWN[path.suffix.lower()]
+    return number_to_show(path, FRAMES_SHOWN)
 
 
 def draw_recording(
