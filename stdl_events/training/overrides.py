@@ -93,11 +93,24 @@ def apply_overrides(config: TrainConfig, assignments: Iterable[str]) -> TrainCon
 
 def _unknown_key(key: str, keys: Iterable[str]) -> RecipeError:
     known = list(keys)
-    near = difflib.get_close_matches(key, known, n=1) or [
-        candidate for candidate in known if candidate.rpartition(".")[2] == key.rpartition(".")[2]
-    ]
+    near = (
+        [candidate for candidate in known if candidate.lower() == key.lower()]
+        or difflib.get_close_matches(key, known, n=1)
+        or [candidate for candidate in known if candidate.rpartition(".")[2] == key.rpartition(".")[2]]
+    )
     hint = f"did you mean {near[0]!r}?" if near else "use one of them"
-    return RecipeError(f"setting {key!r}", got="no such setting", expected=f"one of {', '.join(known)}", todo=hint)
+    expected = f"one of {', '.join(_beside(key, known))}"
+    return RecipeError(f"setting {key!r}", got="no such setting", expected=expected, todo=hint)
+
+
+def _beside(key: str, known: list[str]) -> list[str]:
+    """Return the settings of the group of `key`, of all if there is no such group; groups inside it as `data.*`."""
+    group = key.rpartition(".")[0]
+    while group and not any(name.startswith(f"{group}.") for name in known):
+        group = group.rpartition(".")[0]
+    start = f"{group}." if group else ""
+    inner = (name.removeprefix(start) for name in known if name.startswith(start))
+    return list(dict.fromkeys(start + (name if "." not in name else f"{name.split('.')[0]}.*") for name in inner))
 
 
 def _given_as_a_whole(key: str) -> RecipeError:

@@ -45,15 +45,26 @@ def test_one_way_to_cut_replaces_the_recipes_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("assignment", "near"),
-    [("epochz=1", "epochs"), ("lr=1", "optimiser.lr"), ("network.neuron.decai=0.5", "network.neuron.decay")],
+    ("assignment", "near", "group"),
+    [
+        ("epochz=1", "epochs", ""),
+        ("lr=1", "optimiser.lr", ""),
+        ("split.rule=time", "data.split.rule", ""),
+        ("network.neuron.decai=0.5", "network.neuron.decay", "network.neuron."),
+        ("learning.options.K=2", "learning.options.k", "learning.options."),
+    ],
 )
-def test_unknown_key_lists_all_keys_and_names_the_nearest(config: TrainConfig, assignment: str, near: str) -> None:
+def test_unknown_key_lists_the_keys_of_its_group_and_names_the_nearest(
+    config: TrainConfig, assignment: str, near: str, group: str
+) -> None:
     with pytest.raises(RecipeError) as caught:
         apply_overrides(config, [assignment])
     text = str(caught.value)
-    assert text.startswith(f"setting {assignment.partition('=')[0]!r}: got no such setting; expected one of name, ")
-    assert all(key in caught.value.expected for key in setting_keys())
+    assert text.startswith(f"setting {assignment.partition('=')[0]!r}: got no such setting; expected one of {group}")
+    listed = caught.value.expected.removeprefix("one of ").split(", ")
+    of_group = {key for key in setting_keys() if key.startswith(group)}
+    assert {key for key in of_group for name in listed if key == name or key.startswith(name.rstrip("*"))} == of_group
+    assert all(name.startswith(group) for name in listed)
     assert text.endswith(f"did you mean {near!r}?")
     assert "\n" not in text
 
