@@ -95,6 +95,7 @@ DATASETS: Registry[Dataset] = Registry(
         "har_dvs": "stdl_events.recordings.har_dvs:DATASET",
         "cifar10_dvs": "stdl_events.recordings.cifar10_dvs:DATASET",
         "dvs_gesture": "stdl_events.recordings.dvs_gesture:DATASET",
+        "sl_animals": "stdl_events.recordings.sl_animals:DATASET",
     },
     families={"tonic": "stdl_events.recordings.tonic_sets:FAMILY"},
 )

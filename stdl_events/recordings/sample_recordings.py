@@ -70,14 +70,11 @@ def _entries(
     entries = []
     for index, (label, (_, content), group) in enumerate(zip(labels, facts, groups, strict=True)):
         if files is None:
-            numbered = replace(reader, index=index)
-            entries.append(
-                Entry(f"{name}/{index:06d}", container, label, group=group, reader=numbered, content=content)
-            )
+            path, key, own_reader = container, f"{name}/{index:06d}", replace(reader, index=index)
         else:
-            path = files[index]
-            key = path.relative_to(source.root) if path.is_relative_to(source.root) else path
-            entries.append(Entry(key.as_posix(), path, label, group=group, reader=reader, content=content))
+            path, own_reader = files[index], reader
+            key = (path.relative_to(source.root) if path.is_relative_to(source.root) else path).as_posix()
+        entries.append(Entry(key, path, label, group=group, subject=group, reader=own_reader, content=content))
     # Sets list folders in the order of the file system.
     return sorted(entries, key=lambda entry: entry.key)
 

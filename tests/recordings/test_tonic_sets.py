@@ -1,6 +1,9 @@
 """Tonic's data sets by name: on files in Tonic's layout, with its labels, sides and events; never downloaded."""
 
+import pickle
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -19,8 +22,12 @@ from tonic_layouts import (
 
 from stdl_events.errors import DatasetError
 from stdl_events.events import open_recording
+from stdl_events.frames import FrameSpec
+from stdl_events.prepared import workers
 from stdl_events.recordings import DATASETS, NMnist, RecordingSet, Split, read_cifar10_dvs, split_dvs_gesture
+from stdl_events.recordings.clips import load_readable_clips
 from stdl_events.recordings.entry import read_events
+from stdl_events.recordings.samples import OwnFactory, SampleReader, SampleSource
 from stdl_events.recordings.tonic_sets import FAMILY, class_names
 
 datasets = pytest.importorskip("tonic.datasets")
@@ -194,6 +201,37 @@ def test_spikes_of_a_cochlea_are_events_of_one_row(tmp_path: Path) -> None:
     assert all(set(part["y"]) == {0} and part["p"].all() and len(part) == 50 for part in events)
     assert len({part.tobytes() for part in events}) == 4
     assert 0 <= events[0]["t"][0] <= events[0]["t"][-1] <= 1_000_000
+
+
+@INCOMPLETE
+def test_readers_travel_to_helper_processes_where_their_set_can_be_imported(tmp_path: Path) -> None:
+    write_dvs_lip(tmp_path)
+    split = split_of("tonic:DVSLip", tmp_path)
+    entry = split.train.entries[3]
+    assert workers._is_importable(entry.reader)
+    (tmp_path / "entry").write_bytes(pickle.dumps(entry))
+    program = (
+        "import pickle, pathlib, warnings; warnings.simplefilter('ignore')\n"
+        f"entry = pickle.loads(pathlib.Path({str(tmp_path / 'entry')!r}).read_bytes())\n"
+        "print(entry.open().read().tolist())\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.stdout.strip() == str(read_events(entry).tolist()), ended.stderr
+    for make_set, travels in ((datasets.DVSLip, True), (lambda root: datasets.DVSLip(root), False)):
+        reader = SampleReader(SampleSource(OwnFactory(make_set), tmp_path, None), 0, (8, 8, 2), None)
+        assert workers._is_importable(reader) == travels
+
+
+@INCOMPLETE
+def test_a_damaged_sample_is_one_bad_recording(tmp_path: Path) -> None:
+    write_dvs_lip(tmp_path)
+    split = split_of("tonic:DVSLip", tmp_path)
+    broken = split.train.entries[0]
+    broken.path.write_bytes(broken.path.read_bytes()[:100])
+    spec = FrameSpec(kind="recording", steps=2, by="count", sensor_size=(128, 128), cap=255)
+    readable, _, bad = load_readable_clips(split.train, spec)
+    assert (len(readable), [one.entry.key for one in bad]) == (5, [broken.key])
+    assert "while reading sample" in str(bad[0])
 
 
 def test_a_side_that_is_missing_is_named(tmp_path: Path) -> None:
