@@ -9,6 +9,7 @@ from stdl_events.cli.options import FilterOption, TransformOption, one_of, parse
 from stdl_events.cli.output import print_json, results
 from stdl_events.cli.recording_facts import describe, describe_filters, facts_table
 from stdl_events.cli.recording_options import (
+    ColumnsOption,
     FormatOption,
     RecordingFile,
     RepairOption,
@@ -38,6 +39,7 @@ def info(
     sensor: SensorOption = None,
     stream: StreamOption = None,
     time_unit: TimeUnitOption = None,
+    columns: ColumnsOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
     take: TakeOption = None,
@@ -49,7 +51,7 @@ def info(
     """
     from stdl_events.events.other_streams import read_other_streams
 
-    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take)
+    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take, columns)
     facts = describe(recording, read_other_streams(recording))
     facts |= describe_filters(recording, filters, find_hot_pixels)
     if json:
@@ -70,6 +72,7 @@ def convert(
     sensor: SensorOption = None,
     stream: StreamOption = None,
     time_unit: TimeUnitOption = None,
+    columns: ColumnsOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
     take: TakeOption = None,
@@ -80,7 +83,7 @@ def convert(
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.events.filtered import filtered, transformed
 
-    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take)
+    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take, columns)
     recording = filtered(recording, FilterSpec.parse(filters or ()))
     recording = transformed(recording, parse_transforms(transforms or []), seed)
     written = convert_recording(recording, out, format=to, replace=force)

@@ -28,6 +28,7 @@ from stdl_events.cli.geometry_options import (
 from stdl_events.cli.options import FilterOption
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import (
+    ColumnsOption,
     FormatOption,
     RecordingFile,
     RepairOption,
@@ -66,6 +67,7 @@ def frames(
     sensor: SensorOption = None,
     stream: StreamOption = None,
     time_unit: TimeUnitOption = None,
+    columns: ColumnsOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
     take: TakeOption = None,
@@ -77,7 +79,7 @@ def frames(
     from stdl_events.frames.cut import cut_recording
     from stdl_events.frames.npy import write_frames
 
-    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take)
+    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take, columns)
     geometry = geometry_settings(rotate, flip, crop, center_crop, scale, scale_by)
     cut = Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters, geometry)
     spec = spec_from_options(recording, cut)

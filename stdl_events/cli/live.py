@@ -21,6 +21,7 @@ from stdl_events.cli.geometry_options import (
 )
 from stdl_events.cli.options import FilterOption, address_of
 from stdl_events.cli.recording_options import (
+    ColumnsOption,
     FormatOption,
     FromOption,
     RepairOption,
@@ -77,6 +78,7 @@ def live(
     sensor: SensorOption = None,
     stream: StreamOption = None,
     time_unit: TimeUnitOption = None,
+    columns: ColumnsOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
     take: TakeOption = None,
@@ -99,7 +101,7 @@ def live(
         source, speed=pace, start=parse_position(start, "--from"), stop=parse_position(stop, "--to"), format=format,
         sensor_size=parse_sensor_size(sensor), stream=stream,
         default_sensor_size=geometry.size_before(session.card.frame.sensor_size),
-        time_unit=time_unit, repair=repair, strict=strict, take=take,
+        time_unit=time_unit, repair=repair, strict=strict, take=take, columns=columns,
     )  # fmt: skip
     say_inferred(opened, geometry)
     recogniser = Recogniser(

@@ -23,6 +23,7 @@ from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, Layout
 from stdl_events.cli.options import FilterOption, argument_of, explained
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import (
+    ColumnsOption,
     FormatOption,
     OrientationOption,
     RepairOption,
@@ -81,6 +82,7 @@ def prepare(
     sensor: SensorOption = None,
     stream: StreamOption = None,
     time_unit: TimeUnitOption = None,
+    columns: ColumnsOption = None,
     orientation: OrientationOption = None,
     labels: LabelsOption = None,
     label_times: LabelTimesOption = None,
@@ -110,6 +112,7 @@ def prepare(
             "sensor_size": parse_sensor_size(sensor),
             "stream": stream,
             "time_unit": time_unit,
+            "columns": columns,
             "orientation": parse_orientations(orientation or ()),
             "split": asked_split,
             **label_settings(labels, label_times, layout),

@@ -30,6 +30,15 @@ TimeUnitOption = Annotated[
         TIME_UNITS, "Unit of the file's times, in a table (text, NPY, NPZ, HDF5) that does not state it.", "--time-unit"
     ),
 ]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="x,y,t,p",
+        help="What the columns of a table (text, NPY, NPZ, HDF5) hold, in their order, whatever their names; - for a "
+        "column of something else.",
+    ),
+]
 RepairOption = Annotated[
     bool, typer.Option("--repair", help="Use the events before the first damage instead of stopping with an error.")
 ]
@@ -70,6 +79,7 @@ def open_from_options(
     repair: bool,
     strict: bool,
     take: int | None = None,
+    columns: str | None = None,
 ) -> "Recording":
     """Open `path` with the options.
 
@@ -80,7 +90,7 @@ def open_from_options(
 
     return open_recording(
         path, format=format, sensor_size=parse_sensor_size(sensor), stream=stream, time_unit=time_unit, repair=repair,
-        strict=strict, take=take,
+        strict=strict, take=take, columns=columns,
     )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ from stdl_events.cli.recording_facts import (
     time_text,
 )
 from stdl_events.cli.recording_options import (
+    ColumnsOption,
     FormatOption,
     FromOption,
     RepairOption,
@@ -113,6 +114,7 @@ def show(
     sensor: SensorOption = None,
     stream: StreamOption = None,
     time_unit: TimeUnitOption = None,
+    columns: ColumnsOption = None,
     repair: RepairOption = False,
     strict: StrictOption = False,
     take: TakeOption = None,
@@ -141,7 +143,7 @@ def show(
         from stdl_events.analysis.recording_pictures import RATE_BINS, frames_to_show
 
         shown, rate_bins = frames_to_show(out), RATE_BINS
-    whole = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take)
+    whole = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take, columns)
     recording = part_of(whole, parse_position(start, "--from"), parse_position(stop, "--to"))
     if clip is not None:
         show_clip(recording, _clip_spec(recording, cut, steps), clip, out, json)

@@ -7,6 +7,7 @@ from stdl_events.errors import RecordingError, TruncatedRecordingError
 from stdl_events.events.compressed import unpack
 from stdl_events.events.decoder import Decoder
 from stdl_events.events.formats import FORMATS
+from stdl_events.events.formats.columns import parse_columns
 from stdl_events.events.formats.recognise import HEAD_BYTES, recognise
 from stdl_events.events.recording import Recording
 from stdl_events.events.time_units import TIME_UNITS
@@ -24,6 +25,7 @@ def open_recording(
     repair: bool = False,
     strict: bool = False,
     take: int | None = None,
+    columns: str | None = None,
 ) -> Recording:
     """Recognise the file at `path` and read its header.
 
@@ -37,6 +39,8 @@ def open_recording(
         repair: use the events before the first damage instead of raising.
         strict: raise at a backward time step instead of sorting, and at an event outside the sensor or far from all
             others in time instead of skipping it.
+        columns: the fields of the columns of a table (text, NPY, NPZ, HDF5) by their place, such as "x,y,t,p", whatever
+            their names; "-" is a column of something else.
         take: the number, from 1, of one take of a recording whose clock was reset; None for all, one after another.
 
     Raises:
@@ -52,15 +56,16 @@ def open_recording(
         )  # fmt: skip
     if time_unit is not None:
         TIME_UNITS.check(time_unit)
+    asked = None if columns is None else parse_columns(columns)
     head = _read_head(path)
     unpacked = unpack(path, head, repair=repair)
     if unpacked is None:
-        name, decoder = _open(path, head, format, stream)
+        name, decoder = _open(path, head, format, stream, asked)
         data_path = path
     else:
         data_path = unpacked.path
         with unpacked.naming_original():
-            name, decoder = _open(data_path, _read_head(data_path), format, stream)
+            name, decoder = _open(data_path, _read_head(data_path), format, stream, asked)
         decoder = unpacked.decoder(decoder)
     recording = Recording(
         path, name, decoder, sensor_size=sensor_size, time_unit=time_unit, repair=repair, strict=strict, take=take
@@ -69,9 +74,13 @@ def open_recording(
     return recording
 
 
-def _open(path: Path, head: bytes, format: str | None, stream: int | None) -> tuple[str, Decoder]:
+def _open(
+    path: Path, head: bytes, format: str | None, stream: int | None, asked: tuple[str, ...] | None
+) -> tuple[str, Decoder]:
     """Return (name of the format, decoder) of the file at `path`, which begins with `head`."""
     name = recognise(path, head) if format is None else FORMATS.check(format)
+    if asked is not None:
+        return name, _open_columns(path, name, asked, stream)
     return name, FORMATS[name].open(path) if stream is None else _open_stream(path, name, stream)
 
 
@@ -105,6 +114,19 @@ def _read_head(path: Path) -> bytes:
             todo="run `git lfs pull` where it came from",
         )  # fmt: skip
     return head
+
+
+def _open_columns(path: Path, name: str, asked: tuple[str, ...], stream: int | None) -> Decoder:
+    open_columns = FORMATS[name].open_columns
+    if open_columns is None:
+        tables = [name for name, format in FORMATS.items() if format.open_columns is not None]
+        raise RecordingError(
+            str(path), got=f"the columns {','.join(asked)} of a file in the format {name}",
+            expected=f"a table, which is {' or '.join(tables)}", todo="leave --columns (columns=) out",
+        )  # fmt: skip
+    if stream is not None and FORMATS[name].open_stream is None:
+        return _open_stream(path, name, stream)
+    return open_columns(path, asked, stream)
 
 
 def _open_stream(path: Path, name: str, stream: int) -> Decoder:

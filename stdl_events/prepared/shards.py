@@ -246,6 +246,7 @@ def _described(entry: Entry, root: Path) -> list[object]:
     opened_as: list[object] = [entry.format, entry.sensor_size, reader]
     if entry.stream is not None or entry.time_unit is not None:
         opened_as += [entry.stream, entry.time_unit]
+    opened_as += [] if entry.columns is None else [entry.columns]
     opened_as += entry.orientation.words
     opened_as += ["repair"] * entry.repair
     return [entry.key, _relative(entry.path, root), entry.span, opened_as]

@@ -49,7 +49,7 @@ class Entry:
         span: the part of the recording, [start, stop) as for `span_us`: fractions, "70%", microseconds or None.
         group: the person or session recorded, if it must not be on both sides of a split.
         subject, session: the person and the session recorded, if they are named.
-        format, sensor_size, stream, time_unit: passed to `open_recording`, for files that do not store them.
+        format, sensor_size, stream, time_unit, columns: passed to `open_recording`, for files that do not store them.
         reader: replaces `open_recording` for a dataset with its own format; two recordings in one file have two.
         content: SHA-256 of the file, if known; the file itself may then be elsewhere.
         repair: use the events before the first damage instead of raising.
@@ -68,6 +68,7 @@ class Entry:
     content: str | None = None
     stream: int | None = None
     time_unit: str | None = None
+    columns: str | None = None
     orientation: Geometry = AS_IT_IS
     counted: Counted | None = None
     subject: str | None = None
@@ -97,7 +98,7 @@ class Entry:
             return recording
         return open_recording(
             self.path, format=self.format, sensor_size=self.sensor_size, stream=self.stream, time_unit=self.time_unit,
-            repair=self.repair,
+            columns=self.columns, repair=self.repair,
         )  # fmt: skip
 
     @property

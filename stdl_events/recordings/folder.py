@@ -51,6 +51,7 @@ def read_folder(
     sensor_size: tuple[int, int] | None = None,
     stream: int | None = None,
     time_unit: str | None = None,
+    columns: str | None = None,
     orientation: Sequence[Orientation] = (),
     labels: str | None = "auto",
     label_times: str = AUTO,
@@ -61,7 +62,7 @@ def read_folder(
     Args:
         format: for files that `open_recording` does not recognise; files of unknown suffixes are accepted then.
         sensor_size: for files that do not store it.
-        stream, time_unit: as for `open_recording`.
+        stream, time_unit, columns: as for `open_recording`.
         orientation: of the camera per folder; the recordings are turned upright when they are opened.
         labels: a label file in the folder; "auto" is `labels.csv` or `segments.tsv` if there is one, None is none.
         label_times: how its times count, one of `LABEL_TIMES`.
@@ -72,7 +73,13 @@ def read_folder(
     """
     root = Path(root)
     _require_folder(root)
-    options = {"format": format, "sensor_size": sensor_size, "stream": stream, "time_unit": time_unit}
+    options = {
+        "format": format,
+        "sensor_size": sensor_size,
+        "stream": stream,
+        "time_unit": time_unit,
+        "columns": columns,
+    }
     source = LabelSource.find(root, labels=labels, label_times=label_times, layout=layout)
     if source is not None:
         return read_labelled(source, options, orientation).recordings
@@ -98,6 +105,7 @@ def read_given_split(
     sensor_size: tuple[int, int] | None = None,
     stream: int | None = None,
     time_unit: str | None = None,
+    columns: str | None = None,
     orientation: Sequence[Orientation] = (),
     labels: str | None = "auto",
     label_times: str = AUTO,
@@ -109,7 +117,7 @@ def read_given_split(
     A label file or a layout may name the sides too.
 
     Args:
-        format, sensor_size, stream, time_unit, orientation, labels, label_times, layout: as for `read_folder`.
+        format, sensor_size, stream, time_unit, columns, orientation, labels, label_times, layout: as for `read_folder`.
         own_files: names of further files in `root` that belong to the dataset.
 
     Raises:
@@ -117,7 +125,13 @@ def read_given_split(
     """
     root = Path(root)
     _require_folder(root)
-    options = {"format": format, "sensor_size": sensor_size, "stream": stream, "time_unit": time_unit}
+    options = {
+        "format": format,
+        "sensor_size": sensor_size,
+        "stream": stream,
+        "time_unit": time_unit,
+        "columns": columns,
+    }
     source = LabelSource.find(root, labels=labels, label_times=label_times, layout=layout)
     if source is not None:
         return read_labelled(source, options, orientation).split()
@@ -222,6 +236,16 @@ DATASET = Dataset(
     read_folder,
     read_given_split,
     is_split=is_split,
-    options=("format", "sensor_size", "stream", "time_unit", "orientation", "labels", "label_times", "layout"),
+    options=(
+        "format",
+        "sensor_size",
+        "stream",
+        "time_unit",
+        "columns",
+        "orientation",
+        "labels",
+        "label_times",
+        "layout",
+    ),
     page="datasets/folder/README.md",
 )

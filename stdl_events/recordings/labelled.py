@@ -67,7 +67,7 @@ def read_labelled(
     """Return the recordings that `source` labels. What has no label is left out and said.
 
     Args:
-        options: of every entry: format, sensor_size, stream, time_unit.
+        options: of every entry: format, sensor_size, stream, time_unit, columns.
         orientation: of the camera per folder.
 
     Raises:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, Confi
 from stdl_events.errors import RecipeError
 from stdl_events.events import FORMATS
 from stdl_events.events.filter_spec import FilterSpec
+from stdl_events.events.formats.columns import check_columns
 from stdl_events.events.geometry import Flip, RotationSetting, ScaleBy, SizeSetting, WindowSetting
 from stdl_events.events.time_units import TIME_UNITS
 from stdl_events.events.transform_spec import TransformSpec, check_transform
@@ -121,6 +122,7 @@ class DataSettings(Section):
         prepared: a store of their clips written by `stdl-events prepare`, from which clips are read. Without a `path`
             the split is the store's own, and the recordings are not needed.
         format, sensor_size, time_unit: of recordings in a folder that do not say it themselves.
+        columns: what the columns of their tables hold, such as `x,y,t,p`, whatever their names.
         stream: number of the event stream in recordings with several.
         orientation: of the camera per folder of recordings, such as `walk_away:rotate=180`, in a list; they are turned
             upright when they are opened, before everything else. See `stdl_events.recordings.orientation`.
@@ -140,6 +142,7 @@ class DataSettings(Section):
     sensor_size: SensorSize | None = None
     stream: int | None = None
     time_unit: Annotated[str, AfterValidator(TIME_UNITS.check)] | None = None
+    columns: Annotated[str, AfterValidator(check_columns)] | None = None
     orientation: tuple[Orientation, ...] = ()
     labels: Annotated[str | None, BeforeValidator(_read_none)] = "auto"
     label_times: Annotated[str, AfterValidator(LABEL_TIMES.check)] = AUTO

@@ -226,7 +226,17 @@ def _dataset_options(data: DataSettings) -> dict[str, Any]:
         RecipeError: a setting is given that the dataset does not have.
     """
     takes = DATASETS[data.dataset].options
-    names = ("format", "sensor_size", "stream", "time_unit", "orientation", "labels", "label_times", "layout")
+    names = (
+        "format",
+        "sensor_size",
+        "stream",
+        "time_unit",
+        "columns",
+        "orientation",
+        "labels",
+        "label_times",
+        "layout",
+    )
     for name in names:
         if getattr(data, name) not in (None, DataSettings.model_fields[name].default) and name not in takes:
             raise RecipeError(

@@ -507,3 +507,76 @@ def test_a_table_mostly_off_every_sensor_is_an_error(tmp_path: Path) -> None:
     path = save(tmp_path, "npz", columns_of(EVENTS, x=np.where(np.arange(400) < 300, -5, 5)))
     with pytest.raises(CorruptRecordingError, match=r"and 299 more events outside .* expected pixels from 0 to 65535"):
         open_recording(path).read()
+
+
+ASKED = "x,y,-,p,t"
+
+
+def odd_columns() -> dict[str, np.ndarray]:
+    """Columns whose names and values say something else than what they hold."""
+    columns = columns_of(EVENTS)
+    return {"a": columns["x"], "t": columns["y"], "weight": np.full(400, 0.5), "x": columns["p"], "z": columns["t"]}
+
+
+def save_odd(folder: Path, kind: str) -> Path:
+    table = np.stack(list(odd_columns().values()), axis=1).astype("f8")
+    path = folder / f"a.{kind.split()[0]}"
+    if kind == "txt without names":
+        np.savetxt(path, table, fmt="%g")
+    elif kind == "npz table":
+        np.savez(path, events=table[:, [0, 1, 3, 4]])
+    elif kind == "npy table":
+        np.save(path, table[:, [0, 1, 3, 4]])
+    elif kind == "h5 table":
+        with h5py.File(path, "w") as file:
+            file["recorded"] = table
+    elif kind == "h5 records":
+        with h5py.File(path, "w") as file:
+            file["recorded"] = np.rec.fromarrays(table.T, names=list(odd_columns()))
+    else:
+        save(folder, kind, odd_columns())
+    return path
+
+
+TABLES = [
+    "npz", "npz table", "npy", "npy table", "csv", "txt without names", "h5", "h5 table", "h5 records",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_columns_as_asked(tmp_path: Path, kind: str) -> None:
+    asked = ASKED.replace("-,", "") if kind in ("npz table", "npy table") else ASKED
+    if kind == "h5":  # datasets of a group are in the order of their names: a, t, weight, x, z
+        assert sorted(odd_columns()) == list(odd_columns())
+    path = save_odd(tmp_path, kind)
+    recording = open_recording(path, columns=asked)
+    assert (recording.read() == EVENTS).all()
+    with pytest.raises(UnknownFormatError, match=r"--columns t,x,y,p,-,-; expected a table of 6|HDF5 file with"):
+        open_recording(path, columns="t,x,y,p,-,-")
+
+
+@pytest.mark.parametrize("asked", ["t,x,y", "t,x,y,y", "t,x,y,p,p", "t,x,y,q", "", "t x y p", "-,-,-,-"])
+def test_wrong_columns_are_an_error(tmp_path: Path, asked: str, run_cli) -> None:
+    path = save(tmp_path, "csv", columns_of(EVENTS))
+    with pytest.raises(RecordingError, match=r"got '.*'; expected t, x, y and p once each, and - for others"):
+        open_recording(path, columns=asked)
+    code, _, err = run_cli("info", path, "--columns", asked)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--columns" in err
+
+
+def test_columns_of_what_is_no_table(write) -> None:
+    path = write("a.aedat", event_files.aedat2_dvs128(event_files.make_events(9, 128, 128)))
+    with pytest.raises(RecordingError, match=r"format aedat2; expected a table, which is hdf5 or npy or npz or text"):
+        open_recording(path, columns="t,x,y,p")
+
+
+@pytest.mark.parametrize("command", ["info", "show", "frames", "convert"])
+def test_commands_take_the_columns(tmp_path: Path, run_cli, command: str) -> None:
+    path = save_odd(tmp_path, "csv")
+    more = {"frames": ["--frame-us", "1000", "--out", tmp_path / "f.npy"], "convert": [tmp_path / "b.h5"]}
+    code, out, err = run_cli(command, path, *more.get(command, []), "--columns", ASKED, "--json")
+    assert (code, err.strip()) == (0, "")
+    assert json.loads(out).get("events", len(EVENTS)) == len(EVENTS)
+    if command == "convert":
+        assert (open_recording(tmp_path / "b.h5").read() == EVENTS).all()

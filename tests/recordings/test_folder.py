@@ -140,3 +140,15 @@ def test_settings_pass_unit_and_stream_on(tmp_path: Path) -> None:
     assert {entry.open().t_last_us for entry in split.train.entries} == {89_900}
     with pytest.raises(ValueError, match="time unit: got 'weeks'"):
         DataSettings(dataset="folder", time_unit="weeks")
+
+
+def test_settings_pass_columns_on(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        table = np.stack([np.arange(900) % 4, np.arange(900) % 3, np.arange(900) % 2, 100 * np.arange(900)], axis=1)
+        np.save(tmp_path / f"{name}.npy", table)
+    settings = DataSettings(dataset="folder", path=str(tmp_path), sensor_size=(4, 4), columns="y,x,p,t")
+    split = split_recordings(settings, FrameSettings(kind="stream", dt_us=1000, steps=2), "folder")
+    for entry in split.train.entries:
+        assert entry.open().read()["y"].tolist() == (np.arange(900) % 4).tolist()
+    with pytest.raises(ValueError, match="got 'y,x,p'; expected t, x, y and p once each"):
+        DataSettings(dataset="folder", columns="y,x,p")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.errors import UnknownFormatError
+from stdl_events.errors import RecordingError, UnknownFormatError
 from stdl_events.events.formats.polarity import can_be_polarity
 
 NAMES = {
@@ -25,6 +25,45 @@ _UNIT_WORDS = {
     "s": ("s", "sec", "secs", "second", "seconds"),
 }
 _BRACKETED = re.compile(r"(.+?)\s*[\[(]\s*([^\])]*?)\s*[\])]")
+
+
+def parse_columns(text: str) -> tuple[str, ...]:
+    """Return the field of each column of a table, by its place: "x,y,t,p"; "-" is a column of something else.
+
+    Raises:
+        RecordingError: a name is unknown, missing or given twice.
+    """
+    asked = tuple(word.strip() for word in text.split(","))
+    if any(word not in (*NAMES, "-") for word in asked) or any(asked.count(field) != 1 for field in NAMES):
+        raise RecordingError(
+            "--columns (columns)", got=repr(text), expected="t, x, y and p once each, and - for others",
+            todo="write them in the order of the file, such as x,y,t,p",
+        )  # fmt: skip
+    return asked
+
+
+def check_columns(text: str) -> str:
+    """Return `text` if it is a list of columns.
+
+    Raises:
+        RecordingError: see `parse_columns`.
+    """
+    parse_columns(text)
+    return text
+
+
+def places_of(path: Path, asked: Sequence[str], width: int) -> dict[str, int]:
+    """Return the places of t, x, y and p in a table of `width` columns, as asked for.
+
+    Raises:
+        UnknownFormatError: the table has more or fewer columns.
+    """
+    if width != len(asked):
+        raise UnknownFormatError(
+            str(path), got=f"a table of {width} columns, and --columns {','.join(asked)}",
+            expected=f"a table of {len(asked)} columns", todo="name all columns; - stands for one of something else",
+        )  # fmt: skip
+    return {field: asked.index(field) for field in NAMES}
 
 
 def plain_name(name: str) -> str:
@@ -78,6 +117,17 @@ def match_names(path: Path, names: Sequence[str]) -> dict[str, str]:
             todo="rename the columns",
         )
     return found
+
+
+def match(path: Path, names: Sequence[str], asked: Sequence[str] | None) -> dict[str, str]:
+    """Assign t, x, y and p to `names`, by their place if `asked`.
+
+    Raises:
+        UnknownFormatError: a column is missing, or there are more or fewer than asked for.
+    """
+    if asked is None:
+        return match_names(path, names)
+    return {field: names[place] for field, place in places_of(path, asked, len(names)).items()}
 
 
 def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:

@@ -41,6 +41,8 @@ class Format:
         suffixes: of its files, in lower case: (".raw",).
         signatures: tried one by one.
         open_stream: `open` for one of several event streams, by its number; None if a file holds one.
+        open_columns: `open` with the fields of the columns by their place, as `parse_columns` returns them, and the
+            number of the stream or None; None if the format is no table.
         read_other_streams: reads the streams besides the events, with the pixels of the numbered pictures. None if the
             format has no such streams; it returns None if a file has none.
     """
@@ -50,6 +52,7 @@ class Format:
     suffixes: tuple[str, ...]
     signatures: tuple[Signature, ...] = (Signature(),)
     open_stream: "Callable[[Path, int], Decoder] | None" = None
+    open_columns: "Callable[[Path, tuple[str, ...], int | None], Decoder] | None" = None
     read_other_streams: "Callable[[Path, Collection[int] | None], OtherStreams | None] | None" = None
 
     def __post_init__(self) -> None:

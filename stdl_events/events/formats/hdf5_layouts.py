@@ -12,7 +12,7 @@ Compression that needs a missing plugin is reported by name before reading.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,11 +89,12 @@ class Hdf5Decoder:
                 yield self.reading.to_block(0, parts)
 
 
-def open_hdf5(path: Path, stream: int | None = None) -> Hdf5Decoder:
+def open_hdf5(path: Path, stream: int | None = None, asked: tuple[str, ...] | None = None) -> Hdf5Decoder:
     """Find the events in an HDF5 file of other software.
 
     Args:
         stream: the number of one of several places of events, in the order of their names.
+        asked: the fields of the columns, by their place; datasets of a group are in the order of their names.
 
     Raises:
         UnknownFormatError: no layout fits.
@@ -102,7 +103,7 @@ def open_hdf5(path: Path, stream: int | None = None) -> Hdf5Decoder:
         CorruptRecordingError: the file is damaged.
     """
     with hdf5_file(path) as file:
-        layout = _choose(path, _find_layouts(path, file), list(file), stream)
+        layout = _choose(path, _find_layouts(path, file, asked), list(file), stream)
         for place in layout.places.values():
             _check_filters(path, file[place.dataset])
         counts = {field: int(file[place.dataset].shape[place.event_axis]) for field, place in layout.places.items()}
@@ -145,8 +146,8 @@ def _unit(file: Any, place: Place) -> str | None:
     return columns.unit_of_word(stated) or (None if isinstance(place.column, int) else columns.unit_of_name(name))
 
 
-def _find_layouts(path: Path, file: Any) -> list[Layout]:
-    """Return all locations of t, x, y and p in the file, in the order of their names."""
+def _find_layouts(path: Path, file: Any, asked: tuple[str, ...] | None) -> list[Layout]:
+    """Return all locations of t, x, y and p, or of as many columns as asked, in the order of their names."""
     datasets: dict[str, Any] = {}
 
     def note(name: str, item: Any) -> bool | None:
@@ -160,13 +161,17 @@ def _find_layouts(path: Path, file: Any) -> list[Layout]:
     for name, dataset in datasets.items():
         group, _, own_name = name.rpartition("/")
         if dataset.dtype.names:
-            if _is_column(dataset.shape) and columns.has_all_names(dataset.dtype.names):
-                matched = columns.match_names(path, dataset.dtype.names)
+            if _is_column(dataset.shape) and _has_columns(dataset.dtype.names, asked):
+                matched = columns.match(path, dataset.dtype.names, asked)
                 places = {
                     field: Place(name, _event_axis(dataset.shape, 1), column) for field, column in matched.items()
                 }
                 layouts.append(Layout(places, name))
-        elif "event" in own_name.lower() and len(dataset.shape) == 2 and 4 in dataset.shape:
+        elif asked is not None and len(dataset.shape) == 2 and len(asked) in dataset.shape:
+            axis = _event_axis(dataset.shape, len(asked))
+            order = columns.places_of(path, asked, len(asked))
+            layouts.append(Layout({field: Place(name, axis, index) for field, index in order.items()}, name))
+        elif asked is None and "event" in own_name.lower() and len(dataset.shape) == 2 and 4 in dataset.shape:
             try:
                 layouts.append(_table(path, name, dataset))
             except UnknownFormatError as error:
@@ -174,15 +179,19 @@ def _find_layouts(path: Path, file: Any) -> list[Layout]:
         elif _is_column(dataset.shape):
             groups.setdefault(group, {})[own_name] = name
     for group, names in groups.items():
-        if columns.has_all_names(list(names)):
+        if _has_columns(list(names), asked):
             places = {
                 field: Place(names[column], _event_axis(datasets[names[column]].shape, 1))
-                for field, column in columns.match_names(path, list(names)).items()
+                for field, column in columns.match(path, list(names), asked).items()
             }
             layouts.append(Layout(places, group or "/"))
     if odd and not layouts:
         raise odd[0]
     return sorted(layouts, key=lambda layout: layout.name)
+
+
+def _has_columns(names: Sequence[str], asked: tuple[str, ...] | None) -> bool:
+    return columns.has_all_names(names) if asked is None else len(names) == len(asked)
 
 
 def _table(path: Path, name: str, dataset: Any) -> Layout:
@@ -221,4 +230,11 @@ def _check_filters(path: Path, dataset: Any) -> None:
     )  # fmt: skip
 
 
-FORMAT = Format("HDF5 of other software", open_hdf5, (".h5", ".hdf5"), (Signature(MAGIC),), open_stream=open_hdf5)
+FORMAT = Format(
+    "HDF5 of other software",
+    open_hdf5,
+    (".h5", ".hdf5"),
+    (Signature(MAGIC),),
+    open_stream=open_hdf5,
+    open_columns=lambda path, asked, stream: open_hdf5(path, stream, asked),
+)

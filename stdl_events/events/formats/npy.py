@@ -188,8 +188,11 @@ class NpyDecoder:
             raise truncated(self.path, offset, f"{size - offset} of {per_event} bytes of event {whole} of {count}")
 
 
-def pick_columns(path: Path, first: npt.NDArray[Any]) -> dict[str, Any]:
-    """Return the name or index of t, x, y and p of an array that begins with `first`."""
+def pick_columns(path: Path, first: npt.NDArray[Any], asked: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Return the name or index of t, x, y and p of an array that begins with `first`; by place if `asked`."""
+    if asked is not None:
+        names: tuple[Any, ...] = first.dtype.names or tuple(range(first.shape[-1] if first.ndim > 1 else 1))
+        return {field: names[place] for field, place in columns.places_of(path, asked, len(names)).items()}
     if first.dtype.names:
         return dict(columns.match_names(path, first.dtype.names))
     if first.dtype.kind not in "iuf":
@@ -202,8 +205,11 @@ def pick_columns(path: Path, first: npt.NDArray[Any]) -> dict[str, Any]:
     return dict(columns.match_values(path, first))
 
 
-def open_npy(path: Path) -> NpyDecoder:
+def open_npy(path: Path, asked: tuple[str, ...] | None = None) -> NpyDecoder:
     """Read the header of an NPY file, and find its columns.
+
+    Args:
+        asked: the fields of the columns, by their place.
 
     Raises:
         TruncatedRecordingError, CorruptRecordingError: the header is damaged.
@@ -216,9 +222,15 @@ def open_npy(path: Path) -> NpyDecoder:
     whole = min(array.count, available)
     if not whole or (array.is_planar and whole < array.count):
         return NpyDecoder(path, array, ColumnReading(path), {} if array.count else None)
-    order = pick_columns(path, np.asarray(array.map(path, whole)[:BLOCK_EVENTS]))
+    order = pick_columns(path, np.asarray(array.map(path, whole)[:BLOCK_EVENTS]), asked)
     unit = columns.unit_of_name(order["t"]) if array.dtype.names else None
     return NpyDecoder(path, array, ColumnReading(path, unit), order)
 
 
-NPY = Format("NumPy array: structured, or a table of four columns", open_npy, (".npy",), (Signature(NPY_MAGIC),))
+NPY = Format(
+    "NumPy array: structured, or a table of four columns",
+    open_npy,
+    (".npy",),
+    (Signature(NPY_MAGIC),),
+    open_columns=lambda path, asked, stream: open_npy(path, asked),
+)

@@ -113,8 +113,11 @@ def _zip_damage(path: Path) -> Iterator[None]:
         raise corrupt(path, 0, f"an archive that does not unpack ({error})", "a whole NPZ file") from None
 
 
-def open_npz(path: Path) -> NpzDecoder:
+def open_npz(path: Path, asked: tuple[str, ...] | None = None) -> NpzDecoder:
     """Read the directory of an NPZ file and the headers of its arrays.
+
+    Args:
+        asked: the fields of the columns, by their place: in one array of all, or of the arrays in the archive.
 
     Raises:
         CorruptRecordingError: the archive is incomplete.
@@ -125,9 +128,9 @@ def open_npz(path: Path) -> NpzDecoder:
         size = _sensor_size(path, archive, arrays)
         unit = _time_unit(path, archive, arrays)
         names = [name for name in arrays if name not in (*SIZE_ARRAYS, TIME_UNIT_ARRAY)]
-        is_by_column = columns.has_all_names(names)
+        is_by_column = columns.has_all_names(names) if asked is None else len(names) > 1
         if is_by_column:
-            order: dict[str, Any] = dict(columns.match_names(path, names))
+            order: dict[str, Any] = columns.match(path, names, asked)
             members: dict[Any, NpzMember] = {
                 name: NpzMember(arrays[name], _one_column(path, name, _array_header(path, archive, arrays[name])))
                 for name in order.values()
@@ -135,7 +138,7 @@ def open_npz(path: Path) -> NpzDecoder:
         else:
             name, array = _array_of_all(path, archive, {name: arrays[name] for name in names})
             members = _members_of(arrays[name], array)
-            order = _order_in(path, archive, members, array)
+            order = _order_in(path, archive, members, array, asked)
         counts = {name or "events": member.array.count for name, member in members.items()}
         if len(set(counts.values())) > 1:
             raise corrupt(path, 0, f"arrays of different lengths ({counts})", "arrays of one length")
@@ -192,17 +195,22 @@ def _members_of(name: str, array: ArrayHeader) -> dict[Any, NpzMember]:
 
 
 def _order_in(
-    path: Path, archive: zipfile.ZipFile, members: dict[Any, NpzMember], array: ArrayHeader
+    path: Path,
+    archive: zipfile.ZipFile,
+    members: dict[Any, NpzMember],
+    array: ArrayHeader,
+    asked: tuple[str, ...] | None,
 ) -> dict[str, Any]:
-    """Return the order of the columns in an array of all, by name or by the first values."""
+    """Return the order of the columns in an array of all, as asked, by name or by the first values."""
     if array.dtype.names or not array.count:
-        return dict(columns.match_names(path, array.dtype.names)) if array.dtype.names else {}
+        return columns.match(path, array.dtype.names, asked) if array.dtype.names else {}
     parts = []
     for member in members.values():
         with member.open(archive, path) as file:
             parts.append(member.read(file, min(BLOCK_EVENTS, array.count), path))
     whole = min(len(part) for part in parts)
-    return pick_columns(path, np.stack([part[:whole] for part in parts], axis=1) if array.is_planar else parts[0])
+    first = np.stack([part[:whole] for part in parts], axis=1) if array.is_planar else parts[0]
+    return pick_columns(path, first, asked)
 
 
 def _time_unit(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) -> str | None:
@@ -260,5 +268,11 @@ def write_npz(path: Path, recording: Recording) -> None:
                     file.write(events[name].tobytes())
 
 
-NPZ = Format("NumPy archive of arrays t, x, y and p", open_npz, (".npz",), (Signature(NPZ_MAGIC),))
+NPZ = Format(
+    "NumPy archive of arrays t, x, y and p",
+    open_npz,
+    (".npz",),
+    (Signature(NPZ_MAGIC),),
+    open_columns=lambda path, asked, stream: open_npz(path, asked),
+)
 NPZ_WRITER = Writer(write_npz, (".npz",))

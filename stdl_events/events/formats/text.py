@@ -122,8 +122,11 @@ def _line_number(path: Path, offset: int) -> int:
     return number
 
 
-def open_text(path: Path) -> TextDecoder:
+def open_text(path: Path, asked: tuple[str, ...] | None = None) -> TextDecoder:
     """Read the first lines of a text file: comments, sensor size, names of columns, and the kind of its values.
+
+    Args:
+        asked: the fields of the columns, by their place.
 
     Raises:
         UnknownFormatError: the file is not text of at least four columns of numbers, or its columns are ambiguous.
@@ -140,10 +143,12 @@ def open_text(path: Path) -> TextDecoder:
     start = len(_BOM) if head.startswith(_BOM) else 0
     top = text_header.read_header(path, head[start:])
     top = replace(top, offset=top.offset + start)
-    return _with_columns(path, top, head[top.offset :], y_up=head.startswith(_JAER))
+    return _with_columns(path, top, head[top.offset :], head.startswith(_JAER), asked)
 
 
-def _with_columns(path: Path, top: text_header.TextHeader, data: bytes, y_up: bool) -> TextDecoder:
+def _with_columns(
+    path: Path, top: text_header.TextHeader, data: bytes, y_up: bool, asked: tuple[str, ...] | None
+) -> TextDecoder:
     first = data[: data.rfind(b"\n", 0, _SAMPLE_BYTES) + 1 or None] if len(data) > _SAMPLE_BYTES else data
     line = first.split(b"\n", 1)[0]
     names, offset, words = top.names, top.offset, text_header.words_of(line, top.delimiter)
@@ -156,20 +161,23 @@ def _with_columns(path: Path, top: text_header.TextHeader, data: bytes, y_up: bo
         names = ["", *names]
     if names is None and top.comment_names is not None and width == len(top.comment_names):
         names = top.comment_names
-    if names is not None:
+    if asked is not None:
+        order = columns.places_of(path, asked, len(names) if is_empty and names else width)
+        names = names if names is not None and len(names) == width else None
+    elif names is not None:
         order = {field: names.index(name) for field, name in columns.match_names(path, names).items()}
         if not is_empty and width != len(names):
             got = f"a line of {width} words under {len(names)} names of columns"
             raise corrupt(path, offset, got, f"{len(names)} numbers")
         lines = LineParser(top.delimiter, len(names), has_words=has_words) if is_empty else lines
-    has_index = names is None and width == 5 and _counts_rows(first, lines, at_least=10)
-    if names is None and width != 4 and not has_index:
+    has_index = asked is None and names is None and width == 5 and _counts_rows(first, lines, at_least=10)
+    if asked is None and names is None and width != 4 and not has_index:
         raise UnknownFormatError(
             str(path), got=f"lines of {width} words that no header line names", expected="lines of t, x, y and p",
             todo="name the columns in a first line, such as t,x,y,p",
         )  # fmt: skip
     table = _parse_start(path, first, lines, offset)
-    if names is None:
+    if asked is None and names is None:
         order = columns.match_values(path, table[:, 1:] if has_index else table)
         order = {field: index + has_index for field, index in order.items()}
     unit = columns.unit_of_name(names[order["t"]]) if names is not None else None
@@ -219,5 +227,10 @@ def write_text(path: Path, recording: Recording) -> None:
             file.writelines(f"{t},{x},{y},{p:d}\n" for t, x, y, p in events.tolist())
 
 
-FORMAT = Format("text, one event a line", open_text, (".txt", ".csv", ".tsv"))
+FORMAT = Format(
+    "text, one event a line",
+    open_text,
+    (".txt", ".csv", ".tsv"),
+    open_columns=lambda path, asked, stream: open_text(path, asked),
+)
 WRITER = Writer(write_text, (".txt", ".csv"))
