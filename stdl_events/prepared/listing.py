@@ -1,7 +1,7 @@
 """What became of a split in a store: its readable part, compared by events, and its list in `split.json`."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from stdl_events.prepared.shards import Shard, ShardEntry, ShardJob
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.file_contents import Content
 from stdl_events.recordings.same_events import check_same_events
-from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, write_split_list
+from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, read_split_list, write_split_list
 
 Made = Sequence[tuple[Entry, ShardEntry]]
 
@@ -43,6 +43,22 @@ def readable_split(split: Split, made: Made) -> Split:
     used = replace(split, train=readable(split.train), test=readable(split.test))
     check_same_events(used)
     return used
+
+
+def as_listed(entries: Iterable[Entry], store: Path, root: Path) -> Iterator[Entry]:
+    """Yield the entries of a store with their counts and as they were opened, for a comparison by events.
+
+    Stores of older versions have no list, and entries with readers of their own no reader here: those stay as they are.
+    """
+    listed = read_split_list(store / SPLIT_FILE)
+    split = None if listed is None else listed.split(root, lambda key: None)
+    own = set() if listed is None else {row.key for row in listed.recordings if row.own_reader}
+    known = {} if split is None else {entry.key: entry for entry in (*split.train.entries, *split.test.entries)}
+    for entry in entries:
+        if entry.key in known and entry.key not in own:
+            yield replace(known[entry.key], span=entry.span, content=entry.content)
+        else:
+            yield entry
 
 
 def write_list(store: Path, used: Split, dataset: str, root: Path, made: Made) -> None:

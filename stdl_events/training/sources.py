@@ -1,7 +1,6 @@
 """Training and held-out recordings of a configuration, and their clips."""
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,21 +8,18 @@ from typing import Any
 import numpy as np
 
 from stdl_events.errors import DatasetError, RecipeError, RecordingError
-from stdl_events.events import span_us
-from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import PreparedSet
+from stdl_events.prepared.listing import as_listed
 from stdl_events.recordings.clips import BadRecording, ClipArray, load_clips, load_readable_clips, no_clips
-from stdl_events.recordings.coverage import named, require_every_class, say_too_short, unreadable
-from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split
+from stdl_events.recordings.coverage import require_every_class, say_too_short, unreadable
+from stdl_events.recordings.entry import WHOLE, RecordingSet, Split
 from stdl_events.recordings.framers import FRAMERS
 from stdl_events.recordings.held_out_groups import labels_of
 from stdl_events.recordings.registry import DATASETS, SPLIT_RULES, SplitRule
 from stdl_events.recordings.split_parts import of_each_recording
+from stdl_events.training.bad_recordings import say_left_out, todo_bad, without_bad
 from stdl_events.training.settings import DataSettings, FrameSettings, Section, SplitSettings, TrainConfig
-
-TODO_BAD = "copy them again, {}or leave them out with --skip-bad (data.skip_bad=true)"
-TODO_REPAIR = "use the events before the damage with --repair (data.repair=true), "
 
 
 def load_split(config: TrainConfig) -> Split:
@@ -74,8 +70,8 @@ def load_sides(
     if bad:
         total = sum(map(len, sides.values()))
         if not config.data.skip_bad:
-            raise unreadable(f"recipe {config.name}", bad, total, _todo_bad(config.data))
-        _say_left_out(bad, total)
+            raise unreadable(f"recipe {config.name}", bad, total, todo_bad(config.data))
+        say_left_out(bad, total)
     labels = {entry.label for recordings in sides.values() for entry in recordings.entries} if len(sides) > 1 else set()
     for side, readable, clips, bad_labels in loaded:
         if not len(clips):
@@ -130,45 +126,13 @@ def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> S
         if not SPLIT_RULES[rule].reads_events:
             raise
         # The rule ended at the first recording that it could not read.
-        return _split(_without_bad(recordings, data, asker), rule, data, frames)
+        return _split(without_bad(recordings, data, asker), rule, data, frames)
 
 
 def _repaired(recordings: RecordingSet, data: DataSettings) -> RecordingSet:
     if not data.repair:
         return recordings
     return recordings.with_entries(replace(entry, repair=True) for entry in recordings.entries)
-
-
-def _without_bad(recordings: RecordingSet, data: DataSettings, asker: str) -> RecordingSet:
-    """Return the recordings that a rule can read.
-
-    Raises:
-        DatasetError: some cannot be read without `data.skip_bad`, all of them named; or none of a class can be.
-    """
-    bad: list[BadRecording] = []
-    readable: list[Entry] = []
-    for entry in recordings.entries:
-        try:
-            span_us(entry.open())
-        except RecordingError as error:
-            bad.append(BadRecording(entry, error))
-        else:
-            readable.append(entry)
-    gone = {one.entry.label for one in bad} - {entry.label for entry in readable}
-    if not data.skip_bad or gone:
-        todo = _todo_bad(data) if not gone else "add readable recordings of each class, or remove the class"
-        raise unreadable(asker, bad, len(recordings), todo)
-    _say_left_out(bad, len(recordings))
-    return recordings.with_entries(readable)
-
-
-def _say_left_out(bad: Sequence[BadRecording], total: int) -> None:
-    text = f"left out {len(bad)} of {total} recordings, which are unreadable: {named(bad)}"
-    warnings.warn(text, RecordingWarning, stacklevel=3)
-
-
-def _todo_bad(data: DataSettings) -> str:
-    return TODO_BAD.format("" if data.repair else TODO_REPAIR)
 
 
 def recordings_folder(data: DataSettings, asker: str) -> Path:
@@ -263,7 +227,7 @@ def _prepared_split(config: TrainConfig) -> Split:
     split, asked = prepared.split(), data.split
     if asked.rule == "auto" or asked == SplitSettings.model_validate(prepared.manifest.split.settings):
         return split
-    entries = (*split.train.entries, *split.test.entries)
+    entries = as_listed((*split.train.entries, *split.test.entries), prepared.path, prepared.root)
     rule = SPLIT_RULES[asked.rule]
     if rule.split is not None and not rule.reads_events and not _is_split_in_time(split, prepared):
         return _split(split.train.with_entries(entries), asked.rule, data, config.frames)

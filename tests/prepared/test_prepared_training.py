@@ -8,6 +8,8 @@ import pytest
 from binary_recordings import write_binary, write_recordings
 
 from stdl_events.errors import DatasetError, FrameSpecError, SplitError
+from stdl_events.events import RecordingWarning, open_recording
+from stdl_events.events.convert import convert
 from stdl_events.prepared import prepare
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings.entry import file_digest
@@ -151,3 +153,29 @@ def test_a_store_of_changed_recordings_is_not_evaluated(
     )  # fmt: skip
     with pytest.raises(DatasetError, match=rf"got 1 recordings that have changed: {changed.key} \(now "):
         evaluate(tmp_path / "run")
+
+
+def test_a_store_that_is_split_again_is_compared_by_events(config: TrainConfig, tmp_path: Path) -> None:
+    """A copy in another format is on one side in the store, and on the other side of the split that is asked for."""
+    root = Path(str(config.data.path))
+    by_order = config.derive(data={"format": None, "split": {"rule": "order", "train": 6, "test": 2}})
+    for path in root.rglob("*.bin"):
+        convert(open_recording(path, format="nmnist"), path.with_suffix(".h5"))
+        path.unlink()
+    split = load_split(by_order)
+    first, other = split.train.entries[0], split.train.entries[3]
+    copy = other.path.with_suffix(".npz")
+    convert(open_recording(first.path), copy)
+    other.path.unlink()
+    split = load_split(by_order)
+    assert {first.path, copy} <= {entry.path for entry in split.train.entries}
+    spec = by_order.frames.spec(split.train.sensor_size)
+    prepare(
+        split, spec, tmp_path / "store", dataset="folder", root=root, split_settings=by_order.data.split.model_dump()
+    )
+    again = by_order.derive(data={"prepared": str(tmp_path / "store"), "path": None, "split": {"train": 2, "test": 6}})
+    with pytest.raises(SplitError, match=f"the same events in .* and .*{copy.name}"):
+        fit(again, tmp_path / "run", quiet=True)
+    shutil.move(root, tmp_path / "gone")
+    with pytest.warns(RecordingWarning, match="1 pairs of recordings on both sides have equal counts of events, and"):
+        fit(again, tmp_path / "run", quiet=True)
