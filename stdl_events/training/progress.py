@@ -22,7 +22,6 @@ class HashingProgress:
             TimeRemainingColumn(),
             console=Console(stderr=True, highlight=False),
             disable=quiet,
-            transient=True,
         )
         self._quiet = quiet
 
