@@ -229,10 +229,11 @@ def evt21(events, *, width: int = 640, height: int = 480, order: str | None = "l
         if index % 5 == 0:
             words.append((10 << 28 | 1) << 32 | 0xFFFFFFFF)  # a trigger
             last = None
-        base = x - index % (1 + min(x, 31)) if last is None else last[3]
-        if last is not None and last[:3] == (t, y, p) and x - base < 32 and not words[-1] >> x - base & 0xFFFFFFFF:
-            words[-1] |= 1 << x - base
-            continue
+        if last is not None and last[:3] == (t, y, p):
+            step = x - last[3]
+            if 0 <= step < 32 and (words[-1] & 0xFFFFFFFF) >> step == 0:  # to the right of all before
+                words[-1] |= 1 << step
+                continue
         base = x - index % (1 + min(x, 31))
         last = t, y, p, base
         words.append((p << 28 | (t & 63) << 22 | base << 11 | y) << 32 | 1 << x - base)
