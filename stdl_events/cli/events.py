@@ -5,6 +5,16 @@ from typing import Annotated
 
 import typer
 
+from stdl_events.cli.geometry_options import (
+    CenterCropOption,
+    CropOption,
+    FlipOption,
+    RotateOption,
+    ScaleByOption,
+    ScaleOption,
+    geometry_settings,
+    say_inferred,
+)
 from stdl_events.cli.options import FilterOption, TransformOption, one_of, parse_transforms
 from stdl_events.cli.output import print_json, results
 from stdl_events.cli.recording_facts import describe, describe_filters, facts_table
@@ -66,6 +76,12 @@ def convert(
     to: Annotated[str | None, one_of(WRITERS, "The format, if several share the suffix.", "--to")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     filters: FilterOption = None,
+    rotate: RotateOption = None,
+    flip: FlipOption = None,
+    crop: CropOption = None,
+    center_crop: CenterCropOption = None,
+    scale: ScaleOption = None,
+    scale_by: ScaleByOption = None,
     transforms: TransformOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random transforms.")] = 0,
     format: FormatOption = None,
@@ -82,9 +98,12 @@ def convert(
     from stdl_events.events.convert import convert as convert_recording
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.events.filtered import filtered, transformed
+    from stdl_events.events.geometry import Geometry
 
     recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take, columns)
-    recording = filtered(recording, FilterSpec.parse(filters or ()))
+    geometry = Geometry.parse(geometry_settings(rotate, flip, crop, center_crop, scale, scale_by))
+    say_inferred(recording, geometry)
+    recording = filtered(recording, FilterSpec.parse(filters or ()), geometry)
     recording = transformed(recording, parse_transforms(transforms or []), seed)
     written = convert_recording(recording, out, format=to, replace=force)
     facts = {"path": str(out), "format": written, "events": recording.summary.events, "bytes": out.stat().st_size}

@@ -158,3 +158,15 @@ def test_an_inferred_size_is_said(run_cli, recording: Path, tmp_path: Path) -> N
         assert (
             "the sensor size 12x10 is inferred from the events, and the geometry" in " ".join(err.split())
         ) is warned
+
+
+def test_convert_writes_the_turned_events(run_cli, recording: Path, tmp_path: Path) -> None:
+    """Frames of the converted file are those of the turned recording."""
+    options = ["--rotate", 90, "--flip", "vertical", "--crop", "1,2,8x9", "--scale", "4x3"]
+    code, _, err = run_cli("convert", recording, tmp_path / "t.h5", *options)
+    assert code == 0, err
+    converted = open_recording(tmp_path / "t.h5")
+    assert converted.sensor_size == (4, 3)
+    spec = whole(4, SIZE, by="count", **TURN, **CUT, **SCALE)
+    expected = list(cut_recording(open_recording(recording), spec))
+    np.testing.assert_array_equal(recording_frames(converted.read(), spec.plain), expected)
