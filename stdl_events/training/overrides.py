@@ -136,11 +136,13 @@ def _parse(key: str, text: str, kind: Any) -> Any:
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
+        problem = first_problem(error)
+        near = problem.todo if problem.todo and problem.todo.startswith("did you mean") else None
         raise RecipeError(
             f"setting {key!r}",
             got=repr(text),
-            expected=first_problem(error).expected,
-            todo=f"write --set {key}=VALUE with such a value",
+            expected=problem.expected,
+            todo=near or f"write --set {key}=VALUE with such a value",
         ) from None
 
 

@@ -172,6 +172,16 @@ def test_help_lists_the_classes(run_cli: RunCli) -> None:
     assert "tonic:CLASS:aclassofTonic'sdatasets(extra`train`):ASLDVS,CIFAR10DVS," in "".join(out.split())
 
 
+def test_an_unknown_class_is_one_line_with_the_nearest(run_cli: RunCli) -> None:
+    for command in (
+        ("train", "folder", "--set", "data.dataset=tonic:DVSLips"),
+        ("prepare", "tonic:DVSLips", "--frames", "T=2,dt=20ms"),
+    ):
+        code, _, err = run_cli(*command)
+        assert code == 2
+        assert err.endswith("or tonic:VPR; did you mean 'tonic:DVSLip'?\n")
+
+
 def test_without_tonic_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stdl_events.recordings.tonic_sets.class_names", lambda: ())
     with pytest.raises(MissingExtraError, match=r"got no package tonic; expected the extra `train`; pip install"):
