@@ -1,12 +1,13 @@
 """Memory and time of one training step, beside SpikingJelly and snnTorch: one network, one batch, in turns.
 
     python tests/benchmarks/bench_training.py [--network NOTATION] [--input 2x32x32] [--batch 16] [--steps 4 10 20]
-                                              [--rounds 9] [--threads 2] [--name training] [--out FOLDER]
+                                              [--rounds 9] [--threads 2] [--front-batches 4 8 16]
+                                              [--name training] [--out FOLDER]
 
 For each T every contender trains the same clips. Bytes are those of all live tensors at the peak of a step, input
 apart, counted on the tensors of the step that runs, so that they mean the same for every library. Times are medians
 over rounds, in each of which every contender takes one step; multiply-accumulates are counted as they run. The front
-trains smaller batches too: time per sample against memory.
+trains smaller batches too: time per sample against memory; `--front-batches` without numbers leaves it out.
 
 Draws <date>_<name>.png: memory and time over T, and the front.
 """
@@ -188,6 +189,8 @@ def to_markdown(document: dict[str, Any]) -> str:
     for goal in document["goals"]:
         cells = ["" if goal[name] is None else f"{goal[name]:.2f}" for name in names]
         lines.append(f"| {goal['steps']} | " + " | ".join(cells) + " |")
+    if not document["front"]:
+        return "\n".join([*lines, ""])
     lines += ["", f"## The front at T = {FRONT_STEPS}", "", "Our fastest that needs no more memory:", ""]
     lines += ["| point | MB | ours | MB | time per sample over theirs |", "|---|---|---|---|---|"]
     for point in document["dominated"]:
@@ -224,7 +227,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
     for axes, title, across, upward in (
         (memory, "memory of one step", "T", "MB"),
         (duration, "time of one step", "T", "ms"),
-        (front, f"front, T = {FRONT_STEPS}, batches {FRONT_BATCHES}", "MB", "ms per sample"),
+        (front, f"front, T = {FRONT_STEPS}", "MB", "ms per sample"),
     ):
         axes.set(title=title, xlabel=across, ylabel=upward)
     memory.set_yscale("log")
@@ -243,6 +246,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 10, 20])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--front-batches", type=int, nargs="*", default=FRONT_BATCHES)
     parser.add_argument("--name", default="training", help="of the result's files")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "benchmarks" / "results")
     arguments = parser.parse_args()
@@ -250,7 +254,8 @@ def main() -> int:
     spec = NetworkSpec.parse(arguments.network, input_shape=tuple(map(int, arguments.input.split("x"))))
     everybody = contenders()
     by_steps = [compare(everybody, spec, arguments.batch, steps, arguments.rounds) for steps in arguments.steps]
-    front = [row for batch in FRONT_BATCHES for row in compare(everybody, spec, batch, FRONT_STEPS, arguments.rounds)]
+    batches = arguments.front_batches
+    front = [row for batch in batches for row in compare(everybody, spec, batch, FRONT_STEPS, arguments.rounds)]
     document = {
         "environment": environment(["stdl-events", "torch", "spikingjelly", "snntorch"]),
         "network": spec.notation,
