@@ -67,9 +67,14 @@ def make_evt3() -> Callable[[Records], EventArray]:
         events = np.empty(ends[-1], EVENT_DTYPE)
         events["t"] = np.repeat(t_us, _lengths(ends[sets_time], len(events)))
         events["y"] = np.repeat(rows, _lengths(ends[sets_row], len(events)))
-        single = words[is_single]
-        x, p = single & 0x7FF, (single & 0x800) > 0
-        events["x"], events["p"] = vectors.join(x, p, ends) if len(vectors.where) else (x, p)
+        adds_one = np.flatnonzero(is_single)
+        word = words[adds_one]
+        if len(vectors.where):
+            word = np.zeros(len(events), np.uint16)
+            word[ends[adds_one] - 1] = words[adds_one]  # vectors fill the gaps
+        x, p = word & 0x7FF, (word & 0x800) > 0
+        vectors.write(x, p, ends)
+        events["x"], events["p"] = x, p
         return events
 
     return decode
@@ -89,20 +94,15 @@ class _Vectors:
         kept = slice(int(np.searchsorted(self.where, first)), None)
         return _Vectors(self.where[kept], self.column[kept], self.is_on[kept], self.bits[kept])
 
-    def join(self, x: Records, p: npt.NDArray[np.bool_], ends: Records) -> tuple[Records, npt.NDArray[np.bool_]]:
-        """Return x and p of all events, given those of single ones; `ends[i]` events come up to word i."""
+    def write(self, x: Records, p: npt.NDArray[np.bool_], ends: Records) -> None:
+        """Write `x` and `p` of the vectors' events; `ends[i]` events come up to word i."""
         number = np.bitwise_count(self.bits).astype(np.int64)
         before = np.cumsum(number) - number
         place = np.repeat(ends[self.where] - number - before, number) + np.arange(number.sum())
         bit = np.flatnonzero(np.unpackbits(self.bits.view(np.uint8), bitorder="little")) & 15
-        is_single = np.ones(ends[-1], np.bool_)
-        is_single[place] = False
-        all_x, all_p = np.empty(len(is_single), np.uint16), np.empty(len(is_single), np.bool_)
-        all_x[is_single], all_p[is_single] = x, p
         # A column beyond every sensor stays beyond it: it must not wrap round to a pixel.
-        all_x[place] = np.repeat(np.minimum(self.column, _OFF_EVERY_SENSOR), number) + bit
-        all_p[place] = np.repeat(self.is_on, number)
-        return all_x, all_p
+        x[place] = np.repeat(np.minimum(self.column, _OFF_EVERY_SENSOR), number) + bit
+        p[place] = np.repeat(self.is_on, number)
 
 
 def _lengths(starts: Records, stop: int) -> Integers:
