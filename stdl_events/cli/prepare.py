@@ -38,7 +38,7 @@ from stdl_events.recordings.registry import DATASETS, SPLIT_RULES
 if TYPE_CHECKING:
     from stdl_events.frames import FrameSpec
     from stdl_events.prepared import Preparation
-    from stdl_events.training.settings import SplitSettings
+    from stdl_events.training.data_settings import SplitSettings
 
 MB = 10**6
 MAX_WORD = 24
@@ -99,7 +99,7 @@ def prepare(
     from stdl_events.prepared import prepare as prepare_store
     from stdl_events.prepared.asking import parse_frames
     from stdl_events.recordings.orientation import parse_orientations
-    from stdl_events.training.settings import DataSettings, FrameSettings
+    from stdl_events.training.data_settings import DataSettings, FrameSettings
     from stdl_events.training.sources import recordings_folder, split_recordings
 
     asked, asked_filters = parse_frames(frames), FilterSpec.parse(filters or ())
@@ -151,7 +151,7 @@ def parse_split(text: str) -> "SplitSettings":
     """
     from pydantic import ValidationError
 
-    from stdl_events.training.settings import SplitSettings
+    from stdl_events.training.data_settings import SplitSettings
     from stdl_events.validation import first_problem
 
     pairs = [pair.partition("=") for pair in (text if "=" in text else f"rule={text}").split(",")]

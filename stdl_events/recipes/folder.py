@@ -1,14 +1,7 @@
 """Your own recordings: one folder of recordings per class, or one long recording per class."""
 
-from stdl_events.training.settings import (
-    AugmentSettings,
-    DataSettings,
-    FrameSettings,
-    NetworkSettings,
-    OptimiserSettings,
-    SplitSettings,
-    TrainConfig,
-)
+from stdl_events.training.data_settings import DataSettings, FrameSettings, SplitSettings
+from stdl_events.training.settings import AugmentSettings, NetworkSettings, OptimiserSettings, TrainConfig
 
 
 def recipe() -> TrainConfig:

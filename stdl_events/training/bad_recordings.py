@@ -9,7 +9,7 @@ from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.clips import BadRecording
 from stdl_events.recordings.coverage import named, unreadable
 from stdl_events.recordings.entry import Entry, RecordingSet
-from stdl_events.training.settings import DataSettings
+from stdl_events.training.data_settings import DataSettings
 
 TODO_BAD = "copy them again, {}or leave them out with --skip-bad (data.skip_bad=true)"
 TODO_REPAIR = "use the events before the damage with --repair (data.repair=true), "

@@ -5,19 +5,12 @@ No torch: listing recipes and checking a setting is fast and works in the base i
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ByteSize, Field, model_validator
 
 from stdl_events.errors import RecipeError
-from stdl_events.events import FORMATS
-from stdl_events.events.filter_spec import FilterSpec
-from stdl_events.events.formats.columns import check_columns
-from stdl_events.events.geometry import Flip, RotationSetting, ScaleBy, SizeSetting, WindowSetting
-from stdl_events.events.time_units import TIME_UNITS
 from stdl_events.events.transform_spec import TransformSpec, check_transform
-from stdl_events.frames import FrameSpec
 from stdl_events.frames.transform_registry import TRANSFORMS
 from stdl_events.learning.registries import DEFAULT_OPTIMIZER, LOSSES, OPTIMIZERS
 from stdl_events.learning.rules import RULES
@@ -25,183 +18,16 @@ from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.network.zoo import parse_network
-from stdl_events.recordings.framers import FRAMERS
-from stdl_events.recordings.label_times import AUTO, LABEL_TIMES
-from stdl_events.recordings.layout import check_layout
-from stdl_events.recordings.orientation import Orientation
-from stdl_events.recordings.registry import DATASETS, SPLIT_RULES
+from stdl_events.training.data_settings import DataSettings, FrameSettings, NotNegative, Positive, Section
 from stdl_events.training.neuron_setting import NeuronSetting
-
-MAX_UINT8 = 255
-
-
-def _read_size(value: object) -> object:
-    """`346x260` as (346, 260)."""
-    return value.lower().split("x") if isinstance(value, str) else value
-
-
-def _read_none(value: object) -> object:
-    """`none` as None."""
-    return None if isinstance(value, str) and value.lower() == "none" else value
-
-
-def _read_names(value: object) -> object:
-    """`anna+ben` as its two names."""
-    return [name.strip() for name in value.split("+") if name.strip()] if isinstance(value, str) else value
 
 
 def _check_transform(spec: TransformSpec) -> TransformSpec:
     return check_transform(spec, TRANSFORMS, given=("rng",))
 
 
-def _absolute(path: str) -> str:
-    """An absolute path, so that a run finds its store from any working directory."""
-    return str(Path(path).absolute())
-
-
-Positive = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[int, Field(ge=0)]
-SensorSize = Annotated[tuple[int, int], BeforeValidator(_read_size)]
 ClipTransform = Annotated[TransformSpec, AfterValidator(_check_transform)]
 WAYS_TO_CUT = ("budget", "rho", "plan")
-
-
-class Section(BaseModel):
-    """A group of settings: frozen, without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class SplitSettings(Section):
-    """The split into training and held-out recordings. See `stdl_events.recordings.split`.
-
-    Attributes:
-        rule: one of `stdl_events.recordings.registry.SPLIT_RULES`, which documents each.
-        train, test: rule `order`: how many recordings per side.
-        held_out: share of recordings or time that is held out.
-        gap_us: time left unused between the two parts of one recording; None is the length of one clip.
-        seed: rules `recording`, `subject` and `session`: of the draw.
-        names: rules `subject` and `session`: those held out, written `anna+ben`; none is a share of all.
-        fold: rule `leave-one-subject-out`: number of the subject, from 1 on.
-    """
-
-    rule: Annotated[str, AfterValidator(SPLIT_RULES.check)] = "auto"
-    train: Positive | None = None
-    test: Positive | None = None
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    gap_us: NotNegative | None = None
-    seed: int = 0
-    names: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
-    fold: Positive | None = None
-
-
-class WalkersSettings(Section):
-    """The simulated walkers. See `stdl_events.recordings.generate_walkers`.
-
-    Attributes:
-        people: classes.
-        per_person: recordings per person.
-        sensor_size: (width, height) in pixels, written `48x48`.
-        duration_us: length of a recording.
-        seed: of people, takes and noise.
-    """
-
-    people: int = 8
-    per_person: int = 40
-    sensor_size: SensorSize = (48, 48)
-    duration_us: int = 1_600_000
-    seed: int = 0
-
-
-class DataSettings(Section):
-    """The recordings.
-
-    Attributes:
-        dataset: one of `stdl_events.recordings.registry.DATASETS`.
-        path: their folder, as set by `--data`. Walkers without one are simulated under `runs/`.
-        prepared: a store of their clips written by `stdl-events prepare`, from which clips are read. Without a `path`
-            the split is the store's own, and the recordings are not needed.
-        format, sensor_size, time_unit: of recordings in a folder that do not say it themselves.
-        columns: what the columns of their tables hold, such as `x,y,t,p`, whatever their names.
-        stream: number of the event stream in recordings with several.
-        orientation: of the camera per folder of recordings, such as `walk_away:rotate=180`, in a list; they are turned
-            upright when they are opened, before everything else. See `stdl_events.recordings.orientation`.
-        labels: label file in the folder; `auto` is labels.csv or segments.tsv if it is there, `none` is none.
-        label_times: its times are those of the recordings' own `clock`, or after the first event of each `recording`;
-            `auto` is the one that fits all labels.
-        layout: class, subject, session and split by the path, such as `{session}/{subject}/{class}/*`.
-        framer: one of `stdl_events.recordings.framers.FRAMERS`, which counts the events; all make equal frames.
-        skip_bad: unreadable recordings are left out with a warning; otherwise they are an error that names them all.
-        repair: of damaged recordings the events before the damage are used, with a warning.
-    """
-
-    dataset: Annotated[str, AfterValidator(DATASETS.check)]
-    path: str | None = None
-    prepared: Annotated[str, AfterValidator(_absolute)] | None = None
-    format: Annotated[str, AfterValidator(FORMATS.check)] | None = None
-    sensor_size: SensorSize | None = None
-    stream: int | None = None
-    time_unit: Annotated[str, AfterValidator(TIME_UNITS.check)] | None = None
-    columns: Annotated[str, AfterValidator(check_columns)] | None = None
-    orientation: tuple[Orientation, ...] = ()
-    labels: Annotated[str | None, BeforeValidator(_read_none)] = "auto"
-    label_times: Annotated[str, AfterValidator(LABEL_TIMES.check)] = AUTO
-    layout: Annotated[str, AfterValidator(check_layout)] | None = None
-    framer: Annotated[str, AfterValidator(FRAMERS.check)] = "own"
-    skip_bad: bool = False
-    repair: bool = False
-    split: SplitSettings = SplitSettings()
-    walkers: WalkersSettings = WalkersSettings()
-
-
-class FrameSettings(Section):
-    """`FrameSpec` without the sensor size, which is that of the recordings. See `stdl_events.frames`.
-
-    Counts are capped so that a training clip takes one byte for each.
-
-    Attributes:
-        kind: `stream` cuts windows of fixed time or event count, `recording` cuts a whole recording into bins.
-        steps: T, frames per clip.
-        dt_us: `stream`: length of a window.
-        events_per_frame: `stream`: events per window, instead of `dt_us`.
-        grid: `dt_us`: clips begin at multiples of their length in the recording's `clock`, or with the `recording`.
-        by: `recording`: bins of equal event `count` or equal `time`.
-        remainder: `recording`: events that do not fill a bin go into the `last` one, or are dropped.
-        filters: of events, on the sensor's own pixels, before all that follows.
-        rotate: 90, 180 or 270 degrees clockwise, as seen in the picture.
-        flip: `horizontal` or `vertical`, after that.
-        crop: window of the turned picture, written `40,0,260x260`: its left upper pixel, its width and height.
-        center_crop: a window in the middle, written `260x260`, instead of `crop`.
-        scale: size of the picture after that, written `128x128`; it only shrinks.
-        scale_by: `area` sums the events of pixels that become one, `pick` keeps those of the middle pixel.
-        downscale: d x d pixels of that picture are summed into one.
-        cap: counts saturate at this value; 1 makes binary frames.
-    """
-
-    kind: Literal["stream", "recording"]
-    steps: int
-    dt_us: int | None = None
-    events_per_frame: int | None = None
-    grid: Literal["clock", "recording"] = "clock"
-    by: Literal["count", "time"] | None = None
-    remainder: Literal["last", "drop"] = "last"
-    downscale: int = 1
-    filters: FilterSpec = FilterSpec()
-    rotate: RotationSetting = 0
-    flip: Flip = "none"
-    crop: WindowSetting | None = None
-    center_crop: SizeSetting | None = None
-    scale: SizeSetting | None = None
-    scale_by: ScaleBy = "area"
-    cap: int | None = MAX_UINT8
-
-    def spec(self, sensor_size: tuple[int, int]) -> FrameSpec:
-        """The frame spec for recordings of `sensor_size` (width, height).
-
-        Raises:
-            FrameSpecError: the settings contradict each other.
-        """
-        return FrameSpec.parse(self.model_dump() | {"sensor_size": sensor_size})
 
 
 class NetworkSettings(Section):

@@ -19,7 +19,8 @@ from stdl_events.recordings.held_out_groups import labels_of
 from stdl_events.recordings.registry import DATASETS, SPLIT_RULES, SplitRule
 from stdl_events.recordings.split_parts import of_each_recording
 from stdl_events.training.bad_recordings import say_left_out, todo_bad, without_bad
-from stdl_events.training.settings import DataSettings, FrameSettings, Section, SplitSettings, TrainConfig
+from stdl_events.training.data_settings import DataSettings, FrameSettings, Section, SplitSettings
+from stdl_events.training.settings import TrainConfig
 
 
 def load_split(config: TrainConfig) -> Split:

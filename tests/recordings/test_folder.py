@@ -11,7 +11,7 @@ from small_recordings import SIZE, draw_events, keys
 from stdl_events.errors import DatasetError, RecordingError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings import read_folder, read_given_split
-from stdl_events.training.settings import DataSettings, FrameSettings
+from stdl_events.training.data_settings import DataSettings, FrameSettings
 from stdl_events.training.sources import split_recordings
 
 Write = Callable[..., Path]

@@ -10,7 +10,7 @@ from tonic_layouts import write_asl_dvs, write_dvs_lip, write_poker, write_shd
 
 from stdl_events.errors import MissingExtraError
 from stdl_events.recordings import DATASETS
-from stdl_events.training.settings import DataSettings
+from stdl_events.training.data_settings import DataSettings
 
 pytest.importorskip("tonic")
 pytestmark = pytest.mark.filterwarnings("ignore:.* where Tonic expects", "ignore:no readable recordings")
