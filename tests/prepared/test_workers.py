@@ -89,7 +89,7 @@ def test_readers_of_the_calling_script_stay_there(
         root=recordings,
         workers=4,
     )
-    assert len(opened) == made.made == 40
+    assert len(set(opened)) == made.made == 40  # the check by events opens some again
 
 
 def test_a_helper_that_does_not_start_is_done_without(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
