@@ -70,7 +70,7 @@ def commands() -> Iterator[str]:
 def settings() -> Iterator[str]:
     """Every key that `--set` takes: type, default, meaning."""
     yield "# Settings\n"
-    yield "Keys of a recipe and of `--set KEY=VALUE`. Generated from `stdl_events.training.settings` and `data_settings`.\n"
+    yield "Keys of a recipe and of `--set KEY=VALUE`. Generated from the settings of `stdl_events.training`.\n"
     for prefix, section in sections(TrainConfig, ""):
         yield f"## {prefix.rstrip('.') or 'The run'}\n"
         yield f"{inspect.cleandoc(section.__doc__ or '').split(listing(section))[0].strip()}\n"

@@ -72,6 +72,14 @@ def test_span_of_nothing(tmp_path: Path) -> None:
         span_us(open_recording(tmp_path / "a.h5"))
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_part_before_or_after_the_recording_is_refused_with_its_times(recording, side: int) -> None:
+    first_us, last_us = recording.t_first_us, recording.t_last_us
+    start = first_us - 1000 if side < 0 else last_us + 500
+    with pytest.raises(RecordingError, match=f"got a part from {start} .* expected a part of {first_us} to {last_us}"):
+        span_us(recording, start, start + 400)
+
+
 @settings(max_examples=50, deadline=None)
 @given(cut=st.floats(0, 1), speed=st.sampled_from([None, 0.5, 3.0]), chunk_us=st.integers(1, 200_000))
 def test_two_parts_make_the_whole(recording, cut: float, speed: float | None, chunk_us: int) -> None:

@@ -23,7 +23,7 @@ def span_us(recording: Recording, start: Position = None, stop: Position = None)
             microseconds of the recording's own clock. None, 0 % and 100 % are its ends; the last event is included.
 
     Raises:
-        RecordingError: an invalid position, `stop` before `start`, or no event.
+        RecordingError: an invalid position, `stop` before `start`, a part before or after all events, or no event.
     """
     t_first_us, t_last_us = recording.t_first_us, recording.t_last_us
     if t_first_us is None or t_last_us is None:
@@ -37,6 +37,12 @@ def span_us(recording: Recording, start: Position = None, stop: Position = None)
         raise RecordingError(
             str(recording.path), got=f"a part from {start} to {stop}", expected="a start before the stop",
             todo="exchange them",
+        )  # fmt: skip
+    if t1_us < t_first_us or t0_us > t_last_us + 1:  # an empty part at either end is one
+        raise RecordingError(
+            str(recording.path), got=f"a part from {t0_us} to {t1_us} us, in which there is nothing",
+            expected=f"a part of {t_first_us} to {t_last_us} us, the recording's own clock",
+            todo="use these times, or shares such as 10%",
         )  # fmt: skip
     return t0_us, t1_us
 
