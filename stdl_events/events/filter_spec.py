@@ -145,7 +145,7 @@ class FilterSpec(BaseModel):
 
     def __bool__(self) -> bool:
         """True if any filter is active."""
-        return bool(self.settings)
+        return any(value not in (None, ()) for value in vars(self).values())
 
     @property
     def words(self) -> list[str]:

@@ -106,7 +106,7 @@ class Geometry:
 
     def __bool__(self) -> bool:
         """True if anything changes."""
-        return self != Geometry(scale_by=self.scale_by)
+        return (self.rotate, self.flip, self.crop, self.center_crop, self.scale) != (0, "none", None, None, None)
 
     @property
     def words(self) -> list[tuple[str, str]]:

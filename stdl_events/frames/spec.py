@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,6 +16,12 @@ MAX_COUNT = 65535
 
 Positive = Annotated[int, Field(strict=True, ge=1)]
 Side = Annotated[int, Field(strict=True, ge=1, le=65536)]
+
+
+@lru_cache
+def _geometry(*settings: Any) -> Geometry:
+    """Checked once: framing a short recording takes less time than the check."""
+    return Geometry(*settings)
 
 
 class FrameSpec(BaseModel):
@@ -121,7 +128,7 @@ class FrameSpec(BaseModel):
     @property
     def geometry(self) -> Geometry:
         """The changes of geometry between the filters and `downscale`."""
-        return Geometry(self.rotate, self.flip, self.crop, self.center_crop, self.scale, self.scale_by)
+        return _geometry(self.rotate, self.flip, self.crop, self.center_crop, self.scale, self.scale_by)
 
     @property
     def frame_shape_CHW(self) -> tuple[int, int, int]:
