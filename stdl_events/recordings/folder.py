@@ -23,7 +23,7 @@ from stdl_events.recordings.label_times import AUTO
 from stdl_events.recordings.labelled import read_labelled
 from stdl_events.recordings.obtain import found_in
 from stdl_events.recordings.orientation import Orientation, oriented
-from stdl_events.recordings.registry import Dataset
+from stdl_events.recordings.registry import RECORDING_OPTIONS, Dataset
 from stdl_events.recordings.sides import Side, side_of_folder, sides_of
 
 LAYOUT = "<class>/<recording> or <class>.<suffix>, or both sides as train/ and test/"
@@ -236,16 +236,6 @@ DATASET = Dataset(
     read_folder,
     read_given_split,
     is_split=is_split,
-    options=(
-        "format",
-        "sensor_size",
-        "stream",
-        "time_unit",
-        "columns",
-        "orientation",
-        "labels",
-        "label_times",
-        "layout",
-    ),
+    options=RECORDING_OPTIONS,
     page="datasets/folder/README.md",
 )

@@ -12,7 +12,7 @@ AUTO, CLOCK, AFTER_FIRST = "auto", "clock", "recording"
 TOLERANCE_US = 100_000
 # Less than labels are exact to.
 SAME_US = 1_000
-TODO = "say which with --set data.label_times=recording or clock (--label-times)"
+SAY_WHICH = "say which with --set data.label_times=recording or clock (--label-times)"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def choose_times(path: Path, rows: list[TimedRow], asked: str) -> tuple[str, str
     if asked == AUTO and len(whole) == 2 and shift_us > SAME_US:
         raise DatasetError(
             str(path), got=f"times that fit both clocks, which differ by up to {shift_us / 1e6:g} s",
-            expected="times that fit one: the recordings' own, or the time after their first event", todo=TODO,
+            expected="times that fit one: the recordings' own, or the time after their first event", todo=SAY_WHICH,
         )  # fmt: skip
     # Where both fit they are the same, up to `SAME_US`.
     times = asked if asked != AUTO else (whole[-1] if whole else max(fits, key=lambda times: fits[times]))

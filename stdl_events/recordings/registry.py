@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from stdl_events.recordings.entry import RecordingSet, Split
 
 
+# Settings of the section `data` about the recordings of a folder; a dataset takes those that its files leave open.
+RECORDING_OPTIONS = (
+    "format",
+    "sensor_size",
+    "stream",
+    "time_unit",
+    "columns",
+    "orientation",
+    "labels",
+    "label_times",
+    "layout",
+)
+
+
 def _always(root: Path, **options: object) -> bool:
     del root, options  # exist for datasets whose folder decides
     return True

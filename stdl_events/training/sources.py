@@ -16,7 +16,7 @@ from stdl_events.recordings.coverage import require_every_class, say_too_short, 
 from stdl_events.recordings.entry import WHOLE, RecordingSet, Split
 from stdl_events.recordings.framers import FRAMERS
 from stdl_events.recordings.held_out_groups import labels_of
-from stdl_events.recordings.registry import DATASETS, SPLIT_RULES, SplitRule
+from stdl_events.recordings.registry import DATASETS, RECORDING_OPTIONS, SPLIT_RULES, SplitRule
 from stdl_events.recordings.split_parts import of_each_recording
 from stdl_events.training.bad_recordings import say_left_out, todo_bad, without_bad
 from stdl_events.training.data_settings import DataSettings, FrameSettings, Section, SplitSettings
@@ -191,18 +191,7 @@ def _dataset_options(data: DataSettings) -> dict[str, Any]:
         RecipeError: a setting is given that the dataset does not have.
     """
     takes = DATASETS[data.dataset].options
-    names = (
-        "format",
-        "sensor_size",
-        "stream",
-        "time_unit",
-        "columns",
-        "orientation",
-        "labels",
-        "label_times",
-        "layout",
-    )
-    for name in names:
+    for name in RECORDING_OPTIONS:
         if getattr(data, name) not in (None, DataSettings.model_fields[name].default) and name not in takes:
             raise RecipeError(
                 f"data.{name}", got=str(getattr(data, name)), expected=f"none, since {data.dataset} has its own",
