@@ -50,7 +50,7 @@ def make_evt3() -> Callable[[Records], EventArray]:
         words = np.concatenate([state.as_words(high_time.last), words])
         kind = (words >> 12).astype(np.uint8)
         sets_row = np.flatnonzero(kind == ADDR_Y)
-        rows = words[sets_row] & 0x7FF
+        rows = words.take(sets_row) & 0x7FF
         sets_time, t_us = _times(kind, words, high_time, state)
         vectors = _find_vectors(kind, words, state)
         if len(sets_row):
@@ -63,15 +63,15 @@ def make_evt3() -> Callable[[Records], EventArray]:
         is_single[:first] = False
         counts = is_single.view(np.uint8).copy()
         counts[vectors.where] = np.bitwise_count(vectors.bits)
-        ends = np.cumsum(counts, dtype=np.int32)
+        ends = np.cumsum(counts, dtype=np.intp)
         events = np.empty(ends[-1], EVENT_DTYPE)
         events["t"] = np.repeat(t_us, _lengths(ends[sets_time], len(events)))
         events["y"] = np.repeat(rows, _lengths(ends[sets_row], len(events)))
         adds_one = np.flatnonzero(is_single)
-        word = words[adds_one]
+        word = words.take(adds_one)
         if len(vectors.where):
-            word = np.zeros(len(events), np.uint16)
-            word[ends[adds_one] - 1] = words[adds_one]  # vectors fill the gaps
+            singles, word = word, np.zeros(len(events), np.uint16)
+            word[ends.take(adds_one) - 1] = singles  # vectors fill the gaps
         x, p = word & 0x7FF, (word & 0x800) > 0
         vectors.write(x, p, ends)
         events["x"], events["p"] = x, p
@@ -99,7 +99,8 @@ class _Vectors:
         number = np.bitwise_count(self.bits).astype(np.int64)
         before = np.cumsum(number) - number
         place = np.repeat(ends[self.where] - number - before, number) + np.arange(number.sum())
-        bit = np.flatnonzero(np.unpackbits(self.bits.view(np.uint8), bitorder="little")) & 15
+        is_set = np.unpackbits(self.bits.view(np.uint8), bitorder="little").view(np.bool_)
+        bit = np.flatnonzero(is_set) & 15
         # A column beyond every sensor stays beyond it: it must not wrap round to a pixel.
         x[place] = np.repeat(np.minimum(self.column, _OFF_EVERY_SENSOR), number) + bit
         p[place] = np.repeat(self.is_on, number)
@@ -148,11 +149,11 @@ def _find_vectors(kind: Records, words: Records, state: _State) -> _Vectors:
     A vector starts at the base column, and advances it by its width.
     """
     where = np.flatnonzero((kind >= BASE_X) & (kind <= VECT_8))
-    own_kind = kind[where]
+    own_kind = kind.take(where)
     sets_base = np.flatnonzero(own_kind == BASE_X)
     if not len(sets_base):
         return _Vectors(where[:0], np.zeros(0, np.int64), np.zeros(0, np.bool_), words[:0])
-    width = _VECTOR_WIDTH[own_kind]
+    width = _VECTOR_WIDTH.take(own_kind)
     passed = np.cumsum(width) - width
     base = words[where[sets_base]]
     start = (base & 0x7FF).astype(np.int64)
@@ -162,7 +163,7 @@ def _find_vectors(kind: Records, words: Records, state: _State) -> _Vectors:
     column = np.repeat(start - passed[sets_base], lengths) + passed
     is_on = np.repeat((base & 0x800) > 0, lengths)
     state.column, state.vector_is_on = int(column[-1] + width[-1]), int(is_on[-1])
-    bits = words[where] & _VECTOR_MASK[own_kind]
+    bits = words.take(where) & _VECTOR_MASK.take(own_kind)
     bits[: sets_base[0]] = 0
     adds = np.flatnonzero(bits)
     return _Vectors(where[adds], column[adds], is_on[adds], bits[adds])
