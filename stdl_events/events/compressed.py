@@ -10,23 +10,20 @@ import tempfile
 import warnings
 import weakref
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, cast
+from typing import cast
 
 from stdl_events.errors import RecordingError, TruncatedRecordingError, UnknownFormatError
+from stdl_events.events.compressions import COMPRESSIONS, Readable, damage_errors
 from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder, Header
 from stdl_events.events.formats import FORMATS
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.whole_file import appending
 
 _BLOCK_BYTES = 1 << 20
-_PACKED_BYTES = 1 << 12
-_MAX_WINDOW_BYTES = 1 << 27
 # Unpacking stops before the disk is full.
 _LEFT_FREE_BYTES = 1 << 29
 _CHECK_BYTES = 1 << 26
@@ -34,90 +31,6 @@ _TODO_ROOM = "unpack it on another disk, or set TMPDIR"
 _ZIP_MAGIC = b"PK\x03\x04"
 # What the zipfile module raises for damaged, encrypted and unsupported archives.
 _ZIP_ERRORS = (zipfile.BadZipFile, OSError, RuntimeError, ValueError, EOFError, KeyError, OverflowError, struct.error)
-
-
-class Readable(Protocol):
-    """An open file of unpacked bytes."""
-
-    def read(self, count: int, /) -> bytes: ...
-
-    def read1(self, count: int, /) -> bytes:
-        """Read what one step of unpacking gives: damage then costs no good data before it."""
-        ...
-
-    def close(self) -> None: ...
-
-
-def _open_gzip(path: Path) -> Readable:
-    import gzip
-
-    return gzip.open(path, "rb")
-
-
-def _open_bzip2(path: Path) -> Readable:
-    import bz2
-
-    return bz2.open(path, "rb")
-
-
-def _open_xz(path: Path) -> Readable:
-    import lzma
-
-    return lzma.open(path, "rb")
-
-
-class _Zstd:
-    """Reader of all frames of a .zst file; that of the package ends without an error where the file is cut off."""
-
-    def __init__(self, path: Path) -> None:
-        import zstandard
-
-        self._file = path.open("rb")
-        self._start = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj
-        self._frame: Any = None
-        self._packed = b""
-
-    def read(self, count: int, /) -> bytes:
-        """Return at least `count` bytes, fewer at the end.
-
-        Raises:
-            EOFError: the file ends inside a frame.
-        """
-        ready = bytearray()
-        while len(ready) < count:
-            self._packed = self._packed or self._file.read(_PACKED_BYTES)
-            if not self._packed:
-                if self._frame is not None and not ready:
-                    raise EOFError("it ends inside a frame")
-                break
-            self._frame = self._frame or self._start()
-            ready += self._frame.decompress(self._packed)
-            self._packed = self._frame.unused_data if self._frame.eof else b""
-            self._frame = None if self._frame.eof else self._frame
-        return bytes(ready)
-
-    def read1(self, count: int, /) -> bytes:
-        """Read as few bytes as one step gives."""
-        del count
-        return self.read(1)
-
-    def close(self) -> None:
-        self._file.close()
-
-
-@dataclass(frozen=True)
-class _Compression:
-    magic: bytes
-    suffix: str
-    open: Callable[[Path], Readable]
-
-
-_COMPRESSIONS = (
-    _Compression(b"\x1f\x8b", ".gz", _open_gzip),
-    _Compression(b"BZh", ".bz2", _open_bzip2),
-    _Compression(b"\xfd7zXZ\x00", ".xz", _open_xz),
-    _Compression(b"\x28\xb5\x2f\xfd", ".zst", _Zstd),
-)
 
 
 @dataclass
@@ -164,7 +77,7 @@ class _UnpackedDecoder:
 def recording_suffix(path: Path) -> str:
     """Return the suffix, in lower case, of the recording that the file at `path` is or, if compressed, holds."""
     suffix = path.suffix.lower()
-    if any(suffix == known.suffix for known in _COMPRESSIONS):
+    if any(suffix == known.suffix for known in COMPRESSIONS):
         return Path(path.stem).suffix.lower()
     if suffix == ".zip":
         try:
@@ -177,7 +90,7 @@ def recording_suffix(path: Path) -> str:
 
 def recording_stem(path: Path) -> str:
     """Return the name without the suffix, and without that of the compression."""
-    is_packed = any(path.suffix.lower() == known.suffix for known in _COMPRESSIONS)
+    is_packed = any(path.suffix.lower() == known.suffix for known in COMPRESSIONS)
     return Path(path.stem).stem if is_packed else path.stem
 
 
@@ -192,7 +105,7 @@ def first_bytes(path: Path, count: int) -> bytes:
         return head
     except RecordingError:
         return b""
-    except _damage():
+    except damage_errors():
         return b""
 
 
@@ -228,7 +141,7 @@ def _unpacked_blocks(path: Path, packed: Readable, *, repair: bool) -> Iterator[
     while True:
         try:
             block = packed.read1(_BLOCK_BYTES)
-        except _damage() as error:
+        except damage_errors() as error:
             got = f"compressed data that does not unpack after {count} bytes ({error})"
             if not repair:
                 raise TruncatedRecordingError(
@@ -253,7 +166,7 @@ def _reader(path: Path, head: bytes) -> tuple[str, Readable]:
         _NotCompressed: it is not compressed.
         RecordingError: see `unpack`.
     """
-    for known in _COMPRESSIONS:
+    for known in COMPRESSIONS:
         if head.startswith(known.magic):
             return path.stem if path.suffix.lower() == known.suffix else path.name, known.open(path)
     if not head.startswith(_ZIP_MAGIC) or path.suffix.lower() == ".npz":
@@ -305,10 +218,3 @@ def _check_space(path: Path, folder: Path) -> None:
             str(path), got=f"more data than fits: {free >> 20} MiB are free in {folder.parent}",
             expected=f"{_LEFT_FREE_BYTES >> 20} MiB left free", todo=_TODO_ROOM,
         )  # fmt: skip
-
-
-def _damage() -> tuple[type[Exception], ...]:
-    """Return the errors of damaged data."""
-    import zstandard
-
-    return (EOFError, OSError, zlib.error, LZMAError, zipfile.BadZipFile, zstandard.ZstdError)

@@ -13,18 +13,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
-
-from stdl_events.errors import CorruptRecordingError, RecordingError, TruncatedRecordingError
-from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder, SizeFrom, TimeUnitFrom
+from stdl_events.errors import RecordingError, TruncatedRecordingError
+from stdl_events.events.block_check import BlockCheck
+from stdl_events.events.decoder import Block, Decoder, SizeFrom, TimeUnitFrom
 from stdl_events.events.defects import defects_of
-from stdl_events.events.ordering import Extent, Summary, SummaryMaker, extent_of, in_order, sorted_by_time
+from stdl_events.events.ordering import Summary, SummaryMaker, in_order, sorted_by_time
 from stdl_events.events.stream import EventArray, RecordingWarning, concatenate_events
 from stdl_events.events.takes import events_of_parts
 
 CHUNK_EVENTS = 1 << 16
-# Differences of times must fit into 63 bits.
-MAX_TIME_US = (1 << 62) - 1
 # The largest event sensors have a million pixels; frames of a much larger one would exhaust the memory.
 MAX_PIXELS = 1 << 26
 _MAX_INFERRED_SIDE = 1 << 12
@@ -188,6 +185,10 @@ class Recording:
         self._turn_upright(events)
         return events
 
+    @property
+    def _check(self) -> BlockCheck:
+        return BlockCheck(self.path, self._known_size, repair=self.repair, strict=self.strict)
+
     def _turn_upright(self, events: EventArray) -> None:
         """Flip the rows of `events`, not yet shared, in place if the file counts them upwards."""
         if self._decoder.header.y_up and len(events):
@@ -199,7 +200,7 @@ class Recording:
         if not parts:
             return
         for block in self._decoder.blocks():
-            events = self._inside(block.events) if summary.outside else block.events
+            events = self._check.inside(block.events) if summary.outside else block.events
             yield events_of_parts(events, parts, start)
             start += len(events)
             if start >= parts[-1].stop:  # what follows is damaged or left out
@@ -217,7 +218,8 @@ class Recording:
         """
         is_checked, first_time = self._decoder.header.is_checked, self._summary is None
         maker = SummaryMaker(is_checked=is_checked, infers=self._known_size is None and not is_checked)
-        yield from self._good_blocks(maker)
+        check = self._check
+        yield from check.good_blocks(self._decoder, maker)
         size = maker.size_without_outliers()
         if size is not None:
             self._known_size, self._known_size_from = size, "inferred"
@@ -226,7 +228,7 @@ class Recording:
         if first_time:
             if not self._settle(summary):
                 return
-            self._check_whole(summary, maker)
+            check.whole(summary, maker)
         self._summary = summary
         if not first_time:
             return
@@ -243,96 +245,6 @@ class Recording:
         for text in interpretation.warnings():
             warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=5)
         return True
-
-    def _check_whole(self, summary: Summary, maker: SummaryMaker) -> None:
-        """Refuse a file of which most events are outside the sensor or, when strict, some are stray."""
-        if summary.outside > maker.events and not self.repair:
-            raise CorruptRecordingError(
-                str(self.path), got=f"{maker.first_outside} and {summary.outside - 1} more events outside the sensor",
-                expected=self._pixels,
-                todo="check the sensor's size (--sensor), or use the other events with --repair (repair=True)",
-            )  # fmt: skip
-        if summary.strays and self.strict:
-            raise CorruptRecordingError(
-                str(self.path), got=f"{summary.strays} stray events, the first at {summary.stray_from_us} us",
-                expected=f"times near the others, {summary.t_first_us} to {summary.t_last_us} us",
-                todo="leave --strict (strict=True) out",
-            )  # fmt: skip
-
-    def _good_blocks(self, maker: SummaryMaker) -> Iterator[Block]:
-        """Yield the file's blocks up to its end or, with `repair`, up to its first damage; `maker` counts all."""
-        try:
-            for block in self._decoder.blocks():
-                extent = extent_of(block.events)
-                good, damage = self._check(block, extent, maker)
-                maker.add(good, extent if good is block.events else extent_of(good), is_reset=block.is_reset)
-                yield Block(good, block.offset)
-                if damage is not None:
-                    raise damage
-        except (TruncatedRecordingError, CorruptRecordingError) as damage:
-            if not self.repair:
-                raise
-            maker.damage = damage.got
-
-    def _inside(self, events: EventArray) -> EventArray:
-        """Return the events on the sensor, if its size is known."""
-        width, height = self._known_size or (1 << 16, 1 << 16)
-        inside = (events["x"] < width) & (events["y"] < height)
-        return events if inside.all() else events[inside]
-
-    def _check(
-        self, block: Block, extent: Extent, maker: SummaryMaker
-    ) -> tuple[EventArray, CorruptRecordingError | None]:
-        """Return the events of `block`, of extent `extent`, before the first bad one, and the error for that one."""
-        events, damage = block.events, None
-        if extent.t_min_us < -MAX_TIME_US or extent.t_max_us > MAX_TIME_US:
-            bad = int(np.argmax((extent.t_us < -MAX_TIME_US) | (extent.t_us > MAX_TIME_US)))
-            got = f"event {maker.events + bad} at {extent.t_us[bad]} us"
-            damage = self._damage(block, got, "a time of fewer than 2^62 us", TODO_DAMAGE)
-            events = events[:bad]
-        events, outside = self._without_outside(block, events, extent, maker)
-        damage = outside or damage
-        if self.strict:
-            late = maker.first_backward_step(events)
-            if late is not None:
-                got = f"event {maker.events + late} at {events['t'][late]} us, which is older than the one before it"
-                damage = self._damage(block, got, "times that never step back", "leave --strict (strict=True) out")
-                events = events[:late]
-        return events, damage
-
-    def _without_outside(
-        self, block: Block, events: EventArray, extent: Extent, maker: SummaryMaker
-    ) -> tuple[EventArray, CorruptRecordingError | None]:
-        """Return those of the `events` of `block` that are on the sensor; if strict, those before the first other one.
-
-        `maker` counts the others, also those that no sensor has.
-        """
-        width, height = self._known_size or (1 << 16, 1 << 16)
-        outside = np.zeros(0, np.intp)
-        if extent.width > width or extent.height > height:
-            outside = np.flatnonzero((events["x"] >= width) | (events["y"] >= height))
-        off = outside[:0] if block.off is None else block.off.before[block.off.before <= len(events)]
-        if not len(outside) + len(off):
-            return events, None
-        bad = int(min([*outside[:1], *off[:1]]))
-        is_off = block.off is not None and len(off) > 0 and off[0] == bad
-        where = block.off.first if block.off and is_off else f"x={events['x'][bad]}, y={events['y'][bad]}"
-        got = f"event {maker.events + maker.outside + bad} at {where}"
-        if self.strict:
-            todo = "leave --strict (strict=True) out: it is skipped then"
-            return events[:bad], self._damage(block, got, self._pixels, todo)
-        maker.first_outside = maker.first_outside or f"{got}, in the block from byte {block.offset}"
-        maker.outside += len(outside) + len(off)
-        return self._inside(events) if len(outside) else events, None
-
-    @property
-    def _pixels(self) -> str:
-        size = self._known_size
-        return "pixels from 0 to 65535" if size is None else f"pixels of a {size[0]}x{size[1]} sensor"
-
-    def _damage(self, block: Block, got: str, expected: str, todo: str) -> CorruptRecordingError:
-        where = f"{got}, in the block from byte {block.offset}"
-        return CorruptRecordingError(str(self.path), got=where, expected=expected, todo=todo)
 
 
 def _absurd_size(path: Path, size: tuple[int, int], origin: str) -> RecordingError:

@@ -1,0 +1,122 @@
+"""What a file should not hold: events outside the sensor, absurd times and, when strict, steps back in time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stdl_events.errors import CorruptRecordingError, TruncatedRecordingError
+from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder
+from stdl_events.events.ordering import Extent, Summary, SummaryMaker, extent_of
+from stdl_events.events.stream import EventArray
+
+# Differences of times must fit into 63 bits.
+MAX_TIME_US = (1 << 62) - 1
+
+
+@dataclass(frozen=True)
+class BlockCheck:
+    """Takes the blocks of a file apart into good events and what is skipped, counted or an error.
+
+    Attributes:
+        path: the file, for messages.
+        size: the sensor's (width, height); None if it is not known yet.
+        repair: damage ends the recording instead of raising.
+        strict: a backward time step, an event outside the sensor and a stray event are damage.
+    """
+
+    path: Path
+    size: tuple[int, int] | None
+    repair: bool
+    strict: bool
+
+    def whole(self, summary: Summary, maker: SummaryMaker) -> None:
+        """Refuse a file of which most events are outside the sensor or, when strict, some are stray."""
+        if summary.outside > maker.events and not self.repair:
+            raise CorruptRecordingError(
+                str(self.path), got=f"{maker.first_outside} and {summary.outside - 1} more events outside the sensor",
+                expected=self._pixels,
+                todo="check the sensor's size (--sensor), or use the other events with --repair (repair=True)",
+            )  # fmt: skip
+        if summary.strays and self.strict:
+            raise CorruptRecordingError(
+                str(self.path), got=f"{summary.strays} stray events, the first at {summary.stray_from_us} us",
+                expected=f"times near the others, {summary.t_first_us} to {summary.t_last_us} us",
+                todo="leave --strict (strict=True) out",
+            )  # fmt: skip
+
+    def good_blocks(self, decoder: Decoder, maker: SummaryMaker) -> Iterator[Block]:
+        """Yield the file's blocks up to its end or, with `repair`, up to its first damage; `maker` counts all."""
+        try:
+            for block in decoder.blocks():
+                extent = extent_of(block.events)
+                good, damage = self._check(block, extent, maker)
+                maker.add(good, extent if good is block.events else extent_of(good), is_reset=block.is_reset)
+                yield Block(good, block.offset)
+                if damage is not None:
+                    raise damage
+        except (TruncatedRecordingError, CorruptRecordingError) as damage:
+            if not self.repair:
+                raise
+            maker.damage = damage.got
+
+    def inside(self, events: EventArray) -> EventArray:
+        """Return the events on the sensor, if its size is known."""
+        width, height = self.size or (1 << 16, 1 << 16)
+        inside = (events["x"] < width) & (events["y"] < height)
+        return events if inside.all() else events[inside]
+
+    def _check(
+        self, block: Block, extent: Extent, maker: SummaryMaker
+    ) -> tuple[EventArray, CorruptRecordingError | None]:
+        """Return the events of `block`, of extent `extent`, before the first bad one, and the error for that one."""
+        events, damage = block.events, None
+        if extent.t_min_us < -MAX_TIME_US or extent.t_max_us > MAX_TIME_US:
+            bad = int(np.argmax((extent.t_us < -MAX_TIME_US) | (extent.t_us > MAX_TIME_US)))
+            got = f"event {maker.events + bad} at {extent.t_us[bad]} us"
+            damage = self._damage(block, got, "a time of fewer than 2^62 us", TODO_DAMAGE)
+            events = events[:bad]
+        events, outside = self._without_outside(block, events, extent, maker)
+        damage = outside or damage
+        if self.strict:
+            late = maker.first_backward_step(events)
+            if late is not None:
+                got = f"event {maker.events + late} at {events['t'][late]} us, which is older than the one before it"
+                damage = self._damage(block, got, "times that never step back", "leave --strict (strict=True) out")
+                events = events[:late]
+        return events, damage
+
+    def _without_outside(
+        self, block: Block, events: EventArray, extent: Extent, maker: SummaryMaker
+    ) -> tuple[EventArray, CorruptRecordingError | None]:
+        """Return those of the `events` of `block` that are on the sensor; if strict, those before the first other one.
+
+        `maker` counts the others, also those that no sensor has.
+        """
+        width, height = self.size or (1 << 16, 1 << 16)
+        outside = np.zeros(0, np.intp)
+        if extent.width > width or extent.height > height:
+            outside = np.flatnonzero((events["x"] >= width) | (events["y"] >= height))
+        off = outside[:0] if block.off is None else block.off.before[block.off.before <= len(events)]
+        if not len(outside) + len(off):
+            return events, None
+        bad = int(min([*outside[:1], *off[:1]]))
+        is_off = block.off is not None and len(off) > 0 and off[0] == bad
+        where = block.off.first if block.off and is_off else f"x={events['x'][bad]}, y={events['y'][bad]}"
+        got = f"event {maker.events + maker.outside + bad} at {where}"
+        if self.strict:
+            todo = "leave --strict (strict=True) out: it is skipped then"
+            return events[:bad], self._damage(block, got, self._pixels, todo)
+        maker.first_outside = maker.first_outside or f"{got}, in the block from byte {block.offset}"
+        maker.outside += len(outside) + len(off)
+        return self.inside(events) if len(outside) else events, None
+
+    @property
+    def _pixels(self) -> str:
+        size = self.size
+        return "pixels from 0 to 65535" if size is None else f"pixels of a {size[0]}x{size[1]} sensor"
+
+    def _damage(self, block: Block, got: str, expected: str, todo: str) -> CorruptRecordingError:
+        where = f"{got}, in the block from byte {block.offset}"
+        return CorruptRecordingError(str(self.path), got=where, expected=expected, todo=todo)
