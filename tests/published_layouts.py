@@ -4,6 +4,8 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
 from stdl_events.events.stream import EventArray
 from stdl_events.recordings import cifar10_dvs
 
@@ -84,3 +86,23 @@ def write_har_dvs(root: Path, kind: str) -> None:
             lists[side].append(f"{folder}/{name} {label}")
     for side, lines in lists.items():
         put(root / f"{side}_label.txt", "\n".join(lines) + "\n\n")
+
+
+def write_cifar10(root: Path, per_file: int = 20, classes: int = 10) -> np.ndarray:
+    """Six files of random pictures whose classes take turns; returns pictures_NCHW in the order of the files."""
+    rng, folder = np.random.default_rng(10), root / "cifar-10-batches-bin"
+    put(folder / "batches.meta.txt", "\n".join(cifar10_dvs.CLASSES) + "\n\n")
+    pictures = rng.integers(0, 256, (6, per_file, 3, 32, 32), np.uint8)
+    for name, of_file in zip([*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"], pictures, strict=True):
+        records = [bytes([n % classes]) + picture.tobytes() for n, picture in enumerate(of_file)]
+        put(folder / name, b"".join(records))
+    return pictures.reshape(-1, 3, 32, 32)
+
+
+def write_cifar100(root: Path, train: int = 100, test: int = 100) -> None:
+    """Two files of random pictures, whose fine classes take turns from 99 down; the coarse ones are all 7."""
+    rng, folder = np.random.default_rng(100), root / "cifar-100-binary"
+    put(folder / "fine_label_names.txt", "".join(f"kind{label:02d}\n" for label in range(100)))
+    for name, count in (("train.bin", train), ("test.bin", test)):
+        records = [bytes([7, 99 - n % 100]) + rng.bytes(3072) for n in range(count)]
+        put(folder / name, b"".join(records))

@@ -92,9 +92,12 @@ def live(
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.events.geometry import Geometry
     from stdl_events.live import OnnxSession, Recogniser, run_live
+    from stdl_events.live.recogniser import live_frame_spec
     from stdl_events.live.sinks import JsonLines, Lines
 
     session = OnnxSession(model, threads=threads)
+    # A model that no source fits is refused before a camera is opened.
+    live_frame_spec(session.card, frame_us=frame_us)
     pace = _speed(speed)
     geometry = Geometry.parse(geometry_settings(rotate, flip, crop, center_crop, scale, scale_by))
     opened = open_source(

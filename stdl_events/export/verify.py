@@ -18,6 +18,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from stdl_events.frames import FrameSpec
+from stdl_events.frames.picture import repeated
 from stdl_events.live.readout import mean_logits
 from stdl_events.live.session import OnnxSession
 from stdl_events.network.layers import State
@@ -76,14 +78,17 @@ def compare(network: SpikingNetwork, path: Path, *, seed: int = 0) -> Agreement:
     network.eval()
     try:
         with torch.no_grad():
-            return _compare(network, session, _frames(network.spec.input_shape, seed))
+            return _compare(network, session, _frames(network.spec.input_shape, seed, session.card.frame))
     finally:
         network.train(was_training)
 
 
-def _frames(shape_CHW: tuple[int, int, int], seed: int) -> npt.NDArray[np.float32]:
-    """Draw Poisson counts, [T, B, C, H, W], one sequence per mean count."""
+def _frames(shape_CHW: tuple[int, int, int], seed: int, spec: FrameSpec) -> npt.NDArray[np.float32]:
+    """Draw Poisson counts, [T, B, C, H, W], one sequence per mean count; for a model of pictures, random pictures."""
     rng = np.random.default_rng(seed)
+    if spec.kind == "picture":
+        pixels_BCHW = rng.integers(0, 256, (len(MEAN_COUNTS), *shape_CHW), np.uint8)
+        return repeated(spec.picture.scaled(pixels_BCHW), STEPS)
     means = np.reshape(MEAN_COUNTS, (1, -1, 1, 1, 1))
     return rng.poisson(means, (STEPS, len(MEAN_COUNTS), *shape_CHW)).astype(np.float32)
 

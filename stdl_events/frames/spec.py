@@ -1,4 +1,7 @@
-"""`FrameSpec`: the cut of events into frames, as data; a frame is one step's input, a clip is T frames."""
+"""`FrameSpec`: the cut of events into frames, as data; a frame is one step's input, a clip is T frames.
+
+Frames of static pictures have a spec too, so that a model's card says what it takes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -10,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.geometry import Flip, Geometry, RotationSetting, ScaleBy, SizeSetting, WindowSetting
+from stdl_events.frames.picture import MAX_PIXEL, PictureSpec
 from stdl_events.validation import first_problem
 
 MAX_COUNT = 65535
@@ -29,7 +33,7 @@ class FrameSpec(BaseModel):
 
     Attributes:
         kind: "stream" cuts windows of fixed `dt_us`, or windows of `events_per_frame` events; "recording" cuts one
-            whole recording into `steps` bins.
+            whole recording into `steps` bins; "picture" repeats one static picture `steps` times.
         steps: T, frames per clip; stream clips start at multiples of T windows.
         grid: zero of the windows of fixed `dt_us`: that of the source's "clock", or the first event (after the filters)
             of the "recording", its part or the live stream, so that its first clip is whole wherever its clock begins.
@@ -40,11 +44,12 @@ class FrameSpec(BaseModel):
         rotate, flip, crop, center_crop, scale, scale_by: then the picture is turned, cut and scaled, see `Geometry`.
         downscale: d x d pixels are summed into one; frames are ceil(H/d) x ceil(W/d) of that picture.
         cap: counts saturate at this value; 1 makes binary frames; None means 65535.
+        picture: scale and size of pictures (picture only, which takes `center_crop` beside it, and nothing else).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["stream", "recording"]
+    kind: Literal["stream", "recording", "picture"]
     steps: Positive
     sensor_size: tuple[Side, Side]
     dt_us: Positive | None = None
@@ -61,6 +66,7 @@ class FrameSpec(BaseModel):
     scale: SizeSetting | None = None
     scale_by: ScaleBy = "area"
     cap: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
+    picture: PictureSpec = PictureSpec()
 
     @model_validator(mode="after")
     def _pixels_are_there(self) -> Self:
@@ -75,11 +81,25 @@ class FrameSpec(BaseModel):
 
     @model_validator(mode="after")
     def _window_is_there(self) -> Self:
+        if self.picture.resize is not None:
+            if self.center_crop is None or max(self.center_crop) > self.picture.resize:
+                crop = "none" if self.center_crop is None else "{}x{}".format(*self.center_crop)
+                raise FrameSpecError(
+                    "center_crop", got=f"{crop}, of pictures whose shorter side has {self.picture.resize} pixels",
+                    expected="a window inside them, so that all frames have one size",
+                    todo="set frames.center_crop, such as 224x224 of pictures resized to 256",
+                )  # fmt: skip
+            return self
         self.geometry.size(self.sensor_size)
         return self
 
     @model_validator(mode="after")
     def _kind_has_its_settings(self) -> Self:
+        if self.kind == "picture":
+            self._require_none(self._of_events)
+            return self
+        if self.picture != PictureSpec():
+            self._require_none(["picture"])
         given: list[str] = [name for name in ("dt_us", "events_per_frame") if getattr(self, name) is not None]
         if self.kind == "stream":
             if len(given) != 1:
@@ -98,6 +118,17 @@ class FrameSpec(BaseModel):
             foreign = given
         if self.grid != "clock" and self.dt_us is None:
             foreign = [*foreign, "grid"]
+        self._require_none(foreign)
+        return self
+
+    @property
+    def _of_events(self) -> list[str]:
+        """Names of the settings that are given and have no meaning for pictures."""
+        ours = {"kind", "steps", "sensor_size", "center_crop", "picture"}
+        names = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        return [name for name in names if name not in ours and (name, self.cap) != ("cap", MAX_PIXEL)]
+
+    def _require_none(self, foreign: list[str]) -> None:
         if foreign:
             raise FrameSpecError(
                 f"kind {self.kind}",
@@ -105,7 +136,6 @@ class FrameSpec(BaseModel):
                 expected=f"only settings of kind {self.kind}",
                 todo="remove it or choose the other kind",
             )
-        return self
 
     @classmethod
     def parse(cls, mapping: Mapping[str, Any]) -> "FrameSpec":
@@ -132,6 +162,9 @@ class FrameSpec(BaseModel):
 
     @property
     def frame_shape_CHW(self) -> tuple[int, int, int]:
+        if self.kind == "picture":
+            width, height = self.center_crop or self.sensor_size
+            return (3, height, width)
         width, height = self.sensor_size
         if self.rotate or self.crop or self.center_crop or self.scale:
             width, height = self.geometry.size(self.sensor_size)

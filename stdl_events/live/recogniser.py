@@ -63,10 +63,16 @@ def live_frame_spec(card: ModelCard, *, frame_us: int | None = None) -> FrameSpe
         frame_us: windows of this many microseconds instead of the card's own.
 
     Raises:
-        ModelError: the model was trained on bins of whole recordings, and `frame_us` is None.
+        ModelError: the model was trained on static pictures, or on bins of whole recordings while `frame_us` is None.
         FrameSpecError: `frame_us` is not a positive integer.
     """
     spec = card.frame
+    if spec.kind == "picture":
+        raise ModelError(
+            "model", got="one that was trained on static pictures",
+            expected="one trained on events, which is all a live source has",
+            todo="use a model of events, or test this one with stdl-events evaluate RUN --model MODEL",
+        )  # fmt: skip
     if frame_us is None:
         if spec.kind == "stream":
             return spec
@@ -126,13 +132,13 @@ class Recogniser:
         geometry: Geometry = AS_IT_IS,
     ) -> None:
         card = session.card
+        self.spec = live_frame_spec(card, frame_us=frame_us)
         size = geometry.size(sensor_size)
         if size != card.frame.sensor_size:
             raise _other_size(str(session.path), size, card.frame.sensor_size)
         self.select = Selection(filters, geometry, sensor_size)
         self.session = session
         self.labels = card.labels
-        self.spec = live_frame_spec(card, frame_us=frame_us)
         self._gate = ClipGate(self.spec.steps) if card.readout == "reset" else None
         self._state = session.initial_state()
         self._last_index = -(1 << 63)

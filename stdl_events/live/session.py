@@ -61,7 +61,10 @@ class OnnxSession:
         return tuple(np.zeros((batch, *shape), self._input_dtypes[f"state_{n}"]) for n, shape in enumerate(shapes))
 
     def step(self, frame_BCHW: npt.NDArray[Any], state: State) -> tuple[npt.NDArray[np.float32], State]:
-        """Return (logits_BK, next state). `frame_BCHW` are raw counts of any numeric type; the session keeps no state.
+        """Return (logits_BK, next state); the session keeps no state.
+
+        Args:
+            frame_BCHW: raw counts of any numeric type; for a model of pictures, what `PictureSpec.scaled` returns.
 
         Raises:
             ModelError: the frame or the state has another shape than the model's.

@@ -49,7 +49,7 @@ class ShardJob:
     def description(self) -> str:
         """Everything that the shard depends on, except the bytes of the recordings."""
         # Omitted where they change nothing: shards older than these settings stay valid.
-        newer = ("filters", "grid", *(field.name for field in fields(Geometry)))
+        newer = ("filters", "grid", "picture", *(field.name for field in fields(Geometry)))
         left_out = {name for name in newer if getattr(self.frame_spec, name) == FrameSpec.model_fields[name].default}
         cut = [SCHEMA_VERSION, FRAMING_VERSION, CODEC, self.frame_spec.model_dump(mode="json", exclude=left_out)]
         return repr([*cut, [_described(entry, self.root) for entry in self.entries]])

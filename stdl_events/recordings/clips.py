@@ -14,6 +14,7 @@ from stdl_events.errors import DatasetError, FrameSpecError, RecordingError, Use
 from stdl_events.events import EventSource, Recording, ReplaySource
 from stdl_events.events.stream import EventArray, concatenate_events
 from stdl_events.frames import Clip, Clips, Counts, Frame, Framer, FrameSpec, clips, recording_frames
+from stdl_events.frames.picture import PictureSpec, repeated
 from stdl_events.frames.selection import Selection
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet
 from stdl_events.recordings.framers import Cut
@@ -46,6 +47,7 @@ class ClipArray:
         entry_index_N: index of each clip's entry in the set.
         t_start_us_N: start of each clip, in its recording's clock.
         incomplete: clips that the ends of recordings cut off; they are dropped.
+        picture: scale of pixels, if the clips are static pictures; their frames are one in memory.
     """
 
     frames_NTCHW: ClipFrames
@@ -53,9 +55,16 @@ class ClipArray:
     entry_index_N: npt.NDArray[np.int64]
     t_start_us_N: npt.NDArray[np.int64]
     incomplete: int
+    picture: PictureSpec | None = None
 
     def __len__(self) -> int:
         return len(self.targets_N)
+
+    def to_input(self, frames_TBCHW: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Return the input of the network for frames of these clips: counts as they are, pixels scaled."""
+        if self.picture is None:
+            return frames_TBCHW
+        return repeated(self.picture.scaled(frames_TBCHW[0]), len(frames_TBCHW))
 
 
 def clips_of(entry: Entry, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArray[np.int64]]:

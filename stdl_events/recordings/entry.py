@@ -53,6 +53,7 @@ class Entry:
         reader: replaces `open_recording` for a dataset with its own format; two recordings in one file have two.
         content: SHA-256 of the file, if known; the file itself may then be elsewhere.
         repair: use the events before the first damage instead of raising.
+        picture: number of a static picture in the file, which then has no events.
         counted: of the recording, once it has been read.
         orientation: turns the recording upright when it is opened; it keeps all events.
     """
@@ -74,13 +75,20 @@ class Entry:
     subject: str | None = None
     session: str | None = None
     repair: bool = False
+    picture: int | None = None
 
     def open(self) -> Recording:
         """Open the whole recording, turned upright; `span` is not applied.
 
         Raises:
-            RecordingError: the file is not readable, or it has an orientation and nothing states its sensor size.
+            RecordingError: the file is not readable, or it has an orientation and nothing states its sensor size; or it
+                holds pictures.
         """
+        if self.picture is not None:
+            raise RecordingError(
+                str(self.path), got="static pictures", expected="events",
+                todo="use the commands train and evaluate, which read pictures",
+            )  # fmt: skip
         recording = self._as_stored()
         if not self.orientation:
             return recording

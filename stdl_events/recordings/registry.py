@@ -7,7 +7,7 @@ A user's own dataset is one object:
 Settings, `stdl-events prepare`, help texts, documentation and tests enumerate these two registries.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,9 @@ from stdl_events.errors import DatasetError, RecipeError
 from stdl_events.registry import Registry
 
 if TYPE_CHECKING:
-    from stdl_events.recordings.entry import RecordingSet, Split
+    from stdl_events.frames import FrameSpec
+    from stdl_events.recordings.clips import ClipFrames
+    from stdl_events.recordings.entry import Entry, RecordingSet, Split
 
 
 # Settings of the section `data` about the recordings of a folder; a dataset takes those that its files leave open.
@@ -58,6 +60,7 @@ class Dataset:
         page: licence, source and layout: a file of this project, or a URL.
         sensor_size: (width, height), if the dataset fixes it.
         classes: number of classes, if the dataset fixes it.
+        pictures: for static pictures: (entries, frame spec) -> pictures_NCHW, uint8, an array or a reader on access.
     """
 
     summary: str
@@ -70,6 +73,7 @@ class Dataset:
     page: str | None = None
     sensor_size: tuple[int, int] | None = None
     classes: int | None = None
+    pictures: "Callable[[Sequence[Entry], FrameSpec], ClipFrames] | None" = None
 
     def __post_init__(self) -> None:
         if self.read is None and self.split is None:
@@ -110,6 +114,8 @@ DATASETS: Registry[Dataset] = Registry(
         "cifar10_dvs": "stdl_events.recordings.cifar10_dvs:DATASET",
         "dvs_gesture": "stdl_events.recordings.dvs_gesture:DATASET",
         "sl_animals": "stdl_events.recordings.sl_animals:DATASET",
+        "cifar10": "stdl_events.recordings.cifar:CIFAR10",
+        "cifar100": "stdl_events.recordings.cifar:CIFAR100",
     },
     families={"tonic": "stdl_events.recordings.tonic_sets:FAMILY"},
 )

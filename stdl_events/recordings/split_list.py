@@ -137,7 +137,11 @@ class SplitList(BaseModel):
         Args:
             reader_of: key -> `Entry.reader`; called for recordings with a reader of their own.
         """
-        counts = Counter(row.path for row in self.recordings if row.own_reader and "span" not in row.further)
+        counts = Counter(
+            row.path
+            for row in self.recordings
+            if (row.own_reader and "span" not in row.further) or (row.bytes is not None and "picture" in row.further)
+        )
         train, test = (
             RecordingSet(
                 self.classes,

@@ -1,6 +1,7 @@
 """Order and augmentation of the training clips.
 
-Counts stay uint8 on the host; a learner casts one time step at a time. Order and augmentation are functions of
+Counts stay uint8 on the host; a learner casts one time step at a time. Pictures are augmented as uint8 and scaled to
+float32; a clip of T equal frames is one in memory. Order and augmentation are functions of
 (seed, epoch, batch), so a resumed run trains on the same batches as an uninterrupted one.
 
 Shape letters: N clips, B clips of a batch, T time steps, C channels, H rows, W columns.
@@ -8,12 +9,14 @@ Shape letters: N clips, B clips of a batch, T time steps, C channels, H rows, W 
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import RecipeError
 from stdl_events.events.transform_spec import bind_transform
+from stdl_events.frames.picture import is_repeated, repeated
 from stdl_events.frames.transform_registry import TRANSFORMS
 from stdl_events.frames.transforms import event_drop, random_flip_x, random_roll, random_shift, random_zoom
 from stdl_events.recordings.clips import ClipArray
@@ -22,9 +25,22 @@ from stdl_events.training.settings import AugmentSettings
 Counts = npt.NDArray[np.uint8]
 
 
-def batch_of(clips: ClipArray, indices: npt.NDArray[np.intp]) -> tuple[Counts, npt.NDArray[np.int64]]:
-    """(frames_TBCHW, targets_B) of the clips `indices`, copied."""
-    return clips.frames_NTCHW[indices].swapaxes(0, 1), clips.targets_N[indices]
+def batch_of(
+    clips: ClipArray,
+    indices: npt.NDArray[np.intp],
+    settings: AugmentSettings | None = None,
+    rng: np.random.Generator | None = None,
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """(frames_TBCHW, targets_B) of the clips `indices`, as the network takes them.
+
+    Args:
+        settings: augmentation, with `rng`; None for none.
+    """
+    frames_TBCHW = clips.frames_NTCHW[indices].swapaxes(0, 1)
+    if settings is not None:
+        assert rng is not None
+        frames_TBCHW = augment(frames_TBCHW, settings, rng)
+    return clips.to_input(frames_TBCHW), clips.targets_N[indices]
 
 
 def epoch_batches(clip_count: int, batch_size: int, *, seed: int, epoch: int) -> list[npt.NDArray[np.intp]]:
@@ -47,6 +63,8 @@ def augment(frames_TBCHW: Counts, settings: AugmentSettings, rng: np.random.Gene
     changes = _changes(settings, rng)
     if not changes:
         return frames_TBCHW
+    if is_repeated(frames_TBCHW) and len(frames_TBCHW) > 1:
+        return repeated(augment(frames_TBCHW[:1], settings, rng)[0], len(frames_TBCHW))
     changed = np.empty_like(frames_TBCHW)
     for index in range(frames_TBCHW.shape[1]):
         clip_TCHW = frames_TBCHW[:, index]

@@ -14,6 +14,7 @@ from stdl_events.events.formats.columns import check_columns
 from stdl_events.events.geometry import Flip, RotationSetting, ScaleBy, SizeSetting, WindowSetting
 from stdl_events.events.time_units import TIME_UNITS
 from stdl_events.frames import FrameSpec
+from stdl_events.frames.picture import PictureSpec
 from stdl_events.recordings.framers import FRAMERS
 from stdl_events.recordings.label_times import AUTO, LABEL_TIMES
 from stdl_events.recordings.layout import check_layout
@@ -142,7 +143,8 @@ class FrameSettings(Section):
     Counts are capped so that a training clip takes one byte for each.
 
     Attributes:
-        kind: `stream` cuts windows of fixed time or event count, `recording` cuts a whole recording into bins.
+        kind: `stream` cuts windows of fixed time or event count, `recording` cuts a whole recording into bins,
+            `picture` repeats a static picture.
         steps: T, frames per clip.
         dt_us: `stream`: length of a window.
         events_per_frame: `stream`: events per window, instead of `dt_us`.
@@ -158,9 +160,10 @@ class FrameSettings(Section):
         scale_by: `area` sums the events of pixels that become one, `pick` keeps those of the middle pixel.
         downscale: d x d pixels of that picture are summed into one.
         cap: counts saturate at this value; 1 makes binary frames.
+        picture: `picture`: size and scale of the pictures, from which `center_crop` may be cut.
     """
 
-    kind: Literal["stream", "recording"]
+    kind: Literal["stream", "recording", "picture"]
     steps: int
     dt_us: int | None = None
     events_per_frame: int | None = None
@@ -176,6 +179,7 @@ class FrameSettings(Section):
     scale: SizeSetting | None = None
     scale_by: ScaleBy = "area"
     cap: int | None = MAX_UINT8
+    picture: PictureSpec = PictureSpec()
 
     def spec(self, sensor_size: tuple[int, int]) -> FrameSpec:
         """The frame spec for recordings of `sensor_size` (width, height).

@@ -23,7 +23,7 @@ from stdl_events.recordings.entry import Split
 from stdl_events.recordings.same_events import check_same_events
 from stdl_events.training.build import build_configured_learner
 from stdl_events.training.bundle import describe_run, package_versions, save_bundle
-from stdl_events.training.data import augment, batch_of, epoch_batches
+from stdl_events.training.data import batch_of, epoch_batches
 from stdl_events.training.device import describe_device, peak_memory, resolve_device
 from stdl_events.training.evaluate import Evaluation, evaluate_clips, network_logits
 from stdl_events.training.metrics import MetricsWriter
@@ -187,9 +187,8 @@ class _Run:
         clock_s = time.perf_counter()
         while position.batch < len(batches):
             lr = self._set_learning_rate()
-            frames_TBCHW, targets_B = batch_of(self.train_clips, batches[position.batch])
             rng = np.random.default_rng((config.seed, position.epoch, position.batch))
-            frames_TBCHW = augment(frames_TBCHW, config.augment, rng)
+            frames_TBCHW, targets_B = batch_of(self.train_clips, batches[position.batch], config.augment, rng)
             step_metrics = self.learner.train_step(torch.from_numpy(frames_TBCHW), torch.from_numpy(targets_B))
             before_s, clock_s = clock_s, time.perf_counter()
             for means in (position.row, position.whole_epoch):

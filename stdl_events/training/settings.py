@@ -207,6 +207,17 @@ class TrainConfig(Section):
     log_every_steps: Positive = 10
     checkpoint_every_steps: Positive | None = None
 
+    @model_validator(mode="after")
+    def _no_events_in_pictures(self) -> "TrainConfig":
+        names = [transform.name for transform in self.augment.transforms]
+        drops = ["event_drop"] * self.augment.event_drop + [name for name in names if "drop" in name]
+        if drops and self.frames.kind == "picture":
+            raise RecipeError(
+                "augment", got=drops[0], expected="changes of pictures, since frames.kind is picture",
+                todo="use shift_px, flip, roll_px and zoom",
+            )  # fmt: skip
+        return self
+
     def derive(self, **changes: Any) -> "TrainConfig":
         """This configuration with some settings changed; a section is given as a mapping of the keys that change.
 

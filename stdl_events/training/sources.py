@@ -1,6 +1,6 @@
 """Training and held-out recordings of a configuration, and their clips."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,19 @@ from stdl_events.errors import DatasetError, RecipeError, RecordingError
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import PreparedSet
 from stdl_events.prepared.listing import as_listed
-from stdl_events.recordings.clips import BadRecording, ClipArray, load_clips, load_readable_clips, no_clips
-from stdl_events.recordings.coverage import require_every_class, say_too_short, unreadable
+from stdl_events.recordings.clips import (
+    BadRecording,
+    ClipArray,
+    ClipFrames,
+    load_clips,
+    load_readable_clips,
+    no_clips,
+)
+from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN, require_every_class, say_too_short, unreadable
 from stdl_events.recordings.entry import WHOLE, RecordingSet, Split
 from stdl_events.recordings.framers import FRAMERS
 from stdl_events.recordings.held_out_groups import labels_of
+from stdl_events.recordings.pictures import load_pictures, say_equal_pictures
 from stdl_events.recordings.registry import DATASETS, RECORDING_OPTIONS, SPLIT_RULES, SplitRule
 from stdl_events.recordings.split_parts import of_each_recording
 from stdl_events.training.bad_recordings import say_left_out, todo_bad, without_bad
@@ -45,6 +53,9 @@ def load_config_clips(config: TrainConfig, recordings: RecordingSet, frame_spec:
         RecordingError: a recording cannot be read.
     """
     if config.data.prepared is None:
+        pictures = _pictures(config)
+        if pictures is not None:
+            return load_pictures(pictures, recordings, frame_spec)
         return load_clips(recordings, frame_spec, cut=FRAMERS[config.data.framer])
     return PreparedSet.open(config.data.prepared, frames=frame_spec, data=config.data.path).clips(recordings)
 
@@ -80,6 +91,9 @@ def load_sides(
         counts = np.bincount(clips.entry_index_N, minlength=len(readable)).tolist()
         require_every_class(side, readable, counts, frame_spec, bad_labels=bad_labels, labels_of_both=labels)
         say_too_short(side, readable, counts, frame_spec)
+    if {TO_TRAIN, HELD_OUT} <= sides.keys():
+        clips_of = {side: clips for side, _, clips, _ in loaded}
+        say_equal_pictures(clips_of[TO_TRAIN], clips_of[HELD_OUT])
     return [(readable, clips) for _, readable, clips, _ in loaded]
 
 
@@ -87,6 +101,9 @@ def _readable(
     config: TrainConfig, recordings: RecordingSet, frame_spec: FrameSpec
 ) -> tuple[RecordingSet, ClipArray, list[BadRecording]]:
     if config.data.prepared is None:
+        pictures = _pictures(config)
+        if pictures is not None:
+            return recordings, load_pictures(pictures, recordings, frame_spec), []
         return load_readable_clips(recordings, frame_spec, cut=FRAMERS[config.data.framer])
     if config.data.framer != "own":
         raise RecipeError(
@@ -97,6 +114,21 @@ def _readable(
     bad = {entry.key for entry in prepared.manifest.bad}
     readable = recordings.with_entries(entry for entry in recordings.entries if entry.key not in bad)
     return readable, prepared.clips(readable), []
+
+
+def _pictures(config: TrainConfig) -> Callable[..., ClipFrames] | None:
+    """The reader of static pictures of the dataset of `config`; None if it holds events.
+
+    Raises:
+        RecipeError: a framer of events is asked for.
+    """
+    pictures = DATASETS[config.data.dataset].pictures
+    if pictures is not None and config.data.framer != "own":
+        raise RecipeError(
+            "data.framer", got=config.data.framer, expected=f"own, since {config.data.dataset} holds static pictures",
+            todo="leave data.framer out",
+        )  # fmt: skip
+    return pictures
 
 
 def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> Split:
@@ -115,12 +147,16 @@ def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> S
     if rule in ("auto", "given") and has_own:
         assert dataset.split is not None
         split = dataset.split(root, **options)
+        _require_kind(data, frames)
         return replace(split, train=_repaired(split.train, data), test=_repaired(split.test, data))
     if dataset.read is None or rule == "given":
         raise _not_for(data, "another rule" if dataset.split is None else "auto or given")
     recordings = _repaired(dataset.read(root, **options), data)
+    _require_kind(data, frames)
     if rule == "auto":
         rule = "time" if _one_recording_each(recordings) else "recording"
+    if dataset.pictures is not None and SPLIT_RULES[rule].reads_events:
+        raise _not_for(data, "recording")
     try:
         return _split(recordings, rule, data, frames)
     except RecordingError:
@@ -128,6 +164,24 @@ def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> S
             raise
         # The rule ended at the first recording that it could not read.
         return _split(without_bad(recordings, data, asker), rule, data, frames)
+
+
+def _require_kind(data: DataSettings, frames: FrameSettings) -> None:
+    """Check that pictures are trained on as pictures, and events as events.
+
+    Raises:
+        RecipeError: they are not.
+    """
+    has_pictures = DATASETS[data.dataset].pictures is not None
+    if has_pictures == (frames.kind == "picture"):
+        return
+    if has_pictures:
+        expected = f"picture, since {data.dataset} holds static pictures"
+        todo = "train with --set frames.kind=picture --set frames.dt_us=none; pictures need no store"
+    else:
+        expected = f"stream or recording, since {data.dataset} holds events"
+        todo = "say how events are cut, such as --set frames.kind=recording --set frames.by=count"
+    raise RecipeError("frames.kind", got=frames.kind, expected=expected, todo=todo)
 
 
 def _repaired(recordings: RecordingSet, data: DataSettings) -> RecordingSet:
@@ -167,6 +221,7 @@ def sensor_and_classes(config: TrainConfig) -> tuple[tuple[int, int], int]:
     """
     data = config.data
     dataset = DATASETS[data.dataset]
+    _require_kind(data, config.frames)
     if dataset.sensor_size is not None and dataset.classes is not None:
         return dataset.sensor_size, dataset.classes
     if data.path is None and data.prepared is not None:

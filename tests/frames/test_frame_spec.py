@@ -16,7 +16,7 @@ from stdl_events.frames import FrameSpec
         ({"remainder": "drop"}, "kind stream: got remainder; expected only settings of kind stream"),
         ({"kind": "recording"}, "kind recording: got no `by`; expected by count or time"),
         ({"kind": "recording", "by": "time"}, "kind recording: got dt_us; expected only settings of kind recording"),
-        ({"kind": "movie"}, "frame spec: kind: got 'movie'; expected 'stream' or 'recording'"),
+        ({"kind": "movie"}, "frame spec: kind: got 'movie'; expected 'stream', 'recording' or 'picture'"),
         ({"steps": 0}, "frame spec: steps: got 0; expected greater than or equal to 1"),
         ({"dt_us": 20000.0}, "frame spec: dt_us: got 20000.0; expected a valid integer"),
         ({"dt_us": True}, "frame spec: dt_us: got True; expected a valid integer"),
