@@ -1,7 +1,7 @@
 """MkDocs hook: the reference pages that the code itself knows, written anew at each build.
 
-Commands come from Typer, settings from the pydantic models, choices from the registries. Nothing of them is kept in the
-repository, so they cannot fall behind.
+Commands come from Typer, settings from the pydantic models, recipes from their files, choices from the registries.
+Nothing of them is kept in the repository, so they cannot fall behind.
 """
 
 import dataclasses
@@ -21,9 +21,20 @@ from pydantic_core import PydanticUndefined
 import stdl_events
 from stdl_events.cli import app
 from stdl_events.cli.options import explain_choices, update_choices
+from stdl_events.cli.recipe_tables import shown_value
 from stdl_events.events.formats import FORMATS, WRITERS
+from stdl_events.recipes import describe_recipes
+from stdl_events.recipes.resolve import RECIPE, resolve
 from stdl_events.registry import Registry
 from stdl_events.training.settings import TrainConfig
+
+RECIPES_INTRODUCTION = """# Recipes
+
+A recipe is a complete configuration. `stdl-events train RECIPE --show` prints all of its settings and where each is
+from: `base` (what every recipe starts from), `recipe`, `variant` (`--variant NAME`), `--config` (a file of settings),
+`--set`, or another option. Each wins over those before it. Here are the settings that a recipe does not take from the
+base; the meanings are those of the [settings](settings.md). Generated from the recipes themselves.
+"""
 
 FORMATS_INTRODUCTION = """# File formats
 
@@ -49,6 +60,7 @@ def pages() -> dict[str, str]:
     return {
         "reference/commands.md": "\n".join(commands()),
         "reference/settings.md": "\n".join(settings()),
+        "reference/recipes.md": "\n".join(recipes()),
         "reference/choices.md": "\n".join(choices()),
         "reference/formats.md": "\n".join(formats()),
         "reference/python.md": "\n".join(python()),
@@ -150,6 +162,25 @@ def type_name(annotation: Any) -> str:
     if origin is tuple:
         return " x ".join(map(type_name, arguments))
     return "None" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
+
+
+def recipes() -> Iterator[str]:
+    """Every recipe: its source, its variants, and the settings that it does not take from the base."""
+    yield RECIPES_INTRODUCTION
+    for name, recipe in describe_recipes().items():
+        yield f"## {name}\n\n{recipe.summary}. Source: {recipe.source}.\n"
+        yield f"{inspect.cleandoc(recipe.build.__doc__ or '')}\n"
+        resolved = resolve(name)
+        own = {
+            key: value for key, value in resolved.values.items() if resolved.origins[key] == RECIPE and key != "name"
+        }
+        yield "| setting | value |\n|---|---|"
+        yield from (f"| `{key}` | `{shown_value(value)}` |" for key, value in own.items())
+        yield ""
+        if recipe.variants:
+            yield (
+                "\n".join(f"- `--variant {key}`: {variant.summary}" for key, variant in recipe.variants.items()) + "\n"
+            )
 
 
 def choices() -> Iterator[str]:

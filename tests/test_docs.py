@@ -23,6 +23,7 @@ import stdl_events
 from stdl_events import plugins
 from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
+from stdl_events.recipes import describe_recipes
 from stdl_events.training.overrides import setting_keys
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -147,5 +148,9 @@ def test_the_generated_pages_know_every_registry_and_setting():
     rows = [line for line in pages["reference/settings.md"].splitlines() if line.startswith("| `")]
     assert [row for row in rows if row.endswith("|  |")] == [], "a setting without a meaning"
     assert {row.split("`")[1] for row in rows} >= setting_keys().keys() - {"network.neuron"}
+    recipes = pages["reference/recipes.md"]
+    assert all(f"## {name}\n\n{recipe.summary}" in recipes for name, recipe in describe_recipes().items())
+    assert "| `network.notation` | `resnet18` |" in recipes
+    assert "`--variant sltt`: SLTT" in recipes
     for command in ("train", "live", "memory"):
         assert f"Usage: stdl-events {command}" in pages["reference/commands.md"]

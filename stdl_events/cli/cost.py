@@ -7,7 +7,6 @@ import typer
 
 from stdl_events.cli.learner_options import (
     Asked,
-    Assignments,
     Batch,
     Classes,
     Data,
@@ -21,6 +20,7 @@ from stdl_events.cli.learner_options import (
 )
 from stdl_events.cli.options import one_of, parse_assignments
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.errors import UserError
 from stdl_events.learning.rules import RULES
 
@@ -36,6 +36,8 @@ def register(app: typer.Typer) -> None:
 def cost(
     recipe: Target = None,
     assignments: Assignments = None,
+    variant: Variant = None,
+    config: ConfigFile = None,
     data: Data = None,
     network: Network = None,
     input: Input = None,
@@ -73,7 +75,7 @@ def cost(
     if option and rule is None:
         raise UserError("--option", got="no --rule", expected="the rule that has the option", todo="add --rule")
     rules = list_rules() if rule is None else [get_rule(rule, **parse_assignments(option or []))]
-    asked = Asked(recipe, assignments, data, network, input, classes)
+    asked = Asked(recipe, assignments, data, network, input, classes, variant, config)
     wanted = asked.options(steps=steps, batch_size=batch, optimizer=optimizer)
     meter = RuleMeter(activity=activity, rho=rho, **shared_options(wanted, but=("precision",)))
     with messages.status("metering"):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from stdl_events.errors import RecipeError
 from stdl_events.model_card import ModelCard
-from stdl_events.recipes import RECIPES, load_recipe
-from stdl_events.training.overrides import apply_overrides
+from stdl_events.recipes import RECIPES
+from stdl_events.recipes.resolve import resolve
+from stdl_events.training.overrides import apply_overrides, read_settings_file, with_values
 from stdl_events.training.run_folder import BUNDLE_FOLDER, CARD_FILE, load_config
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import sensor_and_classes
@@ -38,18 +39,22 @@ class Training:
         return self.config.frames.spec(sensor_size).frame_shape_CHW, classes
 
 
-def find_training(name: str, assignments: Sequence[str] = ()) -> Training:
+def find_training(
+    name: str, assignments: Sequence[str] = (), *, variant: str | None = None, file: Path | None = None
+) -> Training:
     """The training called `name`: a recipe, the path of a .py file that defines one, or the folder of a run.
 
     Args:
         assignments: settings that change, `key=value` each.
+        variant: of a recipe.
+        file: further settings that change, see `read_settings_file`; assignments win.
 
     Raises:
         RecipeError: there is no such recipe, file or folder, or a setting is wrong.
         RunError: the folder is not that of a run.
     """
     if name in RECIPES or name.endswith(".py"):
-        return Training(apply_overrides(load_recipe(name), assignments))
+        return Training(resolve(name, variant=variant, file=file, assignments=assignments).config)
     folder = Path(name)
     if not folder.is_dir():
         raise RecipeError(
@@ -58,7 +63,14 @@ def find_training(name: str, assignments: Sequence[str] = ()) -> Training:
             expected=f"one of {', '.join(RECIPES)}, a .py file that defines recipe(), or a run's folder",
             todo="see stdl-events train --list",
         )
-    config = apply_overrides(load_config(folder), assignments)
+    if variant is not None:
+        raise RecipeError(
+            f"variant {variant!r}", got=f"the run {name}", expected="a recipe", todo="leave --variant out"
+        )  # fmt: skip
+    config = load_config(folder)
+    if file is not None:
+        config = with_values(config, read_settings_file(file))
+    config = apply_overrides(config, assignments)
     card_path = folder / BUNDLE_FOLDER / CARD_FILE
     # Other recordings may have another sensor and other classes than those that the run was trained on.
     if not card_path.is_file() or config.data != load_config(folder).data:

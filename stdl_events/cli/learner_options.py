@@ -39,9 +39,6 @@ Target = Annotated[
         help="A recipe, a .py file that defines one, or a run's folder; or --network, --input and --classes.",
     ),
 ]
-Assignments = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
-]
 Data = Annotated[Path | None, typer.Option(help="Folder of the recipe's recordings: sensor size and classes.")]
 Network = Annotated[str | None, typer.Option(help="A name such as vgg11, or notation such as 64C3-AP2-128R(s2).")]
 Input = Annotated[str | None, typer.Option(help="One frame, CHANNELSxHEIGHTxWIDTH, such as 2x128x128.")]
@@ -89,7 +86,7 @@ class Asked:
 
     Args:
         target: a recipe, a file that defines one, or a run's folder.
-        assignments, data: of the target only.
+        assignments, data, variant, config: of the target only.
         network, input, classes: all three without a target; with one, they replace what it says.
     """
 
@@ -99,6 +96,8 @@ class Asked:
     network: str | None
     input: str | None
     classes: int | None
+    variant: str | None = None
+    config: Path | None = None
 
     def options(self, rule_options: list[str] | None = None, **given: Any) -> dict[str, Any]:
         """Return the arguments of `plan_learner`.
@@ -117,7 +116,13 @@ class Asked:
     def _of_network(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         from stdl_events.network.zoo import parse_network
 
-        useless = [name for name, value in (("--set", self.assignments), ("--data", self.data)) if value]
+        of_recipes = {
+            "--set": self.assignments,
+            "--data": self.data,
+            "--variant": self.variant,
+            "--config": self.config,
+        }
+        useless = [name for name, value in of_recipes.items() if value]
         if useless:
             raise UserError(
                 " and ".join(useless),
@@ -148,7 +153,8 @@ class Asked:
             settings |= dict.fromkeys(_rule_settings(), "none")
         settings |= {f"learning.options.{name}": value for name, value in rule_options.items()}
         flags = [f"{key}={value}" for key, value in settings.items() if value is not None]
-        training = find_training(self.target, [*(self.assignments or []), *flags])
+        assignments = [*(self.assignments or []), *flags]
+        training = find_training(self.target, assignments, variant=self.variant, file=self.config)
         ways_to_cut = {name: wanted.get(name) for name in ("budget", "rho", "plan")}
         check_plan_options(get_rule(training.config.learning.rule), **ways_to_cut)
         shape = None if self.input is None else parse_shape(self.input)

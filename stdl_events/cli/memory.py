@@ -9,7 +9,6 @@ import typer
 
 from stdl_events.cli.learner_options import (
     Asked,
-    Assignments,
     Auto,
     Batch,
     Budget,
@@ -34,6 +33,7 @@ from stdl_events.cli.learner_options import (
 )
 from stdl_events.cli.options import one_of
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.errors import UserError
 from stdl_events.learning.rules import RULES
 
@@ -58,6 +58,8 @@ def register(app: typer.Typer) -> None:
 def memory(
     recipe: Target = None,
     assignments: Assignments = None,
+    variant: Variant = None,
+    config: ConfigFile = None,
     data: Data = None,
     network: Network = None,
     input: Input = None,
@@ -113,7 +115,7 @@ def memory(
     _check_alone("--auto", auto, {"--plain": lean is False, "--plan": given})
     if device is Device.cuda:
         require_cuda()
-    wanted = Asked(recipe, assignments, data, network, input, classes).options(
+    wanted = Asked(recipe, assignments, data, network, input, classes, variant, config).options(
         option,
         rule=rule,
         batch_size=batch,

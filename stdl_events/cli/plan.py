@@ -9,7 +9,6 @@ import typer
 
 from stdl_events.cli.learner_options import (
     Asked,
-    Assignments,
     Auto,
     Batch,
     Budget,
@@ -30,6 +29,7 @@ from stdl_events.cli.learner_options import (
     memory_mode,
 )
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant
 
 if TYPE_CHECKING:
     from stdl_events.learning.blueprint import Blueprint
@@ -48,6 +48,8 @@ def register(app: typer.Typer) -> None:
 def plan(
     recipe: Target = None,
     assignments: Assignments = None,
+    variant: Variant = None,
+    config: ConfigFile = None,
     data: Data = None,
     network: Network = None,
     input: Input = None,
@@ -96,7 +98,7 @@ def plan(
             expected="--auto by itself or with --budget, --rho or --least-blocks",
             todo="leave out one of them",
         )
-    wanted = Asked(recipe, assignments, data, network, input, classes).options(
+    wanted = Asked(recipe, assignments, data, network, input, classes, variant, config).options(
         option,
         rule=rule,
         batch_size=batch,

@@ -18,6 +18,8 @@ from stdl_events.cli.geometry_options import (
 from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, LayoutOption, label_settings
 from stdl_events.cli.options import FilterOption, filter_words
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant
+from stdl_events.cli.recipe_tables import print_recipes, print_settings
 from stdl_events.cli.recording_options import OrientationOption, RepairOption
 
 if TYPE_CHECKING:
@@ -36,9 +38,9 @@ def train(
     recipe: Annotated[
         str | None, typer.Argument(help="A recipe's name (see --list) or a .py file that defines recipe().")
     ] = None,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
-    ] = None,
+    assignments: Assignments = None,
+    variant: Variant = None,
+    config_file: ConfigFile = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/<recipe's name>]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
@@ -58,7 +60,10 @@ def train(
     labels: LabelsOption = None,
     label_times: LabelTimesOption = None,
     layout: LayoutOption = None,
-    list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
+    list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes and their variants.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show every setting and where it is from; train nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Train a recogniser by a recipe, and test it on the held-out recordings.
@@ -66,14 +71,16 @@ def train(
     The run's folder gets the configuration, the list of the recordings on both sides, the plan, metrics (JSON lines and
     TensorBoard), a checkpoint for --resume, and the finished network. A non-empty folder is never overwritten.
 
+    Settings are the recipe's, changed by --variant, then by the file of --config, then by --set and other options;
+    --show lists them all.
+
     Example: stdl-events train folder --data recordings/ --set epochs=30 --set learning.budget=2GiB
     """
-    from stdl_events.recipes import load_recipe
+    from stdl_events.recipes.resolve import resolve
     from stdl_events.recordings.orientation import parse_orientations
-    from stdl_events.training.overrides import apply_overrides
 
     if list_recipes:
-        _print_recipes(as_json)
+        print_recipes(as_json)
         return
     if recipe is None:
         raise typer.BadParameter("give a recipe's name or a .py file, or --list", param_hint="RECIPE")
@@ -89,7 +96,13 @@ def train(
     if repair:
         flags["data.repair"] = "true"
     flag_assignments = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    config = apply_overrides(load_recipe(recipe), [*(assignments or []), *flag_assignments])
+    resolved = resolve(
+        recipe, variant=variant, file=config_file, assignments=assignments or (), options=flag_assignments
+    )
+    if show:
+        print_settings(resolved, as_json)
+        return
+    config = resolved.config
     folder = out or Path("runs") / config.name
 
     from stdl_events.training.fit import fit
@@ -141,21 +154,6 @@ def evaluate(
         print_json({"run": str(run), "model": None if model is None else str(model)} | evaluation.summary())
         return
     print_evaluation(evaluation)
-
-
-def _print_recipes(as_json: bool) -> None:
-    from rich.table import Table
-
-    from stdl_events.recipes import describe_recipes
-
-    recipes = describe_recipes()
-    if as_json:
-        print_json({"recipes": recipes})
-        return
-    table = Table("recipe", "what it trains", box=None)
-    for name, summary in recipes.items():
-        table.add_row(name, summary)
-    results.print(table)
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:

@@ -1,15 +1,17 @@
 """Gait recognition of simulated walkers; needs no recordings."""
 
-from stdl_events.recipes import folder
+from stdl_events.recipes.base import base
 from stdl_events.training.settings import TrainConfig
+
+SOURCE = "this package"
 
 
 def recipe() -> TrainConfig:
     """Clips of 800 ms, most of a gait cycle; decay 0.5, a memory of several frames; the network in two blocks."""
-    return folder.recipe().derive(
-        name="demo_walkers",
+    return base(
+        "demo_walkers",
         data={"dataset": "walkers"},
-        frames={"steps": 20, "dt_us": 40_000},
+        frames={"kind": "stream", "steps": 20, "dt_us": 40_000},
         network={"notation": "16C5(s2)-32C3-AP2-64C3-AP2-64C3", "neuron": {"decay": 0.5}},
         augment={"shift_px": 3},
         optimiser={"lr": 0.003},

@@ -1,19 +1,31 @@
-"""Gait recognition: GAIT-DAY-DVS (20 people, DVS128), with the network and the frames of the STDL paper."""
+"""Gait recognition: GAIT-DAY-DVS (20 people, DVS128), as in the STDL paper."""
 
-from stdl_events.recipes import demo_walkers
+from stdl_events.recipes.base import base
+from stdl_events.recipes.papers import (
+    COSINE,
+    STDL,
+    STDL_BASELINES,
+    STDL_LOSS,
+    STDL_NEURON,
+    adamw,
+    bins,
+)
 from stdl_events.training.settings import TrainConfig
+
+SOURCE = STDL
+VARIANTS = STDL_BASELINES
 
 
 def recipe() -> TrainConfig:
-    """STDL, section V: ResNet-18, T=20 frames of equally many events, batch 100, AdamW 5e-4, the published plan."""
-    return demo_walkers.recipe().derive(
-        name="gait_day",
+    """ResNet-18 in the published blocks, T=20 frames of equally many events, no augmentation."""
+    return base(
+        "gait_day",
         data={"dataset": "gait_day"},
-        frames={"kind": "recording", "steps": 20, "dt_us": None, "by": "count"},
-        network={"notation": "resnet18"},
-        learning={"plan": "paper"},
-        augment={"shift_px": 0},
-        optimiser={"lr": 5e-4, "weight_decay": 5e-4},
+        frames=bins(20),
+        network={"notation": "resnet18", "neuron": {**STDL_NEURON, "decay": 0.1}},
+        learning={"rule": "stdl", "plan": "paper", **STDL_LOSS},
+        optimiser=adamw(5e-4, 5e-4),
+        schedule=COSINE,
         epochs=100,
         batch_size=100,
     )

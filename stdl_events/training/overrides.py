@@ -3,9 +3,11 @@
 import dataclasses
 import difflib
 import json
+import tomllib
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -13,6 +15,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from stdl_events.errors import RecipeError
 from stdl_events.training.settings import WAYS_TO_CUT, TrainConfig
 from stdl_events.validation import first_problem
+
+NAMED = 3
 
 
 def setting_keys(model: type = TrainConfig) -> dict[str, Any]:
@@ -54,6 +58,15 @@ def apply_overrides(config: TrainConfig, assignments: Iterable[str]) -> TrainCon
         RecipeError: an assignment has no `=`, its key is unknown, its value does not have the key's type, or the
             settings together are impossible. The message lists the valid keys and suggests the nearest.
     """
+    return with_values(config, parse_assignments(assignments))
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """Values by dotted key of `key=value` texts, later ones winning.
+
+    Raises:
+        RecipeError: an assignment has no `=`, its key is unknown, or its value does not have the key's type.
+    """
     keys = setting_keys()
     values: dict[str, Any] = {}
     for assignment in assignments:
@@ -64,12 +77,68 @@ def apply_overrides(config: TrainConfig, assignments: Iterable[str]) -> TrainCon
                 "--set", got=repr(assignment), expected="key=value", todo="write for example --set epochs=20"
             )
         if key not in keys:
-            raise _unknown_key(key, keys)
+            raise _unknown_key(f"setting {key!r}", key, keys)
         values[key] = _parse(key, text.strip(), keys[key])
+    return values
+
+
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """Values by dotted key of a file of settings, TOML or JSON, with a table for each section: a run's config.json.
+
+    Raises:
+        RecipeError: the file cannot be read, a key is unknown, or a value does not have the key's type.
+    """
+    tree, keys = _read_tree(path), setting_keys()
+    values: dict[str, Any] = {}
+    for key, value in flat(tree).items():
+        if key not in keys:
+            raise _unknown_key(f"{path}: setting {key!r}", key, keys)
+        if isinstance(value, str) and _means_none(value, keys[key]):  # TOML has no null
+            value = None
+        try:
+            values[key] = TypeAdapter(keys[key]).validate_python(value)
+        except ValidationError as error:
+            problem = first_problem(error)
+            raise RecipeError(
+                f"{path}: setting {key!r}",
+                got=problem.got,
+                expected=problem.expected,
+                todo=problem.todo or "correct it",
+            ) from None
+    return values
+
+
+def _read_tree(path: Path) -> dict[str, Any]:
+    expected = "a file of settings, .toml or .json, such as the config.json of a run"
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        got = error.strerror if isinstance(error, OSError) else str(error)
+        raise RecipeError(str(path), got=str(got), expected=expected, todo="correct the file or its path") from None
+    if not isinstance(tree, dict):
+        raise RecipeError(str(path), got=f"a {type(tree).__name__}", expected=expected, todo="name the settings")
+    return tree
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A tree of settings as one mapping of dotted keys."""
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return values
+
+
+def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    """`config` with other values of dotted keys.
+
+    Raises:
+        RecipeError: the settings together are impossible, or a section is given as a whole and in part.
+    """
     cuts = [f"learning.{name}" for name in WAYS_TO_CUT]
     if any(values.get(cut) is not None for cut in cuts):
-        # The assignment replaces the recipe's own way to cut the network.
-        values = dict.fromkeys(cuts) | values
+        # The new way to cut the network replaces the recipe's own.
+        values = {**dict.fromkeys(cuts), **values}
     tree = config.model_dump()
     for key, value in values.items():
         *parents, leaf = key.split(".")
@@ -91,16 +160,27 @@ def apply_overrides(config: TrainConfig, assignments: Iterable[str]) -> TrainCon
         ) from None
 
 
-def _unknown_key(key: str, keys: Iterable[str]) -> RecipeError:
+def _unknown_key(subject: str, key: str, keys: Iterable[str]) -> RecipeError:
     known = list(keys)
-    near = (
-        [candidate for candidate in known if candidate.lower() == key.lower()]
-        or difflib.get_close_matches(key, known, n=1)
-        or [candidate for candidate in known if candidate.rpartition(".")[2] == key.rpartition(".")[2]]
-    )
-    hint = f"did you mean {near[0]!r}?" if near else "use one of them"
+    near = _nearest(key, known)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "use one of them"
     expected = f"one of {', '.join(_beside(key, known))}"
-    return RecipeError(f"setting {key!r}", got="no such setting", expected=expected, todo=hint)
+    return RecipeError(subject, got="no such setting", expected=expected, todo=hint)
+
+
+def _nearest(key: str, known: list[str]) -> list[str]:
+    """Return the settings that `key` may mean: in another case, of another section, or misspelled, as a whole or in
+    its last part."""
+    leaf = key.rpartition(".")[2].lower()
+    leaves = {candidate: candidate.rpartition(".")[2].lower() for candidate in known}
+    near_leaves = difflib.get_close_matches(leaf, set(leaves.values()), n=1)
+    return (
+        [candidate for candidate in known if candidate.lower() == key.lower()]
+        or difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+        or [candidate for candidate in known if leaves[candidate] == leaf][:NAMED]
+        or difflib.get_close_matches(key, known, n=1)
+        or [candidate for candidate in known if leaves[candidate] in near_leaves][:NAMED]
+    )
 
 
 def _beside(key: str, known: list[str]) -> list[str]:
@@ -125,7 +205,7 @@ def _given_as_a_whole(key: str) -> RecipeError:
 
 def _parse(key: str, text: str, kind: Any) -> Any:
     """Parse `text` as `kind`: `none` where None is allowed, JSON for lists, else the type's own syntax."""
-    if text.lower() in ("none", "null") and _allows_none(kind):
+    if _means_none(text, kind):
         return None
     value: Any = text
     if text.startswith(("[", "{")):
@@ -144,6 +224,10 @@ def _parse(key: str, text: str, kind: Any) -> Any:
             expected=problem.expected,
             todo=near or f"write --set {key}=VALUE with such a value",
         ) from None
+
+
+def _means_none(text: str, kind: Any) -> bool:
+    return text.lower() in ("none", "null") and _allows_none(kind)
 
 
 def _allows_none(kind: Any) -> bool:

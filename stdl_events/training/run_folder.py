@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from stdl_events.errors import RunError
 from stdl_events.recordings.split_list import SPLIT_FILE
+from stdl_events.training.overrides import flat
 from stdl_events.training.settings import TrainConfig
 from stdl_events.validation import first_problem
 from stdl_events.whole_file import whole_file
@@ -54,8 +55,8 @@ def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None
             expected=f"a folder with {CONFIG_FILE}",
             todo="start it without --resume",
         )
-    old = _flat(load_config(folder).model_dump(mode="json"))
-    new = _flat(config.model_dump(mode="json"))
+    old = flat(load_config(folder).model_dump(mode="json"))
+    new = flat(config.model_dump(mode="json"))
     # Recordings that a list identifies may have moved.
     free = _FREE_TO_CHANGE | ({"data.path"} if (folder / SPLIT_FILE).is_file() else set())
     changed = [key for key in new if old.get(key) != new[key] and key not in free]
@@ -103,13 +104,3 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with whole_file(path, room_for="numbers", error=RunError) as file:
         file.write(text.encode())
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat

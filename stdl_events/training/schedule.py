@@ -9,12 +9,15 @@ def learning_rate(settings: ScheduleSettings, base_lr: float, step: int, *, step
     """Learning rate of the update number `step` (from 0) of a run of `epochs * steps_per_epoch` updates.
 
     The warm-up rises linearly to `base_lr`, reaching it with its last update; the cosine falls from there to
-    `settings.final * base_lr`, which it would reach right after the last update.
+    `settings.final * base_lr`, which it would reach right after the last update. Steps count from the start of the run.
     """
     warmup_steps = round(settings.warmup_epochs * steps_per_epoch)
     if step < warmup_steps:
         return base_lr * (step + 1) / warmup_steps
     if settings.kind == "constant":
         return base_lr
+    if settings.kind == "step":
+        changes: int = step // (settings.step_epochs * steps_per_epoch)
+        return base_lr * float(settings.step_factor**changes)
     progress = (step - warmup_steps) / max(1, epochs * steps_per_epoch - warmup_steps)
     return base_lr * (settings.final + (1 - settings.final) * 0.5 * (1 + math.cos(math.pi * progress)))

@@ -98,14 +98,18 @@ class ScheduleSettings(Section):
     """The learning rate over the run: a linear warm-up, then `kind`, set at every step.
 
     Attributes:
-        kind: `cosine` decay or `constant`.
+        kind: `cosine` decay, `step` for equal factors after equal times, or `constant`.
         warmup_epochs: length of the linear warm-up.
         final: end of `cosine` as a share of the learning rate.
+        step_epochs: `step`: epochs between two changes, counted from the start of the run.
+        step_factor: `step`: factor of the learning rate at each change.
     """
 
-    kind: Literal["cosine", "constant"] = "cosine"
+    kind: Literal["cosine", "step", "constant"] = "cosine"
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     final: Annotated[float, Field(ge=0, le=1)] = 0.0
+    step_epochs: Positive = 20
+    step_factor: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
 class RuleOptions(Section):

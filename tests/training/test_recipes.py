@@ -1,5 +1,6 @@
 """Every shipped recipe is complete: it is built and trains two steps on smaller clips of its kind."""
 
+import ast
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +10,42 @@ import torch
 from stdl_events.errors import RecipeError
 from stdl_events.recipes import RECIPES, describe_recipes, load_recipe
 from stdl_events.recipes import __file__ as recipes_file
+from stdl_events.recipes.base import REQUIRED, base_of
 from stdl_events.training.build import build_configured_learner
+from stdl_events.training.overrides import flat
 from stdl_events.training.settings import TrainConfig
 
 SENSOR_SIZES = {"demo_walkers": (48, 48), "nmnist_small": (34, 34)}
 CLASSES = 5
+# Their own networks and plans; the others share these, or take minutes on a CPU (test_recipes_on_layouts.py).
+OWN_NETWORKS = ("demo_walkers", "folder", "gait_day")
+SHARED = {"__init__", "base", "papers", "resolve"}
 
 
 def test_every_file_is_a_recipe_of_its_name() -> None:
-    files = {path.stem for path in Path(recipes_file).parent.glob("*.py")} - {"__init__"}
+    files = {path.stem for path in Path(recipes_file).parent.glob("*.py")} - SHARED
     assert set(RECIPES) == files
-    for name, summary in describe_recipes().items():
+    for name, recipe in describe_recipes().items():
         assert load_recipe(name).name == name
-        assert summary
-        assert not summary.endswith(".")
+        assert recipe.summary
+        assert not recipe.summary.endswith(".")
+        assert recipe.source
+
+
+def test_no_recipe_is_derived_from_another() -> None:
+    for name in RECIPES:
+        tree = ast.parse((Path(recipes_file).parent / f"{name}.py").read_text())
+        imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        of_recipes = {module for module in imported if module.startswith("stdl_events.recipes")}
+        assert of_recipes <= {"stdl_events.recipes.base", "stdl_events.recipes.papers"}
+        assert "stdl_events.recipes.base" in of_recipes
+
+
+def test_the_base_has_nothing_of_a_task() -> None:
+    base = base_of(load_recipe("gait_day")).model_dump()
+    other = base_of(load_recipe("demo_walkers")).model_dump()
+    differing = {key for key, value in flat(base).items() if flat(other)[key] != value}
+    assert differing <= set(REQUIRED)
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
@@ -31,7 +54,7 @@ def test_recipe_survives_json(name: str) -> None:
     assert TrainConfig.model_validate_json(config.model_dump_json()) == config
 
 
-@pytest.mark.parametrize("name", sorted(RECIPES))
+@pytest.mark.parametrize("name", OWN_NETWORKS)
 def test_recipe_takes_two_steps(name: str) -> None:
     config = load_recipe(name)
     # Few steps and one clip at a time keep this quick; the network and its plan are the recipe's own.

@@ -33,3 +33,9 @@ def test_warm_up_rises_in_equal_parts_and_reaches_the_base() -> None:
 
 def test_constant_stays() -> None:
     assert set(rates(ScheduleSettings(kind="constant"))) == {2.0}
+
+
+def test_steps_halve_the_base_after_equal_times() -> None:
+    values = rates(ScheduleSettings(kind="step", step_epochs=2, warmup_epochs=1))
+    assert values[:4] == pytest.approx([0.5, 1.0, 1.5, 2.0]), "the warm-up comes first"
+    assert values[4:] == [2.0] * 4 + [1.0] * 8 + [0.5] * 4

@@ -1,0 +1,190 @@
+"""The recipes of papers hold the values of the papers' tables, which are typed here again from the papers."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pytest
+
+from stdl_events.network.spec import NeuronSpec
+from stdl_events.plan.presets import paper_cuts
+from stdl_events.recipes import describe_recipes, load_recipe
+from stdl_events.training.settings import TrainConfig
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of STDL's Table VII, its network (section V), and the shape of its frames (appendix A)."""
+
+    epochs: int
+    optimiser: str
+    lr: float
+    batch_size: int
+    weight_decay: float
+    decay: float
+    threshold: float
+    steps: int
+    network: str
+    plan: str | None
+    shift_px: int = 0
+    flip: bool = False
+
+
+# STDL, Table VII; networks: sections V-A and V-B; augmentation: appendix A. Table VIII has no plan for VGG-11.
+STDL = {
+    "cifar10_dvs": Row(300, "adamw", 0.001, 100, 0.0005, 0.1, 1.0, 10, "vgg11", None),
+    "gait_day": Row(100, "adamw", 0.0005, 100, 0.0005, 0.1, 1.0, 20, "resnet18", "paper"),
+    "har_dvs": Row(100, "adamw", 0.001, 100, 0.0005, 0.1, 1.0, 4, "resnet18", "paper", shift_px=18, flip=True),
+}
+
+# STDL, Table VIII: subnetworks, and auxiliary networks without the outputs.
+RESNET18 = [
+    ("64C3-64R", "AP(k2s2)-256R(s2)-512R(s2)-512R"),
+    ("64R-128R(s2)", "256R(s2)-512R(s2)"),
+    ("128R-256R(s2)-256R-512R(s2)-512R", None),
+]
+
+# SLTT, Table S2: epochs, learning rate, batch size, weight decay; T: section 5.1; dropout: appendix E.3; target of the
+# squared error: equations (S12) and (S13).
+SLTT = {
+    ("dvs_gesture", None): (300, 0.1, 16, 5e-4, 20, 0.4, "threshold"),
+    ("cifar10_dvs", "sltt"): (300, 0.05, 128, 5e-4, 10, 0.3, "one-hot"),
+    ("cifar10_dvs", "sltt-augmented"): (300, 0.05, 128, 5e-4, 10, 0.3, "one-hot"),
+}
+
+# Truncated local BPTT, Table 1: batch size, T, dropout, learning rate, decay, threshold (the last three and dropout are
+# ranges or equal ends); section III-C: dt in ms; section IV: best (k, n).
+TRUNCATED = {
+    ("dvs_gesture", "tbptt"): (32, 60, (0, 0.2), (0.005, 0.2), 0.3, (0.2, 0.5), 20, (10, 1), "LeNet-2"),
+    ("cifar10_dvs", "tbptt"): (128, 100, (0, 0.2), (0.1, 0.5), 0.8, (0.3, 0.6), 5, (10, 1), "AlexNet"),
+}
+# Its Table 2, without pooling: kernels and channels or neurons, in order.
+LAYERS = {
+    "LeNet-2": ["64C5", "128C5", "128C5", "256FC"],
+    "AlexNet": ["96C3(s2)", "256C3", "384C3", "512C3", "384C3", "256C3", "4096FC", "1024FC"],
+}
+
+
+def neuron_of(config: TrainConfig) -> NeuronSpec:
+    assert isinstance(config.network.neuron, NeuronSpec), "written out, so that it is shown"
+    return config.network.neuron
+
+
+def check_schedule(config: TrainConfig) -> None:
+    schedule = config.schedule
+    assert (schedule.kind, schedule.warmup_epochs, schedule.final) == ("cosine", 0, 0)
+
+
+@pytest.mark.parametrize("name", STDL)
+def test_stdl(name: str) -> None:
+    config, row = load_recipe(name), STDL[name]
+    optimiser, learning, neuron = config.optimiser, config.learning, neuron_of(config)
+    read = Row(
+        config.epochs, optimiser.kind, optimiser.lr or 0, config.batch_size, optimiser.weight_decay or 0, neuron.decay,
+        neuron.threshold, config.frames.steps, config.network.notation, learning.plan, config.augment.shift_px,
+        config.augment.flip,
+    )  # fmt: skip
+    assert read == row
+    assert optimiser.momentum == (0.9 if row.optimiser == "sgd" else None)
+    check_schedule(config)
+    # STDL, equations (3) and (7), and gamma = 1 below.
+    assert (neuron.kind, neuron.reset, neuron.surrogate, neuron.surrogate_width) == ("lif", "soft", "triangle", 1.0)
+    # The loss is SLTT's.
+    assert (learning.rule, learning.loss, learning.alpha, learning.mse_target) == ("stdl", "ce+mse", 0.05, "one-hot")
+    assert config.network.norm == "batch"
+    assert load_recipe(name, "bptt") == config.derive(learning={"rule": "bptt"}), "appendix B: the same for baselines"
+
+
+@pytest.mark.parametrize("name", ["cifar10_dvs", "gait_day", "har_dvs"])
+def test_frames_of_recordings_are_spikingjellys(name: str) -> None:
+    frames = load_recipe(name).frames
+    assert (frames.kind, frames.by, frames.remainder, frames.dt_us) == ("recording", "count", "last", None)
+    sensor, picture = ((346, 260), (224, 224)) if name == "har_dvs" else ((128, 128), (128, 128))
+    assert frames.spec(sensor).frame_shape_CHW == (2, *picture), "STDL, appendix A"
+
+
+def test_plan_of_resnet18_is_that_of_table_viii() -> None:
+    config = load_recipe("gait_day")
+    spec = config.network.spec((2, 128, 128), 20, "stdl")
+    cuts = paper_cuts(spec)
+    assert [spec.slice(cut.start, cut.stop).notation for cut in cuts] == [
+        *(own for own, _ in RESNET18[:2]), f"{RESNET18[2][0]}-20FC"
+    ]  # fmt: skip
+    auxiliary = [cut.auxiliary.notation if cut.auxiliary is not None else None for cut in cuts]
+    assert auxiliary == [f"{text.replace('AP(k2s2)', 'AP2')}-20FC" if text else None for _, text in RESNET18]
+
+
+@pytest.mark.parametrize(("name", "variant"), SLTT)
+def test_sltt(name: str, variant: str | None) -> None:
+    config = load_recipe(name, variant)
+    epochs, lr, batch_size, weight_decay, steps, dropout, target = SLTT[name, variant]
+    optimiser, learning = config.optimiser, config.learning
+    assert (config.epochs, optimiser.lr, config.batch_size, optimiser.weight_decay) == (
+        epochs, lr, batch_size, weight_decay
+    )  # fmt: skip
+    assert (optimiser.kind, optimiser.momentum) == ("sgd", 0.9)  # appendix F
+    check_schedule(config)
+    # Section 5: V_th = 1, tau = 1.1, the triangle; below equation (6): gamma = V_th; equation (2): soft reset.
+    assert asdict(neuron_of(config)) == asdict(
+        NeuronSpec("lif", 1 - 1 / 1.1, 1.0, "soft", None, "triangle", 1.0, 0.2, 0.9)
+    )
+    assert (learning.rule, learning.loss, learning.alpha, learning.mse_target) == ("sltt", "ce+mse", 0.05, target)
+    assert learning.plan is None
+    assert config.frames.steps == steps
+    # VGG-11 without two fully connected layers, average pooling, dropout behind each layer of neurons.
+    widths = [64, 128, 256, 256, 512, 512, 512, 512]
+    tokens = [token for token in config.network.notation.split("-") if token != "AP2"]
+    assert tokens[:-1] == [part for width in widths for part in (f"{width}C3", f"DP({dropout})")]
+    assert config.network.norm == "batch"
+    size = 48 if name == "cifar10_dvs" else 128  # appendix D
+    assert config.frames.spec((128, 128)).frame_shape_CHW == (2, size, size)
+    augmented = variant == "sltt-augmented"  # appendix D: flip, and roll within 5 pixels, for some experiments
+    assert (config.augment.flip, config.augment.roll_px) == ((True, 5) if augmented else (False, 0))
+
+
+@pytest.mark.parametrize("rule", ["ndot-a", "ndot-o", "ottt-a", "ottt-o"])
+def test_ndot(rule: str) -> None:
+    config = load_recipe("cifar10_dvs", rule)
+    optimiser, neuron, learning = config.optimiser, neuron_of(config), config.learning
+    # NDOT, section 5: VGG with weight standardisation, SGD, no weight decay, 0.1 with cosine decay to 0.
+    assert (optimiser.kind, optimiser.lr, optimiser.weight_decay) == ("sgd", 0.1, 0.0)
+    check_schedule(config)
+    spec = config.network.spec((2, 48, 48), 10, rule)
+    assert spec.notation == "64C3-128C3-AP2-256C3-256C3-AP2-512C3-512C3-AP2-512C3-512C3-10FC"
+    assert spec.norm == "ws"
+    # V_th = 1, lambda = 0.5; section 3.2: the sigmoid.
+    assert (neuron.threshold, neuron.decay, neuron.surrogate) == (1.0, 0.5, "sigmoid")
+    # Equation (13), and the best alpha of Table 2; Table S1: T up to 10.
+    assert (learning.rule, learning.loss, learning.alpha, learning.mse_target) == (rule, "ce+mse", 0.1, "one-hot")
+    assert config.frames.steps == 10
+    assert config.frames.spec((128, 128)).frame_shape_CHW == (2, 48, 48), "appendix A.3.1"
+
+
+@pytest.mark.parametrize(("name", "variant"), TRUNCATED)
+def test_truncated_local_bptt(name: str, variant: str) -> None:
+    config = load_recipe(name, variant)
+    batch_size, steps, dropouts, rates, decay, thresholds, dt_ms, (k, n), network = TRUNCATED[name, variant]
+    neuron, learning, optimiser, schedule = neuron_of(config), config.learning, config.optimiser, config.schedule
+    assert (config.batch_size, config.epochs, config.frames.steps) == (batch_size, 100, steps)
+    assert (optimiser.kind, optimiser.momentum, optimiser.weight_decay) == ("sgd", 0.9, 0.0)
+    assert optimiser.lr is not None
+    assert rates[0] <= optimiser.lr <= rates[1]
+    # "reduce learning rate by a factor of 2 every 20 epochs"
+    assert (schedule.kind, schedule.step_epochs, schedule.step_factor) == ("step", 20, 0.5)
+    assert neuron.decay == decay
+    assert thresholds[0] <= neuron.threshold <= thresholds[1]
+    assert (neuron.surrogate, neuron.surrogate_width) == ("rectangle", 0.5)
+    assert (learning.rule, learning.loss, learning.options.k, learning.options.n) == ("tbptt", "spike-mse", k, n)
+    assert (config.frames.kind, config.frames.dt_us, config.frames.cap) == ("stream", dt_ms * 1000, 1)
+    *tokens, _ = [token for token in config.network.notation.split("-") if token != "AP2"]
+    assert tokens[::2] == LAYERS[network]
+    assert {dropouts[0] <= float(token[3:-1]) <= dropouts[1] for token in tokens[1::2]} == {True}
+    assert config.network.norm == "none"
+
+
+def test_every_variant_is_possible_and_says_its_source() -> None:
+    for name, recipe in describe_recipes().items():
+        for variant, described in recipe.variants.items():
+            config: Any = recipe.configure(variant)
+            assert config != recipe.configure(), f"{name} {variant} changes something"
+            assert described.summary
+            assert not described.summary.endswith(".")
