@@ -12,6 +12,7 @@ from stdl_events.recipes.papers import (
     ndot,
     sltt,
     truncated,
+    windows,
     with_dropout,
 )
 from stdl_events.training.settings import TrainConfig
@@ -45,14 +46,7 @@ VARIANTS = {
     "tbptt": Variant(
         "truncated local BPTT, Table 1: AlexNet, binary frames of 5 ms, T=100",
         {
-            "frames": {
-                "kind": "stream",
-                "steps": 100,
-                "dt_us": 5000,
-                "by": None,
-                "grid": "recording",
-                "cap": 1,
-            },
+            "frames": windows(100, 5000),
             **truncated(
                 k=10, n=1, batch_size=128, lr=0.1, decay=0.8, threshold=0.4, dropout=0.1, network="alexnet", classes=10
             ),

@@ -1,7 +1,7 @@
 """Hand gestures: DVS128 Gesture (11 classes, DVS128), as in the SLTT paper."""
 
 from stdl_events.recipes.base import Variant, base
-from stdl_events.recipes.papers import bins, sltt, truncated, with_dropout
+from stdl_events.recipes.papers import bins, sltt, truncated, windows, with_dropout
 from stdl_events.training.settings import TrainConfig
 
 SOURCE = "SLTT, Table S2"
@@ -16,14 +16,7 @@ VARIANTS = {
     "tbptt": Variant(
         "truncated local BPTT, Table 1: LeNet-2, binary frames of 20 ms, T=60",
         {
-            "frames": {
-                "kind": "stream",
-                "steps": 60,
-                "dt_us": 20_000,
-                "by": None,
-                "grid": "recording",
-                "cap": 1,
-            },
+            "frames": windows(60, 20_000),
             **truncated(
                 k=10, n=1, batch_size=32, lr=0.05, decay=0.3, threshold=0.4, dropout=0.1, network="lenet-2", classes=11
             ),

@@ -1,15 +1,7 @@
 """Gait recognition: GAIT-DAY-DVS (20 people, DVS128), as in the STDL paper."""
 
 from stdl_events.recipes.base import base
-from stdl_events.recipes.papers import (
-    COSINE,
-    STDL,
-    STDL_BASELINES,
-    STDL_LOSS,
-    STDL_NEURON,
-    adamw,
-    bins,
-)
+from stdl_events.recipes.papers import COSINE, STDL, STDL_BASELINES, STDL_LOSS, STDL_NEURON, adamw, bins
 from stdl_events.training.settings import TrainConfig
 
 SOURCE = STDL

@@ -1,15 +1,7 @@
 """Activities: HAR-DVS (300 classes, DAVIS346), as in the STDL paper."""
 
 from stdl_events.recipes.base import base
-from stdl_events.recipes.papers import (
-    COSINE,
-    STDL,
-    STDL_BASELINES,
-    STDL_LOSS,
-    STDL_NEURON,
-    adamw,
-    bins,
-)
+from stdl_events.recipes.papers import COSINE, STDL, STDL_BASELINES, STDL_LOSS, STDL_NEURON, adamw, bins
 from stdl_events.training.settings import TrainConfig
 
 SOURCE = STDL

@@ -39,6 +39,11 @@ def bins(steps: int, **geometry: Any) -> dict[str, Any]:
     return {"kind": "recording", "steps": steps, "dt_us": None, "by": "count", "remainder": "last", **geometry}
 
 
+def windows(steps: int, dt_us: int) -> dict[str, Any]:
+    """Truncated local BPTT's frames (section III-C): `steps` binary frames of `dt_us`, from the first event on."""
+    return {"kind": "stream", "steps": steps, "dt_us": dt_us, "by": None, "grid": "recording", "cap": 1}
+
+
 def sltt(
     *, epochs: int, lr: float, batch_size: int, weight_decay: float, mse_target: str, notation: str, norm: str = "batch"
 ) -> dict[str, Any]:
