@@ -19,7 +19,7 @@
     │   └── ModelError                     an exported model is unusable here, or does not match the source
     └── OutsideError                       the world outside failed
         ├── MissingExtraError              an optional package is not installed (exit code 3)
-        ├── SourceLostError                the file that is replayed disappears or shrinks (exit code 4)
+        ├── SourceLostError                a source of events is gone, and stays away (exit code 4)
         └── VerificationError              an exported file computes something else than the network (exit code 5)
 
 Programmer errors are `assert`s, not part of this tree.

@@ -4,8 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +18,15 @@ from stdl_events.cli.geometry_options import (
     geometry_settings,
     say_inferred,
 )
-from stdl_events.cli.options import FilterOption, address_of
+from stdl_events.cli.live_options import (
+    ModelOption,
+    Overload,
+    OverloadOption,
+    ReconnectOption,
+    SourceOption,
+    model_and_source,
+)
+from stdl_events.cli.options import FilterOption
 from stdl_events.cli.recording_options import (
     ColumnsOption,
     FormatOption,
@@ -35,7 +42,11 @@ from stdl_events.cli.recording_options import (
     parse_sensor_size,
 )
 from stdl_events.errors import RecordingError
-from stdl_events.events.sources import SOURCES
+from stdl_events.events.sources import takes
+
+if TYPE_CHECKING:
+    from stdl_events.events.stream import EventSource
+    from stdl_events.live.frame_queue import Overload as QueueOverload
 
 
 class Every(StrEnum):
@@ -51,14 +62,17 @@ def register(app: typer.Typer) -> None:
 
 
 def live(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An exported .onnx model.")],
-    source: Annotated[
-        str,
-        address_of(SOURCES, "The source of events; a file, replayed in real time, also without file:.", "--source"),
+    argument: Annotated[
+        str, typer.Argument(metavar="MODEL|SOURCE", help="An exported .onnx model; the source if --model is given.")
     ],
+    source: SourceOption = None,
+    model: ModelOption = None,
     speed: Annotated[
-        str, typer.Option("--speed", help="Recording time per wall time, or max: no frame is dropped.")
-    ] = "1.0",
+        str | None,
+        typer.Option("--speed", help="Recording time per wall time, or max: no frame is dropped.  [default: 1.0]"),
+    ] = None,
+    overload: OverloadOption = None,
+    reconnect: ReconnectOption = None,
     start: FromOption = None,
     stop: ToOption = None,
     every: Annotated[Every, typer.Option("--every", help="Print after each clip or each frame.")] = Every.clip,
@@ -95,24 +109,39 @@ def live(
     from stdl_events.live.recogniser import live_frame_spec
     from stdl_events.live.sinks import JsonLines, Lines
 
+    model, source = model_and_source(argument, model, source)
     session = OnnxSession(model, threads=threads)
     # A model that no source fits is refused before a camera is opened.
     live_frame_spec(session.card, frame_us=frame_us)
-    pace = _speed(speed)
     geometry = Geometry.parse(geometry_settings(rotate, flip, crop, center_crop, scale, scale_by))
-    opened = open_source(
-        source, speed=pace, start=parse_position(start, "--from"), stop=parse_position(stop, "--to"), format=format,
-        sensor_size=parse_sensor_size(sensor), stream=stream,
-        default_sensor_size=geometry.size_before(session.card.frame.sensor_size),
-        time_unit=time_unit, repair=repair, strict=strict, take=take, columns=columns,
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "start": parse_position(start, "--from"), "stop": parse_position(stop, "--to"), "format": format,
+        "sensor_size": parse_sensor_size(sensor), "stream": stream,
+        "default_sensor_size": geometry.size_before(session.card.frame.sensor_size),
+        "time_unit": time_unit, "repair": repair, "strict": strict, "take": take, "columns": columns,
+        "reconnect_s": reconnect,
+    }  # fmt: skip
+    options = {name: value for name, value in options.items() if value is not None and value is not False}
+    if speed is not None:
+        options["speed"] = _speed(speed)
+    if overload is not None and takes(source, "overload"):
+        options["overload"] = overload.value
+    opened = open_source(source, **options)
     say_inferred(opened, geometry)
     recogniser = Recogniser(
         session, opened.sensor_size, frame_us=frame_us, filters=FilterSpec.parse(filters or ()), geometry=geometry
     )
     sinks = [JsonLines() if json_lines else Lines()]
     with _termination_as_interrupt():
-        run_live(opened, recogniser, sinks, every=every.value, overload="wait" if pace is None else "drop")
+        run_live(opened, recogniser, sinks, every=every.value, overload=_overload(opened, overload, speed))
+
+
+def _overload(source: "EventSource", asked: Overload | None, speed: str | None) -> "QueueOverload":
+    if asked is not None:
+        return asked.value
+    if (own := getattr(source, "overload", None)) is not None:
+        return own
+    return "wait" if speed == "max" else "drop"
 
 
 def _speed(text: str) -> float | None:

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from stdl_events.events.stream import EventArray, EventSource, RecordingWarning
@@ -33,6 +33,16 @@ class ClockedSource(EventSource, Protocol):
     @property
     def t_now_us(self) -> int:
         """Every event before this time, in the source's own clock, has been yielded."""
+        ...
+
+
+@runtime_checkable
+class CountingSource(EventSource, Protocol):
+    """A source that may lose events before they reach this program."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What it has lost or refused so far, by name, such as `lost_packets`."""
         ...
 
 
@@ -102,6 +112,7 @@ def run_live(
         dropped_frames=queue.dropped,
         late_events=reader.framer.late_events,
         clock_resets=reader.clock_resets,
+        source=dict(source.counts) if isinstance(source, CountingSource) else {},
         latency_us=run.latency.summary_us(),
         step_us=run.step_time.summary_us(),
         interrupted=interrupted,
@@ -142,6 +153,7 @@ class _Reader(threading.Thread):
             frames = self._start_again_after_reset(events) + self.framer.push(self.select(events))
             if clocked:
                 frames += self.framer.advance_to(clocked.t_now_us)
+                self._newest_us = None if self._newest_us is None else max(self._newest_us, clocked.t_now_us)
             for frame in frames:
                 self._queue.put(frame, arrived_s)
             if self._queue.closed:

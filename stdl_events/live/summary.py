@@ -1,7 +1,7 @@
 """Summary of a live run: counts, rates and percentiles, in memory that does not grow with its length."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -54,6 +54,7 @@ class LiveSummary:
         filtered_events: dropped by the filters, of the source or the model.
         clock_resets: the source's clock went back, and windows and clips began again.
         cropped_events: outside the window of the source or the model, or not picked by their scale.
+        source: what the source lost or refused before this program saw its events, by name; see `CountingSource`.
     """
 
     seconds: float
@@ -69,6 +70,7 @@ class LiveSummary:
     filtered_events: int = 0
     cropped_events: int = 0
     clock_resets: int = 0
+    source: dict[str, int] = field(default_factory=dict)
 
     @property
     def events_per_s(self) -> float:
@@ -97,6 +99,7 @@ class LiveSummary:
             losses["resets of the clock"] = self.clock_resets
         if self.cropped_events:
             losses["cropped events"] = self.cropped_events
+        losses |= {name.replace("_", " "): count for name, count in self.source.items() if count}
         return "\n".join(
             [
                 f"{end} after {self.seconds:.2f} s: {self.clips:,} clips, {self.frames:,} frames, "

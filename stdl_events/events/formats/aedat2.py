@@ -29,6 +29,8 @@ RECORD_DTYPE = np.dtype([("address", ">u4"), ("t", ">u4")])
 RECORD_DTYPE_1 = np.dtype([("address", ">u2"), ("t", ">u4")])
 DVS128_SIZE = (128, 128)
 DAVIS_SIZES = {"240": (240, 180), "346": (346, 260), "640": (640, 480)}
+# Sensor size -> chip.
+CHIPS = {DVS128_SIZE: "DVS128", **{size: f"DAVIS{name}" for name, size in DAVIS_SIZES.items()}}
 _MAX_HEADER_BYTES = 1 << 22
 # A header line has no control characters; a first binary record that happens to begin with "#" has.
 _HEADER_LINE = re.compile(rb"#[^\x00-\x08\x0a-\x0c\x0e-\x1f]*\n")
@@ -98,6 +100,11 @@ def _make_decoder(
         return decode
 
     return make_decode
+
+
+def decoder_of_chip(sensor_size: tuple[int, int]) -> Callable[[Records], EventArray]:
+    """Return the decoder of a stream of records of the chip with this size, one of `CHIPS`."""
+    return _make_decoder(_decode_dvs128 if sensor_size == DVS128_SIZE else _decode_davis, sensor_size)()
 
 
 def _header_length(head: bytes) -> int:

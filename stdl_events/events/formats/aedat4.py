@@ -70,6 +70,14 @@ class Aedat4Decoder:
                 raise
             yield from _blocks_of(waiting, first_offset)
 
+    def blocks_of(self, packet: bytes, offset: int, unpack: Unpacker) -> Iterator[Block]:
+        """Yield the events of one packet, whose data is at byte `offset`.
+
+        Raises:
+            CorruptRecordingError: it does not unpack, or holds no events.
+        """
+        yield from _blocks_of([self._stored_events(packet, offset, unpack)], offset)
+
     def _stored_events(self, packet: bytes, offset: int, unpack: Unpacker) -> memoryview:
         """Return the bytes of the event structs of the packet at byte `offset`."""
 

@@ -17,7 +17,7 @@ from stdl_events.events.formats.flatbuffers import root_table
 
 MAGIC = b"#!AER-DAT4.0\r\n"
 _COMPRESSIONS = {0: "none", 1: "lz4", 2: "lz4", 3: "zstd", 4: "zstd"}
-_PACKET_HEADER = struct.Struct("<iI")
+PACKET_HEADER = struct.Struct("<iI")
 _MAX_HEADER_BYTES = 1 << 24
 
 
@@ -133,16 +133,16 @@ def walk_packets(file: BinaryIO, path: Path, layout: Layout) -> Iterator[tuple[i
     offset = layout.data_offset
     while offset < min(end, file_bytes):
         file.seek(offset)
-        header = file.read(_PACKET_HEADER.size)
-        if len(header) < _PACKET_HEADER.size:
-            raise truncated(path, offset, f"{len(header)} of {_PACKET_HEADER.size} bytes of a packet's header")
-        stream_id, size = _PACKET_HEADER.unpack(header)
-        packet_end = offset + _PACKET_HEADER.size + size
+        header = file.read(PACKET_HEADER.size)
+        if len(header) < PACKET_HEADER.size:
+            raise truncated(path, offset, f"{len(header)} of {PACKET_HEADER.size} bytes of a packet's header")
+        stream_id, size = PACKET_HEADER.unpack(header)
+        packet_end = offset + PACKET_HEADER.size + size
         if packet_end > file_bytes:
             raise truncated(path, offset, f"{file_bytes - offset} of {packet_end - offset} bytes of a packet")
         if packet_end > end:
             raise corrupt(path, offset, f"a packet of {size} bytes", f"packets that end at byte {end}")
-        yield stream_id, offset + _PACKET_HEADER.size, size
+        yield stream_id, offset + PACKET_HEADER.size, size
         offset = packet_end
     if end > file_bytes:
         raise truncated(path, offset, f"nothing of the {end - offset} bytes")

@@ -1,0 +1,60 @@
+"""The options of a live run: its model, its source, and what happens when one of them is too slow or gone."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stdl_events.cli.options import address_of
+from stdl_events.errors import UserError
+from stdl_events.events.sources import SOURCES
+
+
+class Overload(StrEnum):
+    """What happens when events come faster than the model takes them."""
+
+    drop = "drop"
+    wait = "wait"
+
+
+SourceOption = Annotated[
+    str | None,
+    address_of(SOURCES, "The source of events; a file, replayed in real time, also without file:.", "--source"),
+]
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", help="The exported .onnx model, if the argument is the source.")
+]
+OverloadOption = Annotated[
+    Overload | None,
+    typer.Option(
+        "--overload",
+        help="If the model is too slow, drop the oldest clips and count them, or wait: lose nothing, later and later.  "
+        "[default: drop; wait for stdin and for --speed max]",
+    ),
+]
+ReconnectOption = Annotated[
+    float | None,
+    typer.Option(
+        "--reconnect",
+        min=0,
+        metavar="SECONDS",
+        help="Open a lost source again for so long.  [default: 0, its loss is the end]",
+    ),
+]
+
+
+def model_and_source(argument: str, model: Path | None, source: str | None) -> tuple[Path, str]:
+    """Return the model and the source: one of them is the argument, the other an option.
+
+    Raises:
+        UserError: both options are given, or none.
+    """
+    if model is not None and source is None:
+        return model, argument
+    if source is not None and model is None:
+        return Path(argument), source
+    raise UserError(
+        "live", got="neither --source nor --model" if source is None else "--source and --model",
+        expected="MODEL --source SOURCE, or SOURCE --model MODEL", todo="give one of them",
+    )  # fmt: skip

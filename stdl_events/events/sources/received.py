@@ -1,0 +1,163 @@
+"""`ReceivedSource`: events that arrive from outside, whatever the protocol.
+
+A thread of its own drains the connection into a bounded `Inbox`, so that neither framing nor the model slows the sender
+down. The thread that asks for chunks decodes, puts events in order and counts what is lost.
+"""
+
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from stdl_events.events.sources.inbox import Inbox, Overload
+from stdl_events.events.stream import EventArray, RecordingWarning, empty_events
+from stdl_events.events.takes import BACK_US
+
+INBOX_BYTES = 32 << 20
+# Longest time without a chunk.
+TICK_S = 0.01
+# Where nothing arrives, the clock goes on by the wall's, this much behind: packets are late by their own length.
+LAG_US = 100_000
+
+Packet = TypeVar("Packet")
+
+
+class Receiver(Protocol[Packet]):
+    """A protocol: how its packets arrive, and the events in them.
+
+    Attributes:
+        counts: of losses, by what was lost.
+    """
+
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+    def receive(self, inbox: Inbox[Packet]) -> None:
+        """Put packets into `inbox` until the source ends or the inbox is closed; runs in a thread of its own.
+
+        Raises:
+            SourceLostError: the source died and stays away.
+        """
+        ...
+
+    def decode(self, packets: Sequence[Packet]) -> Iterable[EventArray]:
+        """Return the events of packets, in the order of arrival, not yet checked; damage is counted and skipped."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class ReceivedSource(Generic[Packet]):
+    """A `ClockedSource` of packets that arrive while others are decoded.
+
+    Chunks are ordered within themselves. An event that is older than the chunk before stays, for the frame maker to
+    count as late; a step back of the clock by more than a second begins another chunk.
+
+    Args:
+        name: for errors and warnings, such as the address.
+        sensor_size: (width, height); events outside are counted as `outside_events`.
+        overload: "drop" for the present: if packets are not decoded in time, the oldest are dropped and counted, and in
+            silence the clock goes on. "wait" for all events: the sender waits, and only events move the clock.
+
+    Raises:
+        SourceLostError: from `chunks`, see `Receiver.receive`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sensor_size: tuple[int, int],
+        receiver: Receiver[Packet],
+        *,
+        overload: Overload = "drop",
+        inbox_bytes: int = INBOX_BYTES,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name, self.overload = name, overload
+        self._sensor_size = sensor_size
+        self._receiver = receiver
+        self._inbox: Inbox[Packet] = Inbox(inbox_bytes, overload)
+        self._clock_s = clock_s
+        self._counts: Counter[str] = Counter()
+        self._newest_us, self._newest_s, self._now_us = 0, clock_s(), 0
+        self._seen = False
+
+    @property
+    def sensor_size(self) -> tuple[int, int]:
+        return self._sensor_size
+
+    @property
+    def t_now_us(self) -> int:
+        """The source's clock: events before this time have been yielded, or are late."""
+        return self._now_us
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was lost so far, by name; nothing is left out, and a name without loss is."""
+        found = {**self._counts, **self._receiver.counts, "dropped_packets": self._inbox.dropped}
+        return {name: count for name, count in found.items() if count}
+
+    def chunks(self) -> Iterator[EventArray]:
+        """Yield events as they arrive, and an empty chunk at the latest after `TICK_S`."""
+        thread = threading.Thread(target=self._receive, name="stdl-events receiver", daemon=True)
+        thread.start()
+        try:
+            while (packets := self._inbox.take(TICK_S)) is not None:
+                for events in self._receiver.decode(packets):
+                    for part in in_order(self._inside(events)):
+                        self._newest_us = self._now_us = int(part["t"][-1])
+                        self._newest_s, self._seen = self._clock_s(), True
+                        yield part
+                self._tick()
+                yield empty_events()
+        finally:
+            self._inbox.close()
+            self._receiver.close()
+            thread.join(1.0)
+
+    def _receive(self) -> None:
+        try:
+            self._receiver.receive(self._inbox)
+        except BaseException as error:
+            self._inbox.close(error)
+        finally:
+            self._inbox.close()
+
+    def _tick(self) -> None:
+        silent_us = (self._clock_s() - self._newest_s) * 1e6 - LAG_US
+        if self._seen and self.overload == "drop" and silent_us > 0:
+            self._now_us = self._newest_us + int(silent_us)
+
+    def _inside(self, events: EventArray) -> EventArray:
+        width, height = self._sensor_size
+        inside = (events["x"] < width) & (events["y"] < height)
+        outside = len(events) - int(np.count_nonzero(inside))
+        if not outside:
+            return events
+        if not self._counts["outside_events"]:
+            say(self.name, f"events outside the {width}x{height} sensor are skipped")
+        self._counts["outside_events"] += outside
+        return events[inside]
+
+
+def in_order(events: EventArray) -> Iterator[EventArray]:
+    """Yield `events` in parts, each sorted by time; a step back of more than a second begins another part."""
+    if not len(events):
+        return
+    steps_us = np.diff(events["t"])
+    if not len(steps_us) or steps_us.min() >= 0:
+        yield events
+        return
+    for part in np.split(events, np.flatnonzero(steps_us < -BACK_US) + 1):
+        yield part[np.argsort(part["t"], kind="stable")]
+
+
+def say(name: str, text: str) -> None:
+    """Warn about a source."""
+    warnings.warn(f"{name}: {text}", RecordingWarning, stacklevel=2)
