@@ -20,7 +20,7 @@ from stdl_events.events.sources.aedat4_packets import Aedat4Packets, decode_pack
 from stdl_events.events.sources.datagrams import DamagedDatagram, Datagram
 from stdl_events.events.sources.inbox import Inbox
 from stdl_events.events.sources.jaer import JaerDatagrams, Numbers
-from stdl_events.events.sources.received import LAG_US, ReceivedSource, in_order
+from stdl_events.events.sources.received import ReceivedSource, in_order
 from stdl_events.events.sources.stdin import open_stdin
 from stdl_events.events.sources.udp import EventWords
 from stdl_events.events.stream import EVENT_DTYPE, RecordingWarning
@@ -408,17 +408,47 @@ class Given:
     def close(self): ...
 
 
+class Paced(Given):
+    """Packets on a virtual clock, one for each that the test asks for."""
+
+    def __init__(self):
+        super().__init__([])
+        self.now_s = 100.0
+
+    def receive(self, inbox):
+        self.inbox = inbox
+        super().receive(inbox)
+
+    def send(self, chunks, events, after_s):
+        """Let time pass, send `events`, and return the clock of the source just before and after they are read."""
+        self.now_s += after_s
+        next(chunks)
+        before_us = self.source.t_now_us
+        self.inbox.put(events, 1)
+        while not len(next(chunks)):
+            pass
+        return before_us, self.source.t_now_us
+
+
 @pytest.mark.parametrize("overload", ["drop", "wait"])
 def test_in_silence_the_clock_goes_on_behind_the_walls(overload):
-    now_s = [100.0]
-    source = ReceivedSource("given", SIZE, Given([events_at([50])]), overload=overload, clock_s=lambda: now_s[0])
-    chunks = source.chunks()
-    while not len(next(chunks)):
-        assert source.t_now_us == 0
-    assert source.t_now_us == 50
-    now_s[0] += 1.5
+    paced = Paced()
+    paced.source = ReceivedSource("paced", SIZE, paced, overload=overload, clock_s=lambda: paced.now_s)
+    chunks = paced.source.chunks()
     next(chunks)
-    assert source.t_now_us == 50 + (1_500_000 - LAG_US if overload == "drop" else 0)
+    assert paced.source.t_now_us == 0
+    assert paced.send(chunks, events_at([50]), 0) == (0, 50)
+    ticks = overload == "drop"
+    # at first the lag is a second; packets of 0.3 s make it 0.375 s, and none of them is behind the clock
+    assert paced.send(chunks, events_at([1_500_050]), 1.5) == (50 + 500_000 * ticks, 1_500_050)
+    for index in range(1, 60):
+        first_us = 1_500_051 + 300_000 * (index - 1)
+        before_us, _ = paced.send(chunks, events_at([first_us, first_us + 299_999]), 0.3)
+        assert before_us <= first_us
+    last_us = first_us + 299_999
+    paced.now_s += 2.0
+    next(chunks)
+    assert paced.source.t_now_us == pytest.approx(last_us + (2_000_000 - 375_000) * ticks, abs=1)
     chunks.close()
 
 

@@ -20,8 +20,11 @@ from stdl_events.events.takes import BACK_US
 INBOX_BYTES = 32 << 20
 # Longest time without a chunk.
 TICK_S = 0.01
-# Where nothing arrives, the clock goes on by the wall's, this much behind: packets are late by their own length.
-LAG_US = 100_000
+# Where nothing arrives, the clock goes on by the wall's, as far behind as packets were late, often by their own length.
+# At first this is not known; it is forgotten by half in each `HALF_S`.
+LEAST_LAG_US, MOST_LAG_US = 100_000, 1_000_000
+HALF_S = 5.0
+_MARGIN = 1.25
 
 Packet = TypeVar("Packet")
 
@@ -86,7 +89,7 @@ class ReceivedSource(Generic[Packet]):
         self._clock_s = clock_s
         self._counts: Counter[str] = Counter()
         self._newest_us, self._newest_s, self._now_us = 0, clock_s(), 0
-        self._seen = False
+        self._lag_us, self._seen = float(MOST_LAG_US), False
 
     @property
     def sensor_size(self) -> tuple[int, int]:
@@ -111,8 +114,7 @@ class ReceivedSource(Generic[Packet]):
             while (packets := self._inbox.take(TICK_S)) is not None:
                 for events in self._receiver.decode(packets):
                     for part in in_order(self._inside(events)):
-                        self._newest_us = self._now_us = int(part["t"][-1])
-                        self._newest_s, self._seen = self._clock_s(), True
+                        self._advance(int(part["t"][0]), int(part["t"][-1]))
                         yield part
                 self._tick()
                 yield empty_events()
@@ -129,8 +131,19 @@ class ReceivedSource(Generic[Packet]):
         finally:
             self._inbox.close()
 
+    def _advance(self, first_us: int, last_us: int) -> None:
+        """Set the clock by events, and learn how late they are against the wall's."""
+        now_s = self._clock_s()
+        silent_s = now_s - self._newest_s
+        if self._seen:
+            late_us = self._newest_us + silent_s * 1e6 - first_us
+            lag_us = max(LEAST_LAG_US, self._lag_us * 0.5 ** (silent_s / HALF_S), _MARGIN * late_us)
+            self._lag_us = min(lag_us, MOST_LAG_US)
+        self._newest_us = self._now_us = last_us
+        self._newest_s, self._seen = now_s, True
+
     def _tick(self) -> None:
-        silent_us = (self._clock_s() - self._newest_s) * 1e6 - LAG_US
+        silent_us = (self._clock_s() - self._newest_s) * 1e6 - self._lag_us
         if self._seen and self.overload == "drop" and silent_us > 0:
             self._now_us = self._newest_us + int(silent_us)
 
