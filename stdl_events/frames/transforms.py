@@ -125,6 +125,18 @@ def drop_area(frames: Frames, *, share: Share, rng: np.random.Generator) -> Fram
     return kept
 
 
+def cutout(frames: Frames, *, side_px: Positive, rng: np.random.Generator) -> Frames:
+    """Zero a square of `side_px` around a random pixel, as much of it as is inside, in all steps.
+
+    Source: T. DeVries, G. Taylor, arXiv:1708.04552, section 3.2. Zero is black in static pictures.
+    """
+    rows, columns = frames.shape[-2:]
+    top, left = (int(rng.integers(0, size)) - side_px // 2 for size in (rows, columns))
+    kept = frames.copy()
+    kept[..., max(0, top) : max(0, top + side_px), max(0, left) : max(0, left + side_px)] = 0
+    return kept
+
+
 def event_drop(frames: Frames, *, rng: np.random.Generator) -> Frames:
     """Apply a drop drawn by `draw_event_drop`: nothing, `drop_time`, `drop_area`, `drop_random`."""
     kind, share = draw_event_drop(rng)

@@ -35,6 +35,8 @@ RECIPES: Registry[Callable[[], TrainConfig]] = Registry(
             "har_dvs",
             "cifar10_dvs",
             "dvs_gesture",
+            "cifar10",
+            "cifar100",
         )
     },
 )

@@ -2,6 +2,7 @@
 
 from stdl_events.recipes.base import Variant, base
 from stdl_events.recipes.papers import (
+    COMPARED,
     COSINE,
     STDL,
     STDL_BASELINES,
@@ -42,7 +43,7 @@ VARIANTS = {
         "the same with its augmentation: flip, roll by 5 pixels", {**_SLTT, "augment": {"flip": True, "roll_px": 5}}
     ),
     **{rule: Variant(f"{rule.upper()} as in NDOT, section 5: VGG-11 (WS), 48x48", {**_NDOT, **ndot(rule)})
-       for rule in ("ndot-a", "ndot-o", "ottt-a", "ottt-o")},
+       for rule in COMPARED},
     "tbptt": Variant(
         "truncated local BPTT, Table 1: AlexNet, binary frames of 5 ms, T=100",
         {

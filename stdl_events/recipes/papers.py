@@ -24,6 +24,10 @@ STDL_BASELINES = {
 }
 
 
+# The rules of NDOT's section 5 on one network.
+COMPARED = ("ndot-a", "ndot-o", "ottt-a", "ottt-o")
+
+
 def sgd(lr: float, weight_decay: float) -> dict[str, Any]:
     """SGD as in all papers."""
     return {"kind": "sgd", "lr": lr, "momentum": MOMENTUM, "weight_decay": weight_decay}
@@ -42,6 +46,15 @@ def bins(steps: int, **geometry: Any) -> dict[str, Any]:
 def windows(steps: int, dt_us: int) -> dict[str, Any]:
     """Truncated local BPTT's frames (section III-C): `steps` binary frames of `dt_us`, from the first event on."""
     return {"kind": "stream", "steps": steps, "dt_us": dt_us, "by": None, "grid": "recording", "cap": 1}
+
+
+def pictures(steps: int, **picture: Any) -> dict[str, Any]:
+    """A picture as the input of all `steps`.
+
+    Args:
+        picture: its scale, see `PictureSpec`.
+    """
+    return {"kind": "picture", "steps": steps, "picture": picture}
 
 
 def sltt(
@@ -69,6 +82,24 @@ def ndot(rule: str) -> dict[str, Any]:
         "optimiser": sgd(0.1, 0.0),
         "schedule": COSINE,
     }
+
+
+def cifar_variants(*, weight_decay: float) -> dict[str, Variant]:
+    """The variants of the CIFAR sets from STDL, SLTT and NDOT; all but STDL's have T=6.
+
+    Args:
+        weight_decay: SLTT's, Table S2.
+    """
+    own = sltt(
+        epochs=200, lr=0.1, batch_size=128, weight_decay=weight_decay, mse_target="threshold", notation="resnet18"
+    )
+    published = {
+        rule: Variant(f"{rule.upper()} as in NDOT, section 5: VGG-11 (WS), T=6", ndot(rule)) for rule in COMPARED
+    }
+    published["sltt"] = Variant("SLTT, Table S2: ResNet-18, T=6", own)
+    steps = {"frames": {"steps": 6}}
+    with_steps = {name: Variant(one.summary, {**steps, **one.changes}) for name, one in published.items()}
+    return {**STDL_BASELINES, **with_steps}
 
 
 def truncated(

@@ -36,6 +36,7 @@ FRAME_SETTINGS = {
     "drop_random": "share=0.5",
     "drop_time": "share=0.5",
     "drop_area": "share=0.5",
+    "cutout": "side_px=4",
 }
 EVENT_SETTINGS = {
     "crop": "left=2,top=1,width=6,height=5",

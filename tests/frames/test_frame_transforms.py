@@ -13,6 +13,7 @@ from stdl_events.errors import FrameSpecError
 from stdl_events.frames.resize import legacy_la, resize
 from stdl_events.frames.transforms import (
     crop,
+    cutout,
     drop_area,
     drop_random,
     drop_time,
@@ -47,6 +48,7 @@ SPATIAL: dict[str, Callable[..., np.ndarray]] = {
     "random_roll": partial(random_roll, reach_px=3),
     "random_flip_x": random_flip_x,
     "drop_area": partial(drop_area, share=0.25),
+    "cutout": partial(cutout, side_px=4),
 }
 RANDOM = SPATIAL | {
     "drop_random": partial(drop_random, share=0.5),
@@ -133,6 +135,22 @@ def test_dropped_shares() -> None:
     rows, columns = np.flatnonzero(gone[0, 0].any(axis=1)), np.flatnonzero(gone[0, 0].any(axis=0))
     assert (len(rows), len(columns), gone[0, 0].sum()) == (20, 25, 500), "a rectangle of the frame's proportions"
     assert (gone == gone[0, 0]).all()
+
+
+def test_cutout_is_a_square_around_any_pixel() -> None:
+    """Every centre is drawn; the square is cut off at the edges."""
+    clip, rng, seen = np.ones((2, 1, 5, 6), np.uint8), np.random.default_rng(0), set()
+    expected = set()
+    for row in range(5):
+        for column in range(6):
+            rows, columns = np.mgrid[:5, :6]
+            inside = (rows >= row - 2) & (rows < row + 2) & (columns >= column - 2) & (columns < column + 2)
+            expected.add((~inside).astype(np.uint8).tobytes())
+    for _ in range(600):
+        kept = cutout(clip, side_px=4, rng=rng)
+        assert (kept == kept[0, 0]).all()
+        seen.add(kept[0, 0].tobytes())
+    assert seen == expected
 
 
 def test_event_drop_takes_each_way_as_often() -> None:

@@ -27,25 +27,37 @@ class Row:
     plan: str | None
     shift_px: int = 0
     flip: bool = False
+    cutout: bool = False
 
 
 # STDL, Table VII; networks: sections V-A and V-B; augmentation: appendix A. Table VIII has no plan for VGG-11.
 STDL = {
+    "cifar10": Row(400, "sgd", 0.4, 512, 0.00005, 0.1, 1.0, 4, "resnet18", "paper", 4, True, True),
+    "cifar100": Row(400, "sgd", 0.4, 512, 0.00005, 0.1, 1.0, 4, "resnet19", "paper", 4, True, True),
     "cifar10_dvs": Row(300, "adamw", 0.001, 100, 0.0005, 0.1, 1.0, 10, "vgg11", None),
     "gait_day": Row(100, "adamw", 0.0005, 100, 0.0005, 0.1, 1.0, 20, "resnet18", "paper"),
     "har_dvs": Row(100, "adamw", 0.001, 100, 0.0005, 0.1, 1.0, 4, "resnet18", "paper", shift_px=18, flip=True),
 }
 
 # STDL, Table VIII: subnetworks, and auxiliary networks without the outputs.
-RESNET18 = [
-    ("64C3-64R", "AP(k2s2)-256R(s2)-512R(s2)-512R"),
-    ("64R-128R(s2)", "256R(s2)-512R(s2)"),
-    ("128R-256R(s2)-256R-512R(s2)-512R", None),
-]
+TABLE_VIII = {
+    "resnet18": [
+        ("64C3-64R", "AP(k2s2)-256R(s2)-512R(s2)-512R"),
+        ("64R-128R(s2)", "256R(s2)-512R(s2)"),
+        ("128R-256R(s2)-256R-512R(s2)-512R", None),
+    ],
+    "resnet19": [
+        ("128C3-128R", "256R(s2)-512R(s2)"),
+        ("128R-128R", "AP(k2s2)-512R(s2)"),
+        ("256R(s2)-256R-256R-512R(s2)-512R", None),
+    ],
+}
 
 # SLTT, Table S2: epochs, learning rate, batch size, weight decay; T: section 5.1; dropout: appendix E.3; target of the
 # squared error: equations (S12) and (S13).
 SLTT = {
+    ("cifar10", "sltt"): (200, 0.1, 128, 5e-5, 6, None, "threshold"),
+    ("cifar100", "sltt"): (200, 0.1, 128, 5e-4, 6, None, "threshold"),
     ("dvs_gesture", None): (300, 0.1, 16, 5e-4, 20, 0.4, "threshold"),
     ("cifar10_dvs", "sltt"): (300, 0.05, 128, 5e-4, 10, 0.3, "one-hot"),
     ("cifar10_dvs", "sltt-augmented"): (300, 0.05, 128, 5e-4, 10, 0.3, "one-hot"),
@@ -54,6 +66,7 @@ SLTT = {
 # Truncated local BPTT, Table 1: batch size, T, dropout, learning rate, decay, threshold (the last three and dropout are
 # ranges or equal ends); section III-C: dt in ms; section IV: best (k, n).
 TRUNCATED = {
+    ("cifar10", "tbptt"): (128, 10, (0, 0.15), (0.1, 0.2), 0.8, (0.3, 0.5), None, (1, 1), "AlexNet"),
     ("dvs_gesture", "tbptt"): (32, 60, (0, 0.2), (0.005, 0.2), 0.3, (0.2, 0.5), 20, (10, 1), "LeNet-2"),
     ("cifar10_dvs", "tbptt"): (128, 100, (0, 0.2), (0.1, 0.5), 0.8, (0.3, 0.6), 5, (10, 1), "AlexNet"),
 }
@@ -81,7 +94,7 @@ def test_stdl(name: str) -> None:
     read = Row(
         config.epochs, optimiser.kind, optimiser.lr or 0, config.batch_size, optimiser.weight_decay or 0, neuron.decay,
         neuron.threshold, config.frames.steps, config.network.notation, learning.plan, config.augment.shift_px,
-        config.augment.flip,
+        config.augment.flip, "cutout" in [transform.name for transform in config.augment.transforms],
     )  # fmt: skip
     assert read == row
     assert optimiser.momentum == (0.9 if row.optimiser == "sgd" else None)
@@ -102,15 +115,15 @@ def test_frames_of_recordings_are_spikingjellys(name: str) -> None:
     assert frames.spec(sensor).frame_shape_CHW == (2, *picture), "STDL, appendix A"
 
 
-def test_plan_of_resnet18_is_that_of_table_viii() -> None:
-    config = load_recipe("gait_day")
-    spec = config.network.spec((2, 128, 128), 20, "stdl")
-    cuts = paper_cuts(spec)
-    assert [spec.slice(cut.start, cut.stop).notation for cut in cuts] == [
-        *(own for own, _ in RESNET18[:2]), f"{RESNET18[2][0]}-20FC"
-    ]  # fmt: skip
+@pytest.mark.parametrize(("name", "classes"), [("gait_day", 20), ("har_dvs", 300), ("cifar10", 10), ("cifar100", 100)])
+def test_plan_is_that_of_table_viii(name: str, classes: int) -> None:
+    config = load_recipe(name)
+    spec = config.network.spec((2, 128, 128), classes, "stdl")
+    cuts, table = paper_cuts(spec), TABLE_VIII[config.network.notation]
+    own = [own for own, _ in table]
+    assert [spec.slice(cut.start, cut.stop).notation for cut in cuts] == [*own[:-1], f"{own[-1]}-{classes}FC"]
     auxiliary = [cut.auxiliary.notation if cut.auxiliary is not None else None for cut in cuts]
-    assert auxiliary == [f"{text.replace('AP(k2s2)', 'AP2')}-20FC" if text else None for _, text in RESNET18]
+    assert auxiliary == [f"{text.replace('AP(k2s2)', 'AP2')}-{classes}FC" if text else None for _, text in table]
 
 
 @pytest.mark.parametrize(("name", "variant"), SLTT)
@@ -130,20 +143,28 @@ def test_sltt(name: str, variant: str | None) -> None:
     assert (learning.rule, learning.loss, learning.alpha, learning.mse_target) == ("sltt", "ce+mse", 0.05, target)
     assert learning.plan is None
     assert config.frames.steps == steps
+    assert config.network.norm == "batch"
+    if dropout is None:
+        assert config.network.notation == "resnet18", "section 5.1"
+        # Appendix D: crops after padding by 4, flips, cutout.
+        assert (config.augment.shift_px, config.augment.flip, len(config.augment.transforms)) == (4, True, 1)
+        return
     # VGG-11 without two fully connected layers, average pooling, dropout behind each layer of neurons.
     widths = [64, 128, 256, 256, 512, 512, 512, 512]
     tokens = [token for token in config.network.notation.split("-") if token != "AP2"]
     assert tokens[:-1] == [part for width in widths for part in (f"{width}C3", f"DP({dropout})")]
-    assert config.network.norm == "batch"
     size = 48 if name == "cifar10_dvs" else 128  # appendix D
     assert config.frames.spec((128, 128)).frame_shape_CHW == (2, size, size)
     augmented = variant == "sltt-augmented"  # appendix D: flip, and roll within 5 pixels, for some experiments
     assert (config.augment.flip, config.augment.roll_px) == ((True, 5) if augmented else (False, 0))
 
 
+@pytest.mark.parametrize(("name", "steps", "shape"), [
+    ("cifar10_dvs", 10, (2, 48, 48)), ("cifar10", 6, (3, 32, 32)), ("cifar100", 6, (3, 32, 32)),
+])  # fmt: skip
 @pytest.mark.parametrize("rule", ["ndot-a", "ndot-o", "ottt-a", "ottt-o"])
-def test_ndot(rule: str) -> None:
-    config = load_recipe("cifar10_dvs", rule)
+def test_ndot(name: str, steps: int, shape: tuple[int, int, int], rule: str) -> None:
+    config = load_recipe(name, rule)
     optimiser, neuron, learning = config.optimiser, neuron_of(config), config.learning
     # NDOT, section 5: VGG with weight standardisation, SGD, no weight decay, 0.1 with cosine decay to 0.
     assert (optimiser.kind, optimiser.lr, optimiser.weight_decay) == ("sgd", 0.1, 0.0)
@@ -155,8 +176,10 @@ def test_ndot(rule: str) -> None:
     assert (neuron.threshold, neuron.decay, neuron.surrogate) == (1.0, 0.5, "sigmoid")
     # Equation (13), and the best alpha of Table 2; Table S1: T up to 10.
     assert (learning.rule, learning.loss, learning.alpha, learning.mse_target) == (rule, "ce+mse", 0.1, "one-hot")
-    assert config.frames.steps == 10
-    assert config.frames.spec((128, 128)).frame_shape_CHW == (2, 48, 48), "appendix A.3.1"
+    sensor = (128, 128) if name == "cifar10_dvs" else (32, 32)
+    assert config.frames.steps == steps
+    assert config.frames.spec(sensor).frame_shape_CHW == shape, "appendix A.3.1"
+    assert config.augment.shift_px, "appendix A.3.1: random crops"
 
 
 @pytest.mark.parametrize(("name", "variant"), TRUNCATED)
@@ -174,7 +197,8 @@ def test_truncated_local_bptt(name: str, variant: str) -> None:
     assert thresholds[0] <= neuron.threshold <= thresholds[1]
     assert (neuron.surrogate, neuron.surrogate_width) == ("rectangle", 0.5)
     assert (learning.rule, learning.loss, learning.options.k, learning.options.n) == ("tbptt", "spike-mse", k, n)
-    assert (config.frames.kind, config.frames.dt_us, config.frames.cap) == ("stream", dt_ms * 1000, 1)
+    if dt_ms is not None:
+        assert (config.frames.kind, config.frames.dt_us, config.frames.cap) == ("stream", dt_ms * 1000, 1)
     *tokens, _ = [token for token in config.network.notation.split("-") if token != "AP2"]
     assert tokens[::2] == LAYERS[network]
     assert {dropouts[0] <= float(token[3:-1]) <= dropouts[1] for token in tokens[1::2]} == {True}

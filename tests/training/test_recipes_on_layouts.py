@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from class_recordings import SENSOR_SIZE, draw_events
-from published_layouts import make, put, write_cifar10_dvs, write_dvs_gesture, write_gait_day, write_har_dvs
+from published_layouts import (
+    make,
+    put,
+    write_cifar10,
+    write_cifar10_dvs,
+    write_cifar100,
+    write_dvs_gesture,
+    write_gait_day,
+    write_har_dvs,
+)
 
 from stdl_events.events import write_recording
 from stdl_events.recipes import RECIPES
@@ -63,6 +72,8 @@ def write_nmnist(root: Path) -> None:
 
 LAYOUTS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "activities": (write_activities, []),
+    "cifar10": (write_cifar10, ["network.notation=4C3(s2)-AP2-4C3"]),
+    "cifar100": (write_cifar100, ["network.notation=4C3(s2)-AP2-4C3"]),
     "cifar10_dvs": (partial(write_cifar10_dvs, kind="mirror", per_class=2), [
         "frames.downscale=8", "data.split.rule=order", "data.split.train=10", "data.split.test=10",
     ]),
