@@ -186,6 +186,7 @@ def summary(preparation: "Preparation") -> dict[str, Any]:
         "frames": manifest.frames.model_dump(mode="json"),
         "split": manifest.split.checked,
         "recordings": len(manifest.entries),
+        "takes": manifest.takes[0],
         "made": preparation.made,
         "kept": preparation.kept,
         "clips": {side: manifest.clips_on(side) for side in SIDES},
@@ -196,6 +197,8 @@ def summary(preparation: "Preparation") -> dict[str, Any]:
 
 
 def _print_summary(preparation: "Preparation") -> None:
+    from stdl_events.recordings.takes import takes_text
+
     facts = summary(preparation)
     manifest = preparation.manifest
     shape = " x ".join(map(str, (manifest.frames.steps, *manifest.frames.frame_shape_CHW)))
@@ -207,6 +210,8 @@ def _print_summary(preparation: "Preparation") -> None:
         f"from {facts['recordings']} recordings ({facts['without_clips']} without one, {len(facts['bad'])} bad "
         f"ones left out); {facts['bytes'] / MB:.1f} MB; {facts['made']} cut now, {facts['kept']} there already"
     )
+    if facts["takes"]:
+        messages.print(f"of the recordings, {takes_text(*manifest.takes)}")
     messages.print(f"next: stdl-events train RECIPE --set data.prepared={facts['store']}")
 
 

@@ -6,14 +6,14 @@ from stdl_events.events.ordering import Summary
 
 
 def defects_of(
-    summary: Summary, size: tuple[int, int] | None, size_from: str | None, first_outside: str, take: int | None
+    summary: Summary, size: tuple[int, int] | None, size_from: str | None, first_outside: str, joined: bool | None
 ) -> Iterator[str]:
     """Yield one line for each kind of defect that was handled.
 
     Args:
         size, size_from: the sensor's (width, height) and its origin; None if it is the smallest that holds all events.
         first_outside: the first event outside the sensor, in words.
-        take: the one take that is read.
+        joined: takes are read as one recording (True), each for itself (False), or only one of them is (None).
     """
     if summary.damage is not None:
         yield f"{summary.damage}: kept the {summary.events} events before it"
@@ -26,11 +26,12 @@ def defects_of(
         between = f"{summary.stray_from_us} to {summary.stray_to_us} us"
         rest = f"{min(each.t_first_us for each in summary.takes)} to {max(each.t_last_us for each in summary.takes)} us"
         yield f"{summary.strays} stray events at {between}, far from all others at {rest}: left out"
-    if len(summary.takes) > 1 and take is None:
+    if len(summary.takes) > 1 and joined is not None:
         counts = " + ".join(str(each.events) for each in summary.takes[:8]) + (" ..." if len(summary.takes) > 8 else "")
         says = any(each.is_reset for each in summary.takes)
         why = "the file says that the clock was reset" if says else "the clock leaps back, as after a reset"
         takes = f"{len(summary.takes)} takes of {counts} events"
-        yield f"{why}: {takes}, read one after another, 1 s apart; choose one with --take N (take=N)"
+        how = "read one after another, 1 s apart; choose one with --take N (take=N)"
+        yield f"{why}: {takes}, {how if joined else 'each used as a recording of its own'}"
     if summary.backward_steps:
         yield f"{summary.backward_steps} backward time steps, by at most {summary.lateness_us} us: sorted"

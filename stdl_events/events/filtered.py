@@ -48,7 +48,13 @@ def filtered(recording: Recording, filters: FilterSpec, geometry: Geometry = AS_
         for events in map(filters.start(size), recording.chunks()):
             yield move(events) if geometry else events
 
-    return changed(recording, turned_size, passes)
+    def takes() -> tuple[Recording, ...]:
+        parts = recording.takes
+        return tuple(filtered(part, filters, geometry) for part in parts) if len(parts) > 1 else ()
+
+    whole = changed(recording, turned_size, passes)
+    whole.divide = takes
+    return whole
 
 
 def transformed(recording: Recording, transforms: Sequence[TransformSpec], seed: int) -> Recording:

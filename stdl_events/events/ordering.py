@@ -177,7 +177,7 @@ class SummaryMaker:
                     todo="choose one of those that `stdl-events info` lists",
                 )  # fmt: skip
             divided, wholes = divided[take - 1 : take], wholes[take - 1 : take]
-        shifts_us = shifts_of(wholes) if wholes else []
+        shifts_us = shifts_of([(each.min_us, each.max_us) for each in wholes]) if wholes else []
         return Summary(
             events=sum(each.events for each in wholes),
             on_events=sum(each.on_events for each in wholes),

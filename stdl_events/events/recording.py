@@ -10,7 +10,8 @@ in time. After a reset of the clock the recording has *takes*, which are read on
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from pathlib import Path
 
 from stdl_events.errors import RecordingError, TruncatedRecordingError
@@ -37,6 +38,8 @@ class Recording:
         repair: damage ends the recording instead of raising; the events before it are used, with a warning.
         strict: a backward time step, an event outside the sensor and a stray event are damage.
         take: the number of the one take that is read, from 1; None for all.
+        takes_apart: the caller reads each of the `takes` for itself; the warning about them says so.
+        divide: returns the takes of a recording that is computed from another one.
     """
 
     def __init__(
@@ -57,6 +60,9 @@ class Recording:
         self.repair = repair
         self.strict = strict
         self.take = take
+        self.takes_apart = False
+        self.divide: Callable[[], tuple[Recording, ...]] | None = None
+        self._maker: SummaryMaker | None = None  # of a recording with several takes
         self._decoder = decoder
         self._known_size, self._known_size_from = self._choose_size(sensor_size)
         self._summary: Summary | None = None
@@ -139,6 +145,27 @@ class Recording:
             for _ in self._summarised_blocks():
                 pass
         return self._summary
+
+    @property
+    def takes(self) -> tuple["Recording", ...]:
+        """Each take as a recording of its own, with its times as stored; this recording itself if it is one take.
+
+        Raises:
+            TruncatedRecordingError, CorruptRecordingError: see `summary`.
+        """
+        count = len(self.summary.takes)
+        if self.divide is not None:
+            return self.divide() or (self,)
+        if self._maker is None:
+            return (self,)
+        return tuple(self._of_take(number, self._maker) for number in range(1, count + 1))
+
+    def choose_take(self, number: int) -> None:
+        """Read one take from now on, counted from 1; its times are those stored.
+
+        A recording without such a take raises a `RecordingError` when it is read.
+        """
+        self.take, self._summary, self._maker = number, None, None
 
     @property
     def attributes(self) -> Mapping[str, str | int | float]:
@@ -232,8 +259,22 @@ class Recording:
         self._summary = summary
         if not first_time:
             return
-        for text in defects_of(summary, self._known_size, self._known_size_from, maker.first_outside, self.take):
+        if self.take is None and len(summary.takes) > 1:
+            self._maker = maker
+        for text in defects_of(summary, self._known_size, self._known_size_from, maker.first_outside, self._joined):
             warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=4)
+
+    @property
+    def _joined(self) -> bool | None:
+        """True if all takes are read as one, False if each is for itself; None if one is chosen."""
+        return None if self.take is not None else not self.takes_apart
+
+    def _of_take(self, number: int, maker: SummaryMaker) -> "Recording":
+        """Return one take of this recording, whose complete pass `maker` has seen."""
+        take = copy(self)
+        take.take, take._summary = number, maker.finish(number, self.path)
+        take._maker = None
+        return take
 
     def _settle(self, summary: Summary) -> bool:
         """Compare the interpretation of the file's values with the whole pass; False if it must be repeated."""

@@ -219,11 +219,15 @@ def parts_of(takes: Sequence[Sequence[Run]], shifts_us: Sequence[int]) -> tuple[
     return tuple(parts)
 
 
-def shifts_of(wholes: Sequence[Run]) -> list[int]:
-    """Return the times to add to each take, so that it begins `GAP_US` after the one before it."""
+def shifts_of(ends_us: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the times to add to each take, so that it begins `GAP_US` after the one before it.
+
+    Args:
+        ends_us: times of the first and last event of each take, at least one.
+    """
     shifts = [0]
-    for before, after in pairwise(wholes):
-        shifts.append(before.max_us + shifts[-1] + GAP_US - after.min_us)
+    for (_, last_us), (first_us, _) in pairwise(ends_us):
+        shifts.append(last_us + shifts[-1] + GAP_US - first_us)
     return shifts
 
 

@@ -1,14 +1,12 @@
 """What became of a split in a store: its readable part, compared by events, and its list in `split.json`."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stdl_events.events.stream import RecordingWarning
 from stdl_events.prepared.manifest import TODO_ROOM
-from stdl_events.prepared.shards import Shard, ShardEntry, ShardJob
-from stdl_events.recordings.entry import Entry, RecordingSet, Split
+from stdl_events.prepared.shards import Shard, ShardEntry, ShardJob, as_taken
+from stdl_events.recordings.entry import Entry, Split
 from stdl_events.recordings.file_contents import Content
 from stdl_events.recordings.same_events import check_same_events
 from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, read_split_list, write_split_list
@@ -21,26 +19,30 @@ def made_of(shards: Iterable[tuple[ShardJob, Shard]]) -> Made:
     return [pair for job, shard in shards for pair in zip(job.entries, shard.entries, strict=True)]
 
 
+def split_in_takes(split: Split, made: Made) -> Split:
+    """Return `split` with each take of a recording as an entry of its own, with its counts."""
+    takes = {
+        entry.key: [replace(as_taken(entry, take), counted=take.counted) for take in result.takes] or [entry]
+        for entry, result in made
+    }
+    train, test = (
+        side.with_entries(take for entry in side.entries for take in takes[entry.key])
+        for side in (split.train, split.test)
+    )
+    return replace(split, train=train, test=test)
+
+
 def readable_split(split: Split, made: Made) -> Split:
     """Return `split` without its unreadable recordings, after the two sides were compared by events.
 
     Raises:
         SplitError: two recordings on both sides have the same events.
     """
-    facts = {entry.key: result for entry, result in made}
-    older = sum(result.counted is None and result.error is None for result in facts.values())
-    if older:
-        text = "recordings that an older version has cut are not compared by events; remove the store to compare them"
-        warnings.warn(f"{older} {text}", RecordingWarning, stacklevel=3)
-
-    def readable(recordings: RecordingSet) -> RecordingSet:
-        return recordings.with_entries(
-            replace(entry, counted=facts[entry.key].counted)
-            for entry in recordings.entries
-            if facts[entry.key].error is None
-        )
-
-    used = replace(split, train=readable(split.train), test=readable(split.test))
+    bad = {entry.key for entry, result in made if result.error is not None}
+    train, test = (
+        side.with_entries(entry for entry in side.entries if entry.key not in bad) for side in (split.train, split.test)
+    )
+    used = replace(split, train=train, test=test)
     check_same_events(used)
     return used
 

@@ -1,7 +1,7 @@
 """Make or resume a store: every valid, complete shard of unchanged recordings is kept."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from stdl_events import __version__
 from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared.listing import made_of, readable_split, write_list
+from stdl_events.prepared.listing import made_of, readable_split, split_in_takes, write_list
 from stdl_events.prepared.lock import locked
 from stdl_events.prepared.manifest import (
     FRAMING_VERSION,
@@ -27,12 +27,12 @@ from stdl_events.prepared.manifest import (
     write_manifest,
 )
 from stdl_events.prepared.payload import CODEC
-from stdl_events.prepared.shards import SUFFIX, Shard, ShardJob, plan_shards, read_shard
+from stdl_events.prepared.shards import SUFFIX, Shard, ShardEntry, ShardJob, as_taken, plan_shards, read_shard
 from stdl_events.prepared.sources import changes_of, frame_changes
 from stdl_events.prepared.workers import make_shards
 from stdl_events.recordings.clips import no_clips, require_bytes
 from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN, require_every_class, say_too_short, unreadable
-from stdl_events.recordings.entry import Split
+from stdl_events.recordings.entry import Entry, Split
 from stdl_events.recordings.split_list import SPLIT_FILE, plain_span
 
 MAX_WARNINGS = 5
@@ -112,9 +112,10 @@ def prepare(
             if progress is not None:
                 progress(done, total)
         _warn([text for job in missing for entry in shards[job.path].entries for text in entry.warnings])
+        made = made_of((job, shards[job.path]) for job in jobs)
+        split = split_in_takes(split, made)
         manifest = _complete(wanted, jobs, shards, split)
         _judge(manifest, store, total, skip_bad, split)
-        made = made_of((job, shards[job.path]) for job in jobs)
         used = readable_split(split, made)
         if manifest != found or not (store / SPLIT_FILE).exists():
             write_list(store, used, dataset, root, made)
@@ -231,25 +232,34 @@ def _complete(wanted: Manifest, jobs: list[ShardJob], shards: Mapping[Path, Shar
             if made.file.path not in files:
                 index[made.file.path] = len(files)
                 files[made.file.path] = _as_now(made.file, entry.path)
-            entries.append(
-                StoredEntry(
-                    key=entry.key,
-                    file=index[made.file.path],
-                    label=entry.label,
-                    group=entry.group,
-                    subject=entry.subject,
-                    session=entry.session,
-                    span=plain_span(entry.span),
-                    side=sides[entry.key],
-                    span_us=made.span_us,
-                    shard=number,
-                    incomplete=made.incomplete,
-                    clips=made.clips,
-                )
-            )
+            entries += _stored_takes(entry, made, index[made.file.path], number, sides)
     stored = tuple(StoredShard(file=job.path.name, bytes=job.path.stat().st_size) for job in jobs)
     filled = {"files": tuple(files.values()), "shards": stored, "entries": tuple(entries), "bad": tuple(bad)}
     return wanted.model_copy(update={"complete": True, **filled})
+
+
+def _stored_takes(
+    entry: Entry, made: ShardEntry, file: int, shard: int, sides: Mapping[str, Side]
+) -> Iterator[StoredEntry]:
+    """Yield the stored takes of `entry`, mostly one."""
+    for take in made.takes:
+        taken = as_taken(entry, take)
+        yield StoredEntry(
+            key=taken.key,
+            file=file,
+            label=entry.label,
+            group=entry.group,
+            subject=entry.subject,
+            session=entry.session,
+            span=plain_span(taken.span),
+            side=sides[taken.key],
+            span_us=take.span_us,
+            shard=shard,
+            incomplete=take.incomplete,
+            clips=take.clips,
+            take=taken.take,
+            part=None if taken is entry else plain_span(entry.span),
+        )
 
 
 def _as_now(file: SourceFile, path: Path) -> SourceFile:

@@ -13,13 +13,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from stdl_events.errors import DatasetError
 from stdl_events.events.sources.replay import Position
 from stdl_events.frames import FrameSpec
+from stdl_events.recordings.entry import without_take
 from stdl_events.validation import first_problem
 from stdl_events.whole_file import whole_file
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA_VERSION = 1
 # Increase if equal recordings and frame specs give other frames than before; a test pins the present frames.
-FRAMING_VERSION = 1
+# 2: each take of a recording is one of its own, so that no clip spans two.
+FRAMING_VERSION = 2
 
 TODO_ROOM = "make room or choose another --out, and run the same command again"
 
@@ -63,6 +65,8 @@ class StoredEntry(_Part):
         file, shard: indices into `files` and `shards`.
         span: the requested part; `span_us` is [t0, t1) of it, None if it has no event.
         incomplete: number of clips cut off at its ends.
+        take: its number if the clock of the recording was reset; `span` and `span_us` are then those of the take.
+        part: the requested part of the whole recording, of which this is one take.
     """
 
     key: str
@@ -77,6 +81,13 @@ class StoredEntry(_Part):
     shard: int
     incomplete: int
     clips: tuple[StoredClip, ...]
+    take: int | None = None
+    part: tuple[Position, Position] | None = None
+
+    @property
+    def requested_key(self) -> str | None:
+        """Key of the recording of which this is one take; None if it was asked for as it is."""
+        return None if self.part is None else without_take(self.key, self.take)
 
 
 class StoredShard(_Part):
@@ -120,6 +131,12 @@ class Manifest(_Part):
     shards: tuple[StoredShard, ...] = ()
     entries: tuple[StoredEntry, ...] = ()
     bad: tuple[BadEntry, ...] = ()
+
+    @property
+    def takes(self) -> tuple[int, int]:
+        """Number of recordings that are takes, and of the files that they are of."""
+        files = [entry.file for entry in self.entries if entry.take is not None]
+        return len(files), len(set(files))
 
     @property
     def clip_count(self) -> int:

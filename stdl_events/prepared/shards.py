@@ -11,7 +11,7 @@ import struct
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,10 +24,11 @@ from stdl_events.events.geometry import Geometry
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION, BadEntry, SourceFile, StoredClip, store_file
 from stdl_events.prepared.payload import CODEC, Pack, checksum, packer
-from stdl_events.recordings.clips import cut_clips
-from stdl_events.recordings.entry import Counted, Entry, file_digest
+from stdl_events.recordings.clips import cut_takes
+from stdl_events.recordings.counted import Counted, counted
+from stdl_events.recordings.entry import WHOLE, Entry
 from stdl_events.recordings.file_contents import relative_folder
-from stdl_events.recordings.same_events import counted
+from stdl_events.recordings.file_digest import file_digest
 
 MAGIC = b"STDLCLIP"
 SUFFIX = ".clips"
@@ -48,28 +49,48 @@ class ShardJob:
 
     def description(self) -> str:
         """Everything that the shard depends on, except the bytes of the recordings."""
-        # Omitted where they change nothing: shards older than these settings stay valid.
-        newer = ("filters", "grid", "picture", *(field.name for field in fields(Geometry)))
+        # Omitted where they change nothing.
+        newer = ("filters", "picture", *(field.name for field in fields(Geometry)))
         left_out = {name for name in newer if getattr(self.frame_spec, name) == FrameSpec.model_fields[name].default}
         cut = [SCHEMA_VERSION, FRAMING_VERSION, CODEC, self.frame_spec.model_dump(mode="json", exclude=left_out)]
         return repr([*cut, [_described(entry, self.root) for entry in self.entries]])
 
 
-class ShardEntry(BaseModel):
-    """Result for one recording: its clips, or the error; `warnings` are those raised while reading it.
+class ShardTake(BaseModel):
+    """A recording, a part of one, or one of its takes after a reset of the clock.
 
-    Shards of older versions have no `counted`.
+    Attributes:
+        take: its number; None if there is one only.
+        span_us: [t0, t1) of the requested part; None if it has no event.
+        incomplete: number of clips cut off at its ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: SourceFile
+    take: int | None = None
     span_us: tuple[int, int] | None = None
     incomplete: int = 0
     clips: tuple[StoredClip, ...] = ()
+    counted: Counted | None = None
+
+
+def as_taken(entry: Entry, take: ShardTake) -> Entry:
+    """Return the entry of one of the takes of `entry`; `entry` itself if its clock was not reset."""
+    if take.take is None or entry.take is not None:
+        return entry
+    assert take.span_us is not None, "a take has events"
+    return replace(entry.of_take(take.take), span=WHOLE if entry.span == WHOLE else take.span_us)
+
+
+class ShardEntry(BaseModel):
+    """Result for one entry of the job: its takes with their clips, or the error; and the warnings of reading it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: SourceFile
+    takes: tuple[ShardTake, ...] = ()
     error: BadEntry | None = None
     warnings: tuple[str, ...] = ()
-    counted: Counted | None = None
 
 
 class Shard(BaseModel):
@@ -158,7 +179,7 @@ def read_shard(job: ShardJob) -> Shard | None:
         return None
     position = len(MAGIC)
     for entry in shard.entries:
-        for _, size, crc in entry.clips:
+        for _, size, crc in (clip for take in entry.takes for clip in take.clips):
             if checksum(data[position : position + size]) != crc:
                 return None
             position += size
@@ -190,26 +211,28 @@ def _cut(
     entry: Entry, opened: Recording | None, source: SourceFile, frame_spec: FrameSpec, pack: Pack
 ) -> tuple[ShardEntry, list[bytes], Recording | None]:
     """Return (facts, compressed clips, the recording for the next part of the same file) of one entry."""
-    t_start_us: list[int] = []
+    takes: list[ShardTake] = []
     payloads: list[bytes] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             opened = opened or entry.open()
-            cut = cut_clips(entry, opened, frame_spec)
-            for clip in cut:
-                t_start_us.append(clip.t_start_us)
-                payloads.append(pack(clip.frames_TCHW.astype(np.uint8)))
-            times_us = span_us(opened, *entry.span) if opened.summary.events else None
+            for take, recording, cut in cut_takes(entry, opened, frame_spec):
+                clips: list[StoredClip] = []
+                for clip in cut:
+                    payload = pack(clip.frames_TCHW.astype(np.uint8))
+                    payloads.append(payload)
+                    clips.append((clip.t_start_us, len(payload), checksum(payload)))
+                times_us = span_us(recording, *take.span) if recording.summary.events else None
+                its = ShardTake(
+                    take=take.take, span_us=times_us, incomplete=cut.incomplete, clips=tuple(clips),
+                    counted=counted(recording),
+                )  # fmt: skip
+                takes.append(its)
             _require_unchanged(entry.path, source)
         except (UserError, OSError) as error:
             return ShardEntry(file=source, error=_bad(entry, error), warnings=_texts(caught)), [], None
-    clips = tuple((t_us, len(payload), checksum(payload)) for t_us, payload in zip(t_start_us, payloads, strict=True))
-    facts = ShardEntry(
-        file=source, span_us=times_us, incomplete=cut.incomplete, clips=clips, warnings=_texts(caught),
-        counted=counted(opened),
-    )  # fmt: skip
-    return facts, payloads, opened
+    return ShardEntry(file=source, takes=tuple(takes), warnings=_texts(caught)), payloads, opened
 
 
 def _status(path: Path) -> os.stat_result:
@@ -249,6 +272,7 @@ def _described(entry: Entry, root: Path) -> list[object]:
     opened_as += [] if entry.columns is None else [entry.columns]
     opened_as += entry.orientation.words
     opened_as += ["repair"] * entry.repair
+    opened_as += [] if entry.take is None else [f"take {entry.take}"]
     return [entry.key, _relative(entry.path, root), entry.span, opened_as]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.manifest import SourceFile
-from stdl_events.recordings.entry import file_digest
+from stdl_events.recordings.file_digest import file_digest
 
 
 def changes_of(

@@ -3,7 +3,7 @@
 Shape letters: N clips, T frames of a clip, C=2 polarities, H rows, W columns.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -136,26 +136,15 @@ class PreparedSet:
         """
         if recordings.classes != self.classes:
             raise self._other(f"the classes {', '.join(self.classes)}", f"{', '.join(recordings.classes)}")
-        index_of = {entry.key: index for index, entry in enumerate(self.manifest.entries)}
         bad = {entry.key for entry in self.manifest.bad}
-        first_E = np.searchsorted(self.table.entry_N, np.arange(len(index_of) + 1))
+        first_E = np.searchsorted(self.table.entry_N, np.arange(len(self.manifest.entries) + 1))
         numbers: list[Indices] = []
         incomplete = 0
         for asked in recordings.entries:
-            if asked.key in bad:
-                numbers.append(np.zeros(0, np.int64))
-                continue
-            index = index_of.get(asked.key)
-            if index is None:
-                raise self._other("no such recording", asked.key)
-            entry = self.manifest.entries[index]
-            if entry.label != asked.label or asked.span not in (entry.span, _absolute(entry)):
-                raise self._other(
-                    f"{entry.key} with label {entry.label}, part {entry.span}",
-                    f"label {asked.label}, part {asked.span}",
-                )
-            incomplete += entry.incomplete
-            numbers.append(np.arange(first_E[index], first_E[index + 1]))
+            indices = [] if asked.key in bad else self._stored(asked)
+            incomplete += sum(self.manifest.entries[index].incomplete for index in indices)
+            its = [np.arange(first_E[index], first_E[index + 1]) for index in indices]
+            numbers.append(np.concatenate([np.zeros(0, np.int64), *its]))
         counts = [len(part) for part in numbers]
         number_N = np.concatenate([np.zeros(0, np.int64), *numbers])
         if not len(number_N):
@@ -165,20 +154,60 @@ class PreparedSet:
             self.table.t_start_us_N[number_N], incomplete,
         )  # fmt: skip
 
+    def in_takes(self, recordings: RecordingSet) -> RecordingSet:
+        """Return `recordings` with each take as an entry of its own, without those that were skipped as unreadable.
+
+        Raises:
+            DatasetError: see `clips`.
+        """
+        bad = {entry.key for entry in self.manifest.bad}
+        entries: list[Entry] = []
+        for asked in recordings.entries:
+            for index in [] if asked.key in bad else self._stored(asked):
+                entry = self.manifest.entries[index]
+                is_take = entry.key != asked.key
+                entries.append(replace(asked, key=entry.key, take=entry.take, span=entry.span) if is_take else asked)
+        return recordings.with_entries(entries)
+
+    def _stored(self, asked: Entry) -> list[int]:
+        """Return the indices of the stored entries of one that is asked for: several for a file of several takes."""
+        indices = self._indices.get(asked.key)
+        if indices is None:
+            raise self._other("no such recording", asked.key)
+        for index in indices:
+            entry = self.manifest.entries[index]
+            parts = (entry.span, _absolute(entry)) if entry.key == asked.key else (entry.part,)
+            if entry.label != asked.label or asked.span not in parts:
+                raise self._other(
+                    f"{asked.key} with label {entry.label}, part {parts[0]}", f"label {asked.label}, part {asked.span}"
+                )
+        return indices
+
+    @cached_property
+    def _indices(self) -> dict[str, list[int]]:
+        """The indices of the stored entries by their keys and by those of the files of which they are takes."""
+        indices: defaultdict[str, list[int]] = defaultdict(list)
+        for index, entry in enumerate(self.manifest.entries):
+            for key in {entry.key, entry.requested_key or entry.key}:
+                indices[key].append(index)
+        return dict(indices)
+
     def _entry(self, entry: StoredEntry) -> Entry:
         file = self.manifest.files[entry.file]
         path = self.root / file.path
         # Recordings in one file were found to differ when they were split.
-        content = f"{file.path}/{entry.key}" if entry.file in self._shared_files else file.sha256
+        key = entry.requested_key or entry.key
+        content = f"{file.path}/{key}" if entry.file in self._shared_files else file.sha256
         return Entry(
             entry.key, path, entry.label, _absolute(entry), entry.group, content=content, subject=entry.subject,
-            session=entry.session,
+            session=entry.session, take=entry.take,
         )  # fmt: skip
 
     @cached_property
     def _shared_files(self) -> set[int]:
         """Files that hold several whole recordings."""
-        counts = Counter(entry.file for entry in self.manifest.entries if entry.span == WHOLE)
+        whole = {(entry.file, entry.requested_key or entry.key) for entry in self.manifest.entries if _is_whole(entry)}
+        counts = Counter(file for file, _ in whole)
         return {file for file, count in counts.items() if count > 1}
 
     def _other(self, got: str, expected: str) -> DatasetError:
@@ -186,6 +215,10 @@ class PreparedSet:
             str(self.path), got=got, expected=f"{expected}, as asked for",
             todo="prepare these recordings, split in this way, into another store",
         )  # fmt: skip
+
+
+def _is_whole(entry: StoredEntry) -> bool:
+    return (entry.span if entry.part is None else entry.part) == WHOLE
 
 
 def _absolute(entry: StoredEntry) -> tuple[Position, Position]:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from stdl_events.recordings.split_people import leave_one_subject_out as leave_one_subject_out
     from stdl_events.recordings.synthetic import generate_walkers as generate_walkers
     from stdl_events.recordings.synthetic import read_walkers as read_walkers
+    from stdl_events.recordings.takes import each_take as each_take
 
 __all__ = [
     "DATASETS",
@@ -63,6 +64,7 @@ __all__ = [
     "by_subject",
     "by_time",
     "clips_of",
+    "each_take",
     "generate_walkers",
     "leave_one_subject_out",
     "load_clips",
@@ -102,6 +104,7 @@ __getattr__, __dir__ = lazy_names(
         "by_subject": "stdl_events.recordings.split_people",
         "by_time": "stdl_events.recordings.split",
         "clips_of": "stdl_events.recordings.clips",
+        "each_take": "stdl_events.recordings.takes",
         "generate_walkers": "stdl_events.recordings.synthetic",
         "leave_one_subject_out": "stdl_events.recordings.split_people",
         "load_clips": "stdl_events.recordings.clips",

@@ -16,9 +16,10 @@ from stdl_events.events.stream import EventArray, concatenate_events
 from stdl_events.frames import Clip, Clips, Counts, Frame, Framer, FrameSpec, clips, recording_frames
 from stdl_events.frames.picture import PictureSpec, repeated
 from stdl_events.frames.selection import Selection
+from stdl_events.recordings.counted import counted
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet
 from stdl_events.recordings.framers import Cut
-from stdl_events.recordings.same_events import counted
+from stdl_events.recordings.takes import takes_of
 
 MAX_UINT8 = 255
 
@@ -70,14 +71,15 @@ class ClipArray:
 def clips_of(entry: Entry, frame_spec: FrameSpec) -> tuple[Counts, npt.NDArray[np.int64]]:
     """Return the complete clips of one entry: (frames_NTCHW uint16, t_start_us_N).
 
-    A spec of kind "recording" makes one clip of the whole entry, of kind "stream" as many as fit on its grid.
+    A spec of kind "recording" makes one clip of the whole entry, of kind "stream" as many as fit on its grid. No clip
+    spans two takes; times are those of each.
 
     Raises:
         RecordingError: the recording is not readable.
         FrameSpecError: the sensor size of the recording differs from the spec's.
     """
-    frames_NTCHW, t_start_us_N, _ = _stacked(cut_clips(entry, entry.open(), frame_spec), frame_spec)
-    return frames_NTCHW, t_start_us_N
+    made = [_stacked(cut, frame_spec) for _, _, cut in cut_takes(entry, entry.open(), frame_spec)]
+    return np.concatenate([frames_NTCHW for frames_NTCHW, *_ in made]), np.concatenate([one[1] for one in made])
 
 
 class EntryClips(Iterator[Clip]):
@@ -109,6 +111,25 @@ def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> Entr
         return EntryClips(iter(()))
     source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
     return EntryClips(clips(_frames(source, frame_spec), frame_spec))
+
+
+def cut_takes(
+    entry: Entry, recording: Recording, frame_spec: FrameSpec, cut: Cut = cut_clips
+) -> list[tuple[Entry, Recording, EntryClips]]:
+    """Cut an entry whose recording is open; if its clock was reset, each take is an entry of its own.
+
+    Args:
+        cut: cuts one recording, an entry of `FRAMERS`.
+
+    Raises:
+        RecordingError, FrameSpecError: see `clips_of`; also during iteration.
+    """
+    # Cutting reads the recording once, which finds its takes.
+    clips_of_all = cut(entry, recording, frame_spec)
+    takes = takes_of(entry, recording)
+    if takes == [(entry, recording)]:
+        return [(entry, recording, clips_of_all)]
+    return [(take, its_recording, cut(take, its_recording, frame_spec)) for take, its_recording in takes]
 
 
 def require_sensor(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> None:
@@ -175,11 +196,13 @@ def load_clips(
         RecordingError: a recording is not readable.
     """
     require_bytes(frame_spec)
-    _, clips, bad = load_readable_clips(recordings, frame_spec, progress, bad_at_most=0, cut=cut)
+    taken, clips, bad = load_readable_clips(recordings, frame_spec, progress, bad_at_most=0, cut=cut)
     assert not bad, "the first one raises"
     if not len(clips):
         raise no_clips(len(recordings), frame_spec)
-    return clips
+    index_of = {entry.key: index for index, entry in enumerate(recordings.entries)}
+    given_E = np.array([index_of.get(entry.key, index_of.get(entry.file_key)) for entry in taken.entries], np.int64)
+    return replace(clips, entry_index_N=given_E[clips.entry_index_N])
 
 
 @dataclass(frozen=True)
@@ -203,6 +226,8 @@ def load_readable_clips(
 ) -> tuple[RecordingSet, ClipArray, list[BadRecording]]:
     """Return the readable recordings, their clips (there may be none), and the recordings that cannot be read.
 
+    A recording whose clock was reset is returned as its takes.
+
     Args:
         frame_spec, progress, cut: see `load_clips`.
         bad_at_most: the error of the first recording beyond is raised.
@@ -222,17 +247,21 @@ def load_readable_clips(
             if opened is None or opened_of is None or opened_of.recording != entry.recording:
                 # Parts of one recording are adjacent and share its cached summary.
                 opened, opened_of = entry.open(), entry
-            frames_NTCHW, t_start_us_N, cut_off = _stacked(cut(entry, opened, frame_spec), frame_spec)
+            takes = [
+                (replace(take, counted=counted(recording)), _stacked(clips, frame_spec))
+                for take, recording, clips in cut_takes(entry, opened, frame_spec, cut)
+            ]
         except (RecordingError, FrameSpecError) as error:
             if bad_at_most is not None and len(bad) >= bad_at_most:
                 raise
             bad.append(BadRecording(entry, error))
             opened = None
         else:
-            readable.append(replace(entry, counted=counted(opened)))
-            parts.append(frames_NTCHW.astype(np.uint8))
-            starts_us.append(t_start_us_N)
-            incomplete += cut_off
+            for take, (frames_NTCHW, t_start_us_N, cut_off) in takes:
+                readable.append(take)
+                parts.append(frames_NTCHW.astype(np.uint8))
+                starts_us.append(t_start_us_N)
+                incomplete += cut_off
         if progress is not None:
             progress(done, len(recordings))
     counts = np.array([len(part) for part in parts[1:]], np.int64)

@@ -4,10 +4,9 @@ An `Entry` is one labelled recording, or a part of one in time. A `Split` is two
 are disjoint.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,23 +18,11 @@ from stdl_events.events.filtered import AS_IT_IS, filtered
 from stdl_events.events.geometry import Geometry
 from stdl_events.events.sources.replay import Position, ReplaySource
 from stdl_events.events.stream import EventArray, empty_events
+from stdl_events.recordings.counted import Counted
+from stdl_events.recordings.file_digest import file_digest, file_size
 
 WHOLE: tuple[Position, Position] = (None, None)
 PEOPLE = ("subject", "session")
-_HASH_BLOCK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Counted:
-    """Counts of a whole recording, equal for copies of it in any format.
-
-    Attributes:
-        length_us: from its first event to its last.
-    """
-
-    events: int
-    on_events: int
-    length_us: int
 
 
 @dataclass(frozen=True)
@@ -56,6 +43,8 @@ class Entry:
         picture: number of a static picture in the file, which then has no events.
         counted: of the recording, once it has been read.
         orientation: turns the recording upright when it is opened; it keeps all events.
+        take: the number, from 1, of one take of a recording whose clock was reset; times are then those of the take.
+            None is the file as it is, all takes one after another.
     """
 
     key: str
@@ -76,9 +65,13 @@ class Entry:
     session: str | None = None
     repair: bool = False
     picture: int | None = None
+    take: int | None = None
 
-    def open(self) -> Recording:
-        """Open the whole recording, turned upright; `span` is not applied.
+    def open(self, *, takes_apart: bool = True) -> Recording:
+        """Open the whole recording, or its one take, turned upright; `span` is not applied.
+
+        Args:
+            takes_apart: see `Recording`.
 
         Raises:
             RecordingError: the file is not readable, or it has an orientation and nothing states its sensor size; or it
@@ -90,6 +83,9 @@ class Entry:
                 todo="use the commands train and evaluate, which read pictures",
             )  # fmt: skip
         recording = self._as_stored()
+        recording.takes_apart = takes_apart
+        if self.take is not None:
+            recording.choose_take(self.take)
         if not self.orientation:
             return recording
         if recording.sensor_size_from == "inferred":
@@ -103,16 +99,26 @@ class Entry:
         if self.reader is not None:
             recording = self.reader(self.path)
             recording.repair = recording.repair or self.repair
-            return recording
-        return open_recording(
-            self.path, format=self.format, sensor_size=self.sensor_size, stream=self.stream, time_unit=self.time_unit,
-            columns=self.columns, repair=self.repair,
-        )  # fmt: skip
+        else:
+            recording = open_recording(
+                self.path, format=self.format, sensor_size=self.sensor_size, stream=self.stream,
+                time_unit=self.time_unit, columns=self.columns, repair=self.repair,
+            )  # fmt: skip
+        return recording
 
     @property
     def recording(self) -> tuple[object, ...]:
         """Equal for parts that are read from one opened recording."""
-        return self.path, self.reader, self.orientation
+        return self.path, self.reader, self.orientation, self.take
+
+    def of_take(self, number: int) -> "Entry":
+        """Return the entry of one take, from 1 on, of this recording."""
+        return replace(self, key=f"{self.key}:take{number}", take=number)
+
+    @property
+    def file_key(self) -> str:
+        """The key of the recording of which this is a take; its own key if it is none."""
+        return without_take(self.key, self.take)
 
     def times_us(self) -> tuple[int, int]:
         """Return the span as [t0, t1) in microseconds; the file is read only if the span is relative to its ends.
@@ -124,6 +130,11 @@ class Entry:
         if isinstance(start, int) and isinstance(stop, int) and start <= stop:
             return start, stop
         return span_us(self.open(), start, stop)
+
+
+def without_take(key: str, take: int | None) -> str:
+    """Return the key of the recording of which the entry `key` is a take; `key` itself if it is none."""
+    return key if take is None else key.removesuffix(f":take{take}")
 
 
 @dataclass(frozen=True)
@@ -220,7 +231,9 @@ class Split:
 
     def _check_parts(self, ours: Entry, theirs: Entry) -> None:
         subject = ours.key if ours.key == theirs.key else f"{ours.key} and {theirs.key}"
-        if WHOLE in (ours.span, theirs.span):
+        if ours.take != theirs.take and None not in (ours.take, theirs.take) and WHOLE not in (ours.span, theirs.span):
+            return  # a reset of the clock is between them, and their times do not compare
+        if WHOLE in (ours.span, theirs.span) or ours.take != theirs.take:
             raise self._error(f"the recording {subject} on both sides", "each on one side", "remove it from one side")
         a0_us, a1_us = ours.times_us()
         b0_us, b1_us = theirs.times_us()
@@ -255,7 +268,7 @@ class Split:
 
 def read_events(entry: Entry) -> EventArray:
     """Read all events of an entry's span into a new array."""
-    recording = entry.open()
+    recording = entry.open(takes_apart=False)
     if not recording.summary.events:
         return empty_events()
     source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
@@ -269,28 +282,10 @@ def _by_content(entries: tuple[Entry, ...], others: tuple[Entry, ...]) -> dict[s
         for entry in entries:
             grouped[str(entry.content)].append(entry)
         return grouped
-    sizes = {_size(path) for path in {entry.path for entry in others}}
+    sizes = {file_size(path) for path in {entry.path for entry in others}}
     contents: dict[Path, str] = {}
     for entry in entries:
         if entry.path not in contents:
-            contents[entry.path] = file_digest(entry.path) if _size(entry.path) in sizes else str(entry.path)
+            contents[entry.path] = file_digest(entry.path) if file_size(entry.path) in sizes else str(entry.path)
         grouped[contents[entry.path]].append(entry)
     return grouped
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise DatasetError(
-            str(path), got=error.strerror or str(error), expected="a recording", todo="check the dataset's folder"
-        ) from None
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from stdl_events.recordings.entry import file_digest
+from stdl_events.recordings.file_digest import file_digest
 from stdl_events.recordings.found_files import child, same_form
 
 _DIGITS_SHOWN = 16

@@ -11,16 +11,9 @@ from dataclasses import replace
 from functools import cache
 
 from stdl_events.errors import RecordingError, SplitError
-from stdl_events.events import Recording
 from stdl_events.events.stream import EventArray, RecordingWarning
-from stdl_events.recordings.entry import WHOLE, Counted, Entry, Split
-
-
-def counted(recording: Recording) -> Counted:
-    """Return the counts of a recording that has been read; its summary is cached."""
-    summary = recording.summary
-    first_us, last_us = summary.t_first_us, summary.t_last_us
-    return Counted(summary.events, summary.on_events, 0 if first_us is None or last_us is None else last_us - first_us)
+from stdl_events.recordings.counted import Counted
+from stdl_events.recordings.entry import WHOLE, Entry, Split
 
 
 def check_same_events(split: Split) -> None:

@@ -14,6 +14,7 @@ from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split
 from stdl_events.recordings.held_out_groups import choose_groups, hold_out, labels_of
 from stdl_events.recordings.registry import SplitRule
 from stdl_events.recordings.split_parts import of_each_recording, require_before, split_parts
+from stdl_events.recordings.takes import takes_of
 
 _NUMBER = re.compile(r"\d+")
 
@@ -61,7 +62,7 @@ def by_order(recordings: RecordingSet, *, train: int, test: int, per_class: bool
 def by_recording(recordings: RecordingSet, *, held_out: float, seed: int) -> Split:
     """Hold out a seeded share `held_out` of each class's recordings, at least one.
 
-    Parts of one recording stay together.
+    Parts and takes of one recording stay together.
 
     Raises:
         SplitError: a class has fewer than two recordings, or `held_out` is not between 0 and 1.
@@ -75,18 +76,20 @@ def by_recording(recordings: RecordingSet, *, held_out: float, seed: int) -> Spl
                 f"split by recording, class {name}", got="1 recordings", expected="at least 2",
                 todo="add recordings, or split long ones by time",
             )  # fmt: skip
-    if len(groups) < len(recordings):
+    firsts = [parts[0] for parts in groups.values() if all(part.file_key == parts[0].file_key for part in parts)]
+    if len(firsts) < len(groups):
         chosen = choose_groups(labels_of(groups), held_out, seed)
         return hold_out(recordings, groups, chosen, f"by recording, {len(chosen)} of {len(groups)}, seed {seed}")
     rng = np.random.default_rng(seed)
     trained: list[Entry] = []
     tested: list[Entry] = []
-    for pool in _of_each_class(recordings).values():
+    takes = {parts[0].file_key: parts for parts in groups.values()}
+    for pool in _of_each_class(recordings.with_entries(firsts)).values():
         count = min(len(pool) - 1, max(1, round(held_out * len(pool))))
-        chosen = set(rng.permutation(len(pool))[:count].tolist())
-        ordered = sorted(pool, key=lambda entry: entry.key)
-        tested += [entry for index, entry in enumerate(ordered) if index in chosen]
-        trained += [entry for index, entry in enumerate(ordered) if index not in chosen]
+        drawn = set(rng.permutation(len(pool))[:count].tolist())
+        for index, key in enumerate(sorted(entry.file_key for entry in pool)):
+            side = tested if index in drawn else trained
+            side += takes[key]
     rule = f"by recording, {held_out:.0%} of each class, seed {seed}"
     return Split(recordings.with_entries(trained), recordings.with_entries(tested), rule)
 
@@ -95,8 +98,9 @@ def by_time(recordings: RecordingSet, *, held_out: float, gap_us: int) -> Split:
     """Hold out the last share `held_out` of every recording's time; `gap_us` before it is dropped.
 
     With `gap_us` of one clip, no clip of one side begins within a clip's length of the other side's. The held-out part
-    begins at exactly 1 - `held_out` of the time from the first event to the last. Of a recording that is labelled in
-    parts, the last share of each class's parts is held out, and of a class with one part the end of that part.
+    begins at exactly 1 - `held_out` of the time from the first event to the last: of each take, if the clock was reset.
+    Of a recording that is labelled in parts, the last share of each class's parts is held out, and of a class with one
+    part the end of that part.
 
     Raises:
         SplitError: a recording or a part is too short for the gap.
@@ -107,12 +111,12 @@ def by_time(recordings: RecordingSet, *, held_out: float, gap_us: int) -> Split:
     for entry in recordings.entries:
         if entry.span != WHOLE:
             continue
-        recording = entry.open()
         border = 1 - held_out
-        t0_us, t1_us = span_us(recording, None, border)
-        require_before(entry, t1_us - t0_us, gap_us)
-        trained.append(replace(entry, key=f"{entry.key}:train", span=(t0_us, t1_us - gap_us)))
-        tested.append(replace(entry, key=f"{entry.key}:test", span=(border, None)))
+        for take, recording in takes_of(entry, entry.open()):
+            t0_us, t1_us = span_us(recording, None, border)
+            require_before(take, t1_us - t0_us, gap_us)
+            trained.append(replace(take, key=f"{take.key}:train", span=(t0_us, t1_us - gap_us)))
+            tested.append(replace(take, key=f"{take.key}:test", span=(border, None)))
     of_what = "each recording" if trained else "each class's parts in a recording"
     rule = f"by time, last {held_out:.0%} of {of_what}, gap {gap_us / 1000:g} ms"
     for file in of_each_recording(recordings).values():

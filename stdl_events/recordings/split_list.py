@@ -25,7 +25,7 @@ from stdl_events import __version__
 from stdl_events.errors import DatasetError
 from stdl_events.events import Recording
 from stdl_events.events.sources.replay import Position
-from stdl_events.recordings.entry import Entry, RecordingSet, Split
+from stdl_events.recordings.entry import Entry, RecordingSet, Split, without_take
 from stdl_events.recordings.file_contents import Content, contents_of, located, relative_folder
 from stdl_events.recordings.found_files import FoundFiles, same_form
 from stdl_events.validation import first_problem
@@ -137,11 +137,12 @@ class SplitList(BaseModel):
         Args:
             reader_of: key -> `Entry.reader`; called for recordings with a reader of their own.
         """
-        counts = Counter(
-            row.path
+        files = {
+            (row.path, without_take(row.key, row.further.get("take")))
             for row in self.recordings
             if (row.own_reader and "span" not in row.further) or (row.bytes is not None and "picture" in row.further)
-        )
+        }
+        counts = Counter(path for path, _ in files)
         train, test = (
             RecordingSet(
                 self.classes,
@@ -157,8 +158,8 @@ class SplitList(BaseModel):
     ) -> Entry:
         label, path = self.classes.index(row.class_name), located(root, row.path)
         entry = _ENTRY.validate_python({"key": row.key, "path": path, "label": label, **row.further})
-        content = f"{row.path}/{row.key}" if is_one_of_many else row.sha256
-        return replace(entry, content=content, reader=reader_of(row.key) if row.own_reader else None)
+        content = f"{row.path}/{entry.file_key}" if is_one_of_many else row.sha256
+        return replace(entry, content=content, reader=reader_of(entry.file_key) if row.own_reader else None)
 
 
 def _sides_of(split: Split) -> tuple[tuple[Literal["train", "test"], RecordingSet], ...]:

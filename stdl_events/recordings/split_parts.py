@@ -11,8 +11,8 @@ from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet
 
 
 def of_each_recording(recordings: RecordingSet) -> dict[str, list[Entry]]:
-    """Return the entries of each recording: a whole one, by its key, or the parts of a file, by its path."""
-    in_parts = {entry.path for entry in recordings.entries if entry.span != WHOLE}
+    """Return the entries of each recording: a whole one, by its key, or the parts or takes of a file, by its path."""
+    in_parts = {entry.path for entry in recordings.entries if entry.span != WHOLE or entry.take is not None}
     found: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in recordings.entries:
         found[str(entry.path) if entry.path in in_parts else entry.key].append(entry)

@@ -186,7 +186,8 @@ def _stored_contents(config: TrainConfig) -> dict[str, Content] | None:
 
 def _contents_in(manifest: Manifest) -> dict[str, Content]:
     files = [Content(file.bytes, file.sha256) for file in manifest.files]
-    return {entry.key: files[entry.file] for entry in manifest.entries}
+    by_file = {entry.requested_key or entry.key: files[entry.file] for entry in manifest.entries}
+    return by_file | {entry.key: files[entry.file] for entry in manifest.entries}
 
 
 def _root(config: TrainConfig, split: Split) -> Path:

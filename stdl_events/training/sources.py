@@ -26,6 +26,7 @@ from stdl_events.recordings.held_out_groups import labels_of
 from stdl_events.recordings.pictures import load_pictures, say_equal_pictures
 from stdl_events.recordings.registry import DATASETS, RECORDING_OPTIONS, SPLIT_RULES, SplitRule
 from stdl_events.recordings.split_parts import of_each_recording
+from stdl_events.recordings.takes import say_takes
 from stdl_events.training.bad_recordings import say_left_out, todo_bad, without_bad
 from stdl_events.training.data_settings import DataSettings, FrameSettings, Section, SplitSettings
 from stdl_events.training.settings import TrainConfig
@@ -91,6 +92,7 @@ def load_sides(
         counts = np.bincount(clips.entry_index_N, minlength=len(readable)).tolist()
         require_every_class(side, readable, counts, frame_spec, bad_labels=bad_labels, labels_of_both=labels)
         say_too_short(side, readable, counts, frame_spec)
+        say_takes(side, readable.entries)
     if {TO_TRAIN, HELD_OUT} <= sides.keys():
         clips_of = {side: clips for side, _, clips, _ in loaded}
         say_equal_pictures(clips_of[TO_TRAIN], clips_of[HELD_OUT])
@@ -111,8 +113,7 @@ def _readable(
             todo="leave data.framer or data.prepared out",
         )  # fmt: skip
     prepared = PreparedSet.open(config.data.prepared, frames=frame_spec, data=config.data.path)
-    bad = {entry.key for entry in prepared.manifest.bad}
-    readable = recordings.with_entries(entry for entry in recordings.entries if entry.key not in bad)
+    readable = prepared.in_takes(recordings)
     return readable, prepared.clips(readable), []
 
 

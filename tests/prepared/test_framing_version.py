@@ -15,11 +15,11 @@ from stdl_events.prepared.manifest import FRAMING_VERSION
 from stdl_events.recordings import Entry, clips_of
 
 DIGESTS = {
-    "count": (1, "f62af1384da1b429"),
-    "time": (1, "5a771933b3df63c8"),
-    "drop": (1, "c5c6c9d2301cdceb"),
-    "dt": (1, "7b878e7b0aa94a18"),
-    "n": (1, "10207093a7cbce1d"),
+    "count": (2, "f62af1384da1b429"),
+    "time": (2, "5a771933b3df63c8"),
+    "drop": (2, "c5c6c9d2301cdceb"),
+    "dt": (2, "7b878e7b0aa94a18"),
+    "n": (2, "10207093a7cbce1d"),
 }
 
 

@@ -172,8 +172,8 @@ def test_a_damaged_clip_names_its_file_and_offset(make: Make) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"schema_version": 2}, r"got schema 2 and framing 1, written by stdl-events .*; expected schema 1 and fra"),
-        ({"framing": 0}, r"got schema 1 and framing 0, .* prepare the recordings again into another folder"),
+        ({"schema_version": 2}, r"got schema 2 and framing 2, written by stdl-events .*; expected schema 1 and fra"),
+        ({"framing": 1}, r"got schema 1 and framing 1, .* prepare the recordings again into another folder"),
         ({"files": 3}, r"manifest.json: got files: 3; expected .*remove the store and prepare the recordings again"),
         ({"codec": None}, r"manifest.json: got codec: None; expected a valid string"),
         ({"mystery": 1}, r"manifest.json: got mystery: an unknown key"),

@@ -12,7 +12,7 @@ from stdl_events.events import RecordingWarning, open_recording
 from stdl_events.events.convert import convert
 from stdl_events.prepared import prepare
 from stdl_events.recipes import load_recipe
-from stdl_events.recordings.entry import file_digest
+from stdl_events.recordings.file_digest import file_digest
 from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
 from stdl_events.training.fit import fit
 from stdl_events.training.held_out import evaluate

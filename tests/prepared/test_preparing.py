@@ -263,14 +263,14 @@ def test_a_recording_that_changes_while_it_is_read_is_bad(
     make: Make, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = recordings / "left" / "003.bin"
-    cut = shards.cut_clips
+    cut = shards.cut_takes
 
     def cut_and_write(entry: Entry, *others: Any) -> Any:
         if entry.path == path:
             os.utime(path, ns=(7, 7))
         return cut(entry, *others)
 
-    monkeypatch.setattr(shards, "cut_clips", cut_and_write)
+    monkeypatch.setattr(shards, "cut_takes", cut_and_write)
     with pytest.raises(DatasetError, match=r"left/003.bin: got a file that changed while it was read"):
         make()
     monkeypatch.undo()

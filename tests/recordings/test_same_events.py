@@ -1,7 +1,6 @@
 """The same events on both sides are found, whatever their format, header, name and clock."""
 
 import re
-import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,18 +9,16 @@ import pytest
 from small_recordings import SIZE, draw_events
 
 from stdl_events.errors import SplitError
-from stdl_events.events import WRITERS, RecordingWarning, open_recording, write_recording
+from stdl_events.events import WRITERS, open_recording, write_recording
 from stdl_events.events.convert import convert
 from stdl_events.events.stream import EventArray
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import prepare
-from stdl_events.prepared.payload import checksum
 from stdl_events.recordings.clips import load_readable_clips
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.same_events import check_same_events
 from stdl_events.recordings.split import by_time
 
-TRAILER = struct.Struct("<QI8s")
 SPEC = FrameSpec(kind="stream", steps=2, dt_us=10_000, sensor_size=SIZE, cap=255)
 
 
@@ -113,22 +110,3 @@ def test_prepare_finds_them_too(tmp_path: Path) -> None:
     split = split_of(original, held_out=converted(original, "copy.npz"))
     with pytest.raises(SplitError, match=r"the same events in .*one\.h5 \(to train\) and .*copy\.npz \(held out\)"):
         prepare(split, SPEC, tmp_path / "store", dataset="folder", root=tmp_path)
-
-
-def forget_counts(shard: Path) -> None:
-    """Write the shard as versions without counts did."""
-    data = shard.read_bytes()
-    length, _, magic = TRAILER.unpack_from(data, len(data) - TRAILER.size)
-    clips, text = data[: -TRAILER.size - length], data[-TRAILER.size - length : -TRAILER.size]
-    text = re.sub(rb',"counted":\{[^}]*\}', b"", text)
-    shard.write_bytes(clips + text + TRAILER.pack(len(text), checksum(text), magic))
-
-
-def test_shards_of_older_versions_are_not_compared_and_this_is_said(tmp_path: Path) -> None:
-    one = write(tmp_path / "one.h5", draw_events(1))
-    split = split_of(one, held_out=write(tmp_path / "two.h5", draw_events(2)))
-    store = prepare(split, SPEC, tmp_path / "store", dataset="folder", root=tmp_path).store
-    forget_counts(store / "00000.clips")
-    with pytest.warns(RecordingWarning, match="3 recordings that an older version has cut are not compared by events"):
-        again = prepare(split, SPEC, store, dataset="folder", root=tmp_path)
-    assert (again.made, again.kept) == (0, 3)

@@ -15,7 +15,9 @@ from stdl_events.errors import DatasetError, SplitError
 from stdl_events.events import RecordingWarning, open_recording, write_recording
 from stdl_events.events.convert import convert
 from stdl_events.events.geometry import Geometry
-from stdl_events.recordings.entry import Counted, Entry, RecordingSet, Split, file_digest
+from stdl_events.recordings.counted import Counted
+from stdl_events.recordings.entry import Entry, RecordingSet, Split
+from stdl_events.recordings.file_digest import file_digest
 from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, read_split_list, write_split_list
 from stdl_events.training.fit import fit
 from stdl_events.training.held_out import evaluate
@@ -195,7 +197,7 @@ def test_every_field_of_an_entry_comes_back(tmp_path: Path) -> None:
         "label": 1, "span": (0.25, 5000), "group": "ann", "format": "npy", "sensor_size": (12, 10), "stream": 2,
         "time_unit": "ms", "columns": "x,y,t,p",
         "orientation": Geometry(rotate=90), "content": "ab" * 32, "subject": "ann", "session": "2",
-        "counted": Counted(5, 3, 900), "repair": True, "picture": 7,
+        "counted": Counted(5, 3, 900), "repair": True, "take": 2, "picture": 7,
     }  # fmt: skip
     entry = Entry("a/1", tmp_path / "data" / "a" / "1.npy", reader=None, **values)
     assert {field.name for field in fields(Entry)} == values.keys() | {"key", "path", "reader"}
