@@ -99,6 +99,34 @@ def write_cifar10(root: Path, per_file: int = 20, classes: int = 10) -> np.ndarr
     return pictures.reshape(-1, 3, 32, 32)
 
 
+def write_svhn(root: Path, counts: tuple[int, int] = (20, 10), *, compress: bool = True) -> list[np.ndarray]:
+    """Both MATLAB files of random pictures, labelled 1 to 10 in turn; returns pictures_HWCN of each."""
+    from scipy.io import savemat
+
+    root.mkdir(parents=True, exist_ok=True)
+    rng, sides = np.random.default_rng(5), []
+    for name, count in zip(("train", "test"), counts, strict=True):
+        sides.append(rng.integers(0, 256, (32, 32, 3, count), np.uint8))
+        labels = (np.arange(count) % 10 + 1).astype(np.uint8).reshape(-1, 1)
+        savemat(root / f"{name}_32x32.mat", {"X": sides[-1], "y": labels}, do_compression=compress)
+    return sides
+
+
+def write_image_folder(root: Path, per_class: int = 6) -> None:
+    """Pictures of three classes and of many sizes and modes, in folders as ImageNet's; one is grey, one nested."""
+    from PIL import Image
+
+    rng = np.random.default_rng(7)
+    for side, count in (("train", per_class), ("val", 2)):
+        for label, name in enumerate(("n01440764", "n02102040", "n03000684")):
+            for number in range(count):
+                height, width = rng.integers(20, 40, 2)
+                pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+                path = root / side / name / ("images" if number == 1 else "") / f"{name}_{number}.JPEG"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).convert("L" if number == label else "RGB").save(path, "PNG")
+
+
 def write_cifar100(root: Path, train: int = 100, test: int = 100) -> None:
     """Two files of random pictures, whose fine classes take turns from 99 down; the coarse ones are all 7."""
     rng, folder = np.random.default_rng(100), root / "cifar-100-binary"

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.errors import FrameSpecError
+from stdl_events.errors import FrameSpecError, RecipeError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
 from stdl_events.frames.picture import repeated
-from stdl_events.recordings.clips import ClipArray, ClipFrames
+from stdl_events.recordings.clips import BadRecording, ClipArray, ClipFrames
 from stdl_events.recordings.entry import Entry, RecordingSet
+from stdl_events.recordings.picture_files import PictureFiles
 
 Pixels = npt.NDArray[np.uint8]
 """pictures_NCHW, from 0 to 255."""
@@ -47,6 +48,11 @@ class RepeatedPictures:
         pictures = self.pictures_NCHW[index]
         return repeated(pictures, self.steps, axis=pictures.ndim - 3)
 
+    def drawn(self, indices: npt.NDArray[np.intp], how: str, rng: np.random.Generator) -> Pixels:
+        """Return frames_NTCHW of random windows of pictures in files; see `PictureFiles.drawn`."""
+        assert isinstance(self.pictures_NCHW, PictureFiles), "see require_files"
+        return repeated(self.pictures_NCHW.drawn(indices, how, rng), self.steps, axis=1)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(repeated(np.asarray(self.pictures_NCHW), self.steps, axis=1), dtype=dtype, copy=copy)
 
@@ -63,9 +69,24 @@ def load_pictures(
         FrameSpecError: the pictures have another size than the spec's.
         RecordingError: a file is not readable.
     """
-    pictures_NCHW = read(recordings.entries, frame_spec)
+    _, clips, bad = load_readable_pictures(read, recordings, frame_spec)
+    for one in bad:
+        raise one.error
+    return clips
+
+
+def load_readable_pictures(
+    read: Callable[[Sequence[Entry], FrameSpec], ClipFrames], recordings: RecordingSet, frame_spec: FrameSpec
+) -> tuple[RecordingSet, ClipArray, list[BadRecording]]:
+    """Return the readable pictures of a set, their clips, and those that cannot be read; see `load_pictures`."""
+    pictures_NCHW, bad = read(recordings.entries, frame_spec), []
+    if isinstance(pictures_NCHW, PictureFiles) and pictures_NCHW.bad:
+        bad = [BadRecording(recordings.entries[index], error) for index, error in pictures_NCHW.bad]
+        left_out = {one.entry.key for one in bad}
+        recordings = recordings.with_entries(entry for entry in recordings.entries if entry.key not in left_out)
+        pictures_NCHW = read(recordings.entries, frame_spec)
     count = len(recordings)
-    return ClipArray(
+    clips = ClipArray(
         RepeatedPictures(pictures_NCHW, frame_spec.steps),
         np.array([entry.label for entry in recordings.entries], np.int64),
         np.arange(count),
@@ -73,6 +94,21 @@ def load_pictures(
         incomplete=0,
         picture=frame_spec.picture,
     )
+    return recordings, clips, bad
+
+
+def require_files(clips: ClipArray) -> None:
+    """Check that random windows can be drawn from the pictures.
+
+    Raises:
+        RecipeError: they have one size, in which they are trained.
+    """
+    frames = clips.frames_NTCHW
+    if not (isinstance(frames, RepeatedPictures) and isinstance(frames.pictures_NCHW, PictureFiles)):
+        raise RecipeError(
+            "augment.crop", got="a random window", expected="none, since these pictures have no files of their own",
+            todo="use augment.shift_px, which pads and crops",
+        )  # fmt: skip
 
 
 def gather(entries: Sequence[Entry], frame_spec: FrameSpec, open_file: Callable[[Path], Pixels]) -> Pixels:

@@ -116,6 +116,8 @@ DATASETS: Registry[Dataset] = Registry(
         "sl_animals": "stdl_events.recordings.sl_animals:DATASET",
         "cifar10": "stdl_events.recordings.cifar:CIFAR10",
         "cifar100": "stdl_events.recordings.cifar:CIFAR100",
+        "svhn": "stdl_events.recordings.svhn:DATASET",
+        "image_folder": "stdl_events.recordings.image_folder:DATASET",
     },
     families={"tonic": "stdl_events.recordings.tonic_sets:FAMILY"},
 )

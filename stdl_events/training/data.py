@@ -20,6 +20,7 @@ from stdl_events.frames.picture import is_repeated, repeated
 from stdl_events.frames.transform_registry import TRANSFORMS
 from stdl_events.frames.transforms import event_drop, random_flip_x, random_roll, random_shift, random_zoom
 from stdl_events.recordings.clips import ClipArray
+from stdl_events.recordings.pictures import RepeatedPictures
 from stdl_events.training.settings import AugmentSettings
 
 Counts = npt.NDArray[np.uint8]
@@ -36,10 +37,15 @@ def batch_of(
     Args:
         settings: augmentation, with `rng`; None for none.
     """
-    frames_TBCHW = clips.frames_NTCHW[indices].swapaxes(0, 1)
-    if settings is not None:
-        assert rng is not None
-        frames_TBCHW = augment(frames_TBCHW, settings, rng)
+    frames_NTCHW = clips.frames_NTCHW
+    if settings is None:
+        return clips.to_input(frames_NTCHW[indices].swapaxes(0, 1)), clips.targets_N[indices]
+    assert rng is not None
+    if settings.crop != "none" and isinstance(frames_NTCHW, RepeatedPictures):
+        chosen = frames_NTCHW.drawn(indices, settings.crop, rng)
+    else:
+        chosen = frames_NTCHW[indices]
+    frames_TBCHW = augment(chosen.swapaxes(0, 1), settings, rng)
     return clips.to_input(frames_TBCHW), clips.targets_N[indices]
 
 

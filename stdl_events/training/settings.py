@@ -66,6 +66,8 @@ class AugmentSettings(Section):
         zoom: greatest share of each side that is cropped, at a random position, before the rest is enlarged again.
         flip: mirror left and right with probability 0.5.
         event_drop: in three of four clips drop events, in a stretch of time, in an area, or at random.
+        crop: of pictures in files of their own, the window `frames.center_crop` at a `random` place, or a `resized`
+            one of 8 to 100 % of the picture; `none` is the middle, as in evaluation.
         transforms: further ones of `stdl_events.frames.transform_registry.TRANSFORMS`, in their order, written as
             `drop_time:share=0.2,probability=0.5` or as name, settings and probability.
     """
@@ -75,6 +77,7 @@ class AugmentSettings(Section):
     zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0
     flip: bool = False
     event_drop: bool = False
+    crop: Literal["none", "random", "resized"] = "none"
     transforms: tuple[ClipTransform, ...] = ()
 
 
@@ -212,13 +215,18 @@ class TrainConfig(Section):
     checkpoint_every_steps: Positive | None = None
 
     @model_validator(mode="after")
-    def _no_events_in_pictures(self) -> "TrainConfig":
+    def _events_or_pictures(self) -> "TrainConfig":
         names = [transform.name for transform in self.augment.transforms]
         drops = ["event_drop"] * self.augment.event_drop + [name for name in names if "drop" in name]
         if drops and self.frames.kind == "picture":
             raise RecipeError(
                 "augment", got=drops[0], expected="changes of pictures, since frames.kind is picture",
                 todo="use shift_px, flip, roll_px and zoom",
+            )  # fmt: skip
+        if self.augment.crop != "none" and self.frames.kind != "picture":
+            raise RecipeError(
+                "augment.crop", got=self.augment.crop, expected="none, since frames.kind is not picture",
+                todo="use shift_px and zoom for events",
             )  # fmt: skip
         return self
 

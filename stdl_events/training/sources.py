@@ -23,7 +23,7 @@ from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN, require_every_cl
 from stdl_events.recordings.entry import WHOLE, RecordingSet, Split
 from stdl_events.recordings.framers import FRAMERS
 from stdl_events.recordings.held_out_groups import labels_of
-from stdl_events.recordings.pictures import load_pictures, say_equal_pictures
+from stdl_events.recordings.pictures import load_pictures, load_readable_pictures, require_files, say_equal_pictures
 from stdl_events.recordings.registry import DATASETS, RECORDING_OPTIONS, SPLIT_RULES, SplitRule
 from stdl_events.recordings.split_parts import of_each_recording
 from stdl_events.recordings.takes import say_takes
@@ -105,7 +105,10 @@ def _readable(
     if config.data.prepared is None:
         pictures = _pictures(config)
         if pictures is not None:
-            return recordings, load_pictures(pictures, recordings, frame_spec), []
+            loaded = load_readable_pictures(pictures, recordings, frame_spec)
+            if config.augment.crop != "none":
+                require_files(loaded[1])
+            return loaded
         return load_readable_clips(recordings, frame_spec, cut=FRAMERS[config.data.framer])
     if config.data.framer != "own":
         raise RecipeError(

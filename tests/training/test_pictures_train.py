@@ -6,7 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from published_layouts import event_files, make, put, write_cifar10, write_cifar10_dvs, write_cifar100
+from published_layouts import (
+    event_files,
+    make,
+    put,
+    write_cifar10,
+    write_cifar10_dvs,
+    write_cifar100,
+    write_image_folder,
+    write_svhn,
+)
 
 from stdl_events.live import OnnxSession
 from stdl_events.training.bundle import load_bundle
@@ -28,7 +37,12 @@ def sets(*settings: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("dataset", "write", "sides", "classes"),
-    [("cifar10", write_cifar10, (100, 20), 10), ("cifar100", write_cifar100, (100, 100), 100)],
+    [
+        ("cifar10", write_cifar10, (100, 20), 10),
+        ("cifar100", write_cifar100, (100, 100), 100),
+        ("svhn", write_svhn, (20, 10), 10),
+        ("image_folder", write_image_folder, (18, 6), 3),
+    ],
 )
 def test_one_epoch(
     tmp_path: Path, run_cli: RunCli, dataset: str, write: Callable[[Path], object], sides: tuple[int, int], classes: int
@@ -42,6 +56,8 @@ def test_one_epoch(
         return json.loads(out)
 
     settings = sets(f"data.dataset={dataset}", *KIND, *NETWORK, "augment.shift_px=4", "augment.flip=true")
+    if dataset == "image_folder":
+        settings += sets("frames.picture.resize=36", "frames.center_crop=32x32", "augment.crop=resized")
     trained = printed("train", "folder", "--data", tmp_path / "data", "--out", run, *settings)
     assert (trained["n"], len(trained["labels"])) == (sides[1], classes)
     evaluated = printed("evaluate", run, "--verify")
@@ -97,6 +113,14 @@ def check_by_hand(folder: Path, run: Path, confusion: object) -> None:
         (
             ("train", "folder", *sets("data.dataset=cifar10", *KIND, *NETWORK, "data.framer=tonic")),
             "data.framer: got tonic; expected own, since cifar10 holds static pictures",
+        ),
+        (
+            ("train", "folder", *sets("data.dataset=cifar10", *KIND, *NETWORK, "augment.crop=random")),
+            "augment.crop: got a random window; expected none, since these pictures have no files of their own",
+        ),
+        (
+            ("train", "folder", *sets("augment.crop=random")),
+            "augment.crop: got random; expected none, since frames.kind",
         ),
         (
             ("train", "folder", *sets("data.dataset=cifar10", *KIND, "data.split.rule=time")),
