@@ -1,6 +1,7 @@
 """`live`: run an exported model on a source."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -19,12 +20,15 @@ from stdl_events.cli.geometry_options import (
     say_inferred,
 )
 from stdl_events.cli.live_options import (
+    FollowIdleOption,
+    FollowOption,
     ModelOption,
     Overload,
     OverloadOption,
     ReconnectOption,
     SourceOption,
     model_and_source,
+    parse_idle,
 )
 from stdl_events.cli.options import FilterOption
 from stdl_events.cli.recording_options import (
@@ -42,7 +46,7 @@ from stdl_events.cli.recording_options import (
     parse_sensor_size,
 )
 from stdl_events.errors import RecordingError
-from stdl_events.events.sources import takes
+from stdl_events.events.sources import followed, takes
 
 if TYPE_CHECKING:
     from stdl_events.events.stream import EventSource
@@ -73,6 +77,8 @@ def live(
     ] = None,
     overload: OverloadOption = None,
     reconnect: ReconnectOption = None,
+    follow: FollowOption = False,
+    follow_idle: FollowIdleOption = None,
     start: FromOption = None,
     stop: ToOption = None,
     every: Annotated[Every, typer.Option("--every", help="Print after each clip or each frame.")] = Every.clip,
@@ -100,12 +106,13 @@ def live(
     """Run a model on a source, then print a summary with latencies. Needs no PyTorch. Ctrl-C ends it.
 
     --filter and the options from --rotate to --scale-by change the source's events first, in addition to what the model
-    was trained with: for a camera with other hot pixels, hung in another way, or of another size.
+    was trained with: for a camera with other hot pixels, hung in another way, or of another size. --follow takes a file
+    in a format of appended events: AEDAT, EVT, DAT, .bin or text.
     """
     from stdl_events.events import open_source
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.events.geometry import Geometry
-    from stdl_events.live import OnnxSession, Recogniser, run_live
+    from stdl_events.live import LiveSummary, OnnxSession, Recogniser, run_live
     from stdl_events.live.recogniser import live_frame_spec
     from stdl_events.live.sinks import JsonLines, Lines
 
@@ -119,21 +126,28 @@ def live(
         "sensor_size": parse_sensor_size(sensor), "stream": stream,
         "default_sensor_size": geometry.size_before(session.card.frame.sensor_size),
         "time_unit": time_unit, "repair": repair, "strict": strict, "take": take, "columns": columns,
-        "reconnect_s": reconnect,
+        "reconnect_s": reconnect, "idle_s": parse_idle(follow_idle),
     }  # fmt: skip
+    if follow or follow_idle is not None:
+        source = followed(source)
     options = {name: value for name, value in options.items() if value is not None and value is not False}
     if speed is not None:
         options["speed"] = _speed(speed)
     if overload is not None and takes(source, "overload"):
         options["overload"] = overload.value
-    opened = open_source(source, **options)
-    say_inferred(opened, geometry)
-    recogniser = Recogniser(
-        session, opened.sensor_size, frame_us=frame_us, filters=FilterSpec.parse(filters or ()), geometry=geometry
-    )
-    sinks = [JsonLines() if json_lines else Lines()]
+    sink = JsonLines() if json_lines else Lines()
     with _termination_as_interrupt():
-        run_live(opened, recogniser, sinks, every=every.value, overload=_overload(opened, overload, speed))
+        started_s = time.monotonic()
+        try:
+            opened = open_source(source, **options)
+        except KeyboardInterrupt:
+            sink.ended(LiveSummary.before_the_start(time.monotonic() - started_s))
+            return
+        say_inferred(opened, geometry)
+        recogniser = Recogniser(
+            session, opened.sensor_size, frame_us=frame_us, filters=FilterSpec.parse(filters or ()), geometry=geometry
+        )
+        run_live(opened, recogniser, [sink], every=every.value, overload=_overload(opened, overload, speed))
 
 
 def _overload(source: "EventSource", asked: Overload | None, speed: str | None) -> "QueueOverload":

@@ -1,5 +1,6 @@
 """The options of a live run: its model, its source, and what happens when one of them is too slow or gone."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stdl_events.cli.options import address_of
-from stdl_events.errors import UserError
+from stdl_events.errors import RecordingError, UserError
 from stdl_events.events.sources import SOURCES
 
 
@@ -30,7 +31,7 @@ OverloadOption = Annotated[
     typer.Option(
         "--overload",
         help="If the model is too slow, drop the oldest clips and count them, or wait: lose nothing, later and later.  "
-        "[default: drop; wait for stdin and for --speed max]",
+        "[default: drop; wait for stdin, --follow and --speed max]",
     ),
 ]
 ReconnectOption = Annotated[
@@ -42,6 +43,32 @@ ReconnectOption = Annotated[
         help="Open a lost source again for so long.  [default: 0, its loss is the end]",
     ),
 ]
+FollowOption = Annotated[
+    bool,
+    typer.Option(
+        "--follow", help="The file is still written: go on with what is appended, and lose nothing. Ctrl-C ends it."
+    ),
+]
+FollowIdleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--follow-idle", metavar="10s", help="Follow, and end when nothing came for so long.  [default: never]"
+    ),
+]
+
+
+def parse_idle(text: str | None) -> float | None:
+    """Parse "10s", "500ms" or "2min" to seconds.
+
+    Raises:
+        RecordingError: the text has another form.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|min)?", text)
+    if found is None:
+        raise RecordingError("--follow-idle", got=repr(text), expected="a time such as 10s or 500ms", todo="correct it")
+    return float(found[1]) * {"ms": 1e-3, "s": 1.0, "min": 60.0}[found[2] or "s"]
 
 
 def model_and_source(argument: str, model: Path | None, source: str | None) -> tuple[Path, str]:

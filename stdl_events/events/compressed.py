@@ -109,6 +109,13 @@ def first_bytes(path: Path, count: int) -> bytes:
         return b""
 
 
+def is_compressed(path: Path, head: bytes) -> bool:
+    """True if the file at `path`, which begins with `head`, is compressed or an archive; NPZ is a format of its own."""
+    if head.startswith(_ZIP_MAGIC):
+        return path.suffix.lower() != ".npz"
+    return any(head.startswith(known.magic) for known in COMPRESSIONS)
+
+
 def unpack(path: Path, head: bytes, *, repair: bool) -> Unpacked | None:
     """Unpack the file at `path`, which begins with `head`, to a temporary folder; None if it is not compressed.
 

@@ -57,15 +57,15 @@ def open_recording(
     if time_unit is not None:
         TIME_UNITS.check(time_unit)
     asked = None if columns is None else parse_columns(columns)
-    head = _read_head(path)
+    head = read_head(path)
     unpacked = unpack(path, head, repair=repair)
     if unpacked is None:
-        name, decoder = _open(path, head, format, stream, asked)
+        name, decoder = open_decoder(path, head, format, stream, asked)
         data_path = path
     else:
         data_path = unpacked.path
         with unpacked.naming_original():
-            name, decoder = _open(data_path, _read_head(data_path), format, stream, asked)
+            name, decoder = open_decoder(data_path, read_head(data_path), format, stream, asked)
         decoder = unpacked.decoder(decoder)
     recording = Recording(
         path, name, decoder, sensor_size=sensor_size, time_unit=time_unit, repair=repair, strict=strict, take=take
@@ -74,17 +74,22 @@ def open_recording(
     return recording
 
 
-def _open(
+def open_decoder(
     path: Path, head: bytes, format: str | None, stream: int | None, asked: tuple[str, ...] | None
 ) -> tuple[str, Decoder]:
-    """Return (name of the format, decoder) of the file at `path`, which begins with `head`."""
+    """Return (name of the format, decoder) of the file at `path`, which begins with `head`; see `open_recording`."""
     name = recognise(path, head) if format is None else FORMATS.check(format)
     if asked is not None:
         return name, _open_columns(path, name, asked, stream)
     return name, FORMATS[name].open(path) if stream is None else _open_stream(path, name, stream)
 
 
-def _read_head(path: Path) -> bytes:
+def read_head(path: Path) -> bytes:
+    """Return the first bytes of the file at `path`.
+
+    Raises:
+        RecordingError: see `open_recording`.
+    """
     subject = str(path)
     try:
         mode = path.stat().st_mode

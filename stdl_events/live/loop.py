@@ -87,8 +87,8 @@ def run_live(
     run = _Run(recogniser, sinks, every)
     started_s = time.monotonic()
     interrupted = False
-    reader.start()
     try:
+        reader.start()
         while (item := queue.get()) is not None:
             frame, arrived_s = item
             # A blocking source delivers a frame when the model requests it: latency is the model's own time.
@@ -98,7 +98,8 @@ def run_live(
         interrupted = True
     finally:
         queue.close(discard=True)
-        reader.join(READER_PATIENCE_S)
+        if reader.is_alive():
+            reader.join(READER_PATIENCE_S)
     recogniser.finish()
     run.say_overload(queue.dropped, at_once=True)
     summary = LiveSummary(

@@ -72,13 +72,22 @@ class LiveSummary:
     clock_resets: int = 0
     source: dict[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def before_the_start(cls, seconds: float) -> "LiveSummary":
+        """Return the summary of a run that the user ended before its source could be opened."""
+        none = Percentiles().summary_us()
+        return cls(
+            seconds=seconds, events=0, frames=0, clips=0, incomplete_clips=0, dropped_frames=0, late_events=0,
+            latency_us=none, step_us=none, interrupted=True,
+        )  # fmt: skip
+
     @property
     def events_per_s(self) -> float:
-        return self.events / self.seconds
+        return self.events / self.seconds if self.seconds else 0.0
 
     @property
     def frames_per_s(self) -> float:
-        return self.frames / self.seconds
+        return self.frames / self.seconds if self.seconds else 0.0
 
     def to_json(self) -> str:
         """Return one line of JSON: {"summary": ...}."""

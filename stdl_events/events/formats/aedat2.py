@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import UnknownFormatError
-from stdl_events.events.decoder import Header, Records, RecordsDecoder, corrupt, read_records
+from stdl_events.events.decoder import Decoder, Header, Records, RecordsDecoder, corrupt, read_records
 from stdl_events.events.formats.clock import UnwrappedClock
 from stdl_events.events.formats.format import Format, Signature
+from stdl_events.events.formats.pieces import Pieces, follow_records
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
 MAGIC = b"#!AER-DAT2.0"
@@ -168,5 +169,9 @@ def _decode_davis(
     return events
 
 
-FORMAT = Format("AEDAT 2.0, as jAER writes it", open_aedat2, (".aedat", ".aedat2"), (Signature(MAGIC),))
-FORMAT_1 = Format("AEDAT 1.0, of older jAER logs", open_aedat1, (".aedat",), (Signature(MAGIC_1),))
+def _follow(decoder: Decoder, stream: int | None) -> Pieces:
+    return follow_records(decoder, least_bytes=RECORD_DTYPE.itemsize, header_mark=b"#")
+
+
+FORMAT = Format("AEDAT 2.0, as jAER writes it", open_aedat2, (".aedat", ".aedat2"), (Signature(MAGIC),), follow=_follow)
+FORMAT_1 = Format("AEDAT 1.0, of older jAER logs", open_aedat1, (".aedat",), (Signature(MAGIC_1),), follow=_follow)

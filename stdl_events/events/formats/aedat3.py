@@ -12,12 +12,14 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from stdl_events.errors import RecordingError, UnknownFormatError
 from stdl_events.events.decoder import Block, Header, corrupt, truncated
 from stdl_events.events.formats.format import Format, Signature
+from stdl_events.events.formats.pieces import Pieces
 from stdl_events.events.stream import EVENT_DTYPE
 
 MAGIC = b"#!AER-DAT3.1\r\n"
@@ -38,6 +40,45 @@ _SIZES = {
 }
 
 
+@dataclass
+class _Packets:
+    """Decoder of the packets of one file, in order: what follows from earlier ones."""
+
+    path: Path
+    source_read: int | None = None
+    is_reset: bool = False
+
+    def parse(self, head: bytes, offset: int) -> tuple[int, int, int, int, int]:
+        """Return (type, source, bytes of an event, overflows of the time, bytes of all events) of the header `head`."""
+        kind, source, event_bytes, _, overflows, _, count, _ = _PACKET_HEADER.unpack(head)
+        size = event_bytes * count
+        if event_bytes <= 0 or count < 0 or size > _MAX_PACKET_BYTES:
+            got = f"a packet of {count} events of {event_bytes} bytes"
+            raise corrupt(self.path, offset, got, f"at most {_MAX_PACKET_BYTES} bytes")
+        if kind == _POLARITY and (event_bytes != _EVENT_DTYPE.itemsize or overflows < 0):
+            got = f"polarity events of {event_bytes} bytes with {overflows} overflows of their time"
+            raise corrupt(self.path, offset, got, "8 bytes and no fewer than 0 overflows")
+        if kind == _POLARITY and self.source_read not in (None, source):
+            raise RecordingError(
+                str(self.path), got=f"events of the sources {self.source_read} and {source}",
+                expected="one source of events", todo="split the file by source",
+            )  # fmt: skip
+        return kind, source, event_bytes, overflows, size
+
+    def block(self, head: tuple[int, int, int, int, int], data: bytes, offset: int) -> Block | None:
+        """Return the events of a packet of header `head`; None if it is of another type."""
+        kind, source, event_bytes, overflows, _ = head
+        if kind == _POLARITY:
+            self.source_read = source
+            whole = len(data) // _EVENT_DTYPE.itemsize
+            block = Block(_events(np.frombuffer(data, _EVENT_DTYPE, whole), overflows), offset, self.is_reset)
+            self.is_reset = self.is_reset and not len(block.events)
+            return block
+        if kind == _SPECIAL and event_bytes == _EVENT_DTYPE.itemsize:
+            self.is_reset = _says_reset(data) or self.is_reset
+        return None
+
+
 @dataclass(frozen=True)
 class Aedat3Decoder:
     """Decoder of the polarity events of one AEDAT 3.1 file."""
@@ -48,41 +89,41 @@ class Aedat3Decoder:
 
     def blocks(self) -> Iterator[Block]:
         file_bytes = self.path.stat().st_size
-        offset, source_read, is_reset = self.data_offset, None, False
+        offset, packets = self.data_offset, _Packets(self.path)
         with self.path.open("rb") as file:
             while offset < file_bytes:
                 file.seek(offset)
-                head = file.read(_PACKET_HEADER.size)
-                if len(head) < _PACKET_HEADER.size:
+                data = file.read(_PACKET_HEADER.size)
+                if len(data) < _PACKET_HEADER.size:
                     raise truncated(
-                        self.path, offset, f"{len(head)} of {_PACKET_HEADER.size} bytes of a packet's header"
+                        self.path, offset, f"{len(data)} of {_PACKET_HEADER.size} bytes of a packet's header"
                     )
-                kind, source, event_bytes, _, overflows, _, count, _ = _PACKET_HEADER.unpack(head)
-                size = event_bytes * count
-                if event_bytes <= 0 or count < 0 or size > _MAX_PACKET_BYTES:
-                    got = f"a packet of {count} events of {event_bytes} bytes"
-                    raise corrupt(self.path, offset, got, f"at most {_MAX_PACKET_BYTES} bytes")
-                if kind == _POLARITY:
-                    if event_bytes != _EVENT_DTYPE.itemsize or overflows < 0:
-                        got = f"polarity events of {event_bytes} bytes with {overflows} overflows of their time"
-                        raise corrupt(self.path, offset, got, "8 bytes and no fewer than 0 overflows")
-                    if source_read not in (None, source):
-                        raise RecordingError(
-                            str(self.path), got=f"events of the sources {source_read} and {source}",
-                            expected="one source of events", todo="split the file by source",
-                        )  # fmt: skip
-                    source_read = source
-                    data = file.read(size)
-                    whole = len(data) // _EVENT_DTYPE.itemsize
-                    events = _events(np.frombuffer(data, _EVENT_DTYPE, whole), overflows)
-                    yield Block(events, offset, is_reset)
-                    is_reset = is_reset and not len(events)
-                elif kind == _SPECIAL and event_bytes == _EVENT_DTYPE.itemsize:
-                    is_reset = _says_reset(file.read(size)) or is_reset
-                if offset + len(head) + size > file_bytes:
-                    got = f"{file_bytes - offset} of {len(head) + size} bytes of a packet"
+                head = packets.parse(data, offset)
+                size = head[-1]
+                block = packets.block(head, file.read(size) if head[0] in (_SPECIAL, _POLARITY) else b"", offset)
+                if block is not None:
+                    yield block
+                if offset + len(data) + size > file_bytes:
+                    got = f"{file_bytes - offset} of {len(data) + size} bytes of a packet"
                     raise truncated(self.path, offset, got)
-                offset += len(head) + size
+                offset += len(data) + size
+
+    def follow(self) -> Pieces:
+        """Return the decoder of packets that are still appended."""
+        packets = _Packets(self.path)
+
+        def take(data: bytearray, offset: int) -> Iterator[tuple[Block | None, int]]:
+            used = 0
+            while len(data) - used >= _PACKET_HEADER.size:
+                begin = used + _PACKET_HEADER.size
+                head = packets.parse(bytes(data[used:begin]), offset + used)
+                if len(data) - begin < head[-1]:
+                    return
+                block = packets.block(head, bytes(data[begin : begin + head[-1]]), offset + used)
+                used = begin + head[-1]
+                yield block, used
+
+        return Pieces(self.path, self.data_offset, take)
 
 
 def _says_reset(data: bytes) -> bool:
@@ -129,4 +170,10 @@ def open_aedat3(path: Path) -> Aedat3Decoder:
     return Aedat3Decoder(path, Header(size, "header" if size else None), end + len(_END_OF_HEADER))
 
 
-FORMAT = Format("AEDAT 3.1, as cAER writes it", open_aedat3, (".aedat", ".aedat3"), (Signature(MAGIC),))
+FORMAT = Format(
+    "AEDAT 3.1, as cAER writes it",
+    open_aedat3,
+    (".aedat", ".aedat3"),
+    (Signature(MAGIC),),
+    follow=lambda decoder, stream: cast(Aedat3Decoder, decoder).follow(),
+)

@@ -9,17 +9,25 @@ Sources: iniVation's AEDAT 4 page and the FlatBuffers schemas of dv-processing.
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 import lz4.frame
 import numpy as np
 import zstandard
 
 from stdl_events.errors import CorruptRecordingError, RecordingError, TruncatedRecordingError
-from stdl_events.events.decoder import Block, Header, corrupt
-from stdl_events.events.formats.aedat4_layout import MAGIC, EventStream, Layout, read_layout, walk_packets
+from stdl_events.events.decoder import Block, Decoder, Header, corrupt
+from stdl_events.events.formats.aedat4_layout import (
+    MAGIC,
+    PACKET_HEADER,
+    EventStream,
+    Layout,
+    read_layout,
+    walk_packets,
+)
 from stdl_events.events.formats.flatbuffers import root_table
 from stdl_events.events.formats.format import Format, Signature
+from stdl_events.events.formats.pieces import Pieces
 from stdl_events.events.stream import EVENT_DTYPE
 
 if TYPE_CHECKING:
@@ -93,6 +101,58 @@ class Aedat4Decoder:
         table = memoryview(data)[4:]
         start, count = root_table(table, b"EVTS", fail).vector(0, STORED_DTYPE.itemsize)
         return table[start : start + count * STORED_DTYPE.itemsize]
+
+
+def _follow(decoder: Decoder, asked: int | None) -> Pieces:
+    """Return the decoder of packets that are still appended.
+
+    The table of packets follows the last one when the file is closed; then the header says where it is.
+    """
+    aedat4 = cast(Aedat4Decoder, decoder)
+    path, layout, chosen = aedat4.path, aedat4.layout, aedat4.stream.id
+    others = [stream.id for stream in layout.event_streams if stream.id != chosen and asked is None]
+    known = {*layout.other_streams, *(stream.id for stream in layout.event_streams)}
+    unpack = make_unpacker(layout.compression)
+    is_closed = False
+
+    def take(data: bytearray, offset: int) -> Iterator[tuple[Block | None, int]]:
+        nonlocal is_closed
+        used = 0
+        if is_closed:
+            yield None, len(data)
+            return
+        while len(data) - used >= PACKET_HEADER.size:
+            stream_id, size = PACKET_HEADER.unpack_from(data, used)
+            if stream_id not in known or layout.table_offset == offset + used:
+                is_closed = _begins_table(path, offset + used)
+                if is_closed:
+                    yield None, len(data)
+                elif len(data) - used > _MAX_PACKET_BYTES:
+                    raise corrupt(path, offset + used, f"a packet of the stream {stream_id}", "a declared stream")
+                return
+            if size > _MAX_PACKET_BYTES:
+                raise corrupt(path, offset + used, f"a packet of {size} bytes", f"at most {_MAX_PACKET_BYTES}")
+            begin = used + PACKET_HEADER.size
+            if len(data) - begin < size:
+                return
+            if stream_id in others:
+                raise _several_streams(path, [chosen, stream_id])
+            used = begin + size
+            if stream_id != chosen:
+                yield None, used
+                continue
+            packet = bytes(data[begin:used])
+            for block in _blocks_of([aedat4._stored_events(packet, offset + begin, unpack)], offset + begin):
+                yield block, used
+
+    return Pieces(path, layout.data_offset, take)
+
+
+def _begins_table(path: Path, offset: int) -> bool:
+    """True if the table of packets of the file, which is closed then, begins at or before `offset`."""
+    with path.open("rb") as file:
+        table_offset = read_layout(file, path).table_offset
+    return table_offset is not None and table_offset <= offset
 
 
 def _blocks_of(packets: list[memoryview], offset: int) -> Iterator[Block]:
@@ -183,12 +243,15 @@ def _choose(file: BinaryIO, path: Path, layout: Layout, wanted: int | None) -> E
             str(path), got="no stream of events", expected="a recording with events", todo="use another recording"
         )
     if len(streams) > 1:
-        ids = [stream.id for stream in streams]
-        raise RecordingError(
-            str(path), got=f"{len(ids)} streams with events", expected="one stream",
-            todo=f"choose one of {ids} with --stream (stream=ID)",
-        )  # fmt: skip
+        raise _several_streams(path, [stream.id for stream in streams])
     return streams[0]
+
+
+def _several_streams(path: Path, ids: list[int]) -> RecordingError:
+    return RecordingError(
+        str(path), got=f"{len(ids)} streams with events", expected="one stream",
+        todo=f"choose one of {ids} with --stream (stream=ID)",
+    )  # fmt: skip
 
 
 def _read_other_streams(path: Path, pixels: Collection[int] | None) -> "OtherStreams | None":
@@ -204,4 +267,5 @@ FORMAT = Format(
     (Signature(MAGIC),),
     open_stream=open_aedat4,
     read_other_streams=_read_other_streams,
+    follow=_follow,
 )

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stdl_events.events.decoder import Header, Records, RecordsDecoder
+from stdl_events.events.decoder import Decoder, Header, Records, RecordsDecoder
 from stdl_events.events.formats.clock import UnwrappedClock
 from stdl_events.events.formats.format import Format, Signature
+from stdl_events.events.formats.pieces import Pieces, follow_records
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
 RECORD_DTYPE = np.dtype([("x", "u1"), ("y", "u1"), ("p_t22", "u1"), ("t15", ">u2")])
@@ -70,5 +71,9 @@ def _make_decode() -> Callable[[Records], EventArray]:
     return decode
 
 
-NMNIST = Format("N-MNIST, 34x34", open_nmnist, (".bin",), (Signature(fits=fits_nmnist),))
-NCALTECH = Format("N-Caltech101", open_ncaltech, (".bin",))
+def _follow(decoder: Decoder, stream: int | None) -> Pieces:
+    return follow_records(decoder)
+
+
+NMNIST = Format("N-MNIST, 34x34", open_nmnist, (".bin",), (Signature(fits=fits_nmnist),), follow=_follow)
+NCALTECH = Format("N-Caltech101", open_ncaltech, (".bin",), follow=_follow)

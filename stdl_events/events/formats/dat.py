@@ -14,6 +14,7 @@ from stdl_events.errors import UnknownFormatError
 from stdl_events.events.decoder import Header, Records, RecordsDecoder, corrupt, truncated
 from stdl_events.events.formats.clock import UnwrappedClock
 from stdl_events.events.formats.format import Format, Signature
+from stdl_events.events.formats.pieces import follow_records
 from stdl_events.events.formats.prophesee import read_header
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
@@ -98,4 +99,5 @@ FORMAT = Format(
     open_dat,
     (".dat",),
     (Signature(b"%", _begins_like_dat), Signature(fits=_looks_like_v1)),
+    follow=lambda decoder, stream: follow_records(decoder),
 )

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import UnknownFormatError
-from stdl_events.events.decoder import BLOCK_EVENTS, Header, Records, RecordsDecoder, corrupt
+from stdl_events.events.decoder import BLOCK_EVENTS, Decoder, Header, Records, RecordsDecoder, corrupt
 from stdl_events.events.formats.clock import UnwrappedClock
 from stdl_events.events.formats.evt3 import make_evt3
 from stdl_events.events.formats.format import Format, Signature
+from stdl_events.events.formats.pieces import Pieces, follow_records
 from stdl_events.events.formats.prophesee import read_header
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
@@ -28,6 +29,7 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 EVT2_TIME_HIGH = 8
 _EVT3_BLOCK_WORDS = 1 << 16
 _EVT21_BLOCK_WORDS = 1 << 13  # each may hold 32 events
+_EVT21_FOLLOWED_BYTES = 4096
 _EVT21_TYPES = (0, 1, EVT2_TIME_HIGH, 10, 14, 15)
 
 
@@ -165,6 +167,15 @@ def _says(version: str) -> Signature:
     return Signature(b"%", lambda path: read_header(path).evt == version)
 
 
-EVT2 = Format("Prophesee RAW, EVT 2.0", open_evt2, (".raw",), (_says("2.0"),))
-EVT21 = Format("Prophesee RAW, EVT 2.1", open_evt21, (".raw",), (_says("2.1"),))
-EVT3 = Format("Prophesee RAW, EVT 3.0", open_evt3, (".raw",), (_says("3.0"),))
+def _follow(decoder: Decoder, stream: int | None) -> Pieces:
+    return follow_records(decoder, header_mark=b"%")
+
+
+def _follow_evt21(decoder: Decoder, stream: int | None) -> Pieces:
+    """Wait for as many words as decide the order of their halves."""
+    return follow_records(decoder, least_bytes=_EVT21_FOLLOWED_BYTES, header_mark=b"%")
+
+
+EVT2 = Format("Prophesee RAW, EVT 2.0", open_evt2, (".raw",), (_says("2.0"),), follow=_follow)
+EVT21 = Format("Prophesee RAW, EVT 2.1", open_evt21, (".raw",), (_says("2.1"),), follow=_follow_evt21)
+EVT3 = Format("Prophesee RAW, EVT 3.0", open_evt3, (".raw",), (_says("3.0"),), follow=_follow)

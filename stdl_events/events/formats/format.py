@@ -10,6 +10,7 @@ from stdl_events.registry import Registry
 
 if TYPE_CHECKING:
     from stdl_events.events.decoder import Decoder
+    from stdl_events.events.formats.pieces import Pieces
     from stdl_events.events.other_streams import OtherStreams
     from stdl_events.events.recording import Recording
 
@@ -45,6 +46,8 @@ class Format:
             number of the stream or None; None if the format is no table.
         read_other_streams: reads the streams besides the events, with the pixels of the numbered pictures. None if the
             format has no such streams; it returns None if a file has none.
+        follow: decodes a file that is still written, from its decoder and the number of the stream that was asked for;
+            it raises `TruncatedRecordingError` as long as too little is written. None if writers do not append events.
     """
 
     description: str
@@ -54,6 +57,7 @@ class Format:
     open_stream: "Callable[[Path, int], Decoder] | None" = None
     open_columns: "Callable[[Path, tuple[str, ...], int | None], Decoder] | None" = None
     read_other_streams: "Callable[[Path, Collection[int] | None], OtherStreams | None] | None" = None
+    follow: "Callable[[Decoder, int | None], Pieces] | None" = None
 
     def __post_init__(self) -> None:
         assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in self.suffixes), self.suffixes

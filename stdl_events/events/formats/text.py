@@ -10,16 +10,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.errors import CorruptRecordingError, UnknownFormatError
+from stdl_events.errors import CorruptRecordingError, RecordingError, UnknownFormatError
 from stdl_events.events.decoder import Block, Header, corrupt, truncated
 from stdl_events.events.formats import columns, text_header
 from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format, Writer
+from stdl_events.events.formats.pieces import Pieces
 from stdl_events.events.formats.text_numbers import LineParser
 from stdl_events.events.recording import Recording
 
@@ -37,6 +38,7 @@ class TextDecoder:
     Attributes:
         data_offset: byte of the first event's line.
         order: assignment of the columns to t, x, y and p.
+        are_named: the file or the caller names the columns; otherwise their values told them.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class TextDecoder:
     lines: LineParser
     order: dict[str, int]
     reading: ColumnReading
+    are_named: bool = True
 
     def blocks(self) -> Iterator[Block]:
         offset, left_over = self.data_offset, b""
@@ -61,6 +64,44 @@ class TextDecoder:
                 offset += end
             if left_over.strip():
                 yield from self._block(left_over, offset)
+
+    def follow(self) -> Pieces:
+        """Return the decoder of lines that are still appended.
+
+        Raises:
+            TruncatedRecordingError: no line of an event is complete yet.
+            RecordingError: names of columns or the unit of time would have to be guessed from the whole file.
+        """
+        with self.path.open("rb") as file:
+            before = file.read(self.data_offset)
+            first = file.read(_SAMPLE_BYTES)
+        if b"\n" not in first or (before and not before.endswith(b"\n") and before != _BOM):
+            raise truncated(self.path, self.data_offset, f"{first[:60]!r} as the first line of an event")
+        if not self.are_named:
+            raise _open_to_guesses(self.path, "columns without names", "names in a first line", "--columns t,x,y,p")
+        if self.reading.time_unit_from not in ("header", "option"):
+            raise _open_to_guesses(self.path, "times without a unit", "a stated unit", "--time-unit us")
+        self.reading.restart()
+
+        def take(data: bytearray, offset: int) -> Iterator[tuple[Block, int]]:
+            used, end = 0, data.rfind(b"\n") + 1
+            while used < end:  # in steps, as for a whole file
+                stop = end if end - used <= _BLOCK_BYTES else data.rfind(b"\n", used, used + _BLOCK_BYTES) + 1
+                yield from ((block, stop) for block in self._block(bytes(data[used:stop]), offset + used))
+                used = stop
+            if len(data) - end > _BLOCK_BYTES:
+                raise corrupt(self.path, offset + end, "a line without an end", "one event a line")
+            if not self.reading.settle(0, None, None):
+                got = "the polarity 2, after lines with 1 alone, which was taken for brighter"
+                raise corrupt(self.path, offset, got, "0 and 1, or -1 and 1")
+
+        def end(data: bytearray, offset: int) -> Iterator[tuple[Block | None, int]]:
+            if data.strip():
+                yield from ((block, len(data)) for block in self._block(bytes(data), offset))
+            else:
+                yield None, len(data)
+
+        return Pieces(self.path, self.data_offset, take, end)
 
     def _block(self, data: bytes, offset: int) -> Iterator[Block]:
         """Yield the events of complete lines, up to the first bad line, for which it raises."""
@@ -183,7 +224,13 @@ def _with_columns(
     unit = columns.unit_of_name(names[order["t"]]) if names is not None else None
     reading = ColumnReading(path, unit or top.unit)
     header = Header(top.size, "header" if top.size else None, y_up=y_up, interpretation=reading)
-    return TextDecoder(path, header, offset, lines, order, reading)
+    return TextDecoder(path, header, offset, lines, order, reading, asked is not None or names is not None)
+
+
+def _open_to_guesses(path: Path, got: str, expected: str, option: str) -> RecordingError:
+    return RecordingError(
+        str(path), got=f"{got} in a file that is still written", expected=expected, todo=f"say them with {option}"
+    )
 
 
 def _parse_start(path: Path, first: bytes, lines: LineParser, offset: int) -> npt.NDArray[Any]:
@@ -232,5 +279,6 @@ FORMAT = Format(
     open_text,
     (".txt", ".csv", ".tsv"),
     open_columns=lambda path, asked, stream: open_text(path, asked),
+    follow=lambda decoder, stream: cast(TextDecoder, decoder).follow(),
 )
 WRITER = Writer(write_text, (".txt", ".csv"))

@@ -24,6 +24,7 @@ SOURCES: Registry[OpenSource] = Registry(
     RecordingError,
     {
         "file": "stdl_events.events.sources.replay:open_replay",
+        "follow": "stdl_events.events.sources.follow:open_followed",
         "tcp": "stdl_events.events.sources.tcp:open_tcp",
         "jaer": "stdl_events.events.sources.jaer:open_jaer",
         "udp": "stdl_events.events.sources.udp:open_udp",
@@ -32,7 +33,7 @@ SOURCES: Registry[OpenSource] = Registry(
 )
 
 # Options whose flag has another name.
-_FLAGS = {"start": "from", "stop": "to", "sensor_size": "sensor", "reconnect_s": "reconnect"}
+_FLAGS = {"start": "from", "stop": "to", "sensor_size": "sensor", "reconnect_s": "reconnect", "idle_s": "follow-idle"}
 # Never an option of the user's.
 _HINT = "default_sensor_size"
 # One letter is a Windows drive.
@@ -62,6 +63,20 @@ def open_source(source: str | Path, **options: Any) -> "EventSource":
     if known is not None:
         options = {name: value for name, value in options.items() if name in known}
     return opener(address, **options)
+
+
+def followed(source: str) -> str:
+    """Return the address that follows the file of `source` while it is written.
+
+    Raises:
+        RecordingError: `source` is not a file.
+    """
+    scheme, address = _split(source)
+    if scheme not in ("file", "follow"):
+        raise RecordingError(
+            source, got=f"--follow of the source {scheme}", expected="a file", todo="leave --follow out"
+        )
+    return f"follow:{address}"
 
 
 def takes(source: str | Path, option: str) -> bool:

@@ -1,0 +1,358 @@
+"""A file that is still written, as a source: its events are yielded as they are appended."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from stdl_events.errors import (
+    CorruptRecordingError,
+    RecordingError,
+    SourceLostError,
+    TruncatedRecordingError,
+    UnknownFormatError,
+)
+from stdl_events.events.block_check import MAX_TIME_US
+from stdl_events.events.compressed import is_compressed
+from stdl_events.events.decoder import TODO_DAMAGE, Block, Header, SizeFrom
+from stdl_events.events.files import open_decoder, read_head
+from stdl_events.events.formats import FORMATS
+from stdl_events.events.formats.columns import parse_columns
+from stdl_events.events.formats.pieces import Pieces
+from stdl_events.events.formats.recognise import HEAD_BYTES
+from stdl_events.events.ordering import sorted_by_time
+from stdl_events.events.stream import EventArray, RecordingWarning, concatenate_events, empty_events
+from stdl_events.events.time_units import TIME_UNITS
+
+Size = tuple[int, int]
+
+# Real cameras write events some microseconds late; what is later than this is out of order in the source too.
+HOLD_US = 1_000
+# As in the live loop: a longer step back is a reset of the clock, and nothing is sorted across it.
+_RESET_US = 1_000_000
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How to wait for what is written next.
+
+    Attributes:
+        idle_s: nothing more is expected when nothing came for so long; None waits forever.
+        poll_s: interval of looking.
+        clock_s, sleep_s: the wall clock; for tests.
+    """
+
+    idle_s: float | None = None
+    poll_s: float = 0.01
+    clock_s: Callable[[], float] = time.monotonic
+    sleep_s: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        if self.idle_s is not None and not 0 < self.idle_s < float("inf"):
+            raise RecordingError(
+                "--follow-idle", got=f"{self.idle_s:g} s", expected="a time above 0, such as 10s", todo="correct it"
+            )
+
+
+def open_followed(
+    path: str | Path,
+    waiting: Waiting | None = None,
+    *,
+    idle_s: float | None = None,
+    format: str | None = None,
+    sensor_size: Size | None = None,
+    default_sensor_size: Size | None = None,
+    stream: int | None = None,
+    time_unit: str | None = None,
+    columns: str | None = None,
+    repair: bool = False,
+    strict: bool = False,
+) -> "FollowSource":
+    """Open the file at `path`, which another program still writes, as soon as its beginning is there.
+
+    Args:
+        waiting: for the beginning, and for all that follows; by default as long as `idle_s`.
+        idle_s: see `Waiting`.
+        default_sensor_size: the size if neither the file nor `sensor_size` gives one.
+        repair: a file that ends inside an event, or contradicts its format, ends without an error.
+        format, sensor_size, stream, time_unit, columns, strict: as for `open_recording`.
+
+    Raises:
+        RecordingError: the file is missing, compressed, of a format without appended events, or leaves open what only
+            a whole file tells; or no size is given.
+    """
+    path, waiting = Path(path), waiting or Waiting(idle_s)
+    if time_unit is not None:
+        TIME_UNITS.check(time_unit)
+    asked = None if columns is None else parse_columns(columns)
+    header, pieces = _open_when_written(path, waiting, format, stream, asked, time_unit)
+    size, size_from = header.sensor_size, header.sensor_size_from
+    chosen: tuple[Size | None, SizeFrom | None] = (size, size_from) if size else (sensor_size, "argument")
+    if chosen[0] is None:
+        chosen = default_sensor_size, "argument"
+    if chosen[0] is None:
+        raise RecordingError(
+            str(path), got="a file that is still written and does not store the sensor size", expected="a size",
+            todo="pass --sensor WxH (sensor_size=(W, H))",
+        )  # fmt: skip
+    if sensor_size not in (None, chosen[0]):
+        text = "its {} says {}x{}, so the sensor size {}x{} is not used".format(size_from, *chosen[0], *sensor_size)
+        warnings.warn(f"{path}: {text}", RecordingWarning, stacklevel=2)
+    return FollowSource(path, pieces, header, chosen[0], waiting=waiting, repair=repair, strict=strict)
+
+
+def _open_when_written(
+    path: Path, waiting: Waiting, format: str | None, stream: int | None, asked: Any, time_unit: str | None
+) -> tuple[Header, Pieces]:
+    """Return the header and the decoder of the file at `path`, once as much of it is written as they need."""
+    seen, since_s, is_said = -1, waiting.clock_s(), False
+    while True:
+        file_bytes = path.stat().st_size if path.is_file() else 0
+        if file_bytes != seen:
+            seen, since_s = file_bytes, waiting.clock_s()
+            try:
+                return _open(path, format, stream, asked, time_unit)
+            except (TruncatedRecordingError, CorruptRecordingError, UnknownFormatError) as error:
+                # Anything may be missing from the first bytes; later only what says so itself.
+                if file_bytes >= HEAD_BYTES and not isinstance(error, TruncatedRecordingError):
+                    raise
+                reason = error
+        idle_s = waiting.clock_s() - since_s
+        if waiting.idle_s is not None and idle_s >= waiting.idle_s:
+            raise reason
+        if idle_s > 1 and not is_said:
+            is_said = True
+            warnings.warn(f"{path}: waiting for its beginning: {reason.got}", RecordingWarning, stacklevel=3)
+        waiting.sleep_s(waiting.poll_s)
+
+
+def _open(
+    path: Path, format: str | None, stream: int | None, asked: Any, time_unit: str | None
+) -> tuple[Header, Pieces]:
+    head = read_head(path)
+    if is_compressed(path, head):
+        raise RecordingError(
+            str(path), got="a compressed file, of which nothing can be read before it is complete",
+            expected="a file to which events are appended", todo="write it without compression, or leave --follow out",
+        )  # fmt: skip
+    if format is None:
+        _refuse_guess(path)
+    name, decoder = open_decoder(path, head, format, stream, asked)
+    follow = FORMATS[name].follow
+    if follow is None:
+        names = [name for name, format in FORMATS.items() if format.follow is not None]
+        raise RecordingError(
+            str(path), got=f"a file in the format {name}, to which events are not appended one by one",
+            expected=f"one of {', '.join(names)}", todo="record in one of these, or leave --follow out",
+        )  # fmt: skip
+    interpretation = decoder.header.interpretation
+    text = interpretation.use_time_unit(time_unit) if interpretation is not None and time_unit is not None else None
+    pieces = follow(decoder, stream)
+    if text is not None:
+        warnings.warn(f"{path}: {text}", RecordingWarning, stacklevel=4)
+    return decoder.header, pieces
+
+
+def _refuse_guess(path: Path) -> None:
+    """Refuse a suffix of several formats that only their events tell apart."""
+    names = [
+        name
+        for name, format in FORMATS.items()
+        if path.suffix.lower() in format.suffixes
+        and format.follow
+        and not any(signature.magic for signature in format.signatures)
+    ]
+    if len(names) > 1:
+        raise RecordingError(
+            str(path), got=f"{path.suffix}, which a whole file alone tells to be {' or '.join(names)}",
+            expected="a named format", todo=f"say --format {names[0]} or --format {names[1]}",
+        )  # fmt: skip
+
+
+class FollowSource:
+    """An `EventSource` of a file that is still written; returned by `open_followed`.
+
+    Chunks are yielded as soon as events are appended, empty ones while none are. They are sorted by time: events wait
+    for others that are up to `HOLD_US` late. The source ends when nothing was appended for `Waiting.idle_s`.
+
+    Attributes:
+        path: the file.
+        sensor_size: (width, height).
+        outside: number of events outside the sensor so far, which are skipped.
+        overload: the model is waited for, since the file keeps what is not read yet.
+    """
+
+    overload: Literal["wait"] = "wait"
+
+    def __init__(
+        self,
+        path: Path,
+        pieces: Pieces,
+        header: Header,
+        sensor_size: Size,
+        *,
+        waiting: Waiting,
+        repair: bool = False,
+        strict: bool = False,
+    ) -> None:
+        self.path = path
+        self.sensor_size = sensor_size
+        self.outside = 0
+        self._events = 0
+        self._pieces, self._header, self._waiting = pieces, header, waiting
+        self._repair, self._strict = repair, strict
+        self._held = empty_events()
+        self._newest_us: int | None = None
+
+    def chunks(self) -> Iterator[EventArray]:
+        """Yield the events as they are appended.
+
+        Raises:
+            SourceLostError: the file shrinks, is replaced or disappears.
+            TruncatedRecordingError: it ends inside an event; without `repair`.
+            CorruptRecordingError: its bytes contradict the format; or, where `strict`, an event is outside the sensor
+                or older than one before it.
+        """
+        try:
+            for data in self._appended():
+                for block in self._pieces.push(data):
+                    yield from self._in_order(block)
+                if not data:
+                    yield empty_events()
+            for block in self._pieces.finish():
+                yield from self._in_order(block)
+        except (TruncatedRecordingError, CorruptRecordingError) as damage:
+            yield self._release(0)
+            if not self._repair:
+                raise
+            warnings.warn(f"{self.path}: {damage.got}: kept the part before", RecordingWarning, stacklevel=2)
+        yield self._release(0)
+        self._say_defects()
+
+    def _appended(self) -> Iterator[bytes]:
+        """Yield the file's bytes from the first event on; b"" once in a while as long as nothing comes."""
+        waiting = self._waiting
+        with self.path.open("rb") as file:
+            file.seek(self._pieces.next_byte)
+            since_s = waiting.clock_s()
+            while True:
+                looked_s = waiting.clock_s()  # before the read: what is written after it is not missed at the end
+                data = file.read(_PIECE_BYTES)
+                if data:
+                    yield data
+                    since_s = waiting.clock_s()
+                    continue
+                self._refuse_lost(os.fstat(file.fileno()), file.tell())
+                if waiting.idle_s is not None and looked_s - since_s >= waiting.idle_s:
+                    return
+                yield b""
+                waiting.sleep_s(waiting.poll_s)
+
+    def _refuse_lost(self, opened: os.stat_result, position: int) -> None:
+        """Raise if the file shrank, or another has its name, or none."""
+        got = f"{opened.st_size} of {position} bytes" if opened.st_size < position else None
+        try:
+            named = self.path.stat()
+        except OSError:
+            got = got or "no such file any more"
+        else:
+            if (named.st_ino, named.st_dev) != (opened.st_ino, opened.st_dev):
+                got = got or "another file of the same name"
+        if got is not None:
+            raise SourceLostError(
+                str(self.path), got=got, expected="a file to which events are appended",
+                todo="start again when it is written to",
+            )  # fmt: skip
+
+    def _in_order(self, block: Block) -> Iterator[EventArray]:
+        """Yield the events of `block` and those held before that no later event precedes."""
+        events = self._on_sensor(block)
+        if not len(events):
+            return
+        t_us = np.ascontiguousarray(events["t"])
+        if t_us.min() < -MAX_TIME_US or t_us.max() > MAX_TIME_US:
+            raise self._damage(block, "a time of 2^62 us or more", "times of fewer than 2^62 us", TODO_DAMAGE)
+        if self._strict:
+            self._refuse_late(block, t_us)
+        self._events += len(events)
+        for start, stop, is_reset in self._runs(t_us, block.is_reset):
+            if is_reset:
+                yield self._release(0)
+            yield from self._hold(events[start:stop])
+
+    def _runs(self, t_us: npt.NDArray[np.int64], is_reset: bool) -> Iterator[tuple[int, int, bool]]:
+        """Yield (start, stop, True after a reset) of the runs of events between resets of the clock."""
+        newest_us, start = self._newest_us, 0
+        while start < len(t_us):
+            if is_reset or newest_us is None:
+                newest_us = int(t_us[start])
+            newest = np.maximum.accumulate(np.maximum(t_us[start:], newest_us))
+            back = np.flatnonzero(t_us[start:] < newest - _RESET_US)
+            stop = start + int(back[0]) if len(back) else len(t_us)
+            if stop > start:
+                yield start, stop, is_reset
+            start, is_reset = stop, True
+
+    def _refuse_late(self, block: Block, t_us: npt.NDArray[np.int64]) -> None:
+        before = np.concatenate([t_us[:1] if self._newest_us is None else [self._newest_us], t_us[:-1]])
+        late = np.flatnonzero(t_us < before)
+        if len(late):
+            got = f"an event at {t_us[late[0]]} us, which is older than the one before it"
+            raise self._damage(block, got, "times that never step back", "leave --strict (strict=True) out")
+
+    def _hold(self, events: EventArray) -> Iterator[EventArray]:
+        self._held = concatenate_events([self._held, events]) if len(self._held) else events
+        if (self._held["t"][1:] < self._held["t"][:-1]).any():
+            self._held = sorted_by_time(self._held)
+        self._newest_us = int(self._held["t"][-1])
+        yield self._release(HOLD_US)
+
+    def _release(self, hold_us: int) -> EventArray:
+        """Return the held events that are at least `hold_us` older than the newest."""
+        if not len(self._held):
+            return empty_events()
+        ready = int(np.searchsorted(self._held["t"], self._held["t"][-1] - hold_us, side="right"))
+        events, self._held = self._held[:ready], self._held[ready:]
+        if self._header.y_up:
+            events = events.copy()
+            events["y"] = self.sensor_size[1] - 1 - events["y"]
+        return events
+
+    def _on_sensor(self, block: Block) -> EventArray:
+        """Return the events of `block` on the sensor; count the others."""
+        width, height = self.sensor_size
+        inside = (block.events["x"] < width) & (block.events["y"] < height)
+        outside = len(inside) - int(np.count_nonzero(inside)) + (0 if block.off is None else len(block.off.before))
+        if not outside:
+            return block.events
+        if self._strict:
+            todo = "leave --strict (strict=True) out: they are skipped then"
+            raise self._damage(block, f"{outside} events outside the sensor", f"{width}x{height} pixels", todo)
+        self.outside += outside
+        return block.events[inside]
+
+    def _damage(self, block: Block, got: str, expected: str, todo: str) -> CorruptRecordingError:
+        where = f"{got}, in the block from byte {block.offset}"
+        return CorruptRecordingError(str(self.path), got=where, expected=expected, todo=todo)
+
+    def _say_defects(self) -> None:
+        """Warn about the events that were skipped; raise if they were most."""
+        texts = []
+        if self.outside:
+            texts.append("{} events outside the {}x{} sensor: skipped".format(self.outside, *self.sensor_size))
+        if self._header.interpretation is not None:
+            texts += self._header.interpretation.warnings()
+        if self.outside > self._events and not self._repair:
+            raise CorruptRecordingError(
+                str(self.path), got=texts[0], expected="most of them on the sensor",
+                todo="check the sensor's size (--sensor), or use the others with --repair (repair=True)",
+            )  # fmt: skip
+        for text in texts:
+            warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=3)
