@@ -26,6 +26,7 @@ from stdl_events.cli.live_options import (
     Overload,
     OverloadOption,
     ReconnectOption,
+    SinkOption,
     SourceOption,
     model_and_source,
     parse_idle,
@@ -86,6 +87,7 @@ def live(
         int | None, typer.Option("--frame-us", help="Cut frames of this many microseconds instead of the model's.")
     ] = None,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Print JSON lines, the summary last.")] = False,
+    sink: SinkOption = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of the model.")] = 1,
     filters: FilterOption = None,
     rotate: RotateOption = None,
@@ -114,7 +116,7 @@ def live(
     from stdl_events.events.geometry import Geometry
     from stdl_events.live import LiveSummary, OnnxSession, Recogniser, run_live
     from stdl_events.live.recogniser import live_frame_spec
-    from stdl_events.live.sinks import JsonLines, Lines
+    from stdl_events.live.sinks import open_sink
 
     model, source = model_and_source(argument, model, source)
     session = OnnxSession(model, threads=threads)
@@ -135,19 +137,20 @@ def live(
         options["speed"] = _speed(speed)
     if overload is not None and takes(source, "overload"):
         options["overload"] = overload.value
-    sink = JsonLines() if json_lines else Lines()
+    sinks = [open_sink(name) for name in [*(["json-lines"] if json_lines else []), *(sink or [])] or ["lines"]]
     with _termination_as_interrupt():
         started_s = time.monotonic()
         try:
             opened = open_source(source, **options)
         except KeyboardInterrupt:
-            sink.ended(LiveSummary.before_the_start(time.monotonic() - started_s))
+            for each in sinks:
+                each.ended(LiveSummary.before_the_start(time.monotonic() - started_s))
             return
         say_inferred(opened, geometry)
         recogniser = Recogniser(
             session, opened.sensor_size, frame_us=frame_us, filters=FilterSpec.parse(filters or ()), geometry=geometry
         )
-        run_live(opened, recogniser, [sink], every=every.value, overload=_overload(opened, overload, speed))
+        run_live(opened, recogniser, sinks, every=every.value, overload=_overload(opened, overload, speed))
 
 
 def _overload(source: "EventSource", asked: Overload | None, speed: str | None) -> "QueueOverload":

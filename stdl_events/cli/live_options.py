@@ -71,6 +71,17 @@ def parse_idle(text: str | None) -> float | None:
     return float(found[1]) * {"ms": 1e-3, "s": 1.0, "min": 60.0}[found[2] or "s"]
 
 
+SinkOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sink",
+        metavar="lines|json-lines[:WHERE]|MODULE:FUNCTION",
+        help="Where predictions go, repeatable: lines for people, or JSON lines to a file, tcp://HOST:PORT or "
+        "udp://HOST:PORT; or a function of yours, called with each.  [default: lines]",
+    ),
+]
+
+
 def model_and_source(argument: str, model: Path | None, source: str | None) -> tuple[Path, str]:
     """Return the model and the source: one of them is the argument, the other an option.
 

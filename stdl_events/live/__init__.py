@@ -1,16 +1,18 @@
 """Live inference: events in, predictions out, without PyTorch."""
 
-from stdl_events.live.loop import ClockedSource, Sink, run_live
+from stdl_events.live.loop import ClockedSource, CountingSource, Sink, StopRun, run_live
 from stdl_events.live.recogniser import Prediction, Recogniser
 from stdl_events.live.session import OnnxSession
 from stdl_events.live.summary import LiveSummary
 
 __all__ = [
     "ClockedSource",
+    "CountingSource",
     "LiveSummary",
     "OnnxSession",
     "Prediction",
     "Recogniser",
     "Sink",
+    "StopRun",
     "run_live",
 ]

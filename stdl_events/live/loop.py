@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Literal, Protocol, runtime_checkable
 
 from stdl_events.events.stream import EventArray, EventSource, RecordingWarning
@@ -44,6 +45,10 @@ class CountingSource(EventSource, Protocol):
     def counts(self) -> Mapping[str, int]:
         """What it has lost or refused so far, by name, such as `lost_packets`."""
         ...
+
+
+class StopRun(Exception):
+    """Raised by a sink to end the run, such as when its reader has gone; every sink still gets the summary."""
 
 
 class Sink(Protocol):
@@ -94,14 +99,15 @@ def run_live(
             # A blocking source delivers a frame when the model requests it: latency is the model's own time.
             run.step(frame, time.monotonic() if overload == "wait" else arrived_s)
             run.say_overload(queue.dropped)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StopRun):
         interrupted = True
     finally:
         queue.close(discard=True)
         if reader.is_alive():
             reader.join(READER_PATIENCE_S)
     recogniser.finish()
-    run.say_overload(queue.dropped, at_once=True)
+    with suppress(StopRun):
+        run.say_overload(queue.dropped, at_once=True)
     summary = LiveSummary(
         seconds=time.monotonic() - started_s,
         events=reader.events,
@@ -119,7 +125,8 @@ def run_live(
         interrupted=interrupted,
     )
     for sink in sinks:
-        sink.ended(summary)
+        with suppress(StopRun):
+            sink.ended(summary)
     if reader.error is not None and not interrupted:
         raise reader.error
     return summary

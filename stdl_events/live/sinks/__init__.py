@@ -1,0 +1,84 @@
+"""Sinks of a live run, a module each: `SINKS` is their registry, `open_sink` opens one.
+
+A sink is written `name` or `name:where`, such as `json-lines:tcp://127.0.0.1:9000`. One's own is `module:function`,
+which is called with each prediction, or `module:Class`, which is a `Sink` made without arguments; a path that ends in
+.py may stand for the module.
+"""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from stdl_events.errors import UserError
+from stdl_events.live.loop import Sink
+from stdl_events.live.recogniser import Prediction
+from stdl_events.live.sinks.lines import say_overloaded
+from stdl_events.live.summary import LiveSummary
+from stdl_events.plugins import import_file
+from stdl_events.registry import Registry
+
+OpenSink: TypeAlias = Callable[[str], Sink]
+
+# Name -> a function of what follows the colon.
+SINKS: Registry[OpenSink] = Registry(
+    "sink",
+    UserError,
+    {
+        "lines": "stdl_events.live.sinks.lines:open_lines",
+        "json-lines": "stdl_events.live.sinks.lines:open_json_lines",
+    },
+)
+
+
+class Calls:
+    """Calls a function with each prediction."""
+
+    def __init__(self, function: Callable[[Prediction], object]) -> None:
+        self._function = function
+
+    def predicted(self, prediction: Prediction) -> None:
+        self._function(prediction)
+
+    def overloaded(self, dropped_frames: int) -> None:
+        say_overloaded(dropped_frames)
+
+    def ended(self, summary: LiveSummary) -> None:
+        """The function sees predictions alone."""
+
+
+def open_sink(sink: str) -> Sink:
+    """Open a sink, written as the module's docstring says.
+
+    Raises:
+        UserError: there is no such name, module or function, or the class is no sink.
+    """
+    name, colon, where = sink.rpartition(":") if sink.partition(":")[0] not in SINKS else sink.partition(":")
+    if not colon or name in SINKS:
+        return SINKS[name or where](where if colon else "")
+    found = getattr(_module(name, sink), where, None)
+    if not callable(found):
+        raise UserError(f"sink {sink}", got=f"no {where} in {name}", expected="a function or class", todo="correct it")
+    if not isinstance(found, type):
+        return Calls(found)
+    made: Sink = found()
+    missing = [method for method in ("predicted", "overloaded", "ended") if not callable(getattr(made, method, None))]
+    if missing:
+        raise UserError(
+            f"sink {sink}", got=f"a class without {', '.join(missing)}",
+            expected="the methods of a stdl_events.live.Sink",
+            todo="add them, or name a function",
+        )  # fmt: skip
+    return made
+
+
+def _module(name: str, sink: str) -> object:
+    if name.endswith(".py"):
+        return import_file(Path(name))
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f"sink {sink}", got=str(error), expected=f"{' or '.join(SINKS)}, or module:function",
+            todo="correct it, or install the module",
+        ) from None  # fmt: skip
