@@ -5,7 +5,7 @@
 
 `labels.csv` or `segments.tsv`, separated by commas, semicolons or tabs. The columns are in any order and go by the
 names in `COLUMNS`; only recording and label are needed. Times are microseconds, unless the name of the column ends with
-another unit, such as `t_start_s`.
+another unit, such as `t_start_s`. `rotate` and `flip` turn the recording upright, with the values of `--orientation`.
 """
 
 import csv
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from stdl_events.errors import DatasetError
+from stdl_events.errors import DatasetError, FrameSpecError
+from stdl_events.events.geometry import Geometry
 from stdl_events.recordings.found_files import child, same_form
 from stdl_events.recordings.lists import read_text
 from stdl_events.recordings.sides import SIDE_NAMES, Side, side_of_name
@@ -33,6 +34,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "subject": ("subject", "subjectid", "person", "personid", "participant", "participantid", "user", "userid"),
     "session": ("session", "sessionid"),
     "split": ("split", "side", "subset", "partition"),
+    "rotate": ("rotate",),
+    "flip": ("flip",),
 }
 _ROLE_OF = {name: role for role, names in COLUMNS.items() for name in names}
 _UNIT_US = {
@@ -56,6 +59,7 @@ class LabelRow:
         recording: path relative to the folder, with forward slashes.
         t_start_us, t_end_us: as written; None where the cell is empty.
         side: of the column split.
+        orientation: by the columns rotate and flip; None where both cells are empty.
     """
 
     line: int
@@ -66,6 +70,7 @@ class LabelRow:
     subject: str | None = None
     session: str | None = None
     side: Side | None = None
+    orientation: Geometry | None = None
 
 
 @dataclass(frozen=True)
@@ -230,8 +235,18 @@ def _row(path: Path, line: int, cells: list[str], columns: dict[str, _Column], w
         )
     return LabelRow(
         line, _relative(text["recording"]), text["label"], t_start_us, t_end_us, text.get("subject") or None,
-        text.get("session") or None, side,
+        text.get("session") or None, side, _orientation(where, text),
     )  # fmt: skip
+
+
+def _orientation(where: str, text: dict[str, str]) -> Geometry | None:
+    stated = {role: text[role].lower() for role in ("rotate", "flip") if text.get(role)}
+    try:
+        return Geometry.parse(stated) if stated else None
+    except FrameSpecError as error:
+        raise DatasetError(
+            where, got=f"{error.got} as {error.subject}", expected=error.expected, todo="correct the line"
+        ) from None
 
 
 def _relative(recording: str) -> str:

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from stdl_events.errors import DatasetError, RecordingError
+from stdl_events.events.geometry import Geometry
 from stdl_events.recordings.coverage import MAX_BAD_NAMED
 from stdl_events.recordings.entry import Entry
 from stdl_events.recordings.label_file import LabelFile, LabelRow
 from stdl_events.recordings.label_source import without_suffix
 from stdl_events.recordings.label_times import TOLERANCE_US, Ends, TimedRow, choose_times
+from stdl_events.recordings.orientation import in_words
 
 # Hardly a label that was set by hand in microseconds.
 _SHORT_US = 10_000
@@ -17,11 +19,16 @@ _SHORT_US = 10_000
 
 @dataclass(frozen=True)
 class Segment:
-    """A row, the recording that it names, and its part in that recording's clock; None is the whole."""
+    """A row, the recording that it names, and its part in that recording's clock; None is the whole.
+
+    Attributes:
+        orientation: of the recording, if one of its rows states it.
+    """
 
     key: str
     row: LabelRow
     span: Ends | None
+    orientation: Geometry | None = None
 
 
 def segments_of(
@@ -59,11 +66,30 @@ def segments_of(
     segments: list[Segment] = []
     for key, rows in rows_of.items():
         spans = [timed[row.line].span_us(times) if row.line in timed else None for row in rows]
-        segments += _in_order(file.path, [Segment(key, row, span) for row, span in zip(rows, spans, strict=True)])
+        turned = _orientation_of(file.path, rows)
+        parts = [Segment(key, row, span, turned) for row, span in zip(rows, spans, strict=True)]
+        segments += _in_order(file.path, parts)
     twice = sum(map(len, rows_of.values())) - len(segments)
     if twice:
         said.append(f"{twice} rows repeat another one")
     return segments, said
+
+
+def _orientation_of(path: Path, rows: list[LabelRow]) -> Geometry | None:
+    """Return the orientation that the rows of one recording state; None if none does.
+
+    Raises:
+        DatasetError: two state different ones.
+    """
+    stated = [(row.line, row.orientation) for row in rows if row.orientation is not None]
+    for line, orientation in stated[1:]:
+        if orientation != stated[0][1]:
+            got = f"{in_words(orientation)}, after {in_words(stated[0][1])} in line {stated[0][0]}"
+            raise DatasetError(
+                f"{path}, line {line}", got=got, expected="one orientation of a recording",
+                todo="correct rotate and flip in one of the two",
+            )  # fmt: skip
+    return stated[0][1] if stated else None
 
 
 def _match(file: LabelFile, files: dict[str, Path]) -> tuple[dict[str, list[LabelRow]], list[LabelRow]]:

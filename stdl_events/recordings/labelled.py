@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stdl_events.errors import DatasetError
+from stdl_events.events.geometry import Geometry
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.common_sensor import sensor_size_of
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split
@@ -59,6 +60,7 @@ class _Part:
     label: str
     facts: Facts
     span: tuple[int, int] | None = None
+    orientation: Geometry | None = None
 
 
 def read_labelled(
@@ -68,7 +70,7 @@ def read_labelled(
 
     Args:
         options: of every entry: format, sensor_size, stream, time_unit, columns.
-        orientation: of the camera per folder.
+        orientation: of the camera per folder; a label file may state it for a recording.
 
     Raises:
         DatasetError: no recording is labelled, labels contradict each other or lie outside their recordings, or there
@@ -93,7 +95,7 @@ def read_labelled(
         )
         for part in parts
     ]  # fmt: skip
-    turned = oriented(whole, classes, orientation, source.root)
+    turned = oriented(whole, classes, orientation, source.root, [part.orientation for part in parts])
     entries = tuple(
         replace(entry, key=part.key, span=part.span or WHOLE) for entry, part in zip(turned, parts, strict=True)
     )
@@ -135,7 +137,7 @@ def _by_file(source: LabelSource, files: dict[str, Path], options: dict[str, Any
             row.label, row.subject or by_path.subject, row.session or by_path.session, row.side or by_path.side
         )
         key = segment.key if segment.span is None else f"{segment.key}:{row.line}"
-        parts.append(_Part(segment.key, key, path, row.label, facts, segment.span))
+        parts.append(_Part(segment.key, key, path, row.label, facts, segment.span, segment.orientation))
     if unmatched:
         assert source.layout is not None
         names = list(dict.fromkeys(unmatched))

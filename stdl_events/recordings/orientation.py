@@ -75,12 +75,20 @@ def _parse(word: str) -> Orientation:
 
 
 def oriented(
-    entries: Sequence[Entry], classes: Sequence[str], orientations: Iterable[Orientation], root: Path
+    entries: Sequence[Entry],
+    classes: Sequence[str],
+    orientations: Iterable[Orientation],
+    root: Path,
+    stated: Sequence[Geometry | None] | None = None,
 ) -> tuple[Entry, ...]:
     """Return `entries` with the orientation of their folders: each is turned when it is opened.
 
+    Args:
+        stated: of each entry, by a label file; None where it says nothing.
+
     Raises:
-        DatasetError: a folder holds none of the entries, or two that differ hold the same one.
+        DatasetError: a folder holds none of the entries, two that differ hold the same one, or one differs from what is
+            stated.
     """
     asked = tuple(orientations)
     for orientation in asked:
@@ -91,7 +99,15 @@ def oriented(
                 expected=f"a folder of recordings: {', '.join(folders[:NAMES_SHOWN])}",
                 todo="correct the name in --orientation (data.orientation)",
             )  # fmt: skip
-    return tuple(_oriented(entry, classes[entry.label], asked) for entry in entries)
+    return tuple(
+        _oriented(entry, classes[entry.label], asked, its)
+        for entry, its in zip(entries, stated or [None] * len(entries), strict=True)
+    )
+
+
+def in_words(orientation: Geometry) -> str:
+    """Return `rotate=90,flip=horizontal`, the words of `--orientation`."""
+    return ",".join(map("=".join, orientation.words)) or "rotate=0"
 
 
 def size_as_turned(entries: Sequence[Entry], sensor_size: Size) -> Size:
@@ -115,11 +131,18 @@ def several_sizes(root: Path, sizes: dict[Size, str]) -> DatasetError:
     )  # fmt: skip
 
 
-def _oriented(entry: Entry, class_name: str, orientations: Iterable[Orientation]) -> Entry:
+def _oriented(entry: Entry, class_name: str, orientations: Iterable[Orientation], stated: Geometry | None) -> Entry:
     found = {orientation.geometry for orientation in orientations if orientation.holds(entry, class_name)}
     if len(found) > 1:
         raise DatasetError(
             str(entry.path), got=f"{len(found)} orientations that differ", expected="at most one",
             todo="name folders that do not contain each other in --orientation (data.orientation)",
         )  # fmt: skip
+    if stated is not None and found - {stated}:
+        asked, by_file = map(in_words, (*found, stated))
+        raise DatasetError(
+            str(entry.path), got=f"{asked} by --orientation (data.orientation), {by_file} by the label file",
+            expected="one orientation", todo="correct one of the two",
+        )  # fmt: skip
+    found |= set() if stated is None else {stated}
     return replace(entry, orientation=found.pop()) if found else entry

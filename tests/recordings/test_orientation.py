@@ -15,6 +15,7 @@ from stdl_events.frames import FrameSpec
 from stdl_events.prepared import PreparedSet
 from stdl_events.recordings import clips_of, read_folder, read_given_split
 from stdl_events.recordings.orientation import Orientation
+from stdl_events.recordings.split_list import read_split_list
 from stdl_events.training.data_settings import DataSettings, FrameSettings
 from stdl_events.training.sources import split_recordings
 
@@ -183,3 +184,72 @@ def test_the_three_cameras_of_a_real_set(recordings_dir: Path) -> None:
         events = found[name].open().read()[:1000]
         column, row = column_row(x.astype(int), y.astype(int))
         np.testing.assert_array_equal(np.stack([events["x"], events["y"]]), np.stack([column, row]))
+
+
+def label(root: Path, *rows: str, header: str = "recording,label,rotate,flip") -> None:
+    (root / "labels.csv").write_text("\n".join([header, *rows]))
+
+
+def test_rows_of_a_label_file_turn_their_recordings(write: Write, tmp_path: Path) -> None:
+    for name in ("a/1.h5", "a/2.h5", "b/1.h5", "b/2.h5"):
+        write(name)
+    label(tmp_path, "a/1,x,180,", "a/2,x,,Vertical", "b/1,y,0,none", "b/2,y,,")
+    found = {entry.key: entry.orientation for entry in read_folder(tmp_path).entries}
+    assert found == {
+        "a/1.h5": Geometry(rotate=180), "a/2.h5": Geometry(flip="vertical"), "b/1.h5": Geometry(), "b/2.h5": Geometry(),
+    }  # fmt: skip
+    # A folder's orientation fills what the rows leave open, and may repeat what they say.
+    asked = orientations("b/2.h5:rotate=180", "a/1.h5:rotate=180")
+    entries = {entry.key: entry for entry in read_folder(tmp_path, orientation=asked).entries}
+    assert entries["b/2.h5"].orientation == entries["a/1.h5"].orientation == Geometry(rotate=180)
+    stored, turned = open_recording(tmp_path / "a/1.h5").read(), entries["a/1.h5"].open().read()
+    np.testing.assert_array_equal(turned["x"], SIZE[0] - 1 - stored["x"])
+
+
+def test_parts_of_one_recording_have_its_orientation(write: Write, tmp_path: Path) -> None:
+    for name in ("1.h5", "2.h5"):
+        write(name)
+    rows = ("1,0,20000,x,90", "1,20000,40000,y,", "2,0,20000,x,90", "2,20000,40000,y,90")
+    label(tmp_path, *rows, header="recording,t_start,t_end,label,rotate")
+    found = read_folder(tmp_path, label_times="recording")
+    assert {entry.orientation for entry in found.entries} == {Geometry(rotate=90)}
+    assert found.sensor_size == SIZE[::-1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "text"),
+    [
+        (("1,x,90,", "1,x,180,", "2,y,,"), (), "line 3: got rotate=180, after rotate=90 in line 2"),
+        (("1,x,90,", "1,x,0,", "2,y,,"), (), "line 3: got rotate=0, after rotate=90 in line 2"),
+        (("1,x,45,", "2,y,,"), (), "line 2: got 45 as rotate"),
+        (("1,x,90,left", "2,y,,"), (), "line 2: got 'left' as flip"),
+        (
+            ("1,x,0,", "2,y,,"),
+            ("x:rotate=180",),
+            "rotate=180 by --orientation .data.orientation., rotate=0 by the label",
+        ),
+    ],
+)
+def test_orientations_that_contradict_each_other(
+    write: Write, tmp_path: Path, rows: tuple[str, ...], asked: tuple[str, ...], text: str
+) -> None:
+    for name in ("1.h5", "2.h5"):
+        write(name)
+    label(tmp_path, *rows)
+    with pytest.raises(DatasetError, match=text):
+        read_folder(tmp_path, orientation=orientations(*asked))
+
+
+def test_a_store_and_its_list_keep_the_orientation_of_rows(run_cli, folder_of_sides: Path, tmp_path: Path) -> None:
+    turned, ask = folder_of_sides / "turned", ("--frames", "T=2,dt=10ms", "--workers", 1)
+    label(turned, *(f"{name}/{number},{name},{270 * (name == 'b')},{'vertical' * (name == 'b')}"
+                    for name in "ab" for number in range(4)))  # fmt: skip
+    for name, data in (("u", folder_of_sides / "upright"), ("t", turned)):
+        code, _, err = run_cli("prepare", "folder", "--data", data, *ask, "--out", tmp_path / name)
+        assert code == 0, err
+    stores = [PreparedSet.open(tmp_path / name) for name in "ut"]
+    clips = [store.clips(store.split().train) for store in stores]
+    np.testing.assert_array_equal(*(np.asarray(each.frames_NTCHW) for each in clips))
+    listed = read_split_list(tmp_path / "t" / "split.json")
+    turned_ones = {each.orientation for each in listed.split(turned, lambda key: None).test.entries if each.label == 1}
+    assert turned_ones == {Geometry(rotate=270, flip="vertical")}
