@@ -20,7 +20,8 @@
     └── OutsideError                       the world outside failed
         ├── MissingExtraError              an optional package is not installed (exit code 3)
         ├── SourceLostError                a source of events is gone, and stays away (exit code 4)
-        └── VerificationError              an exported file computes something else than the network (exit code 5)
+        ├── VerificationError              an exported file computes something else than the network (exit code 5)
+        └── ClusterError                   the cluster that prepares does not answer, or fails (exit code 6)
 
 Programmer errors are `assert`s, not part of this tree.
 """
@@ -135,3 +136,7 @@ class SourceLostError(OutsideError):
 
 class VerificationError(OutsideError):
     exit_code = 5
+
+
+class ClusterError(OutsideError):
+    exit_code = 6

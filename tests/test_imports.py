@@ -55,6 +55,7 @@ DOORS = {
     "onnxscript": ("export/",),
     "onnxruntime": ("live/session.py",),
     "pyarrow": ("events/formats/text_numbers.py",),
+    "distributed": ("prepared/cluster.py",),
     "numba": ("learning/lean/kernels/cpu.py",),
     "triton": ("learning/lean/kernels/cuda.py",),
 }

@@ -73,6 +73,14 @@ def prepare(
     ] = None,
     split: Annotated[str, explained(typer.Option(), SPLIT_RULES, SPLIT_HELP)] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one per core]")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tcp://HOST:PORT",
+            help="Cut the clips on the workers of this Dask scheduler instead. STORE and the recordings are on a file "
+            "system that all share.",
+        ),
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable recordings, and list them.")] = False,
     repair: RepairOption = False,
     verify: Annotated[
@@ -102,6 +110,11 @@ def prepare(
     from stdl_events.training.data_settings import DataSettings, FrameSettings
     from stdl_events.training.sources import recordings_folder, split_recordings
 
+    if workers is not None and scheduler is not None:
+        raise RecipeError(
+            "prepare", got="--workers and --scheduler", expected="one of them", todo="leave --workers out: the cluster "
+            "has its own",
+        )  # fmt: skip
     asked, asked_filters = parse_frames(frames), FilterSpec.parse(filters or ())
     asked_split = parse_split(split)
     settings = DataSettings.model_validate(
@@ -133,6 +146,7 @@ def prepare(
             root=recordings_folder(settings, "prepare"),
             split_settings=asked_split.model_dump(),
             workers=workers or len(os.sched_getaffinity(0)),
+            scheduler=scheduler,
             skip_bad=skip_bad,
             verify=verify,
             progress=bar.show,

@@ -2,13 +2,16 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from stdl_events import __version__
 from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
+from stdl_events.prepared.cluster import connected
 from stdl_events.prepared.listing import made_of, readable_split, split_in_takes, write_list
 from stdl_events.prepared.lock import locked
 from stdl_events.prepared.manifest import (
@@ -29,7 +32,7 @@ from stdl_events.prepared.manifest import (
 from stdl_events.prepared.payload import CODEC
 from stdl_events.prepared.shards import SUFFIX, Shard, ShardEntry, ShardJob, as_taken, plan_shards, read_shard
 from stdl_events.prepared.sources import changes_of, frame_changes
-from stdl_events.prepared.workers import make_shards
+from stdl_events.prepared.workers import MakeShards, make_shards
 from stdl_events.recordings.clips import no_clips, require_bytes
 from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN, require_every_class, say_too_short, unreadable
 from stdl_events.recordings.entry import Entry, Split
@@ -57,6 +60,7 @@ def prepare(
     root: str | Path,
     split_settings: SplitOptions | None = None,
     workers: int = 1,
+    scheduler: str | None = None,
     skip_bad: bool = False,
     verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -72,6 +76,7 @@ def prepare(
         root: folder of the recordings; their paths in the manifest are relative to it.
         split_settings: settings that `split` was made by; a reader with equal settings needs no recordings.
         workers: number of processes, this one included.
+        scheduler: address of a Dask scheduler, whose workers cut the clips instead; they share `store` and `root`.
         skip_bad: skip unreadable recordings, and list them in the manifest.
         verify: compare the content of recordings that have clips, not only sizes and times.
         progress: called with (recordings done, recordings in all), first with those that were kept.
@@ -82,6 +87,7 @@ def prepare(
         SplitError: both sides of the split share something, also under another name and in another format.
         FrameSpecError: counts could exceed 255.
         OutsideError: a worker died.
+        ClusterError: the scheduler does not answer, or its workers fail; see `cluster`.
     """
     require_bytes(frame_spec)
     assert workers >= 1, "at least one worker"
@@ -90,8 +96,7 @@ def prepare(
     entries = split.train.with_entries([*split.train.entries, *split.test.entries]).entries
     store, root = Path(store), Path(root).absolute()
     wanted = _wanted(split, frame_spec, dataset, root, checked, split_settings or {})
-    _make_folder(store)
-    with locked(store):
+    with _shard_maker(workers, scheduler) as make_missing, locked(_made_folder(store)):
         found = _found(store, wanted)
         jobs = plan_shards(store, frame_spec, root, entries)
         shards = {job.path: shard for job in jobs if (shard := _kept(job, root, skip_bad, verify)) is not None}
@@ -106,11 +111,13 @@ def prepare(
         done, total = kept, sum(len(job.entries) for job in jobs)
         if progress is not None:
             progress(done, total)
-        for job, shard in make_shards(missing, workers):
+        for job, shard in make_missing(missing):
             shards[job.path] = shard
             done += len(shard.entries)
             if progress is not None:
                 progress(done, total)
+        if missing:
+            _clean(store, jobs)  # what killed workers left
         _warn([text for job in missing for entry in shards[job.path].entries for text in entry.warnings])
         made = made_of((job, shards[job.path]) for job in jobs)
         split = split_in_takes(split, made)
@@ -121,6 +128,10 @@ def prepare(
             write_list(store, used, dataset, root, made)
             write_manifest(store, manifest)
     return Preparation(store, manifest, total - kept, kept)
+
+
+def _shard_maker(workers: int, scheduler: str | None) -> AbstractContextManager[MakeShards]:
+    return nullcontext(partial(make_shards, workers=workers)) if scheduler is None else connected(scheduler)
 
 
 def _wanted(
@@ -142,8 +153,8 @@ def _wanted(
     )  # fmt: skip
 
 
-def _make_folder(store: Path) -> None:
-    """Create the folder if it is missing.
+def _made_folder(store: Path) -> Path:
+    """Create the folder if it is missing, and return it.
 
     Raises:
         DatasetError: it holds something else than a store, or cannot be created.
@@ -156,6 +167,7 @@ def _make_folder(store: Path) -> None:
                 todo="choose another --out",
             )  # fmt: skip
         store.mkdir(parents=True, exist_ok=True)
+        return store
     except OSError as error:
         raise DatasetError(
             str(store), got=error.strerror or str(error), expected="a folder that can be made",

@@ -7,7 +7,7 @@ import sys
 from multiprocessing.connection import Connection
 
 from stdl_events.errors import StdlEventsError
-from stdl_events.prepared.shards import Shard, make_shard
+from stdl_events.prepared.shards import Shard, ShardJob, make_shard
 
 
 def main() -> None:
@@ -15,13 +15,13 @@ def main() -> None:
     try:
         connection.send(None)
         while True:
-            connection.send(_outcome(connection))
+            connection.send(outcome(connection.recv()))
     except (EOFError, ConnectionError):
         pass
 
 
-def _outcome(connection: Connection) -> Shard | StdlEventsError:
-    job = connection.recv()
+def outcome(job: ShardJob) -> Shard | StdlEventsError:
+    """Return the shard of `job`, or the error of making it."""
     try:
         return make_shard(job)
     except StdlEventsError as error:

@@ -27,6 +27,8 @@ from stdl_events.prepared.shards import Shard, ShardJob, make_shard
 HELP_AFTER_S = 0.5
 PROGRAM = child_process.command("stdl_events.prepared.worker")[1:]
 
+MakeShards: TypeAlias = Callable[[Sequence[ShardJob]], Iterator[tuple[ShardJob, Shard]]]
+"""Makes all shards, and yields each on completion."""
 _Done: TypeAlias = "SimpleQueue[tuple[ShardJob, Shard | StdlEventsError]]"
 
 
@@ -41,7 +43,7 @@ def make_shards(jobs: Sequence[ShardJob], workers: int) -> Iterator[tuple[ShardJ
     left: deque[ShardJob] = deque(jobs)
     done: _Done = SimpleQueue()
     helpers: list[_Helper] = []
-    wanted = workers - 1 if _may_travel(jobs) else 0
+    wanted = workers - 1 if stays_here(jobs) is None else 0
     began_s = time.monotonic()
     try:
         for _ in jobs:
@@ -68,10 +70,13 @@ def _work(left: deque[ShardJob], done: _Done) -> None:
     done.put((job, make_shard(job)))
 
 
-def _may_travel(jobs: Sequence[ShardJob]) -> bool:
-    """True if other processes can import the readers of the recordings: none is defined in the calling script."""
-    readers = {entry.reader for job in jobs for entry in job.entries if entry.reader is not None}
-    return not FORMATS.registered and all(map(_is_importable, readers))
+def stays_here(jobs: Sequence[ShardJob]) -> str | None:
+    """Return what other processes cannot import, in words: a registered format, or a reader of the calling script."""
+    if FORMATS.registered:
+        return f"the registered format {FORMATS.registered[0]}"
+    readers = {entry.reader: entry for job in jobs for entry in job.entries if entry.reader is not None}
+    own = next((entry for reader, entry in readers.items() if not _is_importable(reader)), None)
+    return None if own is None else f"a reader of {own.path} that is in no importable module"
 
 
 def _is_importable(function: Callable[..., object]) -> bool:
