@@ -88,7 +88,9 @@ def _draw_frames(axes: Sequence["Axes"], frames_TCHW: npt.NDArray[Any]) -> None:
 def _draw_learning(axis: "Axes", epochs: Sequence[dict[str, Any]], report: dict[str, Any]) -> None:
     numbers = [row["epoch"] for row in epochs]
     axis.plot(numbers, [row["accuracy"] for row in epochs], color="0.6", label="training")
-    axis.plot(numbers, [row["held_out_accuracy"] for row in epochs], color=ON_COLOUR, label="held out")
+    watched = {"held_out_accuracy": "held out", "validation_accuracy": "validation"}
+    for key in (key for key in watched if key in epochs[0]):
+        axis.plot(numbers, [row[key] for row in epochs], color=ON_COLOUR, label=watched[key])
     axis.axhline(report["ridge_on_summed_events"], color=OFF_COLOUR, linestyle="--", label="ridge on summed events")
     axis.axhline(report["chance"], color="0.3", linestyle=":", label="chance")
     axis.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02), title="who is walking?")

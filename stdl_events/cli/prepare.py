@@ -20,7 +20,7 @@ from stdl_events.cli.geometry_options import (
     geometry_settings,
 )
 from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, LayoutOption, label_settings
-from stdl_events.cli.options import FilterOption, argument_of, explained
+from stdl_events.cli.options import FilterOption, argument_of
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import (
     ColumnsOption,
@@ -32,17 +32,17 @@ from stdl_events.cli.recording_options import (
     TimeUnitOption,
     parse_sensor_size,
 )
+from stdl_events.cli.split_options import SplitOption, ValidationOption, split_settings
 from stdl_events.errors import RecipeError
-from stdl_events.recordings.registry import DATASETS, SPLIT_RULES
+from stdl_events.recordings.registry import DATASETS
+from stdl_events.recordings.sides import COUNTED, Side
 
 if TYPE_CHECKING:
     from stdl_events.frames import FrameSpec
     from stdl_events.prepared import Preparation
-    from stdl_events.training.data_settings import SplitSettings
 
 MB = 10**6
 MAX_WORD = 24
-SPLIT_HELP = "The split rule, as in training: auto, or such as rule=time,held_out=0.3."
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +71,8 @@ def prepare(
     out: Annotated[
         Path | None, typer.Option(metavar="STORE", help="Folder of the store.  [default: prepared/<dataset>-<frames>]")
     ] = None,
-    split: Annotated[str, explained(typer.Option(), SPLIT_RULES, SPLIT_HELP)] = "auto",
+    split: SplitOption = None,
+    validation: ValidationOption = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one per core]")] = None,
     scheduler: Annotated[
         str | None,
@@ -116,7 +117,7 @@ def prepare(
             "has its own",
         )  # fmt: skip
     asked, asked_filters = parse_frames(frames), FilterSpec.parse(filters or ())
-    asked_split = parse_split(split)
+    asked_split = split_settings(split, validation)
     settings = DataSettings.model_validate(
         {
             "dataset": dataset,
@@ -157,28 +158,6 @@ def prepare(
         _print_summary(preparation)
 
 
-def parse_split(text: str) -> "SplitSettings":
-    """Parse a split rule's name, or key=value pairs of `SplitSettings`.
-
-    Raises:
-        RecipeError: a key or value is invalid.
-    """
-    from pydantic import ValidationError
-
-    from stdl_events.training.data_settings import SplitSettings
-    from stdl_events.validation import first_problem
-
-    pairs = [pair.partition("=") for pair in (text if "=" in text else f"rule={text}").split(",")]
-    try:
-        return SplitSettings.model_validate({key.strip(): value.strip() for key, _, value in pairs})
-    except ValidationError as error:
-        problem = first_problem(error)
-        raise RecipeError(
-            f"--split: {problem.where}", got=problem.got, expected=problem.expected,
-            todo=f"use some of {', '.join(SplitSettings.model_fields)}",
-        ) from None  # fmt: skip
-
-
 def default_store(dataset: str, frame_spec: "FrameSpec") -> Path:
     """Return a folder for each frame spec and its filters; a long list of pixels is named by its checksum."""
     from stdl_events.prepared.asking import frames_text
@@ -191,7 +170,6 @@ def default_store(dataset: str, frame_spec: "FrameSpec") -> Path:
 
 def summary(preparation: "Preparation") -> dict[str, Any]:
     """Return the summary as a JSON-ready dictionary."""
-    from stdl_events.prepared.manifest import SIDES
 
     manifest = preparation.manifest
     return {
@@ -203,7 +181,7 @@ def summary(preparation: "Preparation") -> dict[str, Any]:
         "takes": manifest.takes[0],
         "made": preparation.made,
         "kept": preparation.kept,
-        "clips": {side: manifest.clips_on(side) for side in SIDES},
+        "clips": {side: manifest.clips_on(side) for side in manifest.sides},
         "without_clips": sum(not entry.clips for entry in manifest.entries),
         "bytes": manifest.data_bytes,
         "bad": [{"key": bad.key, "error": str(bad)} for bad in manifest.bad],
@@ -216,17 +194,23 @@ def _print_summary(preparation: "Preparation") -> None:
     facts = summary(preparation)
     manifest = preparation.manifest
     shape = " x ".join(map(str, (manifest.frames.steps, *manifest.frames.frame_shape_CHW)))
+    clips = _clips(facts["clips"])
     messages.print(facts["split"])
     for bad in facts["bad"]:
         messages.print(f"left out {bad['key']}: {bad['error']}")
     results.print(
-        f"{facts['store']}: {facts['clips']['train']} clips to train, {facts['clips']['test']} held out, of {shape}, "
+        f"{facts['store']}: {clips}, of {shape}, "
         f"from {facts['recordings']} recordings ({facts['without_clips']} without one, {len(facts['bad'])} bad "
         f"ones left out); {facts['bytes'] / MB:.1f} MB; {facts['made']} cut now, {facts['kept']} there already"
     )
     if facts["takes"]:
         messages.print(f"of the recordings, {takes_text(*manifest.takes)}")
     messages.print(f"next: stdl-events train RECIPE --set data.prepared={facts['store']}")
+
+
+def _clips(counts: dict[Side, int]) -> str:
+    texts = [f"{count} {COUNTED[side]}" for side, count in counts.items()]
+    return ", ".join([texts[0].replace(" to train", " clips to train"), *texts[1:]])
 
 
 class _Bar:

@@ -21,6 +21,7 @@ from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.cli.recipe_tables import print_recipes, print_settings
 from stdl_events.cli.recording_options import OrientationOption, RepairOption
+from stdl_events.cli.split_options import SplitOption, ValidationOption, split_assignments
 
 if TYPE_CHECKING:
     from stdl_events.training.evaluate import Evaluation
@@ -60,6 +61,8 @@ def train(
     labels: LabelsOption = None,
     label_times: LabelTimesOption = None,
     layout: LayoutOption = None,
+    split: SplitOption = None,
+    validation: ValidationOption = None,
     list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes and their variants.")] = False,
     show: Annotated[
         bool, typer.Option("--show", help="Show every setting and where it is from; train nothing.")
@@ -91,6 +94,7 @@ def train(
     if orientation:
         flags["data.orientation"] = dumps([asked.model_dump() for asked in parse_orientations(orientation)])
     flags |= {f"data.{name}": value for name, value in label_settings(labels, label_times, layout).items()}
+    flags |= {f"data.split.{name}": value for name, value in split_assignments(split, validation).items()}
     if skip_bad:
         flags["data.skip_bad"] = "true"
     if repair:

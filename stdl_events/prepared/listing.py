@@ -25,11 +25,12 @@ def split_in_takes(split: Split, made: Made) -> Split:
         entry.key: [replace(as_taken(entry, take), counted=take.counted) for take in result.takes] or [entry]
         for entry, result in made
     }
-    train, test = (
-        side.with_entries(take for entry in side.entries for take in takes[entry.key])
-        for side in (split.train, split.test)
+    return split.with_sides(
+        {
+            side: recordings.with_entries(take for entry in recordings.entries for take in takes[entry.key])
+            for side, recordings in split.sides.items()
+        }
     )
-    return replace(split, train=train, test=test)
 
 
 def readable_split(split: Split, made: Made) -> Split:
@@ -39,10 +40,12 @@ def readable_split(split: Split, made: Made) -> Split:
         SplitError: two recordings on both sides have the same events.
     """
     bad = {entry.key for entry, result in made if result.error is not None}
-    train, test = (
-        side.with_entries(entry for entry in side.entries if entry.key not in bad) for side in (split.train, split.test)
+    used = split.with_sides(
+        {
+            side: recordings.with_entries(entry for entry in recordings.entries if entry.key not in bad)
+            for side, recordings in split.sides.items()
+        }
     )
-    used = replace(split, train=train, test=test)
     check_same_events(used)
     return used
 
@@ -55,7 +58,7 @@ def as_listed(entries: Iterable[Entry], store: Path, root: Path) -> Iterator[Ent
     listed = read_split_list(store / SPLIT_FILE)
     split = None if listed is None else listed.split(root, lambda key: None)
     own = set() if listed is None else {row.key for row in listed.recordings if row.own_reader}
-    known = {} if split is None else {entry.key: entry for entry in (*split.train.entries, *split.test.entries)}
+    known = {} if split is None else {entry.key: entry for entry in split.entries}
     for entry in entries:
         if entry.key in known and entry.key not in own:
             yield replace(known[entry.key], span=entry.span, content=entry.content)

@@ -10,17 +10,16 @@ from pathlib import Path
 from stdl_events import __version__
 from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
+from stdl_events.folder_lock import locked
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.cluster import connected
 from stdl_events.prepared.listing import made_of, readable_split, split_in_takes, write_list
-from stdl_events.prepared.lock import locked
 from stdl_events.prepared.manifest import (
     FRAMING_VERSION,
     MANIFEST_FILE,
     SCHEMA_VERSION,
     BadEntry,
     Manifest,
-    Side,
     SourceFile,
     SplitOptions,
     StoredEntry,
@@ -34,8 +33,9 @@ from stdl_events.prepared.shards import SUFFIX, Shard, ShardEntry, ShardJob, as_
 from stdl_events.prepared.sources import changes_of, frame_changes
 from stdl_events.prepared.workers import MakeShards, make_shards
 from stdl_events.recordings.clips import no_clips, require_bytes
-from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN, require_every_class, say_too_short, unreadable
+from stdl_events.recordings.coverage import SIDE_TEXT, require_every_class, say_too_short, unreadable
 from stdl_events.recordings.entry import Entry, Split
+from stdl_events.recordings.sides import Side
 from stdl_events.recordings.split_list import SPLIT_FILE, plain_span
 
 MAX_WARNINGS = 5
@@ -92,11 +92,14 @@ def prepare(
     require_bytes(frame_spec)
     assert workers >= 1, "at least one worker"
     checked = split.check_disjoint()
-    # A key on both sides is rejected here.
-    entries = split.train.with_entries([*split.train.entries, *split.test.entries]).entries
+    # A key on two sides is rejected here.
+    entries = split.train.with_entries(split.entries).entries
     store, root = Path(store), Path(root).absolute()
     wanted = _wanted(split, frame_spec, dataset, root, checked, split_settings or {})
-    with _shard_maker(workers, scheduler) as make_missing, locked(_made_folder(store)):
+    with (
+        _shard_maker(workers, scheduler) as make_missing,
+        locked(_made_folder(store), used="a store that process {} is preparing", error=DatasetError),
+    ):
         found = _found(store, wanted)
         jobs = plan_shards(store, frame_spec, root, entries)
         shards = {job.path: shard for job in jobs if (shard := _kept(job, root, skip_bad, verify)) is not None}
@@ -144,7 +147,12 @@ def _wanted(
 ) -> Manifest:
     """Return the manifest of a new store."""
     stored_split = StoredSplit(
-        rule=split.rule, gap_us=split.gap_us, settings=dict(split_settings), checked=checked, apart=split.apart
+        rule=split.rule,
+        gap_us=split.gap_us,
+        settings=dict(split_settings),
+        checked=checked,
+        apart=split.apart,
+        validation=None if split.validation is None else split.validation_rule,
     )
     return Manifest(
         schema_version=SCHEMA_VERSION, complete=False, framing=FRAMING_VERSION,
@@ -229,8 +237,7 @@ def _warn(texts: list[str]) -> None:
 
 def _complete(wanted: Manifest, jobs: list[ShardJob], shards: Mapping[Path, Shard], split: Split) -> Manifest:
     """Return the manifest of all shards, in their order."""
-    sides: dict[str, Side] = {entry.key: "train" for entry in split.train.entries}
-    sides |= {entry.key: "test" for entry in split.test.entries}
+    sides = {entry.key: side for side, recordings in split.sides.items() for entry in recordings.entries}
     files: dict[str, SourceFile] = {}
     index: dict[str, int] = {}
     entries: list[StoredEntry] = []
@@ -291,10 +298,10 @@ def _judge(manifest: Manifest, store: Path, total: int, skip_bad: bool, split: S
     if not manifest.clip_count:
         raise no_clips(total, manifest.frames)
     clips = {entry.key: len(entry.clips) for entry in manifest.entries}
-    labels = {entry.label for side in (split.train, split.test) for entry in side.entries}
-    for name, side in ((TO_TRAIN, split.train), (HELD_OUT, split.test)):
+    labels = {entry.label for entry in split.entries}
+    for name, side in ((SIDE_TEXT[name], side) for name, side in split.sides.items()):
         readable = side.with_entries(entry for entry in side.entries if entry.key in clips)
         counts = [clips[entry.key] for entry in readable.entries]
         bad_labels = {entry.label for entry in side.entries if entry.key not in clips}
-        require_every_class(name, readable, counts, manifest.frames, bad_labels=bad_labels, labels_of_both=labels)
+        require_every_class(name, readable, counts, manifest.frames, bad_labels=bad_labels, labels_of_all=labels)
         say_too_short(name, readable, counts, manifest.frames)

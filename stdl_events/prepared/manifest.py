@@ -6,14 +6,15 @@ A manifest that is not `complete` holds only the request. Paths of recordings ar
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stdl_events.errors import DatasetError
 from stdl_events.events.sources.replay import Position
 from stdl_events.frames import FrameSpec
-from stdl_events.recordings.entry import without_take
+from stdl_events.recordings.entry import SideRule, without_take
+from stdl_events.recordings.sides import SIDES, Side
 from stdl_events.validation import first_problem
 from stdl_events.whole_file import whole_file
 
@@ -28,8 +29,6 @@ TODO_ROOM = "make room or choose another --out, and run the same command again"
 StoredClip: TypeAlias = tuple[int, int, int]
 """(t_start_us, bytes, CRC-32 of these bytes); the clips of a shard are contiguous."""
 SplitOptions: TypeAlias = Mapping[str, str | int | float | tuple[str, ...] | None]
-Side = Literal["train", "test"]
-SIDES: tuple[Side, Side] = ("train", "test")
 
 
 class _Part(BaseModel):
@@ -96,13 +95,20 @@ class StoredShard(_Part):
 
 
 class StoredSplit(_Part):
-    """The split; see `Split`. `settings` is the request, `checked` the result of the check."""
+    """The split; see `Split`.
+
+    Attributes:
+        settings: the request.
+        checked: the result of the check.
+        validation: rule of the validation part, if there is one.
+    """
 
     rule: str
     gap_us: int
     settings: SplitOptions
     checked: str
     apart: tuple[str, ...] = ()
+    validation: SideRule | None = None
 
 
 class Manifest(_Part):
@@ -142,8 +148,13 @@ class Manifest(_Part):
     def clip_count(self) -> int:
         return sum(len(entry.clips) for entry in self.entries)
 
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The sides of the split."""
+        return tuple(side for side in SIDES if side != "validation" or self.split.validation is not None)
+
     def clips_on(self, side: Side) -> int:
-        """Return the number of clips to train on (`train`) or held out (`test`)."""
+        """Return the number of clips on a side."""
         return sum(len(entry.clips) for entry in self.entries if entry.side == side)
 
     @property

@@ -15,11 +15,12 @@ from stdl_events.errors import DatasetError, FrameSpecError
 from stdl_events.events.sources.replay import Position
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.asking import frames_text
-from stdl_events.prepared.manifest import SIDES, Manifest, Side, StoredEntry, read_manifest
+from stdl_events.prepared.manifest import Manifest, StoredEntry, read_manifest
 from stdl_events.prepared.sources import changes_of, frame_changes
 from stdl_events.prepared.table import AGAIN, ClipTable, Indices, StoredFrames
 from stdl_events.recordings.clips import ClipArray, no_clips
-from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split
+from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, SideRule, Split
+from stdl_events.recordings.sides import SIDES, Side
 
 MAX_NAMED = 5
 
@@ -109,22 +110,24 @@ class PreparedSet:
         return self.table.read(number), int(self.table.label_N[number])
 
     def side(self, side: Side) -> "PreparedSet":
-        """Return only the clips to train on (`train`) or those held out (`test`)."""
+        """Return only the clips of one side: to train on (`train`), to validate, or held out (`test`)."""
         on_side = np.array([entry.side == side for entry in self.manifest.entries], np.bool_)
         return replace(self, number_N=self.number_N[on_side[self.table.entry_N[self.number_N]]])
 
     def split(self) -> Split:
-        """Return the recordings of both sides as prepared. Their files may be missing."""
+        """Return the recordings of all sides as prepared. Their files may be missing."""
         stored = self.manifest.split
-        train, test = (
-            RecordingSet(
+        sides = {
+            side: RecordingSet(
                 self.classes,
                 self.manifest.sensor_size,
                 tuple(self._entry(entry) for entry in self.manifest.entries if entry.side == side),
             )
             for side in SIDES
-        )
-        return Split(train, test, stored.rule, stored.gap_us, stored.apart)
+        }
+        validation = None if stored.validation is None else sides["validation"]
+        rule = stored.validation or SideRule()
+        return Split(sides["train"], sides["test"], stored.rule, stored.gap_us, stored.apart, validation, rule)
 
     def clips(self, recordings: RecordingSet) -> ClipArray:
         """Return the clips of `load_clips` for `recordings` from the store; frames are read on access.

@@ -9,9 +9,12 @@ from stdl_events.errors import DatasetError, UserError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
 from stdl_events.recordings.entry import Entry, RecordingSet
+from stdl_events.recordings.sides import Side
 
 TO_TRAIN = "to train on"
+TO_VALIDATE = "to validate on"
 HELD_OUT = "held out"
+SIDE_TEXT: dict[Side, str] = {"train": TO_TRAIN, "validation": TO_VALIDATE, "test": HELD_OUT}
 MAX_BAD_NAMED = 20
 CLASSES_NAMED = 5
 NAMES_SHOWN = 3
@@ -59,17 +62,17 @@ def require_every_class(
     frame_spec: FrameSpec,
     *,
     bad_labels: Collection[int] = (),
-    labels_of_both: Collection[int] = (),
+    labels_of_all: Collection[int] = (),
 ) -> None:
     """Check that every class of a side has a clip.
 
-    A class without readable recordings is a warning on the held-out side, and once where neither side has it.
+    A class without readable recordings is a warning on other sides than that to train on, and once where none has it.
 
     Args:
-        side: `TO_TRAIN` or `HELD_OUT`.
+        side: one of `SIDE_TEXT`.
         clips_E: number of clips of each recording.
         bad_labels: of unreadable recordings of this side.
-        labels_of_both: of the recordings of both sides, if both are checked.
+        labels_of_all: of the recordings of all sides, if all are checked.
 
     Raises:
         DatasetError: a class has none; the message says why.
@@ -90,9 +93,9 @@ def require_every_class(
                 errors.append(f"{name} (its {counts[label]} recordings are too short{_longest(entries, frame_spec)})")
         elif side == TO_TRAIN and label in bad_labels:
             errors.append(f"{name} (none of its recordings is readable)")
-        elif side == TO_TRAIN and label in labels_of_both:
-            errors.append(f"{name} (all its recordings are {HELD_OUT})")
-        elif side == TO_TRAIN or not labels_of_both or label in labels_of_both:
+        elif side == TO_TRAIN and label in labels_of_all:
+            errors.append(f"{name} (all its recordings are on other sides)")
+        elif side == TO_TRAIN or not labels_of_all or label in labels_of_all:
             absent.append(name)
     if errors:
         raise DatasetError(

@@ -4,14 +4,14 @@ An `Entry` is one labelled recording, or a part of one in time. A `Split` is two
 are disjoint.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from stdl_events.errors import DatasetError, RecordingError, SplitError
+from stdl_events.errors import DatasetError, RecordingError
 from stdl_events.events import Recording, open_recording, span_us
 from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.filtered import AS_IT_IS, filtered
@@ -19,10 +19,10 @@ from stdl_events.events.geometry import Geometry
 from stdl_events.events.sources.replay import Position, ReplaySource
 from stdl_events.events.stream import EventArray, empty_events
 from stdl_events.recordings.counted import Counted
-from stdl_events.recordings.file_digest import file_digest, file_size
+from stdl_events.recordings.leak_check import check_disjoint
+from stdl_events.recordings.sides import Side
 
 WHOLE: tuple[Position, Position] = (None, None)
-PEOPLE = ("subject", "session")
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,10 @@ class Entry:
         """The key of the recording of which this is a take; its own key if it is none."""
         return without_take(self.key, self.take)
 
+    @property
+    def is_whole(self) -> bool:
+        return self.span == WHOLE
+
     def times_us(self) -> tuple[int, int]:
         """Return the span as [t0, t1) in microseconds; the file is read only if the span is relative to its ends.
 
@@ -177,13 +181,30 @@ class RecordingSet:
 
 
 @dataclass(frozen=True)
+class SideRule:
+    """What keeps two sides of a split apart.
+
+    Attributes:
+        rule: in words.
+        gap_us: least time between parts of one recording on both.
+        apart: attributes of entries that they do not share: "subject", "session".
+    """
+
+    rule: str = ""
+    gap_us: int = 0
+    apart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Split:
-    """Recordings to train on and recordings held out.
+    """Recordings to train on, recordings held out and, if something is to be chosen, recordings to validate on.
 
     Attributes:
         rule: the split rule, in words.
-        gap_us: least time between parts of one recording on the two sides.
-        apart: attributes of entries that are not shared by both sides: "subject", "session".
+        gap_us: least time between held-out parts of a recording and others of it.
+        apart: attributes of entries that held-out recordings share with no others: "subject", "session".
+        validation: recordings that decide which weights are kept; they are neither trained on nor held out.
+        validation_rule: how they were taken from the recordings to train on.
     """
 
     train: RecordingSet
@@ -191,79 +212,45 @@ class Split:
     rule: str
     gap_us: int = 0
     apart: tuple[str, ...] = ()
+    validation: RecordingSet | None = None
+    validation_rule: SideRule = SideRule()
+
+    @property
+    def sides(self) -> dict[Side, RecordingSet]:
+        """The two or three sides, in the order of `SIDES`."""
+        sides: dict[Side, RecordingSet | None] = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {side: recordings for side, recordings in sides.items() if recordings is not None}
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The recordings of all sides."""
+        return tuple(chain.from_iterable(recordings.entries for recordings in self.sides.values()))
+
+    @property
+    def text(self) -> str:
+        """Both rules, in words."""
+        return "; ".join(filter(None, (self.rule, self.validation_rule.rule)))
+
+    def with_sides(self, sides: Mapping[Side, RecordingSet]) -> "Split":
+        """Return the split with other recordings on its sides."""
+        return replace(self, train=sides["train"], test=sides["test"], validation=sides.get("validation"))
+
+    def rule_between(self, ours: Side, theirs: Side) -> SideRule:
+        """Return what keeps two sides apart."""
+        is_within = {ours, theirs} == {"train", "validation"}
+        return self.validation_rule if is_within else SideRule(self.rule, self.gap_us, self.apart)
 
     def check_disjoint(self) -> str:
-        """Check that no recording, person or session is on both sides; return the result as one line.
+        """Check that no two sides share a recording, person or session; see `leak_check.check_disjoint`."""
+        return check_disjoint(self)
 
-        Parts of one recording may be on both sides if they are at least `gap_us` apart. Files of equal content count as
-        one recording, whatever their names.
 
-        Raises:
-            SplitError: both sides share something, or one side is empty.
-        """
-        for name, side in (("training", self.train), ("held-out", self.test)):
-            if not side.entries:
-                raise self._error(
-                    f"no {name} recordings", "recordings on both sides", "add recordings or change the rule"
-                )
-        if (self.train.classes, self.train.sensor_size) != (self.test.classes, self.test.sensor_size):
-            raise self._error("other classes or another sensor on one side", "the same on both", "read both as one set")
-        shared = self._check_recordings()
-        groups = self._check_groups()
-        parts = "no recording on both sides"
-        if shared:
-            parts = f"{shared} recordings on both sides, in parts at least {self.gap_us / 1000:g} ms apart"
-        persons = [f"none of {groups} persons or sessions on both sides"] if groups else []
-        persons += filter(None, (self._check_named(name) for name in PEOPLE))
-        people = "; ".join(persons or ["no persons or sessions named"])
-        return f"split {self.rule}: {len(self.train)} to train, {len(self.test)} held out; checked: {parts}; {people}"
-
-    def _check_recordings(self) -> int:
-        """Check the recordings; return the number of those with parts on both sides."""
-        trained = _by_content(self.train.entries, self.test.entries)
-        held_out = _by_content(self.test.entries, self.train.entries)
-        shared = trained.keys() & held_out.keys()
-        for content in shared:
-            for ours in trained[content]:
-                for theirs in held_out[content]:
-                    self._check_parts(ours, theirs)
-        return len(shared)
-
-    def _check_parts(self, ours: Entry, theirs: Entry) -> None:
-        subject = ours.key if ours.key == theirs.key else f"{ours.key} and {theirs.key}"
-        if ours.take != theirs.take and None not in (ours.take, theirs.take) and WHOLE not in (ours.span, theirs.span):
-            return  # a reset of the clock is between them, and their times do not compare
-        if WHOLE in (ours.span, theirs.span) or ours.take != theirs.take:
-            raise self._error(f"the recording {subject} on both sides", "each on one side", "remove it from one side")
-        a0_us, a1_us = ours.times_us()
-        b0_us, b1_us = theirs.times_us()
-        between_us = max(b0_us - a1_us, a0_us - b1_us)
-        if between_us < self.gap_us:
-            how = "overlap" if between_us < 0 else f"are {between_us} us apart"
-            raise self._error(f"parts of {subject} that {how}", f"at least {self.gap_us} us between", "move them apart")
-
-    def _check_groups(self) -> int:
-        """Check the persons and sessions; return their number."""
-        trained = {entry.group for entry in self.train.entries if entry.group is not None}
-        held_out = {entry.group for entry in self.test.entries if entry.group is not None}
-        if trained & held_out:
-            got = f"{', '.join(sorted(trained & held_out)[:5])} on both sides"
-            raise self._error(got, "each person or session on one side", "split by group")
-        return len(trained | held_out)
-
-    def _check_named(self, name: str) -> str:
-        """Check the subjects or the sessions, if they are kept apart; return how many are on both sides, in words."""
-        trained, held_out = (
-            {getattr(entry, name) for entry in side.entries} - {None} for side in (self.train, self.test)
-        )
-        both, all_named = trained & held_out, len(trained | held_out)
-        if both and name in self.apart:
-            got = f"the {name} {', '.join(sorted(both)[:5])} on both sides"
-            raise self._error(got, f"each {name} on one side", f"split by {name}")
-        return f"{len(both) or 'none'} of {all_named} {name}s on both sides" if all_named else ""
-
-    def _error(self, got: str, expected: str, todo: str) -> SplitError:
-        return SplitError(f"split {self.rule}", got=got, expected=expected, todo=todo)
+def given_split(sides: Mapping[Side, RecordingSet], rule: str) -> Split:
+    """Return a split of given sides; without recordings to test, those to validate are held out."""
+    validation, test = sides.get("validation"), sides.get("test")
+    if validation is not None and (test is None or not test.entries):
+        return Split(sides["train"], validation, rule)
+    return Split(sides["train"], sides["test"], rule, validation=validation)
 
 
 def read_events(entry: Entry) -> EventArray:
@@ -273,19 +260,3 @@ def read_events(entry: Entry) -> EventArray:
         return empty_events()
     source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
     return np.concatenate([empty_events(), *source.chunks()])
-
-
-def _by_content(entries: tuple[Entry, ...], others: tuple[Entry, ...]) -> dict[str, list[Entry]]:
-    """Group entries by the content of their files; only files as large as one of the other side's are read."""
-    grouped: defaultdict[str, list[Entry]] = defaultdict(list)
-    if all(entry.content is not None for entry in (*entries, *others)):
-        for entry in entries:
-            grouped[str(entry.content)].append(entry)
-        return grouped
-    sizes = {file_size(path) for path in {entry.path for entry in others}}
-    contents: dict[Path, str] = {}
-    for entry in entries:
-        if entry.path not in contents:
-            contents[entry.path] = file_digest(entry.path) if file_size(entry.path) in sizes else str(entry.path)
-        grouped[contents[entry.path]].append(entry)
-    return grouped

@@ -2,7 +2,7 @@
 
     <root>/<class>/<recording>                     many recordings per class, in nested folders too
     <root>/<class>.<suffix>                        one long recording per class
-    <root>/train/... and <root>/test/...           either layout twice: a given split
+    <root>/train/... and <root>/test/...           either layout twice: a given split; <root>/val/... to validate
     <root>/labels.csv or segments.tsv              any layout: a row names the label of a recording or of a part of it
 
 Classes are sorted by name. Hidden files, notes and files with other suffixes than those of the formats are left out
@@ -10,13 +10,14 @@ with a warning that counts them. `sides` lists the accepted names of the two sid
 """
 
 from collections.abc import Collection, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from stdl_events.errors import DatasetError
 from stdl_events.events.compressed import recording_stem
 from stdl_events.recordings.common_sensor import sensor_size_of
-from stdl_events.recordings.entry import Entry, RecordingSet, Split
+from stdl_events.recordings.entry import Entry, RecordingSet, Split, given_split
 from stdl_events.recordings.found_files import FoundFiles, same_form
 from stdl_events.recordings.label_source import LabelSource
 from stdl_events.recordings.label_times import AUTO
@@ -112,9 +113,9 @@ def read_given_split(
     layout: str | None = None,
     own_files: Collection[str] = (),
 ) -> Split:
-    """Return the given split of `root`: its folders `train` and `test`, or `train` and `val` if there is no `test`.
+    """Return the given split of `root`: its folders `train` and `test`, and `val` to validate if there is one.
 
-    A label file or a layout may name the sides too.
+    Without `test`, `val` is held out. A label file or a layout may name the sides too.
 
     Args:
         format, sensor_size, stream, time_unit, columns, orientation, labels, label_times, layout: as for `read_folder`.
@@ -137,24 +138,21 @@ def read_given_split(
         return read_labelled(source, options, orientation).split()
     if not is_split(root):
         raise _odd_layout(root, found_in(root), "add the folders train and test, or use another split rule")
-    sides = sides_of(root)
-    held_out: Side = "test" if "test" in sides else "val"
+    folders = sides_of(root)
     found = FoundFiles(root, format)
     _check_beside(found, own_files)
-    files = [_files_of_classes(found, sides["train"]), _files_of_classes(found, sides[held_out])]
-    odd = sorted(files[0].keys() ^ files[1].keys())
-    if odd:
-        left_out = _aside(found)
-        raise _odd_layout(
-            root, f"the classes {', '.join(odd[:5])} on one side only{left_out}", "give both sides the same classes"
-        )
-    classes = tuple(sorted(files[0]))
-    entries = [_entries(root, side, classes, options) for side in files]
-    both = oriented(entries[0] + entries[1], classes, orientation, root)
+    least = {"validation": 1} if len(folders) == 3 else {}
+    files = {side: _files_of_classes(found, folder, least.get(side, 2)) for side, folder in folders.items()}
+    _require_classes(root, files, found)
+    classes = tuple(sorted(files["train"]))
+    entries = {side: _entries(root, its, classes, options) for side, its in files.items()}
+    turned = iter(oriented(tuple(chain.from_iterable(entries.values())), classes, orientation, root))
+    sides = {side: tuple(islice(turned, len(its))) for side, its in entries.items()}
     found.say()
-    size, border = sensor_size_of(both, sensor_size), len(entries[0])
-    train, test = (RecordingSet(classes, size, side) for side in (both[:border], both[border:]))
-    return Split(train, test, f"as given by the folders {sides['train'].name} and {sides[held_out].name}")
+    size = sensor_size_of(tuple(chain.from_iterable(sides.values())), sensor_size)
+    *first, last = (folder.name for folder in folders.values())
+    recordings = {side: RecordingSet(classes, size, its) for side, its in sides.items()}
+    return given_split(recordings, f"as given by the folders {', '.join(first)} and {last}")
 
 
 def _require_folder(root: Path) -> None:
@@ -170,7 +168,6 @@ def _check_beside(found: FoundFiles, own_files: Collection[str]) -> None:
     Raises:
         DatasetError: there are recordings.
     """
-    sides = sides_of(found.root)
     beside = [path for path in found.visible(found.root) if path.name not in own_files]
     odd = found.recordings(beside)
     for path in beside:
@@ -180,11 +177,23 @@ def _check_beside(found: FoundFiles, own_files: Collection[str]) -> None:
     if odd:
         names = ", ".join(path.relative_to(found.root).as_posix() for path in odd[:3])
         raise _odd_layout(found.root, f"{names} beside the folders of a split", "move them into one of the sides")
-    if len(sides) == 3:
-        found.leave_out("to validate, not used", sides["val"])
 
 
-def _files_of_classes(found: FoundFiles, root: Path) -> dict[str, list[Path]]:
+def _require_classes(root: Path, files: dict[Side, dict[str, list[Path]]], found: FoundFiles) -> None:
+    """Check that all sides have the same classes; a side to validate may lack some, which is said later.
+
+    Raises:
+        DatasetError: they have not.
+    """
+    chosen_by = files["validation"].keys() if "test" in files and "validation" in files else set()
+    sides = [its.keys() for side, its in files.items() if not (chosen_by and side == "validation")]
+    odd = sorted((sides[0] ^ sides[1]) | (chosen_by - sides[0]))
+    if odd:
+        got = f"the classes {', '.join(odd[:5])} on one side only{_aside(found)}"
+        raise _odd_layout(root, got, "give both sides the same classes")
+
+
+def _files_of_classes(found: FoundFiles, root: Path, least: int = 2) -> dict[str, list[Path]]:
     visible = found.visible(root)
     folders: dict[str, list[Path]] = {}
     for path in visible:
@@ -204,7 +213,7 @@ def _files_of_classes(found: FoundFiles, root: Path) -> dict[str, list[Path]]:
         files = long_ones
         if len(long_ones) < len(loose):
             raise _odd_layout(root, "two recordings of one class side by side", "give each class a folder")
-    if len(files) < 2:
+    if len(files) < least:
         raise _odd_layout(root, f"{found_in(root)}{_aside(found)}", "add recordings of at least two classes")
     return files
 
@@ -223,7 +232,7 @@ def _entries(
     return tuple(
         Entry(same_form(path.relative_to(root).as_posix()), path, label, **options)
         for label, name in enumerate(classes)
-        for path in files[name]
+        for path in files.get(name, ())
     )
 
 

@@ -47,18 +47,24 @@ _NAME = re.compile(r"Action(?P<number>\d+)[\s_-]*(?P<name>.*\S)")
 def split_har_dvs(root: str | Path, *, held_out: Literal["val", "test"] = "test") -> Split:
     """Return the official split: `train_label.txt` to train, `test_label.txt` (or `val_label.txt`) held out.
 
-    Listed recordings that are missing are left out with a warning.
+    With the test list held out, `val_label.txt` is the validation part, if it is there. Listed recordings that
+    are missing are left out with a warning.
 
     Raises:
         DatasetError: a list is missing, or all listed recordings of a class; or a line does not parse.
     """
     root = Path(root)
-    lines: dict[Side, list[re.Match[str]]] = {side: _read_list(root, side) for side in ("train", held_out)}
+    sides: list[Side] = ["train", held_out]
+    if held_out == "test" and root.is_dir() and child(root, "val_label.txt") is not None:
+        sides.append("val")
+    lines = {side: _read_list(root, side) for side in sides}
     folders = _folders_by_label(root, [line for side in lines.values() for line in side])
     names = _names(root)
     classes = tuple(names.get(int(folder.rpartition("_")[2]), folder) for folder in folders)
-    train, test = (RecordingSet(classes, SENSOR_SIZE, _entries(root, side, lines[side])) for side in lines)
-    return Split(train, test, f"of HAR-DVS, {held_out} list held out")
+    entries = (_entries(root, side, lines[side], may_lack=side not in ("train", held_out)) for side in sides)
+    sets = dict(zip(sides, (RecordingSet(classes, SENSOR_SIZE, its) for its in entries), strict=True))
+    validation = sets["val"] if "val" in sides[2:] else None
+    return Split(sets["train"], sets[held_out], f"of HAR-DVS, {held_out} list held out", validation=validation)
 
 
 def _read_list(root: Path, side: Side) -> list[re.Match[str]]:
@@ -103,7 +109,8 @@ def _names(root: Path) -> dict[int, str]:
     return {int(match["number"]): match["name"] for match in matches if match}
 
 
-def _entries(root: Path, side: Side, lines: list[re.Match[str]]) -> tuple[Entry, ...]:
+def _entries(root: Path, side: Side, lines: list[re.Match[str]], *, may_lack: bool) -> tuple[Entry, ...]:
+    """Return the listed recordings that are there; with `may_lack`, all of an activity may be missing."""
     there: dict[str, dict[str, Path]] = {}
     entries, missing = [], []
     for line in lines:
@@ -116,21 +123,21 @@ def _entries(root: Path, side: Side, lines: list[re.Match[str]]) -> tuple[Entry,
         else:
             entries.append(Entry(f"{folder}/{name}", path, int(line["label"]), sensor_size=SENSOR_SIZE))
     if missing:
-        _say_missing(root, side, lines, missing)
+        _say_missing(root, side, lines, missing, may_lack=may_lack)
     return tuple(entries)
 
 
-def _say_missing(root: Path, side: Side, lines: list[re.Match[str]], missing: list[str]) -> None:
+def _say_missing(root: Path, side: Side, lines: list[re.Match[str]], missing: list[str], *, may_lack: bool) -> None:
     """Warn of the listed recordings that are missing.
 
     Raises:
-        DatasetError: no recording of a folder is left.
+        DatasetError: no recording of a folder is left, without `may_lack`.
     """
     gone_names = set(missing)
     left = {line["folder"].lower() for line in lines if f"{line['folder'].lower()}/{line['name']}" not in gone_names}
     gone = sorted({name.partition("/")[0] for name in missing} - left)
     count = f"{len(missing)} of {len(lines)} listed recordings"
-    if gone:
+    if gone and not may_lack:
         got = f"{count} missing, all of {', '.join(gone[:5])}" + f" and {len(gone) - 5} more" * (len(gone) > 5)
         raise not_there(root, got=got, expected=LAYOUT, downloads=DOWNLOADS)
     more = f" and {len(missing) - MISSING_NAMED} more" if len(missing) > MISSING_NAMED else ""

@@ -1,6 +1,6 @@
 """Folders of static pictures, a folder per class, as ImageNet is usually unpacked.
 
-    <root>/train/<class>/*.JPEG and <root>/val/<class>/*.JPEG       a given split; `test` before `val`
+    <root>/train/<class>/*.JPEG and <root>/val/<class>/*.JPEG       a given split; beside `test`, `val` validates
     <root>/<class>/*.png                                           no given split
 
 Pillow, which the extra `train` brings, decodes JPEG, PNG, BMP, WebP, PPM, GIF and TIFF.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stdl_events.errors import DatasetError
 from stdl_events.frames import FrameSpec
-from stdl_events.recordings.entry import Entry, RecordingSet, Split
+from stdl_events.recordings.entry import Entry, RecordingSet, Split, given_split
 from stdl_events.recordings.found_files import FoundFiles, same_form
 from stdl_events.recordings.obtain import found_in
 from stdl_events.recordings.picture_files import PictureFiles, size_of
@@ -47,7 +47,9 @@ def read_image_folder(root: str | Path) -> RecordingSet:
 
 
 def split_image_folder(root: str | Path) -> Split:
-    """Return the given split: the folders `train` and `test`, or `train` and `val` if there is no `test`.
+    """Return the given split: the folders `train` and `test`, and `val` to validate if there is one.
+
+    Without `test`, `val` is held out.
 
     Raises:
         DatasetError: the folder has another layout, or a class is on one side only.
@@ -55,17 +57,17 @@ def split_image_folder(root: str | Path) -> Split:
     root = Path(root)
     if not is_split(root):
         raise _odd_layout(root, found_in(root), "add the folders train and val, or use another split rule")
-    sides = sides_of(root)
-    held_out = sides.get("test", sides.get("val"))
-    assert held_out is not None
-    train, test = _read(root, [sides["train"], held_out])
-    return Split(train, test, f"as given by the folders {sides['train'].name} and {held_out.name}")
+    folders = sides_of(root)
+    sides = dict(zip(folders, _read(root, list(folders.values())), strict=True))
+    *first, last = (folder.name for folder in folders.values())
+    return given_split(sides, f"as given by the folders {', '.join(first)} and {last}")
 
 
 def _read(root: Path, folders: Sequence[Path]) -> list[RecordingSet]:
     found = _FoundPictures(root)
     files = [_files_of_classes(found, folder) for folder in folders]
-    odd = sorted(files[0].keys() ^ files[-1].keys())
+    all_of_them, shared = set[str]().union(*files), set(files[0]).intersection(*files)
+    odd = sorted(all_of_them - shared)
     if odd:
         raise _odd_layout(
             root, f"the classes {', '.join(odd[:5])} on one side only", "give both sides the same classes"

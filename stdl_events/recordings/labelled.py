@@ -10,12 +10,12 @@ from stdl_events.errors import DatasetError
 from stdl_events.events.geometry import Geometry
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.common_sensor import sensor_size_of
-from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split
+from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split, given_split
 from stdl_events.recordings.found_files import FoundFiles, same_form
 from stdl_events.recordings.label_rows import few, segments_of
 from stdl_events.recordings.label_source import Facts, LabelSource
 from stdl_events.recordings.orientation import Orientation, oriented
-from stdl_events.recordings.sides import Side
+from stdl_events.recordings.sides import SIDES, Side
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class LabelledSet:
     name: str
 
     def split(self) -> Split:
-        """Return the given split: `train`, and `test` or, without one, `val`.
+        """Return the given split: to train, to validate if there is such a part, and held out.
+
+        Without recordings to test, those to validate are held out.
 
         Raises:
             DatasetError: no split is given.
@@ -37,17 +39,16 @@ class LabelledSet:
                 self.name, got="no given split", expected="a column split with train, val and test, or such folders",
                 todo="add it, or use another split rule",
             )  # fmt: skip
-        held_out: Side = "test" if "test" in self.sides else "val"
-        unused = {"to validate, not used": "val", "on no side": None}
-        counts = {why: self.sides.count(side) for why, side in unused.items() if side != held_out}
-        left_out = ", ".join(f"{count} {why}" for why, count in counts.items() if count)
-        if left_out:
-            warnings.warn(f"{self.name}: left out: {left_out}", RecordingWarning, stacklevel=2)
+        without = self.sides.count(None)
+        if without:
+            warnings.warn(f"{self.name}: left out: {without} on no side", RecordingWarning, stacklevel=2)
         pairs = list(zip(self.recordings.entries, self.sides, strict=True))
-        train, test = (
-            self.recordings.with_entries(entry for entry, its in pairs if its == side) for side in ("train", held_out)
-        )
-        return Split(train, test, f"as given by {self.name}")
+        sides = {
+            side: self.recordings.with_entries(entry for entry, its in pairs if its == side)
+            for side in SIDES
+            if side in self.sides or side != "validation"
+        }
+        return given_split(sides, f"as given by {self.name}")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The registries of datasets and of split rules.
+"""The registries of datasets, split rules and validation rules.
 
 A user's own dataset is one object:
 
@@ -102,6 +102,13 @@ class SplitRule:
     reads_events: bool = False
 
 
+@dataclass(frozen=True)
+class ValidationRule:
+    """What a validation part, taken from the recordings to train on, consists of; `summary` is one line."""
+
+    summary: str
+
+
 DATASETS: Registry[Dataset] = Registry(
     "dataset",
     DatasetError,
@@ -120,6 +127,21 @@ DATASETS: Registry[Dataset] = Registry(
         "image_folder": "stdl_events.recordings.image_folder:DATASET",
     },
     families={"tonic": "stdl_events.recordings.tonic_sets:FAMILY"},
+)
+
+VALIDATION_RULES: Registry[ValidationRule] = Registry(
+    "validation rule",
+    RecipeError,
+    {
+        "auto": ValidationRule(
+            "the kind of the names; of a share what the split keeps apart (subject, session), `time` where it divides "
+            "recordings or each class is one, else `recording`"
+        ),
+        "recording": ValidationRule("a seeded share of each class's recordings"),
+        "subject": ValidationRule("named subjects, or a seeded share of them"),
+        "session": ValidationRule("named sessions, or a seeded share of them"),
+        "time": ValidationRule("the last share of each recording's time, `gap_us` before it left out"),
+    },
 )
 
 SPLIT_RULES: Registry[SplitRule] = Registry(

@@ -6,11 +6,13 @@ from typing import Literal
 from stdl_events.errors import DatasetError
 from stdl_events.recordings.found_files import is_hidden, same_form
 
-Side = Literal["train", "val", "test"]
+Side = Literal["train", "validation", "test"]
+SIDES: tuple[Side, ...] = ("train", "validation", "test")
+COUNTED: dict[Side, str] = {"train": "to train", "validation": "to validate", "test": "held out"}
 # In any case, and with a word such as "set" behind.
 SIDE_NAMES: dict[Side, tuple[str, ...]] = {
     "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "validate"),
+    "validation": ("val", "valid", "validation", "validate"),
     "test": ("test", "testing"),
 }
 _ENDINGS = ("", "set", "_set", "-set", " set", "_data", "-data", " data")

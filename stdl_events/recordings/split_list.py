@@ -1,4 +1,4 @@
-"""The list of a split: each recording of both sides, with the size and the SHA-256 of its file.
+"""The list of a split: each recording of all sides, with the size and the SHA-256 of its file.
 
 A run and a store write it once. Evaluation and resumption read it, so that files added later change nothing and files
 that have changed are found. Whole files are hashed, each once.
@@ -7,6 +7,7 @@ that have changed are found. Whole files are hashed, each once.
     {"side": "train", "key": ..., "path": <relative to root>, "class": ..., "bytes": ..., "sha256": ...},
     ...]}
 
+The side is `train`, `validation` or `test`.
 A row also has the fields of `Entry` that differ from their defaults, such as `span`, `group` and `stream`.
 """
 
@@ -16,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -25,9 +26,10 @@ from stdl_events import __version__
 from stdl_events.errors import DatasetError
 from stdl_events.events import Recording
 from stdl_events.events.sources.replay import Position
-from stdl_events.recordings.entry import Entry, RecordingSet, Split, without_take
+from stdl_events.recordings.entry import Entry, RecordingSet, SideRule, Split, without_take
 from stdl_events.recordings.file_contents import Content, contents_of, located, relative_folder
 from stdl_events.recordings.found_files import FoundFiles, same_form
+from stdl_events.recordings.sides import SIDES, Side
 from stdl_events.validation import first_problem
 from stdl_events.whole_file import whole_file
 
@@ -52,7 +54,7 @@ class ListedRecording(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", validate_by_name=True, serialize_by_alias=True)
 
-    side: Literal["train", "test"]
+    side: Side
     key: str
     path: str
     class_name: str = Field(alias="class")
@@ -95,6 +97,7 @@ class SplitList(BaseModel):
     rule: str
     gap_us: int
     apart: tuple[str, ...] = ()
+    validation: SideRule | None = None
     classes: tuple[str, ...]
     sensor_size: tuple[int, int]
     left_out: tuple[str, ...] = ()
@@ -114,21 +117,22 @@ class SplitList(BaseModel):
     def of(
         cls, split: Split, root: Path, contents: Mapping[Path, Content], *, dataset: str, left_out: Iterable[Path] = ()
     ) -> "SplitList":
-        """List both sides of `split`; recordings without a content in `contents` are not compared later."""
+        """List all sides of `split`; recordings without a content in `contents` are not compared later."""
         root = root.absolute()
         return cls(
             schema_version=SCHEMA_VERSION, made_by=f"stdl-events {__version__}", dataset=dataset, root=str(root),
-            rule=split.rule, gap_us=split.gap_us, apart=split.apart, classes=split.train.classes,
+            rule=split.rule, gap_us=split.gap_us, apart=split.apart,
+            validation=None if split.validation is None else split.validation_rule, classes=split.train.classes,
             sensor_size=split.train.sensor_size,
             left_out=tuple(sorted({_relative(path, root) for path in left_out})),
             recordings=tuple(
                 _row(entry, side, recordings.classes, root, contents)
-                for side, recordings in _sides_of(split)
+                for side, recordings in split.sides.items()
                 for entry in recordings.entries
             ),
         )  # fmt: skip
 
-    def side(self, side: Literal["train", "test"]) -> tuple[ListedRecording, ...]:
+    def side(self, side: Side) -> tuple[ListedRecording, ...]:
         return tuple(row for row in self.recordings if row.side == side)
 
     def split(self, root: Path, reader_of: Callable[[str], Reader | None]) -> Split:
@@ -143,15 +147,18 @@ class SplitList(BaseModel):
             if (row.own_reader and "span" not in row.further) or (row.bytes is not None and "picture" in row.further)
         }
         counts = Counter(path for path, _ in files)
-        train, test = (
-            RecordingSet(
+        sides = {
+            side: RecordingSet(
                 self.classes,
                 self.sensor_size,
                 tuple(self._entry(row, root, reader_of, counts[row.path] > 1) for row in self.side(side)),
             )
-            for side in ("train", "test")
+            for side in SIDES
+        }
+        validation = None if self.validation is None else sides["validation"]
+        return Split(
+            sides["train"], sides["test"], self.rule, self.gap_us, self.apart, validation, self.validation or SideRule()
         )
-        return Split(train, test, self.rule, self.gap_us, self.apart)
 
     def _entry(
         self, row: ListedRecording, root: Path, reader_of: Callable[[str], Reader | None], is_one_of_many: bool
@@ -160,10 +167,6 @@ class SplitList(BaseModel):
         entry = _ENTRY.validate_python({"key": row.key, "path": path, "label": label, **row.further})
         content = f"{row.path}/{entry.file_key}" if is_one_of_many else row.sha256
         return replace(entry, content=content, reader=reader_of(entry.file_key) if row.own_reader else None)
-
-
-def _sides_of(split: Split) -> tuple[tuple[Literal["train", "test"], RecordingSet], ...]:
-    return ("train", split.train), ("test", split.test)
 
 
 def _row(
@@ -229,7 +232,7 @@ def with_contents(split: Split, contents: Mapping[Path, Content]) -> Split:
             for entry in recordings.entries
         )
 
-    return replace(split, train=filled(split.train), test=filled(split.test))
+    return split.with_sides({side: filled(recordings) for side, recordings in split.sides.items()})
 
 
 def changes_of_rows(

@@ -19,6 +19,12 @@ def of_each_recording(recordings: RecordingSet) -> dict[str, list[Entry]]:
     return dict(found)
 
 
+def one_recording_each(recordings: RecordingSet) -> bool:
+    """True if no class has parts of several recordings."""
+    classes = [{entry.label for entry in parts} for parts in of_each_recording(recordings).values()]
+    return sum(map(len, classes)) == len({entry.label for entry in recordings.entries})
+
+
 def require_before(entry: Entry, before_us: int, gap_us: int) -> None:
     """Check that the time before the held-out part is longer than the gap.
 

@@ -87,7 +87,7 @@ def describe_run(
             "rule": config.learning.rule,
             "seed": config.seed,
             "epochs": config.epochs,
-            "split": split.rule,
+            "split": split.text,
             "held_out_accuracy": evaluation.accuracy,
             "held_out_clips": len(evaluation.clips),
         },

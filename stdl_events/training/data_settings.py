@@ -19,7 +19,7 @@ from stdl_events.recordings.framers import FRAMERS
 from stdl_events.recordings.label_times import AUTO, LABEL_TIMES
 from stdl_events.recordings.layout import check_layout
 from stdl_events.recordings.orientation import Orientation
-from stdl_events.recordings.registry import DATASETS, SPLIT_RULES
+from stdl_events.recordings.registry import DATASETS, SPLIT_RULES, VALIDATION_RULES
 
 MAX_UINT8 = 255
 
@@ -56,7 +56,7 @@ class Section(BaseModel):
 
 
 class SplitSettings(Section):
-    """The split into training and held-out recordings. See `stdl_events.recordings.split`.
+    """The split into recordings to train on, to validate on and held out. See `stdl_events.recordings.split`.
 
     Attributes:
         rule: one of `stdl_events.recordings.registry.SPLIT_RULES`, which documents each.
@@ -66,6 +66,10 @@ class SplitSettings(Section):
         seed: rules `recording`, `subject` and `session`: of the draw.
         names: rules `subject` and `session`: those held out, written `anna+ben`; none is a share of all.
         fold: rule `leave-one-subject-out`: number of the subject, from 1 on.
+        validation: share of the recordings to train on that decides which weights are kept, instead; None is the
+            validation part of a given split, if it has one, and 0 is none.
+        validation_names: subjects or sessions, instead of a share, written `anna+ben`.
+        validation_by: one of `stdl_events.recordings.registry.VALIDATION_RULES`, which documents each.
     """
 
     rule: Annotated[str, AfterValidator(SPLIT_RULES.check)] = "auto"
@@ -76,6 +80,14 @@ class SplitSettings(Section):
     seed: int = 0
     names: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
     fold: Positive | None = None
+    validation: Annotated[Annotated[float, Field(ge=0, lt=1)] | None, BeforeValidator(_read_none)] = None
+    validation_names: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
+    validation_by: Annotated[str, AfterValidator(VALIDATION_RULES.check)] = "auto"
+
+    @property
+    def asks_for_validation(self) -> bool:
+        """True if a validation part is to be taken from the recordings to train on."""
+        return bool(self.validation or self.validation_names)
 
 
 class WalkersSettings(Section):

@@ -131,6 +131,11 @@ def evaluate_clips(
     return Evaluation(recordings, clips, softmax(logits_NK.astype(np.float64)))
 
 
+def measures(name: str, evaluation: Evaluation) -> dict[str, float]:
+    """Return its accuracy and loss for a row of the metrics, under a name."""
+    return {f"{name}_accuracy": evaluation.accuracy, f"{name}_loss": evaluation.loss}
+
+
 def network_logits(network: SpikingNetwork) -> MeanLogits:
     """The trained network as a `MeanLogits`; switches it to evaluation mode."""
     weight = next(network.parameters())

@@ -6,7 +6,7 @@ functions of (seed, epoch, batch), the learning rate is one of the step, and the
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,15 @@ from stdl_events.errors import RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.learning.learner import Learner
 from stdl_events.memory.describe import describe_plan, plan_document, plan_note
-from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN
+from stdl_events.recordings.coverage import SIDE_TEXT
 from stdl_events.recordings.entry import Split
 from stdl_events.recordings.same_events import check_same_events
+from stdl_events.recordings.sides import Side
 from stdl_events.training.build import build_configured_learner
 from stdl_events.training.bundle import describe_run, package_versions, save_bundle
 from stdl_events.training.data import batch_of, epoch_batches
 from stdl_events.training.device import describe_device, peak_memory, resolve_device
-from stdl_events.training.evaluate import Evaluation, evaluate_clips, network_logits
+from stdl_events.training.evaluate import Evaluation, evaluate_clips, measures, network_logits
 from stdl_events.training.metrics import MetricsWriter
 from stdl_events.training.position import Means, Position
 from stdl_events.training.progress import TrainingProgress
@@ -43,6 +44,9 @@ from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_sides
 from stdl_events.training.state import load_checkpoint, save_checkpoint
 from stdl_events.whole_file import make_folder, remove_leftovers
+
+CLIPS_OF: dict[Side, str] = {"train": "train_clips", "validation": "validation_clips", "test": "held_out_clips"}
+WATCHED = "no validation part: each epoch's held-out accuracy is shown and chooses nothing; the last weights are kept"
 
 
 @dataclass(frozen=True)
@@ -126,9 +130,13 @@ class _Run:
     metrics_bytes: int = 0
 
     def __post_init__(self) -> None:
-        sides = {TO_TRAIN: self.split.train, HELD_OUT: self.split.test}
-        (train, self.train_clips), (test, self.held_out_clips) = load_sides(self.config, sides, self.frame_spec)
-        self.split = replace(self.split, train=train, test=test)
+        sides = self.split.sides
+        loaded = load_sides(self.config, {SIDE_TEXT[side]: sides[side] for side in sides}, self.frame_spec)
+        self.split = self.split.with_sides({side: readable for side, (readable, _) in zip(sides, loaded, strict=True)})
+        self.clips = {side: clips for side, (_, clips) in zip(sides, loaded, strict=True)}
+        self.train_clips = self.clips["train"]
+        # Without a validation part the held-out side is watched, and chooses nothing.
+        self.watched: Side = "test" if self.split.validation is None else "validation"
         check_same_events(self.split)
         self.steps_per_epoch = len(self._batches(epoch=0))
         self.peak_rates = [group["lr"] for group in self.learner.optimizer.param_groups]
@@ -157,13 +165,15 @@ class _Run:
         save_checkpoint(self.folder / CHECKPOINT_FILE, state)
 
     def train(self, checked: str, *, quiet: bool) -> Evaluation:
-        """Train the remaining epochs with a held-out evaluation after each; returns the last one.
+        """Train the remaining epochs with an evaluation after each; returns that of the held-out clips.
+
+        These are evaluated once, at the end, if the split has a validation part.
 
         Args:
-            checked: result of the comparison of both sides of the split, shown before training.
+            checked: result of the comparison of the sides of the split, shown before training.
         """
         position, epochs = self.position, self.config.epochs
-        evaluation: Evaluation | None = None
+        held_out: Evaluation | None = None
         with (
             MetricsWriter(self.folder, resume_at=self.metrics_bytes, resume_step=position.step) as metrics,
             TrainingProgress(
@@ -171,14 +181,20 @@ class _Run:
             ) as progress,
         ):
             progress.say(checked)
+            if self.watched == "test":
+                progress.say(WATCHED)
             if self.learner.plan is not None:
                 progress.say("\n".join(describe_plan(self.learner.plan, self.learner.rule)))
             metrics.write("start", position.step, self._start_row())
             while position.epoch < epochs:
                 self._train_epoch(metrics, progress)
                 evaluation = self._finish_epoch(metrics, progress)
+                held_out = evaluation if self.watched == "test" else None
                 self.save(metrics)
-        return evaluation or self._evaluate()
+            held_out = held_out or self._evaluate("test")
+            if self.watched != "test":
+                metrics.write("end", position.step, measures("held_out", held_out))
+        return held_out
 
     def _train_epoch(self, metrics: MetricsWriter, progress: TrainingProgress) -> None:
         """Train on the remaining batches of the current epoch. Only rows of metrics synchronise with the device."""
@@ -207,11 +223,11 @@ class _Run:
     def _finish_epoch(self, metrics: MetricsWriter, progress: TrainingProgress) -> Evaluation:
         position = self.position
         began_s = time.perf_counter()
-        evaluation = self._evaluate()
+        evaluation = self._evaluate(self.watched)
         position.seconds += time.perf_counter() - began_s
-        held_out = {"held_out_accuracy": evaluation.accuracy, "held_out_loss": evaluation.loss}
+        watched = measures("held_out" if self.watched == "test" else "validation", evaluation)
         position.epoch, position.batch = position.epoch + 1, 0
-        row = {"epoch": position.epoch} | self._row(position.whole_epoch) | held_out | {"seconds": position.seconds}
+        row = {"epoch": position.epoch} | self._row(position.whole_epoch) | watched | {"seconds": position.seconds}
         position.whole_epoch = Means()
         metrics.write("epoch", position.step, row)
         progress.epoch(position.step, row, self.config.epochs)
@@ -238,9 +254,9 @@ class _Run:
         first: float = groups[0]["lr"]
         return first
 
-    def _evaluate(self) -> Evaluation:
+    def _evaluate(self, side: Side) -> Evaluation:
         logits = network_logits(self.learner.network)
-        return evaluate_clips(logits, self.split.test, self.held_out_clips, batch_size=self.config.batch_size)
+        return evaluate_clips(logits, self.split.sides[side], self.clips[side], batch_size=self.config.batch_size)
 
     def _batches(self, epoch: int) -> list[npt.NDArray[np.intp]]:
         return epoch_batches(len(self.train_clips), self.config.batch_size, seed=self.config.seed, epoch=epoch)
@@ -251,9 +267,8 @@ class _Run:
             "recipe": self.config.name,
             "rule": self.config.learning.rule,
             "network": self.learner.network.spec.notation,
-            "split": self.split.rule,
-            "train_clips": len(self.train_clips),
-            "held_out_clips": len(self.held_out_clips),
+            "split": self.split.text,
+            **{CLIPS_OF[side]: len(clips) for side, clips in self.clips.items()},
             "planned_step_bytes": None if plan is None else plan.total_bytes,
             "blocks": len(self.learner.blocks),
             "note": None if plan is None else plan_note(plan, self.learner.rule),

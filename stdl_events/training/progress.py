@@ -78,7 +78,7 @@ class TrainingProgress:
         if not self._quiet:
             self._bar.console.print(
                 f"epoch {row['epoch']}/{epochs}  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}  "
-                f"held out {row['held_out_accuracy']:.3f}  {row['samples_per_s']:.0f} clips/s  {_memory(row)}"
+                f"{_watched(row)}  {row['samples_per_s']:.0f} clips/s  {_memory(row)}"
             )
 
     def __enter__(self) -> "TrainingProgress":
@@ -89,6 +89,13 @@ class TrainingProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+def _watched(row: Mapping[str, Any]) -> str:
+    for name, words in (("validation", "validation"), ("held_out", "held out")):
+        if f"{name}_accuracy" in row:
+            return f"{words} {row[f'{name}_accuracy']:.3f}"
+    return ""
 
 
 def _memory(row: Mapping[str, Any]) -> str:

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.prepared.manifest import Manifest, read_manifest
-from stdl_events.recordings.entry import Entry, RecordingSet, Split
+from stdl_events.recordings.entry import RecordingSet, Split
 from stdl_events.recordings.file_contents import Content, contents_of
 from stdl_events.recordings.registry import DATASETS
+from stdl_events.recordings.sides import SIDES, Side
 from stdl_events.recordings.split_list import (
     SPLIT_FILE,
     ListedRecording,
@@ -53,8 +53,8 @@ class RunSplit:
         """
         if self.contents is None:
             return
-        kept = {entry.path for entry in _entries(used)}
-        left_out = [entry.path for entry in _entries(self.split) if entry.path not in kept]
+        kept = {entry.path for entry in used.entries}
+        left_out = [entry.path for entry in self.split.entries if entry.path not in kept]
         root = _root(config, self.split)
         listed = SplitList.of(used, root, self.contents, dataset=config.data.dataset, left_out=left_out)
         listed = listed.model_copy(update={"beside": count_beside(listed, root)})
@@ -76,16 +76,16 @@ def split_of_run(
     if resume:
         listed = read_split_list(folder / SPLIT_FILE)
         if listed is not None:
-            return RunSplit(_checked(config, folder, listed, ("train", "test"), data=None, quiet=quiet))
+            return RunSplit(_checked(config, folder, listed, SIDES, data=None, quiet=quiet))
         _say_unlisted(folder)
         return RunSplit(split or load_split(config))
     split = split or load_split(config)
     stored = _stored_contents(config)
     if stored is None:
         with HashingProgress(quiet=quiet) as progress:
-            contents = contents_of((entry.path for entry in _entries(split)), progress.show)
+            contents = contents_of((entry.path for entry in split.entries), progress.show)
     else:
-        contents = {entry.path: stored[entry.key] for entry in _entries(split) if entry.key in stored}
+        contents = {entry.path: stored[entry.key] for entry in split.entries if entry.key in stored}
     return RunSplit(with_contents(split, contents), contents)
 
 
@@ -107,14 +107,14 @@ def held_out_recordings(
     if listed is None:
         _say_unlisted(folder)
         return load_split(config).test
-    return _checked(config, folder, listed, ("train", "test") if verify else ("test",), data=data, quiet=False).test
+    return _checked(config, folder, listed, SIDES if verify else ("test",), data=data, quiet=False).test
 
 
 def _checked(
     config: TrainConfig,
     folder: Path,
     listed: SplitList,
-    sides: Sequence[Literal["train", "test"]],
+    sides: Sequence[Side],
     *,
     data: Path | None,
     quiet: bool,
@@ -146,7 +146,7 @@ def _checked(
     @cache
     def readers() -> dict[str, Reader | None]:
         derived = config.derive(data={"path": str(root), "prepared": None})
-        return {entry.key: entry.reader for entry in _entries(load_split(derived))}
+        return {entry.key: entry.reader for entry in load_split(derived).entries}
 
     return listed.split(root, lambda key: readers().get(key))
 
@@ -197,10 +197,6 @@ def _root(config: TrainConfig, split: Split) -> Path:
     if config.data.path is None and DATASETS[config.data.dataset].default_folder is None:
         return split.train.entries[0].path.parent
     return recordings_folder(config.data, f"recipe {config.name}")
-
-
-def _entries(split: Split) -> tuple[Entry, ...]:
-    return (*split.train.entries, *split.test.entries)
 
 
 def _say_unlisted(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training and held-out recordings of a configuration, and their clips."""
+"""The recordings of a configuration on all sides of its split, and their clips."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,7 +10,6 @@ import numpy as np
 from stdl_events.errors import DatasetError, RecipeError, RecordingError
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import PreparedSet
-from stdl_events.prepared.listing import as_listed
 from stdl_events.recordings.clips import (
     BadRecording,
     ClipArray,
@@ -20,20 +19,21 @@ from stdl_events.recordings.clips import (
     no_clips,
 )
 from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN, require_every_class, say_too_short, unreadable
-from stdl_events.recordings.entry import WHOLE, RecordingSet, Split
+from stdl_events.recordings.entry import RecordingSet, Split
 from stdl_events.recordings.framers import FRAMERS
-from stdl_events.recordings.held_out_groups import labels_of
 from stdl_events.recordings.pictures import load_pictures, load_readable_pictures, require_files, say_equal_pictures
-from stdl_events.recordings.registry import DATASETS, RECORDING_OPTIONS, SPLIT_RULES, SplitRule
-from stdl_events.recordings.split_parts import of_each_recording
+from stdl_events.recordings.registry import DATASETS, RECORDING_OPTIONS, SPLIT_RULES
+from stdl_events.recordings.split_parts import one_recording_each
 from stdl_events.recordings.takes import say_takes
 from stdl_events.training.bad_recordings import say_left_out, todo_bad, without_bad
-from stdl_events.training.data_settings import DataSettings, FrameSettings, Section, SplitSettings
+from stdl_events.training.data_settings import DataSettings, FrameSettings, Section
 from stdl_events.training.settings import TrainConfig
+from stdl_events.training.split_rules import prepared_split, split_by_rule
+from stdl_events.training.validation import validated
 
 
 def load_split(config: TrainConfig) -> Split:
-    """The training and the held-out recordings of `config`; missing walkers are simulated.
+    """The split of the recordings of `config`; missing walkers are simulated.
 
     Raises:
         DatasetError: the folder of recordings is not given, missing, or has another layout.
@@ -41,7 +41,7 @@ def load_split(config: TrainConfig) -> Split:
         RecipeError: the split rule lacks a setting.
     """
     if config.data.prepared is not None and config.data.path is None:
-        return _prepared_split(config)
+        return prepared_split(config)
     return split_recordings(config.data, config.frames, f"recipe {config.name}")
 
 
@@ -67,7 +67,7 @@ def load_sides(
     """The readable recordings of each side, and their clips; recordings too short for a clip are warned of.
 
     Args:
-        sides: by `coverage.TO_TRAIN` and `coverage.HELD_OUT`.
+        sides: by their words in `coverage.SIDE_TEXT`.
 
     Raises:
         DatasetError: recordings are unreadable without `data.skip_bad`, all of them named; a class has no clip; or the
@@ -90,7 +90,7 @@ def load_sides(
         if not len(clips):
             raise no_clips(len(readable), frame_spec)
         counts = np.bincount(clips.entry_index_N, minlength=len(readable)).tolist()
-        require_every_class(side, readable, counts, frame_spec, bad_labels=bad_labels, labels_of_both=labels)
+        require_every_class(side, readable, counts, frame_spec, bad_labels=bad_labels, labels_of_all=labels)
         say_too_short(side, readable, counts, frame_spec)
         say_takes(side, readable.entries)
     if {TO_TRAIN, HELD_OUT} <= sides.keys():
@@ -136,7 +136,7 @@ def _pictures(config: TrainConfig) -> Callable[..., ClipFrames] | None:
 
 
 def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> Split:
-    """The training and the held-out recordings in the folder `data.path`; missing walkers are simulated.
+    """The recordings of all sides in the folder `data.path`; missing walkers are simulated.
 
     Args:
         frames: settings of the clips, whose length is the default gap of a split by time.
@@ -145,6 +145,11 @@ def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> S
     Raises:
         DatasetError, SplitError, RecipeError: see `load_split`.
     """
+    return validated(_split_in_two(data, frames, asker), data, frames, asker)
+
+
+def _split_in_two(data: DataSettings, frames: FrameSettings, asker: str) -> Split:
+    """Hold recordings out; a given split may have a validation part too."""
     dataset, root, rule = DATASETS[data.dataset], recordings_folder(data, asker), data.split.rule
     options = _dataset_options(data)
     has_own = dataset.split is not None and (rule == "given" or dataset.is_split(root, **options))
@@ -152,22 +157,22 @@ def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> S
         assert dataset.split is not None
         split = dataset.split(root, **options)
         _require_kind(data, frames)
-        return replace(split, train=_repaired(split.train, data), test=_repaired(split.test, data))
+        return split.with_sides({side: _repaired(recordings, data) for side, recordings in split.sides.items()})
     if dataset.read is None or rule == "given":
         raise _not_for(data, "another rule" if dataset.split is None else "auto or given")
     recordings = _repaired(dataset.read(root, **options), data)
     _require_kind(data, frames)
     if rule == "auto":
-        rule = "time" if _one_recording_each(recordings) else "recording"
+        rule = "time" if one_recording_each(recordings) else "recording"
     if dataset.pictures is not None and SPLIT_RULES[rule].reads_events:
         raise _not_for(data, "recording")
     try:
-        return _split(recordings, rule, data, frames)
+        return split_by_rule(recordings, rule, data, frames)
     except RecordingError:
         if not SPLIT_RULES[rule].reads_events:
             raise
         # The rule ended at the first recording that it could not read.
-        return _split(without_bad(recordings, data, asker), rule, data, frames)
+        return split_by_rule(without_bad(recordings, data, asker), rule, data, frames)
 
 
 def _require_kind(data: DataSettings, frames: FrameSettings) -> None:
@@ -263,65 +268,9 @@ def _dataset_options(data: DataSettings) -> dict[str, Any]:
     return options
 
 
-def _prepared_split(config: TrainConfig) -> Split:
-    """The split of the store of `config`; its recordings are split again if that needs no events."""
-    data = config.data
-    assert data.prepared is not None
-    prepared = PreparedSet.open(data.prepared)
-    if prepared.manifest.dataset != data.dataset:
-        raise DatasetError(
-            data.prepared, got=f"a store of {prepared.manifest.dataset}", expected=f"one of {data.dataset}",
-            todo=f"use --set data.dataset={prepared.manifest.dataset}, or prepare {data.dataset}",
-        )  # fmt: skip
-    split, asked = prepared.split(), data.split
-    if asked.rule == "auto" or asked == SplitSettings.model_validate(prepared.manifest.split.settings):
-        return split
-    entries = as_listed((*split.train.entries, *split.test.entries), prepared.path, prepared.root)
-    rule = SPLIT_RULES[asked.rule]
-    if rule.split is not None and not rule.reads_events and not _is_split_in_time(split, prepared):
-        return _split(split.train.with_entries(entries), asked.rule, data, config.frames)
-    raise DatasetError(
-        data.prepared, got=f"a store of recordings split {split.rule}",
-        expected=f"one prepared with the split rule {asked.rule} and its settings",
-        todo="leave the rule out to take the store's own, or say where the recordings are with --data",
-    )  # fmt: skip
-
-
-def _is_split_in_time(split: Split, prepared: PreparedSet) -> bool:
-    """True if the parts in a store may be those of a split, and not those that are labelled."""
-    rule = SPLIT_RULES[SplitSettings.model_validate(prepared.manifest.split.settings).rule]
-    if rule.split is not None:
-        return rule.reads_events
-    return any(entry.span != WHOLE for side in (split.train, split.test) for entry in side.entries)
-
-
-def _one_recording_each(recordings: RecordingSet) -> bool:
-    """True if no class has parts of several recordings."""
-    return sum(map(len, labels_of(of_each_recording(recordings)).values())) == len(recordings.classes)
-
-
-def _split(recordings: RecordingSet, name: str, data: DataSettings, frames: FrameSettings) -> Split:
-    rule = SPLIT_RULES[name]
-    assert rule.split is not None
-    options = {key: getattr(data.split, key) for key in rule.options}
-    if options.get("gap_us", 0) is None and frames.dt_us is not None:
-        options["gap_us"] = frames.dt_us * frames.steps
-    missing = [key for key, value in options.items() if value is None]
-    if missing:
-        raise _lacking(rule, missing)
-    return rule.split(recordings, **options)
-
-
 def _not_for(data: DataSettings, possible: str) -> RecipeError:
     why = "has no split of its own" if DATASETS[data.dataset].split is None else "comes with its own split"
     return RecipeError(
         "data.split.rule", got=data.split.rule, expected=f"{possible}, since {data.dataset} {why}",
         todo="leave the rule out",
-    )  # fmt: skip
-
-
-def _lacking(rule: SplitRule, missing: list[str]) -> RecipeError:
-    return RecipeError(
-        " and ".join(f"data.split.{key}" for key in missing), got="nothing", expected=rule.needs,
-        todo=f"give --set data.split.{missing[0]}=N, or say it in prepare's --split",
     )  # fmt: skip

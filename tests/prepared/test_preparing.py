@@ -12,9 +12,9 @@ import pytest
 from binary_recordings import CLASSES, content, read_binaries, split_of, write_binary
 
 from stdl_events.errors import DatasetError, FrameSpecError, SplitError
+from stdl_events.folder_lock import locked
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import Preparation, PreparedSet, making, prepare, shards, workers
-from stdl_events.prepared.lock import locked
 from stdl_events.recordings import Entry, Split
 
 Make = Callable[..., Preparation]
@@ -186,7 +186,8 @@ def test_bad_recordings_fail_the_run_and_are_all_named(make: Make, recordings: P
 
 def test_one_at_a_time(make: Make, tmp_path: Path) -> None:
     store = make().store
-    with locked(store), pytest.raises(DatasetError) as caught:
+    used = "a store that process {} is preparing"
+    with locked(store, used=used, error=DatasetError), pytest.raises(DatasetError) as caught:
         make()
     expected = f"{store}: got a store that process {os.getpid()} is preparing; expected one at a time; wait"
     assert str(caught.value).startswith(expected)

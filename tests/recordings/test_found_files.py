@@ -136,12 +136,23 @@ def test_sides_in_any_case_and_spelling(write: Write, tmp_path: Path, train: str
         read_folder(tmp_path)
 
 
-def test_validation_beside_test_is_left_out_and_said(write: Write, tmp_path: Path) -> None:
+def test_validation_beside_test_is_a_third_side(write: Write, tmp_path: Path) -> None:
     for side in ("train", "Val", "test"):
         two_classes(write, f"{side}/")
-    with pytest.warns(RecordingWarning, match=r"left out: 1 to validate, not used \(Val\)"):
-        split = read_given_split(tmp_path)
-    assert {key.split("/")[0] for key in keys(split.test)} == {"test"}
+    split = read_given_split(tmp_path)
+    assert [{key.split("/")[0] for key in keys(side)} for side in split.sides.values()] == [
+        {"train"},
+        {"Val"},
+        {"test"},
+    ]
+    assert split.rule == "as given by the folders train, Val and test"
+    shutil.rmtree(tmp_path / "Val" / "wave")
+    assert {entry.label for entry in read_given_split(tmp_path).sides["validation"].entries} == {0}, (
+        "said with its clips"
+    )
+    write("Val/swim/0.npz")
+    with pytest.raises(DatasetError, match="got the classes swim on one side only"):
+        read_given_split(tmp_path)
 
 
 def odd_splits(write: Write, tmp_path: Path) -> dict[str, str]:

@@ -241,7 +241,7 @@ def test_every_usual_name_of_a_column_is_read(tmp_path: Path) -> None:
         "split": "Val",
     }
     expected = read_label_file(label(tmp_path, ",".join(values), ",".join(values.values()))).rows
-    assert expected[0].side == "val"
+    assert expected[0].side == "validation"
     for role, names in COLUMNS.items():
         for name in names:
             header = ",".join(name if column == role else column for column in values)
@@ -315,15 +315,16 @@ def test_a_column_of_sides_is_a_given_split(write: Write, tmp_path: Path) -> Non
         write(name)
     write("a/5.h5")
     label(tmp_path, "recording,label,split", *map(",".join, rows), "a/5.h5,x,valid")
-    with pytest.warns(RecordingWarning, match=r"labels\.csv: left out: 1 to validate, not used"):
-        split = read_given_split(tmp_path)
+    split = read_given_split(tmp_path)
+    assert split.validation is not None
+    assert keys(split.validation) == ["a/5.h5"]
     assert (keys(split.train), keys(split.test)) == (["a/1.h5", "a/2.h5"], ["a/3.h5", "a/4.h5"])
     assert split.rule == "as given by labels.csv"
     label(tmp_path, "recording,label,split", *map(",".join, rows[:3]), "a/4.h5,y,")
     with pytest.raises(DatasetError, match="line 5: got no split, in 1 of 4 rows"):
         read_given_split(tmp_path)
     label(tmp_path, "recording,label,split", "a/1.h5,x,both")
-    with pytest.raises(DatasetError, match="line 2: got the split 'both'; expected train or val or test"):
+    with pytest.raises(DatasetError, match="line 2: got the split 'both'; expected train or validation or test"):
         read_given_split(tmp_path)
     label(tmp_path, "recording,label", "a/1.h5,x", "a/2.h5,y")
     with (
@@ -402,8 +403,9 @@ def test_a_layout_beside_a_label_file(write: Write, tmp_path: Path) -> None:
 def test_a_layout_with_sides_is_a_given_split(write: Write, tmp_path: Path) -> None:
     for name in ("x/train/1.h5", "y/Train/2.h5", "x/test/3.h5", "y/val/4.h5"):
         write(name)
-    with pytest.warns(RecordingWarning, match="left out: 1 to validate, not used"):
-        split = read_given_split(tmp_path, layout="{class}/{split}/*")
+    split = read_given_split(tmp_path, layout="{class}/{split}/*")
+    assert split.validation is not None
+    assert keys(split.validation) == ["y/val/4.h5"]
     assert (keys(split.train), keys(split.test)) == (["x/train/1.h5", "y/Train/2.h5"], ["x/test/3.h5"])
     (tmp_path / "y" / "val").rename(tmp_path / "y" / "more")
     with pytest.raises(DatasetError, match="got the split 'more'; expected train, val or test"):

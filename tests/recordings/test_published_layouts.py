@@ -9,6 +9,7 @@ from published_layouts import GESTURES, make, put, write_cifar10_dvs, write_dvs_
 from small_recordings import keys
 
 from stdl_events.errors import DatasetError
+from stdl_events.events import RecordingWarning
 from stdl_events.frames import FrameSpec
 from stdl_events.recordings import (
     Cifar10Dvs,
@@ -31,7 +32,7 @@ DATASETS = Path(__file__).resolve().parents[2] / "datasets"
 
 def check_frames(split: Split) -> None:
     """Both sides are disjoint and become frames."""
-    assert "no recording on both sides" in split.check_disjoint()
+    assert "checked: no recording on" in split.check_disjoint()
     spec = FrameSpec(kind="recording", steps=5, by="count", sensor_size=split.train.sensor_size, downscale=4, cap=255)
     for side in (split.train, split.test):
         clips = load_clips(side, spec)
@@ -210,6 +211,10 @@ def test_har_dvs(har: Path) -> None:
     assert keys(split.test)[2] == "action_003/dvSave-2021_10_15_19_02_03"
     np.testing.assert_array_equal(split.test.entries[2].open().read(), make(4 * 2 + 3, 346, 260))
     check_frames(split)
+    assert split.validation is not None
+    assert keys(split.validation)[0].startswith("action_001/")
+    assert len({entry.path for entry in split.entries}) == 12
+    assert split_har_dvs(har, held_out="val").validation is None
     assert split_har_dvs(har, held_out="val").rule == "of HAR-DVS, val list held out"
     assert [len(HarDvs(har, side=side)) for side in ("train", "val", "test")] == [6, 3, 3]
 
@@ -225,6 +230,9 @@ def test_har_dvs_that_is_not_whole(har: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(DatasetError, match="got no such folder; expected train_label.txt, .*" + todo):
         split_har_dvs(tmp_path / "nowhere")
+    next(har.rglob("dvSave-2021_10_15_19_00_02.*")).unlink()
+    with pytest.warns(RecordingWarning, match="left out 1 of 3 listed recordings of the val list"):
+        assert len(split_har_dvs(har).sides["validation"]) == 2
     gone = next(har.rglob("dvSave-2021_10_15_19_01_03.*"))
     gone.unlink()
     missing = r"got 1 of 3 listed recordings missing, all of action_002;"
@@ -250,5 +258,5 @@ def test_har_dvs_with_contradictory_labels(har: Path, line: str, message: str) -
 
 def test_har_dvs_with_one_recording_in_two_lists(har: Path) -> None:
     (har / "test_label.txt").write_text((har / "train_label.txt").read_text())
-    with pytest.raises(DatasetError, match=r"got the recording action_00\d/\S+ on both sides"):
+    with pytest.raises(DatasetError, match=r"got the recording action_00\d/\S+ on two sides \(to train, held out\)"):
         split_har_dvs(har).check_disjoint()

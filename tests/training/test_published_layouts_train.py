@@ -34,8 +34,20 @@ def configured(dataset: str, root: Path, downscale: int = 8) -> TrainConfig:
     ("dataset", "write", "classes", "sides", "checked"),
     [
         ("gait_day", write_gait_day, 12, (24, 12), "24 to train, 12 held out; checked: no recording on both sides"),
-        ("har_dvs", partial(write_har_dvs, kind="npz"), 3, (6, 3), "6 to train, 3 held out; checked: no recording on"),
-        ("har_dvs", partial(write_har_dvs, kind="aedat4"), 3, (6, 3), "6 to train, 3 held out; checked: no recording"),
+        (
+            "har_dvs",
+            partial(write_har_dvs, kind="npz"),
+            3,
+            (6, 3),
+            "6 to train, 3 to validate, 3 held out; checked: no recording",
+        ),
+        (
+            "har_dvs",
+            partial(write_har_dvs, kind="aedat4"),
+            3,
+            (6, 3),
+            "6 to train, 3 to validate, 3 held out; checked: no recording",
+        ),
         ("dvs_gesture", write_dvs_gesture, 11, (6, 3), "none of 3 persons or sessions on both sides"),
     ],
 )
@@ -79,7 +91,8 @@ def check_run(
     assert err.lstrip().startswith("split ")
     assert checked in err.splitlines()[0]
     assert err.index(checked) < err.index("epoch 1/1")
-    start, *_, epoch = read_metrics(folder)
+    start, *rows = read_metrics(folder)
+    epoch = next(row for row in rows if row["kind"] == "epoch")
     assert (start["train_clips"], start["held_out_clips"]) == sides
     assert np.isfinite(epoch["loss"])
     assert result.evaluation.clips.frames_NTCHW.sum(axis=(2, 3, 4)).all(), "no frame is empty"

@@ -16,7 +16,7 @@ from stdl_events.events import RecordingWarning, open_recording, write_recording
 from stdl_events.events.convert import convert
 from stdl_events.events.geometry import Geometry
 from stdl_events.recordings.counted import Counted
-from stdl_events.recordings.entry import Entry, RecordingSet, Split
+from stdl_events.recordings.entry import Entry, RecordingSet, SideRule, Split
 from stdl_events.recordings.file_digest import file_digest
 from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, read_split_list, write_split_list
 from stdl_events.training.fit import fit
@@ -178,7 +178,11 @@ def test_parts_of_recordings_come_back(root: Path, drawn: TrainConfig, tmp_path:
     ("old", "new", "message"),
     [
         ('"schema_version": 1', '"schema_version": 7', r"got schema 7, written by stdl-events .*; expected schema 1"),
-        ('"side": "train"', '"side": "both"', r"recordings\.\d+\.side: 'both'; expected 'train' or 'test'"),
+        (
+            '"side": "train"',
+            '"side": "both"',
+            r"side: 'both'; expected 'train', 'validation' or 'test'",
+        ),
         ('"bytes": ', '"colour": 1, "bytes": ', r"right/\d\.h5: the key colour; expected keys of a rec"),
         ('"class": "left"', '"class": "up"', "the class up; expected one of left, middle, right"),
         ("]}", "]", r"split\.json: got "),
@@ -202,10 +206,20 @@ def test_every_field_of_an_entry_comes_back(tmp_path: Path) -> None:
     entry = Entry("a/1", tmp_path / "data" / "a" / "1.npy", reader=None, **values)
     assert {field.name for field in fields(Entry)} == values.keys() | {"key", "path", "reader"}
     recordings = RecordingSet(("a", "b"), (12, 10), (entry,))
+    test, validation = (recordings.with_entries([replace(entry, key=key)]) for key in ("a/2", "a/3"))
     split = Split(
-        recordings, recordings.with_entries([replace(entry, key="a/2")]), "of a test", gap_us=7, apart=("session",)
-    )
-    assert {field.name for field in fields(Split)} == {"train", "test", "rule", "gap_us", "apart"}
+        recordings, test, "of a test", gap_us=7, apart=("session",), validation=validation,
+        validation_rule=SideRule("of a test too", 5, ("subject",)),
+    )  # fmt: skip
+    assert {field.name for field in fields(Split)} == {
+        "train",
+        "test",
+        "rule",
+        "gap_us",
+        "apart",
+        "validation",
+        "validation_rule",
+    }
     write_split_list(tmp_path / "split.json", SplitList.of(split, tmp_path / "data", {}, dataset="folder"))
     found = read_split_list(tmp_path / "split.json")
     assert found is not None
