@@ -37,6 +37,8 @@ fuzz: $(VENV)/ready
 	$(BIN)/python tests/benchmarks/run_fuzz.py --out tests/benchmarks/results
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run_fuzz_lean.py --out tests/benchmarks/results
 	$(BIN)/python tests/benchmarks/run_planner.py --out tests/benchmarks/results
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[fuzz]'
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run_fuzz_coverage.py --minutes 20 --out tests/benchmarks/results
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from stdl_events.errors import ModelError
 from stdl_events.frames import FrameSpec
-from stdl_events.validation import first_problem
+from stdl_events.validation import JSON_ERRORS, first_problem
 
 SCHEMA_VERSION = 1
 # The entry of an ONNX file's metadata_props that holds the card.
@@ -80,11 +81,23 @@ class ModelCard(BaseModel):
             ) from None
 
     @classmethod
+    def read(cls, path: Path) -> "ModelCard":
+        """The card in the file at `path`; see `parse`."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(
+                str(path), got=f"a file that does not read ({error})", expected="a model card",
+                todo="use an undamaged bundle",
+            ) from None  # fmt: skip
+        return cls.from_json(text, subject=str(path))
+
+    @classmethod
     def from_json(cls, text: str, *, subject: str = "model card") -> "ModelCard":
         """The card in JSON `text`; see `parse`."""
         try:
             mapping = json.loads(text)
-        except json.JSONDecodeError as error:
+        except JSON_ERRORS as error:
             raise ModelError(
                 subject, got=f"no JSON ({error})", expected="a model card", todo="export the model again"
             ) from None

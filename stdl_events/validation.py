@@ -1,4 +1,4 @@
-"""Conversion of pydantic's reports to the parts of a one-line error."""
+"""Conversion of pydantic's reports to the parts of a one-line error; errors of JSON."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,8 @@ from pydantic import ValidationError
 from stdl_events.errors import UserError
 
 MAX_SHOWN = 60
+# What json.loads raises: for its syntax and for numbers of thousands of digits, and for text that is nested too deeply.
+JSON_ERRORS = (ValueError, RecursionError)
 
 
 @dataclass(frozen=True)

@@ -54,3 +54,12 @@ def test_text_that_is_no_card():
         ModelCard.from_json("{", subject="m.json")
     with pytest.raises(ModelError, match=r"m\.json: got a JSON list; expected an object"):
         ModelCard.from_json("[]", subject="m.json")
+    for text in ("[" * 100_000, f'{{"schema_version": {"1" * 5000}}}'):
+        with pytest.raises(ModelError, match=r"m\.json: got no JSON \(.*(recursion|digits).*; export the model again"):
+            ModelCard.from_json(text, subject="m.json")
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    (tmp_path / "m.json").write_bytes(b'{"labels": ["\xff"]}')
+    with pytest.raises(ModelError, match=r"m\.json: got a file that does not read \(.*; expected a model card; use"):
+        ModelCard.read(tmp_path / "m.json")

@@ -75,4 +75,4 @@ def find_training(
     # Other recordings may have another sensor and other classes than those that the run was trained on.
     if not card_path.is_file() or config.data != load_config(folder).data:
         return Training(config)
-    return Training(config, ModelCard.from_json(card_path.read_text(encoding="utf-8"), subject=str(card_path)))
+    return Training(config, ModelCard.read(card_path))

@@ -9,10 +9,7 @@ import numpy as np
 from stdl_events.errors import CorruptRecordingError, TruncatedRecordingError
 from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder
 from stdl_events.events.ordering import Extent, Summary, SummaryMaker, extent_of
-from stdl_events.events.stream import EventArray
-
-# Differences of times must fit into 63 bits.
-MAX_TIME_US = (1 << 62) - 1
+from stdl_events.events.stream import MAX_TIME_US, EventArray
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from stdl_events.errors import CorruptRecordingError, RecordingError
 from stdl_events.events.outliers import LargestValues
-from stdl_events.events.stream import EVENT_DTYPE, EventArray, concatenate_events, empty_events
+from stdl_events.events.stream import EVENT_DTYPE, MAX_TIME_US, EventArray, concatenate_events, empty_events
 from stdl_events.events.takes import (
     BACK_US,
     FORWARD_US,
@@ -163,6 +163,7 @@ class SummaryMaker:
 
         Raises:
             RecordingError: the recording has no such take.
+            CorruptRecordingError: its takes, one behind another, end too late.
         """
         is_disordered = self._is_checked or len(self._runs) >= MAX_RUNS
         strays = [] if is_disordered else find_strays(self._runs)
@@ -178,6 +179,12 @@ class SummaryMaker:
                 )  # fmt: skip
             divided, wholes = divided[take - 1 : take], wholes[take - 1 : take]
         shifts_us = shifts_of([(each.min_us, each.max_us) for each in wholes]) if wholes else []
+        if wholes and wholes[-1].max_us + shifts_us[-1] > MAX_TIME_US:
+            last_us = wholes[-1].max_us + shifts_us[-1]
+            raise CorruptRecordingError(
+                str(path), got=f"{len(wholes)} takes that, one behind another, end at {last_us} us",
+                expected="times of fewer than 2^62 us", todo="read one alone with --take N (take=N)",
+            )  # fmt: skip
         return Summary(
             events=sum(each.events for each in wholes),
             on_events=sum(each.on_events for each in wholes),

@@ -19,6 +19,9 @@ import numpy.typing as npt
 
 EVENT_DTYPE = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
 
+# Differences of times must fit into 63 bits.
+MAX_TIME_US = (1 << 62) - 1
+
 EventArray: TypeAlias = npt.NDArray[np.void]
 
 

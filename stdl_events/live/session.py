@@ -46,7 +46,7 @@ class OnnxSession:
     def __init__(self, path: str | Path, *, threads: int = 1) -> None:
         self.path = Path(path)
         self._session = _open(self.path, threads)
-        entries = self._session.get_modelmeta().custom_metadata_map
+        entries = self._metadata()
         if METADATA_KEY not in entries:
             raise ModelError(
                 str(path), got="no model card in its metadata", expected=f"the entry {METADATA_KEY}",
@@ -81,6 +81,15 @@ class OnnxSession:
         feed |= {f"state_{n}": tensor for n, tensor in enumerate(state)}
         logits_BK, *next_state = self._session.run(self._outputs, feed)
         return logits_BK.astype(np.float32, copy=False), tuple(next_state)
+
+    def _metadata(self) -> dict[str, str]:
+        try:
+            return dict(self._session.get_modelmeta().custom_metadata_map)
+        except UnicodeDecodeError as error:
+            raise ModelError(
+                str(self.path), got=f"metadata that is no text in UTF-8 ({error.reason})",
+                expected="a model card in it", todo="export the model again",
+            ) from None  # fmt: skip
 
     @property
     def _outputs(self) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from stdl_events.errors import PlanError
 from stdl_events.network.spec import NetworkSpec
+from stdl_events.validation import JSON_ERRORS
 
 
 class PlanWarning(UserWarning):
@@ -145,7 +146,7 @@ class Plan:
         """
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, *JSON_ERRORS) as error:
             raise PlanError(
                 str(path),
                 got=f"no readable JSON ({error})",

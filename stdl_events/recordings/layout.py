@@ -8,9 +8,8 @@ from stdl_events.errors import DatasetError, RecipeError
 FIELDS = ("class", "subject", "session", "split")
 EXAMPLE = "{session}/{subject}/{class}/*"
 _PARTS = re.compile(r"\{([^{}]*)\}|(\*\*/|\*\*|\*|\?)|([{}])|([^{}*?]+)")
-# Where it stands, the shortest or the longest match is taken.
-_LAZY = "\0"
-_WILD = {"**/": f"(?:[^/]+/)*{_LAZY}", "**": f".*{_LAZY}", "*": f"[^/]*{_LAZY}", "?": "[^/]"}
+# Repeated parts: the shortest or the longest match is taken.
+_WILD = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*"}
 
 
 @dataclass(frozen=True)
@@ -38,24 +37,27 @@ class Layout:
             RecipeError: it has no field, an unknown one, or one twice.
         """
         fields: list[str] = []
-        pattern = ""
+        pattern: list[tuple[str, bool]] = []  # (part, whether it is repeated)
         for field, wild, brace, plain in _PARTS.findall(text.replace("\\", "/").removeprefix("./")):
             if brace:
                 raise _odd(text, "a single brace", "close it")
             if wild:
-                pattern += _WILD[wild]
+                pattern.append((_WILD.get(wild, "[^/]"), wild in _WILD))
             elif plain:
-                pattern += re.escape(plain)
+                pattern.append((re.escape(plain), False))
             elif field not in FIELDS or field in fields:
                 raise _odd(
                     text, f"{{{field}}} twice" if field in fields else f"the field {{{field}}}", "correct the field"
                 )
             else:
                 fields.append(field)
-                pattern += f"(?P<_{field}>[^/]+{_LAZY})"
+                pattern += [(f"(?P<_{field}>[^/]+", True), (")", False)]
         if not fields:
             raise _odd(text, "no field", "put one in braces")
-        shortest, longest = (re.compile(pattern.replace(_LAZY, lazy), re.DOTALL) for lazy in ("?", ""))
+        shortest, longest = (
+            re.compile("".join(part + lazy * is_repeated for part, is_repeated in pattern), re.DOTALL)
+            for lazy in ("?", "")
+        )
         return cls(text, tuple(fields), shortest, longest)
 
     def match(self, path: str, stem: str) -> dict[str, str] | None:

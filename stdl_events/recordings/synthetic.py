@@ -33,6 +33,7 @@ from stdl_events.recordings.folder import read_given_split
 from stdl_events.recordings.registry import Dataset
 from stdl_events.recordings.render import render
 from stdl_events.recordings.walker import Gait, Take, draw_gaits, pose
+from stdl_events.validation import JSON_ERRORS
 from stdl_events.whole_file import make_folder, whole_file
 
 GENERATOR = "stdl-events simulated walkers, version 1"
@@ -245,7 +246,7 @@ def _read_request(root: Path) -> WalkersRequest | None:
         document = json.loads(path.read_text())
         generator = document.pop("generator")
         request = WalkersRequest(**document | {"sensor_size": tuple(document["sensor_size"])})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (*JSON_ERRORS, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             str(path), got=f"an unreadable file ({error})", expected="the request of generate_walkers",
             todo="generate the walkers in another folder",

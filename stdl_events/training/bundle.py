@@ -51,7 +51,7 @@ def load_bundle(folder: Path, device: torch.device | str | None = None) -> tuple
                 todo="let the training finish: stdl-events train ... --resume",
             )
     card_path, weights_path = folder / CARD_FILE, folder / WEIGHTS_FILE
-    card = ModelCard.from_json(card_path.read_text(encoding="utf-8"), subject=str(card_path))
+    card = ModelCard.read(card_path)
     try:
         spec = NetworkSpec.from_dict(card.network)
     except NotationError as error:

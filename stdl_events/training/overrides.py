@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from stdl_events.errors import RecipeError
 from stdl_events.training.settings import WAYS_TO_CUT, TrainConfig
-from stdl_events.validation import first_problem
+from stdl_events.validation import JSON_ERRORS, first_problem
 
 NAMED = 3
 
@@ -211,7 +211,7 @@ def _parse(key: str, text: str, kind: Any) -> Any:
     if text.startswith(("[", "{")):
         try:
             value = json.loads(text)
-        except json.JSONDecodeError:
+        except JSON_ERRORS:
             value = text
     try:
         return TypeAdapter(kind).validate_python(value)

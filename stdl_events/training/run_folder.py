@@ -83,15 +83,18 @@ def load_config(folder: Path) -> TrainConfig:
             expected="the folder of a run",
             todo="give the folder that stdl-events train wrote, such as runs/demo",
         )
+    todo = "use the version of stdl-events that wrote the run, or train again"
     try:
-        return TrainConfig.model_validate_json(path.read_text())
+        return TrainConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(str(path), got=f"a file that does not read ({error})", expected=CONFIG_FILE, todo=todo) from None
     except ValidationError as error:
         problem = first_problem(error)
         raise RunError(
             str(path),
             got=f"{problem.where}: {problem.got}",
             expected=problem.expected,
-            todo="use the version of stdl-events that wrote the run, or train again",
+            todo=todo,
         ) from None
 
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from stdl_events.errors import RunError
+from stdl_events.validation import JSON_ERRORS
 from stdl_events.whole_file import as_os_error, whole_path
 
 CHECKPOINT_VERSION = 1
@@ -47,7 +48,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             document = json.loads((file.metadata() or {})[_HEADER_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             version = document["version"]
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, OSError, *JSON_ERRORS) as error:
         raise _unreadable(path, error) from error
     if version != CHECKPOINT_VERSION:
         raise RunError(

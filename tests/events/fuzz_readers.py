@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import event_files
 import numpy as np
@@ -120,10 +121,10 @@ def damaged(data: bytes, header_bytes: int, random: np.random.Generator) -> byte
     return bytes(wounded)
 
 
-def read_somehow(path: Path, format: str | None, repair: bool) -> str:
-    """Open and read the file; returns the outcome as a word."""
+def read_somehow(path: Path, format: str | None, **options: Any) -> str:
+    """Open the file with these options of `open_recording`, and read it; returns the outcome as a word."""
     try:
-        recording = open_recording(path, format=format, repair=repair)
+        recording = open_recording(path, format=format, **options)
         total = 0
         for chunk in recording.chunks(4096):
             total += len(chunk)

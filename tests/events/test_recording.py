@@ -228,6 +228,13 @@ def test_a_take_after_a_reset_never_comes_before_the_first(size: int, second_at:
         recording_of(parts, take=3).read()
 
 
+def test_takes_that_do_not_fit_one_behind_another_are_refused() -> None:
+    parts = [events_at([*range(start, start + 4 * SECOND, 20_000)]) for start in (1 << 61, -(1 << 61), 1 << 61, 0)]
+    for read in (Recording.read, lambda recording: list(recording.chunks(77))):
+        with pytest.raises(CorruptRecordingError, match=r"takes that, one behind another, end at \d+ us; .* --take N"):
+            read(recording_of(parts, sensor_size=(40, 30)))
+
+
 def test_a_late_packet_is_no_take() -> None:
     # 20 events 1.5 s late, between events that go on: disorder, which is sorted.
     now, late = list(range(0, 10 * SECOND, 10_000)), list(range(3_500_000, 3_700_000, 10_000))

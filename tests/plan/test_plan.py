@@ -72,7 +72,7 @@ def test_other_documents_are_told(document):
     assert str(caught.value).endswith("expected the JSON that `stdl-events plan --json` prints; make a new plan")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_a_file_that_is_missing_or_no_json_is_told(tmp_path, content):
     file = tmp_path / "plan.json"
     if content is not None:

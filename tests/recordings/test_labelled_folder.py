@@ -17,7 +17,7 @@ from stdl_events.events import open_recording
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings import read_events, read_folder, read_given_split
 from stdl_events.recordings.label_file import COLUMNS, HEADER, read_label_file
-from stdl_events.recordings.layout import FIELDS
+from stdl_events.recordings.layout import FIELDS, Layout
 from stdl_events.recordings.orientation import parse_orientations
 
 Write = Callable[..., Path]
@@ -375,6 +375,12 @@ def test_layouts_that_do_not_parse(tmp_path: Path, layout: str, message: str) ->
     with pytest.raises(ValueError, match=message) as caught:
         read_folder(tmp_path, layout=layout)
     assert all(field in str(caught.value) for field in FIELDS)
+
+
+@pytest.mark.parametrize("path", ["\0up", "a\0up", "a\0\0up"])
+def test_a_layout_may_hold_any_character(path: str) -> None:
+    pattern = path.replace("a", "*").replace("up", "{class}")
+    assert Layout.parse(pattern).match(path, path) == {"class": "up"}
 
 
 def test_a_layout_that_can_be_read_in_two_ways_is_refused(write: Write, tmp_path: Path) -> None:

@@ -62,3 +62,8 @@ def test_config_comes_back_and_a_strange_one_is_named(tmp_path: Path, config: Tr
         load_config(folder)
     with pytest.raises(RunError, match=r"got no config\.json; expected the folder of a run"):
         load_config(tmp_path)
+    (folder / CONFIG_FILE).write_bytes(b'{"seed": "\x94"}')
+    with pytest.raises(
+        RunError, match=r"config\.json: got a file that does not read \(.* byte 0x94 .*; use the version"
+    ):
+        load_config(folder)
