@@ -182,7 +182,12 @@ def _reader(path: Path, head: bytes) -> tuple[str, Readable]:
         archive = zipfile.ZipFile(path)
         names = [name for name in archive.namelist() if not name.endswith("/")]
         is_npz = all(name.endswith(".npy") for name in names) and (len(names) > 1 or path.suffix.lower() != ".zip")
-    except _ZIP_ERRORS:
+    except _ZIP_ERRORS as error:
+        if path.suffix.lower() == ".zip":
+            raise TruncatedRecordingError(
+                str(path), got=f"a ZIP archive that does not open ({error})",
+                expected="a complete one, with its directory at the end", todo="copy or download it again",
+            ) from None  # fmt: skip
         raise _NotCompressed from None  # the reader of NPZ says what is wrong
     if is_npz:
         archive.close()

@@ -62,6 +62,14 @@ def test_a_zip_of_one_recording_and_notes_is_read(write, name: str) -> None:
     assert (open_recording(write("a.zip", zipped(*members))).read() == EVENTS).all()
 
 
+@pytest.mark.parametrize("format", [None, "nmnist"])
+@pytest.mark.parametrize("repair", [False, True])
+def test_half_a_zip_is_never_read_as_events(write, format: str | None, repair: bool) -> None:
+    path = write("a.zip", zipped(("a.bin", PLAIN["a.bin"]))[:-40])
+    with pytest.raises(TruncatedRecordingError, match=r"a\.zip: got a ZIP archive that does not open .*; copy or down"):
+        open_recording(path, format=format, repair=repair)
+
+
 def test_a_zip_without_one_recording_says_what_it_holds(write) -> None:
     for members, got in (
         ([("a.txt", b"1"), ("b.txt", b"1")], r"2 recordings \(a.txt, b.txt\)"),

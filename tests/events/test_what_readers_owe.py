@@ -9,6 +9,7 @@ from typing import NamedTuple
 import event_files
 import numpy as np
 import pytest
+from fuzz_recordings import COMPRESS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -73,10 +74,19 @@ def make_events(written: Written, seed: int, outside: int, strays: int) -> tuple
 
 
 @st.composite
-def files(draw: st.DrawFn, damaged: bool) -> tuple[str, int, int, int, float]:
-    name = draw(st.sampled_from(sorted(WRITTEN)))
+def files(draw: st.DrawFn, damaged: bool) -> tuple[str, str | None, int, int, int, float]:
+    name, packed = draw(st.sampled_from(sorted(WRITTEN))), draw(st.sampled_from([None, None, *COMPRESS]))
     cut = draw(st.floats(0.3, 0.999)) if damaged else 1.0
-    return name, draw(st.integers(0, 99)), draw(st.integers(0, 60)), draw(st.sampled_from([0, 0, 1, 2])), cut
+    return name, packed, draw(st.integers(0, 99)), draw(st.integers(0, 60)), draw(st.sampled_from([0, 0, 1, 2])), cut
+
+
+def put(folder: Path, written: Written, packed: str | None, events: np.ndarray, cut: float) -> Path:
+    """Write the first part of the file of `events`, compressed unless `packed` is None."""
+    path, data = folder / f"a{written.suffix}", written.write(events, folder)
+    if packed is not None:
+        path, data = folder / f"{path.name}.{packed}", COMPRESS[packed](path.name, data)
+    path.write_bytes(data[: int(cut * len(data))])
+    return path
 
 
 def counts_said(said: list[warnings.WarningMessage], pattern: str) -> int:
@@ -92,12 +102,13 @@ def test_every_format_is_written() -> None:
 @pytest.mark.filterwarnings("ignore::stdl_events.events.RecordingWarning")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(file=files(damaged=False))
-def test_what_is_not_read_is_counted_and_said(tmp_path: Path, file: tuple[str, int, int, int, float]) -> None:
-    name, seed, outside, strays, _ = file
+def test_what_is_not_read_is_counted_and_said(
+    tmp_path: Path, file: tuple[str, str | None, int, int, int, float]
+) -> None:
+    name, packed, seed, outside, strays, cut = file
     written = WRITTEN[name]
     events, off, stray = make_events(written, seed, outside, strays)
-    path = tmp_path / f"a{written.suffix}"
-    path.write_bytes(written.write(events, tmp_path))
+    path = put(tmp_path, written, packed, events, cut)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         recording = open_recording(path, format=name, sensor_size=None if written.size else (WIDTH, HEIGHT))
@@ -116,13 +127,13 @@ def test_what_is_not_read_is_counted_and_said(tmp_path: Path, file: tuple[str, i
 @pytest.mark.filterwarnings("ignore::stdl_events.events.RecordingWarning")
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(file=files(damaged=True))
-def test_repair_keeps_what_comes_before_the_damage(tmp_path: Path, file: tuple[str, int, int, int, float]) -> None:
-    name, seed, outside, _, cut = file
+def test_repair_keeps_what_comes_before_the_damage(
+    tmp_path: Path, file: tuple[str, str | None, int, int, int, float]
+) -> None:
+    name, packed, seed, outside, _, cut = file
     written = WRITTEN[name]
     events, off, _ = make_events(written, seed, outside, 0)
-    path = tmp_path / f"a{written.suffix}"
-    data = written.write(events, tmp_path)
-    path.write_bytes(data[: int(cut * len(data))])
+    path = put(tmp_path, written, packed, events, cut)
     size = None if written.size else (WIDTH, HEIGHT)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -134,6 +145,10 @@ def test_repair_keeps_what_comes_before_the_damage(tmp_path: Path, file: tuple[s
     read = summary.events + summary.outside
     assert (found == events[:read][~off[:read]]).all()
     assert counts_said(said, r"(\d+) events \(\S+ of all\) outside") == summary.outside
+    if any("does not unpack" in str(each.message) for each in said):
+        with pytest.raises(TruncatedRecordingError, match="does not unpack"):
+            open_recording(path, format=name, sensor_size=size)
+        return
     if summary.damage is None:
         assert (open_recording(path, format=name, sensor_size=size).read() == found).all()
         return
