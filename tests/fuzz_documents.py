@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from fuzz_targets import Target
 from onnx_models import make_card, stream_spec, write_model
-from published_layouts import event_files, put, write_dvs_gesture, write_har_dvs
+from published_layouts import event_files, put, write_cifar10, write_cifar100, write_dvs_gesture, write_har_dvs
 
 from stdl_events.live import OnnxSession
 from stdl_events.live.recogniser import live_frame_spec
@@ -80,9 +80,17 @@ def write_har(root: Path) -> None:
     put(root / "HARDVS_300_class.txt", "Action001 Walk\nAction002 Three Step Run\nAction003 Sit\n")
 
 
-# Datasets with lists or labels: (writes a small one, names of its lists).
-LISTS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
+# Datasets with lists, labels or pictures: (writes a small one, names of these files).
+LISTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "dvs_gesture": (write_dvs_gesture, ("DvsGesture/user07_led_labels.csv", "DvsGesture/trials_to_test.txt")),
+    "cifar10": (
+        functools.partial(write_cifar10, per_file=2),
+        ("cifar-10-batches-bin/test_batch.bin", "cifar-10-batches-bin/batches.meta.txt"),
+    ),
+    "cifar100": (
+        functools.partial(write_cifar100, train=2, test=2),
+        ("cifar-100-binary/test.bin", "cifar-100-binary/fine_label_names.txt"),
+    ),
     "har_dvs": (write_har, ("train_label.txt", "test_label.txt", "HARDVS_300_class.txt")),
     "sl_animals": (write_sl_animals, ("user01_imse.csv", NAMES_FILE)),
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from stdl_events.errors import StdlEventsError
 
 # Each has a dictionary TARGETS.
-MODULES = ("fuzz_recordings", "fuzz_documents")
+MODULES = ("fuzz_recordings", "fuzz_sources", "fuzz_documents")
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from importlib import import_module
 from pathlib import Path
 
+import fuzz_sources
 import pytest
 from fuzz_documents import LISTS, WITHOUT_LISTS
 from fuzz_recordings import COMPRESS
+from fuzz_sources import NOT_HERE
 from fuzz_targets import module_of_targets, outcome
 
-from stdl_events.events import FORMATS
+from stdl_events.events import FORMATS, SOURCES
 from stdl_events.events.compressions import COMPRESSIONS
 from stdl_events.recordings import DATASETS
 
@@ -27,4 +29,5 @@ def test_seeds_are_taken(name: str, tmp_path: Path) -> None:
 def test_every_kind_of_input_has_a_target() -> None:
     assert {f".{suffix}" for suffix in COMPRESS} == {*(known.suffix for known in COMPRESSIONS), ".zip"}
     assert {*FORMATS, *COMPRESS, *LISTS} < TARGETS.keys()
+    assert set(fuzz_sources.TARGETS) ^ NOT_HERE == set(SOURCES)
     assert LISTS.keys() ^ WITHOUT_LISTS == set(DATASETS)

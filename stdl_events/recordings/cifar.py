@@ -23,6 +23,7 @@ from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.found_files import child
+from stdl_events.recordings.lists import numbered_lines
 from stdl_events.recordings.obtain import Download, found_in, not_there
 from stdl_events.recordings.pictures import Pixels, gather
 from stdl_events.recordings.registry import Dataset
@@ -93,8 +94,7 @@ class Cifar:
 
     def split(self, root: Path) -> Split:
         folder = self.find(root)
-        lines = (folder / self.names).read_text(encoding="utf-8").splitlines()
-        classes = tuple(line.strip() for line in lines if line.strip())
+        classes = tuple(line for _, line in numbered_lines(folder / self.names))
         if len(classes) != self.classes:
             raise DatasetError(
                 str(folder / self.names), got=f"{len(classes)} names", expected=f"{self.classes}, one per line",

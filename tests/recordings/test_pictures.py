@@ -120,6 +120,10 @@ def odd_label(folder: Path) -> None:
     put(folder / "data_batch_2.bin", b"\x00" + bytes(3072) + b"\x0a" + bytes(3072))
 
 
+def names_of_latin_1(folder: Path) -> None:
+    put(folder / "batches.meta.txt", "a\xe9ro\n".encode("latin-1"))
+
+
 def nine_names(folder: Path) -> None:
     put(folder / "batches.meta.txt", "a\nb\n")
 
@@ -135,6 +139,7 @@ def only_pickles(folder: Path) -> None:
         (no_file, DatasetError, r"got no data_batch_3\.bin; .*cifar-10-binary\.tar\.gz from https:.*c32a1d4a"),
         (cut_short, RecordingError, r"test_batch\.bin: got 6145 bytes; expected records of 3073 bytes"),
         (odd_label, DatasetError, r"data_batch_2\.bin: got the class 10 of record 1; expected 0 to 9"),
+        (names_of_latin_1, DatasetError, r"batches\.meta\.txt: got the byte 0xe9 at 1; expected text in UTF-8"),
         (nine_names, DatasetError, r"batches\.meta\.txt: got 2 names; expected 10"),
         (only_pickles, DatasetError, r"the Python version, which is a pickle; .* download cifar-10-binary\.tar\.gz"),
     ],
