@@ -8,13 +8,30 @@ from pathlib import Path
 import numpy as np
 from fuzz_targets import Target
 from onnx_models import make_card, stream_spec, write_model
-from published_layouts import event_files, put, write_cifar10, write_cifar100, write_dvs_gesture, write_har_dvs
+from PIL import Image
+from published_layouts import (
+    event_files,
+    put,
+    write_cifar10,
+    write_cifar100,
+    write_dvs_gesture,
+    write_har_dvs,
+    write_svhn,
+)
 
+from stdl_events.frames import FrameSpec
 from stdl_events.live import OnnxSession
 from stdl_events.live.recogniser import live_frame_spec
 from stdl_events.model_card import METADATA_KEY
 from stdl_events.plan.plan import Plan, PlannedBlock
-from stdl_events.prepared.manifest import MANIFEST_FILE, Manifest, StoredSplit, read_manifest
+from stdl_events.prepared.manifest import (
+    FRAMING_VERSION,
+    MANIFEST_FILE,
+    SCHEMA_VERSION,
+    Manifest,
+    StoredSplit,
+    read_manifest,
+)
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings import DATASETS, read_folder, read_given_split
 from stdl_events.recordings.layout import EXAMPLE, Layout
@@ -80,6 +97,13 @@ def write_har(root: Path) -> None:
     put(root / "HARDVS_300_class.txt", "Action001 Walk\nAction002 Three Step Run\nAction003 Sit\n")
 
 
+def write_pictures(root: Path) -> None:
+    pixels = np.arange(64 * 3, dtype=np.uint8).reshape(8, 8, 3)
+    for name in ("train/a/0.png", "train/a/1.jpg", "train/a/2.gif", "train/b/0.png", "test/a/0.png", "test/b/0.png"):
+        put(root / name, b"")
+        Image.fromarray(pixels).save(root / name)
+
+
 # Datasets with lists, labels or pictures: (writes a small one, names of these files).
 LISTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "dvs_gesture": (write_dvs_gesture, ("DvsGesture/user07_led_labels.csv", "DvsGesture/trials_to_test.txt")),
@@ -92,6 +116,8 @@ LISTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         ("cifar-100-binary/test.bin", "cifar-100-binary/fine_label_names.txt"),
     ),
     "har_dvs": (write_har, ("train_label.txt", "test_label.txt", "HARDVS_300_class.txt")),
+    "image_folder": (write_pictures, ("train/a/0.png", "train/a/1.jpg", "train/a/2.gif")),
+    "svhn": (functools.partial(write_svhn, counts=(2, 2)), ("train_32x32.mat", "test_32x32.mat")),
     "sl_animals": (write_sl_animals, ("user01_imse.csv", NAMES_FILE)),
 }
 # Those whose layout alone says what a recording shows; `labels` is the target for folders.
@@ -106,13 +132,16 @@ def list_seeds(dataset: str, folder: Path) -> list[bytes]:
 
 
 def take_list(dataset: str, folder: Path, data: bytes) -> str:
-    names, split = LISTS[dataset][1], DATASETS[dataset].split
+    names, split, pictures = LISTS[dataset][1], DATASETS[dataset].split, DATASETS[dataset].pictures
     assert split is not None
     path = folder / dataset / names[data[0] % len(names) if data else 0]
     good = path.read_bytes()
     path.write_bytes(data[1:])
     try:
         found = split(folder / dataset)
+        if pictures is not None:
+            spec = FrameSpec(kind="picture", steps=2, sensor_size=found.train.sensor_size)
+            assert pictures(found.train.entries[:3], spec)[0].shape == spec.frame_shape_CHW
         return f"{len(found.train)} and {len(found.test)}"
     finally:
         path.write_bytes(good)
@@ -171,8 +200,8 @@ def split_list() -> str:
 
 def manifest() -> str:
     return Manifest(
-        schema_version=1, complete=False, framing=1, made_by="stdl-events", codec="none", dataset="folder",
-        root="/recordings", frames=FRAMES, classes=("a",), sensor_size=SIZE,
+        schema_version=SCHEMA_VERSION, complete=False, framing=FRAMING_VERSION, made_by="stdl-events", codec="none",
+        dataset="folder", root="/recordings", frames=FRAMES, classes=("a",), sensor_size=SIZE,
         split=StoredSplit(rule="recording", gap_us=0, settings={}, checked="c"),
     ).model_dump_json()  # fmt: skip
 

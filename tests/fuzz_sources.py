@@ -19,8 +19,8 @@ from event_files import make_events  # lies beside the tests of the sources
 from network_senders import jaer_datagrams, network_writer, word_datagrams
 
 EVENTS = make_events(100, 128, 128)
-# Of `SOURCES`: files are targets by their format, and the standard input is read as TCP is.
-NOT_HERE = {"file", "stdin"}
+# Of `SOURCES`: files are targets by their format, growing ones too, and the standard input is read as TCP is.
+NOT_HERE = {"file", "follow", "stdin"}
 
 
 def stream_seeds(folder: Path) -> list[bytes]:
