@@ -26,6 +26,7 @@ from stdl_events.cli.live_options import (
     Overload,
     OverloadOption,
     ReconnectOption,
+    RecordOption,
     SinkOption,
     SourceOption,
     model_and_source,
@@ -88,6 +89,7 @@ def live(
     ] = None,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Print JSON lines, the summary last.")] = False,
     sink: SinkOption = None,
+    record: RecordOption = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of the model.")] = 1,
     filters: FilterOption = None,
     rotate: RotateOption = None,
@@ -117,6 +119,7 @@ def live(
     from stdl_events.live import LiveSummary, OnnxSession, Recogniser, run_live
     from stdl_events.live.recogniser import live_frame_spec
     from stdl_events.live.sinks import open_sink
+    from stdl_events.live.sinks.recorder import Recorder
 
     model, source = model_and_source(argument, model, source)
     session = OnnxSession(model, threads=threads)
@@ -150,7 +153,10 @@ def live(
         recogniser = Recogniser(
             session, opened.sensor_size, frame_us=frame_us, filters=FilterSpec.parse(filters or ()), geometry=geometry
         )
-        run_live(opened, recogniser, sinks, every=every.value, overload=_overload(opened, overload, speed))
+        queue_overload = _overload(opened, overload, speed)
+        if record is not None:
+            sinks.append(Recorder(record, opened.sensor_size, overload=queue_overload))
+        run_live(opened, recogniser, sinks, every=every.value, overload=queue_overload)
 
 
 def _overload(source: "EventSource", asked: Overload | None, speed: str | None) -> "QueueOverload":

@@ -82,6 +82,16 @@ SinkOption = Annotated[
 ]
 
 
+RecordOption = Annotated[
+    str | None,
+    typer.Option(
+        "--record",
+        metavar="FILE.aedat4",
+        help="Record the source's events while the model runs, all of them; %Y%m%d-%H%M%S in the name is the time.",
+    ),
+]
+
+
 def model_and_source(argument: str, model: Path | None, source: str | None) -> tuple[Path, str]:
     """Return the model and the source: one of them is the argument, the other an option.
 

@@ -1,6 +1,6 @@
 """Live inference: events in, predictions out, without PyTorch."""
 
-from stdl_events.live.loop import ClockedSource, CountingSource, Sink, StopRun, run_live
+from stdl_events.live.loop import ClockedSource, CountingSource, EventSink, Sink, StopRun, run_live
 from stdl_events.live.recogniser import Prediction, Recogniser
 from stdl_events.live.session import OnnxSession
 from stdl_events.live.summary import LiveSummary
@@ -8,6 +8,7 @@ from stdl_events.live.summary import LiveSummary
 __all__ = [
     "ClockedSource",
     "CountingSource",
+    "EventSink",
     "LiveSummary",
     "OnnxSession",
     "Prediction",

@@ -67,6 +67,15 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class EventSink(Sink, Protocol):
+    """A sink that receives the source's events too, before filters, geometry and framing: a recorder, a picture."""
+
+    def received(self, events: EventArray) -> None:
+        """Receive a chunk, in the thread that reads the source: what takes long here delays the run."""
+        ...
+
+
 def run_live(
     source: EventSource,
     recogniser: Recogniser,
@@ -88,7 +97,8 @@ def run_live(
         StdlEventsError: the source failed. The events before are processed first, and `ended` of the sinks is called.
     """
     queue = FrameQueue(queue_clips * recogniser.spec.steps, overload, by_clip=recogniser.resets)
-    reader = _Reader(source, recogniser.select, Framer(recogniser.spec), queue)
+    listeners = [sink for sink in sinks if isinstance(sink, EventSink)]
+    reader = _Reader(source, recogniser.select, Framer(recogniser.spec), queue, listeners)
     run = _Run(recogniser, sinks, every)
     started_s = time.monotonic()
     interrupted = False
@@ -135,7 +145,14 @@ def run_live(
 class _Reader(threading.Thread):
     """Reads the source to its end, or until the queue is closed."""
 
-    def __init__(self, source: EventSource, select: Selection, framer: Framer, queue: FrameQueue) -> None:
+    def __init__(
+        self,
+        source: EventSource,
+        select: Selection,
+        framer: Framer,
+        queue: FrameQueue,
+        listeners: Sequence[EventSink] = (),
+    ) -> None:
         super().__init__(name="stdl-events source", daemon=True)
         self.framer = framer
         self.select = select
@@ -144,6 +161,7 @@ class _Reader(threading.Thread):
         self._newest_us: int | None = None
         self._source = source
         self._queue = queue
+        self._listeners = listeners
 
     def run(self) -> None:
         try:
@@ -158,6 +176,8 @@ class _Reader(threading.Thread):
         for events in self._source.chunks():
             arrived_s = time.monotonic()
             self.events += len(events)
+            for listener in self._listeners:
+                listener.received(events)
             frames = self._start_again_after_reset(events) + self.framer.push(self.select(events))
             if clocked:
                 frames += self.framer.advance_to(clocked.t_now_us)

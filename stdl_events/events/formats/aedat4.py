@@ -185,6 +185,12 @@ def _unpack_lz4(packet: bytes) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def compress_lz4(data: bytes) -> bytes:
+    """Return a packet's data as an LZ4 frame."""
+    packed: bytes = lz4.frame.compress(data)
+    return packed
+
+
 def make_unpacker(compression: str) -> Unpacker:
     """Return a function that unpacks a packet to at most `_MAX_PACKET_BYTES`, so that damage cannot exhaust the memory.
 

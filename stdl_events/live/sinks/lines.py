@@ -91,7 +91,7 @@ def open_json_lines(where: str) -> JsonLines:
 
 def say_overloaded(dropped_frames: int, messages: TextIO | None = None) -> None:
     """Say that the model is too slow."""
-    _say(f"the model is too slow: dropped {dropped_frames} frames", messages)
+    say(f"the model is too slow: dropped {dropped_frames} frames", messages)
 
 
 class _Lines:
@@ -112,7 +112,7 @@ class _Lines:
         if ends and isinstance(self._out, Outlet):
             lost = self._out.close()
             if lost:
-                _say(f"{self._out.name}: {lost} lines were not sent", self._messages)
+                say(f"{self._out.name}: {lost} lines were not sent", self._messages)
 
     def _write(self, line: str) -> None:
         try:
@@ -126,7 +126,7 @@ class _Lines:
             self._broken = True
             where = self._out.name if isinstance(self._out, Outlet) else "standard output"
             reason = str(error.strerror or error).lower()
-            _say(f"{where}: {reason}: no more predictions are written there", self._messages)
+            say(f"{where}: {reason}: no more predictions are written there", self._messages)
 
 
 def _discard_standard_output(out: object) -> None:
@@ -169,5 +169,6 @@ def _line(prediction: Prediction, shown: int) -> str:
     return line + end
 
 
-def _say(text: str, messages: TextIO | None = None) -> None:
+def say(text: str, messages: TextIO | None = None) -> None:
+    """Write a warning for people."""
     print(f"stdl-events: warning: {text}", file=messages or sys.stderr, flush=True)
