@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json, results
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def demo(
         return
     print_evaluation(evaluation)
     _print_report(report, result, out)
+    say_next("live", out / MODEL_FILE, "--source", entry.path)
 
 
 def _replay(model: Path, entry: "Entry") -> tuple[list["Prediction"], "LiveSummary"]:
@@ -151,15 +153,18 @@ def _print_report(report: dict[str, Any], result: "RunResult", out: Path) -> Non
     results.print(
         f"simulated walkers, {report['held_out_recordings']} held-out recordings, through the exported file: accuracy "
         f"{report['accuracy']:.3f} (ridge on summed events {report['ridge_on_summed_events']:.3f}, chance "
-        f"{report['chance']:.3f})"
+        f"{report['chance']:.3f})",
+        soft_wrap=False,
     )
     results.print(
         "peak memory of one training step: "
-        + ", ".join(f"{rule} {format_bytes(needed)}" for rule, needed in needs.items())
+        + ", ".join(f"{rule} {format_bytes(needed)}" for rule, needed in needs.items()),
+        soft_wrap=False,
     )
     results.print(
         f"live: {live['recording']} recognised as {live['recognised']} (it is {live['label']}); {live['frames']} "
         f"frames, {live['dropped_frames']} dropped; a step takes {step['p50'] / 1e3:.2f} ms (p50), "
-        f"{step['p99'] / 1e3:.2f} ms (p99)"
+        f"{step['p99'] / 1e3:.2f} ms (p99)",
+        soft_wrap=False,
     )
     results.print(f"trained in {result.seconds:.0f} s; everything is in {out}, the picture in {out / PICTURE_FILE}")

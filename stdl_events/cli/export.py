@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stdl_events.cli.next_step import say_next_live
 from stdl_events.cli.output import messages, print_json, results
 
 
@@ -45,3 +46,4 @@ def export(
         f"{agreement.largest_difference:.1e}, {agreement.near_threshold} neurons on the threshold excused, "
         f"{agreement.skipped} numbers behind them skipped, same predictions"
     )
+    say_next_live(out, card, run)

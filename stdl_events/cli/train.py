@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.confusion import confusion_lines
 from stdl_events.cli.geometry_options import (
     CenterCropOption,
     CropOption,
@@ -16,6 +17,7 @@ from stdl_events.cli.geometry_options import (
     geometry_settings,
 )
 from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, LayoutOption, label_settings
+from stdl_events.cli.next_step import say_next
 from stdl_events.cli.options import FilterOption, filter_words
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant
@@ -117,7 +119,8 @@ def train(
         print_json(run | {"plan": result.plan} | result.evaluation.summary() | result.memory)
         return
     print_evaluation(result.evaluation)
-    messages.print(f"{folder}: trained in {result.seconds:.0f} s; next: stdl-events export {folder} --out model.onnx")
+    messages.print(f"{folder}: trained in {result.seconds:.0f} s")
+    say_next("export", folder, "--out", "model.onnx")
 
 
 def evaluate(
@@ -158,21 +161,19 @@ def evaluate(
         print_json({"run": str(run), "model": None if model is None else str(model)} | evaluation.summary())
         return
     print_evaluation(evaluation)
+    if model is None:
+        say_next("export", run, "--out", "model.onnx")
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:
     """Print the confusion matrix and the accuracy."""
-    from rich.table import Table
-
     summary: dict[str, Any] = evaluation.summary()
     if len(evaluation.labels) <= MAX_CLASSES_SHOWN:
-        table = Table("true \\ recognised as", *evaluation.labels, box=None)
-        for label, row_K in zip(evaluation.labels, summary["confusion"], strict=True):
-            table.add_row(label, *(str(count) if count else "." for count in row_K))
-        results.print(table)
+        lines = confusion_lines(evaluation.labels, summary["confusion"], results.width)
+        results.print("\n".join(lines), markup=False)
     results.print(
-        f"accuracy {summary['accuracy']:.4f} on {summary['n']} held-out clips (chance {summary['chance']:.3f}); "
-        f"{summary['recording_accuracy']:.4f} on {summary['recordings']} whole recordings"
+        f"accuracy {summary['accuracy']:.4f} on {summary['n']} held-out clips (chance {summary['chance']:.3f})\n"
+        f"accuracy {summary['recording_accuracy']:.4f} on {summary['recordings']} whole recordings"
     )
     if summary["too_short"]:
         messages.print(f"{summary['too_short']} held-out recordings hold no clip and are not counted")

@@ -212,6 +212,7 @@ class _Run:
             position.seconds += clock_s - before_s
             position.batch += 1
             position.step += 1
+            progress.at(position.step)
             if position.step % config.log_every_steps == 0:
                 row = self._row(position.row) | {"lr": lr}
                 position.row = Means()

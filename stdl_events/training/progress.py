@@ -1,6 +1,9 @@
-"""Progress of a run on stderr: a bar, and one line per epoch."""
+"""Progress of a run on stderr: a bar or regular lines, and one line per epoch."""
 
-from collections.abc import Mapping
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -45,61 +48,154 @@ class HashingProgress:
 
 
 class TrainingProgress:
-    """A bar over all steps of the run; silent where `quiet`."""
+    """A bar over all steps of the run, on a terminal; elsewhere a line at least every ten seconds. Silent if `quiet`.
 
-    def __init__(self, *, total_steps: int, done_steps: int, quiet: bool) -> None:
+    A line per epoch is printed in any case, as wide as the terminal.
+    """
+
+    def __init__(
+        self, *, total_steps: int, done_steps: int, quiet: bool, console: Console | None = None, every_s: float = 10.0
+    ) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total} steps"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[numbers]}"),
-            console=Console(stderr=True, highlight=False),
-            disable=quiet,
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
         )
         self._quiet = quiet
-        self._task = self._bar.add_task("training", total=total_steps, completed=done_steps, numbers="")
+        self._task = self._bar.add_task("steps", total=total_steps, completed=done_steps, numbers="")
+        self._total, self._first, self._step = total_steps, done_steps, done_steps
+        self._began_s = self._step_s = time.monotonic()
+        silent = quiet or self._console.is_terminal
+        self._beat = None if silent else Heartbeat(self._say_where, every_s)
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         if not self._quiet:
-            self._bar.console.print(text, soft_wrap=True)
+            self._console.print(text, soft_wrap=True)
+            self._said()
+
+    def at(self, step: int) -> None:
+        """Note that `step` steps are done."""
+        if step != self._step:
+            self._step, self._step_s = step, time.monotonic()
 
     def step(self, step: int, row: Mapping[str, Any]) -> None:
         """Show a step row of the metrics."""
-        numbers = (
-            f"loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}  {row['samples_per_s']:.0f}/s  {_memory(row)}"
-        )
+        self.at(step)
+        numbers = f"loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}  {row['samples_per_s']:.0f}/s"
         self._bar.update(self._task, completed=step, numbers=numbers)
 
     def epoch(self, step: int, row: Mapping[str, Any], epochs: int) -> None:
-        """Print an epoch row of the metrics."""
+        """Print an epoch row of the metrics, the first numbers of which fit into a line."""
+        self.at(step)
         self._bar.update(self._task, completed=step)
-        if not self._quiet:
-            self._bar.console.print(
-                f"epoch {row['epoch']}/{epochs}  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}  "
-                f"{_watched(row)}  {row['samples_per_s']:.0f} clips/s  {_memory(row)}"
-            )
+        if self._quiet:
+            return
+        parts = [
+            f"epoch {row['epoch']}/{epochs}", f"loss {row['loss']:.3f}", f"accuracy {row['accuracy']:.3f}",
+            *_watched(row), *self._left(), f"{row['samples_per_s']:.0f} clips/s", *_memory(row),
+        ]  # fmt: skip
+        self._console.print(fitted(parts, self._console.width), soft_wrap=True)
+        self._said()
+
+    def _say_where(self) -> None:
+        parts = [f"step {self._step}/{self._total}", *self._left()]
+        self._console.print(fitted(parts, self._console.width), soft_wrap=True)
+
+    def _left(self) -> list[str]:
+        """The time left, by the mean time of this process's steps; nothing before the first and after the last."""
+        done, left = self._step - self._first, self._total - self._step
+        if not done or not left:
+            return []
+        mean_s = (self._step_s - self._began_s) / done
+        into_step_s = min(mean_s, time.monotonic() - self._step_s)
+        return [f"{duration(mean_s * left - into_step_s)} left"]
+
+    def _said(self) -> None:
+        if self._beat is not None:
+            self._beat.restart()
 
     def __enter__(self) -> "TrainingProgress":
         self._bar.start()
+        if self._beat is not None:
+            self._beat.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._beat is not None:
+            self._beat.stop()
         self._bar.stop()
 
 
-def _watched(row: Mapping[str, Any]) -> str:
-    for name, words in (("validation", "validation"), ("held_out", "held out")):
-        if f"{name}_accuracy" in row:
-            return f"{words} {row[f'{name}_accuracy']:.3f}"
-    return ""
+class Heartbeat:
+    """A thread that calls a function whenever nothing has restarted it for a time.
+
+    A thread, since a single step or evaluation may take longer.
+
+    Args:
+        call: without arguments.
+        every_s: time between two calls, or since `restart`.
+    """
+
+    def __init__(self, call: Callable[[], None], every_s: float) -> None:
+        self._call, self._every_s = call, every_s
+        self._woken, self._stopped = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def restart(self) -> None:
+        """Wait the whole time again before the next call."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End the thread; returns when it has ended."""
+        self._stopped = True
+        self._woken.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            if self._woken.wait(self._every_s):
+                self._woken.clear()
+            else:
+                self._call()
 
 
-def _memory(row: Mapping[str, Any]) -> str:
-    text = f"{row['peak_rss_bytes'] / GB:.2f} GB RAM"
-    if "peak_cuda_bytes" in row:
-        text += f", {row['peak_cuda_bytes'] / GB:.2f} GB CUDA"
-    return text
+def duration(seconds: float) -> str:
+    """A time in two units at most: `12 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def fitted(parts: Sequence[str], width: int) -> str:
+    """As many of the first parts as fit into a line, at least one."""
+    line = parts[0]
+    for part in parts[1:]:
+        if len(line) + 2 + len(part) > width:
+            break
+        line += f"  {part}"
+    return line
+
+
+def _watched(row: Mapping[str, Any]) -> list[str]:
+    named = (("validation_accuracy", "validation"), ("held_out_accuracy", "held out"))
+    return [f"{words} {row[key]:.3f}" for key, words in named if key in row]
+
+
+def _memory(row: Mapping[str, Any]) -> list[str]:
+    named = (("peak_cuda_bytes", "CUDA"), ("peak_rss_bytes", "RAM"))
+    return [f"{row[key] / GB:.2f} GB {words}" for key, words in named if key in row]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from stdl_events.cli.next_step import say_next_live
+from stdl_events.model_card import ModelCard
 from stdl_events.recipes import RECIPES
 from stdl_events.training.settings import TrainConfig
 
@@ -31,7 +33,9 @@ def test_recipes_are_listed(run_cli: Cli) -> None:
     assert set(json.loads(out)["recipes"]) == set(RECIPES)
 
 
-def test_train_then_evaluate(tmp_path: Path, recipe: Path, run_cli: Cli) -> None:
+def test_train_then_evaluate(
+    tmp_path: Path, recipe: Path, folder_of_recordings: Path, run_cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     code, out, err = run_cli("train", recipe, "--out", run, "--set", "epochs=1", "--device", "cpu", "--json")
     assert code == 0, err
@@ -60,7 +64,12 @@ def test_train_then_evaluate(tmp_path: Path, recipe: Path, run_cli: Cli) -> None
     assert code == 2
     assert f"{tmp_path}: got Is a directory" in err, "the place is checked before the recordings are read"
 
-    code, out, _ = run_cli("evaluate", run)
+    code, out, err = run_cli("evaluate", run)
+    assert err.endswith(f"next: stdl-events export {run} --out model.onnx\n")
+    card = ModelCard.from_json((run / "bundle" / "model.json").read_text(), subject="card")
+    say_next_live(Path("model.onnx"), card, run)
+    said = capsys.readouterr().err
+    assert said == f"next: stdl-events live model.onnx --source {folder_of_recordings / 'test/left/0.h5'}\n"
     assert f"accuracy {evaluated['accuracy']:.4f} on 18 held-out clips (chance 0.333)" in out
     assert "middle" in out
 

@@ -1,0 +1,122 @@
+"""What a training prints: lines that fit, classes that can be told apart, progress without a terminal."""
+
+import io
+import threading
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from stdl_events.cli.confusion import confusion_lines, shortened
+from stdl_events.cli.next_step import say_next
+from stdl_events.training.progress import Heartbeat, TrainingProgress, duration, fitted
+
+WALKERS = [f"walker {number}" for number in range(1, 9)]
+
+
+def identity(size: int, count: int = 7) -> list[list[int]]:
+    return [[count if row == column else 0 for column in range(size)] for row in range(size)]
+
+
+def test_columns_have_names_where_they_fit() -> None:
+    assert confusion_lines(["stand_up", "sit"], [[12, 0], [3, 4]], 80) == [
+        "true \\ recognised as  stand_up  sit",
+        "stand_up                    12    .",
+        "sit                          3    4",
+    ]
+
+
+def test_eight_walkers_can_be_told_apart_in_80_columns() -> None:
+    lines = confusion_lines(WALKERS, identity(8, 40), 80)
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split()[-8:] == list("12345678")
+    assert [line.split("  ")[0] for line in lines[1:]] == [f"{number} walker {number}" for number in range(1, 9)]
+    assert lines[3].split()[3:] == [".", ".", "40", ".", ".", ".", ".", "."]
+
+
+@pytest.mark.parametrize("width", [36, 60, 80])
+def test_long_names_lose_their_middle_and_keep_their_number(width: int) -> None:
+    labels = [f"a person who walks towards the camera, number {number}" for number in range(3)]
+    lines = confusion_lines(labels, identity(3), width)
+    assert max(map(len, lines)) <= width
+    rows = [line.split()[0] for line in lines[1:]]
+    assert rows == ["1", "2", "3"]
+    assert len({shortened(label, 9) for label in labels}) == 3
+
+
+def epoch_row(**changes: Any) -> dict[str, Any]:
+    row = {"epoch": 100, "loss": 0.1234, "accuracy": 0.99, "held_out_accuracy": 0.5, "samples_per_s": 12345.6}
+    return row | {"peak_rss_bytes": 123_400_000_000, "peak_cuda_bytes": 139_000_000_000} | changes
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_epoch_lines_fit(width: int, terminal: bool) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=terminal, highlight=False, color_system=None)
+    progress = TrainingProgress(total_steps=200, done_steps=0, quiet=False, console=console)
+    progress.epoch(100, epoch_row(), 100)
+    (line,) = stream.getvalue().splitlines()
+    assert len(line) <= width
+    assert line.startswith("epoch 100/100  loss 0.123")
+    if width >= 80:
+        assert "accuracy 0.990  held out 0.500" in line
+        assert " left" in line
+    assert ("139.00 GB CUDA  123.40 GB RAM" in line) == (width == 200)
+
+
+def test_a_plain_stream_hears_of_a_long_step() -> None:
+    """A line comes although no step ends; none after the end."""
+    heard = threading.Event()
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            if "step 3/8" in text:
+                heard.set()
+            return super().write(text)
+
+    stream = Stream()
+    console = Console(file=stream, width=80, highlight=False)
+    with TrainingProgress(total_steps=8, done_steps=2, quiet=False, console=console, every_s=0.001) as progress:
+        progress.at(3)
+        assert heard.wait(60)
+    said = stream.getvalue()
+    assert " left" in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_nothing_is_said_where_quiet() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=80)
+    with TrainingProgress(total_steps=8, done_steps=0, quiet=True, console=console, every_s=0.0) as progress:
+        progress.say("a plan")
+        progress.epoch(1, epoch_row(), 8)
+    assert stream.getvalue() == ""
+
+
+def test_a_heartbeat_waits_again_after_other_lines() -> None:
+    calls: list[int] = []
+    beat = Heartbeat(lambda: calls.append(1), every_s=3600)
+    beat.start()
+    for _ in range(3):
+        beat.restart()
+    beat.stop()
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (59, "59 s"), (59.5, "1 min 00 s"), (200, "3 min 20 s"), (3600, "1 h 00 min"), (7500, "2 h 05 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_at_least_one_part_is_shown() -> None:
+    assert fitted(["too long for this", "b"], 5) == "too long for this"
+    assert fitted(["a", "b", "too long", "c"], 6) == "a  b", "no gap"
+
+
+def test_the_next_command_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    say_next("export", "my runs/a [1]", "--out", "model.onnx")
+    assert capsys.readouterr().err == "next: stdl-events export 'my runs/a [1]' --out model.onnx\n"
