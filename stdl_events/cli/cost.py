@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.data_options import NO_OPTIONS, DataOptions, with_data_options
 from stdl_events.cli.learner_options import (
     Asked,
     Batch,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add this stage's commands to `app`."""
-    app.command("cost")(cost)
+    app.command("cost")(with_data_options(cost))
 
 
 def cost(
@@ -39,6 +40,7 @@ def cost(
     variant: Variant = None,
     config: ConfigFile = None,
     data: Data = None,
+    data_options: DataOptions = NO_OPTIONS,
     network: Network = None,
     input: Input = None,
     classes: Classes = None,
@@ -75,7 +77,7 @@ def cost(
     if option and rule is None:
         raise UserError("--option", got="no --rule", expected="the rule that has the option", todo="add --rule")
     rules = list_rules() if rule is None else [get_rule(rule, **parse_assignments(option or []))]
-    asked = Asked(recipe, assignments, data, network, input, classes, variant, config)
+    asked = Asked(recipe, assignments, data, network, input, classes, variant, config, data_options)
     wanted = asked.options(steps=steps, batch_size=batch, optimizer=optimizer)
     meter = RuleMeter(activity=activity, rho=rho, **shared_options(wanted, but=("precision",)))
     with messages.status("metering"):

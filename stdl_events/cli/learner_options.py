@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stdl_events.cli.data_options import NO_OPTIONS, DataOptions
 from stdl_events.cli.options import one_of, parse_assignments, parse_shape
 from stdl_events.errors import UserError
 from stdl_events.learning.registries import DEFAULT_OPTIMIZER, LOSSES, OPTIMIZERS
@@ -86,7 +87,7 @@ class Asked:
 
     Args:
         target: a recipe, a file that defines one, or a run's folder.
-        assignments, data, variant, config: of the target only.
+        assignments, data, variant, config, data_options: of the target only.
         network, input, classes: all three without a target; with one, they replace what it says.
     """
 
@@ -98,6 +99,7 @@ class Asked:
     classes: int | None
     variant: str | None = None
     config: Path | None = None
+    data_options: DataOptions = NO_OPTIONS
 
     def options(self, rule_options: list[str] | None = None, **given: Any) -> dict[str, Any]:
         """Return the arguments of `plan_learner`.
@@ -121,6 +123,7 @@ class Asked:
             "--data": self.data,
             "--variant": self.variant,
             "--config": self.config,
+            **dict.fromkeys(self.data_options.flags, True),
         }
         useless = [name for name, value in of_recipes.items() if value]
         if useless:
@@ -153,7 +156,7 @@ class Asked:
             settings |= dict.fromkeys(_rule_settings(), "none")
         settings |= {f"learning.options.{name}": value for name, value in rule_options.items()}
         flags = [f"{key}={value}" for key, value in settings.items() if value is not None]
-        assignments = [*(self.assignments or []), *flags]
+        assignments = [*(self.assignments or []), *self.data_options.assignments, *flags]
         training = find_training(self.target, assignments, variant=self.variant, file=self.config)
         ways_to_cut = {name: wanted.get(name) for name in ("budget", "rho", "plan")}
         check_plan_options(get_rule(training.config.learning.rule), **ways_to_cut)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.data_options import NO_OPTIONS, DataOptions, with_data_options
 from stdl_events.cli.learner_options import (
     Asked,
     Auto,
@@ -52,7 +53,7 @@ class Device(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add this stage's commands to `app`."""
-    app.command("memory")(memory)
+    app.command("memory")(with_data_options(memory))
 
 
 def memory(
@@ -61,6 +62,7 @@ def memory(
     variant: Variant = None,
     config: ConfigFile = None,
     data: Data = None,
+    data_options: DataOptions = NO_OPTIONS,
     network: Network = None,
     input: Input = None,
     classes: Classes = None,
@@ -115,7 +117,7 @@ def memory(
     _check_alone("--auto", auto, {"--plain": lean is False, "--plan": given})
     if device is Device.cuda:
         require_cuda()
-    wanted = Asked(recipe, assignments, data, network, input, classes, variant, config).options(
+    wanted = Asked(recipe, assignments, data, network, input, classes, variant, config, data_options).options(
         option,
         rule=rule,
         batch_size=batch,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.data_options import NO_OPTIONS, DataOptions, with_data_options
 from stdl_events.cli.learner_options import (
     Asked,
     Auto,
@@ -42,7 +43,7 @@ BAR_WIDTH = 40
 
 def register(app: typer.Typer) -> None:
     """Add this stage's commands to `app`."""
-    app.command("plan")(plan)
+    app.command("plan")(with_data_options(plan))
 
 
 def plan(
@@ -51,6 +52,7 @@ def plan(
     variant: Variant = None,
     config: ConfigFile = None,
     data: Data = None,
+    data_options: DataOptions = NO_OPTIONS,
     network: Network = None,
     input: Input = None,
     classes: Classes = None,
@@ -98,7 +100,7 @@ def plan(
             expected="--auto by itself or with --budget, --rho or --least-blocks",
             todo="leave out one of them",
         )
-    wanted = Asked(recipe, assignments, data, network, input, classes, variant, config).options(
+    wanted = Asked(recipe, assignments, data, network, input, classes, variant, config, data_options).options(
         option,
         rule=rule,
         batch_size=batch,

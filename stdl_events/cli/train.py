@@ -1,28 +1,17 @@
 """`stdl-events train` and `stdl-events evaluate`: from recordings to a network and its accuracy."""
 
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stdl_events.cli.confusion import confusion_lines
-from stdl_events.cli.geometry_options import (
-    CenterCropOption,
-    CropOption,
-    FlipOption,
-    RotateOption,
-    ScaleByOption,
-    ScaleOption,
-    geometry_settings,
-)
-from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, LayoutOption, label_settings
+from stdl_events.cli.data_options import NO_OPTIONS, DataOptions, with_data_options
 from stdl_events.cli.next_step import say_next
-from stdl_events.cli.options import FilterOption, filter_words
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.cli.recipe_tables import print_recipes, print_settings
-from stdl_events.cli.recording_options import OrientationOption, RepairOption
+from stdl_events.cli.recording_options import RepairOption
 from stdl_events.cli.split_options import SplitOption, ValidationOption, split_assignments
 
 if TYPE_CHECKING:
@@ -33,7 +22,7 @@ MAX_CLASSES_SHOWN = 20
 
 def register(app: typer.Typer) -> None:
     """Add this stage's commands to `app`."""
-    app.command()(train)
+    app.command()(with_data_options(train))
     app.command()(evaluate)
 
 
@@ -47,22 +36,12 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/<recipe's name>]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    orientation: OrientationOption = None,
-    filters: FilterOption = None,
-    rotate: RotateOption = None,
-    flip: FlipOption = None,
-    crop: CropOption = None,
-    center_crop: CenterCropOption = None,
-    scale: ScaleOption = None,
-    scale_by: ScaleByOption = None,
+    data_options: DataOptions = NO_OPTIONS,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out unreadable recordings, and name them.")
     ] = False,
     repair: RepairOption = False,
-    labels: LabelsOption = None,
-    label_times: LabelTimesOption = None,
-    layout: LayoutOption = None,
     split: SplitOption = None,
     validation: ValidationOption = None,
     list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes and their variants.")] = False,
@@ -82,7 +61,6 @@ def train(
     Example: stdl-events train folder --data recordings/ --set epochs=30 --set learning.budget=2GiB
     """
     from stdl_events.recipes.resolve import resolve
-    from stdl_events.recordings.orientation import parse_orientations
 
     if list_recipes:
         print_recipes(as_json)
@@ -90,20 +68,18 @@ def train(
     if recipe is None:
         raise typer.BadParameter("give a recipe's name or a .py file, or --list", param_hint="RECIPE")
     flags: dict[str, object] = {"data.path": None if data is None else data.resolve(), "device": device}
-    geometry = geometry_settings(rotate, flip, crop, center_crop, scale, scale_by)
-    flags |= {f"frames.{name}": value for name, value in geometry.items()}
-    flags |= {f"frames.filters.{name}": value for name, _, value in filter_words(filters)}
-    if orientation:
-        flags["data.orientation"] = dumps([asked.model_dump() for asked in parse_orientations(orientation)])
-    flags |= {f"data.{name}": value for name, value in label_settings(labels, label_times, layout).items()}
     flags |= {f"data.split.{name}": value for name, value in split_assignments(split, validation).items()}
     if skip_bad:
         flags["data.skip_bad"] = "true"
     if repair:
         flags["data.repair"] = "true"
-    flag_assignments = [f"{key}={value}" for key, value in flags.items() if value is not None]
+    given = [f"{key}={value}" for key, value in flags.items() if value is not None]
     resolved = resolve(
-        recipe, variant=variant, file=config_file, assignments=assignments or (), options=flag_assignments
+        recipe,
+        variant=variant,
+        file=config_file,
+        assignments=assignments or (),
+        options=[*given, *data_options.assignments],
     )
     if show:
         print_settings(resolved, as_json)
