@@ -49,6 +49,16 @@ def write_gesture_mirror(root: Path) -> None:
             np.save(path, table)
 
 
+def write_digits(root: Path) -> None:
+    """One recording of each digit on both sides, in the words of N-MNIST, beside the archives."""
+    for side in ("Train", "Test"):
+        put(root / "NMNIST" / f"{side.lower()}.zip", b"")
+        for digit in range(10):
+            events = make(digit + 10 * (side == "Test"), 34, 34)
+            words = [(x, y, (p << 7) | (t >> 16 & 127), t >> 8 & 255, t & 255) for t, x, y, p in events.tolist()]
+            put(root / "NMNIST" / side / str(digit) / f"{digit:05d}.bin", b"".join(map(bytes, words)))
+
+
 def write_cifar10_mirror(root: Path, per_class: int = 5) -> None:
     for label, name in enumerate(cifar10_dvs.CLASSES):
         for number in range(per_class):

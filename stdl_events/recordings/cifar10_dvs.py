@@ -3,20 +3,26 @@
     <root>/<class>/cifar10_<class>_<0..999>.aedat       the original, AEDAT 2.0
     <root>/<class>/<...>_<number>.aedat4                Tonic's mirror; in <root>/CIFAR10DVS/ if Tonic unpacked it
 
+Where Tonic is installed, its class labels what it has unpacked. Events are decoded by our reader, which survives
+damage.
+
 The dataset has no official split. Papers train on the first 900 recordings of each class by file number and test on
 the last 100; datasets/cifar10_dvs/split.tsv is the golden copy of this rule.
 
 H. Li et al., "CIFAR10-DVS: an event-stream dataset for object classification", 2017.
 """
 
+import warnings
 from pathlib import Path
 
 from stdl_events.errors import SplitError
+from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.found_files import child, is_hidden
 from stdl_events.recordings.obtain import Download, found_in, not_there
 from stdl_events.recordings.registry import Dataset
 from stdl_events.recordings.split import by_order
+from stdl_events.recordings.tonic_sets import labels_by_tonic
 
 SENSOR_SIZE = (128, 128)
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -34,7 +40,8 @@ def read_cifar10_dvs(root: str | Path) -> RecordingSet:
         DatasetError: a class is missing, or the original and the mirror are mixed.
     """
     root = Path(root)
-    folder = _folder(root, "CIFAR10DVS") or root
+    unpacked = _folder(root, "CIFAR10DVS")
+    folder = unpacked or root
     files = {name: _recordings_in(_folder(folder, name)) for name in CLASSES}
     missing = [name for name, paths in files.items() if not paths]
     if missing:
@@ -43,12 +50,28 @@ def read_cifar10_dvs(root: str | Path) -> RecordingSet:
     suffixes = {path.suffix.lower() for paths in files.values() for path in paths}
     if len(suffixes) > 1:
         raise not_there(folder, got=f"files of {' and '.join(sorted(suffixes))}", expected=LAYOUT, downloads=DOWNLOADS)
+    labels = {path: label for label, name in enumerate(CLASSES) for path in files[name]}
+    if unpacked is not None:
+        labels = _labels_of_tonic(root, labels)
     entries = tuple(
         Entry(path.relative_to(folder).as_posix(), path, label, sensor_size=SENSOR_SIZE)
-        for label, name in enumerate(CLASSES)
-        for path in files[name]
+        for path, label in labels.items()
     )
     return RecordingSet(CLASSES, SENSOR_SIZE, entries)
+
+
+def _labels_of_tonic(root: Path, labels: dict[Path, int]) -> dict[Path, int]:
+    """Return the labels that Tonic's class gives to the files; those of their folders if it does not list all of them.
+
+    It knows suffixes in lower case alone.
+    """
+    if any(path.suffix != ".aedat4" for path in labels):
+        return labels
+    with warnings.catch_warnings():
+        # How many recordings a split needs is checked when it is made.
+        warnings.filterwarnings("ignore", message=".* where Tonic expects", category=RecordingWarning)
+        found = labels_by_tonic("CIFAR10DVS", root, (None,))
+    return labels if found is None or not labels.keys() <= found.keys() else {path: found[path] for path in labels}
 
 
 def _folder(root: Path, name: str) -> Path | None:

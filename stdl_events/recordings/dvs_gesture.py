@@ -25,6 +25,8 @@ from stdl_events.recordings.found_files import child
 from stdl_events.recordings.lists import numbered_lines
 from stdl_events.recordings.obtain import Download, found_in, not_there
 from stdl_events.recordings.registry import Dataset
+from stdl_events.recordings.samples import SIDES
+from stdl_events.recordings.tonic_sets import labels_by_tonic
 
 SENSOR_SIZE = (128, 128)
 CLASSES = (
@@ -172,6 +174,8 @@ def _is_gesture(values: list[float]) -> bool:
 
 
 def _entries_of_mirror(folder: Path) -> Iterator[Entry]:
+    """Yield the gestures of Tonic's mirror, labelled by Tonic's class where it is installed and lists them."""
+    known = labels_by_tonic("DVSGesture", folder.parent, SIDES) if _is_unpacked_by_tonic(folder) else None
     for side in ("ibmGestureTrain", "ibmGestureTest"):
         for path in sorted((folder / side).glob("[uU]ser*/*.[nN][pP][yY]")):
             if not (path.stem.isdigit() and int(path.stem) < len(CLASSES)):
@@ -180,7 +184,12 @@ def _entries_of_mirror(folder: Path) -> Iterator[Entry]:
                     todo="remove it, or unpack the dataset again",
                 )  # fmt: skip
             key = path.relative_to(folder).with_suffix("").as_posix()
-            yield Entry(key, path, int(path.stem), group=_user_of(path.parent), reader=open_millisecond_npy)
+            label = int(path.stem) if known is None else known.get(path, int(path.stem))
+            yield Entry(key, path, label, group=_user_of(path.parent), reader=open_millisecond_npy)
+
+
+def _is_unpacked_by_tonic(folder: Path) -> bool:
+    return folder.name == "DVSGesture" and (folder / "ibmGestureTest").is_dir()
 
 
 def open_millisecond_npy(path: Path) -> Recording:

@@ -7,7 +7,6 @@ G. Orchard et al., "Converting static image datasets to spiking neuromorphic dat
 """
 
 from pathlib import Path
-from typing import Any
 
 from stdl_events.errors import DatasetError, MissingExtraError
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
@@ -16,7 +15,7 @@ from stdl_events.recordings.found_files import child
 from stdl_events.recordings.registry import Dataset
 from stdl_events.recordings.sides import sides_of
 from stdl_events.recordings.split import by_order
-from stdl_events.recordings.tonic_sets import TonicFactory
+from stdl_events.recordings.tonic_sets import labels_by_tonic
 
 SENSOR_SIZE = (34, 34)
 CLASSES = tuple("0123456789")
@@ -74,17 +73,15 @@ def _require_digits(root: Path, recordings: RecordingSet) -> None:
 
 
 def _entries_of_tonic(root: Path, *, train: bool) -> tuple[Entry, ...]:
-    try:
-        opened: Any = TonicFactory("NMNIST")(root, "train" if train else "test")
-    except ModuleNotFoundError:
+    labels = labels_by_tonic("NMNIST", root, ("train" if train else "test",))
+    if labels is None:
         raise MissingExtraError(
             str(root), got="Tonic's layout, and no package tonic", expected="the extra `train`",
             todo="pip install 'stdl-events[train]', or name the folder that holds train/ and test/",
-        ) from None  # fmt: skip
-    paths = [Path(name) for name in opened.data]
+        )  # fmt: skip
     return tuple(
         Entry(path.relative_to(root).as_posix(), path, label, format="nmnist", sensor_size=SENSOR_SIZE)
-        for path, label in zip(paths, opened.targets, strict=True)
+        for path, label in labels.items()
     )
 
 

@@ -96,7 +96,9 @@ class SampleReader:
     @property
     def description(self) -> str:
         """Everything that a prepared shard depends on, besides the file."""
-        return f"{self.source.factory.name} {self.source.side} {self.index} {self.sensor_size} {self.time_unit}"
+        source, transform = self.source, getattr(self.source.factory, "transform", None)
+        words = f"{source.factory.name} {source.side} {self.index} {self.sensor_size} {self.time_unit}"
+        return words if transform is None else f"{words} {transform}"
 
     def __call__(self, path: Path) -> Recording:
         samples = self.source.open()

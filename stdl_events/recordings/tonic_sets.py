@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,28 +70,69 @@ class TonicFamily:
         return names
 
     def __getitem__(self, name: str) -> Dataset:
-        factory = TonicFactory(name)
-        base = factory.base()
-        size, classes = getattr(base, "sensor_size", None), getattr(base, "classes", None)
-        return dataset_of(
-            factory,
-            f"{name} of Tonic",
-            has_sides=side_keyword(base) is not None,
-            options=("sensor_size",),
-            page=PAGE,
-            sensor_size=(int(size[0]), int(size[1])) if isinstance(size, tuple) else None,
-            classes=len(classes) if isinstance(classes, list | dict) else None,
-        )
+        return tonic_dataset(name)
 
 
 FAMILY = TonicFamily()
 
 
+def tonic_dataset(name: str, transform: Callable[[Any], Any] | None = None) -> Dataset:
+    """Return the `Dataset` of a class of Tonic; with a transform, to be registered in `DATASETS` by a recipe file.
+
+    Args:
+        name: of the class, such as "DVSLip".
+        transform: of Tonic or the user's own; it returns events of the same sensor size.
+    """
+    factory = TonicFactory(name, None if transform is None else _composed(transform))
+    base = factory.base()
+    size, classes = getattr(base, "sensor_size", None), getattr(base, "classes", None)
+    return dataset_of(
+        factory,
+        f"{name} of Tonic" + ("" if transform is None else ", transformed"),
+        has_sides=side_keyword(base) is not None,
+        options=("sensor_size",),
+        page=PAGE,
+        sensor_size=(int(size[0]), int(size[1])) if isinstance(size, tuple) else None,
+        classes=len(classes) if isinstance(classes, list | dict) else None,
+    )
+
+
+def _composed(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a composition, which is compared by identity; other transforms may not be hashable."""
+    from tonic.transforms import Compose
+
+    composed: Callable[[Any], Any] = Compose([_flat, transform])
+    return composed
+
+
+def _flat(events: Any) -> Any:
+    """Return structured events in one dimension: those of Tonic's ASLDVS have two, which Tonic's loops do not take."""
+    return events.reshape(-1) if getattr(events.dtype, "names", None) else events
+
+
+def labels_by_tonic(class_name: str, root: Path, sides: tuple[Side | None, ...]) -> dict[Path, int] | None:
+    """Return the label of each file of a class that has one file per sample; None if Tonic is not installed.
+
+    Raises:
+        DatasetError: the class does not open the folder.
+    """
+    try:
+        opened: list[Any] = [TonicFactory(class_name)(root, side) for side in sides]
+    except ModuleNotFoundError:
+        return None
+    return {Path(file): label for one in opened for file, label in zip(one.data, one.targets, strict=True)}
+
+
 @dataclass(frozen=True)
 class TonicFactory:
-    """Opens a data set class of Tonic; see `SampleFactory`."""
+    """Opens a data set class of Tonic; see `SampleFactory`.
+
+    Attributes:
+        transform: of the events, passed to the class.
+    """
 
     class_name: str
+    transform: Callable[[Any], Any] | None = None
 
     is_documented = True
 
@@ -115,7 +157,9 @@ class TonicFactory:
             )  # fmt: skip
         if root.name == self.class_name and not (root / self.class_name).is_dir():
             root = root.parent
-        chosen = {key: value for key, value in _CHOSEN.items() if key in takes}
+        chosen: dict[str, object] = {key: value for key, value in _CHOSEN.items() if key in takes}
+        if self.transform is not None:
+            chosen["transform"] = self.transform
         try:
             # Tonic reports on stdout, which belongs to results.
             with contextlib.redirect_stdout(io.StringIO()):

@@ -46,6 +46,7 @@ CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], Split]]] = {
 
 
 @pytest.mark.filterwarnings("ignore:no readable recordings to train on of . of 11 classes")
+@pytest.mark.filterwarnings("ignore:.* where Tonic expects")
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("idle_parent")
 def test_clips_are_those_of_the_recordings(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

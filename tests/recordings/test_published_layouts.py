@@ -118,6 +118,7 @@ def test_dvs_gesture(gestures: Path) -> None:
     check_frames(split)
 
 
+@pytest.mark.filterwarnings("ignore:.* where Tonic expects")
 def test_dvs_gesture_mirror(tmp_path: Path) -> None:
     """Columns x, y, p, t in milliseconds."""
     table = np.array([[3, 4, 1, 0], [127, 5, 0, 7], [6, 90, 1, 70_001]])

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import shutil
+import sys
 import warnings
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from published_layouts import make
 from tonic_layouts import (
+    WORDS,
     asl_dvs_events,
     write_asl_dvs,
     write_cifar10_mirror,
+    write_digits,
     write_dvs_lip,
     write_gesture_mirror,
     write_poker,
@@ -22,7 +25,16 @@ from stdl_events.errors import DatasetError
 from stdl_events.events import open_recording
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import workers
-from stdl_events.recordings import DATASETS, NMnist, RecordingSet, Split, read_cifar10_dvs, split_dvs_gesture
+from stdl_events.recordings import (
+    DATASETS,
+    NMnist,
+    RecordingSet,
+    Split,
+    read_cifar10_dvs,
+    read_given_split,
+    split_dvs_gesture,
+    split_nmnist,
+)
 from stdl_events.recordings.clips import load_readable_clips
 from stdl_events.recordings.entry import read_events
 from stdl_events.recordings.samples import OwnFactory, SampleReader, SampleSource
@@ -146,6 +158,89 @@ def test_cifar10_dvs_is_that_of_our_reader(tmp_path: Path) -> None:
     theirs, ours = read_of("tonic:CIFAR10DVS", tmp_path), read_cifar10_dvs(tmp_path)
     assert len(theirs) == 50
     check_equal_sets(theirs, ours)
+
+
+@INCOMPLETE
+@pytest.mark.parametrize("name", ["CIFAR10DVS", "DVSGesture", "NMNIST"])
+def test_sets_with_a_reader_of_ours_ask_tonics_class(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its labels are taken where its layout is there; without Tonic, the recordings are the same."""
+    write = {"CIFAR10DVS": write_cifar10_mirror, "DVSGesture": write_gesture_mirror, "NMNIST": write_digits}[name]
+    write(tmp_path)
+
+    def found() -> list[RecordingSet]:
+        if name == "CIFAR10DVS":
+            return [read_cifar10_dvs(tmp_path)]
+        split = (split_dvs_gesture if name == "DVSGesture" else split_nmnist)(tmp_path)
+        return [split.train, split.test]
+
+    ours = found()
+    theirs = [getattr(datasets, name)] * len(ours)
+    sides = [{}] if name == "CIFAR10DVS" else [{"train": True}, {"train": False}]
+    monkeypatch.setattr(getattr(datasets, name), "_check_exists", lambda self: True)
+    for side, make_set, recordings in zip(sides, theirs, ours, strict=True):
+        samples = make_set(str(tmp_path), **side)
+        assert len(samples) == len(recordings) > 0
+        label_of = {
+            Path(file): (label, index)
+            for index, (file, label) in enumerate(zip(samples.data, samples.targets, strict=True))
+        }
+        for entry in recordings.entries:
+            label, index = label_of[entry.path]
+            assert entry.label == label
+            check_same_events(read_events(entry), samples[index][0])
+
+    def refuse(self: object, save_to: str, train: bool = True) -> None:
+        raise OSError("asked")
+
+    monkeypatch.setattr(getattr(datasets, name), "__init__", refuse)
+    with pytest.raises(DatasetError, match=f"OSError while opening tonic:{name}: asked"):
+        found()
+    if name != "NMNIST":
+        monkeypatch.setitem(sys.modules, "tonic.datasets", None)
+        monkeypatch.setitem(sys.modules, "tonic", None)
+        assert [side.entries for side in found()] == [side.entries for side in ours]
+
+
+def check_same_events(ours: np.ndarray, theirs: np.ndarray) -> None:
+    assert len(ours) == len(theirs) > 0
+    for field in "txyp":
+        np.testing.assert_array_equal(ours[field].astype(np.int64), theirs[field].astype(np.int64).ravel())
+
+
+@INCOMPLETE
+def test_dvs_lip_is_that_of_tonics_class_and_of_our_own_readers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The class called directly, `tonic:DVSLip`, and the same folder without Tonic."""
+    write_dvs_lip(tmp_path)
+    split, plain = split_of("tonic:DVSLip", tmp_path), read_given_split(tmp_path / "DVSLip" / "DVS-Lip")
+    assert plain.train.classes == WORDS
+    monkeypatch.setattr(datasets.DVSLip, "_check_exists", lambda self: True)
+    for train, ours, own in ((True, split.train, plain.train), (False, split.test, plain.test)):
+        samples = datasets.DVSLip(str(tmp_path), train=train)
+        by_path = {Path(file): index for index, file in enumerate(samples.data)}
+        assert by_path.keys() == {entry.path for entry in ours.entries} == {entry.path for entry in own.entries}
+        for side in (ours, own):
+            for entry in side.entries:
+                events, label = samples[by_path[entry.path]]
+                assert side.classes[entry.label] == samples.classes[label]
+                check_same_events(read_events(entry), events)
+
+
+@INCOMPLETE
+def test_asl_dvs_is_that_of_tonics_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_asl_dvs(tmp_path)
+    recordings = read_of("tonic:ASLDVS", tmp_path)
+    monkeypatch.setattr(datasets.ASLDVS, "_check_exists", lambda self: True)
+    samples = datasets.ASLDVS(str(tmp_path))
+    by_path = {Path(file): index for index, file in enumerate(samples.data)}
+    assert len(by_path) == len(recordings) == 12
+    for entry in recordings.entries:
+        events, label = samples[by_path[entry.path]]
+        assert entry.label == label
+        check_same_events(read_events(entry), events)
 
 
 @INCOMPLETE

@@ -2,14 +2,23 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from published_layouts import make
-from tonic_layouts import write_asl_dvs, write_dvs_lip, write_poker, write_shd
+from tonic_layouts import (
+    write_asl_dvs,
+    write_cifar10_mirror,
+    write_digits,
+    write_dvs_lip,
+    write_gesture_mirror,
+    write_poker,
+    write_shd,
+)
 
 from stdl_events.errors import MissingExtraError
-from stdl_events.recordings import DATASETS
+from stdl_events.recordings import DATASETS, read_events
 from stdl_events.training.data_settings import DataSettings
 
 pytest.importorskip("tonic")
@@ -148,6 +157,68 @@ def test_a_users_own_is_one_line_of_a_recipe_file(run_cli: RunCli, tmp_path: Pat
         DATASETS.unregister("noise")
     assert json.loads(out)["labels"] == ["loud", "soft", "wild"]
     assert json.loads(out)["n"] == json.loads(facts)["clips"]["test"] == 3
+
+
+TRANSFORMED = """
+from tonic.transforms import Compose, RefractoryPeriod, TimeSkew
+
+from stdl_events.recipes import folder
+from stdl_events.recordings import DATASETS
+from stdl_events.recordings.tonic_sets import tonic_dataset
+
+skewed = Compose([RefractoryPeriod(delta=20), TimeSkew(coefficient=2.0)])
+DATASETS.register("moved", tonic_dataset(NAME, transform=skewed))
+
+
+def recipe():
+    return folder.recipe().derive(name="moved", data={"dataset": "moved"})
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "held_out"),
+    [
+        ("DVSLip", write_dvs_lip, 3),
+        ("ASLDVS", write_asl_dvs, 3),
+        ("CIFAR10DVS", partial(write_cifar10_mirror, per_class=2), 10),
+        ("DVSGesture", write_gesture_mirror, 3),
+        ("NMNIST", write_digits, 10),
+    ],
+)
+def test_a_class_of_tonic_trains_with_tonics_transforms(
+    run_cli: RunCli,
+    tmp_path: Path,
+    name: str,
+    write: Callable[[Path], None],
+    held_out: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The recipe's recordings are those of Tonic's class with these transforms, event for event."""
+    from tonic import datasets, transforms
+
+    write(tmp_path / "data")
+    (tmp_path / "moved.py").write_text(TRANSFORMED.replace("NAME", repr(name)))
+    asked = ("--data", tmp_path / "data", *sets(), "--out", tmp_path / "run", "--json")
+    try:
+        code, out, err = run_cli("train", tmp_path / "moved.py", *asked)
+        assert code == 0, err
+        dataset = DATASETS["moved"]
+        recordings = dataset.read(tmp_path / "data") if dataset.read else dataset.split(tmp_path / "data").train
+    finally:
+        DATASETS.unregister("moved")
+    assert json.loads(out)["n"] == held_out
+    monkeypatch.setattr(getattr(datasets, name), "_check_exists", lambda self: True)
+    skewed = transforms.Compose(
+        [lambda events: events.reshape(-1), transforms.RefractoryPeriod(delta=20), transforms.TimeSkew(coefficient=2.0)]
+    )
+    samples = getattr(datasets, name)(str(tmp_path / "data"), transform=skewed)
+    index_of = {Path(file): index for index, file in enumerate(samples.data)}
+    for entry in recordings.entries[:4]:
+        events, label = samples[index_of[entry.path]]
+        ours = read_events(entry)
+        assert entry.label == label
+        for field in "txyp":
+            assert ours[field].astype(int).tolist() == events[field].astype(int).ravel().tolist()
 
 
 def test_tonics_frames_train_the_same_network(run_cli: RunCli, tmp_path: Path) -> None:
