@@ -88,6 +88,50 @@ def write_har_dvs(root: Path, kind: str) -> None:
         put(root / f"{side}_label.txt", "\n".join(lines) + "\n\n")
 
 
+def write_daily_dvs_200(root: Path, actions: int = 3) -> None:
+    """AEDAT 4 files in a folder per day and person; names of actions for all 200."""
+    lists: dict[str, list[str]] = {"train": [], "test": []}
+    for action in range(actions):
+        for person, side in ((3, "train"), (9, "train"), (4, "test")):
+            name = f"event_raw/11_11/{person}/C{action}P{person}M0S1_20231111_09_11_{action:02d}.aedat4"
+            events = make(10 * action + person, 320, 240)
+            put(root / name, event_files.aedat4([(0, 320, 240, [events])]))
+            lists[side].append(f"{name} {action}\n")
+    for side, lines in lists.items():
+        put(root / f"{side}.txt", "".join(lines))
+    names = "".join(f'{n},{"walk" if n < 2 else f"do {n}"},"one, two"\n' for n in range(200))
+    put(root / "action_description.csv", "ID,Action,Action description\n" + names)
+
+
+def write_thu_eact_50(root: Path, actions: int = 3) -> None:
+    """Lines of y, x, brightness, polarity and time; every third line has polarity 0."""
+    for side, takes in (("train", 2), ("test", 1)):
+        lines = []
+        for action in range(actions):
+            for take in range(takes):
+                events, name = make(10 * action + take + 5 * (side == "test"), 1280, 800), f"A{action}/{side}{take}.csv"
+                rows = []
+                for number, (t, x, y, p) in enumerate(events.tolist()):
+                    rows += [f"{y},{x},{number % 256},{1 if p else -1},{t}"]
+                    rows += [f"{y},{x},7,0,{t}"] * (number % 3 == 0)
+                put(root / name, "\n".join(rows) + "\n")
+                lines.append(f"{name},{action}\n")
+        put(root / f"{side}.txt", "".join(lines))
+
+
+def write_thu_eact_50_chl(root: Path, actions: int = 3) -> None:
+    for side, takes in (("train", 2), ("test", 1)):
+        lines = []
+        for action in range(actions):
+            for take in range(takes):
+                events = make(10 * action + take + 5 * (side == "test"), 346, 260)
+                table = np.stack([events[name].astype(np.int64) for name in "xytp"], axis=1)
+                path = put(root / f"A{action}" / f"{side}{action}{take}.npy", b"")
+                np.save(path, table)
+                lines.append(f"/home/someone/DVS-action-data-npy/A{action}/{path.name} {action}\n")
+        put(root / f"{side}.txt", "".join(lines))
+
+
 def write_cifar10(root: Path, per_file: int = 20, classes: int = 10) -> np.ndarray:
     """Six files of random pictures whose classes take turns; returns pictures_NCHW in the order of the files."""
     rng, folder = np.random.default_rng(10), root / "cifar-10-batches-bin"

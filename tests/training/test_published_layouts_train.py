@@ -1,12 +1,19 @@
 """One epoch on each public dataset, on small files in its published layout: loaded, split, checked, framed, trained."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from published_layouts import write_cifar10_dvs, write_dvs_gesture, write_gait_day, write_har_dvs
+from published_layouts import (
+    write_cifar10_dvs,
+    write_dvs_gesture,
+    write_gait_day,
+    write_har_dvs,
+    write_thu_eact_50,
+)
 
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings import Split, cifar10_dvs, split_cifar10_dvs
@@ -74,6 +81,22 @@ def test_one_epoch_of_cifar10_dvs(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert split.train.classes == cifar10_dvs.CLASSES
     config = configured("cifar10_dvs", tmp_path / "data")
     check_run(config, tmp_path / "run", capsys, 10, (40, 10), "40 to train, 10 held out; checked: no recording", split)
+
+
+@pytest.mark.filterwarnings("ignore:no readable recordings .* of 47 of 50 classes")
+def test_one_epoch_of_thu_eact_50(tmp_path: Path, run_cli: Callable[..., tuple[int, str, str]]) -> None:
+    """Prepared with a stated unit, by helper processes if there are any, and trained from the store and directly."""
+    write_thu_eact_50(tmp_path / "data")
+    asked = ("--data", tmp_path / "data", "--time-unit", "us", "--out", tmp_path / "store", "--json")
+    code, out, err = run_cli("prepare", "thu_eact_50", "--frames", "T=3,by=count,downscale=32", *asked)
+    assert code == 0, err
+    assert json.loads(out)["clips"] == {"train": 6, "test": 3}
+    config = configured("thu_eact_50", tmp_path / "data", downscale=32).derive(
+        data={"time_unit": "us"}, network={"notation": "2C3-AP2-4C3"}, augment={"event_drop": False}
+    )
+    direct = fit(config, tmp_path / "direct", quiet=True)
+    stored = fit(config.derive(data={"prepared": str(tmp_path / "store")}), tmp_path / "stored", quiet=True)
+    np.testing.assert_array_equal(direct.evaluation.probabilities_NK, stored.evaluation.probabilities_NK)
 
 
 def check_run(
