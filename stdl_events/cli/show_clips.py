@@ -12,7 +12,8 @@ from stdl_events.errors import RecordingError
 if TYPE_CHECKING:
     from stdl_events.events.recording import Recording
     from stdl_events.frames import Clip, FrameSpec
-    from stdl_events.recordings.predicted_clips import PredictedClip
+    from stdl_events.recordings.predicted_clips import PredictedClip, Predictions
+    from stdl_events.recordings.split_list import Reader
 
 # Clips listed where nothing is drawn.
 LISTED = 12
@@ -65,7 +66,7 @@ def show_predictions(file: Path, predictions: Path, number: int | None, out: Pat
 
     most = LISTED if out is None else clips_to_show(out)
     read = Predictions.read(predictions)
-    entries = read.entries(file)
+    entries = read.entries(file, _readers_in)
     ranked = [(rank, clip) for rank, clip in enumerate(read.worst(), start=1) if clip.key in entries]
     if number is not None:
         chosen = [(rank, clip) for rank, clip in ranked if rank == number]
@@ -83,6 +84,16 @@ def show_predictions(file: Path, predictions: Path, number: int | None, out: Pat
     wrong = sum(clip.predicted != clip.label for clip in read.clips)
     caption = [f"{wrong} of {len(read.clips)} clips are recognised as another class; the worst come first"]
     _show(told, predictions.name, read.frames, caption, out, json)
+
+
+def _readers_in(predictions: "Predictions", folder: Path) -> "dict[str, Reader | None]":
+    """Return the readers of the recordings in `folder`, found as the evaluation found them."""
+    from stdl_events.training.data_settings import DataSettings, FrameSettings
+    from stdl_events.training.sources import split_recordings
+
+    data = DataSettings.model_validate((predictions.data or {}) | {"path": str(folder), "prepared": None})
+    frames = FrameSettings.model_validate(predictions.frames.model_dump(mode="json", exclude={"sensor_size"}))
+    return {entry.file_key: entry.reader for entry in split_recordings(data, frames, "show").entries}
 
 
 def _show(

@@ -121,7 +121,7 @@ def evaluate(
     from stdl_events.recordings.predicted_clips import predictions_of
     from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
     from stdl_events.training import held_out
-    from stdl_events.training.run_folder import write_json
+    from stdl_events.training.run_folder import load_config, write_json
     from stdl_events.whole_file import require_place
 
     if predictions is not None:
@@ -132,7 +132,8 @@ def evaluate(
         listed = read_split_list(run / SPLIT_FILE)
         root = data if listed is None or data is not None else Path(listed.root)
         clips = evaluation.predictions()
-        write_json(predictions, predictions_of(clips, evaluation.recordings, evaluation.frame_spec, root))
+        settings = load_config(run).data.model_dump(mode="json")
+        write_json(predictions, predictions_of(clips, evaluation.recordings, evaluation.frame_spec, root, settings))
     if as_json:
         print_json({"run": str(run), "model": None if model is None else str(model)} | evaluation.summary())
         return

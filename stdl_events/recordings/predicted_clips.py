@@ -1,13 +1,14 @@
 """The predictions of an evaluation as a file: each clip with its recording, so that it can be cut again and looked at.
 
-{"labels": [...], "frames": <frame spec>, "root": <folder>, "recordings": [<row of a split's list>, ...],
+{"labels": [...], "frames": <frame spec>, "root": <folder>, "data": <settings of the recordings>,
+ "recordings": [<row of a split's list>, ...],
  "clips": [{"key": ..., "t_start_us": ..., "label": ..., "predicted": ..., "probabilities": [...]}, ...]}
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,7 +16,7 @@ from stdl_events.errors import DatasetError
 from stdl_events.frames import Clip, FrameSpec
 from stdl_events.recordings.clips import cut_clips
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
-from stdl_events.recordings.split_list import ListedRecording, SplitList
+from stdl_events.recordings.split_list import ListedRecording, Reader, SplitList
 from stdl_events.validation import first_problem
 
 TODO_WRITE = "write it with stdl-events evaluate RUN --predictions FILE"
@@ -33,14 +34,23 @@ class PredictedClip(BaseModel):
     probabilities: tuple[float, ...]
 
 
+# The readers of the recordings in a folder, by their keys.
+ReadersIn: TypeAlias = "Callable[[Predictions, Path], Mapping[str, Reader | None]]"
+
+
 class Predictions(BaseModel):
-    """The file; see the module."""
+    """The file; see the module.
+
+    Attributes:
+        data: settings of the section `data`, for datasets with readers of their own; None in files of older versions.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     labels: tuple[str, ...]
     frames: FrameSpec
     root: str
+    data: dict[str, Any] | None = None
     recordings: tuple[ListedRecording, ...]
     clips: tuple[PredictedClip, ...]
 
@@ -72,27 +82,34 @@ class Predictions(BaseModel):
 
         return sorted(self.clips, key=badness)
 
-    def entries(self, root: Path) -> dict[str, Entry]:
+    def entries(self, root: Path, readers_in: "ReadersIn | None" = None) -> dict[str, Entry]:
         """Return the recordings by key; their files are in the folder `root`, or it is one of these files.
 
+        Args:
+            readers_in: finds the readers of a dataset's own in its folder; called if the recordings have some.
+
         Raises:
-            DatasetError: none of the recordings is there, or the dataset reads them by a function of its own.
+            DatasetError: none of the recordings is there; or the dataset reads them by a function of its own, and the
+                file, of an older version, does not say which dataset that is.
         """
+        folder = root if root.is_dir() else Path(self.root)
         own = next((row for row in self.recordings if row.own_reader), None)
+        readers: Mapping[str, Reader | None] = {}
         if own is not None:
-            raise DatasetError(
-                own.path, got="a recording that its dataset reads by a function of its own",
-                expected="files that are read by their format", todo="look at one file with show FILE --clip N",
-            )  # fmt: skip
+            if self.data is None or readers_in is None:
+                raise DatasetError(
+                    own.path, got="a recording that its dataset reads by a function of its own",
+                    expected="a file of predictions that names the dataset", todo=TODO_WRITE,
+                )  # fmt: skip
+            readers = readers_in(self, folder)
         listed = SplitList(
             schema_version=1, made_by="", dataset="", root="", rule="", gap_us=0, classes=self.labels,
             sensor_size=self.frames.sensor_size, recordings=self.recordings,
         )  # fmt: skip
-        folder = root if root.is_dir() else Path(self.root)
-        found = {entry.key: entry for entry in listed.split(folder, lambda key: None).test.entries}
+        found = {entry.key: entry for entry in listed.split(folder, lambda key: readers.get(key)).test.entries}
         if not root.is_dir():
             found = {key: entry for key, entry in found.items() if entry.path.resolve() == root.resolve()}
-        if not any(entry.path.is_file() for entry in found.values()):
+        if not any(entry.path.exists() for entry in found.values()):
             expected = ", ".join(row.path for row in self.recordings[:3])
             raise DatasetError(
                 str(root), got="none of the recordings of the predictions", expected=f"a folder with {expected}",
@@ -102,7 +119,11 @@ class Predictions(BaseModel):
 
 
 def predictions_of(
-    clips: Sequence[dict[str, Any]], recordings: RecordingSet, frames: FrameSpec, root: Path | None
+    clips: Sequence[dict[str, Any]],
+    recordings: RecordingSet,
+    frames: FrameSpec,
+    root: Path | None,
+    data: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the file's content, JSON-ready.
 
@@ -110,6 +131,7 @@ def predictions_of(
         clips: as `Evaluation.predictions` returns them.
         recordings: those of the clips.
         root: folder of the recordings; None takes the deepest that holds all.
+        data: settings of the section `data`, JSON-ready.
     """
     root = root or Path(os.path.commonpath([entry.path.parent for entry in recordings.entries]))
     listed = SplitList.of(Split(recordings, recordings, ""), root, {}, dataset="")
@@ -118,6 +140,7 @@ def predictions_of(
         "labels": list(recordings.classes),
         "frames": frames.model_dump(mode="json"),
         "root": listed.root,
+        "data": data,
         "recordings": rows,
         "clips": list(clips),
     }

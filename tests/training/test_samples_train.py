@@ -59,9 +59,10 @@ def test_a_class_of_tonic_is_prepared_trained_and_evaluated(run_cli: RunCli, tmp
         trained[name] = json.loads(out)
     assert "split of tonic:DVSLip: 6 to train, 3 held out; checked: no recording on both sides" in err
     assert trained["direct"]["confusion"] == trained["stored"]["confusion"]
-    code, out, err = run_cli("evaluate", run / "direct", "--json")
+    code, out, err = run_cli("evaluate", run / "direct", "--predictions", tmp_path / "p.json", "--json")
     assert code == 0, err
     assert json.loads(out)["confusion"] == trained["direct"]["confusion"]
+    require_shown(run_cli, data, tmp_path / "p.json", clips=3)
 
 
 def test_a_set_without_sides_takes_every_rule(run_cli: RunCli, tmp_path: Path) -> None:
@@ -99,9 +100,30 @@ def test_sets_in_one_file_or_in_memory_are_prepared(run_cli: RunCli, tmp_path: P
         direct = (*sets(f"data.dataset=tonic:{name}", "frames.downscale=1"), "--data", tmp_path)
         code, out, err = run_cli("train", "folder", *direct, "--out", tmp_path / "direct", "--json")
         assert code == 0, err
-        code, again, err = run_cli("evaluate", tmp_path / "direct", "--json")
+        code, again, err = run_cli("evaluate", tmp_path / "direct", "--predictions", tmp_path / "p.json", "--json")
         assert code == 0, err
         assert json.loads(again)["confusion"] == json.loads(out)["confusion"]
+        require_shown(run_cli, tmp_path, tmp_path / "p.json", clips=4)
+
+
+def require_shown(run_cli: RunCli, data: Path, predictions: Path, clips: int) -> None:
+    """The clips are cut again by the data set's own reader, with the events that the recordings hold."""
+    document = json.loads(predictions.read_text())
+    assert all(row["own_reader"] for row in document["recordings"])
+    code, out, err = run_cli("show", data, "--predictions", predictions, "--json")
+    assert code == 0, err
+    shown = json.loads(out)["clips"]
+    settings = DataSettings.model_validate(document["data"])
+    held_out = {entry.key: entry for entry in DATASETS[settings.dataset].split(data).test.entries}
+    assert {clip["key"]: clip["events"] for clip in shown} == {
+        clip["key"]: len(held_out[clip["key"]].open().read()) for clip in shown
+    }
+    assert len(shown) == clips
+    del document["data"]
+    predictions.write_text(json.dumps(document))
+    code, _, err = run_cli("show", data, "--predictions", predictions)
+    assert code == 2
+    assert "expected a file of predictions that names the dataset; write it with stdl-events evaluate" in err
 
 
 RECIPE = '''
