@@ -145,6 +145,7 @@ def test_the_list_of_writers_is_whole() -> None:
         "export/onnx.py": "into a temporary file of the writer's",
         "prepared/cluster.py": "a temporary file that shows workers the store",
         "prepared/making.py": "the folder of a store",
+        "prepared/tar_shards.py": "into a temporary folder of the writer's",
         "training/bundle.py": "into a temporary folder of the writer's",
     }
     users = set()
@@ -157,6 +158,7 @@ def test_the_list_of_writers_is_whole() -> None:
     listed = {module for writer in writers(Path()) for module in writer.modules}
     elsewhere = {
         "analysis.memory_trace": "stdl-events memory --trace, below",
+        "prepared.tar_shards": "tests/prepared/test_webdataset.py",
         "recordings.synthetic": "below",
         "training.bundle": "below",
     }

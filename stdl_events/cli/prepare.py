@@ -48,6 +48,7 @@ MAX_WORD = 24
 def register(app: typer.Typer) -> None:
     """Add this stage's commands to `app`."""
     app.command()(prepare)
+    app.command()(webdataset)
 
 
 def prepare(
@@ -158,6 +159,40 @@ def prepare(
         _print_summary(preparation)
 
 
+def webdataset(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A complete store that prepare wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder for the shards.")],
+    shard_mb: Annotated[int, typer.Option("--shard-mb", min=1, help="Megabytes of a shard.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the order of the clips to train on.")] = 0,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare all recordings with the store by content.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Write the clips of a store as tar shards that the package webdataset reads.
+
+    Each clip is KEY.npy (frames, uint8), KEY.cls (label) and KEY.json (recording, subject, session, time);
+    OUT/dataset.json has the classes, the frame spec and the list of shards.
+    """
+    from stdl_events.prepared import PreparedSet
+    from stdl_events.prepared.tar_shards import write_tar_shards
+
+    opened = PreparedSet.open(store, verify=verify)
+    with _Bar("writing", "clips") as bar:
+        bar.show(0, len(opened))
+        written = write_tar_shards(opened, out, shard_mb=shard_mb, seed=seed, progress=bar.show)
+    shards = {side: [shard.file for shard in shards] for side, shards in written.items()}
+    clips = {side: sum(shard.clips for shard in shards) for side, shards in written.items()}
+    size = sum(shard.bytes for shards in written.values() for shard in shards)
+    if as_json:
+        print_json({"path": str(out), "shards": shards, "clips": clips, "bytes": size})
+    else:
+        results.print(
+            f"{out}: {clips['train']} clips to train in {len(shards['train'])} shards, {clips['test']} held out in "
+            f"{len(shards['test'])}; {size / MB:.1f} MB"
+        )
+        last = len(shards["train"]) - 1
+        messages.print(f'next: webdataset.WebDataset("{out}/train-{{000000..{last:06d}}}.tar", shardshuffle=True)')
+
+
 def default_store(dataset: str, frame_spec: "FrameSpec") -> Path:
     """Return a folder for each frame spec and its filters; a long list of pixels is named by its checksum."""
     from stdl_events.prepared.asking import frames_text
@@ -214,21 +249,22 @@ def _clips(counts: dict[Side, int]) -> str:
 
 
 class _Bar:
-    """Recordings done, their rate and the time left, on stderr."""
+    """Recordings or clips done, their rate and the time left, on stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: str = "preparing", unit: str = "recordings") -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total} recordings"),
+            TextColumn(f"{{task.completed}}/{{task.total}} {unit}"),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=messages,
         )
+        self._work = work
         self._first = 0
         self._began_s = time.monotonic()
 
@@ -236,7 +272,7 @@ class _Bar:
         """Advance the bar; the first call gives the recordings kept, which do not count for the rate."""
         if not self._bar.tasks:
             self._first, self._began_s = done, time.monotonic()
-            self._bar.add_task("preparing", total=total, completed=done, rate="")
+            self._bar.add_task(self._work, total=total, completed=done, rate="")
             return
         rate_hz = (done - self._first) / max(time.monotonic() - self._began_s, 1e-9)
         self._bar.update(self._bar.tasks[0].id, completed=done, rate=f"{rate_hz:,.1f}/s")

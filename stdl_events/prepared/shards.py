@@ -215,6 +215,8 @@ def _cut(
     payloads: list[bytes] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        # Raised when the garbage collector runs, for anything of this process.
+        warnings.simplefilter("ignore", ResourceWarning)
         try:
             opened = opened or entry.open()
             for take, recording, cut in cut_takes(entry, opened, frame_spec):

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from stdl_events.folder_lock import locked
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import Preparation, PreparedSet, making, prepare, shards, workers
 from stdl_events.recordings import Entry, Split
+from stdl_events.recordings.clips import cut_takes
 
 Make = Callable[..., Preparation]
 
@@ -223,6 +225,18 @@ def test_warnings_of_recordings_are_handed_on(make: Make, monkeypatch: pytest.Mo
     with pytest.warns(making.RecordingWarning) as caught:
         make()
     assert [str(warning.message) for warning in caught] == ["odd"] * 5 + ["35 more such warnings about recordings"]
+
+
+def test_what_the_garbage_collector_says_is_not_stored(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It depends on what else the process did."""
+    alone = content(make("alone").store)
+
+    def cut(*arguments: Any) -> Any:
+        warnings.warn("unclosed file", ResourceWarning, stacklevel=2)
+        return cut_takes(*arguments)
+
+    monkeypatch.setattr(shards, "cut_takes", cut)
+    assert content(make("beside").store) == alone
 
 
 def test_a_full_disk_is_one_error_and_no_bad_recording(
