@@ -185,10 +185,8 @@ def webdataset(
     if as_json:
         print_json({"path": str(out), "shards": shards, "clips": clips, "bytes": size})
     else:
-        results.print(
-            f"{out}: {clips['train']} clips to train in {len(shards['train'])} shards, {clips['test']} held out in "
-            f"{len(shards['test'])}; {size / MB:.1f} MB"
-        )
+        parts = [f"{side} {clips[side]} clips in {len(files)} shards" for side, files in shards.items()]
+        results.print(f"{out}: {', '.join(parts)}; {size / MB:.1f} MB")
         last = len(shards["train"]) - 1
         messages.print(f'next: webdataset.WebDataset("{out}/train-{{000000..{last:06d}}}.tar", shardshuffle=True)')
 

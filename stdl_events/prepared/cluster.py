@@ -27,8 +27,7 @@ from stdl_events.errors import ClusterError, DatasetError, MissingExtraError, St
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION
 from stdl_events.prepared.shards import Shard, ShardJob
-from stdl_events.prepared.worker import outcome
-from stdl_events.prepared.workers import MakeShards, stays_here
+from stdl_events.prepared.workers import MakeShards, outcome, stays_here
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -47,7 +47,7 @@ def write_tar_shards(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[Side, list[TarShard]]:
-    """Write all clips of `store` into a new folder, atomically; return the shards of each side.
+    """Write all clips of `store` into a new folder, atomically; return the shards of each side that has clips.
 
     Args:
         shard_mb: a shard ends when it has so many megabytes.
@@ -70,10 +70,10 @@ def write_tar_shards(
             number_N = store.side(side).number_N
             if side == "train":
                 number_N = np.random.default_rng(seed).permutation(number_N)
-            written[side] = []
             samples = enumerate(number_N.tolist())
             for first in samples:
-                path = partial / f"{side}-{len(written[side]):06d}.tar"
+                shards = written.setdefault(side, [])
+                path = partial / f"{side}-{len(shards):06d}.tar"
                 clips = 0
                 with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
                     for position, number in itertools.chain([first], samples):
@@ -83,7 +83,7 @@ def write_tar_shards(
                             progress(next(done), len(store))
                         if tar.offset >= shard_mb * _MB:
                             break
-                written[side].append(TarShard(path.name, clips, path.stat().st_size))
+                shards.append(TarShard(path.name, clips, path.stat().st_size))
         text = json.dumps(_description(store, written, seed), indent=2, ensure_ascii=False)
         (partial / DATASET_FILE).write_text(f"{text}\n", encoding="utf-8")
     return written

@@ -6,8 +6,7 @@ It ends with the other side of the socket, and imports neither torch nor the pro
 import sys
 from multiprocessing.connection import Connection
 
-from stdl_events.errors import StdlEventsError
-from stdl_events.prepared.shards import Shard, ShardJob, make_shard
+from stdl_events.prepared.workers import outcome
 
 
 def main() -> None:
@@ -18,14 +17,6 @@ def main() -> None:
             connection.send(outcome(connection.recv()))
     except (EOFError, ConnectionError):
         pass
-
-
-def outcome(job: ShardJob) -> Shard | StdlEventsError:
-    """Return the shard of `job`, or the error of making it."""
-    try:
-        return make_shard(job)
-    except StdlEventsError as error:
-        return error
 
 
 if __name__ == "__main__":

@@ -61,6 +61,14 @@ def make_shards(jobs: Sequence[ShardJob], workers: int) -> Iterator[tuple[ShardJ
             helper.end()
 
 
+def outcome(job: ShardJob) -> Shard | StdlEventsError:
+    """Return the shard of `job`, or the error of making it."""
+    try:
+        return make_shard(job)
+    except StdlEventsError as error:
+        return error
+
+
 def _work(left: deque[ShardJob], done: _Done) -> None:
     """Make one shard in this process, unless a helper has taken the last one."""
     try:

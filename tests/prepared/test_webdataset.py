@@ -16,6 +16,7 @@ from binary_recordings import CLASSES, SIZE
 from stdl_events.errors import DatasetError
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import Preparation, PreparedSet
+from stdl_events.prepared.manifest import Side
 from stdl_events.prepared.tar_shards import write_tar_shards
 
 Make = Callable[..., Preparation]
@@ -41,7 +42,8 @@ def test_the_package_reads_every_clip_with_its_label(make: Make, tmp_path: Path,
     assert facts["clips"] == {"train": 30, "test": 10}
     assert facts["shards"] == {"train": ["train-000000.tar", "train-000001.tar"], "test": ["test-000000.tar"]}
     assert facts["bytes"] == sum(path.stat().st_size for path in out.glob("*.tar"))
-    for side in ("train", "test"):
+    sides: tuple[Side, ...] = ("train", "test")
+    for side in sides:
         expected = {}
         for number in store.side(side).number_N.tolist():
             entry = store.manifest.entries[store.table.entry_N[number]]

@@ -18,13 +18,16 @@ Make = Callable[..., Preparation]
 COUNT = FrameSpec(kind="recording", steps=5, by="count", sensor_size=SIZE, cap=255)
 
 
-def test_content_does_not_depend_on_who_made_it(make: Make, request: pytest.FixtureRequest) -> None:
+def test_content_does_not_depend_on_who_made_it(
+    make: Make, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+) -> None:
     alone = content(make("alone").store)
     by_parent = request.getfixturevalue("idle_parent")
     shared = make("shared", workers=3)
     assert (shared.made, len(alone)) == (40, 5)
     assert len(by_parent) < 3
     assert content(shared.store) == alone
+    assert capfd.readouterr().err == "", "helpers start without a warning"
 
 
 DYING = """
