@@ -35,6 +35,10 @@ def train(
     config_file: ConfigFile = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/<recipe's name>]")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Start with the weights of this finished run of the same network."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     data_options: DataOptions = NO_OPTIONS,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
@@ -67,7 +71,7 @@ def train(
         return
     if recipe is None:
         raise typer.BadParameter("give a recipe's name or a .py file, or --list", param_hint="RECIPE")
-    flags: dict[str, object] = {"data.path": None if data is None else data.resolve(), "device": device}
+    flags: dict[str, object] = {"data.path": None if data is None else data.resolve(), "init": init, "device": device}
     flags |= {f"data.split.{name}": value for name, value in split_assignments(split, validation).items()}
     if skip_bad:
         flags["data.skip_bad"] = "true"

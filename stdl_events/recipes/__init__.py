@@ -37,6 +37,8 @@ RECIPES: Registry[Callable[[], TrainConfig]] = Registry(
             "dvs_gesture",
             "cifar10",
             "cifar100",
+            "svhn",
+            "imagenet",
         )
     },
 )

@@ -1,5 +1,6 @@
 """The learner of a configuration."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,19 +14,24 @@ from stdl_events.learning.rules import get_rule
 from stdl_events.memory.footprint import measure_learner
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan
+from stdl_events.training.initial_weights import start_from
 from stdl_events.training.settings import TrainConfig
 
 
 def build_configured_learner(
     config: TrainConfig, frame_spec: FrameSpec, classes: int, device: torch.device | str = "cpu"
 ) -> Learner:
-    """The learner of `config`, for frames of `frame_spec`.
+    """The learner of `config`, for frames of `frame_spec`; it starts from the weights of `config.init`, if given.
 
     Raises:
         NotationError, PlanError, RuleError: the network, its cut or the rule is impossible.
+        RunError: `config.init` is no finished run, or of another network.
     """
     spec = config.network.spec(frame_spec.frame_shape_CHW, classes, config.learning.rule)
-    return build_learner(**learner_options(config, spec), device=device)
+    learner = build_learner(**learner_options(config, spec), device=device)
+    if config.init is not None:
+        start_from(learner.network, Path(config.init))
+    return learner
 
 
 def plan_configured_learner(config: TrainConfig, frame_spec: FrameSpec, classes: int) -> tuple[Blueprint, Plan | None]:

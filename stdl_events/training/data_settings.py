@@ -39,7 +39,7 @@ def _read_names(value: object) -> object:
     return [name.strip() for name in value.split("+") if name.strip()] if isinstance(value, str) else value
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
     """An absolute path, so that a run finds its store from any working directory."""
     return str(Path(path).absolute())
 
@@ -132,7 +132,7 @@ class DataSettings(Section):
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)]
     path: str | None = None
-    prepared: Annotated[str, AfterValidator(_absolute)] | None = None
+    prepared: Annotated[str, AfterValidator(absolute)] | None = None
     format: Annotated[str, AfterValidator(FORMATS.check)] | None = None
     sensor_size: SensorSize | None = None
     stream: int | None = None

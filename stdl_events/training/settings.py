@@ -18,7 +18,7 @@ from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.network.zoo import parse_network
-from stdl_events.training.data_settings import DataSettings, FrameSettings, NotNegative, Positive, Section
+from stdl_events.training.data_settings import DataSettings, FrameSettings, NotNegative, Positive, Section, absolute
 from stdl_events.training.neuron_setting import NeuronSetting
 
 
@@ -193,6 +193,7 @@ class TrainConfig(Section):
         name: of the recipe.
         epochs: passes over the training clips.
         batch_size: clips per step.
+        init: folder of a finished run of the same network, with whose weights training starts; as set by `--init`.
         seed: of initial weights, order, augmentation and dropout.
         device: `auto` is CUDA where there is a device.
         log_every_steps: steps between two rows of training metrics.
@@ -209,6 +210,7 @@ class TrainConfig(Section):
     schedule: ScheduleSettings = ScheduleSettings()
     epochs: Positive
     batch_size: Positive
+    init: Annotated[str, AfterValidator(absolute)] | None = None
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log_every_steps: Positive = 10

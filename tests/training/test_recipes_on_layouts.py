@@ -16,6 +16,8 @@ from published_layouts import (
     write_dvs_gesture,
     write_gait_day,
     write_har_dvs,
+    write_image_folder,
+    write_svhn,
 )
 
 from stdl_events.events import write_recording
@@ -84,6 +86,10 @@ LAYOUTS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "folder": (write_folder, []),
     "gait_day": (write_gait_day, ["frames.downscale=8"]),
     "har_dvs": (partial(write_har_dvs, kind="npz"), ["frames.downscale=16", "augment.shift_px=1"]),
+    "imagenet": (write_image_folder, [
+        "network.notation=4C3(s2)-AP2-4C3", "frames.picture.resize=20", "frames.center_crop=16x16",
+    ]),
+    "svhn": (write_svhn, ["network.notation=4C3(s2)-AP2-4C3"]),
     "nmnist_small": (write_nmnist, ["data.split.train=10", "data.split.test=10"]),
     "objects": (write_objects, []),
 }  # fmt: skip
