@@ -205,6 +205,7 @@ class Split:
         apart: attributes of entries that held-out recordings share with no others: "subject", "session".
         validation: recordings that decide which weights are kept; they are neither trained on nor held out.
         validation_rule: how they were taken from the recordings to train on.
+        left_out: files that the rule could not read, and that are on no side.
     """
 
     train: RecordingSet
@@ -214,6 +215,7 @@ class Split:
     apart: tuple[str, ...] = ()
     validation: RecordingSet | None = None
     validation_rule: SideRule = SideRule()
+    left_out: tuple[Path, ...] = ()
 
     @property
     def sides(self) -> dict[Side, RecordingSet]:

@@ -124,7 +124,7 @@ class SplitList(BaseModel):
             rule=split.rule, gap_us=split.gap_us, apart=split.apart,
             validation=None if split.validation is None else split.validation_rule, classes=split.train.classes,
             sensor_size=split.train.sensor_size,
-            left_out=tuple(sorted({_relative(path, root) for path in left_out})),
+            left_out=tuple(sorted({_relative(path, root) for path in (*split.left_out, *left_out)})),
             recordings=tuple(
                 _row(entry, side, recordings.classes, root, contents)
                 for side, recordings in split.sides.items()

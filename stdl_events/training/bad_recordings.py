@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from stdl_events.errors import RecordingError
 from stdl_events.events import span_us
@@ -15,8 +16,8 @@ TODO_BAD = "copy them again, {}or leave them out with --skip-bad (data.skip_bad=
 TODO_REPAIR = "use the events before the damage with --repair (data.repair=true), "
 
 
-def without_bad(recordings: RecordingSet, data: DataSettings, asker: str) -> RecordingSet:
-    """Return the recordings that a rule can read.
+def without_bad(recordings: RecordingSet, data: DataSettings, asker: str) -> tuple[RecordingSet, tuple[Path, ...]]:
+    """Return the recordings that a rule can read, and the files of the others.
 
     Raises:
         DatasetError: some cannot be read without `data.skip_bad`, all of them named; or none of a class can be.
@@ -35,7 +36,7 @@ def without_bad(recordings: RecordingSet, data: DataSettings, asker: str) -> Rec
         todo = todo_bad(data) if not gone else "add readable recordings of each class, or remove the class"
         raise unreadable(asker, bad, len(recordings), todo)
     say_left_out(bad, len(recordings))
-    return recordings.with_entries(readable)
+    return recordings.with_entries(readable), tuple(dict.fromkeys(one.entry.path for one in bad))
 
 
 def say_left_out(bad: Sequence[BadRecording], total: int) -> None:

@@ -172,7 +172,8 @@ def _split_in_two(data: DataSettings, frames: FrameSettings, asker: str) -> Spli
         if not SPLIT_RULES[rule].reads_events:
             raise
         # The rule ended at the first recording that it could not read.
-        return split_by_rule(without_bad(recordings, data, asker), rule, data, frames)
+        readable, left_out = without_bad(recordings, data, asker)
+        return replace(split_by_rule(readable, rule, data, frames), left_out=left_out)
 
 
 def _require_kind(data: DataSettings, frames: FrameSettings) -> None:

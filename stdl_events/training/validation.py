@@ -59,7 +59,8 @@ def validated(
     try:
         return divide(split)
     except RecordingError:
-        return divide(replace(split, train=without_bad(split.train, data, asker)))
+        readable, left_out = without_bad(split.train, data, asker)
+        return divide(replace(split, train=readable, left_out=(*split.left_out, *left_out)))
 
 
 def joined(split: Split) -> Split:

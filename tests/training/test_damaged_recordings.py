@@ -71,6 +71,8 @@ def test_they_are_left_out_if_asked(asked: TrainConfig, tmp_path: Path) -> None:
     listed = read_split_list(tmp_path / "run" / SPLIT_FILE)
     assert listed is not None
     assert len({row.path for row in listed.recordings}) == 9
+    assert listed.left_out == BAD
+    assert listed.beside == 0
     evaluate(tmp_path / "run")
 
 
@@ -119,6 +121,11 @@ def test_the_commands_take_the_options(root: Path, tmp_path: Path, run_cli: RunC
     code, _, err = run_cli(*prepare, *options)
     assert code == 2
     assert [name for name in BAD if name in err] == list(BAD)
+    code, _, err = run_cli(*prepare, *options, "--skip-bad")
+    assert code == 0, err
+    listed = read_split_list(tmp_path / "store" / SPLIT_FILE)
+    assert listed is not None
+    assert listed.left_out == BAD
     code, out, err = run_cli(*prepare, *options, "--repair", "--json")
     assert (code, json.loads(out)["recordings"], json.loads(out)["bad"]) == (0, 24, [])
     settings = ["data.sensor_size=16x16", "data.time_unit=us", "data.split.rule=time", "data.split.gap_us=0",
