@@ -13,6 +13,7 @@ CPU time again.
 
 import argparse
 import hashlib
+import multiprocessing
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ import traceback
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,47 +34,59 @@ sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "events")]
 
 MAX_FINDS = 3
 MAX_INPUT_BYTES = 1 << 14
-SECONDS_TO_START = 60
+SECONDS_TO_START = 120
+# Instrumented modules are imported once, and every search begins with them.
+FORK = multiprocessing.get_context("fork")
 TOO_LONG = 124
 # The input that is taken just now, in case that the process ends without a word.
 CURRENT = "current"
 # In memory where that is possible: the readers take files, which are written for every input.
 TEMPORARY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _STATUS = re.compile(r"#\d+\s+\S+ +cov: (\d+)")
-_EXECUTED = re.compile(r"stat::number_of_executed_units: (\d+)|#(\d+)\s")
+EXECUTED = "stat::number_of_executed_units:"
+_EXECUTED = re.compile(rf"{EXECUTED} (\d+)|#(\d+)\s")
 
 
 def search(name: str, module: str, folder: Path, seconds: int, seed: int) -> None:
     """Fuzz the target `name` in this process, which ends with the first find; a corpus is kept in `folder`."""
     import atheris
+    from fuzz_readers import MAX_BYTES, MAX_SECONDS, limit_memory
+    from fuzz_targets import outcome
 
-    with atheris.instrument_imports(include=["stdl_events"]):
-        from fuzz_readers import MAX_BYTES, MAX_SECONDS, limit_memory  # beside the tests of the readers
-        from fuzz_targets import outcome
-
-        target = import_module(module).TARGETS[name]
-        ignore_warnings()
-        work, corpus = folder / "work", folder / "corpus"
-        work.mkdir(exist_ok=True)
+    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    tempfile.tempdir = str(folder / "temporary")
+    ignore_warnings()
+    target, work, corpus = import_module(module).TARGETS[name], folder / "work", folder / "corpus"
+    work.mkdir(exist_ok=True)
+    with atheris.instrument_imports(include=["stdl_events"]):  # what is imported when it is needed
         for number, data in enumerate(target.seeds(work)):
             outcome(target, work, data)
             (corpus / f"seed-{number}").write_bytes(data)
     limit_memory()
-    limits = [f"-timeout={MAX_SECONDS}", f"-rss_limit_mb={resident_mib() + (MAX_BYTES >> 20)}"]
-    limits += [f"-max_total_time={seconds}", f"-max_len={MAX_INPUT_BYTES}", f"-seed={seed}", "-detect_leaks=0"]
-    arguments = [sys.argv[0], *limits, "-print_final_stats=1", f"-artifact_prefix={folder}/find-", str(corpus)]
-    current = folder / CURRENT
+    current, executions, end_s = folder / CURRENT, count(1), time.monotonic() + seconds
+
+    def leave(code: int, executed: int) -> None:
+        """End the process at once: atheris takes long, may lose the input, and joins threads that a fork has not."""
+        print(f"{EXECUTED} {executed}", flush=True)
+        os._exit(code)
 
     def take(data: bytes) -> None:
+        executed = next(executions)
+        if time.monotonic() > end_s:
+            leave(0, executed - 1)
         current.write_bytes(data)
         try:
             outcome(target, work, data)
-        except BaseException:  # what follows in atheris takes long, and may lose the input
+        except BaseException:
             traceback.print_exc()
             (folder / f"find-exception-{hashlib.sha256(data).hexdigest()}").write_bytes(data)
-            os._exit(1)
+            leave(1, executed)
 
-    atheris.Setup(arguments, take)
+    limits = [f"-timeout={MAX_SECONDS}", f"-rss_limit_mb={resident_mib() + (MAX_BYTES >> 20)}"]
+    limits += [f"-max_total_time={2 * seconds}", f"-max_len={MAX_INPUT_BYTES}", f"-seed={seed}", "-detect_leaks=0"]
+    atheris.Setup([name, *limits, "-print_final_stats=1", f"-artifact_prefix={folder}/find-", str(corpus)], take)
     atheris.Fuzz()
 
 
@@ -116,18 +130,21 @@ def run_target(name: str, module: str, seconds: float, seed: int, finds: Path) -
         while row["seconds"] < seconds - 1 and len(row["finds"]) < MAX_FINDS:
             left = int(seconds - row["seconds"])
             began_s = time.perf_counter()
-            ended = _python(
-                ["--child", name, "--module", module, "--folder", text, "--seconds", str(left),
-                 "--seed", str(seed + len(row["finds"]))],
-                left + SECONDS_TO_START, {"TMPDIR": str(folder / "temporary")},
-            )  # fmt: skip
+            process = FORK.Process(target=search, args=(name, module, folder, left, seed + len(row["finds"])))
+            process.start()
+            process.join(left + SECONDS_TO_START)
+            code = process.exitcode
+            if code is None:
+                process.kill()
+                process.join()
+            log = (folder / "log").read_text(encoding="utf-8", errors="replace")
             row["seconds"] += round(min(time.perf_counter() - began_s, left), 1)
-            executions, edges = read_log(ended.stderr)
+            executions, edges = read_log(log)
             row["executions"] += executions
             row["edges"] = max(row["edges"], edges)
-            if ended.returncode == 0:
+            if code == 0:
                 break
-            _keep_find(row, folder, finds, ended)
+            _keep_find(row, folder, finds, TOO_LONG if code is None else code, log)
     return row
 
 
@@ -137,36 +154,24 @@ def read_log(log: str) -> tuple[int, int]:
     return max(executed, default=0), max(map(int, _STATUS.findall(log)), default=0)
 
 
-def _keep_find(row: dict[str, Any], folder: Path, finds: Path, ended: "subprocess.CompletedProcess[str]") -> None:
+def _keep_find(row: dict[str, Any], folder: Path, finds: Path, code: int, log: str) -> None:
     """Add the find of a process to `row`, unless it took too long only once."""
     found = next(folder.glob("find-*"), folder / CURRENT)
     data = found.read_bytes() if found.exists() else b""
-    kind = f"exit{ended.returncode}" if found.name == CURRENT else found.name.split("-")[1]
+    kind = f"exit{code}" if found.name == CURRENT else found.name.split("-")[1]
     finds.mkdir(parents=True, exist_ok=True)
     path = finds / f"{row['target']}_{kind}_{hashlib.sha256(data).hexdigest()[:8]}"
     path.write_bytes(data)
-    path.with_name(f"{path.name}.log").write_text(ended.stderr, encoding="utf-8")
+    path.with_name(f"{path.name}.log").write_text(log, encoding="utf-8")
     found.unlink(missing_ok=True)
-    again = _python(["--again", str(path)], SECONDS_TO_START, {})
+    again = subprocess.run([sys.executable, __file__, "--again", str(path)], capture_output=True, check=False)
     if kind in ("timeout", f"exit{TOO_LONG}") and again.returncode == 0:
         row["slow_once"] += 1
     else:
-        lines = [line.strip() for line in ended.stderr.splitlines() if re.match(r"[\w.]+: |==\d+== ?ERROR", line)]
-        error = (lines or ended.stderr.splitlines() or [""])[-1][:300]
+        lines = [line.strip() for line in log.splitlines() if re.match(r"[\w.]+: |==\d+== ?ERROR", line)]
+        error = (lines or log.splitlines() or [""])[-1][:300]
         row["finds"].append({"file": path.name, "kind": kind, "again": again.returncode, "error": error})
         print(f"{path}: {error}", file=sys.stderr, flush=True)
-
-
-def _python(arguments: list[str], seconds: float, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, str(Path(__file__).resolve()), *arguments]
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False, timeout=seconds,
-            env=os.environ | environment,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        log = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr or ""
-        return subprocess.CompletedProcess(command, TOO_LONG, "", f"{log}\nTimeoutError: did not end after {seconds} s")
 
 
 def main() -> int:
@@ -178,23 +183,23 @@ def main() -> int:
     parser.add_argument("--finds", type=Path, default=Path("runs/fuzz_finds"), help="folder for inputs that fail")
     parser.add_argument("--again", type=Path, metavar="FILE", help="run a find once more")
     parser.add_argument("--list", action="store_true", help="print the targets")
-    for hidden, kind in (("--child", str), ("--module", str), ("--folder", Path), ("--seconds", int)):
-        parser.add_argument(hidden, type=kind, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.child:
-        search(arguments.child, arguments.module, arguments.folder, arguments.seconds, arguments.seed)
-        return 0
     if arguments.again:
         return run_again(arguments.again)
-    from fuzz_readers import MAX_BYTES, MAX_SECONDS
-    from fuzz_targets import module_of_targets
-
-    modules = module_of_targets()
     if arguments.list:
-        print(*modules, sep="\n")
+        from fuzz_targets import module_of_targets
+
+        print(*module_of_targets(), sep="\n")
         return 0
     if find_spec("atheris") is None:
         parser.error("got no atheris; expected the extra fuzz, on Linux x86-64 with CPython 3.11 to 3.13; install it")
+    import atheris
+
+    with atheris.instrument_imports(include=["stdl_events"]):
+        from fuzz_readers import MAX_BYTES, MAX_SECONDS
+        from fuzz_targets import module_of_targets
+
+        modules = module_of_targets()
     names = arguments.targets or list(modules)
     rows = []
     for name in names:
