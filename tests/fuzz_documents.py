@@ -14,9 +14,12 @@ from published_layouts import (
     put,
     write_cifar10,
     write_cifar100,
+    write_daily_dvs_200,
     write_dvs_gesture,
     write_har_dvs,
     write_svhn,
+    write_thu_eact_50,
+    write_thu_eact_50_chl,
 )
 
 from stdl_events.frames import FrameSpec
@@ -118,6 +121,9 @@ LISTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "har_dvs": (write_har, ("train_label.txt", "test_label.txt", "HARDVS_300_class.txt")),
     "image_folder": (write_pictures, ("train/a/0.png", "train/a/1.jpg", "train/a/2.gif")),
     "svhn": (functools.partial(write_svhn, counts=(2, 2)), ("train_32x32.mat", "test_32x32.mat")),
+    "daily_dvs_200": (functools.partial(write_daily_dvs_200, actions=1), ("train.txt", "action_description.csv")),
+    "thu_eact_50": (functools.partial(write_thu_eact_50, actions=2), ("train.txt",)),
+    "thu_eact_50_chl": (functools.partial(write_thu_eact_50_chl, actions=2), ("train.txt",)),
     "sl_animals": (write_sl_animals, ("user01_imse.csv", NAMES_FILE)),
 }
 # Those whose layout alone says what a recording shows; `labels` is the target for folders.

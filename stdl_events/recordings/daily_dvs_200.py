@@ -32,6 +32,7 @@ _LISTS = PathLists(
     layout="train.txt, test.txt and the listed recordings, such as C0P3M0S1_20231111_09_11_23.aedat4",
     downloads=(Download("DailyDVS-200", _PAGE), Download("train.txt, test.txt and val.txt", _PAGE)),
 )
+_ID = re.compile(r"[0-9]{1,9}")
 _NAME = re.compile(r"C(?P<action>\d+)P(?P<person>\d+)M\d+S\d+_.*", re.IGNORECASE)
 
 
@@ -64,7 +65,14 @@ def _names(root: Path) -> tuple[str, ...]:
     path = child(root, NAMES_FILE)
     if path is None:
         return tuple(f"action_{number:03d}" for number in range(CLASSES))
-    rows = [row for row in csv.reader(read_text(path).splitlines()) if len(row) > 1 and row[0].strip().isdigit()]
+    try:
+        rows = [
+            row for row in csv.reader(read_text(path).splitlines()) if len(row) > 1 and _ID.fullmatch(row[0].strip())
+        ]
+    except csv.Error as error:
+        raise DatasetError(
+            str(path), got=str(error), expected="lines of ID,Action,Action description", todo="download it again"
+        ) from None
     names = {int(row[0]): row[1].strip() for row in rows}
     if sorted(names) != list(range(CLASSES)):
         raise DatasetError(

@@ -178,7 +178,7 @@ def _entries_of_mirror(folder: Path) -> Iterator[Entry]:
     known = labels_by_tonic("DVSGesture", folder.parent, SIDES) if _is_unpacked_by_tonic(folder) else None
     for side in ("ibmGestureTrain", "ibmGestureTest"):
         for path in sorted((folder / side).glob("[uU]ser*/*.[nN][pP][yY]")):
-            if not (path.stem.isdigit() and int(path.stem) < len(CLASSES)):
+            if not (path.stem.isdecimal() and int(path.stem) < len(CLASSES)):
                 raise DatasetError(
                     str(path), got=f"the class {path.stem}", expected=f"0 to {len(CLASSES) - 1}",
                     todo="remove it, or unpack the dataset again",

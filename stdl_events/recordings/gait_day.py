@@ -68,7 +68,7 @@ def _files_of_people(folder: Path) -> dict[str, list[Path]]:
 
 def _by_number(person: str) -> tuple[int, str]:
     """Sort key: person 2 before person 10."""
-    return (int(person), "") if person.isdigit() else (1 << 30, person)
+    return (int(person), "") if person.isdecimal() else (1 << 30, person)
 
 
 DATASET = Dataset(

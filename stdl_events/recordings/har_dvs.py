@@ -39,9 +39,10 @@ DOWNLOADS = (
 )
 Side = Literal["train", "val", "test"]
 _LINE = re.compile(
-    r"(?:\./)?(?P<folder>action_(?P<number>\d+))/(?P<name>[^\s,;]+?)(?:\.npz|\.aedat4)?[\s,;]+(?P<label>\d+)", re.I
+    r"(?:\./)?(?P<folder>action_(?P<number>\d{1,9}))/(?P<name>[^\s,;]+?)(?:\.npz|\.aedat4)?[\s,;]+(?P<label>\d{1,9})",
+    re.I,
 )
-_NAME = re.compile(r"Action(?P<number>\d+)[\s_-]*(?P<name>.*\S)")
+_NAME = re.compile(r"Action(?P<number>\d{1,9})[\s_-]*(?P<name>.*\S)")
 
 
 def split_har_dvs(root: str | Path, *, held_out: Literal["val", "test"] = "test") -> Split:

@@ -48,6 +48,7 @@ _WITH_UNIT = re.compile(rf"(.+?)[\s_\-(\[]+({'|'.join(_UNIT_US)})[)\]]?")
 _LENGTH = re.compile(r"duration|length", re.IGNORECASE)
 _NOT_OF_A_NAME = re.compile(r"[^a-z0-9]")
 _MAX_TIME_US = 10**18
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ def _role(name: str) -> tuple[str | None, Decimal | None]:
     role = _ROLE_OF.get(_NOT_OF_A_NAME.sub("", plain))
     if role is not None:
         return role, None
-    match = _WITH_UNIT.fullmatch(plain)
+    match = _WITH_UNIT.fullmatch(plain[:_LONGEST_NAME])
     role = None if match is None else _ROLE_OF.get(_NOT_OF_A_NAME.sub("", match[1]))
     if match is None or role not in ("t_start", "t_end"):
         return None, None

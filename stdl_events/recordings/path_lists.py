@@ -18,7 +18,8 @@ from stdl_events.recordings.lists import numbered_lines
 from stdl_events.recordings.obtain import Download, found_in, not_there
 
 MISSING_NAMED = 10
-_LINE = re.compile(r"(?P<path>.*\S?)\s*[\s,;]\s*(?P<label>\d+)[\s,;]*")
+_SEPARATORS = " \t,;"
+_LABEL = re.compile(r"[0-9]{1,9}$")
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,16 @@ class PathLists:
             raise not_there(root, got=found_in(root), expected=self.layout, downloads=self.downloads)
         listed = []
         for number, text in numbered_lines(path):
-            line, match = f"{path}, line {number}", _LINE.fullmatch(text)
-            if match is None or not match["path"].strip() or int(match["label"]) >= self.classes:
+            line, cells = f"{path}, line {number}", text.rstrip(_SEPARATORS)
+            match = _LABEL.search(cells)
+            before = cells[: match.start()] if match else ""
+            recording = before.strip(_SEPARATORS)
+            if match is None or not recording or before[-1] not in _SEPARATORS or int(match[0]) >= self.classes:
                 raise DatasetError(
                     line, got=f"{text[:60]!r}", expected=f"a path and a label from 0 to {self.classes - 1}",
                     todo="download the list again",
                 )  # fmt: skip
-            listed.append(Listed(match["path"].strip(" ,;").replace("\\", "/"), int(match["label"]), line))
+            listed.append(Listed(recording.replace("\\", "/"), int(match[0]), line))
         return listed
 
     def _entries(
@@ -113,7 +117,7 @@ class _Files:
         """Return the file of a line: at its path, or the only one of its name."""
         name = PurePosixPath(listed.text)
         named = self._by_name.get(same_form(name.stem), [])
-        wanted = (self._root / name).with_suffix("")
+        wanted = self._root / name.parent / name.stem
         exact = [path for path in named if path.with_suffix("") == wanted]
         if len(named) > 1 and len(exact) != 1:
             names = " and ".join(path.relative_to(self._root).as_posix() for path in named[:2])

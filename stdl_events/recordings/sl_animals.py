@@ -39,7 +39,7 @@ DOWNLOADS = (
     ),
 )
 _RECORDING = re.compile(r"(?P<subject>user\d+)_(?P<place>\w+)\.aedat", re.IGNORECASE)
-_TAG = re.compile(r"\s*(\d+)\s*[,;\t]\s*(\d+)\s*[,;\t]\s*(\d+)\s*")
+_TAG = re.compile(r"\s*(\d{1,18}) *[,;\t]\s*(\d{1,18}) *[,;\t]\s*(\d{1,18})\s*")
 
 
 @dataclass(frozen=True)
