@@ -26,7 +26,7 @@ def print_recipes(as_json: bool) -> None:
         Column("network", max_width=14),
         "T",
         "source",
-        Column("variants", overflow="fold"),
+        Column("variants", min_width=16),
         box=None,
     )
     for name, recipe in recipes.items():
