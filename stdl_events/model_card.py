@@ -18,6 +18,22 @@ METADATA_KEY = "stdl_events.model_card"
 Size = Annotated[int, Field(strict=True, ge=1)]
 
 
+class DecisionThresholds(BaseModel):
+    """What a live prediction must reach to be believed; the defaults believe all.
+
+    Attributes:
+        unknown_below: probability of the most probable class.
+        still_below: events per second in the model's frames; below, the scene is still.
+        hold: clips in a row in which something new must be seen.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unknown_below: Annotated[float, Field(ge=0, le=1)] = 0.0
+    still_below: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    hold: Annotated[int, Field(strict=True, ge=1)] = 1
+
+
 class ModelCard(BaseModel):
     """Everything that running a model needs besides its weights.
 
@@ -29,6 +45,7 @@ class ModelCard(BaseModel):
         state_shapes: one shape per state tensor, without the batch dimension.
         versions: of the packages that it was trained with.
         provenance: recipe, data, seed, measured accuracy and the like.
+        decision: thresholds of live predictions; None believes all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +58,7 @@ class ModelCard(BaseModel):
     state_shapes: tuple[tuple[Size, ...], ...]
     versions: dict[str, str] = {}
     provenance: dict[str, JsonValue] = {}
+    decision: DecisionThresholds | None = None
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:
@@ -109,4 +127,6 @@ class ModelCard(BaseModel):
 
     def to_json(self) -> str:
         """The card as JSON with sorted keys; equal cards give equal text."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        # Without thresholds, the card is one that older versions read.
+        document = self.model_dump(mode="json", exclude={"decision"} if self.decision is None else None)
+        return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -66,11 +66,13 @@ def test_it_is_trained_and_exported(
     Path("recipe.py").write_text(RECIPE, encoding="utf-8")
     code, _, errors = run_cli("train", "recipe.py", "--data", recordings, "--out", "run")
     assert code == 0, errors
-    code, out, errors = run_cli("export", "run", "--out", "model.onnx", "--json")
+    code, out, errors = run_cli("export", "run", "--out", "model.onnx", "--json", "--hold", "2")
     assert code == 0, errors
     assert json.loads(out)["never_compared"] == 0
     session = OnnxSession(Path("model.onnx"))
     assert session.card.network["neuron"]["kind"] == exponential
+    assert session.card.decision is not None
+    assert session.card.decision.hold == 2
     # u and w of one layer and of a residual block's two
     assert [entry.shape for entry in session.initial_state(1)] == [(1, 4, 8, 8)] * 6
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stdl_events.cli.decision_options import HoldOption, StillBelowOption, UnknownBelowOption, thresholds_from
 from stdl_events.cli.next_step import say_next_live
 from stdl_events.cli.output import messages, print_json, results
 
@@ -18,6 +19,9 @@ def register(app: typer.Typer) -> None:
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, or its bundle.")],
     out: Annotated[Path, typer.Option(help="The ONNX file to write; an older one is replaced.")],
+    unknown_below: UnknownBelowOption = None,
+    still_below: StillBelowOption = None,
+    hold: HoldOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a trained network as one self-describing ONNX file, checked before it is kept.
@@ -25,6 +29,7 @@ def export(
     The auxiliary networks are omitted, and batch norm is folded into the weights. One call is one time step, with the
     state as inputs and outputs. The file stores its frame spec, its labels and its origin. It is compared with the
     network in onnxruntime for 50 steps of simulated frames; a file that disagrees is removed (exit code 5).
+    --unknown-below, --still-below and --hold are stored with it; live applies them.
 
     Example: stdl-events export runs/demo --out model.onnx
     """
@@ -34,6 +39,7 @@ def export(
 
     folder = run / BUNDLE_FOLDER
     network, card = load_bundle(folder if folder.is_dir() else run)
+    card = card.model_copy(update={"decision": thresholds_from(card.decision, unknown_below, still_below, hold)})
     with messages.status("exporting and checking"):
         agreement = export_onnx(network, card, out)
     size = out.stat().st_size

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.decision_options import HoldOption, StillBelowOption, UnknownBelowOption, thresholds_from
 from stdl_events.cli.geometry_options import (
     CenterCropOption,
     CropOption,
@@ -90,6 +91,9 @@ def live(
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Print JSON lines, the summary last.")] = False,
     sink: SinkOption = None,
     record: RecordOption = None,
+    unknown_below: UnknownBelowOption = None,
+    still_below: StillBelowOption = None,
+    hold: HoldOption = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of the model.")] = 1,
     filters: FilterOption = None,
     rotate: RotateOption = None,
@@ -125,6 +129,7 @@ def live(
     session = OnnxSession(model, threads=threads)
     # A model that no source fits is refused before a camera is opened.
     live_frame_spec(session.card, frame_us=frame_us)
+    thresholds = thresholds_from(session.card.decision, unknown_below, still_below, hold)
     geometry = Geometry.parse(geometry_settings(rotate, flip, crop, center_crop, scale, scale_by))
     options: dict[str, Any] = {
         "start": parse_position(start, "--from"), "stop": parse_position(stop, "--to"), "format": format,
@@ -156,7 +161,7 @@ def live(
         queue_overload = _overload(opened, overload, speed)
         if record is not None:
             sinks.append(Recorder(record, opened.sensor_size, overload=queue_overload))
-        run_live(opened, recogniser, sinks, every=every.value, overload=queue_overload)
+        run_live(opened, recogniser, sinks, every=every.value, overload=queue_overload, decision=thresholds)
 
 
 def _overload(source: "EventSource", asked: Overload | None, speed: str | None) -> "QueueOverload":

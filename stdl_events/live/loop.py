@@ -8,6 +8,7 @@ import math
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Literal, Protocol, runtime_checkable
@@ -15,9 +16,11 @@ from typing import Literal, Protocol, runtime_checkable
 from stdl_events.events.stream import EventArray, EventSource, RecordingWarning
 from stdl_events.frames import Frame, Framer
 from stdl_events.frames.selection import Selection
+from stdl_events.live.decision import Decider, Decision
 from stdl_events.live.frame_queue import FrameQueue, Overload
-from stdl_events.live.recogniser import Prediction, Recogniser
+from stdl_events.live.recogniser import Prediction, Readout, Recogniser
 from stdl_events.live.summary import LiveSummary, Percentiles
+from stdl_events.model_card import DecisionThresholds
 
 # Limit of the wait for a reader that is blocked in its source, at the end of a run.
 READER_PATIENCE_S = 1.0
@@ -84,6 +87,7 @@ def run_live(
     every: Literal["clip", "frame"] = "clip",
     overload: Overload = "drop",
     queue_clips: int = 2,
+    decision: DecisionThresholds | None = None,
 ) -> LiveSummary:
     """Run the model on `source` until it ends or the user interrupts (Ctrl-C), and return a summary.
 
@@ -92,6 +96,7 @@ def run_live(
         overload: "drop" for live sources: stay near the present; "wait" for files: the source waits for the model, so
             that no frame is lost and every run gives the same predictions.
         queue_clips: number of clips that may wait for the model.
+        decision: thresholds of the predictions; by default those of the model's card.
 
     Raises:
         StdlEventsError: the source failed. The events before are processed first, and `ended` of the sinks is called.
@@ -99,7 +104,7 @@ def run_live(
     queue = FrameQueue(queue_clips * recogniser.spec.steps, overload, by_clip=recogniser.resets)
     listeners = [sink for sink in sinks if isinstance(sink, EventSink)]
     reader = _Reader(source, recogniser.select, Framer(recogniser.spec), queue, listeners)
-    run = _Run(recogniser, sinks, every)
+    run = _Run(recogniser, sinks, every, decision)
     started_s = time.monotonic()
     interrupted = False
     try:
@@ -129,6 +134,7 @@ def run_live(
         dropped_frames=queue.dropped,
         late_events=reader.framer.late_events,
         clock_resets=reader.clock_resets,
+        decisions=dict(run.decisions),
         source=dict(source.counts) if isinstance(source, CountingSource) else {},
         latency_us=run.latency.summary_us(),
         step_us=run.step_time.summary_us(),
@@ -213,7 +219,9 @@ class _Reader(threading.Thread):
 class _Run:
     """The model's side of a run: steps, predictions and latencies."""
 
-    def __init__(self, recogniser: Recogniser, sinks: Sequence[Sink], every: str) -> None:
+    def __init__(
+        self, recogniser: Recogniser, sinks: Sequence[Sink], every: str, decision: DecisionThresholds | None = None
+    ) -> None:
         self.latency, self.step_time = Percentiles(), Percentiles()
         self.frames = self.clips = 0
         self._recogniser = recogniser
@@ -221,6 +229,9 @@ class _Run:
         self._every = every
         self._dropped = 0
         self._overload_said_s = -math.inf
+        self.decisions: Counter[str] = Counter()
+        self._decider = Decider(decision or recogniser.session.card.decision or DecisionThresholds())
+        self._clip, self._clip_start_us, self._clip_events = -math.inf, 0, 0
 
     def say_overload(self, dropped: int, *, at_once: bool = False) -> None:
         """Report to the sinks the frames dropped since the last report, of `dropped` in all."""
@@ -239,6 +250,7 @@ class _Run:
         latency_us = (done_s - arrived_s) * 1e6
         self.frames += 1
         self.clips += readout.final
+        decision = self._decided(frame, readout)
         self.step_time.add((done_s - began_s) * 1e6)
         self.latency.add(latency_us)
         if readout.final or self._every == "frame":
@@ -250,6 +262,24 @@ class _Run:
                 clip=frame.clip,
                 step=frame.step,
                 final=readout.final,
+                decision=decision.label if decision else None,
+                state=decision.state if decision else "open",
+                why=decision.why if decision else "",
             )
             for sink in self._sinks:
                 sink.predicted(prediction)
+
+    def _decided(self, frame: Frame, readout: Readout) -> Decision | None:
+        """Return the decision at a clip's last step, None before."""
+        if frame.clip < self._clip:  # another stream
+            self._decider.restart()
+        if frame.clip != self._clip:
+            self._clip, self._clip_start_us, self._clip_events = frame.clip, frame.t_start_us, 0
+        if self._decider.needs_rate:
+            self._clip_events += int(frame.counts_CHW.sum())
+        if not readout.final:
+            return None
+        rate = self._clip_events * 1e6 / (frame.t_end_us - self._clip_start_us)
+        decision = self._decider.decide(readout.probabilities, rate)
+        self.decisions[decision.state] += 1
+        return decision

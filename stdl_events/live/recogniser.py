@@ -3,6 +3,7 @@
 import json
 from collections import deque
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.geometry import Geometry, Size
 from stdl_events.frames import ClipGate, Frame, FrameSpec
 from stdl_events.frames.selection import Selection
+from stdl_events.live.decision import State
 from stdl_events.live.readout import mean_logits, softmax
 from stdl_events.live.session import OnnxSession
 from stdl_events.model_card import ModelCard
@@ -31,6 +33,8 @@ class Prediction:
             model, from the moment the model took the frame.
         clip, step: indices of the frame's clip and of the frame within it.
         final: True at the clip's last step.
+        decision: the label that is believed; None for unknown, a still scene, and before the clip's last step.
+        state, why: of the decision, see `live.decision.Decision`; "open" before the clip's last step.
     """
 
     t_us: int
@@ -40,6 +44,9 @@ class Prediction:
     clip: int
     step: int
     final: bool
+    decision: str | None = None
+    state: State | Literal["open"] = "open"
+    why: str = ""
 
     def to_json(self) -> str:
         """One line of JSON."""

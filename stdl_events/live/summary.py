@@ -54,6 +54,7 @@ class LiveSummary:
         filtered_events: dropped by the filters, of the source or the model.
         clock_resets: the source's clock went back, and windows and clips began again.
         cropped_events: outside the window of the source or the model, or not picked by their scale.
+        decisions: number of clips by the state of their decision; see `live.decision.State`.
         source: what the source lost or refused before this program saw its events, by name; see `CountingSource`.
     """
 
@@ -71,6 +72,7 @@ class LiveSummary:
     cropped_events: int = 0
     clock_resets: int = 0
     source: dict[str, int] = field(default_factory=dict)
+    decisions: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def before_the_start(cls, seconds: float) -> "LiveSummary":
@@ -108,6 +110,7 @@ class LiveSummary:
             losses["resets of the clock"] = self.clock_resets
         if self.cropped_events:
             losses["cropped events"] = self.cropped_events
+        losses |= {f"{name} clips": count for name, count in self.decisions.items() if name != "recognised"}
         losses |= {name.replace("_", " "): count for name, count in self.source.items() if count}
         return "\n".join(
             [

@@ -121,4 +121,7 @@ def test_predictions_are_one_line_of_json():
         "clip": 3,
         "step": 1,
         "final": False,
+        "decision": None,
+        "state": "open",
+        "why": "",
     }

@@ -7,6 +7,7 @@ from typing import Protocol, TextIO
 from urllib.parse import urlsplit
 
 from stdl_events.errors import UserError
+from stdl_events.live.decision import WORDS
 from stdl_events.live.loop import StopRun
 from stdl_events.live.recogniser import Prediction
 from stdl_events.live.sinks.outlets import FileOutlet, Outlet, TcpOutlet, UdpOutlet
@@ -153,7 +154,7 @@ def _outlet(where: str) -> Outlet:
 
 def _line(prediction: Prediction, shown: int) -> str:
     """Return a line of `shown` classes, or of as many as fit."""
-    begin = f"{prediction.t_us / 1e6:.3f} s"
+    begin = f"{prediction.t_us / 1e6:.3f} s{_told(prediction)}"
     end = f"  {prediction.latency_us / 1e3:.2f} ms" + (
         "" if prediction.final else f"  (frame {prediction.step + 1} of its clip)"
     )
@@ -161,12 +162,23 @@ def _line(prediction: Prediction, shown: int) -> str:
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:shown]
     line = begin
     for index, (label, probability) in enumerate(ranked):
-        name = label if len(label) <= _NAME_COLUMNS else f"{label[: _NAME_COLUMNS - 1]}…"
-        longer = f"{line}  {name} {probability:.2f}"
+        longer = f"{line}  {_short(label)} {probability:.2f}"
         if index and len(longer) + len(end) > columns:
             break
         line = longer
     return line + end
+
+
+def _told(prediction: Prediction) -> str:
+    """Return what was decided, where it is not the most probable class."""
+    if prediction.state in ("open", "recognised"):
+        return ""
+    word = prediction.decision or WORDS.get(prediction.state, prediction.why.partition(":")[0])
+    return f"  {_short(word)}{' stays' if prediction.state == 'held' else ''} |"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME_COLUMNS else f"{name[: _NAME_COLUMNS - 1]}…"
 
 
 def say(text: str, messages: TextIO | None = None) -> None:
