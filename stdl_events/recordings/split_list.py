@@ -157,8 +157,9 @@ class SplitList(BaseModel):
         }
         validation = None if self.validation is None else sides["validation"]
         return Split(
-            sides["train"], sides["test"], self.rule, self.gap_us, self.apart, validation, self.validation or SideRule()
-        )
+            sides["train"], sides["test"], self.rule, self.gap_us, self.apart, validation,
+            self.validation or SideRule(), tuple(located(root, path) for path in self.left_out),
+        )  # fmt: skip
 
     def _entry(
         self, row: ListedRecording, root: Path, reader_of: Callable[[str], Reader | None], is_one_of_many: bool

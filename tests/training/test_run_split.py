@@ -209,7 +209,7 @@ def test_every_field_of_an_entry_comes_back(tmp_path: Path) -> None:
     test, validation = (recordings.with_entries([replace(entry, key=key)]) for key in ("a/2", "a/3"))
     split = Split(
         recordings, test, "of a test", gap_us=7, apart=("session",), validation=validation,
-        validation_rule=SideRule("of a test too", 5, ("subject",)),
+        validation_rule=SideRule("of a test too", 5, ("subject",)), left_out=(tmp_path / "data" / "a" / "4.npy",),
     )  # fmt: skip
     assert {field.name for field in fields(Split)} == {
         "train",
@@ -219,6 +219,7 @@ def test_every_field_of_an_entry_comes_back(tmp_path: Path) -> None:
         "apart",
         "validation",
         "validation_rule",
+        "left_out",
     }
     write_split_list(tmp_path / "split.json", SplitList.of(split, tmp_path / "data", {}, dataset="folder"))
     found = read_split_list(tmp_path / "split.json")
