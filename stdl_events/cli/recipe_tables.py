@@ -23,9 +23,9 @@ def print_recipes(as_json: bool) -> None:
     table = Table(
         "recipe",
         "dataset",
-        Column("network", max_width=14),
+        Column("network", max_width=12),
         "T",
-        "source",
+        Column("source", max_width=13),
         Column("variants", min_width=16),
         box=None,
     )
