@@ -9,10 +9,11 @@ from pathlib import Path
 from stdl_events.errors import StdlEventsError
 from stdl_events.export.onnx import export_onnx
 from stdl_events.training.bundle import load_bundle
+from stdl_events.training.keeping import weights_folder
 
 
 def main(run: str, out: str) -> None:
-    network, card = load_bundle(Path(run) / "bundle")
+    network, card = load_bundle(weights_folder(Path(run)))
     agreement = export_onnx(network, card, Path(out))
     print(f"{out}: recognises {', '.join(card.labels)}")
     print(f"checked over {agreement.steps} steps: differs by at most {agreement.largest_difference:.1e}")

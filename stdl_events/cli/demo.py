@@ -54,9 +54,10 @@ def demo(
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.fit import fit
     from stdl_events.training.held_out import evaluate
+    from stdl_events.training.keeping import weights_folder
     from stdl_events.training.metrics import read_metrics
     from stdl_events.training.overrides import apply_overrides
-    from stdl_events.training.run_folder import BUNDLE_FOLDER, check_run_folder, write_json
+    from stdl_events.training.run_folder import check_run_folder, write_json
     from stdl_events.training.sources import load_split
 
     config = apply_overrides(load_recipe("demo_walkers"), assignments or [])
@@ -66,7 +67,7 @@ def demo(
     frame_spec = config.frames.spec(split.train.sensor_size)
     messages.print(f"2. training with {config.learning.rule.upper()} at T={frame_spec.steps}")
     result = fit(config, out, split=split)
-    network, card = load_bundle(out / BUNDLE_FOLDER)
+    network, card = load_bundle(weights_folder(out))
     messages.print("3. exporting, and checking the file against the network")
     agreement = export_onnx(network, card, out / MODEL_FILE)
     evaluation = evaluate(out, model=out / MODEL_FILE)

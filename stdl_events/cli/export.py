@@ -9,6 +9,7 @@ import typer
 from stdl_events.cli.decision_options import HoldOption, StillBelowOption, UnknownBelowOption, thresholds_from
 from stdl_events.cli.next_step import say_next_live
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.weights_option import WeightsOption, parse_weights
 
 
 def register(app: typer.Typer) -> None:
@@ -17,8 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, or its bundle.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, or one of its bundles.")],
     out: Annotated[Path, typer.Option(help="The ONNX file to write; an older one is replaced.")],
+    weights: WeightsOption = None,
     unknown_below: UnknownBelowOption = None,
     still_below: StillBelowOption = None,
     hold: HoldOption = None,
@@ -35,10 +37,11 @@ def export(
     """
     from stdl_events.export.onnx import export_onnx
     from stdl_events.training.bundle import load_bundle
-    from stdl_events.training.run_folder import BUNDLE_FOLDER
+    from stdl_events.training.keeping import weights_folder
+    from stdl_events.training.run_folder import BUNDLE_FOLDER, CONFIG_FILE
 
-    folder = run / BUNDLE_FOLDER
-    network, card = load_bundle(folder if folder.is_dir() else run)
+    is_run = (run / BUNDLE_FOLDER).is_dir() or (run / CONFIG_FILE).is_file()
+    network, card = load_bundle(weights_folder(run, parse_weights(weights)) if is_run else run)
     card = card.model_copy(update={"decision": thresholds_from(card.decision, unknown_below, still_below, hold)})
     with messages.status("exporting and checking"):
         agreement = export_onnx(network, card, out)

@@ -12,7 +12,9 @@ from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.cli.recipe_tables import print_recipes, print_settings
 from stdl_events.cli.recording_options import RepairOption
+from stdl_events.cli.run_argument import folder_of, list_of, other_epochs, run_named
 from stdl_events.cli.split_options import SplitOption, ValidationOption, split_assignments
+from stdl_events.cli.weights_option import WeightsOption, parse_weights
 
 if TYPE_CHECKING:
     from stdl_events.training.evaluate import Evaluation
@@ -28,7 +30,11 @@ def register(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe's name (see --list) or a .py file that defines recipe().")
+        str | None,
+        typer.Argument(
+            help="A recipe's name (see --list), a .py file that defines recipe(), or a run's folder: to train it again "
+            "into another folder, or to --resume it."
+        ),
     ] = None,
     assignments: Assignments = None,
     variant: Variant = None,
@@ -41,7 +47,9 @@ def train(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     data_options: DataOptions = NO_OPTIONS,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume a run, also for more epochs (--set epochs=N).")
+    ] = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out unreadable recordings, and name them.")
     ] = False,
@@ -56,15 +64,16 @@ def train(
 ) -> None:
     """Train a recogniser by a recipe, and test it on the held-out recordings.
 
-    The run's folder gets the configuration, the list of the recordings on both sides, the plan, metrics (JSON lines and
-    TensorBoard), a checkpoint for --resume, and the finished network. A non-empty folder is never overwritten.
+    The run's folder gets the configuration, the list of the recordings on all sides, the plan, metrics (JSON lines and
+    TensorBoard), a checkpoint for --resume, the last weights and, with a validation part, the best ones by it. A
+    non-empty folder is never overwritten. Ctrl-C keeps what was trained.
 
     Settings are the recipe's, changed by --variant, then by the file of --config, then by --set and other options;
     --show lists them all.
 
     Example: stdl-events train folder --data recordings/ --set epochs=30 --set learning.budget=2GiB
     """
-    from stdl_events.recipes.resolve import resolve
+    from stdl_events.recipes.resolve import resolve, resolve_run
 
     if list_recipes:
         print_recipes(as_json)
@@ -77,26 +86,31 @@ def train(
         flags["data.skip_bad"] = "true"
     if repair:
         flags["data.repair"] = "true"
-    given = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    resolved = resolve(
-        recipe,
-        variant=variant,
-        file=config_file,
-        assignments=assignments or (),
-        options=[*given, *data_options.assignments],
-    )
+    options = [f"{key}={value}" for key, value in flags.items() if value is not None] + [*data_options.assignments]
+    run, changes = run_named(recipe), assignments or ()
+    if run is None:
+        resolved = resolve(recipe, variant=variant, file=config_file, assignments=changes, options=options)
+    elif variant is None:
+        resolved = resolve_run(run, file=config_file, assignments=changes, options=options)
+    else:
+        raise typer.BadParameter(f"{run} is a run, not a recipe", param_hint="--variant")
     if show:
         print_settings(resolved, as_json)
         return
     config = resolved.config
     folder = out or Path("runs") / config.name
+    like = None
+    if run is not None:
+        folder, like = folder_of(run, out, resume=resume), list_of(run, config)
+        if not resume and (said := other_epochs(run)):
+            messages.print(said)
 
     from stdl_events.training.fit import fit
 
-    result = fit(config, folder, resume=resume)
-    run = {"run": str(folder), "recipe": config.name, "rule": config.learning.rule, "seconds": result.seconds}
+    result = fit(config, folder, resume=resume, like=like)
+    facts = {"run": str(folder), "recipe": config.name, "rule": config.learning.rule, "seconds": result.seconds}
     if as_json:
-        print_json(run | {"plan": result.plan} | result.evaluation.summary() | result.memory)
+        print_json(facts | {"plan": result.plan} | result.evaluation.summary() | result.memory)
         return
     print_evaluation(result.evaluation)
     messages.print(f"{folder}: trained in {result.seconds:.0f} s")
@@ -104,7 +118,8 @@ def train(
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    weights: WeightsOption = None,
     model: Annotated[
         Path | None, typer.Option(help="Evaluate this exported .onnx file instead of the run's own network.")
     ] = None,
@@ -125,12 +140,18 @@ def evaluate(
     from stdl_events.recordings.predicted_clips import predictions_of
     from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
     from stdl_events.training import held_out
+    from stdl_events.training.keeping import weights_text
     from stdl_events.training.run_folder import load_config, write_json
     from stdl_events.whole_file import require_place
 
+    chosen = parse_weights(weights)
+    if chosen is not None and model is not None:
+        raise typer.BadParameter(
+            "an exported file has its own weights; leave one of the two out", param_hint="--weights"
+        )
     if predictions is not None:
         require_place(predictions, room_for="predictions")
-    evaluation = held_out.evaluate(run, model=model, data=data, device=device, verify=verify)
+    evaluation = held_out.evaluate(run, weights=chosen, model=model, data=data, device=device, verify=verify)
     if predictions is not None:
         assert evaluation.frame_spec is not None
         listed = read_split_list(run / SPLIT_FILE)
@@ -141,6 +162,8 @@ def evaluate(
     if as_json:
         print_json({"run": str(run), "model": None if model is None else str(model)} | evaluation.summary())
         return
+    if model is None:
+        messages.print(f"{run}: {weights_text(run, chosen)}")
     print_evaluation(evaluation)
     if model is None:
         say_next("export", run, "--out", "model.onnx")

@@ -8,9 +8,12 @@ from typing import Any
 from stdl_events.recipes import find_recipe
 from stdl_events.recipes.base import REQUIRED, base_of
 from stdl_events.training.overrides import flat, parse_assignments, read_settings_file, with_values
+from stdl_events.training.run_folder import load_config
 from stdl_events.training.settings import TrainConfig
 
-BASE, RECIPE, VARIANT, FILE, ASSIGNED, OPTION = ORIGINS = ("base", "recipe", "variant", "--config", "--set", "option")
+BASE, RECIPE, VARIANT, FILE, ASSIGNED, OPTION, RUN = ORIGINS = (
+    "base", "recipe", "variant", "--config", "--set", "option", "run",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,23 @@ def resolve(
     )
     if variant is not None:
         resolved = resolved.then(found.configure(variant), flat(_plain(found.changes(variant))), VARIANT)
+    return _changed(resolved, file, assignments, options)
+
+
+def resolve_run(
+    folder: Path, *, file: Path | None = None, assignments: Iterable[str] = (), options: Iterable[str] = ()
+) -> Resolved:
+    """The settings of the run in `folder` with changes, as `resolve` has them.
+
+    Raises:
+        RunError: there is no run in the folder.
+        RecipeError: a setting is unknown or impossible.
+    """
+    config = load_config(folder)
+    return _changed(Resolved(config, dict.fromkeys(flat(config.model_dump()), RUN)), file, assignments, options)
+
+
+def _changed(resolved: Resolved, file: Path | None, assignments: Iterable[str], options: Iterable[str]) -> Resolved:
     for values, origin in (
         (read_settings_file(file) if file is not None else {}, FILE),
         (parse_assignments(assignments), ASSIGNED),

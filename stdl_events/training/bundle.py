@@ -1,8 +1,14 @@
-"""The finished network on disk: `model.safetensors` and `model.json`. No auxiliary nets, no optimiser, no pickle."""
+"""A network on disk: `model.safetensors` with its SHA-256, and `model.json`.
 
+No auxiliary networks, no optimiser, no pickle.
+"""
+
+import hashlib
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,12 +20,14 @@ from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.recordings.entry import Split
-from stdl_events.training.evaluate import Evaluation
+from stdl_events.recordings.file_digest import file_digest
 from stdl_events.training.run_folder import CARD_FILE
 from stdl_events.training.settings import TrainConfig
 from stdl_events.whole_file import make_folder, whole_folder
 
 WEIGHTS_FILE = "model.safetensors"
+# As `sha256sum --check` reads it.
+DIGEST_FILE = "model.safetensors.sha256"
 
 
 def save_bundle(folder: Path, network: SpikingNetwork, card: ModelCard) -> None:
@@ -31,7 +39,9 @@ def save_bundle(folder: Path, network: SpikingNetwork, card: ModelCard) -> None:
     make_folder(folder.parent, error=RunError)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with whole_folder(folder, room_for="network", error=RunError) as partial:
-        (partial / WEIGHTS_FILE).write_bytes(save(weights))
+        content = save(weights)
+        (partial / WEIGHTS_FILE).write_bytes(content)
+        (partial / DIGEST_FILE).write_text(f"{hashlib.sha256(content).hexdigest()}  {WEIGHTS_FILE}\n", encoding="utf-8")
         (partial / CARD_FILE).write_text(card.to_json() + "\n", encoding="utf-8")
 
 
@@ -39,7 +49,8 @@ def load_bundle(folder: Path, device: torch.device | str | None = None) -> tuple
     """The network of a bundle, in evaluation mode, and its card.
 
     Raises:
-        RunError: the folder is not a bundle, or its weights do not match its card.
+        RunError: the folder is not a bundle, its weights do not match its card, or they have changed since they were
+            written.
         ModelError: the card is invalid.
     """
     for path in (folder / CARD_FILE, folder / WEIGHTS_FILE):
@@ -58,6 +69,7 @@ def load_bundle(folder: Path, device: torch.device | str | None = None) -> tuple
         raise ModelError(
             f"{card_path}: network", got=error.got, expected=error.expected, todo="use an undamaged bundle"
         ) from error
+    _check_digest(folder)
     network = SpikingNetwork.build(spec)
     try:
         network.load_state_dict(load_file(weights_path))
@@ -71,10 +83,28 @@ def load_bundle(folder: Path, device: torch.device | str | None = None) -> tuple
     return network.to(device).eval(), card
 
 
+def _check_digest(folder: Path) -> None:
+    """Compare the weights with the SHA-256 beside them; bundles of older versions have none."""
+    path = folder / DIGEST_FILE
+    if not path.is_file():
+        return
+    expected = path.read_text(encoding="utf-8", errors="replace").partition(" ")[0].strip()
+    found = file_digest(folder / WEIGHTS_FILE)
+    if found != expected:
+        raise RunError(
+            str(folder / WEIGHTS_FILE), got=f"damaged weights, SHA-256 {found[:16]}...",
+            expected=f"{expected[:16]}..., as {DIGEST_FILE} says", todo="use an undamaged bundle, or train again",
+        )  # fmt: skip
+
+
 def describe_run(
-    config: TrainConfig, frame_spec: FrameSpec, split: Split, network: SpikingNetwork, evaluation: Evaluation
+    config: TrainConfig, frame_spec: FrameSpec, split: Split, network: SpikingNetwork, measured: Mapping[str, Any]
 ) -> ModelCard:
-    """The card of a network trained by `config`: frame spec, labels of the outputs, provenance."""
+    """The card of a network trained by `config`: frame spec, labels of the outputs, provenance.
+
+    Args:
+        measured: the epochs trained so far, accuracies.
+    """
     return ModelCard(
         network=network.spec.to_dict(),
         frame=frame_spec,
@@ -86,10 +116,8 @@ def describe_run(
             "recipe": config.name,
             "rule": config.learning.rule,
             "seed": config.seed,
-            "epochs": config.epochs,
             "split": split.text,
-            "held_out_accuracy": evaluation.accuracy,
-            "held_out_clips": len(evaluation.clips),
+            **measured,
         },
     )
 

@@ -136,6 +136,11 @@ def measures(name: str, evaluation: Evaluation) -> dict[str, float]:
     return {f"{name}_accuracy": evaluation.accuracy, f"{name}_loss": evaluation.loss}
 
 
+def held_out_measures(evaluation: Evaluation) -> dict[str, Any]:
+    """Return its accuracy and number of clips for a model card."""
+    return {"held_out_accuracy": evaluation.accuracy, "held_out_clips": len(evaluation.clips)}
+
+
 def network_logits(network: SpikingNetwork) -> MeanLogits:
     """The trained network as a `MeanLogits`; switches it to evaluation mode."""
     weight = next(network.parameters())

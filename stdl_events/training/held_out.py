@@ -14,7 +14,8 @@ from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import Counts
 from stdl_events.training.device import resolve_device
 from stdl_events.training.evaluate import Evaluation, MeanLogits, evaluate_clips, network_logits
-from stdl_events.training.run_folder import BUNDLE_FOLDER, load_config
+from stdl_events.training.keeping import Weights, weights_folder
+from stdl_events.training.run_folder import load_config
 from stdl_events.training.run_split import held_out_recordings
 from stdl_events.training.sources import load_sides
 
@@ -22,6 +23,7 @@ from stdl_events.training.sources import load_sides
 def evaluate(
     folder: Path | str,
     *,
+    weights: Weights | None = None,
     model: Path | str | None = None,
     data: Path | str | None = None,
     device: str = "auto",
@@ -30,6 +32,7 @@ def evaluate(
     """Evaluate the finished run in `folder` on the recordings that it held out, as `split.json` lists them.
 
     Args:
+        weights: the best ones or the last ones; None is the best ones if a validation part chose some.
         model: an exported file to evaluate instead of the run's own network, on the CPU.
         data: current folder of the recordings.
         verify: also check that the recordings that it trained on have not changed.
@@ -44,7 +47,7 @@ def evaluate(
     if data is not None:
         config = config.derive(data={"path": str(data)})
     if model is None:
-        network, card = load_bundle(folder / BUNDLE_FOLDER, resolve_device(device))
+        network, card = load_bundle(weights_folder(folder, weights), resolve_device(device))
         logits_of = network_logits(network)
     else:
         session = OnnxSession(model)

@@ -6,6 +6,7 @@ from pathlib import Path
 from stdl_events.errors import RunError
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.training.bundle import load_bundle
+from stdl_events.training.keeping import weights_folder
 from stdl_events.training.run_folder import BUNDLE_FOLDER
 
 
@@ -15,13 +16,12 @@ def start_from(network: SpikingNetwork, folder: Path) -> None:
     T, the frames and the neurons' settings may differ; layers, input and classes must not.
 
     Args:
-        folder: of a finished run, or its bundle.
+        folder: of a finished run, whose best weights are taken if a validation part chose some, or a bundle.
 
     Raises:
         RunError: there is no finished network, or it has other layers, another input or other classes.
     """
-    bundle = folder / BUNDLE_FOLDER
-    trained, _ = load_bundle(bundle if bundle.is_dir() else folder)
+    trained, _ = load_bundle(weights_folder(folder) if (folder / BUNDLE_FOLDER).is_dir() else folder)
     # Neurons without weights of their own may change: a longer memory for more steps.
     theirs, ours = (dataclasses.replace(each.spec, neuron=network.spec.neuron) for each in (trained, network))
     kinds = trained.spec.neuron.kind, network.spec.neuron.kind

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from stdl_events.errors import RunError
 from stdl_events.whole_file import appending
 
 METRICS_FILE = "metrics.jsonl"
+_NOT_SCALARS = ("step", "unix_s")
 
 
 class MetricsWriter:
@@ -20,29 +22,36 @@ class MetricsWriter:
 
     Args:
         resume_at: length of the file in bytes at the checkpoint. Rows behind it are cut off, since the resumed run
-            writes them again.
-        resume_step: the step at which the run resumes; TensorBoard drops later points.
+            writes them again. TensorBoard's files are written again from the rest, so that each point is there once.
 
     Raises:
         RunError: the folder cannot be written, or is full; also from `write`.
     """
 
-    def __init__(self, folder: Path, *, resume_at: int = 0, resume_step: int = 0) -> None:
+    def __init__(self, folder: Path, *, resume_at: int = 0) -> None:
         self._writing = partial(appending, folder / METRICS_FILE, room_for="metrics", error=RunError)
         with self._writing():
             self._file = (folder / METRICS_FILE).open("a+b")
             self._file.truncate(resume_at)
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step if resume_at else None)
+            for stale in (folder / "tensorboard").glob("events.out.tfevents.*"):
+                stale.unlink()
+            self._board = SummaryWriter(str(folder / "tensorboard"))
+        for row in read_metrics(folder):
+            self._show(row)
 
     def write(self, kind: str, step: int, row: dict[str, Any]) -> None:
         """Write one row; `kind` names it (`start`, `step`, `epoch`, `end`), `step` counts updates so far."""
-        line = json.dumps({"kind": kind, "step": step} | row, allow_nan=False)
+        whole = {"kind": kind, "step": step, "unix_s": round(time.time(), 3)} | row
+        line = json.dumps(whole, allow_nan=False)
         with self._writing():
             self._file.write(line.encode() + b"\n")
             self._file.flush()
+        self._show(whole)
+
+    def _show(self, row: dict[str, Any]) -> None:
         for name, value in row.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                self._board.add_scalar(f"{kind}/{name}", value, step)
+            if isinstance(value, int | float) and not isinstance(value, bool) and name not in _NOT_SCALARS:
+                self._board.add_scalar(f"{row['kind']}/{name}", value, row["step"], row.get("unix_s"))
 
     def position(self) -> int:
         """Bytes written so far: what a checkpoint stores and `resume_at` takes."""

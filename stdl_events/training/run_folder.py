@@ -6,17 +6,21 @@ plan.json                the blocks with their auxiliary networks and bytes
 metrics.jsonl            one row per logged step and per epoch
 tensorboard/             the same numbers
 checkpoint.safetensors   the complete state of a run, for its resumption
-bundle/                  model.safetensors, model.json: the finished network
+bundle/                  model.safetensors, model.json: the network of the last epoch, or of the step where it ended
+best/                    the same of the epoch that is best on the validation part, if there is one
+.lock                    locked while a process trains in the folder
 """
 
 import json
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from stdl_events.errors import RunError
+from stdl_events.folder_lock import LOCK_FILE, locked
 from stdl_events.recordings.split_list import SPLIT_FILE
 from stdl_events.training.overrides import flat
 from stdl_events.training.settings import TrainConfig
@@ -27,10 +31,11 @@ CONFIG_FILE = "config.json"
 PLAN_FILE = "plan.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 BUNDLE_FOLDER = "bundle"
+BEST_FOLDER = "best"
 CARD_FILE = "model.json"
 
-# A run may be resumed on another device and write more or less often; no other setting may change.
-_FREE_TO_CHANGE = {"device", "checkpoint_every_steps"}
+# A run may be resumed on another device, write more or less often, and end earlier or later; nothing else may change.
+_FREE_TO_CHANGE = {"device", "checkpoint_every_steps", "epochs", "early_stop"}
 
 
 def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None:
@@ -40,7 +45,7 @@ def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None
         RunError: the folder is not empty; or there is no run to resume; or its configuration differs.
     """
     if not resume:
-        if os.path.exists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        if os.path.exists(folder) and (not folder.is_dir() or any(path.name != LOCK_FILE for path in folder.iterdir())):
             raise RunError(
                 str(folder),
                 got="something that is already there",
@@ -67,6 +72,15 @@ def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None
             expected="the settings that the run was started with",
             todo="resume with the same recipe and --set, or start a new run with another --out",
         )
+
+
+def lock_of_run(folder: Path) -> AbstractContextManager[None]:
+    """Context in which no other process trains in `folder`.
+
+    Raises:
+        RunError: another one does.
+    """
+    return locked(folder, used="a run that process {} is training", error=RunError)
 
 
 def load_config(folder: Path) -> TrainConfig:

@@ -10,7 +10,7 @@ from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.prepared.manifest import Manifest, read_manifest
 from stdl_events.recordings.entry import RecordingSet, Split
-from stdl_events.recordings.file_contents import Content, contents_of
+from stdl_events.recordings.file_contents import Content, contents_of, located
 from stdl_events.recordings.registry import DATASETS
 from stdl_events.recordings.sides import SIDES, Side
 from stdl_events.recordings.split_list import (
@@ -62,12 +62,19 @@ class RunSplit:
 
 
 def split_of_run(
-    config: TrainConfig, folder: Path, *, resume: bool = False, split: Split | None = None, quiet: bool = False
+    config: TrainConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    split: Split | None = None,
+    like: Path | None = None,
+    quiet: bool = False,
 ) -> RunSplit:
     """Return the split of a new run, each file hashed; or that of a run to resume, as its list has it.
 
     Args:
         split: recordings of a new run instead of those of `config.data`.
+        like: folder of a run; a new one takes the recordings of its list.
         quiet: no progress bar.
 
     Raises:
@@ -79,6 +86,12 @@ def split_of_run(
             return RunSplit(_checked(config, folder, listed, SIDES, data=None, quiet=quiet))
         _say_unlisted(folder)
         return RunSplit(split or load_split(config))
+    listed = None if like is None else read_split_list(like / SPLIT_FILE)
+    if like is not None and listed is not None:
+        data = None if config.data.path is None else Path(config.data.path)
+        split = _checked(config, like, listed, SIDES, data=data, quiet=quiet)
+        root = _root(config, split)
+        return RunSplit(split, {located(root, row.path): row.content for row in listed.recordings})
     split = split or load_split(config)
     stored = _stored_contents(config)
     if stored is None:

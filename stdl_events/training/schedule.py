@@ -2,7 +2,7 @@
 
 import math
 
-from stdl_events.training.settings import ScheduleSettings
+from stdl_events.training.settings import ScheduleSettings, TrainConfig
 
 
 def learning_rate(settings: ScheduleSettings, base_lr: float, step: int, *, steps_per_epoch: int, epochs: int) -> float:
@@ -21,3 +21,13 @@ def learning_rate(settings: ScheduleSettings, base_lr: float, step: int, *, step
         return base_lr * float(settings.step_factor**changes)
     progress = (step - warmup_steps) / max(1, epochs * steps_per_epoch - warmup_steps)
     return base_lr * (settings.final + (1 - settings.final) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def other_schedule(old: TrainConfig, new: TrainConfig, epoch: int) -> str | None:
+    """Return what more or fewer epochs change for a run that goes on after `epoch`, in words."""
+    if old.epochs == new.epochs or new.schedule.kind == "constant":
+        return None
+    return (
+        f"epochs={new.epochs} instead of {old.epochs}: after epoch {epoch} the learning rate follows its "
+        f"{new.schedule.kind} schedule over {new.epochs} epochs"
+    )

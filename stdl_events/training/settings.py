@@ -198,6 +198,7 @@ class TrainConfig(Section):
         device: `auto` is CUDA where there is a device.
         log_every_steps: steps between two rows of training metrics.
         checkpoint_every_steps: steps between two checkpoints; None is once per epoch.
+        early_stop: epochs without a better result on the validation part after which the run ends; None is never.
     """
 
     name: str
@@ -215,6 +216,7 @@ class TrainConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log_every_steps: Positive = 10
     checkpoint_every_steps: Positive | None = None
+    early_stop: Positive | None = None
 
     @model_validator(mode="after")
     def _events_or_pictures(self) -> "TrainConfig":

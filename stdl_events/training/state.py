@@ -1,10 +1,12 @@
 """Checkpoints: one safetensors file with the complete state of a run, so that a killed run resumes exactly.
 
 Tensors are stored as tensors; the rest of the tree (numbers, text, lists, mappings) is JSON in the file's header. A
-checkpoint is one file, so that one rename replaces it atomically. No pickle.
+checkpoint is one file, so that one rename replaces it atomically; its SHA-256 is in its header. No pickle.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from stdl_events.whole_file import as_os_error, whole_path
 
 CHECKPOINT_VERSION = 1
 _HEADER_KEY = "stdl_events.checkpoint"
+_DIGEST_KEY = "stdl_events.sha256"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -29,8 +32,9 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     tensors: dict[str, torch.Tensor] = {}
     document = {"version": CHECKPOINT_VERSION, "state": _pack(state, "", tensors)}
     with whole_path(path, room_for="checkpoint", error=RunError) as partial:
+        header = json.dumps(document)
         try:
-            save_file(tensors, partial, metadata={_HEADER_KEY: json.dumps(document)})
+            save_file(tensors, partial, metadata={_HEADER_KEY: header, _DIGEST_KEY: _digest(header, tensors)})
         except SafetensorError as error:
             raise as_os_error(error) from None
 
@@ -45,11 +49,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise RunError(str(path), got="no such file", expected="a checkpoint", todo="start the run without --resume")
     try:
         with safe_open(path, framework="pt") as file:
-            document = json.loads((file.metadata() or {})[_HEADER_KEY])
+            metadata = file.metadata() or {}
+            document = json.loads(metadata[_HEADER_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             version = document["version"]
     except (SafetensorError, KeyError, TypeError, OSError, *JSON_ERRORS) as error:
         raise _unreadable(path, error) from error
+    # Checkpoints of older versions have no digest.
+    if metadata.get(_DIGEST_KEY, "") not in ("", _digest(metadata[_HEADER_KEY], tensors)):
+        raise RunError(
+            str(path), got="a damaged checkpoint, whose SHA-256 differs", expected="the one that was written",
+            todo="evaluate or export the run's weights, or train again: stdl-events train RUN",
+        )  # fmt: skip
     if version != CHECKPOINT_VERSION:
         raise RunError(
             str(path),
@@ -62,6 +73,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _unreadable(path, error) from error
     return state
+
+
+def _digest(header: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of the header and of all tensors, in the order of their names."""
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _unreadable(path: Path, error: Exception) -> RunError:

@@ -11,6 +11,7 @@ from stdl_events.recordings.registry import DATASETS
 from stdl_events.recordings.validation_part import validation_kind, with_validation
 from stdl_events.training.bad_recordings import without_bad
 from stdl_events.training.data_settings import DataSettings, FrameSettings, SplitSettings
+from stdl_events.training.settings import TrainConfig
 
 VALIDATION_KEYS = {"validation", "validation_names", "validation_by"}
 
@@ -61,6 +62,20 @@ def validated(
     except RecordingError:
         readable, left_out = without_bad(split.train, data, asker)
         return divide(replace(split, train=readable, left_out=(*split.left_out, *left_out)))
+
+
+def require_validation(config: TrainConfig, split: Split) -> None:
+    """Check that an early stop has a validation part that decides it.
+
+    Raises:
+        RecipeError: it has none.
+    """
+    if config.early_stop is not None and split.validation is None:
+        raise RecipeError(
+            "early_stop", got=f"{config.early_stop}, without a validation part",
+            expected="one, which decides when to stop",
+            todo="take one from the recordings to train on with --validation 0.1 (data.split.validation)",
+        )  # fmt: skip
 
 
 def joined(split: Split) -> Split:

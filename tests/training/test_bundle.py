@@ -1,4 +1,4 @@
-"""A bundle contains the network and its card, nothing else, and is restored bit for bit."""
+"""A bundle contains the network, its SHA-256 and its card, nothing else, and is restored bit for bit."""
 
 from pathlib import Path
 
@@ -58,7 +58,12 @@ def test_damaged_bundles_are_named(tmp_path: Path, network: SpikingNetwork, card
         load_bundle(folder)
     save_bundle(folder, network, card)
     weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-5])
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(RunError, match=r"model\.safetensors: got damaged weights, SHA-256 .*; use an undamaged bundle"):
+        load_bundle(folder)
+    (folder / "model.safetensors.sha256").unlink()  # as in bundles of older versions
+    weights.write_bytes(whole[:-5])
     with pytest.raises(RunError, match=r"got weights that do not load .*expected the weights of 4C3-AP2-6R-3FC"):
         load_bundle(folder)
     save_file({"layers.0.body.synapse.conv.weight": torch.zeros(1)}, weights)

@@ -9,14 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
 from stdl_events.errors import DatasetError, PlanError, RecipeError, RunError
 from stdl_events.plan.plan import Plan
-from stdl_events.recordings import ClipArray
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import batch_of
 from stdl_events.training.fit import fit
@@ -27,7 +24,7 @@ from stdl_events.training.settings import TrainConfig
 from stdl_events.training.state import load_checkpoint
 
 STEPS = 10  # 36 clips in batches of at most 8, two epochs
-TIMES = {"samples_per_s", "seconds", "peak_rss_bytes", "peak_cuda_bytes"}
+TIMES = {"unix_s", "samples_per_s", "seconds", "peak_rss_bytes", "peak_cuda_bytes"}
 
 
 def flat_tensors(tree: Any, path: str = "") -> dict[str, torch.Tensor]:
@@ -71,14 +68,16 @@ def test_run_leaves_all_it_promises(tmp_path: Path, config: TrainConfig, capsys:
     result = fit(config, tmp_path / "run")
     folder = tmp_path / "run"
     assert {path.name for path in folder.iterdir()} == {
-        "config.json", "plan.json", "split.json", "metrics.jsonl", "tensorboard", "checkpoint.safetensors", "bundle"
+        "config.json", "plan.json", "split.json", "metrics.jsonl", "tensorboard", "checkpoint.safetensors", "bundle",
+        ".lock",
     }  # fmt: skip
     assert load_config(folder) == config
     plan = Plan.load(folder / "plan.json")
     assert plan == result.learner.plan
     assert len(plan.blocks) == 2
     network, card = load_bundle(folder / "bundle")
-    assert {path.name for path in (folder / "bundle").iterdir()} == {"model.json", "model.safetensors"}
+    bundled = {"model.json", "model.safetensors", "model.safetensors.sha256"}
+    assert {path.name for path in (folder / "bundle").iterdir()} == bundled
     assert flat_tensors(network.state_dict()).keys() == flat_tensors(result.learner.network.state_dict()).keys()
     assert card.labels == ("left", "middle", "right")
     assert card.frame.sensor_size == (16, 16)
@@ -96,7 +95,7 @@ def test_metrics_tell_everything(config: TrainConfig, finished: Callable[[TrainC
     start, first_step, last_epoch = rows[0], rows[1], rows[-1]
     assert (start["device"], start["rule"], start["train_clips"], start["held_out_clips"]) == ("cpu", "stdl", 36, 18)
     assert start["planned_step_bytes"] > 0
-    assert first_step.keys() == {"kind", "step", "loss", "accuracy", "samples_per_s", "peak_rss_bytes", "lr"}
+    assert first_step.keys() == {"kind", "step", "unix_s", "loss", "accuracy", "samples_per_s", "peak_rss_bytes", "lr"}
     assert [row["step"] for row in rows[1:]] == [2, 4, 5, 6, 8, 10, STEPS]
     assert last_epoch["epoch"] == 2
     assert last_epoch["peak_rss_bytes"] > 10_000_000
@@ -118,54 +117,89 @@ def test_two_runs_are_one_and_another_seed_is_another(
         assert_same_run(tmp_path / "other", finished(config))
 
 
-@pytest.mark.parametrize("killed_after", [0, 1, 4, 5, 9])
+@pytest.mark.parametrize(
+    ("killed_after", "how"),
+    [
+        (0, None),
+        (1, None),
+        (4, None),
+        (5, None),
+        (9, None),
+        (3, signal.SIGINT),
+        (5, signal.SIGTERM),
+        (9, signal.SIGINT),
+    ],
+)
 def test_killed_and_resumed_is_as_if_nothing_had_happened(
     tmp_path: Path,
     config: TrainConfig,
     finished: Callable[[TrainConfig], Path],
     monkeypatch: pytest.MonkeyPatch,
     killed_after: int,
+    how: signal.Signals | None,
 ) -> None:
+    """Killed between two steps, or asked to end by a signal, which keeps the weights of that step too."""
     batches = 0
 
-    def dying(clips: ClipArray, indices: npt.NDArray[np.intp]) -> Any:
+    def dying(*arguments: Any) -> Any:
         nonlocal batches
-        if batches == killed_after:
-            raise KeyboardInterrupt
+        if batches == killed_after and how is None:
+            raise RuntimeError("killed")
+        if batches == killed_after and how is not None:
+            signal.raise_signal(how)
         batches += 1
-        return batch_of(clips, indices)
+        return batch_of(*arguments)
 
     folder = tmp_path / "run"
     often = config.derive(checkpoint_every_steps=3)
+    ended = {None: RuntimeError, signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}[how]
     with monkeypatch.context() as patch:
-        patch.setattr("stdl_events.training.fit.batch_of", dying)
-        with pytest.raises(KeyboardInterrupt):
+        patch.setattr("stdl_events.training.run.batch_of", dying)
+        with pytest.raises(ended) as caught:
             fit(often, folder, quiet=True)
-    assert not (folder / "bundle").exists()
+    if isinstance(caught.value, SystemExit):
+        assert caught.value.code == 128 + signal.SIGTERM
+    assert (folder / "bundle").exists() == (how is not None or killed_after >= STEPS // 2)
+    if how is not None:
+        assert batches == killed_after + 1, "the step is finished"
+        _, card = load_bundle(folder / "bundle")
+        assert card.provenance["steps"] == batches
+        assert len(evaluate(folder).clips) == 18
     torch.rand(5)
     result = fit(config, folder, resume=True, quiet=True)
     assert_same_run(folder, finished(config))
     assert result.evaluation.accuracy == evaluate(finished(config)).accuracy
 
 
-def test_killed_process_resumes_from_the_command_line(
-    tmp_path: Path, config: TrainConfig, finished: Callable[[TrainConfig], Path]
+def test_killed_processes_resume_from_the_command_line(
+    tmp_path: Path,
+    config: TrainConfig,
+    finished: Callable[[TrainConfig], Path],
+    run_cli: Callable[..., tuple[int, str, str]],
 ) -> None:
+    """SIGKILL after the first checkpoint, SIGTERM a random time after the start of a resumption, then to the end."""
     folder = tmp_path / "run"
     recipe = tmp_path / "recipe.py"
     recipe.write_text(
         "from stdl_events.training.settings import TrainConfig\n\n\n"
         f"def recipe():\n    return TrainConfig.model_validate_json({config.model_dump_json()!r})\n"
     )
-    command = [sys.executable, "-c", "from stdl_events.cli import main; main()", "train", recipe, "--out", folder]
-    process = subprocess.Popen([*command, "--set", "checkpoint_every_steps=1"], stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-c", "from stdl_events.cli import main; main()", "train"]
+    often = ["--set", "checkpoint_every_steps=1"]
+    process = subprocess.Popen([*command, recipe, "--out", folder, *often], stderr=subprocess.DEVNULL)
     while process.poll() is None and not (folder / CHECKPOINT_FILE).exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    resumed = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True, check=True)
-    document = json.loads(resumed.stdout)
-    assert document["accuracy"] == evaluate(finished(config)).accuracy
+    assert process.wait() in (-signal.SIGKILL, 0)
+    rows = (folder / METRICS_FILE).read_bytes()
+    process = subprocess.Popen([*command, "--resume", folder, *often], stderr=subprocess.DEVNULL)
+    while process.poll() is None and (folder / METRICS_FILE).read_bytes() == rows:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() in (128 + signal.SIGTERM, 0)
+    code, out, err = run_cli("train", "--resume", folder, "--json")
+    assert code == 0, err
+    assert json.loads(out)["accuracy"] == evaluate(finished(config)).accuracy
     assert_same_run(folder, finished(config))
 
 

@@ -43,14 +43,14 @@ def test_resume_needs_a_run(tmp_path: Path, config: TrainConfig) -> None:
         check_run_folder(tmp_path / "none", config, resume=True)
 
 
-def test_resume_needs_the_same_settings_but_for_the_device(tmp_path: Path, config: TrainConfig) -> None:
+def test_resume_needs_the_same_settings_but_for_device_and_epochs(tmp_path: Path, config: TrainConfig) -> None:
     folder = tmp_path / "run"
     start(folder, config)
     check_run_folder(folder, config, resume=True)
-    check_run_folder(folder, config.derive(device="cpu", checkpoint_every_steps=3), resume=True)
+    check_run_folder(folder, config.derive(device="cpu", checkpoint_every_steps=3, epochs=90), resume=True)
     with pytest.raises(RunError) as caught:
-        check_run_folder(folder, config.derive(epochs=7, optimiser={"lr": 0.5}), resume=True)
-    assert "got another setting of optimiser.lr (0.001, now 0.5), epochs (30, now 7)" in str(caught.value)
+        check_run_folder(folder, config.derive(batch_size=7, optimiser={"lr": 0.5}), resume=True)
+    assert "got another setting of optimiser.lr (0.001, now 0.5), batch_size (32, now 7)" in str(caught.value)
 
 
 def test_config_comes_back_and_a_strange_one_is_named(tmp_path: Path, config: TrainConfig) -> None:

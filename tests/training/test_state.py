@@ -56,6 +56,15 @@ def test_a_truncated_checkpoint_is_an_error(tmp_path: Path) -> None:
         load_checkpoint(path)
 
 
+def test_one_changed_bit_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, {"weights": torch.zeros(100), "step": torch.tensor(3, dtype=torch.int64)})
+    data = path.read_bytes()
+    path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    with pytest.raises(RunError, match=r"got a damaged checkpoint, whose SHA-256 differs; expected .* train RUN$"):
+        load_checkpoint(path)
+
+
 def test_a_missing_checkpoint_says_how_to_start(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="got no such file; expected a checkpoint; start the run without --resume"):
         load_checkpoint(tmp_path / "checkpoint.safetensors")
