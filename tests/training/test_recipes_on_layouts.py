@@ -25,6 +25,7 @@ from stdl_events.recipes import RECIPES
 from stdl_events.recipes.resolve import resolve
 from stdl_events.training.fit import fit
 from stdl_events.training.metrics import read_metrics
+from stdl_events.training.sources import load_split
 
 # A small network without a published plan, short clips; two epochs of one step each.
 SMALL = ["network.notation=4C3-AP2-4C3", "learning.plan=none", "frames.steps=3", "epochs=2", "batch_size=1000"]
@@ -90,7 +91,7 @@ LAYOUTS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
         "network.notation=4C3(s2)-AP2-4C3", "frames.picture.resize=20", "frames.center_crop=16x16",
     ]),
     "svhn": (write_svhn, ["network.notation=4C3(s2)-AP2-4C3"]),
-    "nmnist_small": (write_nmnist, ["data.split.train=10", "data.split.test=10"]),
+    "nmnist_small": (write_nmnist, []),
     "objects": (write_objects, []),
 }  # fmt: skip
 
@@ -107,3 +108,15 @@ def test_recipe_takes_two_steps_on_its_layout(tmp_path: Path, name: str) -> None
     assert last["step"] == 2
     assert np.isfinite(last["loss"])
     assert len(result.evaluation.clips)
+
+
+def test_digits_with_both_official_sides_keep_them(tmp_path: Path) -> None:
+    write_nmnist(tmp_path)
+    (tmp_path / "train").rename(tmp_path / "Train")
+    for digit in range(10):
+        put(
+            tmp_path / "Test" / str(digit) / "00020.bin", (tmp_path / f"Train/{digit}/{digit:05d}.bin").read_bytes()[5:]
+        )
+    split = load_split(resolve("nmnist_small", assignments=[f"data.path={tmp_path}"]).config)
+    assert (len(split.train), len(split.test)) == (20, 10)
+    assert {entry.path.parts[-3] for entry in split.test.entries} == {"Test"}
