@@ -84,6 +84,26 @@ def label_200(root: Path) -> None:
     put(root / "train.txt", "event_raw/a.aedat4,200\n")
 
 
+def label_of_5000_digits(root: Path) -> None:
+    put(root / "train.txt", f"event_raw/a.aedat4 {'1' * 5000}\n")
+
+
+def no_name(root: Path) -> None:
+    put(root / "train.txt", "/ 0\n")
+
+
+def long_blank(root: Path) -> None:
+    put(root / "train.txt", f"a{' ' * 100_000}b\n")
+
+
+def odd_number(root: Path) -> None:
+    put(root / "action_description.csv", "\u00b2,walk,one\n")
+
+
+def long_cell(root: Path) -> None:
+    put(root / "action_description.csv", f"0,{'a' * 200_000},one\n")
+
+
 def nothing_there(root: Path) -> None:
     for path in root.rglob("*.aedat4"):
         path.unlink()
@@ -99,6 +119,11 @@ def nothing_there(root: Path) -> None:
         (another_action, r"test\.txt, line 2: got the action 2 for C1P4\S+; expected the one in the name"),
         (no_label, r"train\.txt, line 1: got 'event_raw/a\.aedat4'; expected a path and a label from 0 to 199"),
         (label_200, r"train\.txt, line 1: got .*; expected a path and a label from 0 to 199"),
+        (label_of_5000_digits, r"train\.txt, line 1: got .*; expected a path and a label from 0 to 199"),
+        (no_name, r"got none of the train list"),
+        (long_blank, r"train\.txt, line 1: got 'a +'; expected a path and a label from 0 to 199"),
+        (odd_number, r"action_description\.csv: got 0 actions; expected the IDs 0 to 199"),
+        (long_cell, r"action_description\.csv: got field larger than .*; expected lines of ID,Action"),
         (nothing_there, r"got none of the train list; expected train\.txt, .*download DailyDVS-200 from https"),
     ],
 )

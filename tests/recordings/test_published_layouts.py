@@ -239,6 +239,9 @@ def test_har_dvs_that_is_not_whole(har: Path, tmp_path: Path) -> None:
     missing = r"got 1 of 3 listed recordings missing, all of action_002;"
     with pytest.raises(DatasetError, match=missing):
         split_har_dvs(har)
+    put(har / "val_label.txt", f"action_001/a {'1' * 5000}\n")
+    with pytest.raises(DatasetError, match=r"val_label\.txt, line 1: got .*; expected action_<number>/"):
+        split_har_dvs(har, held_out="val")
     put(har / "val_label.txt", "action_001 0\n")
     with pytest.raises(DatasetError, match=r"val_label\.txt, line 1: got 'action_001 0'; expected action_<number>/"):
         split_har_dvs(har, held_out="val")

@@ -71,6 +71,10 @@ def test_what_is_missing_or_wrong_is_named(animals: Path, tmp_path: Path) -> Non
     tags.write_text("class,start,end\n3,10,20\n20,30,40\n")
     with pytest.raises(DatasetError, match=r"user02_imse\.csv, line 3: got '20,30,40'; expected a class from 1 to 19"):
         read_sl_animals(animals)
+    for odd in (f"3,10,{'1' * 5000}", "3" + "\t" * 50_000 + "x"):
+        tags.write_text(f"class,start,end\n{odd}\n")
+        with pytest.raises(DatasetError, match=r"user02_imse\.csv, line 2: got '3.*; expected a class from 1 to 19"):
+            read_sl_animals(animals)
     tags.write_text("class,start,end\n3,750,770\n")
     cut = next(entry for entry in read_sl_animals(animals).entries if entry.key == "user02_imse/00")
     with pytest.raises(TruncatedRecordingError, match="got 10 of 20 records of a sign"):
