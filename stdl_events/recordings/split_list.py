@@ -16,6 +16,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -147,11 +148,13 @@ class SplitList(BaseModel):
             if (row.own_reader and "span" not in row.further) or (row.bytes is not None and "picture" in row.further)
         }
         counts = Counter(path for path, _ in files)
+        # A file may hold ten thousand pictures.
+        places = {path: located(root, path) for path in {row.path for row in self.recordings}}
         sides = {
             side: RecordingSet(
                 self.classes,
                 self.sensor_size,
-                tuple(self._entry(row, root, reader_of, counts[row.path] > 1) for row in self.side(side)),
+                tuple(self._entry(row, places[row.path], reader_of, counts[row.path] > 1) for row in self.side(side)),
             )
             for side in SIDES
         }
@@ -162,9 +165,9 @@ class SplitList(BaseModel):
         )  # fmt: skip
 
     def _entry(
-        self, row: ListedRecording, root: Path, reader_of: Callable[[str], Reader | None], is_one_of_many: bool
+        self, row: ListedRecording, path: Path, reader_of: Callable[[str], Reader | None], is_one_of_many: bool
     ) -> Entry:
-        label, path = self.classes.index(row.class_name), located(root, row.path)
+        label = self.classes.index(row.class_name)
         entry = _ENTRY.validate_python({"key": row.key, "path": path, "label": label, **row.further})
         content = f"{row.path}/{entry.file_key}" if is_one_of_many else row.sha256
         return replace(entry, content=content, reader=reader_of(entry.file_key) if row.own_reader else None)
@@ -271,5 +274,6 @@ def plain_span(span: tuple[Position, Position]) -> tuple[Position, Position]:
     return start, stop
 
 
+@lru_cache(maxsize=1024)
 def _relative(path: Path, root: Path) -> str:
     return PurePath(relative_folder(os.path.dirname(path), str(root)), path.name).as_posix()

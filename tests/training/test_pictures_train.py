@@ -94,6 +94,28 @@ def check_by_hand(folder: Path, run: Path, confusion: object) -> None:
     assert counts.tolist() == confusion
 
 
+@pytest.mark.parametrize("memory", ["plain", "lean"])
+def test_one_picture_in_memory_learns_as_t_copies_do(memory: str) -> None:
+    """The view with stride 0 over time against frames that are copied, bit for bit."""
+    import torch
+
+    from stdl_events.build import build_learner
+    from stdl_events.frames.picture import repeated
+    from stdl_events.network.zoo import parse_network
+
+    picture_BCHW = np.random.default_rng(0).normal(size=(6, 3, 8, 8)).astype(np.float32)
+    view = torch.from_numpy(repeated(picture_BCHW, 4))
+    assert view.stride(0) == 0
+    weights = []
+    for frames in (view, view.clone(memory_format=torch.contiguous_format)):
+        spec = parse_network("4C3-AP2-4C3", input_shape=(3, 8, 8), classes=3)
+        learner = build_learner(spec, rule="sltt", batch_size=6, steps=4, memory=memory, seed=1)
+        for _ in range(2):
+            learner.train_step(frames, torch.arange(6) % 3)
+        weights.append([weight.detach().clone() for weight in learner.network.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
