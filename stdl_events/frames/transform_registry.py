@@ -24,6 +24,7 @@ TRANSFORMS: Registry[Callable[..., Any]] = Registry(
         "drop_random": f"{_MODULE}:drop_random",
         "drop_time": f"{_MODULE}:drop_time",
         "drop_area": f"{_MODULE}:drop_area",
+        "autoaugment": "stdl_events.frames.autoaugment:autoaugment",
         "cutout": f"{_MODULE}:cutout",
         "event_drop": f"{_MODULE}:event_drop",
     },

@@ -5,8 +5,9 @@ from stdl_events.recipes.papers import COSINE, STDL, STDL_LOSS, STDL_NEURON, cif
 from stdl_events.training.settings import TrainConfig
 
 SOURCE = STDL
+CUTOUT = "cutout:side_px=16"
 VARIANTS = {
-    **cifar_variants(weight_decay=5e-5),
+    **cifar_variants(weight_decay=5e-5, cutout=CUTOUT),
     "tbptt": Variant(
         "truncated local BPTT, Table 1: AlexNet, T=10, no augmentation",
         {
@@ -23,7 +24,7 @@ VARIANTS = {
 def recipe() -> TrainConfig:
     """ResNet-18 in the published blocks; each picture is the input at all T=4 steps.
 
-    Crops are shifts by up to 4 pixels. AutoAugment is missing. No paper gives the side of the cutout: 16 pixels are
+    Crops are shifts by up to 4 pixels. No paper gives the side of the cutout: 16 pixels are
     those of its authors for this set; here it is black, not the mean colour. SLTT's variant has the same ResNet-18, not
     one with pre-activation.
     """
@@ -33,7 +34,7 @@ def recipe() -> TrainConfig:
         frames=pictures(4, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
         network={"notation": "resnet18", "neuron": {**STDL_NEURON, "decay": 0.1}},
         learning={"rule": "stdl", "plan": "paper", **STDL_LOSS},
-        augment={"shift_px": 4, "flip": True, "transforms": ["cutout:side_px=16"]},
+        augment={"shift_px": 4, "flip": True, "transforms": ["autoaugment", CUTOUT]},
         optimiser=sgd(0.4, 5e-5),
         schedule=COSINE,
         epochs=400,

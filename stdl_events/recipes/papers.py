@@ -84,11 +84,12 @@ def ndot(rule: str) -> dict[str, Any]:
     }
 
 
-def cifar_variants(*, weight_decay: float) -> dict[str, Variant]:
-    """The variants of the CIFAR sets from STDL, SLTT and NDOT; all but STDL's have T=6.
+def cifar_variants(*, weight_decay: float, cutout: str) -> dict[str, Variant]:
+    """The variants of the CIFAR sets from STDL, SLTT and NDOT; all but STDL's have T=6, and no AutoAugment.
 
     Args:
         weight_decay: SLTT's, Table S2.
+        cutout: the transform.
     """
     own = sltt(
         epochs=200, lr=0.1, batch_size=128, weight_decay=weight_decay, mse_target="threshold", notation="resnet18"
@@ -97,8 +98,8 @@ def cifar_variants(*, weight_decay: float) -> dict[str, Variant]:
         rule: Variant(f"{rule.upper()} as in NDOT, section 5: VGG-11 (WS), T=6", ndot(rule)) for rule in COMPARED
     }
     published["sltt"] = Variant("SLTT, Table S2: ResNet-18, T=6", own)
-    steps = {"frames": {"steps": 6}}
-    with_steps = {name: Variant(one.summary, {**steps, **one.changes}) for name, one in published.items()}
+    shared = {"frames": {"steps": 6}, "augment": {"transforms": [cutout]}}
+    with_steps = {name: Variant(one.summary, {**shared, **one.changes}) for name, one in published.items()}
     return {**STDL_BASELINES, **with_steps}
 
 

@@ -17,6 +17,7 @@ from stdl_events.events.stream import empty_events
 from stdl_events.events.transform_registry import EVENT_TRANSFORMS
 from stdl_events.events.transform_spec import transform_settings
 from stdl_events.frames import transforms as frame_transforms
+from stdl_events.frames.autoaugment import autoaugment
 from stdl_events.frames.transform_registry import TRANSFORMS
 from stdl_events.recipes import load_recipe
 from stdl_events.training.data import augment
@@ -56,7 +57,7 @@ def functions_of(module: object) -> dict[str, object]:
 
 
 def test_every_function_is_registered_under_its_name() -> None:
-    assert dict(TRANSFORMS) == functions_of(frame_transforms)
+    assert dict(TRANSFORMS) == functions_of(frame_transforms) | {"autoaugment": autoaugment}
     assert dict(EVENT_TRANSFORMS) == {
         name: function for name, function in functions_of(transforms).items() if name not in HELPERS
     } | {"crop": crop}
@@ -66,7 +67,7 @@ def frames_TBCHW() -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 5, (6, 8, 2, 8, 8), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("name", [name for name in TRANSFORMS if "crop" not in name])
+@pytest.mark.parametrize("name", [name for name in TRANSFORMS if "crop" not in name and name != "autoaugment"])
 def test_every_transform_of_clips_augments(name: str) -> None:
     word = f"{name}:{FRAME_SETTINGS.get(name, '')}"
     settings = apply_overrides(load_recipe("folder"), [f'augment.transforms=["{word}"]']).augment
