@@ -89,6 +89,29 @@ def open_followed(
             a whole file tells; or no size is given.
     """
     path, waiting = Path(path), waiting or Waiting(idle_s)
+    pieces, header, size = open_beginning(
+        path, waiting, format=format, sensor_size=sensor_size, default_sensor_size=default_sensor_size, stream=stream,
+        time_unit=time_unit, columns=columns,
+    )  # fmt: skip
+    return FollowSource(path, pieces, header, size, waiting=waiting, repair=repair, strict=strict)
+
+
+def open_beginning(
+    path: Path,
+    waiting: Waiting,
+    *,
+    format: str | None = None,
+    sensor_size: Size | None = None,
+    default_sensor_size: Size | None = None,
+    stream: int | None = None,
+    time_unit: str | None = None,
+    columns: str | None = None,
+) -> tuple[Pieces, Header, Size]:
+    """Return the decoder, the header and the sensor size of a file as soon as its beginning is there.
+
+    Raises:
+        RecordingError: see `open_followed`, which explains the arguments.
+    """
     if time_unit is not None:
         TIME_UNITS.check(time_unit)
     asked = None if columns is None else parse_columns(columns)
@@ -105,7 +128,7 @@ def open_followed(
     if sensor_size not in (None, chosen[0]):
         text = "its {} says {}x{}, so the sensor size {}x{} is not used".format(size_from, *chosen[0], *sensor_size)
         warnings.warn(f"{path}: {text}", RecordingWarning, stacklevel=2)
-    return FollowSource(path, pieces, header, chosen[0], waiting=waiting, repair=repair, strict=strict)
+    return pieces, header, chosen[0]
 
 
 def _open_when_written(

@@ -1,14 +1,20 @@
-"""`stdin`: a recording of AEDAT 4 that another program writes to the standard input; it waits for the model."""
+"""`stdin`: a recording that another program writes to the standard input, in a format of appended events.
+
+The pipe is followed like a file that is still written. Its beginning goes to a temporary file, which tells the format
+and the header; the rest is decoded as it comes. The program waits for the model.
+"""
 
 import os
 import select
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-from stdl_events.errors import RecordingError, SourceLostError
-from stdl_events.events.sources.aedat4_packets import Aedat4Packets, Packet, decode_packets, size_of
-from stdl_events.events.sources.inbox import Inbox, Overload
-from stdl_events.events.sources.received import ReceivedSource
+from stdl_events.errors import RecordingError
+from stdl_events.events.sources.follow import FollowSource, Waiting, open_beginning
 from stdl_events.events.stream import EventArray
 
 _READ_BYTES = 1 << 16
@@ -18,76 +24,77 @@ _POLL_S = 0.2
 def open_stdin(
     address: str,
     *,
+    format: str | None = None,
     sensor_size: tuple[int, int] | None = None,
     default_sensor_size: tuple[int, int] | None = None,
     stream: int | None = None,
-    overload: Overload = "wait",
+    time_unit: str | None = None,
+    columns: str | None = None,
+    repair: bool = False,
+    strict: bool = False,
     descriptor: int = 0,
-) -> ReceivedSource[Packet]:
-    """Read the header of the recording.
+) -> "PipedSource":
+    """Read the beginning of the recording.
 
     Args:
         address: empty.
-        sensor_size: (width, height), used if the header has none; `default_sensor_size` if this is None too.
-        stream: number of the event stream, if the recording has several.
-        overload: see `ReceivedSource`.
         descriptor: of the open file that is read.
+        format, sensor_size, default_sensor_size, stream, time_unit, columns, repair, strict: as for `open_followed`.
 
     Raises:
-        RecordingError: it ends before its header, is of another format, or no size is known.
+        RecordingError: see `open_followed`.
     """
     if address:
         raise RecordingError(f"source stdin:{address}", got=address, expected="stdin alone", todo="correct it")
-    receiver = StdinReceiver(descriptor, stream)
-    size = size_of("stdin", receiver.open(), sensor_size, default_sensor_size)
-    return ReceivedSource("stdin", size, receiver, overload=overload)
+    return PipedSource(
+        descriptor, format=format, sensor_size=sensor_size, default_sensor_size=default_sensor_size, stream=stream,
+        time_unit=time_unit, columns=columns, repair=repair, strict=strict,
+    )  # fmt: skip
 
 
-class StdinReceiver:
-    """Reads an open file to its end."""
+class PipedSource(FollowSource):
+    """An `EventSource` of a recording that arrives through a pipe; it ends where the pipe does."""
 
-    name = "stdin"
+    def __init__(self, descriptor: int, *, repair: bool = False, strict: bool = False, **beginning: Any) -> None:
+        folder = tempfile.mkdtemp(prefix="stdl-events-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._descriptor, self._ended = descriptor, False
+        self._begin = path = Path(folder) / "stdin"
+        path.touch()
+        # Nothing more comes once the pipe has ended: the clock stands still until then.
+        waiting = Waiting(idle_s=1.0, clock_s=lambda: float(self._ended), sleep_s=self._read_more)
+        try:
+            pieces, header, size = open_beginning(path, waiting, **beginning)
+        except RecordingError as error:
+            raise _of_stdin(error) from None
+        super().__init__(path, pieces, header, size, waiting=waiting, repair=repair, strict=strict)
 
-    def __init__(self, descriptor: int, stream: int | None) -> None:
-        self.counts: Counter[str] = Counter()
-        self._descriptor = descriptor
-        self._packets = Aedat4Packets(self.name, stream)
-        self._first: list[Packet] = []
+    def chunks(self) -> Iterator[EventArray]:
+        try:
+            yield from super().chunks()
+        except RecordingError as error:
+            raise _of_stdin(error) from None
 
-    def open(self) -> tuple[int, int] | None:
-        """Read up to the first packets, and return the sensor size of the header; None if it has none."""
-        while self._packets.stream is None:
-            data = os.read(self._descriptor, _READ_BYTES)
-            if not data:
-                raise RecordingError(
-                    self.name, got=f"{self._packets.incomplete} bytes", expected="a recording of AEDAT 4",
-                    todo="check the program in front of the pipe",
-                )  # fmt: skip
-            self._first = self._packets.push(data)
-        return self._packets.stream.events.sensor_size
+    def _read_more(self, seconds: float) -> None:
+        del seconds  # a pipe wakes its reader
+        data = os.read(self._descriptor, _READ_BYTES)
+        self._ended = not data
+        with self._begin.open("ab") as file:
+            file.write(data)
 
-    def receive(self, inbox: Inbox[Packet]) -> None:
-        packets = self._first
-        while True:
-            for packet in packets:
-                inbox.put(packet, len(packet.data))
-            while not inbox.closed and not select.select([self._descriptor], [], [], _POLL_S)[0]:
-                pass
-            if inbox.closed:
-                return
-            data = os.read(self._descriptor, _READ_BYTES)
-            if not data:
-                break
-            packets = self._packets.push(data)
-        if self._packets.incomplete:
-            self.counts["truncated_packets"] += 1
-            raise SourceLostError(
-                self.name, got=f"an end within a packet, after {self._packets.incomplete} bytes of it",
-                expected="whole packets", todo="check the program in front of the pipe",
-            )  # fmt: skip
+    def _appended(self) -> Iterator[bytes]:
+        with self._begin.open("rb") as file:
+            file.seek(self._pieces.next_byte)
+            yield file.read()
+        while not self._ended:
+            if select.select([self._descriptor], [], [], _POLL_S)[0]:
+                data = os.read(self._descriptor, _READ_BYTES)
+                self._ended = not data
+                yield data
+            else:
+                yield b""
 
-    def decode(self, packets: Sequence[Packet]) -> Iterator[EventArray]:
-        return decode_packets(self.name, packets, self.counts)
 
-    def close(self) -> None:
-        """Leave the file to its owner."""
+def _of_stdin(error: RecordingError) -> RecordingError:
+    todo = "write it to a file first" if "--follow" in error.todo else error.todo
+    return type(error)("stdin", got=error.got, expected=error.expected, todo=todo)
