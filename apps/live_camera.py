@@ -1,29 +1,29 @@
-"""Recognise what an event camera sees, and print changes of the class. Copy this file and edit it.
+"""Recognise what an event camera sees, and print changes of what is decided. Copy this file and edit it.
 
     python apps/live_camera.py model.onnx recording.aedat4 [speed]
+    python apps/live_camera.py model.onnx tcp://127.0.0.1:7777
 
-The source is a recording that is replayed as a camera; any other event source has the same interface.
+The source is a recording that is replayed as a camera, or another source of `stdl-events live`.
 """
 
 import sys
 
 from stdl_events.errors import StdlEventsError
-from stdl_events.events import ReplaySource, open_recording
+from stdl_events.events import open_source
 from stdl_events.live import LiveSummary, OnnxSession, Prediction, Recogniser, run_live
 
 
 class SayChanges:
-    """Prints a line when the recognised class changes; edit `predicted` to do something else."""
+    """Prints a line when the decision changes; edit `predicted` to do something else."""
 
     def __init__(self) -> None:
-        self.label: str | None = None
+        self.decided: str | None = None
 
     def predicted(self, prediction: Prediction) -> None:
-        if prediction.label != self.label:
-            self.label = prediction.label
-            print(
-                f"{prediction.t_us / 1e6:.2f} s: {self.label} ({prediction.probabilities[self.label]:.0%})", flush=True
-            )
+        decided = prediction.decision or prediction.state
+        if decided != self.decided:
+            self.decided = decided
+            print(f"{prediction.t_us / 1e6:.2f} s: {decided} ({prediction.why})", flush=True)
 
     def overloaded(self, dropped_frames: int) -> None:
         print(f"this device is too slow for the model: {dropped_frames} frames dropped", file=sys.stderr)
@@ -32,11 +32,12 @@ class SayChanges:
         print(summary.to_text(), file=sys.stderr)
 
 
-def main(model: str, source: str, speed: str = "1.0") -> None:
+def main(model: str, source: str, speed: str | None = None) -> None:
     session = OnnxSession(model)
-    recording = open_recording(source)
-    recogniser = Recogniser(session, recording.sensor_size)
-    run_live(ReplaySource(recording, speed=float(speed)), recogniser, [SayChanges()])
+    options = {} if speed is None else {"speed": float(speed)}
+    opened = open_source(source, default_sensor_size=session.card.frame.sensor_size, **options)
+    recogniser = Recogniser(session, opened.sensor_size)
+    run_live(opened, recogniser, [SayChanges()])
 
 
 if __name__ == "__main__":
