@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.analysis.recording_survey import FRAME_SIDE, Survey
+from stdl_events.analysis.recording_survey import FRAME_SIDE
 from stdl_events.events.geometry import Geometry, Size
 from stdl_events.events.other_streams import OtherStreams, Rows, read_other_streams
 from stdl_events.events.recording import Recording
+from stdl_events.frames import FrameSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,22 +25,28 @@ class CameraPictures:
     late_us_N: npt.NDArray[np.int64]
 
 
-def nearest_pictures(recording: Recording, others: OtherStreams | None, survey: Survey) -> CameraPictures | None:
-    """Return the picture nearest in time to each kept frame of `survey`; None if the recording has none.
+def nearest_pictures(
+    recording: Recording, others: OtherStreams | None, spec: FrameSpec, middle_us_N: npt.NDArray[np.int64]
+) -> CameraPictures | None:
+    """Return the picture nearest in time to each frame; None if the recording has none.
 
     Of several streams of pictures, the first with the events' sensor size is taken, or else the first.
+
+    Args:
+        spec: of the frames; pictures are turned and cut alike.
+        middle_us_N: times of the middles of the frames.
 
     Raises:
         TruncatedRecordingError, CorruptRecordingError: the pictures are damaged, and `repair` is off.
     """
-    if others is None or not len(others.pictures) or not len(survey.frames_NCHW):
+    if others is None or not len(others.pictures) or not len(middle_us_N):
         return None
-    numbers, late_us_N = _nearest(_of_one_sensor(others.pictures, survey.spec.sensor_size), others.pictures, survey)
+    numbers, late_us_N = _nearest(_of_one_sensor(others.pictures, spec.sensor_size), others.pictures, middle_us_N)
     with_pixels = read_other_streams(recording, set(numbers))
     if with_pixels is None or with_pixels.unread is not None:
         return None
     brightest = max(int(pixels.max(initial=1)) for pixels in with_pixels.pixels.values())
-    geometry, size = survey.spec.geometry, survey.spec.sensor_size
+    geometry, size = spec.geometry, spec.sensor_size
     shown = {
         number: _shrunk(_moved(_to_8_bits(pixels, brightest), geometry, size))
         for number, pixels in with_pixels.pixels.items()
@@ -62,11 +69,11 @@ def _of_one_sensor(pictures: Rows, sensor_size: tuple[int, int]) -> npt.NDArray[
 
 
 def _nearest(
-    candidates: npt.NDArray[np.intp], pictures: Rows, survey: Survey
+    candidates: npt.NDArray[np.intp], pictures: Rows, wanted_us_N: npt.NDArray[np.int64]
 ) -> tuple[list[int], npt.NDArray[np.int64]]:
-    """Return (number of the picture, its time minus the frame's) for each kept frame."""
+    """Return (number of the picture, its time minus the frame's) for each frame."""
     candidates = candidates[np.argsort(pictures["t"][candidates], kind="stable")]
-    times_us, wanted_us_N = pictures["t"][candidates], survey.frame_middle_us_N
+    times_us = pictures["t"][candidates]
     after = np.clip(np.searchsorted(times_us, wanted_us_N), 1, len(times_us) - 1) if len(times_us) > 1 else 0
     before = np.maximum(np.full(len(wanted_us_N), after) - 1, 0)
     best = np.where(times_us[after] - wanted_us_N < wanted_us_N - times_us[before], after, before)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from stdl_events.analysis.camera_pictures import CameraPictures
 from stdl_events.analysis.canvas import GRAY, MARGIN, WIDTH, Canvas, Pixels, png, text_panel
 from stdl_events.analysis.figures import number_to_show, write_whole
 from stdl_events.analysis.html_page import html_page, image_tag
 from stdl_events.analysis.plots import full_colour
-from stdl_events.analysis.recording_panels import paste_frame, shown_size
+from stdl_events.analysis.recording_panels import paste_frame, paste_picture, picture_height, shown_size
 from stdl_events.frames import Counts
 
 # Kinds of pictures, and the number of clips in each.
@@ -26,10 +27,12 @@ class ShownClip:
 
     Attributes:
         title: its recording, its time, and what else is known about it.
+        pictures: of the camera, one for each frame; None if it took none.
     """
 
     title: str
     frames_TCHW: Counts
+    pictures: CameraPictures | None = None
 
 
 def clips_to_show(path: Path) -> int:
@@ -67,10 +70,13 @@ def _row(clip: ShownClip) -> Pixels:
     lines = -(-len(shown) // FRAMES_PER_LINE)
     columns = -(-len(shown) // lines)
     cell = min(LARGEST_CELL, (WIDTH - 2 * MARGIN) // columns - 4)
-    pitch = shown_size(clip.frames_TCHW.shape, cell)[0] + 22
+    side = shown_size(clip.frames_TCHW.shape, cell)[0] + 22
+    pitch = side + picture_height(clip.pictures, cell)
     canvas = Canvas(lines * pitch)
     scale = full_colour(clip.frames_TCHW)
     for number, step in enumerate(shown):
         x, y = MARGIN + number % columns * (cell + 4), number // columns * pitch
         paste_frame(canvas, x, y, cell, clip.frames_TCHW[step], scale, f"{step + 1}")
+        if clip.pictures is not None:
+            paste_picture(canvas, x, y + side - 4, cell, clip.pictures, step)
     return canvas.pixels_HWC

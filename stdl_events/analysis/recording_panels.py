@@ -25,7 +25,6 @@ from stdl_events.analysis.plots import OFF_COLOUR, ON_COLOUR, full_colour, polar
 from stdl_events.analysis.recording_survey import Rate, Survey
 
 SHEET_COLUMNS = 6
-_CELL = (WIDTH - 2 * MARGIN) // SHEET_COLUMNS - 8
 _TITLE = 12
 # Ten equal steps of matplotlib's colour map viridis.
 _VIRIDIS = tuple(
@@ -97,10 +96,11 @@ def heat_panel(survey: Survey) -> Pixels:
 
 def frames_panel(survey: Survey, pictures: CameraPictures | None) -> Pixels:
     """Draw the kept frames in rows; below each frame the camera's picture, if there are any."""
-    rows = max(1, math.ceil(len(survey.frames_NCHW) / SHEET_COLUMNS))
-    side = shown_size(survey.frames_NCHW.shape, _CELL)[0] + _TITLE + 6
-    below = 0 if pictures is None else _CELL + _TITLE + 6
-    pitch = side + below
+    columns = _columns(survey.frames_NCHW.shape)
+    cell = _cell(columns)
+    rows = max(1, math.ceil(len(survey.frames_NCHW) / columns))
+    side = shown_size(survey.frames_NCHW.shape, cell)[0] + _TITLE + 6
+    pitch = side + picture_height(pictures, cell)
     canvas = Canvas(26 + rows * pitch)
     text = (
         f"{len(survey.frames_NCHW)} of {survey.frame_count:,} frames: pixels that became brighter (red), darker (blue)"
@@ -110,16 +110,40 @@ def frames_panel(survey: Survey, pictures: CameraPictures | None) -> Pixels:
     canvas.text(WIDTH / 2, 6, text, colour=GRAY, align=0.5)
     scale = full_colour(survey.frames_NCHW)
     for number, counts_CHW in enumerate(survey.frames_NCHW):
-        x = MARGIN + number % SHEET_COLUMNS * (_CELL + 8)
-        y = 26 + number // SHEET_COLUMNS * pitch
-        paste_frame(canvas, x, y, _CELL, counts_CHW, scale, f"{survey.frame_indices_N[number] + 1:,}")
+        x = MARGIN + number % columns * (cell + 8)
+        y = 26 + number // columns * pitch
+        paste_frame(canvas, x, y, cell, counts_CHW, scale, f"{survey.frame_indices_N[number] + 1:,}")
         if pictures is not None:
-            picture, late_us = pictures.gray_or_rgb_N[number], int(pictures.late_us_N[number])
-            step = shrink_factor(picture.shape[:2], _CELL, _CELL)
-            shown = enlarged(picture[::step, ::step], _CELL, _CELL)
-            canvas.text(x + _CELL / 2, y + side, f"{late_us / 1000:+.1f} ms", align=0.5)
-            canvas.paste(x + (_CELL - shown.shape[1]) // 2, y + side + _TITLE, shown)
+            paste_picture(canvas, x, y + side, cell, pictures, number)
     return canvas.pixels_HWC
+
+
+def _cell(columns: int) -> int:
+    return (WIDTH - 2 * MARGIN) // columns - 8
+
+
+def _columns(shape: tuple[int, ...]) -> int:
+    """Return the most columns, at most `SHEET_COLUMNS`, in which a frame of `shape` [..., H, W] is not shrunk."""
+    return next((columns for columns in range(SHEET_COLUMNS, 1, -1) if max(shape[-2:]) <= _cell(columns)), 1)
+
+
+def paste_picture(canvas: Canvas, x: int, y: int, cell: int, pictures: CameraPictures, number: int) -> None:
+    """Draw a picture below how much later than its frame it was taken."""
+    shown = _as_drawn(pictures.gray_or_rgb_N[number], cell)
+    canvas.text(x + cell / 2, y, f"{int(pictures.late_us_N[number]) / 1000:+.1f} ms", align=0.5)
+    canvas.paste(x + (cell - shown.shape[1]) // 2, y + _TITLE, shown)
+
+
+def picture_height(pictures: CameraPictures | None, cell: int) -> int:
+    """Return the height of a row of `pictures` with their titles; 0 without any."""
+    if pictures is None:
+        return 0
+    return max(_as_drawn(picture, cell).shape[0] for picture in pictures.gray_or_rgb_N) + _TITLE + 6
+
+
+def _as_drawn(picture: npt.NDArray[np.uint8], cell: int) -> npt.NDArray[np.uint8]:
+    step = shrink_factor(picture.shape[:2], cell, cell)
+    return enlarged(picture[::step, ::step], cell, cell)
 
 
 def shown_size(shape: tuple[int, ...], cell: int) -> tuple[int, int]:

@@ -146,7 +146,7 @@ def show(
     whole = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take, columns)
     recording = part_of(whole, parse_position(start, "--from"), parse_position(stop, "--to"))
     if clip is not None:
-        show_clip(recording, _clip_spec(recording, cut, steps), clip, out, json)
+        show_clip(whole, recording, _clip_spec(recording, cut, steps), clip, out, json)
         return
     others = read_other_streams(whole)
     facts = describe(whole, others, recording)
@@ -157,7 +157,7 @@ def show(
     with messages.status("looking"):
         survey = survey_recording(recording, spec, frames=shown, rate_bins=rate_bins)
         if out is not None:
-            pictures = nearest_pictures(whole, others, survey)
+            pictures = nearest_pictures(whole, others, survey.spec, survey.frame_middle_us_N)
             facts |= describe_filters(recording, filters, find_hot_pixels=True)
             _draw(out, file, facts, survey, pictures)
     if json:

@@ -10,6 +10,7 @@ from stdl_events.cli.output import print_json, results
 from stdl_events.errors import RecordingError
 
 if TYPE_CHECKING:
+    from stdl_events.analysis.camera_pictures import CameraPictures
     from stdl_events.events.recording import Recording
     from stdl_events.frames import Clip, FrameSpec
     from stdl_events.recordings.predicted_clips import PredictedClip, Predictions
@@ -26,10 +27,13 @@ class Told:
     title: str
     facts: dict[str, Any]
     clip: "Clip"
+    pictures: "CameraPictures | None" = None
 
 
-def show_clip(recording: "Recording", spec: "FrameSpec", number: int, out: Path | None, json: bool) -> None:
-    """Show the clip `number`, from 1, of `recording`.
+def show_clip(
+    whole: "Recording", recording: "Recording", spec: "FrameSpec", number: int, out: Path | None, json: bool
+) -> None:
+    """Show the clip `number`, from 1, of `recording`, which is `whole` or a part of it.
 
     Raises:
         RecordingError: there is no such clip.
@@ -47,7 +51,25 @@ def show_clip(recording: "Recording", spec: "FrameSpec", number: int, out: Path 
         )  # fmt: skip
     facts = {"clip": number, "t_start_us": found.t_start_us, "t_end_us": found.t_end_us}
     title = f"clip {number}: {_seconds(found.t_start_us)} to {_seconds(found.t_end_us)} of the recording's clock"
-    _show([Told(title, facts, found)], recording.path.name, spec, [], out, json)
+    pictures = None if out is None else _pictures_of(whole, found, spec)
+    caption = (
+        [] if pictures is None else ["below each frame the picture nearest in time, and how much later it was taken"]
+    )
+    _show([Told(title, facts, found, pictures)], recording.path.name, spec, caption, out, json)
+
+
+def _pictures_of(whole: "Recording", clip: "Clip", spec: "FrameSpec") -> "CameraPictures | None":
+    """Return the camera's picture nearest to each frame; None without any, and for frames of unknown times."""
+    import numpy as np
+
+    from stdl_events.analysis.camera_pictures import nearest_pictures
+    from stdl_events.events.other_streams import read_other_streams
+
+    if spec.dt_us is None and spec.by != "time":
+        return None
+    step_us = (clip.t_end_us - clip.t_start_us) / spec.steps
+    middle_us_N = np.rint(clip.t_start_us + step_us * (np.arange(spec.steps) + 0.5)).astype(np.int64)
+    return nearest_pictures(whole, read_other_streams(whole), spec, middle_us_N)
 
 
 def show_predictions(file: Path, predictions: Path, number: int | None, out: Path | None, json: bool) -> None:
@@ -103,7 +125,7 @@ def _show(
         from stdl_events.analysis.clip_pictures import ShownClip, clips_to_show, draw_clips
 
         clips_to_show(out)
-        drawn = [ShownClip(told.title, told.clip.frames_TCHW) for told in clips]
+        drawn = [ShownClip(told.title, told.clip.frames_TCHW, told.pictures) for told in clips]
         draw_clips(out, title, [*caption, *_how(spec)], drawn)
     if json:
         facts = [told.facts | {"events": int(told.clip.frames_TCHW.sum())} for told in clips]

@@ -8,6 +8,7 @@ import pytest
 
 from stdl_events.analysis.camera_pictures import gray_of_size, nearest_pictures
 from stdl_events.analysis.frame_times import FrameTimes
+from stdl_events.analysis.recording_panels import _columns
 from stdl_events.analysis.recording_survey import survey_recording
 from stdl_events.events import Recording, open_recording
 from stdl_events.events.other_streams import read_other_streams
@@ -70,7 +71,7 @@ def test_middles_of_a_recordings_bins(recording, by) -> None:
 def test_each_frame_gets_the_nearest_picture(recording, way) -> None:
     spec = FrameSpec(kind="stream", steps=1, sensor_size=SIZE, **way)
     survey = survey_recording(recording, spec, frames=15, rate_bins=10)
-    pictures = nearest_pictures(recording, read_other_streams(recording), survey)
+    pictures = nearest_pictures(recording, read_other_streams(recording), survey.spec, survey.frame_middle_us_N)
     assert len(pictures.gray_or_rgb_N) == len(survey.frame_middle_us_N) == 15
     for middle_us, picture, late_us in zip(
         survey.frame_middle_us_N.tolist(), pictures.gray_or_rgb_N, pictures.late_us_N.tolist(), strict=True
@@ -87,7 +88,9 @@ def test_pictures_of_16_bits_and_in_colour_are_drawn_in_8(tmp_path) -> None:
         (tmp_path / "a.aedat4").write_bytes(davis(codes))
         recording = open_recording(tmp_path / "a.aedat4")
         survey = survey_recording(recording, spec, frames=20, rate_bins=10)
-        pictures = nearest_pictures(recording, read_other_streams(recording), survey).gray_or_rgb_N
+        pictures = nearest_pictures(
+            recording, read_other_streams(recording), survey.spec, survey.frame_middle_us_N
+        ).gray_or_rgb_N
         assert {int(value) for picture in pictures for value in np.unique(picture)} == set(SHADES)
         assert all(picture.shape == (9, 12) if codes[0] == 2 else picture.shape == (9, 12, 3) for picture in pictures)
 
@@ -97,7 +100,7 @@ def test_a_recording_without_pictures_has_none(tmp_path) -> None:
     recording = open_recording(tmp_path / "a.bin")
     spec = FrameSpec(kind="stream", steps=1, sensor_size=recording.sensor_size, dt_us=40_000)
     survey = survey_recording(recording, spec, frames=5, rate_bins=10)
-    assert nearest_pictures(recording, read_other_streams(recording), survey) is None
+    assert nearest_pictures(recording, read_other_streams(recording), survey.spec, survey.frame_middle_us_N) is None
 
 
 def test_gray_pictures_are_sized_by_their_nearest_pixel() -> None:
@@ -148,8 +151,29 @@ def test_pictures_are_turned_and_cut_like_the_events(tmp_path, geometry) -> None
     recording = open_recording(tmp_path / "a.aedat4")
     spec = FrameSpec(kind="recording", steps=2, by="time", sensor_size=SIZE, **geometry)
     survey = survey_recording(recording, spec, frames=2, rate_bins=5)
-    found = nearest_pictures(recording, read_other_streams(recording), survey)
+    found = nearest_pictures(recording, read_other_streams(recording), survey.spec, survey.frame_middle_us_N)
     expected = np.rot90(pixels, -geometry.get("rotate", 0) // 90)
     expected = expected[::-1] if "flip" in geometry else expected
     expected = expected[1:6, 2:9] if "crop" in geometry else expected
     np.testing.assert_array_equal(found.gray_or_rgb_N[0], expected)
+
+
+def test_one_clip_has_the_pictures_of_its_frames(recording, run_cli, tmp_path) -> None:
+    """Frames of 20 ms from 0 on: two are nearest to the picture at 20 ms, two to the one at 45 ms."""
+    image_module = pytest.importorskip("PIL.Image")
+    ask = ("show", recording.path, "--clip", 1, "--steps", 4, "--frame-us", 20_000)
+    code, _, err = run_cli(*ask, "--out", tmp_path / "a.png")
+    assert (code, err) == (0, "")
+    with image_module.open(tmp_path / "a.png") as image:
+        pixels = np.asarray(image.convert("RGB"))
+    drawn = [int((pixels == shade).all(axis=2).sum()) for shade in SHADES[:3]]
+    assert drawn[0] == drawn[1] > 5_000
+    assert drawn[2] < 100
+    code, _, err = run_cli(*ask, "--out", tmp_path / "a.html")
+    assert (code, err) == (0, "")
+    assert "below each frame the picture nearest in time" in (tmp_path / "a.html").read_text()
+
+
+def test_frames_are_drawn_at_the_size_at_which_they_are_kept() -> None:
+    for width, columns in ((34, 6), (171, 6), (173, 5), (320, 3), (2000, 1)):
+        assert _columns((10, 2, width // 2, width)) == columns
