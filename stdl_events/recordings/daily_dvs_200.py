@@ -39,14 +39,20 @@ _NAME = re.compile(r"C(?P<action>\d+)P(?P<person>\d+)M\d+S\d+_.*", re.IGNORECASE
 def split_daily_dvs_200(root: str | Path, *, held_out: Literal["val", "test"] = "test") -> Split:
     """Return the official split: `train.txt` to train, `test.txt` (or `val.txt`) held out.
 
+    With the test list held out, `val.txt` is the validation part, if it is there.
+
     Raises:
         DatasetError: a list is missing or does not parse, or a label is not the one in its recording's name.
     """
     root = Path(root)
-    train, test = _LISTS.entries(root, ("train", held_out), _entry)
+    names = ["train", held_out]
+    if held_out == "test" and root.is_dir() and child(root, "val.txt") is not None:
+        names.append("val")
+    entries = _LISTS.entries(root, names, _entry)
     classes = _names(root)
-    ours, theirs = (RecordingSet(classes, SENSOR_SIZE, side) for side in (train, test))
-    return Split(ours, theirs, f"of DailyDVS-200, {held_out} list held out")
+    train, test, *others = (RecordingSet(classes, SENSOR_SIZE, side) for side in entries)
+    validation = others[0] if others else None
+    return Split(train, test, f"of DailyDVS-200, {held_out} list held out", validation=validation)
 
 
 def _entry(key: str, path: Path, listed: Listed) -> Entry:

@@ -49,6 +49,13 @@ def test_names_and_persons_of_daily_dvs_200(tmp_path: Path) -> None:
     assert "none of 3 subjects on both sides" in split.check_disjoint()
     with pytest.raises(DatasetError, match=r"train\.txt, test\.txt and the listed recordings"):
         split_daily_dvs_200(tmp_path, held_out="val")
+    put(tmp_path / "val.txt", (tmp_path / "test.txt").read_bytes())
+    assert len(split_daily_dvs_200(tmp_path, held_out="val").test) == 3
+    (tmp_path / "test.txt").write_text("".join((tmp_path / "train.txt").read_text().splitlines(keepends=True)[::2]))
+    (tmp_path / "train.txt").write_text("".join((tmp_path / "train.txt").read_text().splitlines(keepends=True)[1::2]))
+    three = split_daily_dvs_200(tmp_path)
+    assert [entry.subject for entry in three.validation.entries] == ["P4"] * 3
+    assert [len(side) for side in (three.train, three.validation, three.test)] == [3, 3, 3]
     (tmp_path / "action_description.csv").unlink()
     assert split_daily_dvs_200(tmp_path).train.classes[199] == "action_199"
 
