@@ -30,6 +30,7 @@ from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import (
     ColumnsOption,
     FormatOption,
+    FromOption,
     RecordingFile,
     RepairOption,
     SensorOption,
@@ -37,7 +38,9 @@ from stdl_events.cli.recording_options import (
     StrictOption,
     TakeOption,
     TimeUnitOption,
+    ToOption,
     open_from_options,
+    parse_position,
 )
 
 
@@ -49,6 +52,8 @@ def register(app: typer.Typer) -> None:
 def frames(
     file: RecordingFile,
     out: Annotated[Path, typer.Option("--out", help="The .npy file to write: [T, 2, H, W] uint16.")],
+    start: FromOption = None,
+    stop: ToOption = None,
     bins: BinsOption = None,
     by: ByOption = None,
     remainder: RemainderOption = None,
@@ -73,13 +78,18 @@ def frames(
     take: TakeOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Count a recording's events per pixel and polarity, in bins of the whole or in fixed windows."""
+    """Count a recording's events per pixel and polarity, in bins of the whole or in fixed windows.
+
+    --from and --to cut a part of the recording first.
+    """
     from rich.progress import Progress
 
+    from stdl_events.events.part import part_of
     from stdl_events.frames.cut import cut_recording
     from stdl_events.frames.npy import write_frames
 
-    recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take, columns)
+    whole = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take, columns)
+    recording = part_of(whole, parse_position(start, "--from"), parse_position(stop, "--to"))
     geometry = geometry_settings(rotate, flip, crop, center_crop, scale, scale_by)
     cut = Cut(bins, by, remainder, frame_us, events_per_frame, downscale, cap, filters, geometry)
     spec = spec_from_options(recording, cut)

@@ -101,3 +101,20 @@ def test_an_error_on_the_way_keeps_the_file_that_was_there(recording, tmp_path, 
     assert "windows of 1000 us: got 1,000,000," in err
     assert (tmp_path / "f.npy").read_bytes() == b"before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.npy", "leap.h5", "r.h5"]
+
+
+@pytest.mark.parametrize("options", [("--bins", 4, "--by", "time"), ("--frame-us", 9_000)])
+def test_frames_of_a_part_are_those_of_its_events(recording, tmp_path, run_cli, options) -> None:
+    whole = open_recording(recording)
+    events = whole.read()
+    t0_us, t1_us = int(events["t"][len(events) // 4]), int(events["t"][len(events) // 2])
+    kept = events[(events["t"] >= t0_us) & (events["t"] < t1_us)]
+    write_recording(tmp_path / "part.h5", kept, whole.sensor_size)
+    arrays = []
+    for path, part in ((recording, ("--from", t0_us, "--to", t1_us)), (tmp_path / "part.h5", ())):
+        code, out, err = run_cli("frames", path, *options, *part, "--out", tmp_path / "f.npy", "--json")
+        assert code == 0, err
+        assert json.loads(out)["events"] == len(kept)
+        arrays.append(np.load(tmp_path / "f.npy"))
+    assert arrays[0].sum() == len(kept)
+    np.testing.assert_array_equal(*arrays)
