@@ -177,6 +177,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
         results.print("\n".join(lines), markup=False)
     results.print(
         f"accuracy {summary['accuracy']:.4f} on {summary['n']} held-out clips (chance {summary['chance']:.3f})\n"
+        f"accuracy {summary['mean_class_accuracy']:.4f} as the mean over the classes\n"
         f"accuracy {summary['recording_accuracy']:.4f} on {summary['recordings']} whole recordings"
     )
     if summary["too_short"]:

@@ -49,13 +49,38 @@ def batch_of(
     return clips.to_input(frames_TBCHW), clips.targets_N[indices]
 
 
-def epoch_batches(clip_count: int, batch_size: int, *, seed: int, epoch: int) -> list[npt.NDArray[np.intp]]:
+def epoch_batches(
+    clip_count: int, batch_size: int, *, seed: int, epoch: int, balance: npt.NDArray[np.int64] | None = None
+) -> list[npt.NDArray[np.intp]]:
     """The shuffled clip indices of one epoch in batches of nearly equal size, none above `batch_size`.
 
     A last batch of one clip would distort batch norm's statistics.
+
+    Args:
+        balance: labels of the clips, for equally many of each class; see `balanced_order`.
     """
-    order = np.random.default_rng((seed, epoch)).permutation(clip_count)
+    if balance is None:
+        order = np.random.default_rng((seed, epoch)).permutation(clip_count)
+    else:
+        order = balanced_order(balance, seed=seed, epoch=epoch)
     return np.array_split(order, -(-clip_count // batch_size))
+
+
+def balanced_order(targets_N: npt.NDArray[np.int64], *, seed: int, epoch: int) -> npt.NDArray[np.intp]:
+    """The clip indices of one epoch with equally many of each class, as many in all as there are clips.
+
+    Of a large class a random part is taken. Of a small one every clip is repeated, one as often as another but for one.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    classes = np.unique(targets_N)
+    counts = np.full(len(classes), len(targets_N) // len(classes))
+    counts[rng.permutation(len(classes))[: len(targets_N) % len(classes)]] += 1
+    chosen = []
+    for label, count in zip(classes, counts, strict=True):
+        own = np.flatnonzero(targets_N == label)
+        rounds = [rng.permutation(own) for _ in range(-(-count // len(own)))]
+        chosen.append(np.concatenate([own[:0], *rounds])[:count])
+    return rng.permutation(np.concatenate(chosen))
 
 
 def ordered_batches(clip_count: int, batch_size: int) -> Iterator[npt.NDArray[np.intp]]:

@@ -87,12 +87,26 @@ class Evaluation:
         np.add.at(counts_KK, (self.clips.targets_N, self.predicted_N), 1)
         return counts_KK
 
+    @property
+    def class_accuracy_K(self) -> Floats:
+        """Accuracy on the clips of each class; NaN for a class without clips."""
+        confusion_KK = self.confusion_KK
+        counts_K = confusion_KK.sum(1).astype(np.float64)
+        return np.divide(confusion_KK.diagonal(), counts_K, out=np.full_like(counts_K, np.nan), where=counts_K > 0)
+
+    @property
+    def mean_class_accuracy(self) -> float:
+        """Mean of the classes' accuracies, whatever their sizes; one answer for all has one over their number."""
+        return float(np.nanmean(self.class_accuracy_K))
+
     def summary(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
             "accuracy": self.accuracy,
             "n": len(self.clips),
             "chance": self.chance,
+            "class_accuracy": [None if np.isnan(value) else float(value) for value in self.class_accuracy_K],
+            "mean_class_accuracy": self.mean_class_accuracy,
             "recording_accuracy": self.recording_accuracy,
             "recordings": len(self.recording_is_right_R),
             "too_short": len(self.recordings) - len(self.recording_is_right_R),

@@ -245,7 +245,9 @@ class Run:
         return evaluate_clips(logits, self.split.sides[side], self.clips[side], batch_size=self.config.batch_size)
 
     def _batches(self, epoch: int) -> list[npt.NDArray[np.intp]]:
-        return epoch_batches(len(self.train_clips), self.config.batch_size, seed=self.config.seed, epoch=epoch)
+        config, clips = self.config, self.train_clips
+        balance = clips.targets_N if config.sampling == "balanced" else None
+        return epoch_batches(len(clips), config.batch_size, seed=config.seed, epoch=epoch, balance=balance)
 
     def _start_row(self) -> dict[str, Any]:
         plan = self.learner.plan

@@ -193,6 +193,8 @@ class TrainConfig(Section):
         name: of the recipe.
         epochs: passes over the training clips.
         batch_size: clips per step.
+        sampling: `all` trains on each clip once per epoch; `balanced` on equally many clips of each class, as many in
+            all: of large classes a random part, of small ones every clip several times.
         init: folder of a finished run of the same network, with whose weights training starts; as set by `--init`.
         seed: of initial weights, order, augmentation and dropout.
         device: `auto` is CUDA where there is a device.
@@ -211,6 +213,7 @@ class TrainConfig(Section):
     schedule: ScheduleSettings = ScheduleSettings()
     epochs: Positive
     batch_size: Positive
+    sampling: Literal["all", "balanced"] = "all"
     init: Annotated[str, AfterValidator(absolute)] | None = None
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stdl_events.recordings import ClipArray
-from stdl_events.training.data import augment, batch_of, epoch_batches, ordered_batches
+from stdl_events.training.data import augment, balanced_order, batch_of, epoch_batches, ordered_batches
 from stdl_events.training.settings import AugmentSettings
 
 
@@ -103,3 +103,38 @@ def test_event_drop_drops_and_never_adds() -> None:
     assert (changed <= frames_TBCHW).all()
     same_B = [np.array_equal(changed[:, clip], frames_TBCHW[:, clip]) for clip in range(100)]
     assert 10 < sum(same_B) < 45, "about a quarter is left as it is"
+
+
+def test_a_balanced_epoch_has_equally_many_of_each_class() -> None:
+    """Classes of 20, 2 and 11 clips: 11 of each, those of the second 5 or 6 times, those of the others once at most."""
+    targets_N = np.repeat(np.array([0, 2, 1]), [20, 2, 11])
+    orders = [balanced_order(targets_N, seed=3, epoch=epoch) for epoch in range(20)]
+    for order in orders:
+        assert len(order) == 33
+        np.testing.assert_array_equal(np.bincount(targets_N[order]), [11, 11, 11])
+        times_N = np.bincount(order, minlength=33)
+        assert set(times_N[:20]) == {0, 1}
+        assert sorted(times_N[20:22]) == [5, 6]
+        assert set(times_N[22:]) == {1}
+    assert set(np.concatenate(orders)) == set(range(33)), "no clip is always left out"
+    np.testing.assert_array_equal(orders[0], balanced_order(targets_N, seed=3, epoch=0))
+    assert (orders[0] != balanced_order(targets_N, seed=4, epoch=0)).any()
+
+
+def test_batches_are_balanced_if_labels_are_given() -> None:
+    targets_N = np.repeat(np.array([0, 1]), [50, 5])
+    batches = epoch_batches(55, 20, seed=1, epoch=2, balance=targets_N)
+    assert [len(batch) for batch in batches] == [19, 18, 18]
+    np.testing.assert_array_equal(np.concatenate(batches), balanced_order(targets_N, seed=1, epoch=2))
+    assert sorted(np.bincount(targets_N[np.concatenate(batches)])) == [27, 28]
+
+
+def test_a_balanced_epoch_of_equal_classes_has_each_clip_once() -> None:
+    order = balanced_order(np.tile(np.arange(4), 5), seed=0, epoch=0)
+    np.testing.assert_array_equal(np.sort(order), np.arange(20))
+
+
+def test_clips_that_classes_do_not_share_evenly_go_to_random_ones() -> None:
+    targets_N = np.repeat(np.arange(3), [3, 1, 1])
+    counts = {tuple(np.bincount(targets_N[balanced_order(targets_N, seed=seed, epoch=0)])) for seed in range(20)}
+    assert counts == {(2, 2, 1), (2, 1, 2), (1, 2, 2)}

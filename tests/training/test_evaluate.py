@@ -57,6 +57,8 @@ def test_numbers_are_those_of_the_clips() -> None:
     result = Evaluation(recordings, clips, probabilities_NK)
     assert result.accuracy == pytest.approx(2 / 5)
     assert result.chance == pytest.approx(2 / 5)
+    assert result.class_accuracy_K.tolist() == [0.5, 0.5, 0]
+    assert result.mean_class_accuracy == pytest.approx(1 / 3)
     assert result.confusion_KK.tolist() == [[1, 1, 0], [1, 1, 0], [0, 1, 0]]
     assert result.loss == pytest.approx(-np.log([0.8, 0.3, 0.6, 0.3, 0.2]).mean())
     # Sums over the clips of recordings 0 and 1 are (1.1, 0.7, 0.2) and (0.6, 0.9, 0.5).

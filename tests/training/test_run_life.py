@@ -129,7 +129,7 @@ def test_an_early_stop_needs_a_validation_part(tmp_path: Path, small: TrainConfi
 
 
 def test_more_epochs_and_the_same_again(tmp_path: Path, small: TrainConfig, run_cli: RunCli) -> None:
-    constant = small.derive(schedule={"kind": "constant"}, epochs=1)
+    constant = small.derive(schedule={"kind": "constant"}, epochs=1, sampling="balanced")
     run, whole = tmp_path / "run", tmp_path / "whole"
     fit(constant, run, quiet=True)
     code, _, err = run_cli("train", "--resume", run, "--set", "epochs=3")
