@@ -174,6 +174,16 @@ def test_missing_numbers_are_lost_until_they_come(numbers, lost, repeated, admit
     assert (counts["lost_packets"], counts["repeated_packets"]) == (lost, repeated)
 
 
+def test_a_davis_is_told_by_its_size_and_its_other_words_are_no_events():
+    events = event_files.make_events(60, 240, 180)
+    file = event_files.aedat2_davis(events)
+    records = file[file.index(b"DAVIS240C\r\n") + len(b"DAVIS240C\r\n") :]
+    layout = JaerDatagrams((240, 180))
+    (found,) = layout.decode([Datagram(layout.admit((7).to_bytes(4, "big") + records), 0)])
+    assert np.array_equal(found, events)
+    assert len(records) > 8 * len(events)
+
+
 def test_lost_and_damaged_datagrams_are_counted():
     events = scene(DVS128)
     datagrams = network_senders.jaer_datagrams(events)
@@ -512,7 +522,7 @@ def test_any_stream_of_packets_is_events_damage_or_an_error():
     rng = np.random.default_rng(1)
     data = network_senders.network_writer(scene(count=60), SIZE, packet_events=10, compression="none")
     ends = Counter()
-    for _ in range(400):
+    for _ in range(200):
         packets, counts, events = Aedat4Packets("tcp"), Counter(), 0
         changed = mutated(data, rng)
         try:

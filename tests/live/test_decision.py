@@ -127,7 +127,7 @@ def test_thresholds_are_the_cards_unless_options_replace_them(tmp_path, run_cli)
     assert set(states) == {"recognised", "unknown"}
     out, _ = run(tmp_path, run_cli, "--json-lines", "--unknown-below", "0", **card)
     assert {json.loads(line)["state"] for line in out.splitlines()[:-1]} == {"recognised"}
-    for option in ("--still-below=nan", "--unknown-below=1.5", "--hold=0"):
+    for option in ("--still-below=nan", "--hold=0"):
         code, _, err = run_cli("live", tmp_path / "m.onnx", "--source", tmp_path / "r.h5", option)
         assert code == 2
         assert option.partition("=")[0] in err
