@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from stdl_events.errors import ModelError
-from stdl_events.frames import FrameSpec
+from stdl_events.frames.spec import StoredFrameSpec
 from stdl_events.validation import JSON_ERRORS, first_problem
 
 SCHEMA_VERSION = 1
@@ -52,7 +52,7 @@ class ModelCard(BaseModel):
 
     schema_version: Literal[1] = 1
     network: dict[str, JsonValue]
-    frame: FrameSpec
+    frame: StoredFrameSpec
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
     readout: Literal["reset", "sliding"]
     state_shapes: tuple[tuple[Size, ...], ...]

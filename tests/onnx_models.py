@@ -16,6 +16,7 @@ LABELS = ("dark", "bright", "still")
 
 
 def stream_spec(sensor_size=(8, 6), steps=4, dt_us=10_000, **settings) -> FrameSpec:
+    settings = {"grid": "clock"} | settings if dt_us else settings
     return FrameSpec(kind="stream", steps=steps, sensor_size=sensor_size, dt_us=dt_us, **settings)
 
 

@@ -21,12 +21,17 @@ MAPPING = {
 
 def test_cards_survive_json():
     card = ModelCard.parse(MAPPING)
-    assert card.frame == FrameSpec(kind="stream", steps=5, sensor_size=(8, 8), dt_us=20000)
+    # Older cards state no grid: theirs was that of the clock.
+    assert card.frame == FrameSpec(kind="stream", steps=5, sensor_size=(8, 8), dt_us=20000, grid="clock")
     assert card.state_shapes == ((4, 8, 8), (3,))
     again = ModelCard.from_json(card.to_json())
     assert again == card
     assert again.to_json() == card.to_json()
     assert json.loads(card.to_json())["schema_version"] == 1
+    on_its_own = MAPPING | {"frame": MAPPING["frame"] | {"grid": "recording"}}
+    assert ModelCard.from_json(ModelCard.parse(on_its_own).to_json()).frame.grid == "recording"
+    by_count = {"kind": "recording", "steps": 5, "sensor_size": [8, 8], "by": "count", "grid": "clock"}
+    assert ModelCard.parse(MAPPING | {"frame": by_count}).frame == FrameSpec.parse(by_count | {"grid": "recording"})
 
 
 @pytest.mark.parametrize(

@@ -129,9 +129,9 @@ def test_a_registered_writer_is_an_output_format(mine: Format, tmp_path: Path, r
 
 
 def test_helpers_do_not_know_a_registered_format(mine: Format) -> None:
-    assert not workers._may_travel([])
+    assert workers.stays_here([]) == "the registered format mine"
     FORMATS.unregister("mine")
-    assert workers._may_travel([])
+    assert workers.stays_here([]) is None
     FORMATS.register("mine", MINE)
 
 

@@ -126,4 +126,4 @@ def test_a_real_recording(recordings_dir, run_cli, tmp_path):
     path = min(recordings_dir.glob("walking/*.aedat"))
     code, out, _ = run_cli("show", path, "--out", tmp_path / "walk.gif")
     assert code == 0
-    assert "200 of 902 windows of 20 ms, 2 x 128 x 128, at 1 times its speed" in out
+    assert "200 of 901 windows of 20 ms, 2 x 128 x 128, at 1 times its speed" in out

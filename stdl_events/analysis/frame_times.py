@@ -6,6 +6,7 @@ import numpy.typing as npt
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EventArray
 from stdl_events.frames import FrameSpec
+from stdl_events.frames.grid import grid_origin_us
 
 
 class FrameTimes:
@@ -24,7 +25,8 @@ class FrameTimes:
         self._events_N = np.empty(0, np.int64)
         self._seen = 0
         if spec.dt_us:
-            start_us = first_us if spec.grid == "recording" else first_us // spec.dt_us * spec.dt_us
+            origin_us = grid_origin_us(recording, spec) or 0
+            start_us = origin_us + (first_us - origin_us) // spec.dt_us * spec.dt_us
             self.middle_us_N = start_us + indices_N * spec.dt_us + spec.dt_us // 2
         elif spec.kind == "recording" and spec.by == "time":
             length_us = (last_us - first_us) // spec.steps

@@ -57,7 +57,7 @@ def prepare(
         str,
         typer.Option(
             help="T=10 frames per clip with by=count or by=time (one clip of a whole recording), or with dt=20ms or "
-            "n=5000 (as many clips as fit); grid=recording lets clips of dt begin with each recording; "
+            "n=5000 (as many clips as fit); grid=clock puts clips of dt on multiples of their length in the clock; "
             "size=64 or downscale=2; cap=255."
         ),
     ],

@@ -39,14 +39,10 @@ def show_clip(
         RecordingError: there is no such clip.
         UserError: `out` is not writable.
     """
-    from stdl_events.recordings.clips import cut_clips
-    from stdl_events.recordings.entry import Entry
-
-    cut = cut_clips(Entry(recording.path.name, recording.path, 0), recording, spec)
-    found = next(islice(cut, number - 1, None), None)
+    found = next(islice(_clips(recording, spec), number - 1, None), None)
     if found is None:
         raise RecordingError(
-            str(recording.path), got=f"no clip {number}", expected=f"1 to {_count(recording, spec)}",
+            str(recording.path), got=f"no clip {number}", expected=f"1 to {sum(1 for _ in _clips(recording, spec))}",
             todo="choose one of them, or shorter clips with --steps or --frame-us",
         )  # fmt: skip
     facts = {"clip": number, "t_start_us": found.t_start_us, "t_end_us": found.t_end_us}
@@ -153,11 +149,13 @@ def _title(clip: "PredictedClip", labels: Sequence[str]) -> str:
     return f"{verdict}: is {clip.label} ({true:.2f}), recognised as {clip.predicted} ({sure:.2f}); {where}"
 
 
-def _count(recording: "Recording", spec: "FrameSpec") -> int:
-    from stdl_events.recordings.clips import cut_clips
+def _clips(recording: "Recording", spec: "FrameSpec") -> "Iterator[Clip]":
+    """Yield the clips of all takes."""
+    from stdl_events.recordings.cutting import cut_takes
     from stdl_events.recordings.entry import Entry
 
-    return sum(1 for _ in cut_clips(Entry(recording.path.name, recording.path, 0), recording, spec))
+    for _, _, cut in cut_takes(Entry(recording.path.name, recording.path, 0), recording, spec):
+        yield from cut
 
 
 def _seconds(t_us: int) -> str:

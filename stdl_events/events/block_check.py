@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stdl_events.errors import CorruptRecordingError, TruncatedRecordingError
+from stdl_events.errors import CorruptRecordingError, RecordingError, TruncatedRecordingError
 from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder
 from stdl_events.events.ordering import Extent, Summary, SummaryMaker, extent_of
 from stdl_events.events.stream import MAX_TIME_US, EventArray
+
+MAX_INFERRED_SIDE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -117,3 +119,12 @@ class BlockCheck:
     def _damage(self, block: Block, got: str, expected: str, todo: str) -> CorruptRecordingError:
         where = f"{got}, in the block from byte {block.offset}"
         return CorruptRecordingError(str(self.path), got=where, expected=expected, todo=todo)
+
+
+def absurd_size(path: Path, size: tuple[int, int], origin: str) -> RecordingError:
+    """Return the error for a sensor of `size`, which would exhaust the memory."""
+    return RecordingError(
+        str(path), got=f"a sensor of {size[0]}x{size[1]} by its {origin}",
+        expected=f"at most {MAX_INFERRED_SIDE} pixels a side" if origin == "coordinates" else "at most 2^26 pixels",
+        todo="give the size with --sensor WxH (sensor_size=(W, H)); events outside it are skipped",
+    )  # fmt: skip

@@ -52,9 +52,11 @@ def filtered(recording: Recording, filters: FilterSpec, geometry: Geometry = AS_
         parts = recording.takes
         return tuple(filtered(part, filters, geometry) for part in parts) if len(parts) > 1 else ()
 
-    whole = changed(recording, turned_size, passes)
-    whole.divide = takes
-    return whole
+    made = changed(recording, turned_size, passes)
+    made.divide = takes
+    if recording.undivided is not None:
+        made.undivided = lambda: filtered(recording.whole, filters, geometry)
+    return made
 
 
 def transformed(recording: Recording, transforms: Sequence[TransformSpec], seed: int) -> Recording:

@@ -33,4 +33,6 @@ def part_of(recording: Recording, start: Position = None, stop: Position = None)
             if last < len(events):
                 return
 
-    return changed(recording, recording.sensor_size, passes)
+    part = changed(recording, recording.sensor_size, passes)
+    part.undivided = lambda: recording.whole
+    return part

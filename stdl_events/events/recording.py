@@ -15,7 +15,7 @@ from copy import copy
 from pathlib import Path
 
 from stdl_events.errors import RecordingError, TruncatedRecordingError
-from stdl_events.events.block_check import BlockCheck
+from stdl_events.events.block_check import MAX_INFERRED_SIDE, BlockCheck, absurd_size
 from stdl_events.events.decoder import Block, Decoder, SizeFrom, TimeUnitFrom
 from stdl_events.events.defects import defects_of
 from stdl_events.events.ordering import Summary, SummaryMaker, in_order, sorted_by_time
@@ -25,7 +25,6 @@ from stdl_events.events.takes import events_of_parts
 CHUNK_EVENTS = 1 << 16
 # The largest event sensors have a million pixels; frames of a much larger one would exhaust the memory.
 MAX_PIXELS = 1 << 26
-_MAX_INFERRED_SIDE = 1 << 12
 
 
 class Recording:
@@ -40,6 +39,7 @@ class Recording:
         take: the number of the one take that is read, from 1; None for all.
         takes_apart: the caller reads each of the `takes` for itself; the warning about them says so.
         divide: returns the takes of a recording that is computed from another one.
+        undivided: returns the recording of which this is a part.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Recording:
         self.take = take
         self.takes_apart = False
         self.divide: Callable[[], tuple[Recording, ...]] | None = None
+        self.undivided: Callable[[], Recording] | None = None
         self._maker: SummaryMaker | None = None  # of a recording with several takes
         self._decoder = decoder
         self._known_size, self._known_size_from = self._choose_size(sensor_size)
@@ -84,7 +85,7 @@ class Recording:
         if own is None:
             return argument, None if argument is None else "argument"
         if own[0] * own[1] > MAX_PIXELS:
-            raise _absurd_size(self.path, own, str(header.sensor_size_from))
+            raise absurd_size(self.path, own, str(header.sensor_size_from))
         if argument is not None and argument != own:
             text = f"its {header.sensor_size_from} says {own[0]}x{own[1]}"
             warnings.warn(
@@ -106,8 +107,8 @@ class Recording:
         inferred = self.summary.inferred_size
         if self._known_size is not None:  # the pass over the events left outliers out
             return self._known_size
-        if inferred is not None and max(inferred) > _MAX_INFERRED_SIDE:
-            raise _absurd_size(self.path, inferred, "coordinates")
+        if inferred is not None and max(inferred) > MAX_INFERRED_SIDE:
+            raise absurd_size(self.path, inferred, "coordinates")
         if inferred is None:
             raise RecordingError(
                 str(self.path),
@@ -159,6 +160,11 @@ class Recording:
         if self._maker is None:
             return (self,)
         return tuple(self._of_take(number, self._maker) for number in range(1, count + 1))
+
+    @property
+    def whole(self) -> "Recording":
+        """The recording of which this is a part in time; otherwise this one itself."""
+        return self if self.undivided is None else self.undivided()
 
     def choose_take(self, number: int) -> None:
         """Read one take from now on, counted from 1; its times are those stored.
@@ -286,11 +292,3 @@ class Recording:
         for text in interpretation.warnings():
             warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=5)
         return True
-
-
-def _absurd_size(path: Path, size: tuple[int, int], origin: str) -> RecordingError:
-    return RecordingError(
-        str(path), got=f"a sensor of {size[0]}x{size[1]} by its {origin}",
-        expected=f"at most {_MAX_INFERRED_SIDE} pixels a side" if origin == "coordinates" else "at most 2^26 pixels",
-        todo="give the size with --sensor WxH (sensor_size=(W, H)); events outside it are skipped",
-    )  # fmt: skip

@@ -8,6 +8,7 @@ from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EventArray
 from stdl_events.frames.counting import Counts
 from stdl_events.frames.framer import Framer
+from stdl_events.frames.grid import grid_origin_us
 from stdl_events.frames.recording import streamed_recording_frames
 from stdl_events.frames.spec import FrameSpec
 
@@ -20,7 +21,7 @@ def frame_count(recording: Recording, spec: FrameSpec) -> int:
     if summary.t_first_us is None or summary.t_last_us is None:
         return 0
     if spec.dt_us:
-        origin_us = summary.t_first_us if spec.grid == "recording" else 0
+        origin_us = _part_origin_us(recording, spec) or (summary.t_first_us if spec.grid == "recording" else 0)
         return (summary.t_last_us - origin_us) // spec.dt_us - (summary.t_first_us - origin_us) // spec.dt_us + 1
     assert spec.events_per_frame
     return -(-summary.events // spec.events_per_frame)
@@ -50,10 +51,15 @@ def cut_recording(
         times = {"t_first_us": summary.t_first_us or 0, "t_last_us": summary.t_last_us or 0}
         yield from streamed_recording_frames(chunks(), spec, events=summary.events, **times)
         return
-    framer = Framer(spec)
+    framer = Framer(spec, origin_us=_part_origin_us(recording, spec))
     for events in chunks():
         yield from (frame.counts_CHW for frame in framer.push(events))
     yield from (frame.counts_CHW for frame in framer.finish())
+
+
+def _part_origin_us(recording: Recording, spec: FrameSpec) -> int | None:
+    """Return the zero of the grid of a part of a recording; None if it is no part."""
+    return None if recording.undivided is None else grid_origin_us(recording, spec)
 
 
 def _dropping(spec: FrameSpec) -> Geometry:

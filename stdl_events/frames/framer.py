@@ -55,6 +55,10 @@ class Framer:
     The frames depend on the events alone, not on the chunks. They run without gaps from the window of the first event
     to that of the last.
 
+    Args:
+        origin_us: zero of the grid of the first stream, if it is a part of a recording, see `grid_origin_us`; None is
+            its first event. Other grids have their own.
+
     Attributes:
         late_events: events that arrived after the clock had closed their window; they are in no frame.
 
@@ -62,7 +66,7 @@ class Framer:
         FrameSpecError: the spec is of kind "recording".
     """
 
-    def __init__(self, spec: FrameSpec) -> None:
+    def __init__(self, spec: FrameSpec, *, origin_us: int | None = None) -> None:
         if spec.kind != "stream":
             raise FrameSpecError(
                 "framer",
@@ -77,6 +81,7 @@ class Framer:
         self._windows = StreamWindows(self._plain)
         self._index: int | None = None
         self._origin_us = self._t_start_us = self._t_last_us = 0
+        self._given_us = origin_us
 
     @property
     def filtered_events(self) -> int:
@@ -101,7 +106,7 @@ class Framer:
         cut = self._cut_by_time if self.spec.dt_us else self._cut_by_count
         if self.spec.dt_us:
             if self._index is None and self.spec.grid == "recording":
-                self._origin_us = int(events["t"][0])
+                self._origin_us = int(events["t"][0]) if self._given_us is None else self._given_us
             self._refuse_leap(int(events["t"][0]), int(events["t"][-1]), self.spec.dt_us)
         for start in range(0, len(events), BLOCK_EVENTS):
             cut(events[start : start + BLOCK_EVENTS], frames)
@@ -127,7 +132,7 @@ class Framer:
                 self._close_until(self._index + 1, frames)
             else:
                 self._close_count_window(self._windows.close(), self._t_last_us, frames)
-        self._index = None
+        self._index = self._given_us = None
         self._select.restart()
         return frames
 

@@ -20,7 +20,7 @@ class Selection:
 
     def __init__(self, filters: FilterSpec, geometry: Geometry, sensor_size: Size) -> None:
         self.filtered_events = self.cropped_events = 0
-        self._filters, self._sensor_size = filters, sensor_size
+        self._filters, self._geometry, self._sensor_size = filters, geometry, sensor_size
         self._move = geometry.start(sensor_size) if geometry else None
         self.restart()
 
@@ -28,6 +28,10 @@ class Selection:
     def of(cls, spec: FrameSpec) -> "Selection":
         """Return the filters and the geometry of `spec`; `FrameSpec.plain` counts their events."""
         return cls(spec.filters, spec.geometry, spec.sensor_size)
+
+    def anew(self) -> "Selection":
+        """Return the same selection, of a stream that has not begun."""
+        return Selection(self._filters, self._geometry, self._sensor_size)
 
     def restart(self) -> None:
         """Start a new stream; the numbers go on."""

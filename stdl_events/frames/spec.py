@@ -6,9 +6,9 @@ Frames of static pictures have a spec too, so that a model's card says what it t
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.filter_spec import FilterSpec
@@ -20,6 +20,17 @@ MAX_COUNT = 65535
 
 Positive = Annotated[int, Field(strict=True, ge=1)]
 Side = Annotated[int, Field(strict=True, ge=1, le=65536)]
+
+
+def as_stored(mapping: Any) -> Any:
+    """Return a stored frame spec as this version reads it.
+
+    Before specs stated a grid it was that of the clock; then all stated it, those without windows of fixed time too.
+    """
+    if not isinstance(mapping, Mapping) or mapping.get("grid", "clock") != "clock":
+        return mapping
+    others = {name: value for name, value in mapping.items() if name != "grid"}
+    return others if mapping.get("dt_us") is None else {**others, "grid": "clock"}
 
 
 @lru_cache
@@ -35,8 +46,9 @@ class FrameSpec(BaseModel):
         kind: "stream" cuts windows of fixed `dt_us`, or windows of `events_per_frame` events; "recording" cuts one
             whole recording into `steps` bins; "picture" repeats one static picture `steps` times.
         steps: T, frames per clip; stream clips start at multiples of T windows.
-        grid: zero of the windows of fixed `dt_us`: that of the source's "clock", or the first event (after the filters)
-            of the "recording", its part or the live stream, so that its first clip is whole wherever its clock begins.
+        grid: zero of the windows of fixed `dt_us`: the first event (after the filters) of the "recording", of the take
+            or of the live stream, so that its first clip is whole wherever its clock begins; or that of the "clock".
+            Parts of a recording stay on the grid of the whole.
         sensor_size: (W, H) of the source, before any change of geometry.
         by: bins of equal event count or equal duration (recording only).
         remainder: events that do not fill a bin go into the last bin, or are dropped (recording only).
@@ -54,7 +66,7 @@ class FrameSpec(BaseModel):
     sensor_size: tuple[Side, Side]
     dt_us: Positive | None = None
     events_per_frame: Positive | None = None
-    grid: Literal["clock", "recording"] = "clock"
+    grid: Literal["clock", "recording"] = "recording"
     by: Literal["count", "time"] | None = None
     remainder: Literal["last", "drop"] = "last"
     downscale: Positive = 1
@@ -116,7 +128,7 @@ class FrameSpec(BaseModel):
                     "kind recording", got="no `by`", expected="by count or time", todo="say how a recording is cut"
                 )
             foreign = given
-        if self.grid != "clock" and self.dt_us is None:
+        if self.grid != "recording" and self.dt_us is None:
             foreign = [*foreign, "grid"]
         self._require_none(foreign)
         return self
@@ -183,3 +195,7 @@ class FrameSpec(BaseModel):
         left = {field.name: field.default for field in fields(Geometry)}
         size = self.geometry.size(self.sensor_size)
         return self.model_copy(update={**left, "filters": FilterSpec(), "sensor_size": size})
+
+
+StoredFrameSpec: TypeAlias = Annotated[FrameSpec, BeforeValidator(as_stored)]
+"""A frame spec in a file, maybe of an older version."""

@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Literal, Protocol, runtime_checkable
 
+from stdl_events.events.sources.replay import ReplaySource
 from stdl_events.events.stream import EventArray, EventSource, RecordingWarning
 from stdl_events.frames import Frame, Framer
+from stdl_events.frames.grid import grid_origin_us
 from stdl_events.frames.selection import Selection
 from stdl_events.live.decision import Decider, Decision
 from stdl_events.live.frame_queue import FrameQueue, Overload
@@ -103,7 +105,8 @@ def run_live(
     """
     queue = FrameQueue(queue_clips * recogniser.spec.steps, overload, by_clip=recogniser.resets)
     listeners = [sink for sink in sinks if isinstance(sink, EventSink)]
-    reader = _Reader(source, recogniser.select, Framer(recogniser.spec), queue, listeners)
+    framer = Framer(recogniser.spec, origin_us=_part_grid(source, recogniser))
+    reader = _Reader(source, recogniser.select, framer, queue, listeners)
     run = _Run(recogniser, sinks, every, decision)
     started_s = time.monotonic()
     interrupted = False
@@ -146,6 +149,13 @@ def run_live(
     if reader.error is not None and not interrupted:
         raise reader.error
     return summary
+
+
+def _part_grid(source: EventSource, recogniser: Recogniser) -> int | None:
+    """Return the zero of the grid of a recording that is replayed in part; otherwise None, the first event."""
+    if not isinstance(source, ReplaySource) or not source.is_part:
+        return None
+    return grid_origin_us(source.recording, recogniser.spec, before=recogniser.select)
 
 
 class _Reader(threading.Thread):

@@ -52,7 +52,7 @@ def parse_frames(text: str) -> AskedFrames:
     """Parse `text`: comma-separated key=value pairs.
 
     T: frames per clip. by: bins of equal `count` or `time` over the whole recording. dt: duration of a window, with its
-    unit; grid: where these begin, with the `clock` (the default) or with the `recording`. n: events per window. size:
+    unit; grid: where these begin, with the `recording` (the default) or with the `clock`. n: events per window. size:
     of the frames, N for NxN or WxH. downscale, cap, remainder: as in `FrameSpec`.
 
     Raises:
@@ -89,7 +89,7 @@ def frames_text(spec: FrameSpec) -> str:
     cut = {"by": spec.by, "dt": _time_text(spec.dt_us), "n": spec.events_per_frame}
     words = [f"T={spec.steps}", *(f"{key}={value}" for key, value in cut.items() if value is not None)]
     plain = {"remainder": "last", "downscale": 1, "cap": DEFAULT_CAP}
-    if spec.grid != "clock":
+    if spec.grid != "recording":
         words.append(f"grid={spec.grid}")
     words += [f"{key}={getattr(spec, key)}" for key, usual in plain.items() if getattr(spec, key) != usual]
     text = " ".join([",".join(words), *(f"--{name.replace('_', '-')} {value}" for name, value in spec.geometry.words)])

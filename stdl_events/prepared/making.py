@@ -277,6 +277,7 @@ def _stored_takes(
             incomplete=take.incomplete,
             clips=take.clips,
             take=taken.take,
+            begin=taken.begin,
             part=None if taken is entry else plain_span(entry.span),
         )
 

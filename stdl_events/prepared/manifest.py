@@ -65,6 +65,7 @@ class StoredEntry(_Part):
         span: the requested part; `span_us` is [t0, t1) of it, None if it has no event.
         incomplete: number of clips cut off at its ends.
         take: its number if the clock of the recording was reset; `span` and `span_us` are then those of the take.
+        begin: see `Entry`.
         part: the requested part of the whole recording, of which this is one take.
     """
 
@@ -81,6 +82,7 @@ class StoredEntry(_Part):
     incomplete: int
     clips: tuple[StoredClip, ...]
     take: int | None = None
+    begin: int | None = None
     part: tuple[Position, Position] | None = None
 
     @property

@@ -24,8 +24,8 @@ from stdl_events.events.geometry import Geometry
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION, BadEntry, SourceFile, StoredClip, store_file
 from stdl_events.prepared.payload import CODEC, Pack, checksum, packer
-from stdl_events.recordings.clips import cut_takes
 from stdl_events.recordings.counted import Counted, counted
+from stdl_events.recordings.cutting import cut_takes
 from stdl_events.recordings.entry import WHOLE, Entry
 from stdl_events.recordings.file_contents import relative_folder
 from stdl_events.recordings.file_digest import file_digest
@@ -62,12 +62,14 @@ class ShardTake(BaseModel):
     Attributes:
         take: its number; None if there is one only.
         span_us: [t0, t1) of the requested part; None if it has no event.
+        begin: see `Entry`.
         incomplete: number of clips cut off at its ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     take: int | None = None
+    begin: int | None = None
     span_us: tuple[int, int] | None = None
     incomplete: int = 0
     clips: tuple[StoredClip, ...] = ()
@@ -79,7 +81,8 @@ def as_taken(entry: Entry, take: ShardTake) -> Entry:
     if take.take is None or entry.take is not None:
         return entry
     assert take.span_us is not None, "a take has events"
-    return replace(entry.of_take(take.take), span=WHOLE if entry.span == WHOLE else take.span_us)
+    span = WHOLE if entry.span == WHOLE else take.span_us
+    return replace(entry.of_take(take.take), span=span, begin=take.begin)
 
 
 class ShardEntry(BaseModel):
@@ -227,7 +230,7 @@ def _cut(
                     clips.append((clip.t_start_us, len(payload), checksum(payload)))
                 times_us = span_us(recording, *take.span) if recording.summary.events else None
                 its = ShardTake(
-                    take=take.take, span_us=times_us, incomplete=cut.incomplete, clips=tuple(clips),
+                    take=take.take, begin=take.begin, span_us=times_us, incomplete=cut.incomplete, clips=tuple(clips),
                     counted=counted(recording),
                 )  # fmt: skip
                 takes.append(its)
@@ -275,6 +278,7 @@ def _described(entry: Entry, root: Path) -> list[object]:
     opened_as += entry.orientation.words
     opened_as += ["repair"] * entry.repair
     opened_as += [] if entry.take is None else [f"take {entry.take}"]
+    opened_as += [] if entry.begin is None else [f"from {entry.begin} us"]
     return [entry.key, _relative(entry.path, root), entry.span, opened_as]
 
 

@@ -169,7 +169,8 @@ class PreparedSet:
             for index in [] if asked.key in bad else self._stored(asked):
                 entry = self.manifest.entries[index]
                 is_take = entry.key != asked.key
-                entries.append(replace(asked, key=entry.key, take=entry.take, span=entry.span) if is_take else asked)
+                taken = {"key": entry.key, "take": entry.take, "span": entry.span, "begin": entry.begin}
+                entries.append(replace(asked, **taken) if is_take else asked)  # type: ignore[arg-type]
         return recordings.with_entries(entries)
 
     def _stored(self, asked: Entry) -> list[int]:
@@ -203,7 +204,7 @@ class PreparedSet:
         content = f"{file.path}/{key}" if entry.file in self._shared_files else file.sha256
         return Entry(
             entry.key, path, entry.label, _absolute(entry), entry.group, content=content, subject=entry.subject,
-            session=entry.session, take=entry.take,
+            session=entry.session, take=entry.take, begin=entry.begin,
         )  # fmt: skip
 
     @cached_property

@@ -8,7 +8,7 @@ from contextlib import suppress
 from stdl_events.errors import DatasetError, UserError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
-from stdl_events.recordings.entry import Entry, RecordingSet
+from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet
 from stdl_events.recordings.sides import Side
 
 TO_TRAIN = "to train on"
@@ -18,7 +18,11 @@ SIDE_TEXT: dict[Side, str] = {"train": TO_TRAIN, "validation": TO_VALIDATE, "tes
 MAX_BAD_NAMED = 20
 CLASSES_NAMED = 5
 NAMES_SHOWN = 3
-TODO_GRID = "clips begin with each recording with frames.grid=recording (prepare: --frames ...,grid=recording)"
+_ACROSS = {
+    "clock": "lie across the grid of their clock; clips begin with each recording without frames.grid=clock (prepare: "
+    "--frames without grid=clock)",
+    "recording": "lie across the grid of the whole recording, on which parts stay; use shorter clips or longer parts",
+}
 _MEASURED = 100
 
 
@@ -49,8 +53,8 @@ def say_too_short(side: str, recordings: RecordingSet, clips_E: Sequence[int], f
         warnings.warn(f"{len(short)} of {len(recordings)} recordings {side} {text}", RecordingWarning, stacklevel=3)
     if across:
         text = (
-            f"are longer than a clip of {length(frame_spec)} but hold none, since they lie across the grid of their "
-            f"clock: {_keys(across)}; {TODO_GRID}"
+            f"are longer than a clip of {length(frame_spec)} but hold none: {_keys(across)}; they "
+            f"{_ACROSS[frame_spec.grid]}"
         )
         warnings.warn(f"{len(across)} of {len(recordings)} recordings {side} {text}", RecordingWarning, stacklevel=3)
 
@@ -86,9 +90,7 @@ def require_every_class(
         if counts[label]:
             entries = [entry for entry in recordings.entries if entry.label == label]
             if all(_lies_across(entry, frame_spec) for entry in entries):
-                errors.append(
-                    f"{name} (its {counts[label]} recordings lie across the grid of their clock; {TODO_GRID})"
-                )
+                errors.append(f"{name} (its {counts[label]} recordings {_ACROSS[frame_spec.grid]})")
             else:
                 errors.append(f"{name} (its {counts[label]} recordings are too short{_longest(entries, frame_spec)})")
         elif side == TO_TRAIN and label in bad_labels:
@@ -118,8 +120,8 @@ def length(frame_spec: FrameSpec) -> str:
 
 
 def _lies_across(entry: Entry, frame_spec: FrameSpec) -> bool:
-    """True if a recording without a clip would have one on a grid that begins with it."""
-    if frame_spec.dt_us is None or frame_spec.grid == "recording":
+    """True if a recording or part without a clip would have one on a grid that begins with it."""
+    if frame_spec.dt_us is None or (frame_spec.grid == "recording" and entry.span == WHOLE):
         return False
     with suppress(UserError, OSError):
         start_us, stop_us = entry.times_us()

@@ -103,7 +103,8 @@ def _entries_of_original(folder: Path) -> Iterator[Entry]:
             raise not_there(folder, got=f"{trial.name} without {name}", expected=LAYOUT, downloads=DOWNLOADS)
         recording = Entry(trial.stem, trial, 0, group=_user_of(trial), sensor_size=SENSOR_SIZE)
         for number, (label, start_us, end_us) in enumerate(_read_labels(labels)):
-            yield replace(recording, key=f"{trial.stem}/{number:02d}", label=label, span=(start_us, end_us))
+            key, span = f"{trial.stem}/{number:02d}", (start_us, end_us)
+            yield replace(recording, key=key, label=label, span=span, begin=start_us)
 
 
 def _trials(folder: Path) -> list[Path]:

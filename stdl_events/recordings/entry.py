@@ -34,6 +34,7 @@ class Entry:
         path: the file.
         label: index into the set's classes.
         span: the part of the recording, [start, stop) as for `span_us`: fractions, "70%", microseconds or None.
+        begin: start of a labelled part in microseconds, with which its grid of clips begins; None is the recording's.
         group: the person or session recorded, if it must not be on both sides of a split.
         subject, session: the person and the session recorded, if they are named.
         format, sensor_size, stream, time_unit, columns: passed to `open_recording`, for files that do not store them.
@@ -66,6 +67,7 @@ class Entry:
     repair: bool = False
     picture: int | None = None
     take: int | None = None
+    begin: int | None = None
 
     def open(self, *, takes_apart: bool = True) -> Recording:
         """Open the whole recording, or its one take, turned upright; `span` is not applied.

@@ -12,7 +12,7 @@ from stdl_events.registry import Registry
 if TYPE_CHECKING:
     from stdl_events.events import Recording
     from stdl_events.frames import FrameSpec
-    from stdl_events.recordings.clips import EntryClips
+    from stdl_events.recordings.cutting import EntryClips
     from stdl_events.recordings.entry import Entry
 
 Cut: TypeAlias = "Callable[[Entry, Recording, FrameSpec], EntryClips]"
@@ -20,5 +20,5 @@ Cut: TypeAlias = "Callable[[Entry, Recording, FrameSpec], EntryClips]"
 FRAMERS: Registry[Cut] = Registry(
     "framer",
     RecipeError,
-    {"own": "stdl_events.recordings.clips:cut_clips", "tonic": "stdl_events.recordings.tonic_frames:cut_by_tonic"},
+    {"own": "stdl_events.recordings.cutting:cut_clips", "tonic": "stdl_events.recordings.tonic_frames:cut_by_tonic"},
 )

@@ -98,7 +98,8 @@ def read_labelled(
     ]  # fmt: skip
     turned = oriented(whole, classes, orientation, source.root, [part.orientation for part in parts])
     entries = tuple(
-        replace(entry, key=part.key, span=part.span or WHOLE) for entry, part in zip(turned, parts, strict=True)
+        replace(entry, key=part.key, span=part.span or WHOLE, begin=part.span[0] if part.span else None)
+        for entry, part in zip(turned, parts, strict=True)
     )
     size = sensor_size_of(tuple({entry.path: entry for entry in turned}.values()), options["sensor_size"])
     return LabelledSet(RecordingSet(classes, size, entries), tuple(part.facts.side for part in parts), source.name)

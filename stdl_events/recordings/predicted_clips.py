@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stdl_events.errors import DatasetError
 from stdl_events.frames import Clip, FrameSpec
-from stdl_events.recordings.clips import cut_clips
+from stdl_events.frames.spec import StoredFrameSpec
+from stdl_events.recordings.cutting import cut_clips
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
 from stdl_events.recordings.split_list import ListedRecording, Reader, SplitList
 from stdl_events.validation import first_problem
@@ -48,7 +49,7 @@ class Predictions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     labels: tuple[str, ...]
-    frames: FrameSpec
+    frames: StoredFrameSpec
     root: str
     data: dict[str, Any] | None = None
     recordings: tuple[ListedRecording, ...]

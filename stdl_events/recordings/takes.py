@@ -36,7 +36,8 @@ def takes_of(entry: Entry, recording: Recording) -> list[tuple[Entry, Recording]
     for number, (shift_us, (first_us, last_us)) in enumerate(zip(shifts_of(ends_us), ends_us, strict=True), start=1):
         span = max(start_us - shift_us, first_us), min(stop_us - shift_us, last_us + 1)
         if span[0] < span[1]:
-            found.append((replace(entry.of_take(number), span=span), takes[number - 1]))
+            begin = None if entry.begin is None else max(entry.begin - shift_us, first_us)
+            found.append((replace(entry.of_take(number), span=span, begin=begin), takes[number - 1]))
     return found or [(entry, recording)]
 
 

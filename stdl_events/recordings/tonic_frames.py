@@ -19,7 +19,7 @@ from stdl_events.frames import Clip, Counts, Frame, FrameSpec, clips
 from stdl_events.frames.counting import refuse_outside
 from stdl_events.frames.selection import Selection
 from stdl_events.frames.spec import MAX_COUNT
-from stdl_events.recordings.clips import EntryClips, all_events, require_sensor
+from stdl_events.recordings.cutting import EntryClips, all_events, grid_of, require_sensor
 from stdl_events.recordings.entry import Entry
 
 
@@ -43,7 +43,8 @@ def cut_by_tonic(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> E
         return EntryClips(iter(()))
     if frame_spec.kind == "recording":
         return EntryClips(_whole(events, frame_spec))
-    frames = _by_time(events, frame_spec) if frame_spec.dt_us else _by_count(events, frame_spec)
+    grid_us = grid_of(entry, recording, frame_spec)
+    frames = _by_time(events, frame_spec, grid_us) if frame_spec.dt_us else _by_count(events, frame_spec)
     return EntryClips(clips(frames, frame_spec))
 
 
@@ -59,11 +60,12 @@ def _whole(events: EventArray, spec: FrameSpec) -> Iterator[Clip]:
     yield Clip(0, t_first_us, t_last_us + 1, _frames(events, spec, **bins))
 
 
-def _by_time(events: EventArray, spec: FrameSpec) -> Iterator[Frame]:
+def _by_time(events: EventArray, spec: FrameSpec, grid_us: int | None) -> Iterator[Frame]:
     """Yield all windows from the first event's to the last one's, T at a time."""
     dt_us, times_us = spec.dt_us, events["t"]
     assert dt_us
-    origin_us = int(times_us[0]) if spec.grid == "recording" else 0
+    own_us = int(times_us[0]) if grid_us is None else grid_us
+    origin_us = own_us if spec.grid == "recording" else 0
     first, last = ((int(times_us[at]) - origin_us) // dt_us for at in (0, -1))
     for index in range(first, last + 1, spec.steps):
         count = min(spec.steps, last + 1 - index)

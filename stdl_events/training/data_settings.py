@@ -160,7 +160,7 @@ class FrameSettings(Section):
         steps: T, frames per clip.
         dt_us: `stream`: length of a window.
         events_per_frame: `stream`: events per window, instead of `dt_us`.
-        grid: `dt_us`: clips begin at multiples of their length in the recording's `clock`, or with the `recording`.
+        grid: `dt_us`: clips begin with the `recording`, or at multiples of their length in its `clock`.
         by: `recording`: bins of equal event `count` or equal `time`.
         remainder: `recording`: events that do not fill a bin go into the `last` one, or are dropped.
         filters: of events, on the sensor's own pixels, before all that follows.
@@ -179,7 +179,7 @@ class FrameSettings(Section):
     steps: int
     dt_us: int | None = None
     events_per_frame: int | None = None
-    grid: Literal["clock", "recording"] = "clock"
+    grid: Literal["clock", "recording"] = "recording"
     by: Literal["count", "time"] | None = None
     remainder: Literal["last", "drop"] = "last"
     downscale: int = 1

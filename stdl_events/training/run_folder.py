@@ -21,10 +21,11 @@ from pydantic import ValidationError
 
 from stdl_events.errors import RunError
 from stdl_events.folder_lock import LOCK_FILE, locked
+from stdl_events.frames.spec import as_stored
 from stdl_events.recordings.split_list import SPLIT_FILE
 from stdl_events.training.overrides import flat
 from stdl_events.training.settings import TrainConfig
-from stdl_events.validation import first_problem
+from stdl_events.validation import JSON_ERRORS, first_problem
 from stdl_events.whole_file import whole_file
 
 CONFIG_FILE = "config.json"
@@ -99,7 +100,7 @@ def load_config(folder: Path) -> TrainConfig:
         )
     todo = "use the version of stdl-events that wrote the run, or train again"
     try:
-        return TrainConfig.model_validate_json(path.read_text(encoding="utf-8"))
+        return TrainConfig.model_validate_json(_as_stored(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(str(path), got=f"a file that does not read ({error})", expected=CONFIG_FILE, todo=todo) from None
     except ValidationError as error:
@@ -110,6 +111,17 @@ def load_config(folder: Path) -> TrainConfig:
             expected=problem.expected,
             todo=todo,
         ) from None
+
+
+def _as_stored(text: str) -> str:
+    """Return the configuration `text`, maybe of an older version, as this version reads it."""
+    try:
+        document = json.loads(text)
+    except JSON_ERRORS:
+        return text  # its validation says what is wrong
+    if isinstance(document, dict) and "frames" in document:
+        document["frames"] = as_stored(document["frames"])
+    return json.dumps(document)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -29,7 +29,9 @@ def random_events(seed: int, count: int, duration_us: int, t_first_us: int = 0, 
 
 
 def stream(steps=3, size=(WIDTH, HEIGHT), **settings_) -> FrameSpec:
-    return FrameSpec.parse({"kind": "stream", "steps": steps, "sensor_size": size, **settings_})
+    """A spec whose windows of fixed time lie on the grid of the clock, unless the settings say otherwise."""
+    grid = {"grid": "clock"} if "dt_us" in settings_ else {}
+    return FrameSpec.parse({"kind": "stream", "steps": steps, "sensor_size": size, **grid, **settings_})
 
 
 def whole(steps=3, size=(WIDTH, HEIGHT), **settings_) -> FrameSpec:

@@ -6,6 +6,7 @@ import pytest
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.stream import EventArray, empty_events
 from stdl_events.frames import Frame, Framer, FrameSpec, clips
+from stdl_events.training.data_settings import FrameSettings
 
 SIZE = (8, 6)
 T0_US = 1_700_000_000_123_457
@@ -84,6 +85,25 @@ def test_the_next_stream_has_a_grid_of_its_own() -> None:
 
 @pytest.mark.parametrize("cut", [{"events_per_frame": 5}, {"kind": "recording", "by": "count"}])
 def test_only_windows_of_fixed_length_have_a_grid(cut: dict[str, object]) -> None:
-    settings: dict[str, object] = {"kind": "stream", "steps": 10, "sensor_size": SIZE, "grid": "recording"}
+    settings: dict[str, object] = {"kind": "stream", "steps": 10, "sensor_size": SIZE, "grid": "clock"}
     with pytest.raises(FrameSpecError, match="grid"):
         FrameSpec.parse(settings | cut)
+
+
+def test_without_a_word_the_grid_begins_with_the_recording() -> None:
+    settings = {"kind": "stream", "steps": 10, "sensor_size": SIZE, "dt_us": 20_000}
+    assert FrameSpec.parse(settings) == spec("recording")
+    assert FrameSettings(kind="stream", steps=10, dt_us=20_000).spec(SIZE).grid == "recording"
+
+
+@pytest.mark.parametrize("chunk", [17, 10_000])
+def test_a_part_stays_on_the_grid_of_the_whole(chunk: int) -> None:
+    events = events_over(300_000)
+    whole = frames_of(events, spec("recording"))
+    framer = Framer(spec("recording"), origin_us=int(events["t"][0]))
+    part = events[events["t"] >= T0_US + 95_000]
+    frames = [one for at in range(0, len(part), chunk) for one in framer.push(part[at : at + chunk])] + framer.finish()
+    assert [frame.t_start_us for frame in frames] == [frame.t_start_us for frame in whole[4:]]
+    assert [(frame.clip, frame.step) for frame in frames] == [(frame.clip, frame.step) for frame in whole[4:]]
+    again = framer.push(events_over(50_000, 77))
+    assert again[0].t_start_us == 77

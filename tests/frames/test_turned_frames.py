@@ -132,7 +132,7 @@ def test_the_commands_turn(run_cli, recording: Path, tmp_path: Path) -> None:
     options = ["--rotate", 90, "--flip", "vertical", "--crop", "1,2,8x9", "--scale", "4x3"]
     code, _, err = run_cli("frames", recording, "--frame-us", 5_000, *options, "--out", tmp_path / "f.npy")
     assert code == 0, err
-    spec = stream(1, SIZE, dt_us=5_000, **TURN, **CUT, **SCALE)
+    spec = stream(1, SIZE, dt_us=5_000, grid="recording", **TURN, **CUT, **SCALE)
     expected = list(cut_recording(open_recording(recording), spec))
     np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), expected)
     code, out, err = run_cli("show", recording, "--frame-us", 5_000, *options, "--json")

@@ -98,7 +98,7 @@ def test_frame_us_replaces_the_models_own_windows(tmp_path):
     by_count = FrameSpec(kind="stream", steps=STEPS, sensor_size=(8, 6), events_per_frame=100)
     session = OnnxSession(write_model(tmp_path / "m.onnx", make_card(by_count)))
     assert Recogniser(session, (8, 6)).spec == by_count
-    assert Recogniser(session, (8, 6), frame_us=500).spec == stream_spec(dt_us=500)
+    assert Recogniser(session, (8, 6), frame_us=500).spec == stream_spec(dt_us=500, grid="recording")
 
 
 def test_logits_that_are_not_finite_are_an_error(tmp_path):

@@ -146,13 +146,13 @@ def test_walkers_are_made_and_prepared(run_cli: RunCli, tmp_path: Path, monkeypa
     DATASETS.unregister("walkers")
     try:
         DATASETS.register("walkers", replace(walkers, split=small))
-        code, _, err = run_cli("prepare", "walkers", "--frames", "T=4,dt=5ms", "--workers", 1)
+        code, _, err = run_cli("prepare", "walkers", "--frames", "T=4,dt=2ms", "--workers", 1)
     finally:
         DATASETS.unregister("walkers")
         DATASETS.register("walkers", walkers)
     assert code == 0, err
     assert asked == [made]
-    store = PreparedSet.open(tmp_path / "prepared" / "walkers-T4-dt5ms")
+    store = PreparedSet.open(tmp_path / "prepared" / "walkers-T4-dt2ms")
     assert Path(store.manifest.root) == tmp_path / "runs" / "walkers-8x40-48x48-1600000us-0"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ from stdl_events.recordings import Entry, RecordingSet, clips_of, load_clips
 
 Write = Callable[..., Path]
 STREAM = FrameSpec(kind="stream", steps=4, dt_us=5_000, sensor_size=SIZE, cap=255)
+ON_CLOCK = STREAM.model_copy(update={"grid": "clock"})
 
 
 def test_clips_lie_on_the_grid_and_are_complete(write: Write) -> None:
     events = draw_events(3, count=900, t0_us=12_000, t1_us=112_000)
-    frames_NTCHW, t_start_us_N = clips_of(Entry("a", write("a.h5", events), 0), STREAM)
+    frames_NTCHW, t_start_us_N = clips_of(Entry("a", write("a.h5", events), 0), ON_CLOCK)
     # From 12 ms to 112 ms, the complete clips of 20 ms run from 20 ms to 100 ms.
     assert t_start_us_N.tolist() == [20_000, 40_000, 60_000, 80_000]
     expected = np.zeros((4, 4, 2, SIZE[1], SIZE[0]), np.uint16)
@@ -29,13 +31,36 @@ def test_clips_lie_on_the_grid_and_are_complete(write: Write) -> None:
     np.testing.assert_array_equal(frames_NTCHW, expected)
 
 
-def test_a_part_of_a_recording_holds_its_clips_only(write: Write) -> None:
-    path = write("a.h5", draw_events(4, count=900))
-    whole_NTCHW, starts_us = clips_of(Entry("a", path, 0), STREAM)
-    part_NTCHW, part_starts_us = clips_of(Entry("a", path, 0, span=(40_000, 85_000)), STREAM)
-    assert starts_us.tolist() == [0, 20_000, 40_000, 60_000, 80_000]
-    assert part_starts_us.tolist() == [40_000, 60_000]
-    np.testing.assert_array_equal(part_NTCHW, whole_NTCHW[2:4])
+@pytest.mark.parametrize("span", [(30_000, 92_000), ("27%", 92_000), (0.27, 92_000)])
+@pytest.mark.parametrize(
+    "more", [{}, {"filters": {"hot_pixels": ((0, 0),)}}, {"center_crop": (4, 4)}, {"grid": "clock"}]
+)
+def test_a_part_of_a_recording_holds_its_clips_only(write: Write, span: Any, more: dict[str, Any]) -> None:
+    """They are those of the whole recording, whose grid begins with its own first event after the filters."""
+    events = draw_events(4, count=900, t0_us=3_000, t1_us=103_000)
+    events["x"][0] = events["y"][0] = 0
+    path, spec = write("a.h5", events), FrameSpec.parse(STREAM.model_dump() | more)
+    whole_NTCHW, starts_us = clips_of(Entry("a", path, 0), spec)
+    assert len(starts_us) >= 4
+    kept_us = events["t"][(events["x"] > 0) | (events["y"] > 0)] if "filters" in more else events["t"]
+    if "center_crop" in more:
+        kept_us = events["t"][(events["x"] >= 2) & (events["x"] < 6) & (events["y"] >= 1) & (events["y"] < 5)]
+    assert starts_us[0] == (0 if spec.grid == "clock" else kept_us[0])
+    inside = (starts_us >= 30_000) & (starts_us + 20_000 <= 92_000)
+    part_NTCHW, part_starts_us = clips_of(Entry("a", path, 0, span=span), spec)
+    assert part_starts_us.tolist() == starts_us[inside].tolist() != []
+    np.testing.assert_array_equal(part_NTCHW, whole_NTCHW[inside])
+
+
+def test_the_grid_of_a_labelled_part_begins_with_it(write: Write) -> None:
+    """And parts of it stay on its grid."""
+    events = draw_events(4, count=900, t0_us=3_000, t1_us=103_000)
+    path = write("a.h5", events)
+    labelled = Entry("a", path, 0, span=(31_000, 90_000), begin=31_000)
+    inside_us = events["t"][events["t"] >= 31_000]
+    assert clips_of(labelled, STREAM)[1].tolist() == [inside_us[0] + after_us for after_us in (0, 20_000, 40_000)]
+    later = replace(labelled, span=(40_000, 103_000))
+    assert clips_of(later, STREAM)[1].tolist() == [inside_us[0] + 20_000, inside_us[0] + 40_000]
 
 
 def test_a_whole_recording_is_one_clip(write: Write) -> None:
@@ -74,7 +99,7 @@ def test_all_clips_of_a_set(write: Write) -> None:
     entries.append(Entry("short", write("short.h5", draw_events(9, t0_us=21_000, t1_us=25_000)), 1))
     recordings = RecordingSet(("zero", "one"), SIZE, tuple(entries))
     seen: list[tuple[int, int]] = []
-    clips = load_clips(recordings, STREAM, lambda done, of: seen.append((done, of)))
+    clips = load_clips(recordings, ON_CLOCK, lambda done, of: seen.append((done, of)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert clips.frames_NTCHW.dtype == np.uint8
     assert clips.targets_N.tolist() == [1] * 5 + [0] * 2
@@ -82,7 +107,11 @@ def test_all_clips_of_a_set(write: Write) -> None:
     assert clips.t_start_us_N.tolist() == [0, 20_000, 40_000, 60_000, 80_000, 20_000, 40_000]
     assert clips.incomplete == 3, "two ends of b, and the short one"
     assert len(clips) == 7
-    np.testing.assert_array_equal(clips.frames_NTCHW[5:], clips_of(entries[1], STREAM)[0])
+    np.testing.assert_array_equal(clips.frames_NTCHW[5:], clips_of(entries[1], ON_CLOCK)[0])
+    # With each recording: 61 ms hold three clips of 20 ms, and nothing is cut off in front.
+    own = load_clips(recordings, STREAM)
+    assert own.t_start_us_N.tolist() == [0, 20_000, 40_000, 60_000, 80_000, 10_000, 30_000, 50_000]
+    assert own.incomplete == 2, "the end of b, and the short one"
 
 
 def test_counts_saturate_at_the_cap(write: Write) -> None:

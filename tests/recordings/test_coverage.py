@@ -117,12 +117,12 @@ def test_a_class_without_readable_recordings_to_train_on(folder: Path) -> None:
 def test_recordings_across_the_grid_of_their_clock_are_told_from_short_ones(write: Write, folder: Path) -> None:
     late = draw_events(7, count=300, t0_us=110_000, t1_us=370_000)
     write("data/train/walk/late.h5", late)
-    why = r"1 of 7 recordings to train on are longer than a clip of 200 ms but hold none, .*late\.h5; .*frames\.grid="
-    with pytest.warns(RecordingWarning, match=why):
-        load(folder)
+    why = r"1 of 7 recordings to train on are longer than a clip of 200 ms but hold none: .*late\.h5; .*frames\.grid="
     split = read_given_split(folder)
-    spec = SPEC.model_copy(update={"grid": "recording"})
-    sides = load_sides(load_recipe("folder"), {TO_TRAIN: split.train, HELD_OUT: split.test}, spec)
+    of_both = {TO_TRAIN: split.train, HELD_OUT: split.test}
+    with pytest.warns(RecordingWarning, match=why):
+        load_sides(load_recipe("folder"), of_both, SPEC.model_copy(update={"grid": "clock"}))
+    sides = load_sides(load_recipe("folder"), of_both, SPEC)
     starts = {
         sides[0][0].entries[index].key: int(t_us)
         for index, t_us in zip(sides[0][1].entry_index_N, sides[0][1].t_start_us_N, strict=True)

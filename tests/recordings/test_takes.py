@@ -68,17 +68,18 @@ def test_the_warning_says_that_each_is_a_recording(tmp_path: Path) -> None:
 
 def test_a_part_across_a_reset_becomes_a_part_of_each_take(tmp_path: Path) -> None:
     entry = folder_of(tmp_path).entries[0]
-    part = replace(entry, key="row", span=(5_150_000, SHIFT_US + 100_000))
+    part = replace(entry, key="row", span=(5_150_000, SHIFT_US + 100_000), begin=5_150_000)
     one = RecordingSet(("a",), SIZE, (part,))
     readable, clips, _ = load_readable_clips(one, STREAM)
     assert [(each.key, each.span) for each in readable.entries] == [
         ("row:take1", (5_150_000, 5_300_000)),
         ("row:take2", (0, 100_000)),
     ]
+    assert [each.begin for each in readable.entries] == [5_150_000, 0]
     parts = [EARLIER[EARLIER["t"] >= 5_150_000], LATER[LATER["t"] < 100_000]]
     expected = [clips_of(entry, STREAM)[0] for entry in alone(tmp_path, *parts)]
     np.testing.assert_array_equal(clips.frames_NTCHW, np.concatenate(expected))
-    inside = replace(part, span=(SHIFT_US, SHIFT_US + 100_000))
+    inside = replace(part, span=(SHIFT_US, SHIFT_US + 100_000), begin=SHIFT_US)
     assert keys(load_readable_clips(one.with_entries([inside]), STREAM)[0]) == ["row:take2"]
 
 

@@ -135,6 +135,7 @@ class ReplaySource:
         assert chunk_us > 0, "a chunk takes time"
         self.recording = recording
         self.speed = speed
+        self.is_part = start is not None
         self.t_start_us, self.t_stop_us = span_us(recording, start, stop)
         self._chunk_us = chunk_us
         self._clock_s = clock_s
