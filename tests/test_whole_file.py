@@ -170,7 +170,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     bundle = tmp_path / "run" / "bundle"
     with umask(0o027):
         write_bundle(bundle, 1)
-    assert [bits(bundle), *map(bits, bundle.iterdir())] == [0o750, 0o640, 0o640]
+    assert [bits(bundle), *map(bits, bundle.iterdir())] == [0o750, 0o640, 0o640, 0o640]
     before = {path.name: path.read_bytes() for path in bundle.iterdir()}
     with pytest.raises(KeyError), whole_folder(bundle, room_for="network") as partial:  # noqa: PT012 - it is the point
         (partial / "half").touch()
