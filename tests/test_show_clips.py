@@ -85,6 +85,23 @@ def test_the_worst_come_first(predictions: Path) -> None:
     assert [clip.probabilities[0] for clip in worst[2:]] == [0.4, 0.9]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": "neither"}, "the class 'neither'; expected"),
+        ({"predicted": "neither"}, "the class 'neither'; expected"),
+        ({"probabilities": [1.0]}, "got .*1 probabilities; expected"),
+        ({"key": "nowhere.h5"}, "the recording 'nowhere.h5'; expected"),
+    ],
+)
+def test_predictions_that_contradict_themselves(predictions: Path, change: dict[str, object], message: str) -> None:
+    document = json.loads(predictions.read_text())
+    document["clips"][0] |= change
+    predictions.write_text(json.dumps(document))
+    with pytest.raises(DatasetError, match=message):
+        Predictions.read(predictions)
+
+
 def test_clips_are_those_that_were_evaluated(predictions: Path, root: Path, recordings: RecordingSet) -> None:
     """Turned recordings and parts of recordings too, in a folder that has moved."""
     moved = root.rename(root.parent / "moved")

@@ -1,6 +1,7 @@
 """Class, subject, session and side of a recording by its path: `{session}/{subject}/{class}/*`."""
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from stdl_events.errors import DatasetError, RecipeError
@@ -8,8 +9,33 @@ from stdl_events.errors import DatasetError, RecipeError
 FIELDS = ("class", "subject", "session", "split")
 EXAMPLE = "{session}/{subject}/{class}/*"
 _PARTS = re.compile(r"\{([^{}]*)\}|(\*\*/|\*\*|\*|\?)|([{}])|([^{}*?]+)")
-# Repeated parts: the shortest or the longest match is taken.
-_WILD = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*"}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a pattern: a field, a wildcard, or plain text."""
+
+    text: str
+    field: str | None = None
+    is_wild: bool = False
+
+    def ends(self, path: str, start: int) -> list[int]:
+        """Return where the part may end that begins at `start`, in ascending order."""
+        if self.is_wild and self.text == "?":
+            return [start + 1] if path[start : start + 1] not in ("", "/") else []
+        if self.is_wild and self.text == "**":
+            return list(range(start, len(path) + 1))
+        if self.is_wild and self.text == "**/":
+            found, slash = [start], path.find("/", start)
+            while slash > found[-1]:
+                found.append(slash + 1)
+                slash = path.find("/", slash + 1)
+            return found
+        if not self.is_wild and self.field is None:
+            return [start + len(self.text)] if path.startswith(self.text, start) else []
+        slash = path.find("/", start)
+        stop = len(path) if slash < 0 else slash
+        return list(range(start + (self.field is not None), stop + 1))
 
 
 @dataclass(frozen=True)
@@ -26,8 +52,7 @@ class Layout:
 
     text: str
     fields: tuple[str, ...]
-    _shortest: re.Pattern[str]
-    _longest: re.Pattern[str]
+    _parts: tuple[_Part, ...]
 
     @classmethod
     def parse(cls, text: str) -> "Layout":
@@ -37,28 +62,24 @@ class Layout:
             RecipeError: it has no field, an unknown one, or one twice.
         """
         fields: list[str] = []
-        pattern: list[tuple[str, bool]] = []  # (part, whether it is repeated)
+        parts: list[_Part] = []
         for field, wild, brace, plain in _PARTS.findall(text.replace("\\", "/").removeprefix("./")):
             if brace:
                 raise _odd(text, "a single brace", "close it")
             if wild:
-                pattern.append((_WILD.get(wild, "[^/]"), wild in _WILD))
+                parts.append(_Part(wild, is_wild=True))
             elif plain:
-                pattern.append((re.escape(plain), False))
+                parts.append(_Part(plain))
             elif field not in FIELDS or field in fields:
                 raise _odd(
                     text, f"{{{field}}} twice" if field in fields else f"the field {{{field}}}", "correct the field"
                 )
             else:
                 fields.append(field)
-                pattern += [(f"(?P<_{field}>[^/]+", True), (")", False)]
+                parts.append(_Part(field, field))
         if not fields:
             raise _odd(text, "no field", "put one in braces")
-        shortest, longest = (
-            re.compile("".join(part + lazy * is_repeated for part, is_repeated in pattern), re.DOTALL)
-            for lazy in ("?", "")
-        )
-        return cls(text, tuple(fields), shortest, longest)
+        return cls(text, tuple(fields), tuple(parts))
 
     def match(self, path: str, stem: str) -> dict[str, str] | None:
         """Return the fields of a recording, or None if its path does not match.
@@ -71,16 +92,36 @@ class Layout:
             DatasetError: it matches in several ways with different fields.
         """
         text = stem if self.text.endswith("}") else path
-        first, last = self._shortest.fullmatch(text), self._longest.fullmatch(text)
-        if first is None or last is None:
+        reached = self._reached(text)
+        if 0 not in reached[0]:
             return None
-        found, other = ({field: match[f"_{field}"] for field in self.fields} for match in (first, last))
+        found, other = (self._fields(text, reached, choose) for choose in (min, max))
         if found != other:
             field = next(field for field in self.fields if found[field] != other[field])
             raise DatasetError(
                 path, got=f"the {field} {found[field]!r} or {other[field]!r} by the layout {self.text}",
                 expected="one way to read it", todo="separate the fields by a slash or by a text that they do not hold",
             )  # fmt: skip
+        return found
+
+    def _reached(self, path: str) -> list[set[int]]:
+        """Return where each part may begin so that all match to the end: no pattern takes exponential time."""
+        starts = [{0}]
+        for part in self._parts:
+            starts.append({end for at in starts[-1] for end in part.ends(path, at)})
+        reached = [starts[-1] & {len(path)}]
+        for part, begins in zip(reversed(self._parts), reversed(starts[:-1]), strict=True):
+            reached.append({at for at in begins if not reached[-1].isdisjoint(part.ends(path, at))})
+        return reached[::-1]
+
+    def _fields(self, path: str, reached: list[set[int]], choose: Callable[[Iterable[int]], int]) -> dict[str, str]:
+        """Return the fields if each part ends at the smallest or largest position from which the rest matches."""
+        at, found = 0, {}
+        for part, ends in zip(self._parts, reached[1:], strict=True):
+            end = choose([end for end in part.ends(path, at) if end in ends])
+            if part.field is not None:
+                found[part.field] = path[at:end]
+            at = end
         return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from stdl_events.errors import DatasetError
 from stdl_events.frames import Clip, FrameSpec
@@ -54,6 +54,29 @@ class Predictions(BaseModel):
     data: dict[str, Any] | None = None
     recordings: tuple[ListedRecording, ...]
     clips: tuple[PredictedClip, ...]
+
+    @model_validator(mode="after")
+    def _check_clips(self) -> "Predictions":
+        """Check that recordings and labels are those of the file, and that there is a probability for each label."""
+        missing = {clip.key for clip in self.clips} - {row.key for row in self.recordings}
+        if missing:
+            raise DatasetError(
+                "clips", got=f"the recording {min(missing)!r}", expected="one of the recordings listed", todo=TODO_WRITE
+            )
+        unknown = {clip.label for clip in self.clips} | {clip.predicted for clip in self.clips}
+        unknown |= {row.class_name for row in self.recordings}
+        unknown -= set(self.labels)
+        if unknown:
+            raise DatasetError(
+                "clips", got=f"the class {min(unknown)!r}", expected=f"one of {', '.join(self.labels)}", todo=TODO_WRITE
+            )
+        counts = {len(clip.probabilities) for clip in self.clips} - {len(self.labels)}
+        if counts:
+            raise DatasetError(
+                "clips", got=f"{min(counts)} probabilities", expected=f"{len(self.labels)}, one per label",
+                todo=TODO_WRITE,
+            )  # fmt: skip
+        return self
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":

@@ -3,6 +3,8 @@
     python tests/benchmarks/run_fuzz_coverage.py [TARGET ...] [--minutes 20] [--seed 1] [--out FOLDER] [--finds FOLDER]
     python tests/benchmarks/run_fuzz_coverage.py --again FILE
 
+Some targets alone replace their rows in a result of the same day, time and seed.
+
 The extra `fuzz` brings atheris, which exists for CPython 3.11 to 3.13 on Linux x86-64. Each target runs in a process
 of its own, with an equal share of the time, from seeds that the tests' and the package's own writers make. A find is
 any exception that is no error of the package, a crash, more than 2 seconds, or more than 512 MiB beyond what the
@@ -13,6 +15,7 @@ CPU time again.
 
 import argparse
 import hashlib
+import json
 import multiprocessing
 import os
 import re
@@ -174,10 +177,22 @@ def _keep_find(row: dict[str, Any], folder: Path, finds: Path, code: int, log: s
         print(f"{path}: {error}", file=sys.stderr, flush=True)
 
 
+def rows_before(path: Path, configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the rows, each with its commit, of the result at `path` by target; none if it was configured otherwise."""
+    if not path.exists():
+        return {}
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if before["configuration"] != configuration:
+        return {}
+    return {row["target"]: {"commit": before["environment"]["commit"]} | row for row in before["rows"]}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Coverage-guided fuzzing of everything that takes untrusted bytes.")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="all if none is named; --list prints them")
-    parser.add_argument("--minutes", type=float, default=20, help="of searching, in all")
+    parser.add_argument(
+        "--minutes", type=float, default=20, help="of searching for all targets; each has an equal share"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="folder for a dated JSON result")
     parser.add_argument("--finds", type=Path, default=Path("runs/fuzz_finds"), help="folder for inputs that fail")
@@ -204,13 +219,16 @@ def main() -> int:
     rows = []
     for name in names:
         rows.append(
-            run_target(name, modules[name], 60 * arguments.minutes / len(names), arguments.seed, arguments.finds)
+            run_target(name, modules[name], 60 * arguments.minutes / len(modules), arguments.seed, arguments.finds)
         )
         print(" ".join(f"{key}={value}" for key, value in rows[-1].items()), flush=True)
     if arguments.out:
         limits = {"max_seconds": MAX_SECONDS, "max_bytes": MAX_BYTES, "max_input_bytes": MAX_INPUT_BYTES}
         configuration = {"minutes": arguments.minutes, "seed": arguments.seed, **limits}
         facts = environment(["stdl-events", "atheris", "numpy", "h5py", "lz4", "zstandard", "pyarrow", "onnxruntime"])
+        before = rows_before(arguments.out / f"{facts['date']}_fuzz_coverage.json", configuration)
+        by_name = before | {row["target"]: {"commit": facts["commit"]} | row for row in rows}
+        rows = [by_name[name] for name in modules if name in by_name]
         document = {"environment": facts, "configuration": configuration, "rows": rows}
         print(write_result(arguments.out, "fuzz_coverage", document))
     return int(any(row["finds"] for row in rows))

@@ -1,9 +1,11 @@
 """Folders with a label file: which part of which recording has which label, and what is said or refused."""
 
+import re
 import unicodedata
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -375,6 +377,33 @@ def test_layouts_that_do_not_parse(tmp_path: Path, layout: str, message: str) ->
     with pytest.raises(ValueError, match=message) as caught:
         read_folder(tmp_path, layout=layout)
     assert all(field in str(caught.value) for field in FIELDS)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from(["*", "**", "**/", "?", "a", "/", "{class}", "{subject}"]), min_size=1, max_size=6),
+    st.text("ab/", max_size=9),
+)
+def test_a_layout_matches_as_the_regular_expression_does(pattern: list[str], path: str) -> None:
+    patterns = {"*": "[^/]*@", "**": ".*@", "**/": "(?:[^/]+/)*@", "?": "[^/]"}
+    fields = [part for part in pattern if part[0] == "{"]
+    # Neighbours would be read as other wildcards.
+    joined = any(before[-1] == "*" and after[0] in "*/" for before, after in pairwise(pattern))
+    if not fields or len(set(fields)) < len(fields) or joined:
+        return
+    text = "".join(patterns.get(part, part if part[0] != "{" else f"(?P<{part[1:-1]}>[^/]+@)") for part in pattern)
+    first, last = (re.fullmatch(text.replace("@", lazy), path) for lazy in ("?", ""))
+    if first is None or last is None:
+        assert Layout.parse("".join(pattern)).match(path, path) is None
+    elif first.groupdict() == last.groupdict():
+        assert Layout.parse("".join(pattern)).match(path, path) == first.groupdict()
+    else:
+        with pytest.raises(DatasetError, match="expected one way to read it"):
+            Layout.parse("".join(pattern)).match(path, path)
+
+
+def test_many_wildcards_take_no_exponential_time() -> None:
+    assert Layout.parse("*a" * 30 + "{class}/x").match("a" * 200, "a" * 200) is None
 
 
 @pytest.mark.parametrize("path", ["\0up", "a\0up", "a\0\0up"])
