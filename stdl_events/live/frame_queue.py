@@ -1,5 +1,6 @@
 """The bounded queue between the thread that reads the source and the one that runs the model."""
 
+import math
 import threading
 from collections import deque
 from typing import Literal
@@ -31,6 +32,7 @@ class FrameQueue:
         self._closed = False
         self._clip_in_work: int | None = None
         self._clip_given_up: int | None = None
+        self._last_index = -math.inf
 
     @property
     def closed(self) -> bool:
@@ -46,6 +48,9 @@ class FrameQueue:
                 self._make_room()
             if self._closed:
                 return
+            if frame.index <= self._last_index:  # another session, which has clips of the same numbers
+                self._clip_given_up = None
+            self._last_index = frame.index
             if frame.clip == self._clip_given_up:
                 self.dropped += 1
             else:

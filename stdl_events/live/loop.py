@@ -7,17 +7,17 @@ queue between them holds frames and not events, so that overload drops whole cli
 import math
 import threading
 import time
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Literal, Protocol, runtime_checkable
 
 from stdl_events.events.sources.replay import ReplaySource
-from stdl_events.events.stream import EventArray, EventSource, RecordingWarning
+from stdl_events.events.stream import EventArray, EventSource
 from stdl_events.frames import Frame, Framer
 from stdl_events.frames.grid import grid_origin_us
 from stdl_events.frames.selection import Selection
+from stdl_events.live.clock_watch import ClockWatch
 from stdl_events.live.decision import Decider, Decision
 from stdl_events.live.frame_queue import FrameQueue, Overload
 from stdl_events.live.recogniser import Prediction, Readout, Recogniser
@@ -26,8 +26,6 @@ from stdl_events.model_card import DecisionThresholds
 
 # Limit of the wait for a reader that is blocked in its source, at the end of a run.
 READER_PATIENCE_S = 1.0
-# A source whose events are this much older than its newest one has reset its clock; other late events are late.
-CLOCK_RESET_US = 1_000_000
 # Shortest interval between two reports of overload.
 OVERLOAD_EVERY_S = 1.0
 
@@ -136,7 +134,7 @@ def run_live(
         incomplete_clips=recogniser.incomplete_clips,
         dropped_frames=queue.dropped,
         late_events=reader.framer.late_events,
-        clock_resets=reader.clock_resets,
+        clock_resets=reader.clock.resets,
         decisions=dict(run.decisions),
         source=dict(source.counts) if isinstance(source, CountingSource) else {},
         latency_us=run.latency.summary_us(),
@@ -172,9 +170,10 @@ class _Reader(threading.Thread):
         super().__init__(name="stdl-events source", daemon=True)
         self.framer = framer
         self.select = select
-        self.events = self.clock_resets = 0
+        self.events = 0
         self.error: BaseException | None = None
-        self._newest_us: int | None = None
+        clip_us = framer.spec.dt_us and framer.spec.dt_us * framer.spec.steps
+        self.clock = ClockWatch(clip_us, is_recording=isinstance(source, ReplaySource))
         self._source = source
         self._queue = queue
         self._listeners = listeners
@@ -194,10 +193,13 @@ class _Reader(threading.Thread):
             self.events += len(events)
             for listener in self._listeners:
                 listener.received(events)
-            frames = self._start_again_after_reset(events) + self.framer.push(self.select(events))
+            frames: list[Frame] = []
+            for its in self.clock.sessions(events):
+                frames += self._begin_again() if self.clock.ends_session(its) else []
+                frames += self.framer.push(self.select(its))
             if clocked:
+                frames += self._begin_again() if self.clock.ends_session_at(clocked.t_now_us) else []
                 frames += self.framer.advance_to(clocked.t_now_us)
-                self._newest_us = None if self._newest_us is None else max(self._newest_us, clocked.t_now_us)
             for frame in frames:
                 self._queue.put(frame, arrived_s)
             if self._queue.closed:
@@ -205,23 +207,8 @@ class _Reader(threading.Thread):
         for frame in self.framer.finish():
             self._queue.put(frame, time.monotonic())
 
-    def _start_again_after_reset(self, events: EventArray) -> list[Frame]:
-        """Return the last frame of a stream whose clock was reset; `events` then begin another one."""
-        if not len(events):
-            return []
-        first_us, last_us = int(events["t"][0]), int(events["t"][-1])
-        before_us = first_us if self._newest_us is None else self._newest_us
-        if first_us >= before_us - CLOCK_RESET_US:
-            self._newest_us = max(before_us, last_us)
-            return []
-        self._newest_us = last_us
-        self.clock_resets += 1
-        back_s = (before_us - first_us) / 1e6
-        warnings.warn(
-            f"the source's clock went back by {back_s:.3f} s: windows and clips begin again",
-            RecordingWarning,
-            stacklevel=2,
-        )
+    def _begin_again(self) -> list[Frame]:
+        """Return the last frame of the session; what follows begins another one."""
         self.select.restart()
         return self.framer.finish()
 

@@ -52,7 +52,7 @@ class LiveSummary:
         step_us: duration of the model's steps.
         interrupted: ended by the user, and not by the source.
         filtered_events: dropped by the filters, of the source or the model.
-        clock_resets: the source's clock went back, and windows and clips began again.
+        clock_resets: the source's clock went back or leapt forward, and windows and clips began again.
         cropped_events: outside the window of the source or the model, or not picked by their scale.
         decisions: number of clips by the state of their decision; see `live.decision.State`.
         source: what the source lost or refused before this program saw its events, by name; see `CountingSource`.
