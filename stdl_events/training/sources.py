@@ -28,7 +28,7 @@ from stdl_events.recordings.takes import say_takes
 from stdl_events.training.bad_recordings import say_left_out, todo_bad, without_bad
 from stdl_events.training.data_settings import DataSettings, FrameSettings, Section
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.split_rules import prepared_split, split_by_rule
+from stdl_events.training.split_rules import prepared_split, require_used, split_by_rule
 from stdl_events.training.validation import validated
 
 
@@ -155,6 +155,7 @@ def _split_in_two(data: DataSettings, frames: FrameSettings, asker: str) -> Spli
     has_own = dataset.split is not None and (rule == "given" or dataset.is_split(root, **options))
     if rule in ("auto", "given") and has_own:
         assert dataset.split is not None
+        require_used(data.split, "given")
         split = dataset.split(root, **options)
         _require_kind(data, frames)
         return split.with_sides({side: _repaired(recordings, data) for side, recordings in split.sides.items()})
@@ -164,6 +165,7 @@ def _split_in_two(data: DataSettings, frames: FrameSettings, asker: str) -> Spli
     _require_kind(data, frames)
     if rule == "auto":
         rule = "time" if one_recording_each(recordings) else "recording"
+    require_used(data.split, rule)
     if dataset.pictures is not None and SPLIT_RULES[rule].reads_events:
         raise _not_for(data, "recording")
     try:

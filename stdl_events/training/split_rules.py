@@ -9,6 +9,8 @@ from stdl_events.training.data_settings import DataSettings, FrameSettings, Spli
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.validation import joined, same_validation, validated
 
+_DEFAULTS = SplitSettings()
+
 
 def split_by_rule(recordings: RecordingSet, name: str, data: DataSettings, frames: FrameSettings) -> Split:
     """Split by the rule `name`, with its settings in `data.split`.
@@ -26,6 +28,29 @@ def split_by_rule(recordings: RecordingSet, name: str, data: DataSettings, frame
     if missing:
         raise _lacking(rule, missing)
     return rule.split(recordings, **options)
+
+
+def require_used(asked: SplitSettings, name: str) -> None:
+    """Check that the rule `name`, which is in force, takes every setting that only some rules take.
+
+    Raises:
+        RecipeError: it does not take one of them.
+    """
+    unused = {key: value for key, value in _only_some_take(asked).items() if key not in SPLIT_RULES[name].options}
+    for key, value in unused.items():
+        takers = [other for other in SPLIT_RULES.names if key in SPLIT_RULES[other].options]
+        raise RecipeError(
+            f"data.split.{key}", got=f"{value}, and a split by the rule {name}",
+            expected=f"nothing, or the rule {' or '.join(takers)}", todo=f"leave it out, or use --split {takers[0]}",
+        )  # fmt: skip
+
+
+def _only_some_take(asked: SplitSettings) -> dict[str, object]:
+    """The settings of rules that are given in `asked`, but those with a default such as `held_out`."""
+    own = {key: getattr(asked, key) for rule in SPLIT_RULES.names for key in SPLIT_RULES[rule].options}
+    return {
+        key: value for key, value in own.items() if value not in (None, ()) and getattr(_DEFAULTS, key) in (None, ())
+    }
 
 
 def prepared_split(config: TrainConfig) -> Split:

@@ -108,6 +108,27 @@ def test_settings_that_a_dataset_does_not_take_are_refused(tmp_path: Path) -> No
             load_split(config)
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (
+            {"train": 1},
+            r"data\.split\.train: got 1, and a split by the rule recording; expected nothing, or the rule order",
+        ),
+        (
+            {"rule": "recording", "names": "anna"},
+            r"data\.split\.names: .*the rule subject or session; .*--split subject",
+        ),
+        ({"rule": "order", "train": 1, "test": 1, "fold": 2}, r"data\.split\.fold: .* the rule leave-one-subject-out"),
+    ],
+)
+def test_settings_that_the_split_rule_does_not_take_are_refused(
+    many: Path, asked: dict[str, object], words: str
+) -> None:
+    with pytest.raises(RecipeError, match=words):
+        load_split(configured(many, **asked))
+
+
 @pytest.mark.parametrize("dataset", [name for name, dataset in DATASETS.items() if dataset.default_folder is None])
 def test_missing_folders_are_one_error(tmp_path: Path, dataset: str) -> None:
     config = configured(tmp_path / "nowhere").derive(data={"dataset": dataset})
