@@ -219,7 +219,7 @@ def test_a_picture_says_what_is_wrong_with_the_recording(run_cli, tmp_path: Path
     code, _, err = run_cli("show", tmp_path / "r.npy", *options, "--out", tmp_path / "a.html")
     assert code == 0, err
     rows = dict(re.findall(r"<tr><th>(.*?)</th><td>(.*?)</td></tr>", (tmp_path / "a.html").read_text()))
-    assert rows["outside"] == "1 events outside the sensor, skipped"
+    assert rows["outside"] == "1 event outside the sensor, skipped"
     assert rows["hot pixels"] == "1: 4:5"
     assert {"take 1", "take 2"} <= rows.keys()
     code, _, err = run_cli(
@@ -229,7 +229,7 @@ def test_a_picture_says_what_is_wrong_with_the_recording(run_cli, tmp_path: Path
     run_cli("show", tmp_path / "r.npy", *options, "--out", tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
         pixels_HWC = np.asarray(image.convert("RGB"))
-    line = text_mask("outside: 1 events outside the sensor, skipped")
+    line = text_mask("outside: 1 event outside the sensor, skipped")
     dark_HW = (pixels_HWC < 100).all(axis=2)
     places = np.lib.stride_tricks.sliding_window_view(dark_HW[:300], line.shape)[:, 12]
     assert (places == line).all(axis=(1, 2)).any(), "the caption is in the picture"

@@ -154,13 +154,15 @@ def time_text(facts: dict[str, Any]) -> str:
 
 def defect_rows(facts: dict[str, Any]) -> dict[str, str]:
     """Return what was found in the file and should not be there, by name."""
+    from stdl_events.events.defects import count_of
+
     rows: dict[str, str] = {}
     if facts["damage"] is not None:
         rows["damage"] = facts["damage"]
     if facts["outside"]:
-        rows["outside"] = f"{facts['outside']:,} events outside the sensor, skipped"
+        rows["outside"] = f"{count_of(facts['outside'], 'event', ',')} outside the sensor, skipped"
     if facts["strays"]:
-        rows["stray"] = f"{facts['strays']:,} events far from all others in time, left out"
+        rows["stray"] = f"{count_of(facts['strays'], 'event', ',')} far from all others in time, left out"
     if len(facts["takes"]) > 1:
         for number, take in enumerate(facts["takes"], 1):
             times = f"{take['t_first_us']:,} to {take['t_last_us']:,} us"

@@ -16,16 +16,17 @@ def defects_of(
         joined: takes are read as one recording (True), each for itself (False), or only one of them is (None).
     """
     if summary.damage is not None:
-        yield f"{summary.damage}: kept the {summary.events} events before it"
+        yield f"{summary.damage}: kept the {count_of(summary.events, 'event')} before it"
     if summary.outside:
         share = summary.outside / (summary.outside + sum(each.events for each in summary.takes) + summary.strays)
         sensor = "every sensor" if size is None else f"the {size[0]}x{size[1]} sensor"
         sensor += ", inferred without outliers" if size is not None and size_from == "inferred" else ""
-        yield f"{summary.outside} events ({share:.2g} of all) outside {sensor}: skipped; first {first_outside}"
+        events = f"{count_of(summary.outside, 'event')} ({share:.2g} of all)"
+        yield f"{events} outside {sensor}: skipped; first {first_outside}"
     if summary.strays:
         between = f"{summary.stray_from_us} to {summary.stray_to_us} us"
         rest = f"{min(each.t_first_us for each in summary.takes)} to {max(each.t_last_us for each in summary.takes)} us"
-        yield f"{summary.strays} stray events at {between}, far from all others at {rest}: left out"
+        yield f"{count_of(summary.strays, 'stray event')} at {between}, far from all others at {rest}: left out"
     if len(summary.takes) > 1 and joined is not None:
         counts = " + ".join(str(each.events) for each in summary.takes[:8]) + (" ..." if len(summary.takes) > 8 else "")
         says = any(each.is_reset for each in summary.takes)
@@ -34,4 +35,9 @@ def defects_of(
         how = "read one after another, 1 s apart; choose one with --take N (take=N)"
         yield f"{why}: {takes}, {how if joined else 'each used as a recording of its own'}"
     if summary.backward_steps:
-        yield f"{summary.backward_steps} backward time steps, by at most {summary.lateness_us} us: sorted"
+        yield f"{count_of(summary.backward_steps, 'backward time step')}, by at most {summary.lateness_us} us: sorted"
+
+
+def count_of(number: int, what: str, form: str = "d") -> str:
+    """Return a count in words, such as `1 event` or `2 events`; `form` formats the number."""
+    return f"{number:{form}} {what}" + "s" * (number != 1)

@@ -97,7 +97,7 @@ def test_impossible_pixels_are_outside_every_sensor(write, column: str, value: i
     other[column][1] = value
     path = write("a.npy", saved(other))
     with pytest.warns(
-        RecordingWarning, match=rf"1 events \(0.33 of all\) outside every sensor: .* event 1 at .*{value}"
+        RecordingWarning, match=rf"1 event \(0.33 of all\) outside every sensor: .* event 1 at .*{value}"
     ):
         assert len(open_recording(path).read()) == 2
     with pytest.raises(CorruptRecordingError, match=rf"got event 1 at .*{value}, .* expected pixels from 0 to 65535"):

@@ -117,7 +117,7 @@ def test_jaer_text_stands_upright_like_its_recording(recordings_dir: Path) -> No
     folder = recordings_dir / "formats" / "aedat2"
     text = open_recording(folder / "davis240_IMU_translBoxes.jaer.txt")
     recording = open_recording(folder / "davis240_IMU_translBoxes.aedat")
-    with pytest.warns(RecordingWarning, match="1 backward time steps"):
+    with pytest.warns(RecordingWarning, match="1 backward time step"):
         rows = text.read()
     assert text.sensor_size == recording.sensor_size == (240, 180)
     # The export loops, and writes its first event again at the end.

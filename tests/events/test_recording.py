@@ -77,7 +77,7 @@ def test_only_late_events_are_held_back(monkeypatch: pytest.MonkeyPatch) -> None
     # One step back of 3 us in a long stream: at any time only the events of 3 us are held back.
     parts = blocks_of([list(range(1000)), list(range(997, 2000)), list(range(2000, 3000))])
     monkeypatch.setattr(ordering, "MAX_HELD_EVENTS", 6)
-    with pytest.warns(RecordingWarning, match="1 backward time steps, by at most 2 us: sorted"):
+    with pytest.warns(RecordingWarning, match="1 backward time step, by at most 2 us: sorted"):
         chunks = list(recording_of(parts).chunks(10_000))
     assert (np.diff(np.concatenate(chunks)["t"]) >= 0).all()
 
@@ -239,7 +239,7 @@ def test_a_late_packet_is_no_take() -> None:
     # 20 events 1.5 s late, between events that go on: disorder, which is sorted.
     now, late = list(range(0, 10 * SECOND, 10_000)), list(range(3_500_000, 3_700_000, 10_000))
     recording = recording_of(in_blocks(events_at(now[:500] + late + now[500:]), 64))
-    with pytest.warns(RecordingWarning, match="1 backward time steps, by at most 1490000 us: sorted"):
+    with pytest.warns(RecordingWarning, match="1 backward time step, by at most 1490000 us: sorted"):
         assert recording.read()["t"].tolist() == sorted(now + late)
     assert len(recording.summary.takes) == 1
 
@@ -290,7 +290,7 @@ def test_an_outlier_does_not_make_the_sensor(size: int) -> None:
     good = np.delete(events, 1234)
     for read_first in (False, True):
         recording = recording_of(in_blocks(events, size))
-        text = r"1 events .* outside the 40x30 sensor, inferred without outliers: skipped; first event 1234 at x=65000"
+        text = r"1 event .* outside the 40x30 sensor, inferred without outliers: skipped; first event 1234 at x=65000"
         with pytest.warns(RecordingWarning, match=text):
             found = recording.read() if read_first else recording.summary
         assert len(found) == 1999 if read_first else recording.summary.events == 1999

@@ -117,8 +117,8 @@ def test_what_is_not_read_is_counted_and_said(
     assert (np.concatenate([found[:0], *recording.chunks(77)]) == found).all()
     assert (summary.events, summary.outside, summary.strays) == (len(found), off.sum(), stray.sum())
     assert len(events) == summary.events + summary.outside + summary.strays
-    assert counts_said(said, r"(\d+) events \(\S+ of all\) outside") == summary.outside
-    assert counts_said(said, r"(\d+) stray events") == summary.strays
+    assert counts_said(said, r"(\d+) events? \(\S+ of all\) outside") == summary.outside
+    assert counts_said(said, r"(\d+) stray events?") == summary.strays
     if off.any():
         with pytest.raises(RecordingError, match=r"event \d+ at (x=\d|\d+ us)"):
             open_recording(path, format=name, sensor_size=recording.sensor_size, strict=True).read()
@@ -144,7 +144,7 @@ def test_repair_keeps_what_comes_before_the_damage(
             return  # of its header: nothing of it can be used, which the error says
     read = summary.events + summary.outside
     assert (found == events[:read][~off[:read]]).all()
-    assert counts_said(said, r"(\d+) events \(\S+ of all\) outside") == summary.outside
+    assert counts_said(said, r"(\d+) events? \(\S+ of all\) outside") == summary.outside
     if any("does not unpack" in str(each.message) for each in said):
         with pytest.raises(TruncatedRecordingError, match="does not unpack"):
             open_recording(path, format=name, sensor_size=size)
@@ -152,6 +152,6 @@ def test_repair_keeps_what_comes_before_the_damage(
     if summary.damage is None:
         assert (open_recording(path, format=name, sensor_size=size).read() == found).all()
         return
-    assert counts_said(said, r"kept the (\d+) events before it") == len(found)
+    assert counts_said(said, r"kept the (\d+) events? before it") == len(found)
     with pytest.raises((TruncatedRecordingError, CorruptRecordingError)):
         open_recording(path, format=name, sensor_size=size).read()

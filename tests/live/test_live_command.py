@@ -116,7 +116,7 @@ def test_a_source_whose_size_nothing_tells_is_taken_as_the_models(model, recordi
     np.save(tmp_path / "r.npy", events)
     code, _, err = run_cli("live", model, "--source", tmp_path / "r.npy", "--speed", "max")
     assert code == 0, err
-    assert "1 events (0.00025 of all) outside the 8x6 sensor: skipped" in err
+    assert "1 event (0.00025 of all) outside the 8x6 sensor: skipped" in err
     events["x"] += 20
     np.save(tmp_path / "r.npy", events)
     code, _, err = run_cli("live", model, "--source", tmp_path / "r.npy", "--speed", "max")
