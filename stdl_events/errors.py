@@ -21,7 +21,7 @@
         ├── MissingExtraError              an optional package is not installed (exit code 3)
         ├── SourceLostError                a source of events is gone, and stays away (exit code 4)
         ├── VerificationError              an exported file computes something else than the network (exit code 5)
-        └── ClusterError                   the cluster that prepares does not answer, or fails (exit code 6)
+        └── ClusterError                   the cluster that prepares does not answer, or fails (exit code 7)
 
 Programmer errors are `assert`s, not part of this tree.
 """
@@ -139,4 +139,4 @@ class VerificationError(OutsideError):
 
 
 class ClusterError(OutsideError):
-    exit_code = 6
+    exit_code = 7

@@ -195,7 +195,7 @@ def test_a_scheduler_without_workers_is_named(make: Make, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("scheduler", "error", "code", "expected"),
     [
-        ("tcp://127.0.0.1:9", ClusterError, 6, "127.0.0.1:9: got no answer .*check the address"),
+        ("tcp://127.0.0.1:9", ClusterError, 7, "127.0.0.1:9: got no answer .*check the address"),
         ("somewhere", DatasetError, 2, "got 'somewhere' .*expected an address such as tcp://host:8786"),
     ],
 )
