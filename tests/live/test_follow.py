@@ -14,7 +14,8 @@ from published_layouts import event_files
 
 from stdl_events.errors import CorruptRecordingError, RecordingError, SourceLostError, TruncatedRecordingError
 from stdl_events.events import FORMATS, RecordingWarning, open_recording, open_source
-from stdl_events.events.sources.follow import Waiting, open_followed
+from stdl_events.events.sources.beginning import Waiting
+from stdl_events.events.sources.follow import open_followed
 from stdl_events.live import OnnxSession, Recogniser, run_live
 
 SIZE = (34, 30)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from stdl_events.errors import RecordingError
-from stdl_events.events.sources.follow import FollowSource, Waiting, open_beginning
+from stdl_events.events.sources.beginning import Waiting, open_beginning
+from stdl_events.events.sources.follow import FollowSource
 from stdl_events.events.stream import EventArray
 
 _READ_BYTES = 1 << 16
