@@ -27,7 +27,7 @@ ORDERING = ("t", "x", "y", "p")
 class EventDataset(TonicDataset):
     """Labelled recordings, read from disk on access. Tonic's transforms apply without changes.
 
-    A recording whose clock was reset is one item, its takes one after another; `each_take(recordings)` makes them items.
+    A recording whose clock was reset is one item, its takes one after another; `each_take(recordings)` divides them.
 
     Args:
         transform: maps the events, `EVENT_DTYPE`, of one entry's span.
