@@ -46,13 +46,14 @@ def absolute(path: str) -> str:
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 SensorSize = Annotated[tuple[int, int], BeforeValidator(_read_size)]
 
 
 class Section(BaseModel):
-    """A group of settings: frozen, without unknown keys."""
+    """A group of settings: frozen, without unknown keys, of finite numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class SplitSettings(Section):
@@ -77,7 +78,7 @@ class SplitSettings(Section):
     test: Positive | None = None
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
     gap_us: NotNegative | None = None
-    seed: int = 0
+    seed: Seed = 0
     names: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
     fold: Positive | None = None
     validation: Annotated[Annotated[float, Field(ge=0, lt=1)] | None, BeforeValidator(_read_none)] = None
@@ -101,11 +102,11 @@ class WalkersSettings(Section):
         seed: of people, takes and noise.
     """
 
-    people: int = 8
-    per_person: int = 40
+    people: Positive = 8
+    per_person: Positive = 40
     sensor_size: SensorSize = (48, 48)
-    duration_us: int = 1_600_000
-    seed: int = 0
+    duration_us: Positive = 1_600_000
+    seed: Seed = 0
 
 
 class DataSettings(Section):

@@ -18,7 +18,15 @@ from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.network.zoo import parse_network
-from stdl_events.training.data_settings import DataSettings, FrameSettings, NotNegative, Positive, Section, absolute
+from stdl_events.training.data_settings import (
+    DataSettings,
+    FrameSettings,
+    NotNegative,
+    Positive,
+    Section,
+    Seed,
+    absolute,
+)
 from stdl_events.training.neuron_setting import NeuronSetting
 
 
@@ -28,6 +36,8 @@ def _check_transform(spec: TransformSpec) -> TransformSpec:
 
 ClipTransform = Annotated[TransformSpec, AfterValidator(_check_transform)]
 WAYS_TO_CUT = ("budget", "rho", "plan")
+# Far beyond any use, and far from what float32 cannot hold after a few steps.
+LARGEST = 1e6
 
 
 class NetworkSettings(Section):
@@ -92,8 +102,8 @@ class OptimiserSettings(Section):
     """
 
     kind: Annotated[str, AfterValidator(OPTIMIZERS.check)] = DEFAULT_OPTIMIZER
-    lr: Annotated[float | None, Field(gt=0)] = None
-    weight_decay: Annotated[float | None, Field(ge=0)] = None
+    lr: Annotated[float | None, Field(gt=0, le=LARGEST)] = None
+    weight_decay: Annotated[float | None, Field(ge=0, le=LARGEST)] = None
     momentum: Annotated[float | None, Field(ge=0, lt=1)] = None
 
 
@@ -135,7 +145,7 @@ class RuleOptions(Section):
     update: Literal["sequence", "step"] | None = None
     variant: Literal["paper", "official"] | None = None
     trace_decay: Annotated[float | None, Field(ge=0, lt=1)] = None
-    proximal: Annotated[float | None, Field(ge=0)] = None
+    proximal: Annotated[float | None, Field(ge=0, le=LARGEST)] = None
     proximal_norm: Literal["l1", "l2"] | None = None
 
 
@@ -215,7 +225,7 @@ class TrainConfig(Section):
     batch_size: Positive
     sampling: Literal["all", "balanced"] = "all"
     init: Annotated[str, AfterValidator(absolute)] | None = None
-    seed: int = 0
+    seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log_every_steps: Positive = 10
     checkpoint_every_steps: Positive | None = None

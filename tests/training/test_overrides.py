@@ -1,8 +1,10 @@
 """`--set key=value`: every key is parsed by its type, and errors describe valid keys and values."""
 
+import json
+
 import pytest
 
-from stdl_events.errors import NotationError, RecipeError
+from stdl_events.errors import NotationError, RecipeError, StdlEventsError
 from stdl_events.recipes import load_recipe
 from stdl_events.training.overrides import apply_overrides, setting_keys
 from stdl_events.training.settings import TrainConfig
@@ -31,6 +33,27 @@ def config() -> TrainConfig:
 def test_value_is_parsed_by_its_type(config: TrainConfig, assignment: str, read: object, value: object) -> None:
     assert callable(read)
     assert read(apply_overrides(config, [assignment])) == value
+
+
+@pytest.mark.parametrize("key", sorted(key for key in setting_keys() if "*" not in key))
+def test_no_setting_takes_a_number_that_is_not_finite(config: TrainConfig, key: str) -> None:
+    for value in ("inf", "nan", "-inf"):
+        try:
+            changed = apply_overrides(config, [f"{key}={value}"])
+        except StdlEventsError:
+            continue
+        text = json.dumps(changed.model_dump(mode="json"), allow_nan=False)
+        assert json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "assignment", ["seed=-1", "data.split.seed=-1", "seed=9223372036854775808", "optimiser.lr=1e38"]
+)
+def test_numbers_that_a_generator_or_an_optimiser_cannot_take_are_one_line(
+    config: TrainConfig, assignment: str
+) -> None:
+    with pytest.raises(RecipeError, match=f"setting '{assignment.partition('=')[0]}': got "):
+        apply_overrides(config, [assignment])
 
 
 def test_later_assignments_win_and_the_rest_stays(config: TrainConfig) -> None:
