@@ -166,7 +166,7 @@ def _in_order(path: Path, segments: list[Segment]) -> list[Segment]:
     """Return the segments of one recording in the order of time, without repeated ones.
 
     Raises:
-        DatasetError: two with different labels overlap.
+        DatasetError: two with different labels overlap, or one repeats another with another subject, session or side.
     """
     kept: list[Segment] = []
     # The one that ends last: whatever overlaps an earlier one overlaps it too.
@@ -179,11 +179,31 @@ def _in_order(path: Path, segments: list[Segment]) -> list[Segment]:
                 expected="one label at a time", todo="correct the times of one of the two",
             )  # fmt: skip
         if kept and _times(kept[-1]) == _times(segment):
+            _require_same(path, kept[-1].row, segment.row)
             continue
         kept.append(segment)
         if latest is None or _times(segment)[1] > _times(latest)[1]:
             latest = segment
     return kept
+
+
+def _require_same(path: Path, first: LabelRow, second: LabelRow) -> None:
+    """Check that a row that repeats another one names the same subject, session and side.
+
+    Raises:
+        DatasetError: it does not.
+    """
+    for column, said, repeated in (
+        ("subject", first.subject, second.subject),
+        ("session", first.session, second.session),
+        ("split", first.side, second.side),
+    ):
+        if said != repeated:
+            raise DatasetError(
+                f"{path}, line {second.line}",
+                got=f"{repeated or 'nothing'} as {column}, and {said or 'nothing'} for this part in line {first.line}",
+                expected=f"one {column} of a part", todo="correct or remove one of the two",
+            )  # fmt: skip
 
 
 def _times(segment: Segment) -> tuple[float, float]:

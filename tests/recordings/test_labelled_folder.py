@@ -261,6 +261,17 @@ def test_what_has_no_partner_is_counted_and_said(write: Write, tmp_path: Path) -
     assert parts == ["a.h5 x (None, None)", "b.h5 y (None, None)"]
 
 
+@pytest.mark.parametrize("column", ["subject", "session", "split"])
+def test_rows_of_one_part_that_contradict_each_other_are_refused(write: Write, tmp_path: Path, column: str) -> None:
+    write_late(write, "a.h5", "b.h5")
+    rows = ["a.h5,0,30000,x,train", "b.h5,0,30000,y,test"]
+    label(tmp_path, f"{HEAD},{column}", *rows, "a.h5,0,30000,x,test")
+    with pytest.raises(DatasetError, match=f"line 4: got test as {column}, and train for this part in line 2"):
+        read_folder(tmp_path)
+    label(tmp_path, f"{HEAD},{column}", *rows, "a.h5,0,30000,x,train")
+    assert "1 rows repeat another one" in said(tmp_path)[0]
+
+
 def test_rows_that_all_miss_are_an_error_that_shows_a_path(write: Write, tmp_path: Path) -> None:
     write("day/a.h5")
     label(tmp_path, "recording,label", "a.h5,x", "b.h5,y")
