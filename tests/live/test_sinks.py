@@ -196,6 +196,14 @@ def test_wrong_sinks(sink, text):
     assert text in str(caught.value)
 
 
+def test_predictions_are_not_written_into_a_file_of_something_else(tmp_path):
+    events = tmp_path / "events.csv"
+    events.write_text("t,x,y,p\n1,2,3,0\n")
+    with pytest.raises(UserError, match="got a file of something else; expected a new file, or one of JSON lines"):
+        open_sink(f"json-lines:{events}")
+    assert events.read_text() == "t,x,y,p\n1,2,3,0\n"
+
+
 def test_sinks_are_a_registry():
     from stdl_events.live.sinks import SINKS
 

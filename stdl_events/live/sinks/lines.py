@@ -3,6 +3,8 @@
 import os
 import shutil
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol, TextIO
 from urllib.parse import urlsplit
 
@@ -75,12 +77,13 @@ def open_json_lines(where: str) -> JsonLines:
     """Open the sink `json-lines`: to the standard output, a file's end, tcp://HOST:PORT or udp://HOST:PORT.
 
     Raises:
-        UserError: the address is wrong, or the file cannot be opened.
+        UserError: the address is wrong, or the file cannot be opened or holds something else, such as events.
     """
     if where in ("", "-"):
         return JsonLines()
     if where.startswith(("tcp://", "udp://")):
         return JsonLines(_outlet(where))
+    _require_json_lines(where)
     try:
         return JsonLines(FileOutlet(where))
     except OSError as error:
@@ -136,6 +139,19 @@ def _discard_standard_output(out: object) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.__stdout__.fileno())
         os.close(nowhere)
+
+
+def _require_json_lines(where: str) -> None:
+    """Check that a file that has a content begins as JSON lines do, so that no recording or model is written to."""
+    with suppress(OSError):  # Opening it for writing says why it cannot be.
+        if Path(where).is_file():
+            with Path(where).open("rb") as file:
+                beginning = file.read(1)
+            if beginning not in (b"", b"{"):
+                raise UserError(
+                    f"sink json-lines:{where}", got="a file of something else",
+                    expected="a new file, or one of JSON lines, at whose end others follow", todo="choose another name",
+                )  # fmt: skip
 
 
 def _outlet(where: str) -> Outlet:
