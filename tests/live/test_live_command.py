@@ -142,6 +142,15 @@ def test_wrong_options_are_one_line(model, recording, run_cli, arguments, text):
     assert len(err.splitlines()) == 1
 
 
+def test_options_of_other_sources_are_one_line_and_overload_is_of_all(model, recording, run_cli):
+    code, out, err = run_cli("live", model, "--source", recording, "--reconnect", "5")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "got --reconnect (reconnect_s=), which file does not have" in err
+    for overload in ("drop", "wait"):
+        code, out, _ = run_cli("live", model, "--source", recording, "--speed", "max", "--overload", overload)
+        assert (code, bool(out)) == (0, True)
+
+
 def test_missing_files_and_other_sensors_are_one_line(model, recording, tmp_path, run_cli):
     code, _, err = run_cli("live", tmp_path / "none.onnx", "--source", recording)
     assert code == 2

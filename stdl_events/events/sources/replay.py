@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -73,7 +74,13 @@ def open_replay(
     stop: Position = None,
     sensor_size: tuple[int, int] | None = None,
     default_sensor_size: tuple[int, int] | None = None,
-    **recording: Any,
+    format: str | None = None,
+    stream: int | None = None,
+    time_unit: str | None = None,
+    columns: str | None = None,
+    take: int | None = None,
+    repair: bool = False,
+    strict: bool = False,
 ) -> "ReplaySource":
     """Replay the file at `path`; `speed`, `start` and `stop` are those of `ReplaySource`.
 
@@ -81,14 +88,18 @@ def open_replay(
         sensor_size: (width, height), as for `open_recording`.
         default_sensor_size: replaces the smallest size that holds all events, if nothing else gives the size and most
             events are inside.
-        recording: further options of `open_recording`.
+        format, stream, time_unit, columns, take, repair, strict: as for `open_recording`.
 
     Raises:
         RecordingError: see `open_recording` and `ReplaySource`.
     """
-    opened = open_recording(path, sensor_size=sensor_size, **recording)
+    open_as = partial(
+        open_recording, path, format=format, stream=stream, time_unit=time_unit, columns=columns, take=take,
+        repair=repair, strict=strict,
+    )  # fmt: skip
+    opened = open_as(sensor_size=sensor_size)
     if default_sensor_size is not None and opened.sensor_size_from == "inferred":
-        usual = open_recording(path, sensor_size=default_sensor_size, **recording)
+        usual = open_as(sensor_size=default_sensor_size)
         if _fits(usual):
             opened = usual
     return ReplaySource(opened, speed=speed, start=start, stop=stop)
