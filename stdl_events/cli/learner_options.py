@@ -30,7 +30,8 @@ SETTINGS = {
     "loss": "learning.loss",
 }
 
-SHARED = ("spec", "batch_size", "steps", "optimizer", "lr", "momentum", "weight_decay", "neuron", "precision", "seed")
+OF_THE_OPTIMIZER = ("optimizer", "lr", "momentum", "weight_decay", "clip_norm")
+SHARED = ("spec", "batch_size", "steps", *OF_THE_OPTIMIZER, "neuron", "precision", "seed")
 
 
 Target = Annotated[

@@ -13,7 +13,15 @@ from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
 from stdl_events.learning.grid import Layerwise, Rule
 from stdl_events.learning.lean import check_layer, run_chunk_lean
 from stdl_events.learning.learner import Learner
-from stdl_events.learning.losses import Loss, MSETarget, StepLoss, make_loss, spec_for
+from stdl_events.learning.losses import (
+    Loss,
+    MSETarget,
+    StepLoss,
+    check_class_weights,
+    make_loss,
+    resident_loss,
+    spec_for,
+)
 from stdl_events.learning.online import RunChunk
 from stdl_events.learning.optimizers import OptimizerFactory, OptimizerSpec
 from stdl_events.learning.plain import run_chunk_plain
@@ -73,9 +81,12 @@ class Blueprint:
         lr: float | None = None,
         momentum: float | None = None,
         weight_decay: float | None = None,
+        clip_norm: float | None = None,
         loss: str | Loss | StepLoss | None = None,
         alpha: float | None = None,
         mse_target: MSETarget | None = None,
+        label_smoothing: float | None = None,
+        class_weights: Sequence[float] | None = None,
         seed: int = 0,
         precision: Precision = "fp32",
         cuda_graphs: bool = False,
@@ -112,12 +123,15 @@ class Blueprint:
             optimizer: "sgd", "adamw", another name in `OPTIMIZERS`, or a function from a list of parameters to a
                 `torch.optim.Optimizer`.
             lr, momentum, weight_decay: of the optimiser, if it has them; None for its own default.
+            clip_norm: greatest L2 norm of all gradients together at an update; None for no limit.
             loss: "ce" is cross-entropy / T; "ce+mse" is ((1 - alpha) CE + alpha MSE) / T, as in SLTT; "spike-mse" is
                 truncated local BPTT's, on the mean spikes of an interval, with spiking classifiers. Also another name
                 in `LOSSES`, a function (logits_BK, targets_B) -> loss of one step, or a `Loss`. None is the rule's own:
                 spike-mse for tbptt, else ce+mse.
             alpha: of "ce+mse"; None for 0.05.
             mse_target: target of the MSE of "ce+mse": "one-hot", the default, or the "threshold" for all classes.
+            label_smoothing: of "ce" and "ce+mse": share of each target that is spread over all classes; None for 0.
+            class_weights: of "ce" and "ce+mse": weights of the clips of each class; None for equal ones.
             seed: of the initial weights, of dropout's masks, and of the random steps of sltt-k.
             precision: "bf16" computes membrane potentials, currents, their gradients and convolutions in bfloat16;
                 weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces.
@@ -144,14 +158,21 @@ class Blueprint:
             "surrogate_width": surrogate_width,
         }
         spec = spec.with_settings(settings, norm)
-        learned = make_loss(loss or chosen.loss, threshold=spec.neuron.threshold, alpha=alpha, mse_target=mse_target)
+        learned = make_loss(
+            loss or chosen.loss,
+            threshold=spec.neuron.threshold,
+            alpha=alpha,
+            mse_target=mse_target,
+            label_smoothing=label_smoothing,
+            class_weights=class_weights,
+        )
         return cls(
             spec=spec_for(learned, spec),
             rule=chosen,
             batch_size=batch_size,
             steps=steps,
             loss=learned,
-            optimizer=OptimizerSpec(optimizer, lr, momentum, weight_decay),
+            optimizer=OptimizerSpec(optimizer, lr, momentum, weight_decay, clip_norm),
             seed=seed,
             dtype=dtype,
             device=torch.device(device),
@@ -179,6 +200,7 @@ class Blueprint:
                 expected="a classifier at its end",
                 todo="end the notation with the number of classes and FC, such as 10FC",
             )
+        check_class_weights(self.loss, self.spec.classes)
         if self.cuda_graphs and self.device.type != "cuda":
             raise RuleError(
                 "cuda_graphs", got=f"the device {self.device}", expected="a CUDA device", todo="train without them"
@@ -211,7 +233,7 @@ class Blueprint:
             network,
             blocks,
             rule=self.rule,
-            loss=self.loss,
+            loss=resident_loss(self.loss, self.device, self.dtype),
             optimizer=self.optimizer.build(weights),
             steps=self.steps,
             random=np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,))),

@@ -1,6 +1,7 @@
 """Local losses of a block in one chunk of time steps. B batch, K classes."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -64,10 +65,57 @@ class PerStep:
 
 
 @dataclasses.dataclass(frozen=True)
-class InstantaneousLoss:
+class CrossEntropy:
+    """`CE / T` in each time step.
+
+    Args:
+        label_smoothing: share s of each target that is spread over all K classes: (1 - s) one-hot + s / K (Szegedy et
+            al., arXiv:1512.00567).
+        class_weights: one for each class, in their order. A clip counts with the weight of its class; the loss is the
+            weighted mean over the batch. None for equal ones.
+    """
+
+    label_smoothing: float = dataclasses.field(default=0.0, kw_only=True)
+    class_weights: tuple[float, ...] | Tensor | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise RuleError(
+                "label_smoothing", got=repr(self.label_smoothing), expected="0 <= label_smoothing < 1",
+                todo="change label_smoothing",
+            )  # fmt: skip
+        weights = self.class_weights
+        if weights is not None and not isinstance(weights, Tensor) and not all(0 < w < math.inf for w in weights):
+            raise RuleError(
+                "class_weights", got=repr(weights), expected="positive numbers",
+                todo="leave a class out of the data instead of weighing it with 0",
+            )  # fmt: skip
+
+    def __call__(self, logits_BK: Tensor, targets_B: Tensor) -> Tensor:
+        """The loss of one step, without the division by T: the mean over the batch, a 0-d tensor."""
+        smoothing = self.label_smoothing
+        if self.class_weights is None:
+            return F.cross_entropy(logits_BK, targets_B, label_smoothing=smoothing)
+        each_B = F.cross_entropy(logits_BK, targets_B, label_smoothing=smoothing, reduction="none")
+        return self._weighted_mean(each_B, targets_B)
+
+    def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
+        """See `Loss`."""
+        return PerStep(self).chunk(logits, targets_B, steps)
+
+    def _weighted_mean(self, each_B: Tensor, targets_B: Tensor) -> Tensor:
+        weights = self.class_weights
+        weights_K = weights if isinstance(weights, Tensor) else each_B.new_tensor(weights)
+        weights_B = weights_K[targets_B]
+        return (each_B * weights_B).sum() / weights_B.sum()
+
+
+@dataclasses.dataclass(frozen=True)
+class InstantaneousLoss(CrossEntropy):
     """`((1 - alpha) CE + alpha MSE) / T` in each time step (SLTT, section 4.1 and appendix).
 
-    The STDL paper does not give its loss; SLTT's, with alpha = 0.05, is the default.
+    The STDL paper does not give its loss; SLTT's, with alpha = 0.05, is the default. Label smoothing changes the
+    one-hot targets of both parts, class weights weigh both.
 
     Args:
         alpha: the share of the mean squared error.
@@ -81,24 +129,25 @@ class InstantaneousLoss:
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_choice("mse_target", self.mse_target, ("one-hot", "threshold"))
         if not 0 <= self.alpha <= 1:
             raise RuleError("alpha", got=repr(self.alpha), expected="0 <= alpha <= 1", todo="change alpha")
 
     def __call__(self, logits_BK: Tensor, targets_B: Tensor) -> Tensor:
-        """The loss of one step, without the division by T: the mean over the batch, a 0-d tensor."""
-        cross_entropy = F.cross_entropy(logits_BK, targets_B)
+        """See `CrossEntropy`."""
+        cross_entropy = super().__call__(logits_BK, targets_B)
         if self.alpha == 0:
             return cross_entropy
         if self.mse_target == "threshold":
             wanted_BK = torch.full_like(logits_BK, self.threshold)
         else:
-            wanted_BK = _one_hot(targets_B, logits_BK)
-        return (1 - self.alpha) * cross_entropy + self.alpha * F.mse_loss(logits_BK, wanted_BK)
-
-    def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
-        """See `Loss`."""
-        return PerStep(self).chunk(logits, targets_B, steps)
+            wanted_BK = _one_hot(targets_B, logits_BK, self.label_smoothing)
+        if self.class_weights is None:
+            squared = F.mse_loss(logits_BK, wanted_BK)
+        else:
+            squared = self._weighted_mean(F.mse_loss(logits_BK, wanted_BK, reduction="none").mean(1), targets_B)
+        return (1 - self.alpha) * cross_entropy + self.alpha * squared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +166,7 @@ class IntervalSpikeLoss:
         return F.mse_loss(mean_BK, _one_hot(targets_B, mean_BK))
 
 
-CROSS_ENTROPY = PerStep(F.cross_entropy)
+CROSS_ENTROPY = CrossEntropy()
 CROSS_ENTROPY_AND_MSE = InstantaneousLoss()
 SPIKE_MSE = IntervalSpikeLoss()
 
@@ -128,6 +177,8 @@ def make_loss(
     threshold: float,
     alpha: float | None = None,
     mse_target: MSETarget | None = None,
+    label_smoothing: float | None = None,
+    class_weights: Sequence[float] | None = None,
 ) -> Loss:
     """`loss` or the registered loss of that name, with the given settings.
 
@@ -135,7 +186,7 @@ def make_loss(
 
     Args:
         threshold: V_th of the neurons, for a named loss that uses it.
-        alpha, mse_target: None for the loss's own.
+        alpha, mse_target, label_smoothing, class_weights: None for the loss's own.
 
     Raises:
         RuleError: the name is unknown, the loss has no such setting, or a value is impossible.
@@ -149,7 +200,12 @@ def make_loss(
             todo=f"use such an object, or one of the names {', '.join(LOSSES.names)}",
         )
     known = {field.name for field in dataclasses.fields(entry)} if dataclasses.is_dataclass(entry) else set()
-    settings = {"alpha": alpha, "mse_target": mse_target}
+    settings = {
+        "alpha": alpha,
+        "mse_target": mse_target,
+        "label_smoothing": label_smoothing,
+        "class_weights": None if class_weights is None else tuple(map(float, class_weights)),
+    }
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     for name in given.keys() - known:
         raise RuleError(
@@ -175,6 +231,24 @@ def spec_for(loss: Loss, spec: NetworkSpec) -> NetworkSpec:
     return spec.with_settings({}, classifier="spiking") if needed_classifier(loss) == "spiking" else spec
 
 
-def _one_hot(targets_B: Tensor, like_BK: Tensor) -> Tensor:
+def check_class_weights(loss: Loss, classes: int) -> None:
+    """Raise RuleError if `loss` has class weights, but not one for each of `classes`."""
+    weights = getattr(loss, "class_weights", None)
+    if weights is not None and len(weights) != classes:
+        raise RuleError(
+            "class_weights", got=f"{len(weights)} of them", expected=f"{classes}, one for each class in their order",
+            todo="give as many as there are classes",
+        )  # fmt: skip
+
+
+def resident_loss(loss: Loss, device: torch.device, dtype: torch.dtype) -> Loss:
+    """`loss` with its class weights as a tensor on the device, so that no step copies them there."""
+    if isinstance(loss, CrossEntropy) and loss.class_weights is not None:
+        return dataclasses.replace(loss, class_weights=torch.tensor(loss.class_weights, dtype=dtype).to(device))
+    return loss
+
+
+def _one_hot(targets_B: Tensor, like_BK: Tensor, smoothing: float = 0.0) -> Tensor:
     # F.one_hot reads the targets' values, which synchronises with the device.
-    return torch.zeros_like(like_BK, requires_grad=False).scatter_(1, targets_B[:, None], 1.0)
+    rest = smoothing / like_BK.shape[1]
+    return torch.full_like(like_BK, rest, requires_grad=False).scatter_(1, targets_B[:, None], 1.0 - smoothing + rest)

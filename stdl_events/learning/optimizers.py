@@ -30,6 +30,21 @@ def adamw(parameters: list[nn.Parameter], *, lr: float = 1e-3, weight_decay: flo
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, foreach=False, fused=_fused(parameters))
 
 
+@torch.no_grad()
+def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> None:
+    """Scale all gradients of `optimizer` by one factor, so that their L2 norm together is at most `limit`.
+
+    No value is read on the host. Source: Pascanu et al., arXiv:1211.5063, algorithm 1.
+    """
+    weights = (weight for group in optimizer.param_groups for weight in group["params"])
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    if not gradients:
+        return
+    norms = torch._foreach_norm(gradients)
+    norm = torch.linalg.vector_norm(torch.stack(list(norms)))
+    torch._foreach_mul_(gradients, (limit / norm).clamp(max=1.0))
+
+
 def _fused(parameters: list[nn.Parameter]) -> bool | None:
     """Fused kernels on CUDA, one tensor at a time elsewhere; the default on CUDA would copy all gradients at once."""
     return parameters[0].device.type == "cuda" or None
@@ -43,17 +58,26 @@ class OptimizerSpec:
         kind: a name in `OPTIMIZERS`, or a factory.
         lr: learning rate; a schedule may change it later.
         momentum, weight_decay: like the learning rate, None for the optimiser's own default.
+        clip_norm: greatest L2 norm of all gradients together at an update; None for no limit. See `clip_gradients`.
 
     Raises:
-        RuleError: the name is unknown, or the optimiser has no such setting.
+        RuleError: the name is unknown, the optimiser has no such setting, or `clip_norm` is not positive.
     """
 
     kind: str | OptimizerFactory = DEFAULT_OPTIMIZER
     lr: float | None = None
     momentum: float | None = None
     weight_decay: float | None = None
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise RuleError(
+                "clip_norm",
+                got=repr(self.clip_norm),
+                expected="a positive number",
+                todo="leave it out to clip nothing",
+            )
         known = inspect.signature(self._factory).parameters
         if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values()):
             return
@@ -72,8 +96,12 @@ class OptimizerSpec:
         return self.kind if isinstance(self.kind, str) else getattr(self.kind, "__name__", type(self.kind).__name__)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser over `parameters`."""
-        return self._factory(list(parameters), **self._settings)
+        """The optimiser over `parameters`, which clips their gradients at the beginning of its `step`."""
+        optimizer = self._factory(list(parameters), **self._settings)
+        limit = self.clip_norm
+        if limit is not None:
+            optimizer.register_step_pre_hook(lambda optimizer, *_: clip_gradients(optimizer, limit))
+        return optimizer
 
     @cached_property
     def slots(self) -> int:

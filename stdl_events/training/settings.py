@@ -99,12 +99,15 @@ class OptimiserSettings(Section):
         lr: learning rate at the start of the schedule.
         weight_decay: as the optimiser defines it.
         momentum: of `sgd`.
+        clip_norm: greatest L2 norm of all gradients together, to which they are scaled before each update; None is no
+            limit.
     """
 
     kind: Annotated[str, AfterValidator(OPTIMIZERS.check)] = DEFAULT_OPTIMIZER
     lr: Annotated[float | None, Field(gt=0, le=LARGEST)] = None
     weight_decay: Annotated[float | None, Field(ge=0, le=LARGEST)] = None
     momentum: Annotated[float | None, Field(ge=0, lt=1)] = None
+    clip_norm: Annotated[float | None, Field(gt=0, le=LARGEST)] = None
 
 
 class ScheduleSettings(Section):
@@ -168,6 +171,8 @@ class LearningSettings(Section):
         loss: `ce+mse` is `((1 - alpha) CE + alpha MSE) / T` in each step, `spike-mse` truncated local BPTT's; None is
             the rule's own.
         mse_target, alpha: target of the MSE of `ce+mse`, and its share; None is the loss's own.
+        label_smoothing: of `ce` and `ce+mse`: share of each target that is spread over all classes.
+        class_weights: of `ce` and `ce+mse`: weights of the clips of each class, in the order of the classes.
     """
 
     rule: Annotated[str, AfterValidator(RULES.check)] = "stdl"
@@ -182,6 +187,8 @@ class LearningSettings(Section):
     loss: Annotated[str, AfterValidator(LOSSES.check)] | None = None
     mse_target: Literal["one-hot", "threshold"] | None = None
     alpha: Annotated[float | None, Field(ge=0, le=1)] = None
+    label_smoothing: Annotated[float | None, Field(ge=0, lt=1)] = None
+    class_weights: tuple[Annotated[float, Field(gt=0, le=LARGEST)], ...] | None = None
 
     @model_validator(mode="after")
     def _one_way_to_cut(self) -> "LearningSettings":

@@ -24,7 +24,7 @@ DEVICE = "accel"
 NOTATION = "6C3-DP(0.3)-AP2-8R(s2)-AP(k3s2p1)-8SEWR-9FC-3FC"
 STEPS, BATCH = 2, 4
 MODES = ("lean", "plain")
-VARIANTS: tuple[dict[str, str], ...] = (
+VARIANTS: tuple[dict[str, Any], ...] = (
     {"neuron": "plif"},
     {"neuron": "alif"},
     {"reset": "hard"},
@@ -32,6 +32,7 @@ VARIANTS: tuple[dict[str, str], ...] = (
     {"norm": "none"},
     {"optimizer": "adamw", "mse_target": "threshold"},
     {"loss": "spike-mse"},
+    {"clip_norm": 1.0, "label_smoothing": 0.1, "class_weights": (1.0, 2.0, 0.5)},
 )
 
 
@@ -75,7 +76,7 @@ class HostGenerators(types.ModuleType):
         return torch.Generator()
 
 
-def train(rule: str, memory: str, variant: dict[str, str]) -> None:
+def train(rule: str, memory: str, variant: dict[str, Any]) -> None:
     spec = NetworkSpec.parse(NOTATION, input_shape=(2, 16, 16))
     options = {"batch_size": BATCH, "steps": STEPS, "memory": memory, "device": DEVICE} | variant
     with FakeTensorMode():

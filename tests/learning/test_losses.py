@@ -35,6 +35,63 @@ def test_the_loss_of_one_step(kind, alpha, share):
     assert loss.item() == pytest.approx(literal_loss(share), rel=1e-13)
 
 
+def literal_weighted_loss(kind: str, alpha: float, smoothing: float, weights: list[float]) -> float:
+    """Scalar by scalar, with smoothed targets and a weight for each clip."""
+    total = norm = 0.0
+    for row, target in zip(LOGITS, TARGETS, strict=True):
+        log_sum = math.log(sum(map(math.exp, row)))
+        wanted = [(1 - smoothing) * (index == target) + smoothing / len(row) for index in range(len(row))]
+        cross_entropy = sum(share * (log_sum - value) for share, value in zip(wanted, row, strict=True))
+        aims = wanted if kind == "one-hot" else [0.7] * len(row)
+        square = sum((value - aim) ** 2 for value, aim in zip(row, aims, strict=True)) / len(row)
+        total += weights[target] * ((1 - alpha) * cross_entropy + alpha * square)
+        norm += weights[target]
+    return total / norm
+
+
+@pytest.mark.parametrize(("smoothing", "weights"), [(0.1, None), (0.0, [1.0, 0.25, 4.0]), (0.3, [2.0, 0.5, 1.0])])
+@pytest.mark.parametrize(
+    ("kind", "alpha", "target"), [("ce", None, None), ("ce+mse", 0.4, "one-hot"), ("ce+mse", 0.4, "threshold")]
+)
+def test_smoothed_targets_and_class_weights(kind, alpha, target, smoothing, weights):
+    made = make_loss(
+        kind, alpha=alpha, mse_target=target, threshold=0.7, label_smoothing=smoothing, class_weights=weights
+    )
+    logits = torch.tensor(LOGITS, dtype=torch.float64, requires_grad=True)
+    loss = made.chunk([logits], torch.tensor(TARGETS), 1)
+    expected = literal_weighted_loss(target or "one-hot", alpha or 0.0, smoothing, weights or [1.0] * 3)
+    assert loss.item() == pytest.approx(expected, rel=1e-13)
+    targets = torch.tensor(TARGETS)
+    assert torch.autograd.gradcheck(lambda values: made.chunk([values], targets, 1), [logits])
+
+
+@pytest.mark.parametrize("memory", ["lean", "plain"])
+def test_every_block_learns_by_smoothed_targets_and_class_weights(memory):
+    """The reported loss of each block is that of the logits it is computed on, which smoothing and weights change."""
+    spec = NetworkSpec.parse("3C3-4C3-4FC", input_shape=(2, 6, 6))
+    changed = {"label_smoothing": 0.2, "class_weights": [1.0, 8.0, 0.5, 2.0]}
+    options = {"batch_size": 5, "steps": 3, "memory": memory, "loss": "ce", "dtype": torch.float64}
+    rule = {"rule": "tbptt", "k": 1, "n": 1}
+    frames = torch.rand(3, 5, 2, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
+    targets = torch.tensor([0, 1, 2, 3, 0])
+    twin, learner = (build_learner(spec, **rule, **options, **extra) for extra in ({}, changed))
+    logits: list[list[torch.Tensor]] = [[] for _ in twin.blocks]
+    passed = list(frames)
+    for block, steps in zip(twin.blocks, logits, strict=True):
+        state = block.initial_state(5)
+        for time, frame in enumerate(passed):
+            passed[time], logits_BK, state = block.step(frame, state)
+            steps.append(logits_BK.detach())
+    metrics = learner.backward(frames, targets)
+    weights = torch.tensor(changed["class_weights"], dtype=torch.float64)[targets]
+    wanted = 0.8 * torch.eye(4, dtype=torch.float64)[targets] + 0.05
+    assert len(logits) == 2
+    for index, steps in enumerate(logits):
+        each = [-(wanted * torch.log_softmax(logits_BK, 1)).sum(1) for logits_BK in steps]
+        expected = sum((value * weights).sum() / weights.sum() for value in each) / 3
+        torch.testing.assert_close(metrics[f"block_loss_{index}"], expected, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize(("loss", "alpha", "share"), [("ce", None, 0.0), ("ce+mse", 0.5, 0.5)])
 def test_a_learner_reports_the_mean_over_time(loss, alpha, share):
     """A classifier on frames has no state, so that every step's loss can be written down."""
@@ -113,12 +170,78 @@ def test_a_train_step_is_its_gradients_and_one_step_of_the_optimiser(optimizer):
         torch.testing.assert_close(ours.flatten().tolist(), moved, rtol=1e-15, atol=1e-15)
 
 
+def clipped(gradients: list[list[float]], limit: float) -> list[list[float]]:
+    """All of them times limit over their common norm, where that is above the limit."""
+    norm = math.sqrt(sum(value * value for gradient in gradients for value in gradient))
+    return [[value * min(1.0, limit / norm) for value in gradient] for gradient in gradients]
+
+
+@pytest.mark.parametrize("limit", [0.05, 1e6])
+@pytest.mark.parametrize(
+    ("rule", "options"), [("sltt", {}), ("tbptt", {"k": 3, "n": 1}), ("ftrl-ottt", {"update": "step", "proximal": 0.3})]
+)
+def test_gradients_are_clipped_by_their_common_norm_before_each_update(rule, options, limit):
+    """Rules that update in each step clip in each step; momentum is of the clipped gradients."""
+    spec = NetworkSpec.parse("3C3-4C3-4FC", input_shape=(2, 6, 6), norm="none")
+    options = options | {"rule": rule, "batch_size": 5, "steps": 3, "dtype": torch.float64, "memory": "plain"}
+    frames = torch.rand(3, 5, 2, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
+    targets = torch.tensor([0, 1, 2, 3, 0])
+    settings = {"lr": 0.3, "momentum": 0.8, "weight_decay": 0.01}
+    learner = build_learner(spec, **options, **settings, clip_norm=limit)
+    twin = build_learner(spec, **options, **settings)
+    weights = [weight for block in twin.blocks for weight in block.parameters() if weight.requires_grad]
+    update, norms = twin.optimizer.step, []
+
+    def clip_and_update() -> None:
+        given = [[] if weight.grad is None else weight.grad.flatten().tolist() for weight in weights]
+        norms.append(math.hypot(*(value for gradient in given for value in gradient)))
+        for weight, gradient in zip(weights, clipped(given, limit), strict=True):
+            if weight.grad is not None:
+                weight.grad = torch.tensor(gradient, dtype=torch.float64).reshape(weight.shape)
+        update()
+
+    twin.optimizer.step = clip_and_update
+    for _ in range(2):
+        learner.train_step(frames, targets)
+        twin.train_step(frames, targets)
+    assert len(norms) == (6 if options.get("update") == "step" else 2)
+    assert max(norms) > limit or limit == 1e6
+    ours = [weight for block in learner.blocks for weight in block.parameters() if weight.requires_grad]
+    for one, other in zip(ours, weights, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"loss": "hinge"}, "loss: got 'hinge'; expected ce or ce+mse or spike-mse; choose one of these"),
         ({"alpha": 1.5}, "alpha: got 1.5; expected 0 <= alpha <= 1; change alpha"),
         ({"alpha": -0.1}, "alpha: got -0.1; expected 0 <= alpha <= 1; change alpha"),
+        (
+            {"label_smoothing": 1.0},
+            "label_smoothing: got 1.0; expected 0 <= label_smoothing < 1; change label_smoothing",
+        ),
+        (
+            {"class_weights": [1.0, 0.0, 1.0, 1.0]},
+            "class_weights: got (1.0, 0.0, 1.0, 1.0); expected positive numbers; "
+            "leave a class out of the data instead of weighing it with 0",
+        ),
+        (
+            {"class_weights": [1.0, 2.0]},
+            "class_weights: got 2 of them; expected 4, one for each class in their order; "
+            "give as many as there are classes",
+        ),
+        (
+            {"loss": "spike-mse", "class_weights": [1.0, 2.0, 1.0, 1.0]},
+            "loss spike-mse: got the setting class_weights; expected a loss that has it, such as ce+mse; "
+            "leave class_weights out, or choose another loss",
+        ),
+        (
+            {"loss": "spike-mse", "label_smoothing": 0.1},
+            "loss spike-mse: got the setting label_smoothing; expected a loss that has it, such as ce+mse; "
+            "leave label_smoothing out, or choose another loss",
+        ),
+        ({"clip_norm": 0.0}, "clip_norm: got 0.0; expected a positive number; leave it out to clip nothing"),
         ({"optimizer": "lion"}, "optimizer: got 'lion'; expected sgd or adamw; choose one of these"),
     ],
 )

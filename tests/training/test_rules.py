@@ -7,8 +7,9 @@ import pytest
 
 from stdl_events.errors import RecipeError, RuleError
 from stdl_events.learning import Learner, list_rules
+from stdl_events.learning.losses import CrossEntropy
 from stdl_events.learning.rules import rule_options
-from stdl_events.training.build import build_configured_learner
+from stdl_events.training.build import build_configured_learner, plan_configured_learner
 from stdl_events.training.fit import fit
 from stdl_events.training.overrides import apply_overrides
 from stdl_events.training.settings import RuleOptions, TrainConfig
@@ -67,3 +68,12 @@ def test_wrong_options_are_told(config: TrainConfig, assignments: list[str], kin
     with pytest.raises(kind) as caught:
         build(apply_overrides(config, assignments))
     assert text in str(caught.value)
+
+
+def test_loss_and_clipping_reach_the_learner(config: TrainConfig):
+    asked = ["learning.label_smoothing=0.1", "learning.class_weights=[1,3,0.5]", "optimiser.clip_norm=2"]
+    changed = apply_overrides(config, asked)
+    blueprint, _ = plan_configured_learner(changed, changed.frames.spec((16, 16)), 3)
+    assert isinstance(blueprint.loss, CrossEntropy)
+    assert (blueprint.loss.label_smoothing, blueprint.loss.class_weights) == (0.1, (1.0, 3.0, 0.5))
+    assert blueprint.optimizer.clip_norm == 2
