@@ -92,8 +92,11 @@ def test_replayed_training_is_training(rule, memory):
     assert counted.calls == first + kinds * len(replayed.blocks)
 
 
-@pytest.mark.parametrize("settings", [{"neuron": "plif"}, {"neuron": "alif"}, {"reset": "hard"}, {"norm": "ws"}])
-def test_any_neuron_replays(settings):
+LOSS = {"label_smoothing": 0.1, "class_weights": [1.0, 3.0, 0.5], "clip_norm": 0.1}
+
+
+@pytest.mark.parametrize("settings", [{"neuron": "plif"}, {"neuron": "alif"}, {"reset": "hard"}, {"norm": "ws"}, LOSS])
+def test_any_neuron_and_loss_replays(settings):
     options = {"batch_size": 4, "steps": 5, "plan": PLAN, "lr": 0.01} | settings
     reference = build_learner(SPEC, "stdl", **options)
     replayed, _ = replaying(build_learner(SPEC, "stdl", **options))
