@@ -1,5 +1,6 @@
 """The options of every command that splits labelled recordings."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,10 +32,25 @@ ValidationOption = Annotated[
 
 
 def split_assignments(split: str | None, validation: str | None) -> dict[str, str]:
-    """Return the given settings by their names in the section `data.split`, as text."""
+    """Return the given settings by their names in the section `data.split`, as text.
+
+    Raises:
+        RecipeError: a setting is given twice, or a share that the rule does not hold out; or `validation` is empty.
+    """
     words = [] if split is None else (split if "=" in split else f"rule={split}").split(",")
-    pairs = [word.partition("=") for word in words]
-    return {key.strip(): value.strip() for key, _, value in pairs} | _validation(validation)
+    pairs = [(key.strip(), value.strip()) for key, _, value in (word.partition("=") for word in words)]
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise RecipeError(f"--split {split}", got=f"{twice} twice", expected="it once", todo="leave one out")
+    rule = given.get("rule", "auto")
+    if "held_out" in given and rule != "auto" and "held_out" not in SPLIT_RULES[rule].options:
+        takers = [name for name in SPLIT_RULES.names if "held_out" in SPLIT_RULES[name].options]
+        raise RecipeError(
+            f"--split {split}", got=f"held_out, and the rule {rule}", expected=f"the rule {' or '.join(takers)}",
+            todo="leave held_out out, or use such a rule",
+        )  # fmt: skip
+    return given | _validation(validation)
 
 
 def split_settings(split: str | None, validation: str | None) -> "SplitSettings":
@@ -63,6 +79,11 @@ def _validation(text: str | None) -> dict[str, str]:
     if text is None:
         return {}
     by, equals, value = text.rpartition("=")
+    if not value.strip():
+        raise RecipeError(
+            f"--validation {text}".rstrip(), got="nothing", expected="a share such as 0.1, names, or none",
+            todo="give one, or leave the option out",
+        )  # fmt: skip
     chosen = {"validation_by": VALIDATION_RULES.check(by.strip())} if equals else {}
     value = "0" if value.strip().lower() == "none" else value.strip()
     return chosen | {"validation" if _is_share(value) else "validation_names": value}

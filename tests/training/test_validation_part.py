@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stdl_events.cli.split_options import split_assignments
 from stdl_events.errors import RecipeError, SplitError, StdlEventsError
 from stdl_events.events import RecordingWarning, write_recording
 from stdl_events.events.stream import empty_events
@@ -167,3 +168,18 @@ def test_a_store_keeps_three_sides(people: Path, tmp_path: Path, run_cli: RunCli
     assert (len(trains), len(validates), held_out) == (3, 1, {"ann"})
     with pytest.raises(RecipeError, match=r"a validation part in time, of a store; .* \(--validation\)"):
         load_split(own.derive(data={"split": {"validation": 0.2, "validation_by": "time"}}))
+
+
+@pytest.mark.parametrize(
+    ("split", "validation", "message"),
+    [
+        ("rule=recording,rule=time", None, "got rule twice; expected it once"),
+        ("rule=given,held_out=0.3", None, "got held_out, and the rule given; expected the rule recording or time"),
+        ("rule=leave-one-subject-out,fold=1,held_out=0.3", None, "got held_out, and the rule leave-one-subject-out"),
+        (None, "", "--validation: got nothing; expected a share"),
+        (None, "subject=", "--validation subject=: got nothing; expected a share"),
+    ],
+)
+def test_options_of_a_split_that_say_nothing_or_too_much(split, validation, message):
+    with pytest.raises(RecipeError, match=message):
+        split_assignments(split, validation)
