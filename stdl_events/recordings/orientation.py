@@ -37,7 +37,8 @@ class Orientation(BaseModel):
             return value
         folder, colon, text = value.rpartition(":")
         pairs = [pair.partition("=") for pair in text.split(",")]
-        if not colon or not all(equals for _, equals, _ in pairs):
+        names = {key.strip() for key, _, _ in pairs}
+        if not colon or not all(equals for _, equals, _ in pairs) or len(names) < len(pairs):
             raise DatasetError(
                 "orientation", got=repr(value), expected="FOLDER:rotate=180 or FOLDER:rotate=90,flip=horizontal",
                 todo="correct it",

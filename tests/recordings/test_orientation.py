@@ -154,7 +154,9 @@ def folder_of_sides(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("word", ["a", "a:", "a:rotate", "rotate=90", "a:rotate=45", "a:scale=2x2"])
+@pytest.mark.parametrize(
+    "word", ["a", "a:", "a:rotate", "rotate=90", "a:rotate=45", "a:scale=2x2", "a:rotate=90,rotate=0"]
+)
 def test_words_that_do_not_parse(run_cli, write: Write, tmp_path: Path, word: str) -> None:
     for name in ("a/1.h5", "b/1.h5"):
         write(name)
