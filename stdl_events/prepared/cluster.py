@@ -20,12 +20,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-import zstandard
-
 from stdl_events import __version__
 from stdl_events.errors import ClusterError, DatasetError, MissingExtraError, StdlEventsError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION
+from stdl_events.prepared.payload import ZSTD_VERSION
 from stdl_events.prepared.shards import Shard, ShardJob
 from stdl_events.prepared.workers import MakeShards, outcome, stays_here
 
@@ -122,8 +121,7 @@ class _Task:
 
 def versions() -> str:
     """Return the versions on which the bytes of a shard depend."""
-    zstd = ".".join(map(str, zstandard.ZSTD_VERSION))
-    return f"stdl-events {__version__} (schema {SCHEMA_VERSION}, framing {FRAMING_VERSION}) with zstd {zstd}"
+    return f"stdl-events {__version__} (schema {SCHEMA_VERSION}, framing {FRAMING_VERSION}) with zstd {ZSTD_VERSION}"
 
 
 def _make_shards(client: "Client", jobs: Sequence[ShardJob]) -> Iterator[tuple[ShardJob, Shard]]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import zstandard
 
 CODEC = "zstd-1"
+ZSTD_VERSION = ".".join(map(str, zstandard.ZSTD_VERSION))
 _LEVEL = 1
 
 Pack: TypeAlias = Callable[[npt.NDArray[np.uint8]], bytes]

@@ -105,13 +105,16 @@ def test_an_error_on_the_way_keeps_the_file_that_was_there(recording, tmp_path, 
 
 @pytest.mark.parametrize("options", [("--bins", 4, "--by", "time"), ("--frame-us", 9_000)])
 def test_frames_of_a_part_are_those_of_its_events(recording, tmp_path, run_cli, options) -> None:
-    whole = open_recording(recording)
-    events = whole.read()
+    events = open_recording(recording).read()
+    events["t"] += 9_000
     t0_us, t1_us = int(events["t"][len(events) // 4]), int(events["t"][len(events) // 2])
+    # The grid of the whole, which begins with its first event, has a line where the part begins.
+    events["t"][0] -= (events["t"][0] - t0_us) % 9_000
     kept = events[(events["t"] >= t0_us) & (events["t"] < t1_us)]
-    write_recording(tmp_path / "part.h5", kept, whole.sensor_size)
+    write_recording(tmp_path / "whole.h5", events, SIZE)
+    write_recording(tmp_path / "part.h5", kept, SIZE)
     arrays = []
-    for path, part in ((recording, ("--from", t0_us, "--to", t1_us)), (tmp_path / "part.h5", ())):
+    for path, part in ((tmp_path / "whole.h5", ("--from", t0_us, "--to", t1_us)), (tmp_path / "part.h5", ())):
         code, out, err = run_cli("frames", path, *options, *part, "--out", tmp_path / "f.npy", "--json")
         assert code == 0, err
         assert json.loads(out)["events"] == len(kept)

@@ -70,7 +70,7 @@ def test_an_unknown_class_is_an_error_with_the_nearest() -> None:
         DATASETS.check("tonic:DVSLips")
     with pytest.raises(DatasetError, match=r"did you mean 'tonic:NMNIST'\?"):
         DATASETS.check("tonic:nmnist")
-    with pytest.raises(DatasetError, match=r"expected walkers or .* or tonic:CLASS; choose"):
+    with pytest.raises(DatasetError, match=r"expected .*nmnist or .* or tonic:CLASS; choose"):
         DATASETS.check("tonics")
 
 
