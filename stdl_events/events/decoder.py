@@ -4,6 +4,7 @@ A reader only decodes. It yields blocks as stored, in file order, and raises at 
 before it. `Recording` sorts, checks coordinates, repairs and cuts chunks for all formats.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,7 +150,9 @@ def read_records(
     with path.open("rb") as file:
         file.seek(data_offset)
         offset = data_offset
-        while data := file.read(size * block_records):
+        # A short file is not read into the memory of a long one.
+        block_bytes = size * max(1, min(block_records, -(-os.fstat(file.fileno()).st_size // size)))
+        while data := file.read(block_bytes):
             whole = len(data) // size
             if whole:
                 yield np.frombuffer(data, record_dtype, whole), offset

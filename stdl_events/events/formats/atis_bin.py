@@ -7,6 +7,7 @@ Sources: G. Orchard et al., "Converting static image datasets to spiking neuromo
 and its reader `event-Python` for the overflows.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def open_ncaltech(path: Path) -> RecordsDecoder:
 def fits_nmnist(path: Path) -> bool:
     """True if the file's first 65536 complete records, more than N-MNIST's largest file has, fit into 34x34 pixels."""
     with path.open("rb") as file:
-        data = file.read(RECORD_DTYPE.itemsize << 16)
+        data = file.read(min(RECORD_DTYPE.itemsize << 16, os.fstat(file.fileno()).st_size))
     records = np.frombuffer(data, RECORD_DTYPE, len(data) // RECORD_DTYPE.itemsize)
     if not len(records):
         return True
