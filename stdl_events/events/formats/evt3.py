@@ -63,17 +63,19 @@ def make_evt3() -> Callable[[Records], EventArray]:
         is_single[:first] = False
         counts = is_single.view(np.uint8).copy()
         counts[vectors.where] = np.bitwise_count(vectors.bits)
-        ends = np.cumsum(counts, dtype=np.intp)
+        ends = np.cumsum(counts, dtype=np.int32)
         events = np.empty(ends[-1], EVENT_DTYPE)
         events["t"] = np.repeat(t_us, _lengths(ends[sets_time], len(events)))
         events["y"] = np.repeat(rows, _lengths(ends[sets_row], len(events)))
-        adds_one = np.flatnonzero(is_single)
-        word = words.take(adds_one)
-        if len(vectors.where):
+        word = words.take(np.flatnonzero(is_single))
+        place = vectors.places(ends)
+        if len(place):
             singles, word = word, np.zeros(len(events), np.uint16)
-            word[ends.take(adds_one) - 1] = singles  # vectors fill the gaps
+            of_single = np.ones(len(events), np.bool_)
+            of_single[place] = False
+            word[of_single] = singles
         x, p = word & 0x7FF, (word & 0x800) > 0
-        vectors.write(x, p, ends)
+        vectors.write(x, p, place)
         events["x"], events["p"] = x, p
         return events
 
@@ -94,16 +96,23 @@ class _Vectors:
         kept = slice(int(np.searchsorted(self.where, first)), None)
         return _Vectors(self.where[kept], self.column[kept], self.is_on[kept], self.bits[kept])
 
-    def write(self, x: Records, p: npt.NDArray[np.bool_], ends: Records) -> None:
-        """Write `x` and `p` of the vectors' events; `ends[i]` events come up to word i."""
-        number = np.bitwise_count(self.bits).astype(np.int64)
+    def places(self, ends: Records) -> Integers:
+        """Return the index of each of the vectors' events among all; `ends[i]` events come up to word i."""
+        number = self._numbers()
         before = np.cumsum(number) - number
-        place = np.repeat(ends[self.where] - number - before, number) + np.arange(number.sum())
+        return np.repeat(ends[self.where] - number - before, number) + np.arange(number.sum())
+
+    def write(self, x: Records, p: npt.NDArray[np.bool_], place: Integers) -> None:
+        """Write `x` and `p` of the vectors' events at `place`."""
+        number = self._numbers()
         is_set = np.unpackbits(self.bits.view(np.uint8), bitorder="little").view(np.bool_)
         bit = np.flatnonzero(is_set) & 15
         # A column beyond every sensor stays beyond it: it must not wrap round to a pixel.
         x[place] = np.repeat(np.minimum(self.column, _OFF_EVERY_SENSOR), number) + bit
         p[place] = np.repeat(self.is_on, number)
+
+    def _numbers(self) -> Integers:
+        return np.bitwise_count(self.bits).astype(np.int64)
 
 
 def _lengths(starts: Records, stop: int) -> Integers:
@@ -135,8 +144,9 @@ def _times(
     np.equal(highs[1:], highs[:-1], out=is_repeated[1:])
     # After a high part the low one is 0; after a repeated one it is what it was.
     value[sets_high] = 0
-    for at in sets_high[is_repeated].tolist():
-        value[at] = value[at - 1]
+    latest = np.arange(len(value))
+    latest[sets_high[is_repeated]] = 0
+    value = value.take(np.maximum.accumulate(latest))
     t_us = (np.repeat(highs, _lengths(sets_high, len(value))) << 12) + value
     t_us[: sets_high[0]] = -1
     state.low = int(value[-1])
@@ -165,5 +175,5 @@ def _find_vectors(kind: Records, words: Records, state: _State) -> _Vectors:
     state.column, state.vector_is_on = int(column[-1] + width[-1]), int(is_on[-1])
     bits = words.take(where) & _VECTOR_MASK.take(own_kind)
     bits[: sets_base[0]] = 0
-    adds = np.flatnonzero(bits)
+    adds = np.flatnonzero(bits != 0)
     return _Vectors(where[adds], column[adds], is_on[adds], bits[adds])
