@@ -36,8 +36,8 @@ def _check_transform(spec: TransformSpec) -> TransformSpec:
 
 ClipTransform = Annotated[TransformSpec, AfterValidator(_check_transform)]
 WAYS_TO_CUT = ("budget", "rho", "plan")
-# Far beyond any use, and far from what float32 cannot hold after a few steps.
-LARGEST = 1e6
+# Far beyond any use; optimisers divide rates by as little as 1e-3, and float32 holds 3e38.
+LARGEST = 1e30
 
 
 class NetworkSettings(Section):
