@@ -72,6 +72,9 @@ def segments_of(
     twice = sum(map(len, rows_of.values())) - len(segments)
     if twice:
         said.append(f"{twice} rows repeat another one")
+    shared = _overlapping(segments)
+    if shared:
+        said.append(f"rows that overlap another one of their label, whose common part counts in both: {shared}")
     return segments, said
 
 
@@ -185,6 +188,16 @@ def _in_order(path: Path, segments: list[Segment]) -> list[Segment]:
         if latest is None or _times(segment)[1] > _times(latest)[1]:
             latest = segment
     return kept
+
+
+def _overlapping(segments: list[Segment]) -> int:
+    """Return the number of segments, by recording and in the order of time, that begin before an earlier one ends."""
+    count, ends = 0, dict[str, float]()
+    for segment in segments:
+        start, end = _times(segment)
+        count += start < ends.get(segment.key, float("-inf"))
+        ends[segment.key] = max(end, ends.get(segment.key, end))
+    return count
 
 
 def _require_same(path: Path, first: LabelRow, second: LabelRow) -> None:

@@ -272,6 +272,15 @@ def test_rows_of_one_part_that_contradict_each_other_are_refused(write: Write, t
     assert "1 rows repeat another one" in said(tmp_path)[0]
 
 
+def test_rows_of_one_label_that_overlap_are_counted(write: Write, tmp_path: Path) -> None:
+    write_late(write, "a.h5", "b.h5")
+    rows = ["a.h5,0,30000,x", "b.h5,0,10000,y", "b.h5,10000,30000,y"]
+    label(tmp_path, HEAD, *rows, "a.h5,10000,20000,x", "a.h5,20000,40000,x")
+    assert "whose common part counts in both: 2" in said(tmp_path)[0]
+    label(tmp_path, HEAD, *rows)
+    assert "common part" not in said(tmp_path)[0]
+
+
 def test_rows_that_all_miss_are_an_error_that_shows_a_path(write: Write, tmp_path: Path) -> None:
     write("day/a.h5")
     label(tmp_path, "recording,label", "a.h5,x", "b.h5,y")
