@@ -35,7 +35,8 @@ def split_assignments(split: str | None, validation: str | None) -> dict[str, st
     """Return the given settings by their names in the section `data.split`, as text.
 
     Raises:
-        RecipeError: a setting is given twice, or a share that the rule does not hold out; or `validation` is empty.
+        RecipeError: a setting is given twice, or a share or a seed that the rule does not take; or `validation` is
+            empty.
     """
     words = [] if split is None else (split if "=" in split else f"rule={split}").split(",")
     pairs = [(key.strip(), value.strip()) for key, _, value in (word.partition("=") for word in words)]
@@ -44,11 +45,12 @@ def split_assignments(split: str | None, validation: str | None) -> dict[str, st
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise RecipeError(f"--split {split}", got=f"{twice} twice", expected="it once", todo="leave one out")
     rule = given.get("rule", "auto")
-    if "held_out" in given and rule != "auto" and "held_out" not in SPLIT_RULES[rule].options:
-        takers = [name for name in SPLIT_RULES.names if "held_out" in SPLIT_RULES[name].options]
+    unused = [key for key in ("held_out", "seed") if key in given and key not in SPLIT_RULES[rule].options]
+    for key in unused if rule != "auto" else ():
+        takers = [name for name in SPLIT_RULES.names if key in SPLIT_RULES[name].options]
         raise RecipeError(
-            f"--split {split}", got=f"held_out, and the rule {rule}", expected=f"the rule {' or '.join(takers)}",
-            todo="leave held_out out, or use such a rule",
+            f"--split {split}", got=f"{key}, and the rule {rule}", expected=f"the rule {' or '.join(takers)}",
+            todo=f"leave {key} out, or use such a rule",
         )  # fmt: skip
     return given | _validation(validation)
 

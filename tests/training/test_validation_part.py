@@ -176,6 +176,7 @@ def test_a_store_keeps_three_sides(people: Path, tmp_path: Path, run_cli: RunCli
         ("rule=recording,rule=time", None, "got rule twice; expected it once"),
         ("rule=given,held_out=0.3", None, "got held_out, and the rule given; expected the rule recording or time"),
         ("rule=leave-one-subject-out,fold=1,held_out=0.3", None, "got held_out, and the rule leave-one-subject-out"),
+        ("rule=time,seed=5", None, "got seed, and the rule time; expected the rule recording or subject or session"),
         (None, "", "--validation: got nothing; expected a share"),
         (None, "subject=", "--validation subject=: got nothing; expected a share"),
     ],
