@@ -12,9 +12,9 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -99,26 +99,6 @@ async def _require_answer(scheduler: str) -> None:
     await comm.close()
 
 
-@dataclass(frozen=True)
-class _Task:
-    """A shard to make; unpickling it makes the shard.
-
-    Workers and scheduler therefore load nothing of this package before the task runs. A worker that cannot load a task
-    ends without a reason; one that cannot run it says why.
-
-    Attributes:
-        proof: a file that the caller has just made in the store.
-        versions: of the caller's packages, on which the bytes of a shard depend.
-    """
-
-    job: ShardJob
-    proof: Path
-    versions: str
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return make_on_worker, (self.job, self.proof, self.versions)
-
-
 def versions() -> str:
     """Return the versions on which the bytes of a shard depend."""
     return f"stdl-events {__version__} (schema {SCHEMA_VERSION}, framing {FRAMING_VERSION}) with zstd {ZSTD_VERSION}"
@@ -133,8 +113,6 @@ def _make_shards(client: "Client", jobs: Sequence[ShardJob]) -> Iterator[tuple[S
         MissingExtraError: a recording needs a package that is not installed on a worker.
         ClusterError: workers died, are not like this machine, or do not share its folders; or the scheduler is lost.
     """
-    from distributed.protocol import pickle
-
     if not jobs:
         return
     reason = stays_here(jobs)
@@ -142,16 +120,19 @@ def _make_shards(client: "Client", jobs: Sequence[ShardJob]) -> Iterator[tuple[S
         raise DatasetError(
             "--scheduler", got=reason, expected="what every worker can import", todo="prepare without --scheduler"
         )
+    _wait_for_workers(client)
+    _require_loadable(client, jobs)
     _say_threads(client)
     left = iter(jobs)
     sent: dict[Future, ShardJob] = {}
     done: SimpleQueue[Future] = SimpleQueue()
-    with tempfile.NamedTemporaryFile(dir=jobs[0].path.parent.absolute(), prefix=".", suffix=".part") as proof:
+    with tempfile.NamedTemporaryFile(dir=jobs[0].path.parent.absolute(), prefix=".", suffix=".part") as file:
+        proof = Path(file.name)
 
         def send(number: int) -> None:
             for job in islice(left, number):
-                task = pickle.dumps(_Task(_absolute(job), Path(proof.name), versions()))
-                future = client.submit(pickle.loads, task, key=f"{job.path.stem}-{Path(proof.name).stem}")
+                key = f"{job.path.stem}-{proof.stem}"
+                future = client.submit(make_on_worker, _absolute(job), proof, versions(), key=key)
                 sent[future] = job
                 future.add_done_callback(done.put)
 
@@ -167,7 +148,15 @@ def _make_shards(client: "Client", jobs: Sequence[ShardJob]) -> Iterator[tuple[S
 
 
 def make_on_worker(job: ShardJob, proof: Path, expected: str) -> tuple[Shard | StdlEventsError, int, str]:
-    """Make a shard in the process of a worker; returns it or the error, the bytes of its file, and the worker."""
+    """Make a shard in the process of a worker.
+
+    Args:
+        proof: a file that the caller has just made in the store.
+        expected: the caller's `versions`.
+
+    Returns:
+        The shard or the error, the bytes of its file, and the worker.
+    """
     from distributed import get_worker
 
     worker = get_worker().address
@@ -218,12 +207,51 @@ def _failed(error: Exception) -> Exception:
             "prepare", got="a scheduler that was lost", expected="one that runs to the end",
             todo=f"start it again and {AGAIN}",
         )  # fmt: skip
+    if isinstance(error.__cause__, ImportError | AttributeError):  # the scheduler loads tasks too
+        return _not_loadable("the scheduler", error.__cause__)
     if isinstance(error, ImportError | AttributeError):
-        return ClusterError(
-            "prepare", got=f"a worker without some of this package or of a reader's module ({_first_line(error)})",
-            expected=versions(), todo="install the same packages there",
-        )  # fmt: skip
+        return _not_loadable("a worker", error)
     return error
+
+
+def _wait_for_workers(client: "Client") -> None:
+    """Wait for the first worker, and warn if that takes long."""
+    told = False
+    while not client.nthreads():
+        try:
+            client.wait_for_workers(1, timeout=SILENCE_S)
+        except TimeoutError:
+            if not told:
+                told = True
+                _say_none(client)
+
+
+def _require_loadable(client: "Client", jobs: Sequence[ShardJob]) -> None:
+    """Check that the workers can load the tasks: one that cannot would end without a reason.
+
+    Raises:
+        ClusterError: a worker cannot.
+    """
+    readers = {entry.reader for job in jobs for entry in job.entries}
+    for worker, answer in client.run(load, *readers, on_error="return").items():
+        if isinstance(answer, Exception):
+            raise _not_loadable(f"the worker {worker}", answer)
+
+
+def load(*readers: object) -> None:
+    """Do nothing: a process that runs it has loaded this module and the readers."""
+
+
+def _not_loadable(where: str, error: BaseException) -> ClusterError:
+    return ClusterError(
+        "prepare", got=f"{where} without some of this package or of a reader's module ({_first_line(error)})",
+        expected=versions(), todo="install the same packages there",
+    )  # fmt: skip
+
+
+def _say_none(client: "Client") -> None:
+    text = f"no worker is connected to {client.scheduler.address}; start some with dask worker, or wait"
+    warnings.warn(text, RecordingWarning, stacklevel=3)
 
 
 def _next(client: "Client", done: "SimpleQueue[Future]") -> "Future":
@@ -235,8 +263,7 @@ def _next(client: "Client", done: "SimpleQueue[Future]") -> "Future":
         except Empty:
             if not told and not client.nthreads():
                 told = True
-                text = f"no worker is connected to {client.scheduler.address}; start some with dask worker, or wait"
-                warnings.warn(text, RecordingWarning, stacklevel=2)
+                _say_none(client)
 
 
 def _arrived(job: ShardJob, shard: Shard, size: int, worker: str) -> Shard:

@@ -100,7 +100,7 @@ def _add(tar: tarfile.TarFile, position: int, number: int, store: PreparedSet) -
     }  # fmt: skip
     text = json.dumps(facts, ensure_ascii=False).encode()
     for suffix, data in (("npy", frames.getvalue()), ("cls", str(label).encode()), ("json", text)):
-        member = tarfile.TarInfo(f"{position:08d}.{suffix}")  # its time is 0, and its owner nobody
+        member = tarfile.TarInfo(f"{position:08d}.{suffix}")  # without time and owner: equal stores, equal bytes
         member.size = len(data)
         tar.addfile(member, io.BytesIO(data))
 

@@ -1,7 +1,7 @@
 """Static pictures: CIFAR-10 (10 classes, 32x32), as in the STDL paper."""
 
 from stdl_events.recipes.base import Variant, base
-from stdl_events.recipes.papers import COSINE, STDL, STDL_LOSS, STDL_NEURON, cifar_variants, pictures, sgd, truncated
+from stdl_events.recipes.papers import STDL, cifar, cifar_variants, truncated
 from stdl_events.training.settings import TrainConfig
 
 SOURCE = STDL
@@ -22,21 +22,6 @@ VARIANTS = {
 
 
 def recipe() -> TrainConfig:
-    """ResNet-18 in the published blocks; each picture is the input at all T=4 steps.
-
-    Crops are shifts by up to 4 pixels. No paper gives the side of the cutout: 16 pixels are
-    those of its authors for this set; here it is black, not the mean colour. SLTT's variant has the same ResNet-18, not
-    one with pre-activation.
-    """
-    return base(
-        "cifar10",
-        data={"dataset": "cifar10"},
-        frames=pictures(4, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
-        network={"notation": "resnet18", "neuron": {**STDL_NEURON, "decay": 0.1}},
-        learning={"rule": "stdl", "plan": "paper", **STDL_LOSS},
-        augment={"shift_px": 4, "flip": True, "transforms": ["autoaugment", CUTOUT]},
-        optimiser=sgd(0.4, 5e-5),
-        schedule=COSINE,
-        epochs=400,
-        batch_size=512,
-    )
+    """ResNet-18; see `papers.cifar`."""
+    settings = cifar(network="resnet18", cutout=CUTOUT, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+    return base("cifar10", data={"dataset": "cifar10"}, **settings)

@@ -1,7 +1,7 @@
 """Static pictures: CIFAR-100 (100 classes, 32x32), as in the STDL paper."""
 
 from stdl_events.recipes.base import base
-from stdl_events.recipes.papers import COSINE, STDL, STDL_LOSS, STDL_NEURON, cifar_variants, pictures, sgd
+from stdl_events.recipes.papers import STDL, cifar, cifar_variants
 from stdl_events.training.settings import TrainConfig
 
 SOURCE = STDL
@@ -10,21 +10,6 @@ VARIANTS = cifar_variants(weight_decay=5e-4, cutout=CUTOUT)
 
 
 def recipe() -> TrainConfig:
-    """ResNet-19 in the published blocks; each picture is the input at all T=4 steps.
-
-    Crops are shifts by up to 4 pixels. No paper gives the side of the cutout: 8 pixels are
-    those of its authors for this set; here it is black, not the mean colour. SLTT's variant has the same ResNet-18, not
-    one with pre-activation.
-    """
-    return base(
-        "cifar100",
-        data={"dataset": "cifar100"},
-        frames=pictures(4, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)),
-        network={"notation": "resnet19", "neuron": {**STDL_NEURON, "decay": 0.1}},
-        learning={"rule": "stdl", "plan": "paper", **STDL_LOSS},
-        augment={"shift_px": 4, "flip": True, "transforms": ["autoaugment", CUTOUT]},
-        optimiser=sgd(0.4, 5e-5),
-        schedule=COSINE,
-        epochs=400,
-        batch_size=512,
-    )
+    """ResNet-19; see `papers.cifar`."""
+    settings = cifar(network="resnet19", cutout=CUTOUT, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762))
+    return base("cifar100", data={"dataset": "cifar100"}, **settings)

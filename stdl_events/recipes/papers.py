@@ -84,6 +84,29 @@ def ndot(rule: str) -> dict[str, Any]:
     }
 
 
+def cifar(*, network: str, cutout: str, **scale: Any) -> dict[str, Any]:
+    """STDL's settings of a CIFAR set, Tables VII and VIII; each picture is the input at all T=4 steps.
+
+    Crops are shifts by up to 4 pixels. No paper gives the side of the cutout: that of its authors is taken. Here it is
+    black, not the mean colour. SLTT's variant has a ResNet-18 without pre-activation.
+
+    Args:
+        network: in the published blocks.
+        cutout: the transform.
+        scale: mean and deviation of the pixels.
+    """
+    return {
+        "frames": pictures(4, **scale),
+        "network": {"notation": network, "neuron": {**STDL_NEURON, "decay": 0.1}},
+        "learning": {"rule": "stdl", "plan": "paper", **STDL_LOSS},
+        "augment": {"shift_px": 4, "flip": True, "transforms": ["autoaugment", cutout]},
+        "optimiser": sgd(0.4, 5e-5),
+        "schedule": COSINE,
+        "epochs": 400,
+        "batch_size": 512,
+    }
+
+
 def cifar_variants(*, weight_decay: float, cutout: str) -> dict[str, Variant]:
     """The variants of the CIFAR sets from STDL, SLTT and NDOT; all but STDL's have T=6, and no AutoAugment.
 

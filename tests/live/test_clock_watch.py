@@ -5,29 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from collectors import LosslessCollector
 from onnx_models import make_card, stream_spec, write_model
 
 from stdl_events.events.stream import EventArray, RecordingWarning, empty_events
 from stdl_events.live import OnnxSession, Recogniser, run_live
 from stdl_events.live.clock_watch import CLOCK_LEAP_US, ClockWatch
-from stdl_events.live.recogniser import Prediction
-from stdl_events.live.summary import LiveSummary
 
 SIZE, CLIP_US = (8, 6), 40_000
-
-
-class Collector:
-    def __init__(self) -> None:
-        self.predictions: list[Prediction] = []
-
-    def predicted(self, prediction: Prediction) -> None:
-        self.predictions.append(prediction)
-
-    def overloaded(self, dropped_frames: int) -> None:
-        raise AssertionError("nothing is dropped")
-
-    def ended(self, summary: LiveSummary) -> None:
-        pass
 
 
 class Camera:
@@ -75,7 +60,7 @@ def recogniser(tmp_path: Path) -> Recogniser:
 @pytest.mark.parametrize("size", [50, 800], ids=["between chunks", "inside a chunk"])
 @pytest.mark.parametrize("leap_us", [100_000_000, 10**13])
 def test_predictions_go_on_within_a_clip(recogniser: Recogniser, camera: type[Camera], size: int, leap_us: int) -> None:
-    collector = Collector()
+    collector = LosslessCollector()
     source = camera(in_chunks(np.concatenate([events_from(7), events_from(leap_us)]), size))
     with pytest.warns(
         RecordingWarning, match=r"the source's clock leapt forward by \d+\.\d+ s: windows and clips begin"
@@ -87,7 +72,7 @@ def test_predictions_go_on_within_a_clip(recogniser: Recogniser, camera: type[Ca
 
 
 def test_a_clock_that_leaps_in_a_still_scene_makes_no_flood(recogniser: Recogniser) -> None:
-    collector = Collector()
+    collector = LosslessCollector()
     still = [(10**12 + 10_000 * tick, empty_events()) for tick in range(30)]
     with pytest.warns(RecordingWarning, match="leapt forward"):
         summary = run_live(
@@ -98,7 +83,7 @@ def test_a_clock_that_leaps_in_a_still_scene_makes_no_flood(recogniser: Recognis
 
 def test_a_still_scene_is_no_leap(recogniser: Recogniser) -> None:
     """Half a minute of ticks, and a silence of 9 s without them, are windows as usual."""
-    collector = Collector()
+    collector = LosslessCollector()
     ticks = [(t_us, empty_events()) for t_us in range(400_000, 30_000_000, 500_000)]
     late = in_chunks(events_from(30_000_000 + 9_000_000), 50)
     summary = run_live(ClockedCamera([*in_chunks(events_from(0), 50), *ticks, *late]), recogniser, [collector],

@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+from collectors import LosslessCollector
 from onnx_models import make_card, stream_spec, write_model
 from published_layouts import event_files
 
@@ -130,30 +131,18 @@ def test_predictions_of_a_file_that_a_thread_writes_are_those_of_the_whole_file(
             writer.sleep(0)
             ready.wait(0.002)
 
-    class Collector:
-        def __init__(self):
-            self.found = []
-
-        def predicted(self, prediction):
-            self.found.append((prediction.clip, prediction.t_us, prediction.probabilities))
-
-        def overloaded(self, dropped_frames):
-            raise AssertionError("nothing is dropped")
-
-        def ended(self, summary):
-            self.summary = summary
-
     ready, thread = threading.Event(), threading.Thread(target=write)
     later_s = itertools.count(1)
     waiting = Waiting(idle_s=9, poll_s=0.0005, clock_s=lambda: 0.0 if thread.is_alive() else float(next(later_s)))
-    followed, replayed = Collector(), Collector()
+    followed, replayed = LosslessCollector(), LosslessCollector()
     thread.start()
     source = open_followed(tmp_path / "now.raw", waiting)
     run_live(source, Recogniser(session, source.sensor_size), [followed], overload="wait")
     source = open_source(tmp_path / "whole.raw", speed=None)
     run_live(source, Recogniser(session, source.sensor_size), [replayed], overload="wait")
-    assert len(replayed.found) > 10
-    assert followed.found == replayed.found
+    found = [[(each.clip, each.t_us, each.probabilities) for each in one.predictions] for one in (followed, replayed)]
+    assert len(found[1]) > 10
+    assert found[0] == found[1]
     assert followed.summary.events == 1500
 
 

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+from collectors import Collector
 from onnx_models import LABELS, expected_logits, make_card, stream_spec, write_model
 
 from stdl_events.errors import SourceLostError
@@ -18,20 +19,6 @@ from stdl_events.live.summary import LiveSummary, Percentiles
 from stdl_events.recordings import Entry, clips_of
 
 SIZE, STEPS, DT_US = (8, 6), 4, 10_000
-
-
-class Collector:
-    def __init__(self):
-        self.predictions, self.dropped, self.summary = [], 0, None
-
-    def predicted(self, prediction):
-        self.predictions.append(prediction)
-
-    def overloaded(self, dropped_frames):
-        self.dropped += dropped_frames
-
-    def ended(self, summary):
-        self.summary = summary
 
 
 class Chunks:

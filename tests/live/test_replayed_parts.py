@@ -5,30 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from collectors import LosslessCollector
 from onnx_models import LABELS, expected_logits, make_card, stream_spec, write_model
 
 from stdl_events.events import ReplaySource, open_recording, write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.live import OnnxSession, Recogniser, run_live
-from stdl_events.live.recogniser import Prediction
-from stdl_events.live.summary import LiveSummary
 from stdl_events.recordings import Entry, clips_of
 
 SIZE = (8, 6)
-
-
-class Collector:
-    def __init__(self) -> None:
-        self.predictions: list[Prediction] = []
-
-    def predicted(self, prediction: Prediction) -> None:
-        self.predictions.append(prediction)
-
-    def overloaded(self, dropped_frames: int) -> None:
-        raise AssertionError("a replay waits")
-
-    def ended(self, summary: LiveSummary) -> None:
-        pass
 
 
 @pytest.mark.parametrize("grid", ["recording", "clock"])
@@ -44,7 +29,7 @@ def test_live_and_evaluation_cut_alike(tmp_path: Path, grid: str, more: dict[str
     spec = stream_spec(SIZE, 4, 10_000, grid=grid, **more)
     frames_NTCHW, t_start_us_N = clips_of(Entry("r", tmp_path / "r.h5", 0, (start, None)), spec)
     session = OnnxSession(write_model(tmp_path / "m.onnx", make_card(spec)))
-    collector = Collector()
+    collector = LosslessCollector()
     source = ReplaySource(open_recording(tmp_path / "r.h5"), speed=None, start=start)
     run_live(source, Recogniser(session, SIZE), [collector], overload="wait")
     assert [one.t_us for one in collector.predictions] == (t_start_us_N + 40_000).tolist()

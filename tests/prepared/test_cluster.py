@@ -134,22 +134,24 @@ def test_workers_that_are_not_like_this_machine(
     assert make(scheduler=address).manifest.complete
 
 
-def hide_package() -> None:
-    sys.modules["stdl_events.prepared.cluster"] = None  # type: ignore[assignment]
+def hide(module: str) -> None:
+    sys.modules[module] = None  # type: ignore[assignment]
 
 
-def show_package() -> None:
-    del sys.modules["stdl_events.prepared.cluster"]
+def show(module: str) -> None:
+    del sys.modules[module]
 
 
-def test_workers_without_the_package(make: Make, address: str) -> None:
+@pytest.mark.parametrize("module", ["stdl_events.prepared.cluster", "deadly_readers"])
+def test_workers_that_cannot_load_a_task(recordings: Path, tmp_path: Path, address: str, module: str) -> None:
+    split = with_reader(split_of(recordings), deadly_readers.read)
     with Client(address, set_as_default=False) as client:
-        client.run(hide_package)
+        client.run(hide, module)
         try:
-            with pytest.raises(ClusterError, match=r"a worker without some of this package.*install the same"):
-                make(scheduler=address)
+            with pytest.raises(ClusterError, match=r"got the worker tcp.* without some of this package.*install the"):
+                prepare(split, COUNT, tmp_path / "store", dataset="folder", root=recordings, scheduler=address)
         finally:
-            client.run(show_package)
+            client.run(show, module)
 
 
 def test_errors_name_the_worker(make: Make, address: str, recordings: Path) -> None:
