@@ -1,0 +1,88 @@
+"""`stdl-events evaluate`: how a run's network does on recordings that it was not trained on."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stdl_events.cli.confusion import confusion_lines
+from stdl_events.cli.next_step import say_next
+from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.weights_option import WeightsOption, parse_weights
+
+if TYPE_CHECKING:
+    from stdl_events.training.evaluate import Evaluation
+
+MAX_CLASSES_SHOWN = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add this stage's command to `app`."""
+    app.command()(evaluate)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    weights: WeightsOption = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Evaluate this exported .onnx file instead of the run's own network.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the recordings, if it has moved.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Also check that the recordings that it trained on have not changed.")
+    ] = False,
+    predictions: Annotated[Path | None, typer.Option(help="Write every clip's prediction to this JSON file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Test a run's network on its held-out recordings: accuracy, chance, confusion matrix.
+
+    The recordings are those that the run's split.json lists, each compared with its SHA-256; others are not used.
+
+    Example: stdl-events evaluate runs/folder --model model.onnx --predictions predictions.json
+    """
+    from stdl_events.recordings.predicted_clips import predictions_of
+    from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
+    from stdl_events.training import held_out
+    from stdl_events.training.keeping import weights_text
+    from stdl_events.training.run_folder import load_config, write_json
+    from stdl_events.whole_file import require_place
+
+    chosen = parse_weights(weights)
+    if chosen is not None and model is not None:
+        raise typer.BadParameter(
+            "an exported file has its own weights; leave one of the two out", param_hint="--weights"
+        )
+    if predictions is not None:
+        require_place(predictions, room_for="predictions")
+    evaluation = held_out.evaluate(run, weights=chosen, model=model, data=data, device=device, verify=verify)
+    if predictions is not None:
+        assert evaluation.frame_spec is not None
+        listed = read_split_list(run / SPLIT_FILE)
+        root = data if listed is None or data is not None else Path(listed.root)
+        clips = evaluation.predictions()
+        settings = load_config(run).data.model_dump(mode="json")
+        write_json(predictions, predictions_of(clips, evaluation.recordings, evaluation.frame_spec, root, settings))
+    if as_json:
+        print_json({"run": str(run), "model": None if model is None else str(model)} | evaluation.summary())
+        return
+    if model is None:
+        messages.print(f"{run}: {weights_text(run, chosen)}")
+    print_evaluation(evaluation)
+    if model is None:
+        say_next("export", run, "--out", "model.onnx")
+
+
+def print_evaluation(evaluation: "Evaluation") -> None:
+    """Print the confusion matrix and the accuracy."""
+    summary: dict[str, Any] = evaluation.summary()
+    if len(evaluation.labels) <= MAX_CLASSES_SHOWN:
+        lines = confusion_lines(evaluation.labels, summary["confusion"], results.width)
+        results.print("\n".join(lines), markup=False)
+    results.print(
+        f"accuracy {summary['accuracy']:.4f} on {summary['n']} held-out clips (chance {summary['chance']:.3f})\n"
+        f"accuracy {summary['mean_class_accuracy']:.4f} as the mean over the classes\n"
+        f"accuracy {summary['recording_accuracy']:.4f} on {summary['recordings']} whole recordings"
+    )
+    if summary["too_short"]:
+        messages.print(f"{summary['too_short']} held-out recordings hold no clip and are not counted")
