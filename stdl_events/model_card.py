@@ -15,6 +15,9 @@ SCHEMA_VERSION = 1
 # The entry of an ONNX file's metadata_props that holds the card.
 METADATA_KEY = "stdl_events.model_card"
 
+# Beyond these the logits say nothing, or everything.
+LEAST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-3, 1e3
+
 Size = Annotated[int, Field(strict=True, ge=1)]
 
 
@@ -25,6 +28,7 @@ class DecisionThresholds(BaseModel):
         unknown_below: probability of the most probable class.
         still_below: events per second in the model's frames; below, the scene is still.
         hold: clips in a row in which something new must be seen.
+        decide_at: probability at which a clip is decided before its end; None decides at the end.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +36,7 @@ class DecisionThresholds(BaseModel):
     unknown_below: Annotated[float, Field(ge=0, le=1)] = 0.0
     still_below: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     hold: Annotated[int, Field(strict=True, ge=1)] = 1
+    decide_at: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class ModelCard(BaseModel):
@@ -46,6 +51,7 @@ class ModelCard(BaseModel):
         versions: of the packages that it was trained with.
         provenance: recipe, data, seed, measured accuracy and the like.
         decision: thresholds of live predictions; None believes all.
+        temperature: divides the mean logits before the softmax; the logits of the file are as they were trained.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +65,7 @@ class ModelCard(BaseModel):
     versions: dict[str, str] = {}
     provenance: dict[str, JsonValue] = {}
     decision: DecisionThresholds | None = None
+    temperature: Annotated[float, Field(ge=LEAST_TEMPERATURE, le=LARGEST_TEMPERATURE)] = 1.0
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:
@@ -127,6 +134,12 @@ class ModelCard(BaseModel):
 
     def to_json(self) -> str:
         """The card as JSON with sorted keys; equal cards give equal text."""
-        # Without thresholds, the card is one that older versions read.
-        document = self.model_dump(mode="json", exclude={"decision"} if self.decision is None else None)
+        # Older versions read a card whose later entries have their defaults.
+        document = self.model_dump(mode="json")
+        if self.decision is None:
+            del document["decision"]
+        elif self.decision.decide_at is None:
+            del document["decision"]["decide_at"]
+        if self.temperature == 1:
+            del document["temperature"]
         return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)

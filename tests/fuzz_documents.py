@@ -24,8 +24,10 @@ from published_layouts import (
 
 from stdl_events.frames import FrameSpec
 from stdl_events.live import OnnxSession
+from stdl_events.live.decision import Decider
+from stdl_events.live.readout import softmax
 from stdl_events.live.recogniser import live_frame_spec
-from stdl_events.model_card import METADATA_KEY
+from stdl_events.model_card import METADATA_KEY, DecisionThresholds
 from stdl_events.plan.plan import Plan, PlannedBlock
 from stdl_events.prepared.manifest import (
     FRAMING_VERSION,
@@ -169,13 +171,23 @@ def take_model(folder: Path, data: bytes) -> str:
 
 def card_seeds(folder: Path) -> list[bytes]:
     (folder / "without.onnx").write_bytes(write_model(folder / "seed.onnx", None).read_bytes())
-    return [make_card(FRAMES).to_json().encode(), json.dumps(make_card(FRAMES).model_dump(mode="json")).encode()]
+    card = make_card(FRAMES)
+    thresholds = DecisionThresholds(unknown_below=0.5, still_below=100, hold=2, decide_at=0.9)
+    calibrated = make_card(FRAMES, decision=thresholds, temperature=2.5)
+    return [card.to_json().encode(), json.dumps(card.model_dump(mode="json")).encode(), calibrated.to_json().encode()]
 
 
 def take_card(folder: Path, data: bytes) -> str:
     """Open a model whose metadata has `data` as its card: a field of a message may follow the others."""
     entry = _field(1, METADATA_KEY.encode()) + _field(2, data)
-    return take_model(folder, (folder / "without.onnx").read_bytes() + _field(14, entry))
+    taken = take_model(folder, (folder / "without.onnx").read_bytes() + _field(14, entry))
+    card = OnnxSession(folder / "model.onnx").card
+    probabilities_K = softmax(np.linspace(-30, 30, len(card.labels)), card.temperature)
+    assert np.isfinite(probabilities_K).all()
+    decider = Decider(card.decision or DecisionThresholds())
+    decider.begins(0, 0)
+    decider.push(dict(zip(card.labels, probabilities_K.tolist(), strict=True)), card.frame.steps)
+    return taken
 
 
 def _field(number: int, data: bytes) -> bytes:

@@ -6,7 +6,13 @@ from typing import Annotated
 
 import typer
 
-from stdl_events.cli.decision_options import HoldOption, StillBelowOption, UnknownBelowOption, thresholds_from
+from stdl_events.cli.decision_options import (
+    DecideAtOption,
+    HoldOption,
+    StillBelowOption,
+    UnknownBelowOption,
+    thresholds_from,
+)
 from stdl_events.cli.next_step import say_next_live
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.weights_option import WeightsOption, parse_weights
@@ -24,6 +30,7 @@ def export(
     unknown_below: UnknownBelowOption = None,
     still_below: StillBelowOption = None,
     hold: HoldOption = None,
+    decide_at: DecideAtOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a trained network as one self-describing ONNX file, checked before it is kept.
@@ -31,7 +38,8 @@ def export(
     The auxiliary networks are omitted, and batch norm is folded into the weights. One call is one time step, with the
     state as inputs and outputs. The file stores its frame spec, its labels and its origin. It is compared with the
     network in onnxruntime for 50 steps of simulated frames; a file that disagrees is removed (exit code 5).
-    --unknown-below, --still-below and --hold are stored with it; live applies them.
+    The thresholds that calibrate fitted, or the options from --unknown-below to --decide-at, are stored with it; live
+    applies them.
 
     Example: stdl-events export runs/demo --out model.onnx
     """
@@ -42,7 +50,8 @@ def export(
 
     is_run = (run / BUNDLE_FOLDER).is_dir() or (run / CONFIG_FILE).is_file()
     network, card = load_bundle(weights_folder(run, parse_weights(weights)) if is_run else run)
-    card = card.model_copy(update={"decision": thresholds_from(card.decision, unknown_below, still_below, hold)})
+    thresholds = thresholds_from(card.decision, unknown_below, still_below, hold, decide_at)
+    card = card.model_copy(update={"decision": thresholds})
     with messages.status("exporting and checking"):
         agreement = export_onnx(network, card, out)
     size = out.stat().st_size

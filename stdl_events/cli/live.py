@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.decision_options import HoldOption, StillBelowOption, UnknownBelowOption, thresholds_from
+from stdl_events.cli.decision_options import (
+    DecideAtOption,
+    HoldOption,
+    StillBelowOption,
+    UnknownBelowOption,
+    thresholds_from,
+)
 from stdl_events.cli.geometry_options import (
     CenterCropOption,
     CropOption,
@@ -94,6 +100,7 @@ def live(
     unknown_below: UnknownBelowOption = None,
     still_below: StillBelowOption = None,
     hold: HoldOption = None,
+    decide_at: DecideAtOption = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of the model.")] = 1,
     filters: FilterOption = None,
     rotate: RotateOption = None,
@@ -129,7 +136,7 @@ def live(
     session = OnnxSession(model, threads=threads)
     # A model that no source fits is refused before a camera is opened.
     live_frame_spec(session.card, frame_us=frame_us)
-    thresholds = thresholds_from(session.card.decision, unknown_below, still_below, hold)
+    thresholds = thresholds_from(session.card.decision, unknown_below, still_below, hold, decide_at)
     geometry = Geometry.parse(geometry_settings(rotate, flip, crop, center_crop, scale, scale_by))
     options: dict[str, Any] = {
         "start": parse_position(start, "--from"), "stop": parse_position(stop, "--to"), "format": format,

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Literal, Protocol, runtime_checkable
 
+from stdl_events.errors import ModelError
 from stdl_events.events.sources.replay import ReplaySource
 from stdl_events.events.stream import EventArray, EventSource
 from stdl_events.frames import Frame, Framer
@@ -92,13 +93,14 @@ def run_live(
     """Run the model on `source` until it ends or the user interrupts (Ctrl-C), and return a summary.
 
     Args:
-        every: send a prediction to the sinks after each clip or after each frame.
+        every: send a prediction to the sinks when each clip is decided, or after each frame.
         overload: "drop" for live sources: stay near the present; "wait" for files: the source waits for the model, so
             that no frame is lost and every run gives the same predictions.
         queue_clips: number of clips that may wait for the model.
         decision: thresholds of the predictions; by default those of the model's card.
 
     Raises:
+        ModelError: clips are to be decided early, and the state goes on over clips.
         StdlEventsError: the source failed. The events before are processed first, and `ended` of the sinks is called.
     """
     queue = FrameQueue(queue_clips * recogniser.spec.steps, overload, by_clip=recogniser.resets)
@@ -136,6 +138,8 @@ def run_live(
         late_events=reader.framer.late_events,
         clock_resets=reader.clock.resets,
         decisions=dict(run.decisions),
+        early_clips=run.early_clips,
+        early_frames=run.early_frames,
         source=dict(source.counts) if isinstance(source, CountingSource) else {},
         latency_us=run.latency.summary_us(),
         step_us=run.step_time.summary_us(),
@@ -228,7 +232,14 @@ class _Run:
         self._overload_said_s = -math.inf
         self.decisions: Counter[str] = Counter()
         self._decider = Decider(decision or recogniser.session.card.decision or DecisionThresholds())
-        self._clip, self._clip_start_us, self._clip_events = -math.inf, 0, 0
+        if self._decider.decides_early and not recogniser.resets:
+            raise ModelError(
+                str(recogniser.session.path), got="decide_at, and a state that goes on over clips (readout sliding)",
+                expected="a state that is zeroed at each clip, whose frames alone decide it",
+                todo="use --decide-at none",
+            )  # fmt: skip
+        self.early_clips = self.early_frames = 0
+        self._clip_start_us, self._clip_events = 0, 0
 
     def say_overload(self, dropped: int, *, at_once: bool = False) -> None:
         """Report to the sinks the frames dropped since the last report, of `dropped` in all."""
@@ -250,7 +261,8 @@ class _Run:
         decision = self._decided(frame, readout)
         self.step_time.add((done_s - began_s) * 1e6)
         self.latency.add(latency_us)
-        if readout.final or self._every == "frame":
+        if decision is not None or self._every == "frame":
+            decided = self._decider.decided
             prediction = Prediction(
                 t_us=frame.t_end_us,
                 label=readout.label,
@@ -259,24 +271,24 @@ class _Run:
                 clip=frame.clip,
                 step=frame.step,
                 final=readout.final,
-                decision=decision.label if decision else None,
-                state=decision.state if decision else "open",
-                why=decision.why if decision else "",
+                decision=decided.label if decided else None,
+                state=decision.state if decision else "decided" if decided else "open",
+                why=decision.why if decision else f"decided after {decided.frames} frames" if decided else "",
+                decided_after=decided.frames if decided else None,
             )
             for sink in self._sinks:
                 sink.predicted(prediction)
 
     def _decided(self, frame: Frame, readout: Readout) -> Decision | None:
-        """Return the decision at a clip's last step, None before."""
-        if frame.clip < self._clip:  # another stream
-            self._decider.restart()
-        if frame.clip != self._clip:
-            self._clip, self._clip_start_us, self._clip_events = frame.clip, frame.t_start_us, 0
+        """Return the decision of a clip at the frame where it is made, otherwise None."""
+        if self._decider.begins(frame.clip, frame.step):
+            self._clip_start_us, self._clip_events = frame.t_start_us, 0
         if self._decider.needs_rate:
             self._clip_events += int(frame.counts_CHW.sum())
-        if not readout.final:
-            return None
         rate = self._clip_events * 1e6 / (frame.t_end_us - self._clip_start_us)
-        decision = self._decider.decide(readout.probabilities, rate)
-        self.decisions[decision.state] += 1
+        decision = self._decider.push(readout.probabilities, frame.steps, rate)
+        if decision is not None:
+            self.decisions[decision.state] += 1
+            self.early_clips += not readout.final
+            self.early_frames += frame.steps - frame.step - 1
         return decision

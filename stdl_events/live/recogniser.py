@@ -33,8 +33,9 @@ class Prediction:
             model, from the moment the model took the frame.
         clip, step: indices of the frame's clip and of the frame within it.
         final: True at the clip's last step.
-        decision: the label that is believed; None for unknown, a still scene, and before the clip's last step.
-        state, why: of the decision, see `live.decision.Decision`; "open" before the clip's last step.
+        decision: the label that is believed; None for unknown, a still scene, and before the clip is decided.
+        state, why: of the decision, see `live.decision.Decision`; "open" before it, "decided" after it.
+        decided_after: frames of the clip at its decision; None before.
     """
 
     t_us: int
@@ -45,8 +46,9 @@ class Prediction:
     step: int
     final: bool
     decision: str | None = None
-    state: State | Literal["open"] = "open"
+    state: State | Literal["open", "decided"] = "open"
     why: str = ""
+    decided_after: int | None = None
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -110,8 +112,8 @@ class Recogniser:
     """A model that steps through a stream's frames.
 
     With readout "reset" the state is zeroed at each clip's first step, and the prediction is the softmax of the mean of
-    the logits so far. A clip with a missing frame is dropped, as in training. With "sliding" the state continues, and
-    the mean is over the last T frames.
+    the logits so far, divided by the card's temperature. A clip with a missing frame is dropped, as in training. With
+    "sliding" the state continues, and the mean is over the last T frames.
 
     Args:
         session: the model.
@@ -146,6 +148,7 @@ class Recogniser:
         self.select = Selection(filters, geometry, sensor_size)
         self.session = session
         self.labels = card.labels
+        self._temperature = card.temperature
         self._gate = ClipGate(self.spec.steps) if card.readout == "reset" else None
         self._state = session.initial_state()
         self._last_index = -(1 << 63)
@@ -186,7 +189,7 @@ class Recogniser:
             )  # fmt: skip
         return Readout(
             label=self.labels[int(mean_K.argmax())],
-            probabilities=dict(zip(self.labels, softmax(mean_K).tolist(), strict=True)),
+            probabilities=dict(zip(self.labels, softmax(mean_K, self._temperature).tolist(), strict=True)),
             final=frame.step == frame.steps - 1,
         )
 

@@ -55,6 +55,7 @@ class LiveSummary:
         clock_resets: the source's clock went back or leapt forward, and windows and clips began again.
         cropped_events: outside the window of the source or the model, or not picked by their scale.
         decisions: number of clips by the state of their decision; see `live.decision.State`.
+        early_clips, early_frames: clips decided before their end, and the frames that were left of them.
         source: what the source lost or refused before this program saw its events, by name; see `CountingSource`.
     """
 
@@ -73,6 +74,8 @@ class LiveSummary:
     clock_resets: int = 0
     source: dict[str, int] = field(default_factory=dict)
     decisions: dict[str, int] = field(default_factory=dict)
+    early_clips: int = 0
+    early_frames: int = 0
 
     @classmethod
     def before_the_start(cls, seconds: float) -> "LiveSummary":
@@ -112,12 +115,14 @@ class LiveSummary:
             losses["cropped events"] = self.cropped_events
         losses |= {f"{name} clips": count for name, count in self.decisions.items() if name != "recognised"}
         losses |= {name.replace("_", " "): count for name, count in self.source.items() if count}
+        early = f"{self.early_clips:,} clips decided early, {self.early_frames:,} frames before their ends"
         return "\n".join(
             [
                 f"{end} after {self.seconds:.2f} s: {self.clips:,} clips, {self.frames:,} frames, "
                 f"{self.events:,} events ({self.frames_per_s:,.0f} frames/s, {self.events_per_s:,.0f} events/s)",
                 f"latency {_milliseconds(self.latency_us)}; of which the model {_milliseconds(self.step_us)}",
                 ", ".join(f"{name} {count:,}" for name, count in losses.items()),
+                *([early] if self.early_clips else []),
             ]
         )
 

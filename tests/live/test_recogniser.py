@@ -124,4 +124,5 @@ def test_predictions_are_one_line_of_json():
         "decision": None,
         "state": "open",
         "why": "",
+        "decided_after": None,
     }

@@ -17,6 +17,7 @@ from stdl_events.live.summary import LiveSummary
 
 _COLUMNS = 80
 _NAME_COLUMNS = 24
+_AFTER_THE_WORD = {"held": " stays", "decided": " decided"}
 
 
 class Output(Protocol):
@@ -171,9 +172,10 @@ def _outlet(where: str) -> Outlet:
 def _line(prediction: Prediction, shown: int) -> str:
     """Return a line of `shown` classes, or of as many as fit."""
     begin = f"{prediction.t_us / 1e6:.3f} s{_told(prediction)}"
-    end = f"  {prediction.latency_us / 1e3:.2f} ms" + (
-        "" if prediction.final else f"  (frame {prediction.step + 1} of its clip)"
-    )
+    end = f"  {prediction.latency_us / 1e3:.2f} ms"
+    if not prediction.final:
+        is_early = prediction.decided_after == prediction.step + 1
+        end += f"  ({'early, ' if is_early else ''}frame {prediction.step + 1} of its clip)"
     columns = shutil.get_terminal_size((_COLUMNS, 24)).columns if sys.stdout.isatty() else _COLUMNS
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:shown]
     line = begin
@@ -187,10 +189,11 @@ def _line(prediction: Prediction, shown: int) -> str:
 
 def _told(prediction: Prediction) -> str:
     """Return what was decided, where it is not the most probable class."""
-    if prediction.state in ("open", "recognised"):
+    shown = prediction.state == "decided" and prediction.decision == prediction.label
+    if shown or prediction.state in ("open", "recognised"):
         return ""
     word = prediction.decision or WORDS.get(prediction.state, prediction.why.partition(":")[0])
-    return f"  {_short(word)}{' stays' if prediction.state == 'held' else ''} |"
+    return f"  {_short(word)}{_AFTER_THE_WORD.get(prediction.state, '')} |"
 
 
 def _short(name: str) -> str:
