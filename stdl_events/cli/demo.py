@@ -46,7 +46,7 @@ def demo(
     """
     from stdl_events.analysis.baselines import chance, ridge_on_summed_events
     from stdl_events.analysis.plots import demo_picture
-    from stdl_events.cli.evaluate import print_evaluation
+    from stdl_events.cli.evaluation_text import print_evaluation
     from stdl_events.export.onnx import export_onnx
     from stdl_events.recipes import load_recipe
     from stdl_events.recordings.clips import load_clips

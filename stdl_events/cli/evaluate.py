@@ -1,19 +1,18 @@
 """`stdl-events evaluate`: how a run's network does on recordings that it was not trained on."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stdl_events.cli.confusion import confusion_lines
+from stdl_events.cli.evaluation_text import print_evaluation
 from stdl_events.cli.next_step import say_next
-from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.output import messages, print_json
 from stdl_events.cli.weights_option import WeightsOption, parse_weights
+from stdl_events.errors import UserError
 
 if TYPE_CHECKING:
-    from stdl_events.training.evaluate import Evaluation
-
-MAX_CLASSES_SHOWN = 20
+    from stdl_events.recordings.sides import Side
 
 
 def register(app: typer.Typer) -> None:
@@ -29,15 +28,19 @@ def evaluate(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings, if it has moved.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    side: Annotated[
+        str, typer.Option(metavar="test|validation", help="The held-out recordings, or those that chose the weights.")
+    ] = "test",
     verify: Annotated[
-        bool, typer.Option("--verify", help="Also check that the recordings that it trained on have not changed.")
+        bool, typer.Option("--verify", help="Also check that the recordings of the other sides have not changed.")
     ] = False,
     predictions: Annotated[Path | None, typer.Option(help="Write every clip's prediction to this JSON file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Test a run's network on its held-out recordings: accuracy, chance, confusion matrix.
+    """Test a run's network on its held-out recordings: accuracy, its spread, by class, person and time step.
 
-    The recordings are those that the run's split.json lists, each compared with its SHA-256; others are not used.
+    The recordings are those that the run's split.json lists, each compared with its SHA-256; others are not used. The
+    95 % interval is that over recordings, since clips of one recording are alike.
 
     Example: stdl-events evaluate runs/folder --model model.onnx --predictions predictions.json
     """
@@ -48,14 +51,16 @@ def evaluate(
     from stdl_events.training.run_folder import load_config, write_json
     from stdl_events.whole_file import require_place
 
-    chosen = parse_weights(weights)
+    chosen, parsed = parse_weights(weights), parse_side(side)
     if chosen is not None and model is not None:
         raise typer.BadParameter(
             "an exported file has its own weights; leave one of the two out", param_hint="--weights"
         )
     if predictions is not None:
         require_place(predictions, room_for="predictions")
-    evaluation = held_out.evaluate(run, weights=chosen, model=model, data=data, device=device, verify=verify)
+    evaluation = held_out.evaluate(
+        run, weights=chosen, model=model, data=data, device=device, verify=verify, side=parsed, over_time=True
+    )
     if predictions is not None:
         assert evaluation.frame_spec is not None
         listed = read_split_list(run / SPLIT_FILE)
@@ -64,25 +69,22 @@ def evaluate(
         settings = load_config(run).data.model_dump(mode="json")
         write_json(predictions, predictions_of(clips, evaluation.recordings, evaluation.frame_spec, root, settings))
     if as_json:
-        print_json({"run": str(run), "model": None if model is None else str(model)} | evaluation.summary())
+        facts = {"run": str(run), "model": None if model is None else str(model), "side": side}
+        print_json(facts | evaluation.summary())
         return
     if model is None:
         messages.print(f"{run}: {weights_text(run, chosen)}")
-    print_evaluation(evaluation)
+    print_evaluation(evaluation, side)
     if model is None:
         say_next("export", run, "--out", "model.onnx")
 
 
-def print_evaluation(evaluation: "Evaluation") -> None:
-    """Print the confusion matrix and the accuracy."""
-    summary: dict[str, Any] = evaluation.summary()
-    if len(evaluation.labels) <= MAX_CLASSES_SHOWN:
-        lines = confusion_lines(evaluation.labels, summary["confusion"], results.width)
-        results.print("\n".join(lines), markup=False)
-    results.print(
-        f"accuracy {summary['accuracy']:.4f} on {summary['n']} held-out clips (chance {summary['chance']:.3f})\n"
-        f"accuracy {summary['mean_class_accuracy']:.4f} as the mean over the classes\n"
-        f"accuracy {summary['recording_accuracy']:.4f} on {summary['recordings']} whole recordings"
-    )
-    if summary["too_short"]:
-        messages.print(f"{summary['too_short']} held-out recordings hold no clip and are not counted")
+def parse_side(text: str) -> "Side":
+    """Return the option's value.
+
+    Raises:
+        UserError: it is another word.
+    """
+    if text in ("test", "validation"):
+        return "test" if text == "test" else "validation"
+    raise UserError("--side", got=repr(text), expected="test or validation", todo="correct the option")

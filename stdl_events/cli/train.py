@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from stdl_events.cli.data_options import NO_OPTIONS, DataOptions, with_data_options
-from stdl_events.cli.evaluate import print_evaluation
+from stdl_events.cli.evaluation_text import print_evaluation
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json
 from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant

@@ -9,7 +9,7 @@ R recordings.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,13 @@ from stdl_events.network.readout import Readout
 from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.training.data import Counts, batch_of, ordered_batches
+from stdl_events.training.groups import group_rows
+from stdl_events.training.measures import ClassMeasures, Reliability, brier_score, or_none, top_accuracy
+from stdl_events.training.spread import Interval, accuracy_interval, recording_of_entries
 
 Floats = npt.NDArray[np.float64]
 MeanLogits = Callable[[Counts], npt.NDArray[np.floating]]
-"""frames_TBCHW -> the mean over time of the logits, [B, K]."""
+"""frames_TBCHW -> the mean over time of the logits, [B, K]; over time, that of the first 1 to T steps, [T, B, K]."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,16 @@ class Evaluation:
         recordings: the recordings of the clips; its classes are the labels.
         probabilities_NK: softmax of each clip's mean logits.
         frame_spec: of the clips, if known.
+        predicted_TN: class predicted by the first 1 to T steps of each clip, if asked for.
+        running_logits_TNK: mean logits of the first 1 to T steps of each clip, float32, if asked for.
     """
 
     recordings: RecordingSet
     clips: ClipArray
     probabilities_NK: Floats
     frame_spec: FrameSpec | None = None
+    predicted_TN: npt.NDArray[np.int32] | None = None
+    running_logits_TNK: npt.NDArray[np.float32] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -52,9 +59,32 @@ class Evaluation:
     def predicted_N(self) -> npt.NDArray[np.intp]:
         return self.probabilities_NK.argmax(1)
 
+    @cached_property
+    def right_N(self) -> npt.NDArray[np.bool_]:
+        right_N: npt.NDArray[np.bool_] = self.predicted_N == self.clips.targets_N
+        return right_N
+
     @property
     def accuracy(self) -> float:
-        return float((self.predicted_N == self.clips.targets_N).mean())
+        return float(self.right_N.mean())
+
+    @cached_property
+    def recording_N(self) -> npt.NDArray[np.int64]:
+        """Index of the recording of each clip; parts and takes of one file are one recording."""
+        return recording_of_entries(self.recordings.entries)[self.clips.entry_index_N]
+
+    @cached_property
+    def accuracy_interval(self) -> Interval | None:
+        """The 95 % interval of the accuracy; see `spread.accuracy_interval`."""
+        return accuracy_interval(self.right_N, self.recording_N)
+
+    @property
+    def accuracy_T(self) -> Floats | None:
+        """Accuracy of the first 1 to T steps of the clips; None unless it was asked for."""
+        if self.predicted_TN is None:
+            return None
+        accuracy_T: Floats = (self.predicted_TN == self.clips.targets_N).mean(1)
+        return accuracy_T
 
     @property
     def loss(self) -> float:
@@ -87,25 +117,50 @@ class Evaluation:
         np.add.at(counts_KK, (self.clips.targets_N, self.predicted_N), 1)
         return counts_KK
 
+    @cached_property
+    def class_measures(self) -> ClassMeasures:
+        """Precision, recall and F1 of each class."""
+        return ClassMeasures.of(self.confusion_KK)
+
     @property
     def class_accuracy_K(self) -> Floats:
-        """Accuracy on the clips of each class; NaN for a class without clips."""
-        confusion_KK = self.confusion_KK
-        counts_K = confusion_KK.sum(1).astype(np.float64)
-        return np.divide(confusion_KK.diagonal(), counts_K, out=np.full_like(counts_K, np.nan), where=counts_K > 0)
+        """Accuracy on the clips of each class, its recall; NaN for a class without clips."""
+        return self.class_measures.recall_K
 
     @property
     def mean_class_accuracy(self) -> float:
         """Mean of the classes' accuracies, whatever their sizes; one answer for all has one over their number."""
         return float(np.nanmean(self.class_accuracy_K))
 
+    def reliability(self) -> Reliability:
+        """Return the accuracy by confidence, in bins."""
+        return Reliability.of(self.probabilities_NK, self.clips.targets_N)
+
+    def per_group(self, attribute: Literal["subject", "session"]) -> list[dict[str, Any]]:
+        """Return the accuracy for each subject or session, JSON-ready; see `groups.group_rows`."""
+        names = [getattr(self.recordings.entries[index], attribute) for index in self.clips.entry_index_N]
+        return group_rows(names, self.right_N, self.recording_N)
+
     def summary(self) -> dict[str, Any]:
         """JSON-ready."""
+        interval, accuracy_T, reliability = self.accuracy_interval, self.accuracy_T, self.reliability()
         return {
             "accuracy": self.accuracy,
+            "accuracy_interval": None if interval is None else interval.document(),
             "n": len(self.clips),
             "chance": self.chance,
-            "class_accuracy": [None if np.isnan(value) else float(value) for value in self.class_accuracy_K],
+            "baselines": {"chance": self.chance},
+            "top5": top_accuracy(self.probabilities_NK, self.clips.targets_N),
+            "macro_f1": self.class_measures.macro_f1,
+            "nll": self.loss,
+            "brier": brier_score(self.probabilities_NK, self.clips.targets_N),
+            "ece": reliability.ece,
+            "reliability": reliability.document(),
+            "over_time": None if accuracy_T is None else accuracy_T.tolist(),
+            "per_class": self.class_measures.rows(self.labels),
+            "per_subject": self.per_group("subject"),
+            "per_session": self.per_group("session"),
+            "class_accuracy": [or_none(value) for value in self.class_accuracy_K],
             "mean_class_accuracy": self.mean_class_accuracy,
             "recording_accuracy": self.recording_accuracy,
             "recordings": len(self.recording_is_right_R),
@@ -136,13 +191,38 @@ class Evaluation:
 
 
 def evaluate_clips(
-    mean_logits: MeanLogits, recordings: RecordingSet, clips: ClipArray, *, batch_size: int
+    mean_logits: MeanLogits,
+    recordings: RecordingSet,
+    clips: ClipArray,
+    *,
+    batch_size: int,
+    over_time: bool = False,
+    keep_logits: bool = False,
 ) -> Evaluation:
-    """Run every clip of `recordings` through `mean_logits`, `batch_size` at a time."""
-    logits_NK = np.concatenate(
-        [mean_logits(batch_of(clips, indices)[0]) for indices in ordered_batches(len(clips), batch_size)]
+    """Run every clip of `recordings` through `mean_logits`, `batch_size` at a time.
+
+    Args:
+        over_time: `mean_logits` returns the mean of the first 1 to T steps, and the class that each predicts is kept.
+        keep_logits: with `over_time`, keep these means too, [T, N, K] float32.
+    """
+    logits_BK: list[npt.NDArray[np.floating]] = []
+    predicted_TB: list[npt.NDArray[np.int32]] = []
+    running_TBK: list[npt.NDArray[np.float32]] = []
+    for indices in ordered_batches(len(clips), batch_size):
+        logits = mean_logits(batch_of(clips, indices)[0])
+        if over_time:
+            predicted_TB.append(logits.argmax(-1).astype(np.int32))
+            if keep_logits:
+                running_TBK.append(logits.astype(np.float32))
+            logits = logits[-1]
+        logits_BK.append(logits)
+    return Evaluation(
+        recordings,
+        clips,
+        softmax(np.concatenate(logits_BK).astype(np.float64)),
+        predicted_TN=np.concatenate(predicted_TB, 1) if over_time else None,
+        running_logits_TNK=np.concatenate(running_TBK, 1) if running_TBK else None,
     )
-    return Evaluation(recordings, clips, softmax(logits_NK.astype(np.float64)))
 
 
 def measures(name: str, evaluation: Evaluation) -> dict[str, float]:
@@ -155,7 +235,7 @@ def held_out_measures(evaluation: Evaluation) -> dict[str, Any]:
     return {"held_out_accuracy": evaluation.accuracy, "held_out_clips": len(evaluation.clips)}
 
 
-def network_logits(network: SpikingNetwork) -> MeanLogits:
+def network_logits(network: SpikingNetwork, *, over_time: bool = False) -> MeanLogits:
     """The trained network as a `MeanLogits`; switches it to evaluation mode."""
     weight = next(network.parameters())
 
@@ -163,11 +243,14 @@ def network_logits(network: SpikingNetwork) -> MeanLogits:
     def mean_logits(frames_TBCHW: Counts) -> npt.NDArray[np.floating]:
         network.eval()
         state = network.initial_state(frames_TBCHW.shape[1])
-        readout = Readout()
+        readout, running_TBK = Readout(), []
         for frame_BCHW in torch.from_numpy(frames_TBCHW):
             logits_BK, state = network.step(frame_BCHW.to(device=weight.device, dtype=weight.dtype), state)
             readout.add([logits_BK])
-        result: npt.NDArray[np.floating] = readout.mean().cpu().numpy()
+            if over_time:
+                running_TBK.append(readout.mean())
+        mean = torch.stack(running_TBK) if over_time else readout.mean()
+        result: npt.NDArray[np.floating] = mean.cpu().numpy()
         return result
 
     return mean_logits

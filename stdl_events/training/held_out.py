@@ -1,4 +1,7 @@
-"""Evaluation of a finished run on its held-out recordings: of its own network, or of a file exported from it."""
+"""Evaluation of a finished run on recordings that it was not trained on: of its network, or of an exported file.
+
+Shape letters: B clips of a batch, T time steps, K classes.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,26 +13,27 @@ from stdl_events.errors import ModelError
 from stdl_events.live import OnnxSession
 from stdl_events.live.readout import mean_logits
 from stdl_events.model_card import ModelCard
-from stdl_events.recordings.coverage import HELD_OUT
+from stdl_events.recordings.coverage import SIDE_TEXT
 from stdl_events.recordings.entry import RecordingSet
+from stdl_events.recordings.sides import Side
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import Counts
 from stdl_events.training.device import resolve_device
 from stdl_events.training.evaluate import Evaluation, MeanLogits, evaluate_clips, network_logits
 from stdl_events.training.keeping import Weights, weights_folder
 from stdl_events.training.run_folder import load_config
-from stdl_events.training.run_split import held_out_recordings
+from stdl_events.training.run_split import recordings_of_run
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_sides
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a finished run held out, and what recognises it.
+    """What a finished run was not trained on, and what recognises it.
 
     Attributes:
         config: of the run, with the current folder of the recordings.
-        recordings: those held out.
+        recordings: those held out, or those to validate on.
         card: of the network, or of the exported file in its place.
         logits_of: the network, or the exported file.
     """
@@ -48,11 +52,14 @@ def open_held_out(
     data: Path | str | None = None,
     device: str = "auto",
     verify: bool = False,
+    side: Side = "test",
+    over_time: bool = False,
 ) -> HeldOut:
-    """Open the network of the finished run in `folder`, and the recordings that `split.json` lists as held out.
+    """Open the network of the finished run in `folder`, and the recordings of one side that `split.json` lists.
 
     Args:
-        weights, model, data, device, verify: see `evaluate`.
+        weights, model, data, device, verify, side: see `evaluate`.
+        over_time: the logits are those of the first 1 to T steps; see `evaluate_clips`.
 
     Raises:
         RunError, ModelError, DatasetError: see `evaluate`; no recording is read yet.
@@ -63,11 +70,11 @@ def open_held_out(
         config = config.derive(data={"path": str(data)})
     if model is None:
         network, card = load_bundle(weights_folder(folder, weights), resolve_device(device))
-        logits_of = network_logits(network)
+        logits_of = network_logits(network, over_time=over_time)
     else:
         session = OnnxSession(model)
-        card, logits_of = session.card, session_logits(session)
-    recordings = held_out_recordings(config, folder, data=None if data is None else Path(data), verify=verify)
+        card, logits_of = session.card, session_logits(session, over_time=over_time)
+    recordings = recordings_of_run(config, folder, side, data=None if data is None else Path(data), verify=verify)
     if card.labels != recordings.classes:
         raise ModelError(
             str(model or folder),
@@ -86,27 +93,43 @@ def evaluate(
     data: Path | str | None = None,
     device: str = "auto",
     verify: bool = False,
+    side: Side = "test",
+    over_time: bool = False,
+    keep_logits: bool = False,
 ) -> Evaluation:
-    """Evaluate the finished run in `folder` on the recordings that it held out, as `split.json` lists them.
+    """Evaluate the finished run in `folder` on the recordings of one side, as `split.json` lists them.
 
     Args:
         weights: the best ones or the last ones; None is the best ones if a validation part chose some.
         model: an exported file to evaluate instead of the run's own network, on the CPU.
         data: current folder of the recordings.
-        verify: also check that the recordings that it trained on have not changed.
+        verify: also check that the recordings of its other sides have not changed.
+        side: the held-out recordings ("test"), or those that chose the weights ("validation").
+        over_time: also keep the class that the first 1 to T steps of each clip predict.
+        keep_logits: also keep the mean logits of these steps, [T, N, K] float32.
 
     Raises:
-        RunError: there is no finished run in `folder`.
+        RunError: there is no finished run in `folder`, or it has no such side.
         ModelError: `model` is unusable, or has other classes than the run.
         DatasetError: recordings are missing, have changed or cannot be read, or a class has no clip.
     """
-    opened = open_held_out(folder, weights=weights, model=model, data=data, device=device, verify=verify)
-    [(recordings, clips)] = load_sides(opened.config, {HELD_OUT: opened.recordings}, opened.card.frame)
-    evaluation = evaluate_clips(opened.logits_of, recordings, clips, batch_size=opened.config.batch_size)
+    over_time = over_time or keep_logits
+    opened = open_held_out(
+        folder, weights=weights, model=model, data=data, device=device, verify=verify, side=side, over_time=over_time
+    )
+    [(recordings, clips)] = load_sides(opened.config, {SIDE_TEXT[side]: opened.recordings}, opened.card.frame)
+    evaluation = evaluate_clips(
+        opened.logits_of,
+        recordings,
+        clips,
+        batch_size=opened.config.batch_size,
+        over_time=over_time,
+        keep_logits=keep_logits,
+    )
     return replace(evaluation, frame_spec=opened.card.frame)
 
 
-def session_logits(session: OnnxSession) -> MeanLogits:
+def session_logits(session: OnnxSession, *, over_time: bool = False) -> MeanLogits:
     """An exported model as a `MeanLogits`."""
 
     def of_clips(frames_TBCHW: Counts) -> npt.NDArray[np.floating]:
@@ -115,6 +138,10 @@ def session_logits(session: OnnxSession) -> MeanLogits:
         for frame_BCHW in frames_TBCHW:
             logits_BK, state = session.step(frame_BCHW, state)
             logits_TBK.append(logits_BK)
-        return mean_logits(logits_TBK)
+        if not over_time:
+            return mean_logits(logits_TBK)
+        counts_T11 = np.arange(1, len(logits_TBK) + 1)[:, None, None]
+        running_TBK: npt.NDArray[np.floating] = np.cumsum(logits_TBK, axis=0, dtype=np.float64) / counts_T11
+        return running_TBK
 
     return of_clips

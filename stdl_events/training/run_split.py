@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from stdl_events.errors import DatasetError
+from stdl_events.errors import DatasetError, RunError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.prepared.manifest import Manifest, read_manifest
 from stdl_events.recordings.entry import RecordingSet, Split
@@ -102,25 +102,33 @@ def split_of_run(
     return RunSplit(with_contents(split, contents), contents)
 
 
-def held_out_recordings(
-    config: TrainConfig, folder: Path, *, data: Path | None = None, verify: bool = False
+def recordings_of_run(
+    config: TrainConfig, folder: Path, side: Side = "test", *, data: Path | None = None, verify: bool = False
 ) -> RecordingSet:
-    """Return the recordings that the run in `folder` held out, and check that their files have not changed.
+    """Return the recordings of one side of the run in `folder`, and check that their files have not changed.
 
     A run without a list, of an older version, is split again, with a warning.
 
     Args:
         data: current folder of the recordings.
-        verify: also check the recordings that it trained on.
+        verify: also check the recordings of the other sides.
 
     Raises:
+        RunError: the run has no such side.
         DatasetError, SplitError, RecipeError: see `split_of_run`.
     """
     listed = read_split_list(folder / SPLIT_FILE)
     if listed is None:
         _say_unlisted(folder)
-        return load_split(config).test
-    return _checked(config, folder, listed, SIDES if verify else ("test",), data=data, quiet=False).test
+        split = load_split(config)
+    else:
+        split = _checked(config, folder, listed, SIDES if verify else (side,), data=data, quiet=False)
+    if side not in split.sides:
+        raise RunError(
+            str(folder), got="no recordings to validate on", expected="a run with a validation part",
+            todo="leave --side out, or train with --validation 0.1",
+        )  # fmt: skip
+    return split.sides[side]
 
 
 def _checked(

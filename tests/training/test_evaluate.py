@@ -1,5 +1,6 @@
 """Evaluation equals the live readout, its metrics are those of the clips, and an exported file gives the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from stdl_events.errors import ModelError, RunError
 from stdl_events.events import ReplaySource
 from stdl_events.export.onnx import export_onnx
 from stdl_events.live import OnnxSession, Prediction, Recogniser, run_live
+from stdl_events.live.readout import softmax
 from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
@@ -108,8 +110,16 @@ def test_exported_file_evaluates_the_same_and_live_sees_the_same_clips(tmp_path:
     fit(config, run, quiet=True)
     model = tmp_path / "model.onnx"
     export_onnx(*load_bundle(run / "bundle"), model)
-    ours, exported = evaluate(run), evaluate(run, model=model)
+    ours, exported = evaluate(run, over_time=True), evaluate(run, model=model, keep_logits=True)
     np.testing.assert_allclose(ours.probabilities_NK, exported.probabilities_NK, atol=1e-4)
+    assert exported.running_logits_TNK is not None
+    np.testing.assert_allclose(
+        softmax(exported.running_logits_TNK[-1].astype(float)), exported.probabilities_NK, atol=1e-5
+    )
+    np.testing.assert_array_equal(ours.predicted_TN, exported.predicted_TN)
+    np.testing.assert_array_equal(evaluate(run).probabilities_NK, ours.probabilities_NK)
+    with pytest.raises(RunError, match="got no recordings to validate on"):
+        evaluate(run, side="validation")
     assert ours.predictions()[0].keys() == exported.predictions()[0].keys()
     session = OnnxSession(model)
     for index, entry in enumerate(exported.recordings.entries):
@@ -161,3 +171,24 @@ def test_what_cannot_be_evaluated_is_said(tmp_path: Path, config: TrainConfig) -
     (run / "bundle" / "model.safetensors").unlink()
     with pytest.raises(RunError, match=r"got no model\.safetensors; expected a finished network"):
         evaluate(run)
+
+
+def test_over_time_steps_each_prediction_is_that_of_a_clip_that_ends_there() -> None:
+    network = SpikingNetwork.build(NetworkSpec.parse("4C3-AP2-3FC", input_shape=(2, 8, 8)), seed=1)
+    recordings, clips = three_recordings([0, 1, 2, 0, 1], [0, 0, 1, 1, 2])
+    running = network_logits(network, over_time=True)
+    result = evaluate_clips(running, recordings, clips, batch_size=2, over_time=True, keep_logits=True)
+    assert result.running_logits_TNK is not None
+    assert result.predicted_TN is not None
+    assert result.accuracy_T is not None
+    for steps in range(1, 6):
+        shorter = replace(clips, frames_NTCHW=np.asarray(clips.frames_NTCHW)[:, :steps])
+        expected = evaluate_clips(network_logits(network), recordings, shorter, batch_size=5)
+        got_NK = result.running_logits_TNK[steps - 1]
+        np.testing.assert_allclose(softmax(got_NK.astype(float)), expected.probabilities_NK, atol=1e-6)
+        np.testing.assert_array_equal(result.predicted_TN[steps - 1], expected.predicted_N)
+        assert result.accuracy_T[steps - 1] == expected.accuracy
+    np.testing.assert_array_equal(expected.predicted_N, result.predicted_N)
+    without = evaluate_clips(running, recordings, clips, batch_size=2, over_time=True)
+    assert without.running_logits_TNK is None
+    assert evaluate_clips(network_logits(network), recordings, clips, batch_size=2).summary()["over_time"] is None

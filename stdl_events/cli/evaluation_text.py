@@ -1,0 +1,100 @@
+"""An evaluation on screen: the accuracy with its spread, and the tables that fit."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stdl_events.cli.confusion import confusion_lines, shortened
+from stdl_events.cli.output import messages, results
+
+if TYPE_CHECKING:
+    from stdl_events.training.evaluate import Evaluation
+
+MAX_ROWS = 20
+STEPS_SHOWN = 5
+SIDE_WORDS = {"test": "held-out clips", "validation": "clips to validate on"}
+
+
+def print_evaluation(evaluation: "Evaluation", side: str = "test") -> None:
+    """Print the confusion matrix, the accuracy and the tables that have at most `MAX_ROWS` rows."""
+    summary: dict[str, Any] = evaluation.summary()
+    if len(evaluation.labels) <= MAX_ROWS:
+        lines = confusion_lines(evaluation.labels, summary["confusion"], results.width)
+        results.print("\n".join(lines), markup=False)
+    results.print("\n".join(accuracy_lines(summary, side)), markup=False)
+    if 2 < len(evaluation.labels) <= MAX_ROWS:
+        results.print("\n".join(class_lines(summary["per_class"], results.width)), markup=False)
+    for kind in ("subject", "session"):
+        if summary[f"per_{kind}"]:
+            results.print("\n".join(group_lines(kind, summary[f"per_{kind}"], results.width)), markup=False)
+        else:
+            results.print(f"per {kind}: unknown, since the recordings name none")
+    if summary["too_short"]:
+        messages.print(f"{summary['too_short']} recordings hold no clip and are not counted")
+
+
+def accuracy_lines(summary: dict[str, Any], side: str = "test") -> list[str]:
+    """Return the lines about all clips together, of a summary of an evaluation."""
+    return [
+        f"accuracy {summary['accuracy']:.4f} on {summary['n']} {SIDE_WORDS[side]} (chance {summary['chance']:.3f})",
+        interval_text(summary["accuracy_interval"]),
+        f"accuracy {summary['mean_class_accuracy']:.4f} as the mean over the classes, macro F1 "
+        f"{summary['macro_f1']:.4f}" + ("" if summary["top5"] is None else f", top-5 {summary['top5']:.4f}"),
+        f"accuracy {summary['recording_accuracy']:.4f} on {summary['recordings']} whole recordings",
+        f"calibration error {summary['ece']:.3f}, negative log likelihood {summary['nll']:.3f}, Brier score "
+        f"{summary['brier']:.3f}",
+        *([] if summary["over_time"] is None else [over_time_text(summary["over_time"])]),
+    ]
+
+
+def interval_text(interval: dict[str, Any] | None) -> str:
+    """Return the 95 % interval of the accuracy, in words."""
+    if interval is None:
+        return "no 95 % interval: all clips are of one recording"
+    count = interval["recordings"]
+    return f"95 % interval {interval['low']:.3f} to {interval['high']:.3f}, by {count} recordings"
+
+
+def over_time_text(accuracy_T: Sequence[float]) -> str:
+    """Return the accuracy after some of the steps."""
+    steps = len(accuracy_T)
+    shown = sorted({max(1, round(steps * part / STEPS_SHOWN)) for part in range(1, STEPS_SHOWN + 1)})
+    values = ", ".join(f"{accuracy_T[step - 1]:.3f} after {step}" for step in shown)
+    return f"over time steps: {values}"
+
+
+def class_lines(rows: Sequence[dict[str, Any]], width: int) -> list[str]:
+    """Return the table of the classes."""
+    cells = [
+        (row["name"], str(row["clips"]), *(_number(row[key]) for key in ("precision", "recall", "f1"))) for row in rows
+    ]
+    return list(_table(("class", "clips", "precision", "recall", "F1"), cells, width))
+
+
+def group_lines(kind: str, rows: Sequence[dict[str, Any]], width: int) -> list[str]:
+    """Return the table of subjects or sessions; for many of them, the range of their accuracies."""
+    if len(rows) > MAX_ROWS:
+        known = [row["accuracy"] for row in rows if row["name"] is not None]
+        return [f"per {kind}: accuracy {min(known):.3f} to {max(known):.3f} over {len(known)}"]
+    cells = [
+        (row["name"] or "unknown", str(row["clips"]), str(row["recordings"]), _number(row["accuracy"]), _span(row))
+        for row in rows
+    ]
+    return list(_table((kind, "clips", "recordings", "accuracy", "95 % interval"), cells, width))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    """Yield a table's lines; names in the first column lose their middle where they do not fit."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    first = min(widths[0], max(8, width - sum(widths[1:]) - 2 * len(widths[1:])))
+    for name, *cells in (head, *rows):
+        rest = "".join(f"  {cell:>{size}}" for cell, size in zip(cells, widths[1:], strict=True))
+        yield shortened(name, first).ljust(first) + rest
+
+
+def _span(row: dict[str, Any]) -> str:
+    interval = row["interval"]
+    return "-" if interval is None else f"{interval['low']:.3f} to {interval['high']:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
