@@ -143,8 +143,8 @@ def divide(runs: Sequence[Run]) -> list[list[Run]]:
 
     All are one take if the file is out of order as a whole.
     """
-    if not runs:
-        return []
+    if len(runs) < 2:
+        return [list(runs)] if runs else []
     takes: list[_OpenTake] = []
     for run in runs:
         if takes and not run.is_reset:

@@ -283,7 +283,8 @@ def _stored_takes(
 
 
 def _as_now(file: SourceFile, path: Path) -> SourceFile:
-    return file.model_copy(update={"mtime_ns": path.stat().st_mtime_ns})
+    mtime_ns = path.stat().st_mtime_ns
+    return file if mtime_ns == file.mtime_ns else file.model_copy(update={"mtime_ns": mtime_ns})
 
 
 def _judge(manifest: Manifest, store: Path, total: int, skip_bad: bool, split: Split) -> None:

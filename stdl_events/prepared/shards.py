@@ -33,7 +33,7 @@ from stdl_events.recordings.file_digest import file_digest
 MAGIC = b"STDLCLIP"
 SUFFIX = ".clips"
 # Few enough recordings per shard that workers end at the same time and an interruption costs seconds.
-MAX_ENTRIES = 16
+MAX_ENTRIES = 64
 MAX_SOURCE_BYTES = 16 << 20
 _TRAILER = struct.Struct("<QI8s")
 

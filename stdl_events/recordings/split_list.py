@@ -27,7 +27,7 @@ from stdl_events import __version__
 from stdl_events.errors import DatasetError
 from stdl_events.events import Recording
 from stdl_events.events.sources.replay import Position
-from stdl_events.recordings.entry import Entry, RecordingSet, SideRule, Split, without_take
+from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, SideRule, Split, without_take
 from stdl_events.recordings.file_contents import Content, contents_of, located, relative_folder
 from stdl_events.recordings.found_files import FoundFiles, same_form
 from stdl_events.recordings.sides import SIDES, Side
@@ -177,13 +177,14 @@ def _row(
     entry: Entry, side: str, classes: tuple[str, ...], root: Path, contents: Mapping[Path, Content]
 ) -> ListedRecording:
     content = contents.get(entry.path, Content(None, None if entry.reader else entry.content))
-    plain = replace(entry, span=plain_span(entry.span), reader=None)
-    row = {
-        "side": side, "key": entry.key, "path": _relative(entry.path, root), "class": classes[entry.label],
-        "bytes": content.bytes, "sha256": content.sha256, "own_reader": entry.reader is not None,
-    }  # fmt: skip
-    further = _ENTRY.dump_python(plain, mode="json", exclude=set(_COLUMNS), exclude_defaults=True)
-    return ListedRecording.model_validate(row | further)
+    further = _ENTRY.dump_python(entry, mode="json", exclude={*_COLUMNS, "span"}, exclude_defaults=True)
+    if entry.span != WHOLE:
+        further["span"] = list(plain_span(entry.span))
+    # Not checked again: the entry was.
+    return ListedRecording.model_construct(
+        side=side, key=entry.key, path=_relative(entry.path, root), class_name=classes[entry.label],
+        bytes=content.bytes, sha256=content.sha256, own_reader=entry.reader is not None, **further,
+    )  # fmt: skip
 
 
 def write_split_list(path: Path, listed: SplitList, *, todo: str | None = None) -> None:

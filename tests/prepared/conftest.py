@@ -14,6 +14,12 @@ from stdl_events.prepared import Preparation, prepare, shards, workers
 COUNT = FrameSpec(kind="recording", steps=5, by="count", sensor_size=SIZE, cap=255)
 
 
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few recordings make several shards."""
+    monkeypatch.setattr(shards, "MAX_ENTRIES", 16)
+
+
 @pytest.fixture
 def recordings(tmp_path: Path) -> Path:
     """20 recordings of each of two classes: three shards."""

@@ -57,10 +57,9 @@ def test_a_killed_run_is_finished(make: Make, monkeypatch: pytest.MonkeyPatch) -
             raise KeyboardInterrupt
         return shards.make_shard(job)
 
-    monkeypatch.setattr(workers, "make_shard", die_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(workers, "make_shard", die_at_the_second)
         make()
-    monkeypatch.undo()
     store = calls[0].path.parent
     with pytest.raises(DatasetError, match=r"store: got an incomplete store; .* same .* again"):
         PreparedSet.open(store)

@@ -26,10 +26,10 @@ class UnwrappedClock:
         t = counter.astype(np.int64)
         if not len(t):
             return t
-        steps = np.empty_like(t)
-        steps[0] = 0 if self.last is None else t[0] - self.last
-        np.subtract(t[1:], t[:-1], out=steps[1:])
-        self.last = int(t[-1])
+        previous, self.last = int(t[0]) if self.last is None else self.last, int(t[-1])
+        if self._wraps == 0 and max(int(t.max()), previous) - int(t.min()) <= self._wrap:
+            return t
+        steps = np.diff(t, prepend=previous)
         if self._wraps == 0 and steps.min() >= -self._wrap:
             return t
         wraps = self._wraps + np.cumsum((steps < -self._wrap).astype(np.int64) - (steps > self._half))
