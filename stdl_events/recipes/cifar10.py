@@ -22,6 +22,10 @@ VARIANTS = {
 
 
 def recipe() -> TrainConfig:
-    """ResNet-18; see `papers.cifar`."""
+    """ResNet-18 in the published blocks; each picture is the input at all T=4 steps.
+
+    Crops are shifts by up to 4 pixels. No paper gives the side of the cutout: 16 pixels are those of its authors for
+    this set; here it is black, not the mean colour. SLTT's variant has a ResNet-18 without pre-activation.
+    """
     settings = cifar(network="resnet18", cutout=CUTOUT, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
     return base("cifar10", data={"dataset": "cifar10"}, **settings)

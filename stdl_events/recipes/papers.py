@@ -87,12 +87,9 @@ def ndot(rule: str) -> dict[str, Any]:
 def cifar(*, network: str, cutout: str, **scale: Any) -> dict[str, Any]:
     """STDL's settings of a CIFAR set, Tables VII and VIII; each picture is the input at all T=4 steps.
 
-    Crops are shifts by up to 4 pixels. No paper gives the side of the cutout: that of its authors is taken. Here it is
-    black, not the mean colour. SLTT's variant has a ResNet-18 without pre-activation.
-
     Args:
         network: in the published blocks.
-        cutout: the transform.
+        cutout: the transform, of the side that its authors chose for the set.
         scale: mean and deviation of the pixels.
     """
     return {
