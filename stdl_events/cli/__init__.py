@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from stdl_events import __version__
-from stdl_events.cli import cost, demo, evaluate, events, export, frames, live, memory, plan, prepare, show, train
+from stdl_events.cli import cost, demo, evaluate, events, export, frames, live, memory, plan, prepare, show, sweep, train
 from stdl_events.cli.options import update_choices
 from stdl_events.cli.output import print_error, print_warning
 from stdl_events.errors import MissingExtraError, StdlEventsError
@@ -48,7 +48,7 @@ def _common(
     del plugin, version  # `main` acts on them, before the help texts are written
 
 
-for stage in (demo, events, show, frames, prepare, plan, memory, cost, train, evaluate, export, live):
+for stage in (demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, export, live):
     stage.register(app)
 
 

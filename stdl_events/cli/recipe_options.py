@@ -1,9 +1,12 @@
-"""Options that choose a recipe's settings: its variant, a file of settings, and single assignments."""
+"""Options that choose a recipe's settings: its variant, a file of settings, single assignments, its recordings."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from stdl_events.cli.data_options import DataOptions
+from stdl_events.cli.split_options import split_assignments
 
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
@@ -15,3 +18,40 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="Settings in TOML or JSON, such as a run's config.json."),
 ]
+DataFolder = Annotated[
+    Path | None, typer.Option(help="Folder of the recordings, or a store of their clips that prepare wrote.")
+]
+Init = Annotated[
+    Path | None, typer.Option(metavar="RUN", help="Start with the weights of this finished run of the same network.")
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out unreadable recordings, and name them.")]
+
+
+def option_assignments(
+    *,
+    data: Path | None,
+    init: Path | None,
+    device: str | None,
+    skip_bad: bool,
+    repair: bool,
+    split: str | None,
+    validation: str | None,
+    data_options: DataOptions,
+) -> list[str]:
+    """The settings that the options of a training change, `key=value` each.
+
+    Raises:
+        RecipeError: an option contradicts another.
+    """
+    from stdl_events.prepared.manifest import is_store
+
+    flags: dict[str, object] = {"init": init, "device": device}
+    if data is not None:
+        flags["data.prepared" if is_store(data) else "data.path"] = data.resolve()
+    flags |= {f"data.split.{name}": value for name, value in split_assignments(split, validation).items()}
+    if skip_bad:
+        flags["data.skip_bad"] = "true"
+    if repair:
+        flags["data.repair"] = "true"
+    return [f"{key}={value}" for key, value in flags.items() if value is not None] + [*data_options.assignments]

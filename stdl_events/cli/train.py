@@ -9,11 +9,20 @@ from stdl_events.cli.data_options import NO_OPTIONS, DataOptions, with_data_opti
 from stdl_events.cli.evaluation_text import print_evaluation
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json
-from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant
+from stdl_events.cli.recipe_options import (
+    Assignments,
+    ConfigFile,
+    DataFolder,
+    Device,
+    Init,
+    SkipBad,
+    Variant,
+    option_assignments,
+)
 from stdl_events.cli.recipe_tables import print_recipes, print_settings
 from stdl_events.cli.recording_options import RepairOption
 from stdl_events.cli.run_argument import folder_of, list_of, other_epochs, run_named
-from stdl_events.cli.split_options import SplitOption, ValidationOption, split_assignments
+from stdl_events.cli.split_options import SplitOption, ValidationOption
 
 
 def register(app: typer.Typer) -> None:
@@ -32,20 +41,15 @@ def train(
     assignments: Assignments = None,
     variant: Variant = None,
     config_file: ConfigFile = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
+    data: DataFolder = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/<recipe's name>]")] = None,
-    init: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Start with the weights of this finished run of the same network."),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    init: Init = None,
+    device: Device = None,
     data_options: DataOptions = NO_OPTIONS,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume a run, also for more epochs (--set epochs=N).")
     ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out unreadable recordings, and name them.")
-    ] = False,
+    skip_bad: SkipBad = False,
     repair: RepairOption = False,
     split: SplitOption = None,
     validation: ValidationOption = None,
@@ -73,13 +77,10 @@ def train(
         return
     if recipe is None:
         raise typer.BadParameter("give a recipe's name or a .py file, or --list", param_hint="RECIPE")
-    flags: dict[str, object] = {"data.path": None if data is None else data.resolve(), "init": init, "device": device}
-    flags |= {f"data.split.{name}": value for name, value in split_assignments(split, validation).items()}
-    if skip_bad:
-        flags["data.skip_bad"] = "true"
-    if repair:
-        flags["data.repair"] = "true"
-    options = [f"{key}={value}" for key, value in flags.items() if value is not None] + [*data_options.assignments]
+    options = option_assignments(
+        data=data, init=init, device=device, skip_bad=skip_bad, repair=repair, split=split, validation=validation,
+        data_options=data_options,
+    )  # fmt: skip
     run, changes = run_named(recipe), assignments or ()
     if run is None:
         resolved = resolve(recipe, variant=variant, file=config_file, assignments=changes, options=options)

@@ -4,7 +4,7 @@ A manifest that is not `complete` holds only the request. Paths of recordings ar
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -181,6 +181,13 @@ def write_manifest(store: Path, manifest: Manifest) -> None:
     """
     with store_file(store / MANIFEST_FILE) as file:
         file.write(f"{manifest.model_dump_json()}\n".encode())
+
+
+def is_store(folder: Path) -> bool:
+    """Return True for the folder of a store, of any version."""
+    with suppress(OSError), (folder / MANIFEST_FILE).open("rb") as file:
+        return b'"framing":' in file.read(200)
+    return False
 
 
 def read_manifest(store: Path) -> Manifest:

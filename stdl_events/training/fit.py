@@ -29,6 +29,7 @@ from stdl_events.training.run_folder import (
 from stdl_events.training.run_split import split_of_run
 from stdl_events.training.schedule import other_schedule
 from stdl_events.training.settings import TrainConfig
+from stdl_events.training.sources import SidesLoader, load_sides
 from stdl_events.training.state import load_checkpoint
 from stdl_events.training.validation import require_validation
 from stdl_events.whole_file import make_folder, remove_leftovers
@@ -66,6 +67,7 @@ def fit(
     resume: bool = False,
     split: Split | None = None,
     like: Path | None = None,
+    load: SidesLoader = load_sides,
     quiet: bool = False,
 ) -> RunResult:
     """Train by `config` and write all results to `folder`, in the layout of `run_folder`.
@@ -79,6 +81,7 @@ def fit(
         resume: resume the run in `folder`, which may train more epochs than before.
         split: recordings to use instead of those of `config.data`; a resumed run uses those of its list.
         like: folder of another run, whose list names the recordings.
+        load: reads the clips of the recordings.
 
     Raises:
         RunError: the folder is in use, or cannot be resumed with this configuration; or the loss is not finite.
@@ -102,7 +105,7 @@ def fit(
         checked = split.check_disjoint()
         frame_spec = config.frames.spec(split.train.sensor_size)
         learner = build_configured_learner(config, frame_spec, len(split.train.classes), device)
-        run = Run(config, folder, frame_spec, split, learner, device)
+        run = Run(config, folder, frame_spec, split, learner, device, load)
         if resume and (folder / CHECKPOINT_FILE).exists():
             run.restore(load_checkpoint(folder / CHECKPOINT_FILE))
         make_folder(folder, error=RunError)

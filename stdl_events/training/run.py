@@ -35,7 +35,7 @@ from stdl_events.training.progress import TrainingProgress
 from stdl_events.training.run_folder import CHECKPOINT_FILE
 from stdl_events.training.schedule import learning_rate
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_sides
+from stdl_events.training.sources import SidesLoader, load_sides
 from stdl_events.training.state import save_checkpoint
 
 CLIPS_OF: dict[Side, str] = {"train": "train_clips", "validation": "validation_clips", "test": "held_out_clips"}
@@ -50,6 +50,7 @@ class Run:
     Attributes:
         clips: of each side of the split.
         watched: the side that is evaluated after each epoch.
+        load: reads the clips.
     """
 
     config: TrainConfig
@@ -58,13 +59,14 @@ class Run:
     split: Split
     learner: Learner
     device: torch.device
+    load: SidesLoader = load_sides
     position: Position = field(default_factory=Position)
     best: Best = field(default_factory=Best)
     metrics_bytes: int = 0
 
     def __post_init__(self) -> None:
         sides = self.split.sides
-        loaded = load_sides(self.config, {SIDE_TEXT[side]: sides[side] for side in sides}, self.frame_spec)
+        loaded = self.load(self.config, {SIDE_TEXT[side]: sides[side] for side in sides}, self.frame_spec)
         self.split = self.split.with_sides({side: readable for side, (readable, _) in zip(sides, loaded, strict=True)})
         self.clips = {side: clips for side, (_, clips) in zip(sides, loaded, strict=True)}
         self.train_clips = self.clips["train"]

@@ -34,6 +34,7 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 BUNDLE_FOLDER = "bundle"
 BEST_FOLDER = "best"
 CARD_FILE = "model.json"
+_TODO_OLD = "use the version of stdl-events that wrote the run, or train again"
 
 # A run may be resumed on another device, write more or less often, and end earlier or later; nothing else may change.
 _FREE_TO_CHANGE = {"device", "checkpoint_every_steps", "epochs", "early_stop"}
@@ -98,18 +99,27 @@ def load_config(folder: Path) -> TrainConfig:
             expected="the folder of a run",
             todo="give the folder that stdl-events train wrote, such as runs/demo",
         )
-    todo = "use the version of stdl-events that wrote the run, or train again"
     try:
-        return TrainConfig.model_validate_json(_as_stored(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RunError(str(path), got=f"a file that does not read ({error})", expected=CONFIG_FILE, todo=todo) from None
+        raise RunError(
+            str(path), got=f"a file that does not read ({error})", expected=CONFIG_FILE, todo=_TODO_OLD
+        ) from None
+    return parse_config(text, subject=str(path))
+
+
+def parse_config(text: str, *, subject: str) -> TrainConfig:
+    """The configuration in a JSON text, maybe of an older version.
+
+    Raises:
+        RunError: this version cannot read it.
+    """
+    try:
+        return TrainConfig.model_validate_json(_as_stored(text))
     except ValidationError as error:
         problem = first_problem(error)
         raise RunError(
-            str(path),
-            got=f"{problem.where}: {problem.got}",
-            expected=problem.expected,
-            todo=todo,
+            subject, got=f"{problem.where}: {problem.got}", expected=problem.expected, todo=_TODO_OLD
         ) from None
 
 
@@ -130,6 +140,14 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
     with whole_file(path, room_for="numbers", error=RunError) as file:
         file.write(text.encode())

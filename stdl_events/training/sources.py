@@ -31,6 +31,9 @@ from stdl_events.training.settings import TrainConfig
 from stdl_events.training.split_rules import prepared_split, require_used, split_by_rule
 from stdl_events.training.validation import validated
 
+# The arguments and the result of `load_sides`.
+SidesLoader = Callable[[TrainConfig, Mapping[str, RecordingSet], FrameSpec], list[tuple[RecordingSet, ClipArray]]]
+
 
 def load_split(config: TrainConfig) -> Split:
     """The split of the recordings of `config`; missing walkers are simulated.
