@@ -13,6 +13,7 @@ from stdl_events.analysis.plan_picture import plan_picture
 from stdl_events.analysis.plots import demo_picture
 from stdl_events.analysis.recording_pictures import draw_recording
 from stdl_events.analysis.recording_survey import Survey, survey_recording
+from stdl_events.analysis.run_pictures import curves_picture
 from stdl_events.errors import DatasetError, ModelError, RecordingError, RunError, UserError
 from stdl_events.events import WRITERS, Recording, open_recording, write_recording
 from stdl_events.events.convert import convert
@@ -34,6 +35,11 @@ from stdl_events.training.state import save_checkpoint
 
 SIZE = (8, 6)
 FRAMES = FrameSpec.parse({"kind": "stream", "steps": 2, "dt_us": 1000, "sensor_size": SIZE})
+
+
+def curves(seed: int) -> dict[str, list[dict[str, float]]]:
+    """The metrics of one epoch of one run."""
+    return {"run": [{"epoch": 1, "loss": 1.0 + seed, "accuracy": 0.5, "held_out_accuracy": 0.5}]}
 
 
 class FileWriter(NamedTuple):
@@ -184,6 +190,8 @@ def writers(folder: Path) -> list[FileWriter]:
         FileWriter("plan.png", lambda path, seed: plan_picture(path, plan(seed), ["a", "b"], [1, 2 + seed]), UserError,
                    ("analysis.plan_picture",)),
         FileWriter("demo.png", draw_demo, UserError, ("analysis.plots",)),
+        FileWriter("curves.png", lambda path, seed: curves_picture(path, curves(seed)), UserError,
+                   ("analysis.run_pictures",)),
     ]  # fmt: skip
 
 

@@ -13,7 +13,21 @@ from typing import Annotated
 import typer
 
 from stdl_events import __version__
-from stdl_events.cli import cost, demo, evaluate, events, export, frames, live, memory, plan, prepare, show, sweep, train
+from stdl_events.cli import (
+    cost,
+    demo,
+    evaluate,
+    events,
+    export,
+    frames,
+    live,
+    memory,
+    plan,
+    prepare,
+    show,
+    sweep,
+    train,
+)
 from stdl_events.cli.options import update_choices
 from stdl_events.cli.output import print_error, print_warning
 from stdl_events.errors import MissingExtraError, StdlEventsError
