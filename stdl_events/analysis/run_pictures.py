@@ -55,13 +55,13 @@ def curves_picture(path: Path, epochs: Mapping[str, Sequence[Mapping[str, Any]]]
     loss, accuracy = figure.subplots(1, 2)
     for number, (name, rows) in enumerate(epochs.items()):
         numbers, colour = [row["epoch"] for row in rows], f"C{number % 10}"
-        loss.plot(numbers, [row["loss"] for row in rows], color=colour, label=shortened(name))
-        accuracy.plot(numbers, [row["accuracy"] for row in rows], color=colour, linewidth=0.7, linestyle=":")
+        loss.plot(numbers, [row["loss"] for row in rows], ".-", color=colour, label=shortened(name))
+        accuracy.plot(numbers, [row["accuracy"] for row in rows], ".:", color=colour, linewidth=0.7, markersize=3)
         watched = next((key for key in ("validation_accuracy", "held_out_accuracy") if rows and key in rows[0]), None)
         if watched is not None:
-            accuracy.plot(numbers, [row[watched] for row in rows], color=colour)
+            accuracy.plot(numbers, [row[watched] for row in rows], ".-", color=colour)
     loss.set(xlabel="epoch", ylabel="training loss", yscale="log")
-    accuracy.set(xlabel="epoch", ylabel="accuracy (dotted: training; line: validation, else held out)")
+    accuracy.set(xlabel="epoch", ylabel="accuracy (dotted: training; line: validation, else held out)", ylim=(0, 1.02))
     figure.legend(*loss.get_legend_handles_labels(), fontsize=7, loc="outside lower center", ncols=2)
     write_whole(path, lambda file: figure.savefig(file, dpi=110, format=path.suffix[1:].lower()))
 

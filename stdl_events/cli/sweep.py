@@ -151,7 +151,7 @@ def _run(asked: "Sweep", folder: Path, *, retry: bool) -> "SweepRecord":
 def _report(record: "SweepRecord", as_json: bool) -> None:
     """Write and print the table; exit with code 1 if a run has failed."""
     from stdl_events.training.sweep_report import write_report
-    from stdl_events.training.sweep_table import table_cells, table_notes, table_rows
+    from stdl_events.training.sweep_table import table_lines, table_notes, table_rows
 
     rows = table_rows(record)
     files = write_report(record, rows)
@@ -159,15 +159,7 @@ def _report(record: "SweepRecord", as_json: bool) -> None:
     if as_json:
         print_json({"sweep": str(record.folder), "failed": failed} | record.document(rows))
     else:
-        from rich.table import Column, Table
-
-        heads, body = table_cells(rows)
-        table = Table(
-            Column(heads[0], overflow="fold"), *(Column(head, justify="right") for head in heads[1:]), box=None
-        )
-        for cells in body:
-            table.add_row(*cells)
-        results.print(table, soft_wrap=False)
+        results.print("\n".join(table_lines(rows, results.width)), markup=False)
         for note in table_notes(record, rows):
             results.print(note, markup=False, soft_wrap=False)
         messages.print(f"{record.folder}: {', '.join(path.name for path in files)}")

@@ -64,11 +64,16 @@ class _Runner:
         except _OF_RECORDINGS as error:
             if not self.record.runs and len(self.record.sweep.groups) == 1:
                 raise
-            return {"state": FAILED, "error": str(error)}
+            return self._failure(trial, error)
         except (StdlEventsError, *_OUT_OF_MEMORY) as error:
-            return {"state": FAILED, "error": " ".join(str(error).split()) or type(error).__name__}
+            return self._failure(trial, error)
         outcome = {"state": FINISHED, **self._facts(trial, result)}
         return outcome | {"wall_seconds": round(time.monotonic() - began_s, 3)}
+
+    def _failure(self, trial: Trial, error: Exception) -> dict[str, Any]:
+        """The error in one line, the same for all seeds: without the run's own folder."""
+        text = " ".join(str(error).split()).removeprefix(f"{self.record.folder / trial.name}: ")
+        return {"state": FAILED, "error": text or type(error).__name__}
 
     def _fit(self, trial: Trial) -> RunResult:
         folder = self.record.folder / trial.name

@@ -111,6 +111,19 @@ def table_cells(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[st
     return heads, body
 
 
+def table_lines(rows: Sequence[dict[str, Any]], width: int) -> list[str]:
+    """The table as text; names that do not fit into `width` beside the numbers stand above them."""
+    heads, body = table_cells(rows)
+    widths = [max(map(len, column)) for column in zip(heads, *body, strict=True)]
+    above = sum(widths) + 2 * (len(widths) - 1) > width
+    first = 0 if above else widths[0]
+    lines = []
+    for cells in (heads, *body):
+        numbers = "".join(f"  {cell:>{size}}" for cell, size in zip(cells[1:], widths[1:], strict=True))
+        lines += [cells[0], numbers] if above and cells[0] else [f"{cells[0]:<{first}}{numbers}"]
+    return lines
+
+
 def _any(rows: Sequence[dict[str, Any]], key: str) -> bool:
     return any(key in row for row in rows)
 

@@ -23,7 +23,7 @@ from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sweep import run_sweep
 from stdl_events.training.sweep_folder import read_sweep
 from stdl_events.training.sweep_grid import Sweep
-from stdl_events.training.sweep_table import table_rows
+from stdl_events.training.sweep_table import table_lines, table_rows
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -112,6 +112,7 @@ def test_the_table_is_that_of_the_runs(finished: tuple[Path, list[str], int], sw
     assert "2 of 2 runs failed: lr=1e29" in out
     assert err.endswith(f"next: stdl-events sweep {folder} --retry\n")
     assert out.splitlines()[0].split()[:3] == ["n", "held", "out"]
+    assert table_lines(table_rows(read_sweep(folder)), 200)[1].startswith("* lr=0.005  2  ")
     assert "lr=0.005 | 2 |" in (folder / "sweep.md").read_text()
 
 
