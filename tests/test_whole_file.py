@@ -159,6 +159,7 @@ def test_the_list_of_writers_is_whole() -> None:
     listed = {module for writer in writers(Path()) for module in writer.modules}
     elsewhere = {
         "analysis.memory_trace": "stdl-events memory --trace, below",
+        "analysis.robustness": "tests/training/test_robustness.py",
         "prepared.tar_shards": "tests/prepared/test_webdataset.py",
         "recordings.synthetic": "below",
         "training.bundle": "below",

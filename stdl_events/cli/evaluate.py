@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stdl_events.cli.evaluate_robustness import PictureOption, RobustnessOption, SeedOption, show_robustness
 from stdl_events.cli.evaluation_text import print_evaluation
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json
@@ -35,6 +36,9 @@ def evaluate(
         bool, typer.Option("--verify", help="Also check that the recordings of the other sides have not changed.")
     ] = False,
     predictions: Annotated[Path | None, typer.Option(help="Write every clip's prediction to this JSON file.")] = None,
+    robustness: RobustnessOption = None,
+    picture: PictureOption = None,
+    seed: SeedOption = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Test a run's network on its held-out recordings: accuracy, its spread, by class, person and time step.
@@ -56,6 +60,16 @@ def evaluate(
         raise typer.BadParameter(
             "an exported file has its own weights; leave one of the two out", param_hint="--weights"
         )
+    if robustness is None and picture is not None:
+        raise typer.BadParameter("only --robustness draws a picture; add it", param_hint="--out")
+    if robustness is not None:
+        if predictions is not None or verify:
+            raise typer.BadParameter("it takes neither --predictions nor --verify", param_hint="--robustness")
+        show_robustness(
+            run, robustness, weights=chosen, model=model, data=data, device=device, side=parsed, seed=seed,
+            picture=picture, as_json=as_json,
+        )  # fmt: skip
+        return
     if predictions is not None:
         require_place(predictions, room_for="predictions")
     evaluation = held_out.evaluate(

@@ -171,6 +171,36 @@ class Heartbeat:
                 self._call()
 
 
+class LineProgress:
+    """A line on stderr whenever work has gone on for ten seconds: what is done, of how much, and what follows.
+
+    Args:
+        name: of the work.
+    """
+
+    def __init__(self, name: str, *, console: Console | None = None, every_s: float = 10.0) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._name, self._text = name, ""
+        self._beat = Heartbeat(self._say, every_s)
+
+    def at(self, done: int, total: int, what: str) -> None:
+        """Note that `done` of `total` parts are done, and `what` follows."""
+        self._text = f"{done} of {total} done, now {what}"
+
+    def _say(self) -> None:
+        if self._text:
+            self._console.print(f"{self._name}: {self._text}", soft_wrap=True, markup=False)
+
+    def __enter__(self) -> "LineProgress":
+        self._beat.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._beat.stop()
+
+
 def duration(seconds: float) -> str:
     """A time in two units at most: `12 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = math.ceil(seconds)

@@ -8,6 +8,7 @@ from class_recordings import CLASSES, SENSOR_SIZE, draw_events
 
 from stdl_events.events import write_recording
 from stdl_events.recipes import load_recipe
+from stdl_events.training.fit import fit
 from stdl_events.training.settings import TrainConfig
 
 
@@ -40,3 +41,21 @@ def config(folder_of_recordings: Path) -> TrainConfig:
         log_every_steps=2,
         device="cpu",
     )
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory, folder_of_recordings: Path) -> Path:
+    """A finished run of one epoch on `folder_of_recordings`, for tests that only read it."""
+    config = load_recipe("folder").derive(
+        data={"path": str(folder_of_recordings), "split": {"rule": "given"}},
+        frames={"steps": 4, "dt_us": 20_000},
+        network={"notation": "8C3-AP2-8C3"},
+        learning={"memory": "plain"},
+        optimiser={"lr": 5e-3},
+        epochs=1,
+        batch_size=12,
+        device="cpu",
+    )
+    run = tmp_path_factory.mktemp("small") / "run"
+    fit(config, run, quiet=True)
+    return run
