@@ -6,6 +6,7 @@ the checkpoint.
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from stdl_events.errors import RunError
 from stdl_events.frames import FrameSpec
@@ -24,13 +26,14 @@ from stdl_events.recordings.entry import Split
 from stdl_events.recordings.same_events import check_same_events
 from stdl_events.recordings.sides import Side
 from stdl_events.training.bundle import describe_run, load_bundle, package_versions, save_bundle
-from stdl_events.training.data import batch_of, epoch_batches
+from stdl_events.training.data import epoch_batches
 from stdl_events.training.device import describe_device, peak_memory
 from stdl_events.training.evaluate import Evaluation, evaluate_clips, held_out_measures, measures, network_logits
 from stdl_events.training.interruption import Interruption
 from stdl_events.training.keeping import FOLDERS, Best, Weights
 from stdl_events.training.metrics import MetricsWriter
 from stdl_events.training.position import Means, Position
+from stdl_events.training.prefetch import ahead_bytes, batches_ahead, describe_ahead
 from stdl_events.training.progress import TrainingProgress
 from stdl_events.training.run_folder import CHECKPOINT_FILE
 from stdl_events.training.schedule import learning_rate
@@ -128,9 +131,13 @@ class Run:
                 progress.say(WATCHED)
             if self.learner.plan is not None:
                 progress.say("\n".join(describe_plan(self.learner.plan, self.learner.rule)))
+            if self.config.prefetch:
+                progress.say(describe_ahead(self.config, self.frame_spec))
             metrics.write("start", position.step, self._start_row())
             while position.epoch < epochs and not self._is_stale():
-                is_whole = self._train_epoch(metrics, progress, interruption)
+                indices = self._batches(position.epoch)
+                with batches_ahead(self.config, self.train_clips, indices, position, self.device) as batches:
+                    is_whole = self._train_epoch(batches, metrics, progress, interruption)
                 if is_whole:
                     watched = self._finish_epoch(metrics, progress)
                 self._keep("last", watched if is_whole else None)
@@ -174,22 +181,25 @@ class Run:
         card = describe_run(self.config, self.frame_spec, self.split, self.learner.network, measured)
         save_bundle(self.folder / FOLDERS[weights], self.learner.network, card)
 
-    def _train_epoch(self, metrics: MetricsWriter, progress: TrainingProgress, interruption: Interruption) -> bool:
-        """Train on the remaining batches of the current epoch. Only rows of metrics synchronise with the device.
+    def _train_epoch(
+        self,
+        batches: Iterator[tuple[Tensor, Tensor]],
+        metrics: MetricsWriter,
+        progress: TrainingProgress,
+        interruption: Interruption,
+    ) -> bool:
+        """Train on the remaining `batches` of the current epoch. Only rows of metrics synchronise with the device.
 
         Returns:
             False if the run was interrupted before the last batch.
         """
         position, config = self.position, self.config
-        batches = self._batches(position.epoch)
         clock_s = time.perf_counter()
-        while position.batch < len(batches):
+        for frames_TBCHW, targets_B in batches:
             if interruption.number is not None:
                 return False
             lr = self._set_learning_rate()
-            rng = np.random.default_rng((config.seed, position.epoch, position.batch))
-            frames_TBCHW, targets_B = batch_of(self.train_clips, batches[position.batch], config.augment, rng)
-            step_metrics = self.learner.train_step(torch.from_numpy(frames_TBCHW), torch.from_numpy(targets_B))
+            step_metrics = self.learner.train_step(frames_TBCHW, targets_B)
             before_s, clock_s = clock_s, time.perf_counter()
             for means in (position.row, position.whole_epoch):
                 means.add(step_metrics, len(targets_B), clock_s - before_s)
@@ -260,6 +270,7 @@ class Run:
             "split": self.split.text,
             "epochs": self.config.epochs,
             **{CLIPS_OF[side]: len(clips) for side, clips in self.clips.items()},
+            "ahead_bytes": ahead_bytes(self.config, self.frame_spec),
             "planned_step_bytes": None if plan is None else plan.total_bytes,
             "blocks": len(self.learner.blocks),
             "note": None if plan is None else plan_note(plan, self.learner.rule),

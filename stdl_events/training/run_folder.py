@@ -36,8 +36,9 @@ BEST_FOLDER = "best"
 CARD_FILE = "model.json"
 _TODO_OLD = "use the version of stdl-events that wrote the run, or train again"
 
-# A run may be resumed on another device, write more or less often, and end earlier or later; nothing else may change.
-_FREE_TO_CHANGE = {"device", "checkpoint_every_steps", "epochs", "early_stop"}
+# A run may be resumed on another device, write more or less often, and end earlier or later; else only what changes no
+# result may change.
+_FREE_TO_CHANGE = {"device", "checkpoint_every_steps", "epochs", "early_stop", "prefetch"}
 
 
 def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None:

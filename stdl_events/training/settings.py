@@ -38,6 +38,8 @@ ClipTransform = Annotated[TransformSpec, AfterValidator(_check_transform)]
 WAYS_TO_CUT = ("budget", "rho", "plan")
 # Far beyond any use; optimisers divide rates by as little as 1e-3, and float32 holds 3e38.
 LARGEST = 1e30
+# Each waiting batch takes memory; a thread that is slower than the step is not made faster by a longer queue.
+MOST_AHEAD = 64
 
 
 class NetworkSettings(Section):
@@ -218,6 +220,8 @@ class TrainConfig(Section):
         log_every_steps: steps between two rows of training metrics.
         checkpoint_every_steps: steps between two checkpoints; None is once per epoch.
         early_stop: epochs without a better result on the validation part after which the run ends; None is never.
+        prefetch: batches that a thread reads and augments while the step runs; 0 makes each before its step. The result
+            is the same.
     """
 
     name: str
@@ -237,6 +241,7 @@ class TrainConfig(Section):
     log_every_steps: Positive = 10
     checkpoint_every_steps: Positive | None = None
     early_stop: Positive | None = None
+    prefetch: Annotated[int, Field(ge=0, le=MOST_AHEAD)] = 2
 
     @model_validator(mode="after")
     def _events_or_pictures(self) -> "TrainConfig":

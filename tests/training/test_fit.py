@@ -14,11 +14,12 @@ import torch
 
 from stdl_events.errors import DatasetError, PlanError, RecipeError, RunError
 from stdl_events.plan.plan import Plan
+from stdl_events.training import prefetch
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.data import batch_of
 from stdl_events.training.fit import fit
 from stdl_events.training.held_out import evaluate
 from stdl_events.training.metrics import METRICS_FILE, read_metrics
+from stdl_events.training.run import Run
 from stdl_events.training.run_folder import CHECKPOINT_FILE, load_config
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.state import load_checkpoint
@@ -138,32 +139,33 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(
     killed_after: int,
     how: signal.Signals | None,
 ) -> None:
-    """Killed between two steps, or asked to end by a signal, which keeps the weights of that step too."""
-    batches = 0
+    """Killed by an error of a batch that is made ahead, or ended by a signal, which keeps that step's weights too."""
+    place, own = (prefetch, "batch_of") if how is None else (Run, "_set_learning_rate")
+    calls, function = 0, getattr(place, own)
 
     def dying(*arguments: Any) -> Any:
-        nonlocal batches
-        if batches == killed_after and how is None:
+        nonlocal calls
+        if calls == killed_after and how is None:
             raise RuntimeError("killed")
-        if batches == killed_after and how is not None:
+        if calls == killed_after and how is not None:
             signal.raise_signal(how)
-        batches += 1
-        return batch_of(*arguments)
+        calls += 1
+        return function(*arguments)
 
     folder = tmp_path / "run"
     often = config.derive(checkpoint_every_steps=3)
     ended = {None: RuntimeError, signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}[how]
     with monkeypatch.context() as patch:
-        patch.setattr("stdl_events.training.run.batch_of", dying)
+        patch.setattr(place, own, dying)
         with pytest.raises(ended) as caught:
             fit(often, folder, quiet=True)
     if isinstance(caught.value, SystemExit):
         assert caught.value.code == 128 + signal.SIGTERM
     assert (folder / "bundle").exists() == (how is not None or killed_after >= STEPS // 2)
     if how is not None:
-        assert batches == killed_after + 1, "the step is finished"
+        assert calls == killed_after + 1, "the step is finished"
         _, card = load_bundle(folder / "bundle")
-        assert card.provenance["steps"] == batches
+        assert card.provenance["steps"] == calls
         assert len(evaluate(folder).clips) == 18
     torch.rand(5)
     result = fit(config, folder, resume=True, quiet=True)
