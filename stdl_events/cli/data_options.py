@@ -26,6 +26,7 @@ from stdl_events.cli.recording_options import (
     OrientationOption,
     SensorOption,
     StreamOption,
+    StrictOption,
     TimeUnitOption,
     parse_sensor_size,
 )
@@ -42,6 +43,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "stream": (StreamOption, "data.stream"),
     "time_unit": (TimeUnitOption, "data.time_unit"),
     "columns": (ColumnsOption, "data.columns"),
+    "strict": (StrictOption, "data.strict"),
     "filters": (FilterOption, "frames.filters"),
     "rotate": (RotateOption, "frames.rotate"),
     "flip": (FlipOption, "frames.flip"),
@@ -89,7 +91,7 @@ def _assignments(name: str, value: Any) -> list[str]:
         value = dumps([asked.model_dump() for asked in parse_orientations(value)])
     if name == "sensor":
         parse_sensor_size(value)
-    return [f"{setting}={value}"]
+    return [f"{setting}={'true' if value is True else value}"]
 
 
 def with_data_options(command: Callable[..., None]) -> Callable[..., None]:

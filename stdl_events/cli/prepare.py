@@ -29,6 +29,7 @@ from stdl_events.cli.recording_options import (
     RepairOption,
     SensorOption,
     StreamOption,
+    StrictOption,
     TimeUnitOption,
     parse_sensor_size,
 )
@@ -93,6 +94,7 @@ def prepare(
     stream: StreamOption = None,
     time_unit: TimeUnitOption = None,
     columns: ColumnsOption = None,
+    strict: StrictOption = False,
     orientation: OrientationOption = None,
     labels: LabelsOption = None,
     label_times: LabelTimesOption = None,
@@ -133,6 +135,7 @@ def prepare(
             **label_settings(labels, label_times, layout),
             "skip_bad": skip_bad,
             "repair": repair,
+            "strict": strict,
         }
     )
     with messages.status("looking at the recordings"):

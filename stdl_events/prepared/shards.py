@@ -276,7 +276,7 @@ def _described(entry: Entry, root: Path) -> list[object]:
         opened_as += [entry.stream, entry.time_unit]
     opened_as += [] if entry.columns is None else [entry.columns]
     opened_as += entry.orientation.words
-    opened_as += ["repair"] * entry.repair
+    opened_as += ["repair"] * entry.repair + ["strict"] * entry.strict
     opened_as += [] if entry.take is None else [f"take {entry.take}"]
     opened_as += [] if entry.begin is None else [f"from {entry.begin} us"]
     return [entry.key, _relative(entry.path, root), entry.span, opened_as]

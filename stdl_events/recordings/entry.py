@@ -41,6 +41,7 @@ class Entry:
         reader: replaces `open_recording` for a dataset with its own format; two recordings in one file have two.
         content: SHA-256 of the file, if known; the file itself may then be elsewhere.
         repair: use the events before the first damage instead of raising.
+        strict: raise at events that would be skipped or sorted, see `open_recording`.
         picture: number of a static picture in the file, which then has no events.
         counted: of the recording, once it has been read.
         orientation: turns the recording upright when it is opened; it keeps all events.
@@ -65,6 +66,7 @@ class Entry:
     subject: str | None = None
     session: str | None = None
     repair: bool = False
+    strict: bool = False
     picture: int | None = None
     take: int | None = None
     begin: int | None = None
@@ -100,11 +102,12 @@ class Entry:
     def _as_stored(self) -> Recording:
         if self.reader is not None:
             recording = self.reader(self.path)
-            recording.repair = recording.repair or self.repair
+            recording.repair, recording.strict = recording.repair or self.repair, recording.strict or self.strict
         else:
             recording = open_recording(
                 self.path, format=self.format, sensor_size=self.sensor_size, stream=self.stream,
                 time_unit=self.time_unit, columns=self.columns, repair=self.repair,
+                strict=self.strict,
             )  # fmt: skip
         return recording
 

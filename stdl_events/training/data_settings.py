@@ -129,6 +129,8 @@ class DataSettings(Section):
         framer: one of `stdl_events.recordings.framers.FRAMERS`, which counts the events; all make equal frames.
         skip_bad: unreadable recordings are left out with a warning; otherwise they are an error that names them all.
         repair: of damaged recordings the events before the damage are used, with a warning.
+        strict: events outside the sensor, far from all others in time or older than their predecessor make a recording
+            unreadable; otherwise they are skipped or sorted, with a warning.
     """
 
     dataset: Annotated[str, AfterValidator(DATASETS.check)]
@@ -146,6 +148,7 @@ class DataSettings(Section):
     framer: Annotated[str, AfterValidator(FRAMERS.check)] = "own"
     skip_bad: bool = False
     repair: bool = False
+    strict: bool = False
     split: SplitSettings = SplitSettings()
     walkers: WalkersSettings = WalkersSettings()
 

@@ -161,10 +161,10 @@ def _split_in_two(data: DataSettings, frames: FrameSettings, asker: str) -> Spli
         require_used(data.split, "given")
         split = dataset.split(root, **options)
         _require_kind(data, frames)
-        return split.with_sides({side: _repaired(recordings, data) for side, recordings in split.sides.items()})
+        return split.with_sides({side: _opened_as(recordings, data) for side, recordings in split.sides.items()})
     if dataset.read is None or rule == "given":
         raise _not_for(data, "another rule" if dataset.split is None else "auto or given")
-    recordings = _repaired(dataset.read(root, **options), data)
+    recordings = _opened_as(dataset.read(root, **options), data)
     _require_kind(data, frames)
     if rule == "auto":
         rule = "time" if one_recording_each(recordings) else "recording"
@@ -199,10 +199,12 @@ def _require_kind(data: DataSettings, frames: FrameSettings) -> None:
     raise RecipeError("frames.kind", got=frames.kind, expected=expected, todo=todo)
 
 
-def _repaired(recordings: RecordingSet, data: DataSettings) -> RecordingSet:
-    if not data.repair:
+def _opened_as(recordings: RecordingSet, data: DataSettings) -> RecordingSet:
+    if not (data.repair or data.strict):
         return recordings
-    return recordings.with_entries(replace(entry, repair=True) for entry in recordings.entries)
+    return recordings.with_entries(
+        replace(entry, repair=data.repair, strict=data.strict) for entry in recordings.entries
+    )
 
 
 def recordings_folder(data: DataSettings, asker: str) -> Path:

@@ -146,6 +146,27 @@ def test_repairing_cuts_again_what_was_skipped(root: Path, tmp_path: Path, run_c
     assert (code, json.loads(out)["bad"], json.loads(out)["recordings"]) == (0, [], 12)
 
 
+def test_strict_names_the_recordings_with_events_that_would_be_skipped(
+    root: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    for step_us, name in enumerate(BAD, start=100):
+        (root / name).write_text("".join(f"{t} 3 3 1\n" for t in range(0, 60_000, step_us)))
+    (root / "left" / "0.txt").write_text("".join(f"{t} {t % 17} 3 1\n" for t in range(0, 60_000, 90)))
+    options = ["--data", root, "--sensor", "16x16", "--time-unit", "us", "--split", "rule=recording,held_out=0.5"]
+    words = [word for name in ("epochs=1", "network.notation=4C3-AP2", "frames.steps=4", "frames.dt_us=5000",
+                               "learning.rule=sltt") for word in ("--set", name)]  # fmt: skip
+    prepare = ["prepare", "folder", *options, "--frames", "T=4,dt=5ms", "--workers", 1, "--out", tmp_path / "store"]
+    for command in (prepare, ["train", "folder", *options, *words, "--out", tmp_path / "run"]):
+        code, _, err = run_cli(*command, "--strict")
+        assert code == 2
+        assert "got 1 of 12 unreadable recordings" in err
+        assert "x=16, y=3" in err
+        code, _, err = run_cli(*command)
+        assert code == 0, err
+    code, _, err = run_cli(*prepare, "--strict")
+    assert (code, "got 1 of 12" in err) == (2, True), "a shard that was cut otherwise is cut again"
+
+
 def test_a_reader_of_its_own_repairs_too(root: Path) -> None:
     entry = Entry("a", root / BAD[0], 0, reader=partial(open_recording, time_unit="us"))
     with pytest.raises(CorruptRecordingError, match="lost"):
