@@ -3,7 +3,8 @@
 Shape letters: N clips, F features (every polarity and pixel), K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,27 +13,42 @@ from stdl_events.errors import DatasetError
 from stdl_events.recordings.clips import ClipArray
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.uint32]
+Name = TypeVar("Name", bound=str)
 
 LAMBDAS = tuple(10.0**exponent for exponent in range(-1, 6))
 POOLS = (1, 2, 4)
 VALIDATION_SHARE = 0.25
+CLIPS_AT_ONCE = 256
+# A decomposition needs about ten times the multiplications of a product of the same size.
+DECOMPOSITION = 10
 
 
 def ridge_on_summed_events(train: ClipArray, test: ClipArray, *, seed: int = 0) -> float:
     """Return the held-out accuracy of a ridge classifier on each clip's events summed over time.
 
+    Raises:
+        DatasetError: see `ridge_accuracies`.
+    """
+    return ridge_accuracies(train, {"test": test}, seed=seed)["test"]
+
+
+def ridge_accuracies(train: ClipArray, others: Mapping[Name, ClipArray], *, seed: int = 0) -> dict[Name, float]:
+    """Return the accuracy on each of other sets of clips of a ridge classifier on each clip's events summed over time.
+
     Features are the square roots of the event counts per polarity and pixel, or per 2x2 or 4x4 pixels, standardised by
     one scale for all; targets are one-hot. Pooling and penalty are those with the best accuracy on a quarter of the
-    training recordings, whole recordings at a time; the classifier is then fitted to all training clips. The held-out
+    training recordings, whole recordings at a time; the classifier is then fitted to all training clips. The other
     clips are used once, for the result.
 
     Raises:
-        DatasetError: there are fewer than two training recordings or no held-out clips.
+        DatasetError: there are fewer than two training recordings, or one of the others has no clips.
     """
     recordings = np.unique(train.entry_index_N)
-    if len(recordings) < 2 or not len(test):
+    fewest = min(map(len, others.values()))
+    if len(recordings) < 2 or not fewest:
         raise DatasetError(
-            "ridge on summed events", got=f"{len(recordings)} training recordings and {len(test)} held-out clips",
+            "ridge on summed events", got=f"{len(recordings)} training recordings and {fewest} held-out clips",
             expected="at least 2, and at least 1", todo="add recordings",
         )  # fmt: skip
     rng = np.random.default_rng(seed)
@@ -40,15 +56,35 @@ def ridge_on_summed_events(train: ClipArray, test: ClipArray, *, seed: int = 0) 
     validating_N = np.isin(train.entry_index_N, rng.permutation(recordings)[:count])
     targets_NK = np.eye(1 + int(train.targets_N.max()))[train.targets_N]
     right_N = train.targets_N[validating_N]
+    summed_NCHW = _summed(train)
     tried: dict[tuple[int, float], float] = {}
     for pool in POOLS:
-        seen_NF = _features(train, pool)
+        seen_NF = _features(summed_NCHW, pool)
         fit, validation = (seen_NF[~validating_N], targets_NK[~validating_N]), seen_NF[validating_N]
         for penalty, predicted_N in zip(LAMBDAS, _predict(*fit, validation, LAMBDAS), strict=True):
             tried[pool, penalty] = float((predicted_N == right_N).mean())
     pool, penalty = max(tried, key=tried.__getitem__)
-    (predicted_N,) = _predict(_features(train, pool), targets_NK, _features(test, pool), [penalty])
-    return float((predicted_N == test.targets_N).mean())
+    other_NF = np.concatenate([_features(_summed(clips), pool) for clips in others.values()])
+    (predicted_N,) = _predict(_features(summed_NCHW, pool), targets_NK, other_NF, [penalty])
+    ends = np.cumsum([len(clips) for clips in others.values()])[:-1]
+    parts = zip(others.items(), np.split(predicted_N, ends), strict=True)
+    return {name: float((part_N == clips.targets_N).mean()) for (name, clips), part_N in parts}
+
+
+def ridge_multiplications(train: ClipArray) -> int:
+    """Return about how many multiplications a ridge on these clips takes."""
+    _, channels, height, width = _summed_shape(train)
+    total = 0
+    for pool in POOLS:
+        features = channels * -(-height // pool) * -(-width // pool)
+        smaller = min(len(train), features)
+        total += len(train) * features * smaller + DECOMPOSITION * smaller**3
+    return total
+
+
+def ridge_bytes(train: ClipArray) -> int:
+    """Return about how much memory a ridge on these clips takes: its features, standardised, and parts of them."""
+    return 4 * 8 * int(np.prod(_summed_shape(train)))
 
 
 def chance(test: ClipArray) -> float:
@@ -56,10 +92,22 @@ def chance(test: ClipArray) -> float:
     return float(np.bincount(test.targets_N).max() / len(test))
 
 
-def _features(clips: ClipArray, pool: int) -> Floats:
-    summed_NCHW = np.asarray(clips.frames_NTCHW).sum(axis=1, dtype=np.float64)
+def _summed_shape(clips: ClipArray) -> tuple[int, ...]:
+    return (len(clips), *np.shape(clips.frames_NTCHW[:1])[2:])
+
+
+def _summed(clips: ClipArray) -> Counts:
+    """Sum each clip's counts over time, some clips at a time."""
+    summed_NCHW = np.empty(_summed_shape(clips), np.uint32)
+    for start in range(0, len(clips), CLIPS_AT_ONCE):
+        part = slice(start, start + CLIPS_AT_ONCE)
+        np.sum(clips.frames_NTCHW[part], axis=1, dtype=np.uint32, out=summed_NCHW[part])
+    return summed_NCHW
+
+
+def _features(summed_NCHW: Counts, pool: int) -> Floats:
     count, polarities, height, width = summed_NCHW.shape
-    padded_NCHW = np.pad(summed_NCHW, [(0, 0), (0, 0), (0, -height % pool), (0, -width % pool)])
+    padded_NCHW = np.pad(summed_NCHW.astype(np.float64), [(0, 0), (0, 0), (0, -height % pool), (0, -width % pool)])
     pooled = padded_NCHW.reshape(count, polarities, -(-height // pool), pool, -(-width // pool), pool).sum(axis=(3, 5))
     features_NF: Floats = np.sqrt(pooled.reshape(count, -1))
     return features_NF

@@ -14,6 +14,7 @@ from stdl_events.errors import UserError
 
 if TYPE_CHECKING:
     from stdl_events.recordings.sides import Side
+    from stdl_events.training.held_out import Through
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +28,10 @@ def evaluate(
     model: Annotated[
         Path | None, typer.Option(help="Evaluate this exported .onnx file instead of the run's own network.")
     ] = None,
+    through: Annotated[
+        str | None,
+        typer.Option(metavar="onnx", help="Export the network to a temporary file, check it and evaluate through it."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings, if it has moved.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     side: Annotated[
@@ -35,6 +40,14 @@ def evaluate(
     verify: Annotated[
         bool, typer.Option("--verify", help="Also check that the recordings of the other sides have not changed.")
     ] = False,
+    baseline: Annotated[
+        bool | None,
+        typer.Option(
+            "--baseline/--no-baseline",
+            help="Put a ridge on summed events beside the accuracy.  [default: the one that the training kept, or if "
+            "it takes seconds]",
+        ),
+    ] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write every clip's prediction to this JSON file.")] = None,
     robustness: RobustnessOption = None,
     picture: PictureOption = None,
@@ -73,8 +86,9 @@ def evaluate(
     if predictions is not None:
         require_place(predictions, room_for="predictions")
     evaluation = held_out.evaluate(
-        run, weights=chosen, model=model, data=data, device=device, verify=verify, side=parsed, over_time=True
-    )
+        run, weights=chosen, model=model, data=data, device=device, verify=verify, side=parsed, over_time=True,
+        through=parse_through(through), baseline=baseline,
+    )  # fmt: skip
     if predictions is not None:
         assert evaluation.frame_spec is not None
         listed = read_split_list(run / SPLIT_FILE)
@@ -102,3 +116,14 @@ def parse_side(text: str) -> "Side":
     if text in ("test", "validation"):
         return "test" if text == "test" else "validation"
     raise UserError("--side", got=repr(text), expected="test or validation", todo="correct the option")
+
+
+def parse_through(text: str | None) -> "Through | None":
+    """Return the option's value.
+
+    Raises:
+        UserError: it is another word.
+    """
+    if text in (None, "onnx"):
+        return None if text is None else "onnx"
+    raise UserError("--through", got=repr(text), expected="onnx", todo="correct the option")

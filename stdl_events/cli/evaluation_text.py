@@ -35,8 +35,10 @@ def print_evaluation(evaluation: "Evaluation", side: str = "test") -> None:
 def accuracy_lines(summary: dict[str, Any], side: str = "test") -> list[str]:
     """Return the lines about all clips together, of a summary of an evaluation."""
     return [
+        *([] if summary["through"] is None else [through_text(summary["through"])]),
         f"accuracy {summary['accuracy']:.4f} on {summary['n']} {SIDE_WORDS[side]} (chance {summary['chance']:.3f})",
         interval_text(summary["accuracy_interval"]),
+        *ridge_lines(summary["baselines"]),
         f"accuracy {summary['mean_class_accuracy']:.4f} as the mean over the classes, macro F1 "
         f"{summary['macro_f1']:.4f}" + ("" if summary["top5"] is None else f", top-5 {summary['top5']:.4f}"),
         f"accuracy {summary['recording_accuracy']:.4f} on {summary['recordings']} whole recordings",
@@ -46,12 +48,25 @@ def accuracy_lines(summary: dict[str, Any], side: str = "test") -> list[str]:
     ]
 
 
+def through_text(through: dict[str, Any]) -> str:
+    """Return how the exported file compares with the network, in words."""
+    count, accuracy = through["clips_that_differ"], through["network_accuracy"]
+    return f"through the exported file; the network itself has {accuracy:.4f}, {count} clips differ"
+
+
+def ridge_lines(baselines: dict[str, Any]) -> list[str]:
+    """Return the line about the ridge; none if it was not asked for."""
+    if baselines["ridge"] is not None:
+        return [f"accuracy {baselines['ridge']:.4f} of a ridge on summed events"]
+    return [f"ridge on summed events left out: {baselines['left_out']}"] if baselines["left_out"] else []
+
+
 def interval_text(interval: dict[str, Any] | None) -> str:
     """Return the 95 % interval of the accuracy, in words."""
     if interval is None:
         return "no 95 % interval: all clips are of one recording"
-    count = interval["recordings"]
-    return f"95 % interval {interval['low']:.3f} to {interval['high']:.3f}, by {count} recordings"
+    units = f"{interval['count']} {interval['unit']}" + (" of one recording" if interval["unit"] == "parts" else "")
+    return f"95 % interval {interval['low']:.3f} to {interval['high']:.3f}, by {units}"
 
 
 def over_time_text(accuracy_T: Sequence[float]) -> str:

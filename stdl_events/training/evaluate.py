@@ -25,6 +25,7 @@ from stdl_events.recordings.entry import RecordingSet
 from stdl_events.training.data import Counts, batch_of, ordered_batches
 from stdl_events.training.groups import group_rows
 from stdl_events.training.measures import ClassMeasures, Reliability, brier_score, or_none, top_accuracy
+from stdl_events.training.ridge_beside import NO_RIDGE, Ridge
 from stdl_events.training.spread import Interval, accuracy_interval, recording_of_entries
 
 Floats = npt.NDArray[np.float64]
@@ -42,6 +43,8 @@ class Evaluation:
         frame_spec: of the clips, if known.
         predicted_TN: class predicted by the first 1 to T steps of each clip, if asked for.
         running_logits_TNK: mean logits of the first 1 to T steps of each clip, float32, if asked for.
+        ridge: accuracy of a ridge on summed events on the same clips.
+        own: of the run's network, if this is the evaluation of a file exported from it.
     """
 
     recordings: RecordingSet
@@ -50,6 +53,8 @@ class Evaluation:
     frame_spec: FrameSpec | None = None
     predicted_TN: npt.NDArray[np.int32] | None = None
     running_logits_TNK: npt.NDArray[np.float32] | None = None
+    ridge: Ridge = NO_RIDGE
+    own: "Evaluation | None" = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -76,7 +81,7 @@ class Evaluation:
     @cached_property
     def accuracy_interval(self) -> Interval | None:
         """The 95 % interval of the accuracy; see `spread.accuracy_interval`."""
-        return accuracy_interval(self.right_N, self.recording_N)
+        return accuracy_interval(self.right_N, self.recording_N, self.clips.entry_index_N)
 
     @property
     def accuracy_T(self) -> Floats | None:
@@ -139,7 +144,7 @@ class Evaluation:
     def per_group(self, attribute: Literal["subject", "session"]) -> list[dict[str, Any]]:
         """Return the accuracy for each subject or session, JSON-ready; see `groups.group_rows`."""
         names = [getattr(self.recordings.entries[index], attribute) for index in self.clips.entry_index_N]
-        return group_rows(names, self.right_N, self.recording_N)
+        return group_rows(names, self.right_N, self.recording_N, self.clips.entry_index_N)
 
     def summary(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -149,7 +154,8 @@ class Evaluation:
             "accuracy_interval": None if interval is None else interval.document(),
             "n": len(self.clips),
             "chance": self.chance,
-            "baselines": {"chance": self.chance},
+            "baselines": {"chance": self.chance, "ridge": self.ridge.accuracy, "left_out": self.ridge.left_out},
+            "through": None if self.own is None else self._beside(self.own),
             "top5": top_accuracy(self.probabilities_NK, self.clips.targets_N),
             "macro_f1": self.class_measures.macro_f1,
             "nll": self.loss,
@@ -168,6 +174,10 @@ class Evaluation:
             "labels": list(self.labels),
             "confusion": self.confusion_KK.tolist(),
         }
+
+    def _beside(self, own: "Evaluation") -> dict[str, Any]:
+        differ = int((own.predicted_N != self.predicted_N).sum())
+        return {"network_accuracy": own.accuracy, "clips_that_differ": differ}
 
     def predictions(self) -> list[dict[str, Any]]:
         """JSON-ready, one entry per clip: recording, start, true and predicted class, all probabilities."""

@@ -5,7 +5,7 @@ functions of (seed, epoch, batch), the learning rate is one of the step, and the
 """
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from stdl_events.recordings.entry import Split
 from stdl_events.training.build import build_configured_learner
 from stdl_events.training.device import peak_memory, resolve_device
 from stdl_events.training.evaluate import Evaluation
+from stdl_events.training.ridge_beside import fit_ridges
 from stdl_events.training.run import Run
 from stdl_events.training.run_folder import (
     CHECKPOINT_FILE,
@@ -119,4 +120,5 @@ def fit(
             write_json(folder / PLAN_FILE, plan_document(learner.plan, learner.rule))
         note = other_schedule(old, config, run.position.epoch)
         evaluation = run.train("\n".join(filter(None, (checked, note))), quiet=quiet)
+        evaluation = replace(evaluation, ridge=fit_ridges(folder, run.clips, frame_spec)["test"])
         return RunResult(folder, evaluation, learner, run.position.seconds, peak_memory(device))

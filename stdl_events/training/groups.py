@@ -13,7 +13,10 @@ from stdl_events.training.spread import accuracy_interval
 
 
 def group_rows(
-    names: Sequence[str | None], right_N: npt.NDArray[np.bool_], recording_N: npt.NDArray[np.integer]
+    names: Sequence[str | None],
+    right_N: npt.NDArray[np.bool_],
+    recording_N: npt.NDArray[np.integer],
+    part_N: npt.NDArray[np.integer],
 ) -> list[dict[str, Any]]:
     """Return the accuracy of each group of clips, JSON-ready, by name; none if no clip names its group.
 
@@ -22,7 +25,7 @@ def group_rows(
     Args:
         names: the group of each clip.
         right_N: whether the clip's prediction is right.
-        recording_N: index of the clip's recording.
+        recording_N, part_N: see `accuracy_interval`.
     """
     known = sorted({name for name in names if name is not None})
     if not known:
@@ -32,7 +35,7 @@ def group_rows(
         chosen_N = np.array([own == name for own in names])
         if not chosen_N.any():
             continue
-        interval = accuracy_interval(right_N[chosen_N], recording_N[chosen_N])
+        interval = accuracy_interval(right_N[chosen_N], recording_N[chosen_N], part_N[chosen_N])
         rows.append(
             {
                 "name": name,

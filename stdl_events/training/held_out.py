@@ -4,7 +4,10 @@ Shape letters: B clips of a batch, T time steps, K classes.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +16,9 @@ from stdl_events.errors import ModelError
 from stdl_events.live import OnnxSession
 from stdl_events.live.readout import mean_logits
 from stdl_events.model_card import ModelCard
-from stdl_events.recordings.coverage import SIDE_TEXT
+from stdl_events.network.network import SpikingNetwork
+from stdl_events.recordings.clips import ClipArray
+from stdl_events.recordings.coverage import SIDE_TEXT, TO_TRAIN
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.recordings.sides import Side
 from stdl_events.training.bundle import load_bundle
@@ -21,10 +26,13 @@ from stdl_events.training.data import Counts
 from stdl_events.training.device import resolve_device
 from stdl_events.training.evaluate import Evaluation, MeanLogits, evaluate_clips, network_logits
 from stdl_events.training.keeping import Weights, weights_folder
+from stdl_events.training.ridge_beside import NO_RIDGE, Ridge, ridges_of, stored_ridge, too_much_to_read
 from stdl_events.training.run_folder import load_config
 from stdl_events.training.run_split import recordings_of_run
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_sides
+
+Through = Literal["onnx"]
 
 
 @dataclass(frozen=True)
@@ -36,12 +44,14 @@ class HeldOut:
         recordings: those held out, or those to validate on.
         card: of the network, or of the exported file in its place.
         logits_of: the network, or the exported file.
+        own_logits_of: the network, if `logits_of` is a file exported from it.
     """
 
     config: TrainConfig
     recordings: RecordingSet
     card: ModelCard
     logits_of: MeanLogits
+    own_logits_of: MeanLogits | None = None
 
 
 def open_held_out(
@@ -54,11 +64,12 @@ def open_held_out(
     verify: bool = False,
     side: Side = "test",
     over_time: bool = False,
+    through: Through | None = None,
 ) -> HeldOut:
     """Open the network of the finished run in `folder`, and the recordings of one side that `split.json` lists.
 
     Args:
-        weights, model, data, device, verify, side: see `evaluate`.
+        weights, model, data, device, verify, side, through: see `evaluate`.
         over_time: the logits are those of the first 1 to T steps; see `evaluate_clips`.
 
     Raises:
@@ -68,9 +79,18 @@ def open_held_out(
     config = load_config(folder)
     if data is not None:
         config = config.derive(data={"path": str(data)})
+    own_logits_of = None
+    if model is not None and through is not None:
+        raise ModelError(
+            str(model), got=f"a file, and to go through {through}", expected="one of the two",
+            todo="leave --model out, or --through",
+        )  # fmt: skip
     if model is None:
         network, card = load_bundle(weights_folder(folder, weights), resolve_device(device))
         logits_of = network_logits(network, over_time=over_time)
+        if through is not None:
+            own_logits_of = logits_of
+            logits_of = session_logits(exported_session(network, card), over_time=over_time)
     else:
         session = OnnxSession(model)
         card, logits_of = session.card, session_logits(session, over_time=over_time)
@@ -82,7 +102,7 @@ def open_held_out(
             expected=f"{', '.join(recordings.classes)}, the classes of the recordings",
             todo="evaluate a model on recordings of the classes that it was trained for",
         )
-    return HeldOut(config, recordings, card, logits_of)
+    return HeldOut(config, recordings, card, logits_of, own_logits_of)
 
 
 def evaluate(
@@ -96,6 +116,8 @@ def evaluate(
     side: Side = "test",
     over_time: bool = False,
     keep_logits: bool = False,
+    through: Through | None = None,
+    baseline: bool | None = None,
 ) -> Evaluation:
     """Evaluate the finished run in `folder` on the recordings of one side, as `split.json` lists them.
 
@@ -107,26 +129,64 @@ def evaluate(
         side: the held-out recordings ("test"), or those that chose the weights ("validation").
         over_time: also keep the class that the first 1 to T steps of each clip predict.
         keep_logits: also keep the mean logits of these steps, [T, N, K] float32.
+        through: "onnx" exports the network to a temporary file, verifies it and evaluates it, on the CPU; the result's
+            `own` is then the evaluation of the network itself.
+        baseline: put a ridge on summed events beside the accuracy. None takes the one that the training has kept, or
+            fits it if the training clips are few or prepared; True fits it at any cost.
 
     Raises:
         RunError: there is no finished run in `folder`, or it has no such side.
-        ModelError: `model` is unusable, or has other classes than the run.
+        ModelError: `model` is unusable, or has other classes than the run; or it is given with `through`.
+        VerificationError: the exported file disagrees with the network.
         DatasetError: recordings are missing, have changed or cannot be read, or a class has no clip.
     """
     over_time = over_time or keep_logits
     opened = open_held_out(
-        folder, weights=weights, model=model, data=data, device=device, verify=verify, side=side, over_time=over_time
-    )
+        folder, weights=weights, model=model, data=data, device=device, verify=verify, side=side, over_time=over_time,
+        through=through,
+    )  # fmt: skip
     [(recordings, clips)] = load_sides(opened.config, {SIDE_TEXT[side]: opened.recordings}, opened.card.frame)
-    evaluation = evaluate_clips(
-        opened.logits_of,
-        recordings,
-        clips,
-        batch_size=opened.config.batch_size,
-        over_time=over_time,
-        keep_logits=keep_logits,
+    run = partial(
+        evaluate_clips, recordings=recordings, clips=clips, batch_size=opened.config.batch_size, over_time=over_time
     )
-    return replace(evaluation, frame_spec=opened.card.frame)
+    evaluation = run(opened.logits_of, keep_logits=keep_logits)
+    return replace(
+        evaluation,
+        frame_spec=opened.card.frame,
+        own=None if opened.own_logits_of is None else run(opened.own_logits_of),
+        ridge=_ridge(Path(folder), opened, side, clips, asked=baseline, data=data),
+    )
+
+
+def _ridge(
+    folder: Path, opened: HeldOut, side: Side, clips: ClipArray, *, asked: bool | None, data: Path | str | None
+) -> Ridge:
+    """Return the ridge on the same clips: the one that the training has kept, or a new one."""
+    if asked is False:
+        return NO_RIDGE
+    kept = stored_ridge(folder, opened.card.frame, side)
+    if kept is not None and (kept.accuracy is not None or not asked):
+        return kept
+    problem = "" if asked else too_much_to_read(opened.config, folder)
+    if problem:
+        return Ridge(None, problem)
+    train = recordings_of_run(opened.config, folder, "train", data=None if data is None else Path(data))
+    [(_, train_clips)] = load_sides(opened.config, {TO_TRAIN: train}, opened.card.frame)
+    return ridges_of({"train": train_clips, side: clips}, at_any_cost=bool(asked))[side]
+
+
+def exported_session(network: SpikingNetwork, card: ModelCard) -> OnnxSession:
+    """Return a session of the file that a network exports to; it is verified, and removed again.
+
+    Raises:
+        VerificationError: the file disagrees with the network.
+    """
+    from stdl_events.export.onnx import export_onnx
+
+    with TemporaryDirectory(prefix="stdl-events-") as folder:
+        path = Path(folder) / "model.onnx"
+        export_onnx(network, card, path)
+        return OnnxSession(path)
 
 
 def session_logits(session: OnnxSession, *, over_time: bool = False) -> MeanLogits:

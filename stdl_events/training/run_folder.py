@@ -3,6 +3,7 @@
 config.json              the complete configuration
 split.json               each recording of both sides with its size and SHA-256, see `recordings.split_list`
 plan.json                the blocks with their auxiliary networks and bytes
+baselines.json           the accuracy of a ridge on summed events, on the same clips
 metrics.jsonl            one row per logged step and per epoch
 tensorboard/             the same numbers
 checkpoint.safetensors   the complete state of a run, for its resumption
@@ -30,6 +31,7 @@ from stdl_events.whole_file import whole_file
 
 CONFIG_FILE = "config.json"
 PLAN_FILE = "plan.json"
+BASELINES_FILE = "baselines.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 BUNDLE_FOLDER = "bundle"
 BEST_FOLDER = "best"

@@ -118,6 +118,14 @@ def test_exported_file_evaluates_the_same_and_live_sees_the_same_clips(tmp_path:
     )
     np.testing.assert_array_equal(ours.predicted_TN, exported.predicted_TN)
     np.testing.assert_array_equal(evaluate(run).probabilities_NK, ours.probabilities_NK)
+    through = evaluate(run, through="onnx", baseline=False)
+    np.testing.assert_array_equal(through.probabilities_NK, evaluate(run, model=model).probabilities_NK)
+    assert through.own is not None
+    np.testing.assert_array_equal(through.own.probabilities_NK, ours.probabilities_NK)
+    differ = int((through.predicted_N != ours.predicted_N).sum())
+    assert through.summary()["through"] == {"network_accuracy": ours.accuracy, "clips_that_differ": differ}
+    with pytest.raises(ModelError, match="expected one of the two; leave --model out, or --through"):
+        evaluate(run, model=model, through="onnx")
     with pytest.raises(RunError, match="got no recordings to validate on"):
         evaluate(run, side="validation")
     assert ours.predictions()[0].keys() == exported.predictions()[0].keys()

@@ -70,7 +70,7 @@ def test_run_leaves_all_it_promises(tmp_path: Path, config: TrainConfig, capsys:
     folder = tmp_path / "run"
     assert {path.name for path in folder.iterdir()} == {
         "config.json", "plan.json", "split.json", "metrics.jsonl", "tensorboard", "checkpoint.safetensors", "bundle",
-        ".lock",
+        "baselines.json", ".lock",
     }  # fmt: skip
     assert load_config(folder) == config
     plan = Plan.load(folder / "plan.json")

@@ -96,7 +96,7 @@ def test_brier_score_of_certain_predictions() -> None:
 def test_interval_of_independent_clips_is_that_of_scipy(right: int, count: int) -> None:
     expected = binomtest(right, count).proportion_ci(method="wilson")
     assert wilson(right, count) == pytest.approx((expected.low, expected.high))
-    got = accuracy_interval(np.arange(count) < right, np.arange(count))
+    got = accuracy_interval(np.arange(count) < right, *[np.arange(count)] * 2)
     assert got is not None
     assert (got.low, got.high, got.method) == (*wilson(right, count), "wilson")
 
@@ -104,9 +104,9 @@ def test_interval_of_independent_clips_is_that_of_scipy(right: int, count: int) 
 def test_clips_that_repeat_their_recording_make_the_interval_no_narrower() -> None:
     """Ten equal clips of each of 40 recordings tell as much as one of each."""
     right_R = np.arange(40) < 28
-    got = accuracy_interval(np.repeat(right_R, 10), np.repeat(np.arange(40), 10))
+    got = accuracy_interval(np.repeat(right_R, 10), np.repeat(np.arange(40), 10), np.arange(400))
     assert got is not None
-    assert (got.method, got.recordings) == ("bootstrap", 40)
+    assert (got.method, got.unit, got.count) == ("bootstrap", "recordings", 40)
     expected = np.random.default_rng(7).binomial(40, 0.7, 100_000) / 40
     np.testing.assert_allclose((got.low, got.high), np.quantile(expected, [0.025, 0.975]), atol=0.026)
     assert got.high - got.low > 2 * np.diff(wilson(280, 400))
@@ -114,19 +114,29 @@ def test_clips_that_repeat_their_recording_make_the_interval_no_narrower() -> No
 
 def test_recordings_of_unlike_lengths_are_weighed_by_their_clips() -> None:
     right_N, recording_N = np.array([1, 1, 1, 1, 0], bool), np.array([0, 0, 0, 0, 1])
-    got = accuracy_interval(right_N, recording_N)
+    got = accuracy_interval(right_N, recording_N, recording_N)
     assert got is not None
     # Both drawn: 4/5; twice the same: 1 or 0.
     assert (got.low, got.high) == (0.0, 1.0)
-    assert accuracy_interval(right_N, recording_N) == got, "the draws have a seed"
+    assert accuracy_interval(right_N, recording_N, recording_N) == got, "the draws have a seed"
 
 
 def test_all_right_is_not_certain() -> None:
     for right, expected in ((True, wilson(4, 4)), (False, wilson(0, 4))):
-        got = accuracy_interval(np.full(12, right), np.arange(12) // 3)
+        got = accuracy_interval(np.full(12, right), np.arange(12) // 3, np.arange(12))
         assert got is not None
-        assert (got.low, got.high, got.method) == (*expected, "wilson_recordings")
-    assert accuracy_interval(np.ones(3, bool), np.zeros(3, int)) is None
+        assert (got.low, got.high, got.method) == (*expected, "wilson_units")
+
+
+def test_parts_of_the_only_recording_are_what_an_interval_has() -> None:
+    right_N, part_N = np.array([1, 1, 0, 1, 0, 0], bool), np.arange(6) // 2
+    got = accuracy_interval(right_N, np.zeros(6, int), part_N)
+    by_recording = accuracy_interval(right_N, part_N, part_N)
+    assert got is not None
+    assert by_recording is not None
+    assert (got.low, got.high) == (by_recording.low, by_recording.high)
+    assert (got.unit, got.count) == ("parts", 3)
+    assert accuracy_interval(right_N, np.zeros(6, int), np.zeros(6, int)) is None
 
 
 def test_takes_and_parts_of_a_file_are_one_recording_and_pictures_are_not() -> None:

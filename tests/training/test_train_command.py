@@ -49,7 +49,10 @@ def test_train_then_evaluate(
     code, out, err = run_cli("evaluate", run, "--json", "--predictions", predictions)
     assert code == 0, err
     evaluated = json.loads(out)
-    same = ("accuracy", "n", "chance", "recording_accuracy", "recordings", "too_short", "labels", "confusion")
+    same = (
+        "accuracy", "n", "chance", "recording_accuracy", "recordings", "too_short", "labels", "confusion", "baselines",
+        "accuracy_interval", "per_class", "ece", "nll",
+    )  # fmt: skip
     assert [evaluated[key] for key in same] == [trained[key] for key in same]
     assert evaluated["n"] == 18
     assert evaluated["chance"] == pytest.approx(1 / 3)
@@ -64,7 +67,18 @@ def test_train_then_evaluate(
     assert code == 2
     assert f"{tmp_path}: got Is a directory" in err, "the place is checked before the recordings are read"
 
+    for option in ("--side", "--through"):
+        code, _, err = run_cli("evaluate", run, option, "other")
+        assert code == 2
+        assert f"error: {option}: got 'other'; expected" in err
+
     code, out, err = run_cli("evaluate", run)
+    assert max(map(len, out.splitlines())) <= 80
+    assert f"accuracy {evaluated['baselines']['ridge']:.4f} of a ridge on summed events" in out
+    assert ", by 9 recordings" in out
+    assert "per subject: unknown, since the recordings name none" in out
+    assert f"{evaluated['over_time'][1]:.3f} after 2, " in out
+    assert len(evaluated["over_time"]) == 4
     assert err.endswith(f"next: stdl-events export {run} --out model.onnx\n")
     card = ModelCard.from_json((run / "bundle" / "model.json").read_text(), subject="card")
     say_next_live(Path("model.onnx"), card, run)

@@ -1,0 +1,127 @@
+"""The ridge on summed events beside the accuracies of a run: what the same clips tell without time.
+
+It depends on the split and the frames alone, so a run fits it once and keeps the result in its folder.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from stdl_events.analysis.baselines import ridge_accuracies, ridge_bytes, ridge_multiplications
+from stdl_events.errors import DatasetError, RunError
+from stdl_events.frames import FrameSpec
+from stdl_events.recordings.clips import ClipArray
+from stdl_events.recordings.sides import Side
+from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
+from stdl_events.training.run_folder import BASELINES_FILE, write_json
+from stdl_events.training.settings import TrainConfig
+
+ANYWAY = "stdl-events evaluate --baseline fits it anyway"
+# About ten seconds of one core, and what a laptop spares.
+MAX_MULTIPLICATIONS = 10**11
+MAX_BYTES = 1 << 30
+# Files of training recordings that are read within seconds.
+MAX_FILE_BYTES = 200 * 10**6
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """The accuracy of the ridge, or why there is none.
+
+    Attributes:
+        accuracy: None if it was left out.
+        left_out: why; empty if it was not, or not asked for.
+    """
+
+    accuracy: float | None = None
+    left_out: str = ""
+
+
+NO_RIDGE = Ridge()
+
+
+class _Stored(BaseModel):
+    """The file of a run."""
+
+    frames: dict[str, Any]
+    train_clips: int
+    ridge: dict[Side, float] | None
+    left_out: str
+    seconds: float
+
+
+def ridges_of(clips: Mapping[Side, ClipArray], *, at_any_cost: bool = False) -> dict[Side, Ridge]:
+    """Return the ridge fitted to the training clips, for each other side.
+
+    Args:
+        at_any_cost: fit it even if it takes long or much memory.
+    """
+    train = clips["train"]
+    others = {side: own for side, own in clips.items() if side != "train"}
+    try:
+        problem = "" if at_any_cost else _too_large(train)
+        found = {} if problem else ridge_accuracies(train, others)
+    except DatasetError as error:
+        problem = f"{error.got}, where it needs {error.expected}"
+        found = {}
+    return {side: Ridge(found.get(side), problem) for side in others}
+
+
+def fit_ridges(folder: Path, clips: Mapping[Side, ClipArray], frame_spec: FrameSpec) -> dict[Side, Ridge]:
+    """Return the ridge for each side but the training side, and keep it in the folder of the run.
+
+    Raises:
+        RunError: the folder cannot be written to.
+    """
+    began_s = time.perf_counter()
+    ridges = ridges_of(clips)
+    accuracies = {side: ridge.accuracy for side, ridge in ridges.items()}
+    document = {
+        "frames": frame_spec.model_dump(mode="json"),
+        "train_clips": len(clips["train"]),
+        "ridge": None if None in accuracies.values() else accuracies,
+        "left_out": ridges["test"].left_out,
+        "seconds": time.perf_counter() - began_s,
+    }
+    write_json(folder / BASELINES_FILE, document)
+    return ridges
+
+
+def stored_ridge(folder: Path, frame_spec: FrameSpec, side: Side) -> Ridge | None:
+    """Return the ridge that the run in `folder` has kept for clips of `frame_spec`; None if it has none.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / BASELINES_FILE
+    try:
+        stored = _Stored.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError):
+        raise RunError(
+            str(path), got="a file that is damaged", expected="the baselines that a training wrote",
+            todo="delete it; --baseline fits them again",
+        ) from None  # fmt: skip
+    if stored.frames != frame_spec.model_dump(mode="json"):
+        return None
+    if stored.ridge is None:
+        return Ridge(None, stored.left_out)
+    return Ridge(stored.ridge[side]) if side in stored.ridge else None
+
+
+def too_much_to_read(config: TrainConfig, folder: Path) -> str:
+    """Return why the training recordings of a run are not read for a ridge alone; empty if they are few or prepared."""
+    listed = None if config.data.prepared is not None else read_split_list(folder / SPLIT_FILE)
+    total = 0 if listed is None else sum(row.bytes or 0 for row in listed.side("train"))
+    return f"{total / 1e9:.1f} GB of training recordings would be read; {ANYWAY}" if total > MAX_FILE_BYTES else ""
+
+
+def _too_large(train: ClipArray) -> str:
+    if ridge_multiplications(train) <= MAX_MULTIPLICATIONS and ridge_bytes(train) <= MAX_BYTES:
+        return ""
+    return f"{len(train)} training clips of this size take minutes or much memory; {ANYWAY}"

@@ -1,0 +1,81 @@
+"""The ridge beside a run's accuracy: fitted once by the training, the same when fitted again, and left out aloud."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stdl_events.analysis.baselines import ridge_accuracies, ridge_bytes, ridge_multiplications, ridge_on_summed_events
+from stdl_events.errors import RunError
+from stdl_events.recordings import ClipArray, load_clips
+from stdl_events.training import ridge_beside
+from stdl_events.training.fit import fit
+from stdl_events.training.held_out import evaluate
+from stdl_events.training.settings import TrainConfig
+from stdl_events.training.sources import load_split
+
+
+def test_a_training_keeps_it_and_an_evaluation_reads_it(
+    tmp_path: Path, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    validated = config.derive(epochs=1, data={"split": {"validation": 0.34}})
+    result = fit(validated, run, quiet=True)
+    split = load_split(validated)
+    frame_spec = validated.frames.spec(split.train.sensor_size)
+    clips = {side: load_clips(recordings, frame_spec) for side, recordings in split.sides.items()}
+    expected = {side: ridge_on_summed_events(clips["train"], clips[side]) for side in ("test", "validation")}
+    assert result.evaluation.summary()["baselines"]["ridge"] == expected["test"]
+    for side, accuracy in expected.items():
+        assert evaluate(run, side=side).ridge.accuracy == accuracy
+    assert evaluate(run, baseline=False).summary()["baselines"] | {"chance": 0} == {
+        "chance": 0, "ridge": None, "left_out": "",
+    }  # fmt: skip
+
+    kept = run / "baselines.json"
+    document = json.loads(kept.read_text())
+    kept.write_text(json.dumps(document | {"frames": document["frames"] | {"steps": 5}}))
+    assert evaluate(run).ridge.accuracy == expected["test"], "that of other frames is not read"
+    kept.write_text("{")
+    with pytest.raises(RunError, match=r"baselines\.json: got a file that is damaged; .* delete it"):
+        evaluate(run)
+    kept.unlink()
+    monkeypatch.setattr(ridge_beside, "MAX_FILE_BYTES", 0)
+    left_out = evaluate(run).ridge
+    assert left_out.accuracy is None
+    assert "training recordings would be read; stdl-events evaluate --baseline fits it anyway" in left_out.left_out
+    assert evaluate(run, baseline=True).ridge.accuracy == expected["test"]
+
+
+def clips_of(count: int, size: int = 4) -> ClipArray:
+    frames = np.random.default_rng(0).integers(0, 9, (count, 3, 2, size, size), dtype=np.uint8)
+    return ClipArray(frames, np.arange(count) % 2, np.arange(count), np.zeros(count, np.int64), 0)
+
+
+def test_what_it_takes_grows_with_clips_and_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    for measure in (ridge_multiplications, ridge_bytes):
+        assert measure(clips_of(20)) < measure(clips_of(40)) < measure(clips_of(40, 8))
+    # Features: 2 x 4 x 4, 2 x 2 x 2 and 2 x 1 x 1.
+    assert ridge_multiplications(clips_of(10)) == 10 * (32 * 10 + 8 * 8 + 2 * 2) + 10 * (10**3 + 8**3 + 2**3)
+    monkeypatch.setattr(ridge_beside, "MAX_MULTIPLICATIONS", 10)
+    clips = {"train": clips_of(20), "test": clips_of(8)}
+    left_out = ridge_beside.ridges_of(clips)["test"]
+    assert left_out.accuracy is None
+    assert left_out.left_out.startswith("20 training clips of this size take minutes")
+    assert ridge_beside.ridges_of(clips, at_any_cost=True)["test"].accuracy is not None
+
+
+def test_one_training_recording_has_none_and_says_why() -> None:
+    one = replace(clips_of(6), entry_index_N=np.zeros(6, np.int64))
+    ridge = ridge_beside.ridges_of({"train": one, "test": clips_of(4)})["test"]
+    assert ridge.left_out == "1 training recordings and 4 held-out clips, where it needs at least 2, and at least 1"
+
+
+def test_sides_are_counted_apart_and_clips_are_summed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, others = clips_of(30), {"a": clips_of(10, 4), "b": clips_of(7, 4)}
+    whole = ridge_accuracies(train, others)
+    assert whole == {name: ridge_on_summed_events(train, clips) for name, clips in others.items()}
+    monkeypatch.setattr("stdl_events.analysis.baselines.CLIPS_AT_ONCE", 4)
+    assert ridge_accuracies(train, others) == whole
