@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from stdl_events.training.bundle import load_bundle as load_bundle
     from stdl_events.training.fit import fit as fit
     from stdl_events.training.held_out import evaluate as evaluate
+    from stdl_events.training.predict import predict as predict
     from stdl_events.training.settings import TrainConfig as TrainConfig
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "load_bundle",
     "load_recipe",
     "open_recording",
+    "predict",
     "run_live",
     "write_recording",
 ]
@@ -82,6 +84,7 @@ __getattr__, __dir__ = lazy_names(
         "load_bundle": "stdl_events.training.bundle",
         "load_recipe": "stdl_events.recipes",
         "open_recording": "stdl_events.events",
+        "predict": "stdl_events.training.predict",
         "run_live": "stdl_events.live",
         "write_recording": "stdl_events.events",
     },

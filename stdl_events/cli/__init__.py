@@ -23,6 +23,7 @@ from stdl_events.cli import (
     live,
     memory,
     plan,
+    predict,
     prepare,
     show,
     sweep,
@@ -41,8 +42,8 @@ TRAINING_PACKAGES = frozenset(
 app = typer.Typer(
     name="stdl-events",
     help="Train a spiking recogniser on event-camera recordings within a memory budget, export it as one ONNX file, "
-    "and run it live without PyTorch.\n\nThe usual order: info, frames, plan, train, evaluate, export, live; demo "
-    "shows it all on simulated walkers.",
+    "and run it live without PyTorch.\n\nThe usual order: info, frames, plan, train, evaluate, export, predict, live; "
+    "demo shows it all on simulated walkers.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -62,7 +63,7 @@ def _common(
     del plugin, version  # `main` acts on them, before the help texts are written
 
 
-for stage in (demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, export, live):
+for stage in (demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, export, predict, live):
     stage.register(app)
 
 

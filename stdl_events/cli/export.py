@@ -45,11 +45,9 @@ def export(
     """
     from stdl_events.export.onnx import export_onnx
     from stdl_events.training.bundle import load_bundle
-    from stdl_events.training.keeping import weights_folder
-    from stdl_events.training.run_folder import BUNDLE_FOLDER, CONFIG_FILE
+    from stdl_events.training.keeping import bundle_folder
 
-    is_run = (run / BUNDLE_FOLDER).is_dir() or (run / CONFIG_FILE).is_file()
-    network, card = load_bundle(weights_folder(run, parse_weights(weights)) if is_run else run)
+    network, card = load_bundle(bundle_folder(run, parse_weights(weights)))
     thresholds = thresholds_from(card.decision, unknown_below, still_below, hold, decide_at)
     card = card.model_copy(update={"decision": thresholds})
     with messages.status("exporting and checking"):

@@ -1,6 +1,5 @@
 """The options of every command that turns, cuts or scales the picture."""
 
-import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,15 +48,9 @@ def geometry_settings(
 
 def say_inferred(source: "EventSource", geometry: "Geometry") -> None:
     """Warn if `geometry` depends on a sensor size that is only inferred from the events of `source`."""
+    from stdl_events.events.filtered import warn_if_inferred
     from stdl_events.events.recording import Recording
-    from stdl_events.events.stream import RecordingWarning
 
     recording = getattr(source, "recording", source)
-    depends = any(name != "crop" for name, _ in geometry.words)
-    if depends and isinstance(recording, Recording) and recording.sensor_size_from == "inferred":
-        text = "the sensor size {}x{} is inferred from the events".format(*recording.sensor_size)
-        warnings.warn(
-            f"{recording.path}: {text}, and the geometry depends on it: state it with --sensor WxH",
-            RecordingWarning,
-            stacklevel=2,
-        )
+    if isinstance(recording, Recording):
+        warn_if_inferred(recording, geometry)

@@ -36,6 +36,7 @@ from stdl_events.cli.live_options import (
     RecordOption,
     SinkOption,
     SourceOption,
+    ThreadsOption,
     model_and_source,
     parse_idle,
 )
@@ -101,7 +102,7 @@ def live(
     still_below: StillBelowOption = None,
     hold: HoldOption = None,
     decide_at: DecideAtOption = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of the model.")] = 1,
+    threads: ThreadsOption = 1,
     filters: FilterOption = None,
     rotate: RotateOption = None,
     flip: FlipOption = None,

@@ -91,6 +91,8 @@ RecordOption = Annotated[
     ),
 ]
 
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of an exported model.")]
+
 
 def model_and_source(argument: str, model: Path | None, source: str | None) -> tuple[Path, str]:
     """Return the model and the source: one of them is the argument, the other an option.

@@ -1,5 +1,6 @@
 """Recordings after filters or transforms."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from stdl_events.events.decoder import Block, Header
 from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.geometry import Geometry
 from stdl_events.events.recording import Recording
-from stdl_events.events.stream import EventArray
+from stdl_events.events.stream import EventArray, RecordingWarning
 from stdl_events.events.transform_registry import EVENT_TRANSFORMS
 from stdl_events.events.transform_spec import TransformSpec, bind_transform, check_transform
 
@@ -57,6 +58,18 @@ def filtered(recording: Recording, filters: FilterSpec, geometry: Geometry = AS_
     if recording.undivided is not None:
         made.undivided = lambda: filtered(recording.whole, filters, geometry)
     return made
+
+
+def warn_if_inferred(recording: Recording, geometry: Geometry) -> None:
+    """Warn if `geometry` depends on a sensor size that is only inferred from the events of `recording`."""
+    depends = any(name != "crop" for name, _ in geometry.words)
+    if depends and recording.sensor_size_from == "inferred":
+        text = "the sensor size {}x{} is inferred from the events".format(*recording.sensor_size)
+        warnings.warn(
+            f"{recording.path}: {text}, and the geometry depends on it: state it with --sensor WxH",
+            RecordingWarning,
+            stacklevel=2,
+        )
 
 
 def transformed(recording: Recording, transforms: Sequence[TransformSpec], seed: int) -> Recording:

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal, Protocol, runtime_checkable
 
@@ -153,6 +153,20 @@ def run_live(
     return summary
 
 
+def run_frames(
+    frames: Iterable[Frame], recogniser: Recogniser, sinks: Sequence[Sink], decision: DecisionThresholds | None = None
+) -> None:
+    """Run the model on frames that are cut already, in this thread: the predictions of `run_live` after each frame.
+
+    Args:
+        decision: see `run_live`.
+    """
+    run = _Run(recogniser, sinks, "frame", decision)
+    for frame in frames:
+        run.step(frame, time.monotonic())
+    recogniser.finish()
+
+
 def _part_grid(source: EventSource, recogniser: Recogniser) -> int | None:
     """Return the zero of the grid of a recording that is replayed in part; otherwise None, the first event."""
     if not isinstance(source, ReplaySource) or not source.is_part:
@@ -275,6 +289,7 @@ class _Run:
                 state=decision.state if decision else "decided" if decided else "open",
                 why=decision.why if decision else f"decided after {decided.frames} frames" if decided else "",
                 decided_after=decided.frames if decided else None,
+                t_start_us=self._clip_start_us,
             )
             for sink in self._sinks:
                 sink.predicted(prediction)

@@ -15,7 +15,7 @@ from stdl_events.frames import ClipGate, Frame, FrameSpec
 from stdl_events.frames.selection import Selection
 from stdl_events.live.decision import State
 from stdl_events.live.readout import mean_logits, softmax
-from stdl_events.live.session import OnnxSession
+from stdl_events.live.session import StepSession
 from stdl_events.model_card import ModelCard
 
 NO_FILTERS, AS_IT_IS = FilterSpec(), Geometry()
@@ -36,6 +36,7 @@ class Prediction:
         decision: the label that is believed; None for unknown, a still scene, and before the clip is decided.
         state, why: of the decision, see `live.decision.Decision`; "open" before it, "decided" after it.
         decided_after: frames of the clip at its decision; None before.
+        t_start_us: start of the clip, in the source's clock.
     """
 
     t_us: int
@@ -49,6 +50,7 @@ class Prediction:
     state: State | Literal["open", "decided"] = "open"
     why: str = ""
     decided_after: int | None = None
+    t_start_us: int | None = None
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -121,6 +123,7 @@ class Recogniser:
         frame_us: see `live_frame_spec`.
         filters, geometry: of this source alone, applied to its events before all that the model's own spec does: for a
             camera with other hot pixels, hung in another way, or of another size than that of training.
+        whole_recordings: the frames may be bins of a whole recording, which no live source has.
 
     Attributes:
         spec: frame spec for the events that `select` returns.
@@ -133,15 +136,17 @@ class Recogniser:
 
     def __init__(
         self,
-        session: OnnxSession,
+        session: StepSession,
         sensor_size: tuple[int, int],
         *,
         frame_us: int | None = None,
         filters: FilterSpec = NO_FILTERS,
         geometry: Geometry = AS_IT_IS,
+        whole_recordings: bool = False,
     ) -> None:
         card = session.card
-        self.spec = live_frame_spec(card, frame_us=frame_us)
+        in_bins = whole_recordings and card.frame.kind == "recording"
+        self.spec = card.frame if in_bins else live_frame_spec(card, frame_us=frame_us)
         size = geometry.size(sensor_size)
         if size != card.frame.sensor_size:
             raise _other_size(str(session.path), size, card.frame.sensor_size)

@@ -5,7 +5,7 @@ Shape letters: B batch, C=2 polarities, H and W pixels of a frame, K classes.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,26 @@ class _Tensor:
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...]
+
+
+class StepSession(Protocol):
+    """One step of a model in any runtime, as a `Recogniser` calls it; the caller keeps the state."""
+
+    @property
+    def path(self) -> Path:
+        """Where the model is from, for messages."""
+        ...
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    def initial_state(self, batch: int = 1) -> Any:
+        """Return the state before the first step."""
+        ...
+
+    def step(self, frame_BCHW: npt.NDArray[Any], state: Any) -> tuple[npt.NDArray[np.float32], Any]:
+        """Return (logits_BK, next state) for a frame of raw counts."""
+        ...
 
 
 class OnnxSession:

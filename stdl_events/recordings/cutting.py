@@ -44,11 +44,25 @@ def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> Entr
     require_sensor(entry, recording, frame_spec)
     if frame_spec.kind == "recording":
         return EntryClips(_whole(all_events(entry, recording), frame_spec))
-    if not recording.summary.events:
-        return EntryClips(iter(()))
-    source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
-    framer = Framer(frame_spec, origin_us=grid_of(entry, recording, frame_spec))
-    return EntryClips(clips(_frames(source, framer), frame_spec))
+    return EntryClips(clips(cut_frames(entry, recording, frame_spec), frame_spec))
+
+
+def cut_frames(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> Iterator[Frame]:
+    """Yield all frames of an entry whose recording is open, those of incomplete clips too.
+
+    Frames that are bins of a whole recording have its times each.
+
+    Raises:
+        RecordingError, FrameSpecError: see `clips_of`; also during iteration.
+    """
+    if frame_spec.kind == "recording":
+        for clip in _whole(all_events(entry, recording), frame_spec):
+            for step, counts_CHW in enumerate(clip.frames_TCHW):
+                yield Frame(step, clip.t_start_us, clip.t_end_us, counts_CHW, frame_spec.steps)
+    elif recording.summary.events:
+        source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
+        framer = Framer(frame_spec, origin_us=grid_of(entry, recording, frame_spec))
+        yield from _frames(source, framer)
 
 
 def grid_of(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from stdl_events.errors import RunError
 from stdl_events.model_card import ModelCard
 from stdl_events.training.evaluate import Evaluation
-from stdl_events.training.run_folder import BEST_FOLDER, BUNDLE_FOLDER, CARD_FILE
+from stdl_events.training.run_folder import BEST_FOLDER, BUNDLE_FOLDER, CARD_FILE, CONFIG_FILE
 
 Weights = Literal["best", "last"]
 FOLDERS: dict[Weights, str] = {"best": BEST_FOLDER, "last": BUNDLE_FOLDER}
@@ -58,3 +58,19 @@ def weights_folder(run: Path, weights: Weights | None = None) -> Path:
             todo="use --weights last, or train with --validation 0.1",
         )  # fmt: skip
     return run / FOLDERS[weights or ("best" if best.is_dir() else "last")]
+
+
+def bundle_folder(folder: Path, weights: Weights | None = None) -> Path:
+    """Return the bundle of a run, see `weights_folder`; `folder` itself if it is no run.
+
+    Raises:
+        RunError: there are no best ones, or `weights` are chosen of a bundle.
+    """
+    if (folder / BUNDLE_FOLDER).is_dir() or (folder / CONFIG_FILE).is_file():
+        return weights_folder(folder, weights)
+    if weights is not None:
+        raise RunError(
+            str(folder), got=f"the {weights} weights asked for", expected="the folder of a run",
+            todo="leave --weights out: a bundle has its own weights",
+        )  # fmt: skip
+    return folder

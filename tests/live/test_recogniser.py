@@ -125,4 +125,5 @@ def test_predictions_are_one_line_of_json():
         "state": "open",
         "why": "",
         "decided_after": None,
+        "t_start_us": None,
     }

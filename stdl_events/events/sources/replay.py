@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -93,16 +92,35 @@ def open_replay(
     Raises:
         RecordingError: see `open_recording` and `ReplaySource`.
     """
-    open_as = partial(
-        open_recording, path, format=format, stream=stream, time_unit=time_unit, columns=columns, take=take,
-        repair=repair, strict=strict,
+    opened = open_for_size(
+        path, sensor_size=sensor_size, default_sensor_size=default_sensor_size, format=format, stream=stream,
+        time_unit=time_unit, columns=columns, take=take, repair=repair, strict=strict,
     )  # fmt: skip
-    opened = open_as(sensor_size=sensor_size)
-    if default_sensor_size is not None and opened.sensor_size_from == "inferred":
-        usual = open_as(sensor_size=default_sensor_size)
-        if _fits(usual):
-            opened = usual
     return ReplaySource(opened, speed=speed, start=start, stop=stop)
+
+
+def open_for_size(
+    path: str | Path,
+    *,
+    sensor_size: tuple[int, int] | None = None,
+    default_sensor_size: tuple[int, int] | None = None,
+    **options: Any,
+) -> Recording:
+    """Open the file at `path` for a reader of recordings of `default_sensor_size`.
+
+    Args:
+        sensor_size, default_sensor_size: as for `open_replay`.
+        options: those of `open_recording`.
+
+    Raises:
+        RecordingError: see `open_recording`.
+    """
+    opened = open_recording(path, sensor_size=sensor_size, **options)
+    if default_sensor_size is not None and opened.sensor_size_from == "inferred":
+        usual = open_recording(path, sensor_size=default_sensor_size, **options)
+        if _fits(usual):
+            return usual
+    return opened
 
 
 def _fits(recording: Recording) -> bool:
