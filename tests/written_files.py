@@ -14,6 +14,7 @@ from stdl_events.analysis.plots import demo_picture
 from stdl_events.analysis.recording_pictures import draw_recording
 from stdl_events.analysis.recording_survey import Survey, survey_recording
 from stdl_events.analysis.run_pictures import curves_picture
+from stdl_events.cli.predict_output import CsvRows
 from stdl_events.errors import DatasetError, ModelError, RecordingError, RunError, UserError
 from stdl_events.events import WRITERS, Recording, open_recording, write_recording
 from stdl_events.events.convert import convert
@@ -21,6 +22,7 @@ from stdl_events.events.stream import EventArray, empty_events
 from stdl_events.export.onnx import export_onnx
 from stdl_events.frames import FrameSpec
 from stdl_events.frames.npy import write_frames
+from stdl_events.live.predict import RecordingPrediction
 from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
@@ -126,6 +128,12 @@ def draw_demo(path: Path, seed: int) -> None:
     demo_picture(path, epochs, report, ClipArray(counts, zero, zero, zero, 0), [])
 
 
+def write_rows(path: Path, seed: int) -> None:
+    with CsvRows.open(path, ("a", "b")) as rows:
+        for number in range(200):
+            rows.add(RecordingPrediction(Path(f"{seed}-{number}.h5")))
+
+
 def writers(folder: Path) -> list[FileWriter]:
     """All of them; recordings that they read are made in `folder`."""
 
@@ -189,6 +197,7 @@ def writers(folder: Path) -> list[FileWriter]:
         ),
         FileWriter("plan.png", lambda path, seed: plan_picture(path, plan(seed), ["a", "b"], [1, 2 + seed]), UserError,
                    ("analysis.plan_picture",)),
+        FileWriter("rows.csv", write_rows, UserError, ("cli.predict_output",)),
         FileWriter("demo.png", draw_demo, UserError, ("analysis.plots",)),
         FileWriter("curves.png", lambda path, seed: curves_picture(path, curves(seed)), UserError,
                    ("analysis.run_pictures",)),

@@ -1,14 +1,13 @@
 """Where `predict` writes: a table of 80 columns, JSON, JSON lines, and rows of a CSV file."""
 
 import csv
-import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from stdl_events.cli.confusion import shortened
 from stdl_events.cli.output import messages, print_json, results
@@ -172,9 +171,9 @@ class CsvRows:
     COLUMNS = ("recording", "take", "clip", "t_start_us", "t_end_us", "start_s", "end_s", "label", "probability")
     LAST = ("decision", "state", "error")
 
-    def __init__(self, file: io.TextIOBase, labels: Sequence[str]) -> None:
+    def __init__(self, file: BinaryIO, labels: Sequence[str]) -> None:
         self._labels = labels
-        self._rows = csv.writer(file)
+        self._rows = csv.writer(_Encoded(file))
         self._rows.writerow([*self.COLUMNS, *(f"probability:{label}" for label in labels), *self.LAST])
 
     @classmethod
@@ -184,9 +183,7 @@ class CsvRows:
         from stdl_events.whole_file import whole_file
 
         with whole_file(path, room_for="predictions") as file:
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-            yield cls(text, labels)
-            text.detach()
+            yield cls(file, labels)
 
     def add(self, prediction: "RecordingPrediction") -> None:
         from stdl_events.live.predict import clip_row
@@ -204,6 +201,16 @@ class CsvRows:
     def _write(self, row: dict[str, Any]) -> None:
         names = [*self.COLUMNS, *(f"probability:{label}" for label in self._labels), *self.LAST]
         self._rows.writerow(["" if row.get(name) is None else row[name] for name in names])
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Text to a binary file, in UTF-8."""
+
+    file: BinaryIO
+
+    def write(self, text: str) -> None:
+        self.file.write(text.encode())
 
 
 def say_error(prediction: "RecordingPrediction") -> None:

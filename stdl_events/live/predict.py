@@ -7,7 +7,7 @@ from typing import Any
 
 from stdl_events.errors import DatasetError, FrameSpecError, ModelError, OutsideError, RecordingError, StdlEventsError
 from stdl_events.events.filter_spec import FilterSpec
-from stdl_events.events.filtered import filtered, warn_if_inferred
+from stdl_events.events.filtered import warn_if_inferred
 from stdl_events.events.geometry import Geometry
 from stdl_events.events.recording import Recording
 from stdl_events.events.sources.replay import Position, open_for_size
@@ -168,26 +168,28 @@ def _of_file(
 ) -> Iterator[RecordingPrediction]:
     """Yield the prediction for each take of a file."""
     try:
-        opened = reading.open(path, session.card)
-        warn_if_inferred(opened, reading.geometry)
-        recording = filtered(opened, reading.filters, reading.geometry)
+        recording = reading.open(path, session.card)
+        warn_if_inferred(recording, reading.geometry)
         whole = Entry(str(path), path, 0, span=(reading.start, reading.stop), take=reading.take)
         takes = takes_of(whole, recording) if recording.summary.events else [(whole, recording)]
         for entry, take in takes:
-            yield _of_take(session, entry, take, thresholds)
+            yield _of_take(session, entry, take, reading, thresholds)
     except _OF_ONE_FILE as error:
         yield RecordingPrediction(path, reading.take, error=error)
 
 
 def _of_take(
-    session: StepSession, entry: Entry, recording: Recording, thresholds: DecisionThresholds
+    session: StepSession, entry: Entry, recording: Recording, reading: Reading, thresholds: DecisionThresholds
 ) -> RecordingPrediction:
     try:
-        recogniser = Recogniser(session, recording.sensor_size, whole_recordings=True)
+        recogniser = Recogniser(
+            session, recording.sensor_size, filters=reading.filters, geometry=reading.geometry, whole_recordings=True
+        )
     except ModelError as error:  # another size than the model's
         return RecordingPrediction(entry.path, entry.take, error=error)
     kept = _Kept()
-    run_frames(cut_frames(entry, recording, recogniser.spec), recogniser, [kept], thresholds)
+    frames = cut_frames(entry, recording, recogniser.spec, recogniser.select)
+    run_frames(frames, recogniser, [kept], thresholds)
     probabilities = _mean(kept.clips, session.card.labels)
     return RecordingPrediction(
         entry.path, entry.take, recording.t_first_us, tuple(kept.clips), recogniser.incomplete_clips, probabilities,

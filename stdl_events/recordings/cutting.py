@@ -47,31 +47,37 @@ def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> Entr
     return EntryClips(clips(cut_frames(entry, recording, frame_spec), frame_spec))
 
 
-def cut_frames(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> Iterator[Frame]:
+def cut_frames(
+    entry: Entry, recording: Recording, frame_spec: FrameSpec, before: Selection | None = None
+) -> Iterator[Frame]:
     """Yield all frames of an entry whose recording is open, those of incomplete clips too.
 
     Frames that are bins of a whole recording have its times each.
+
+    Args:
+        before: what else is applied to the events of the part, before the filters of `frame_spec`.
 
     Raises:
         RecordingError, FrameSpecError: see `clips_of`; also during iteration.
     """
     if frame_spec.kind == "recording":
-        for clip in _whole(all_events(entry, recording), frame_spec):
+        events = all_events(entry, recording)
+        for clip in _whole(events if before is None else before(events), frame_spec):
             for step, counts_CHW in enumerate(clip.frames_TCHW):
                 yield Frame(step, clip.t_start_us, clip.t_end_us, counts_CHW, frame_spec.steps)
     elif recording.summary.events:
         source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
-        framer = Framer(frame_spec, origin_us=grid_of(entry, recording, frame_spec))
-        yield from _frames(source, framer)
+        framer = Framer(frame_spec, origin_us=grid_of(entry, recording, frame_spec, before))
+        yield from _frames(source, framer, before)
 
 
-def grid_of(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> int | None:
+def grid_of(entry: Entry, recording: Recording, frame_spec: FrameSpec, before: Selection | None = None) -> int | None:
     """Return the zero of the grid of an entry's windows; None if its first event is it, or there is no grid.
 
     A part stays on the grid of its recording, or of the labelled part that it is a part of.
     """
     begins_here = entry.span[0] == entry.begin and recording.whole is recording
-    return None if begins_here else grid_origin_us(recording, frame_spec, begin=entry.begin)
+    return None if begins_here else grid_origin_us(recording, frame_spec, begin=entry.begin, before=before)
 
 
 def cut_takes(
@@ -131,7 +137,7 @@ def all_events(entry: Entry, recording: Recording) -> EventArray:
     return concatenate_events(ReplaySource(recording, speed=None, start=start, stop=stop).chunks())
 
 
-def _frames(source: EventSource, framer: Framer) -> Iterator[Frame]:
+def _frames(source: EventSource, framer: Framer, before: Selection | None) -> Iterator[Frame]:
     for events in source.chunks():
-        yield from framer.push(events)
+        yield from framer.push(events if before is None else before(events))
     yield from framer.finish()
