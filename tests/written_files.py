@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from stdl_events.analysis.calibration_picture import calibration_picture
 from stdl_events.analysis.clip_pictures import ShownClip, draw_clips
 from stdl_events.analysis.plan_picture import plan_picture
 from stdl_events.analysis.plots import demo_picture
 from stdl_events.analysis.recording_pictures import draw_recording
 from stdl_events.analysis.recording_survey import Survey, survey_recording
 from stdl_events.analysis.run_pictures import curves_picture
+from stdl_events.analysis.thresholds import EarlyDecisions, Rejection
 from stdl_events.cli.predict_output import CsvRows
 from stdl_events.errors import DatasetError, ModelError, RecordingError, RunError, UserError
 from stdl_events.events import WRITERS, Recording, open_recording, write_recording
@@ -134,6 +136,15 @@ def write_rows(path: Path, seed: int) -> None:
             rows.add(RecordingPrediction(Path(f"{seed}-{number}.h5")))
 
 
+def draw_calibration(path: Path, seed: int) -> None:
+    probabilities_NTK = np.array([[[0.6, 0.4], [0.2, 0.8]], [[0.5, 0.5], [0.9, 0.1]]])
+    bins = np.array([0.5, np.nan]), np.array([0.5 / seed, np.nan])
+    right_N = np.array([True, False])
+    rejection = Rejection.at(0.85, probabilities_NTK[:, -1].max(1), right_N)
+    early = EarlyDecisions.at(0.6, probabilities_NTK, 0.0)
+    calibration_picture(path, {"before": bins, "after": bins}, probabilities_NTK, right_N, rejection, early)
+
+
 def writers(folder: Path) -> list[FileWriter]:
     """All of them; recordings that they read are made in `folder`."""
 
@@ -201,6 +212,7 @@ def writers(folder: Path) -> list[FileWriter]:
         FileWriter("demo.png", draw_demo, UserError, ("analysis.plots",)),
         FileWriter("curves.png", lambda path, seed: curves_picture(path, curves(seed)), UserError,
                    ("analysis.run_pictures",)),
+        FileWriter("calibration.png", draw_calibration, UserError, ("analysis.calibration_picture",)),
     ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import typer
 
 from stdl_events import __version__
 from stdl_events.cli import (
+    calibrate,
     cost,
     demo,
     evaluate,
@@ -42,8 +43,8 @@ TRAINING_PACKAGES = frozenset(
 app = typer.Typer(
     name="stdl-events",
     help="Train a spiking recogniser on event-camera recordings within a memory budget, export it as one ONNX file, "
-    "and run it live without PyTorch.\n\nThe usual order: info, frames, plan, train, evaluate, export, predict, live; "
-    "demo shows it all on simulated walkers.",
+    "and run it live without PyTorch.\n\nThe usual order: info, frames, plan, train, evaluate, calibrate, export, "
+    "predict, live; demo shows it all on simulated walkers.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -63,7 +64,9 @@ def _common(
     del plugin, version  # `main` acts on them, before the help texts are written
 
 
-for stage in (demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, export, predict, live):
+for stage in (
+    demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, calibrate, export, predict, live,
+):  # fmt: skip
     stage.register(app)
 
 

@@ -23,7 +23,7 @@ from stdl_events.recordings.entry import Split
 from stdl_events.recordings.file_digest import file_digest
 from stdl_events.training.run_folder import CARD_FILE
 from stdl_events.training.settings import TrainConfig
-from stdl_events.whole_file import make_folder, whole_folder
+from stdl_events.whole_file import make_folder, whole_file, whole_folder
 
 WEIGHTS_FILE = "model.safetensors"
 # As `sha256sum --check` reads it.
@@ -43,6 +43,16 @@ def save_bundle(folder: Path, network: SpikingNetwork, card: ModelCard) -> None:
         (partial / WEIGHTS_FILE).write_bytes(content)
         (partial / DIGEST_FILE).write_text(f"{hashlib.sha256(content).hexdigest()}  {WEIGHTS_FILE}\n", encoding="utf-8")
         (partial / CARD_FILE).write_text(card.to_json() + "\n", encoding="utf-8")
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Replace the card of the bundle in `folder`, as a whole.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    with whole_file(folder / CARD_FILE, room_for="model card", error=RunError) as file:
+        file.write(f"{card.to_json()}\n".encode())
 
 
 def load_bundle(folder: Path, device: torch.device | str | None = None) -> tuple[SpikingNetwork, ModelCard]:

@@ -208,12 +208,14 @@ def evaluate_clips(
     batch_size: int,
     over_time: bool = False,
     keep_logits: bool = False,
+    temperature: float = 1.0,
 ) -> Evaluation:
     """Run every clip of `recordings` through `mean_logits`, `batch_size` at a time.
 
     Args:
         over_time: `mean_logits` returns the mean of the first 1 to T steps, and the class that each predicts is kept.
         keep_logits: with `over_time`, keep these means too, [T, N, K] float32.
+        temperature: of the model's card, which divides the logits before the softmax, and not those that are kept.
     """
     logits_BK: list[npt.NDArray[np.floating]] = []
     predicted_TB: list[npt.NDArray[np.int32]] = []
@@ -229,7 +231,7 @@ def evaluate_clips(
     return Evaluation(
         recordings,
         clips,
-        softmax(np.concatenate(logits_BK).astype(np.float64)),
+        softmax(np.concatenate(logits_BK).astype(np.float64), temperature),
         predicted_TN=np.concatenate(predicted_TB, 1) if over_time else None,
         running_logits_TNK=np.concatenate(running_TBK, 1) if running_TBK else None,
     )

@@ -147,8 +147,9 @@ def evaluate(
     )  # fmt: skip
     [(recordings, clips)] = load_sides(opened.config, {SIDE_TEXT[side]: opened.recordings}, opened.card.frame)
     run = partial(
-        evaluate_clips, recordings=recordings, clips=clips, batch_size=opened.config.batch_size, over_time=over_time
-    )
+        evaluate_clips, recordings=recordings, clips=clips, batch_size=opened.config.batch_size, over_time=over_time,
+        temperature=opened.card.temperature,
+    )  # fmt: skip
     evaluation = run(opened.logits_of, keep_logits=keep_logits)
     return replace(
         evaluation,

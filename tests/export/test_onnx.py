@@ -16,7 +16,7 @@ from stdl_events.export.fold import fold_norms
 from stdl_events.export.onnx import export_onnx
 from stdl_events.export.verify import STEPS, compare
 from stdl_events.live.session import OnnxSession
-from stdl_events.model_card import METADATA_KEY, ModelCard
+from stdl_events.model_card import METADATA_KEY, DecisionThresholds, ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.registries import NEURONS, NORMS
 from stdl_events.network.spec import NeuronSpec
@@ -82,6 +82,7 @@ def test_file_computes_what_the_network_computes(
 
 def test_file_runs_at_any_batch_and_carries_its_card(trained: Make, tmp_path: Path) -> None:
     network, card = trained("4C3-AP4-3FC")
+    card = card.model_copy(update={"temperature": 1.5, "decision": DecisionThresholds(decide_at=0.9)})
     path = tmp_path / "model.onnx"
     export_onnx(network, card, path)
     model = onnx.load(path)
@@ -90,6 +91,7 @@ def test_file_runs_at_any_batch_and_carries_its_card(trained: Make, tmp_path: Pa
     assert {entry.key: entry.value for entry in model.metadata_props} == {METADATA_KEY: card.to_json()}
     assert not any("BatchNormalization" in node.op_type for node in model.graph.node)
     session = OnnxSession(path)
+    assert session.card == card
     frames = np.random.default_rng(0).poisson(0.4, (5, 2, 12, 12)).astype(np.float32)
     together, _ = session.step(frames, session.initial_state(5))
     alone = [session.step(frame[None], session.initial_state(1))[0][0] for frame in frames]
