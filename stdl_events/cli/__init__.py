@@ -15,6 +15,7 @@ import typer
 from stdl_events import __version__
 from stdl_events.cli import (
     calibrate,
+    compare,
     cost,
     demo,
     evaluate,
@@ -65,7 +66,8 @@ def _common(
 
 
 for stage in (
-    demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, calibrate, export, predict, live,
+    demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, compare, calibrate, export,
+    predict, live,
 ):  # fmt: skip
     stage.register(app)
 

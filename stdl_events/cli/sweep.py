@@ -166,7 +166,7 @@ def _report(record: "SweepRecord", as_json: bool) -> None:
         if failed:
             say_next("sweep", record.folder, "--retry")
         else:
-            say_next("evaluate", record.folder / record.sweep.trials[0].name)
+            say_next("compare", record.folder)
     if failed:
         raise typer.Exit(SOME_FAILED)
 

@@ -30,7 +30,7 @@ from stdl_events.training.ridge_beside import NO_RIDGE, Ridge, ridges_of, stored
 from stdl_events.training.run_folder import load_config
 from stdl_events.training.run_split import recordings_of_run
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_sides
+from stdl_events.training.sources import SidesLoader, load_sides
 
 Through = Literal["onnx"]
 
@@ -118,6 +118,7 @@ def evaluate(
     keep_logits: bool = False,
     through: Through | None = None,
     baseline: bool | None = None,
+    load: SidesLoader = load_sides,
 ) -> Evaluation:
     """Evaluate the finished run in `folder` on the recordings of one side, as `split.json` lists them.
 
@@ -133,6 +134,7 @@ def evaluate(
             `own` is then the evaluation of the network itself.
         baseline: put a ridge on summed events beside the accuracy. None takes the one that the training has kept, or
             fits it if the training clips are few or prepared; True fits it at any cost.
+        load: reads the clips.
 
     Raises:
         RunError: there is no finished run in `folder`, or it has no such side.
@@ -145,7 +147,7 @@ def evaluate(
         folder, weights=weights, model=model, data=data, device=device, verify=verify, side=side, over_time=over_time,
         through=through,
     )  # fmt: skip
-    [(recordings, clips)] = load_sides(opened.config, {SIDE_TEXT[side]: opened.recordings}, opened.card.frame)
+    [(recordings, clips)] = load(opened.config, {SIDE_TEXT[side]: opened.recordings}, opened.card.frame)
     run = partial(
         evaluate_clips, recordings=recordings, clips=clips, batch_size=opened.config.batch_size, over_time=over_time,
         temperature=opened.card.temperature,
