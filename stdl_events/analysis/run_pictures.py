@@ -12,14 +12,14 @@ MOST_CHARACTERS = 60
 
 
 def sweep_picture(
-    path: Path, points: Mapping[str, Sequence[tuple[int, float]]], baselines: Sequence[Mapping[str, float]]
+    path: Path, points: Mapping[str, Sequence[tuple[int, float]]], baselines: Sequence[Mapping[str, Any]]
 ) -> None:
     """Draw the held-out accuracy of every run, a row per combination; lines join the runs of one seed.
 
     Args:
         path: the PNG file to write.
         points: (seed, accuracy) of each finished run, by combination.
-        baselines: `ridge` and `chance`, once for each set of tested recordings.
+        baselines: `ridge`, or None, and `chance`, once for each set of tested recordings.
     """
     figure = new_figure("sweep", 8, 1.6 + 0.45 * len(points))
     axis = figure.subplots()
@@ -35,7 +35,8 @@ def sweep_picture(
         axis.annotate(str(seed), run[0], textcoords="offset points", xytext=(0, 6), fontsize=7, ha="center")
     for number, baseline in enumerate(baselines):
         labels = ("ridge on summed events", "chance") if number == 0 else (None, None)
-        axis.axvline(baseline["ridge"], color=OFF_COLOUR, linestyle="--", label=labels[0])
+        if baseline["ridge"] is not None:
+            axis.axvline(baseline["ridge"], color=OFF_COLOUR, linestyle="--", label=labels[0])
         axis.axvline(baseline["chance"], color="0.3", linestyle=":", label=labels[1])
     axis.set_yticks(list(places.values()), [shortened(name) for name in places], fontsize=8)
     axis.set(xlabel="held-out accuracy (points: seeds, bar: mean)", ylim=(0.6 - len(points), 0.6))
@@ -61,7 +62,11 @@ def curves_picture(path: Path, epochs: Mapping[str, Sequence[Mapping[str, Any]]]
         if watched is not None:
             accuracy.plot(numbers, [row[watched] for row in rows], ".-", color=colour)
     loss.set(xlabel="epoch", ylabel="training loss", yscale="log")
-    accuracy.set(xlabel="epoch", ylabel="accuracy (dotted: training; line: validation, else held out)", ylim=(0, 1.02))
+    title = "dotted: training; solid: validation, or held out without a validation part"
+    accuracy.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02))
+    accuracy.set_title(title, fontsize=8)
+    for axis in (loss, accuracy):
+        axis.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(*loss.get_legend_handles_labels(), fontsize=7, loc="outside lower center", ncols=2)
     write_whole(path, lambda file: figure.savefig(file, dpi=110, format=path.suffix[1:].lower()))
 

@@ -97,6 +97,10 @@ def table_lines(facts: Sequence[dict[str, Any]]) -> list[str]:
     rows = [["", *(COLUMNS[key][0] for key in keys)]]
     for number, one in enumerate(shown, 1):
         rows.append([str(number), *(_cell(one.get(key), *COLUMNS[key][1:]) for key in keys)])
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
 
@@ -118,26 +122,25 @@ def settings_lines(settings: dict[str, list[Any]]) -> list[str]:
 
 def pair_lines(document: dict[str, Any]) -> list[str]:
     """Baselines, and a line per run beside the first: recordings that both, one or none of the two recognises."""
+    from stdl_events.training.sweep_table import baselines_text
+
     lines = []
     same = document["same_test_recordings"]
     lines.append("the same recordings are tested" if same else "the runs are not all tested on the same recordings")
     for one in document["runs"] if not same else document["runs"][:1]:
         if "baselines" in one:
-            ridge = one["baselines"]["ridge"]
-            text = "no ridge" if ridge is None else f"ridge on summed events {ridge:.4f}"
-            lines.append(f"{text}, chance {one['baselines']['chance']:.4f}" + ("" if same else f": {one['run']}"))
+            lines.append(baselines_text(one["baselines"]) + ("" if same else f": {one['run']}"))
+    refused: dict[str, list[str]] = {}
+    rows = [["", "against 1", "both right", "only 1", "only it", "none", "recordings"]]
     for number, pair in enumerate(document["against_first"], 2):
         if pair["refused"]:
-            lines.append(f"{number} not paired with 1: {pair['refused']}")
-            continue
-        counts, difference = pair["counts"], pair["difference"]
-        error = difference["standard_error"]
-        lines.append(
-            f"{number} against 1: {difference['mean']:+.4f}{'' if error is None else f' ± {error:.4f}'} on "
-            f"{difference['n']} recordings: both right {counts['both']}, only 1 {counts['only_first']}, only {number} "
-            f"{counts['only_second']}, none {counts['neither']}"
-        )
-    return lines
+            refused.setdefault(pair["refused"], []).append(str(number))
+        else:
+            counts, found = pair["counts"], pair["difference"]
+            error = "" if found["standard_error"] is None else f" ± {found['standard_error']:.4f}"
+            rows.append([str(number), f"{found['mean']:+.4f}{error}", *map(str, counts.values()), str(found["n"])])
+    lines += [f"{' '.join(numbers)} not paired with 1: {why}" for why, numbers in refused.items()]
+    return lines + (_aligned(rows) if len(rows) > 1 else [])
 
 
 def note_lines(facts: Sequence[dict[str, Any]]) -> list[str]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from stdl_events import __version__
 from stdl_events.errors import RunError, StdlEventsError
 from stdl_events.model_card import ModelCard
+from stdl_events.training.bundle import package_versions
 from stdl_events.training.evaluate import Evaluation
 from stdl_events.training.held_out import evaluate
 from stdl_events.training.keeping import weights_folder
@@ -132,8 +132,9 @@ def _add_notes(run: ComparedRun, rows: Sequence[Mapping[str, Any]], version: str
     if trained < run.config.epochs and not (rows and rows[-1]["kind"] == "end"):
         text = f"unfinished: {trained} of {run.config.epochs} epochs"
         run.notes.append(f"{text}; go on with: stdl-events train --resume {run.folder}")
-    if version is not None and version != __version__:
-        run.notes.append(f"trained by stdl-events {version}; this is {__version__}")
+    present = package_versions()["stdl-events"]
+    if version is not None and version != present:
+        run.notes.append(f"trained by stdl-events {version}; this is {present}")
     if run.test_sha256 is None:
         run.notes.append("no list of its split, since an older version trained it: not compared in pairs")
 

@@ -98,7 +98,7 @@ class _Runner:
         card = ModelCard.read(weights_folder(result.folder) / CARD_FILE)
         validated = card.provenance.get("validation_accuracy")
         digests = {side: side_digest(result.folder, side) for side in ("test", "validation")}
-        self._add_baselines(digests["test"], summary["chance"])
+        self._add_baselines(digests["test"], summary["baselines"])
         return (
             {key: summary[key] for key in kept if key in summary}
             | ({} if validated is None else {"validation_accuracy": validated})
@@ -108,12 +108,12 @@ class _Runner:
             | {f"{side}_sha256": digest for side, digest in digests.items() if digest is not None}
         )
 
-    def _add_baselines(self, digest: str | None, chance: float) -> None:
-        """Compute the accuracies without a network once for each set of tested recordings."""
+    def _add_baselines(self, digest: str | None, baselines: dict[str, Any]) -> None:
+        """Keep the accuracies without a network, once for each set of tested recordings."""
         clips = self.clips.train_and_test
         if digest is None or digest in self.record.baselines or clips is None:
             return
-        self.record.baselines[digest] = {"chance": chance, "ridge": ridge_on_summed_events(*clips)}
+        self.record.baselines[digest] = {"ridge": ridge_on_summed_events(*clips)} | baselines
 
     def _step_bytes(self, trial: Trial, result: RunResult) -> int:
         """The metered peak of one training step, by the plan or, once for a combination, by the meter."""

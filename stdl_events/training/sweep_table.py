@@ -138,9 +138,7 @@ def spread_text(found: Mapping[str, Any] | None) -> str:
 def table_notes(record: SweepRecord, rows: Sequence[dict[str, Any]]) -> list[str]:
     """Lines below the table: baselines, differences, what was chosen, what has failed."""
     lines = [f"mean ± standard deviation over n of {len(record.sweep.seeds)} seeds; step: metered peak of one step"]
-    for baseline in record.baselines.values():
-        ridge, chance = f"{baseline['ridge']:.3f}", f"{baseline['chance']:.3f}"
-        lines.append(f"ridge on summed events {ridge}, chance {chance} on the held-out clips")
+    lines += [f"held-out clips: {baselines_text(baselines)}" for baselines in record.baselines.values()]
     lines += [_difference_text(row, rows[0]["combination"]) for row in rows[1:] if row["runs"]]
     chosen = next((row for row in rows if row["chosen"]), None)
     why = why_nothing_is_chosen(record, rows)
@@ -151,6 +149,14 @@ def table_notes(record: SweepRecord, rows: Sequence[dict[str, Any]]) -> list[str
         if row["failed"]
     ]
     return lines
+
+
+def baselines_text(baselines: Mapping[str, Any]) -> str:
+    """The accuracies without a network, in words."""
+    ridge = baselines.get("ridge")
+    left_out = baselines.get("left_out") or "not computed"
+    text = f"no ridge on summed events: {left_out}" if ridge is None else f"ridge on summed events {ridge:.3f}"
+    return f"chance {baselines['chance']:.3f}, {text}"
 
 
 def _difference_text(row: dict[str, Any], first: str) -> str:

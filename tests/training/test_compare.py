@@ -1,0 +1,155 @@
+"""`stdl-events compare`: settings that differ, recordings in pairs beside a literal count, and runs that cannot be."""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stdl_events.errors import RunError
+from stdl_events.recipes import load_recipe
+from stdl_events.training.compare import compare_runs, differing_settings, pair_of, run_folders
+from stdl_events.training.fit import fit
+from stdl_events.training.held_out import evaluate
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def runs(folder_of_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three runs: two that differ in seed and batch size, and one tested on other recordings."""
+    base = load_recipe("folder").derive(
+        data={"path": str(folder_of_recordings), "split": {"rule": "given"}},
+        frames={"steps": 4, "dt_us": 20_000},
+        network={"notation": "4C3-AP4"},
+        learning={"rule": "sltt", "memory": "plain"},
+        optimiser={"lr": 0.02},
+        epochs=2,
+        batch_size=4,
+        device="cpu",
+    )
+    root = tmp_path_factory.mktemp("runs")
+    fit(base, root / "first", quiet=True)
+    fit(base.derive(seed=3, batch_size=6), root / "second", quiet=True)
+    fit(
+        base.derive(data={"path": str(folder_of_recordings / "train"), "split": {"rule": "recording"}}),
+        root / "other",
+        quiet=True,
+    )
+    return root
+
+
+def right_by_key(folder: Path) -> dict[str, bool]:
+    """Whether the mean probability of a recording's clips is highest for its class, from the predictions alone."""
+    evaluation = evaluate(folder)
+    sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(3))
+    label = {}
+    for clip in evaluation.predictions():
+        sums[clip["key"]] += clip["probabilities"]
+        label[clip["key"]] = clip["label"]
+    return {key: evaluation.labels[int(total.argmax())] == label[key] for key, total in sums.items()}
+
+
+def test_pairs_are_counted_by_recording(runs: Path, run_cli: Cli) -> None:
+    code, out, err = run_cli("compare", runs / "first", runs / "second", "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    assert document["settings"] == {"batch_size": [4, 6], "seed": [0, 3]}
+    assert document["same_test_recordings"] is True
+    first, second = right_by_key(runs / "first"), right_by_key(runs / "second")
+    assert len(first) == 9
+    (pair,) = document["against_first"]
+    outcomes = [(first[key], second[key]) for key in first]
+    assert pair["counts"] == {
+        "both": outcomes.count((True, True)), "only_first": outcomes.count((True, False)),
+        "only_second": outcomes.count((False, True)), "neither": outcomes.count((False, False)),
+    }  # fmt: skip
+    differences = [float(theirs) - float(ours) for ours, theirs in outcomes]
+    assert pair["difference"]["mean"] == pytest.approx(np.mean(differences))
+    assert pair["difference"]["standard_error"] == pytest.approx(np.std(differences, ddof=1) / 3)
+    for row, name in zip(document["runs"], ("first", "second"), strict=True):
+        assert row["accuracy"] == row["held_out_accuracy"] == evaluate(runs / name).accuracy
+        assert row["notes"] == []
+        assert row["blocks"] == 1
+        assert row["baselines"]["chance"] == pytest.approx(1 / 3)
+
+
+def test_other_recordings_are_not_paired(runs: Path, run_cli: Cli) -> None:
+    code, out, err = run_cli("compare", runs / "first", runs / "second", runs / "other")
+    assert code == 0, err
+    assert max(map(len, out.splitlines())) <= 80
+    assert "the runs are not all tested on the same recordings" in out
+    assert "3 not paired with 1: other recordings are tested" in out
+    assert "batch_size: 4 (1 3); 6 (2)" in out
+    assert "data.split.rule: given (1 2); recording (3)" in out
+    assert any(line.split()[:1] == ["2"] and line.split()[-1] == "9" for line in out.splitlines())
+    assert err.endswith("--out curves.png\n")
+
+
+def test_curves_are_drawn(runs: Path, run_cli: Cli, tmp_path: Path) -> None:
+    picture = tmp_path / "c.png"
+    code, out, err = run_cli("compare", runs / "first", runs / "second", "--recorded", "--out", picture)
+    assert code == 0, err
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "2 not paired with 1: one of them is not evaluated" in out
+    assert (
+        f"{json.loads((runs / 'first' / 'bundle' / 'model.json').read_text())['provenance']['held_out_accuracy']:.4f}"
+        in out
+    )
+    code, _, err = run_cli("compare", runs / "first", runs / "second", "--out", tmp_path / "c.txt")
+    assert (code, "got the suffix '.txt'; expected .png, .pdf, .svg" in err) == (2, True)
+
+
+def test_old_and_unfinished_runs_are_named(runs: Path, tmp_path: Path, run_cli: Cli) -> None:
+    old, begun, moved = tmp_path / "old", tmp_path / "begun", tmp_path / "moved"
+    for copy in (old, begun, moved):
+        shutil.copytree(runs / "first", copy)
+    (old / "split.json").unlink()
+    rows = [json.loads(line) for line in (old / "metrics.jsonl").read_text().splitlines()]
+    rows[0]["versions"]["stdl-events"] = "0.0.1"
+    (old / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    shutil.rmtree(begun / "bundle")
+    lines = (begun / "metrics.jsonl").read_text().splitlines()
+    (begun / "metrics.jsonl").write_text("\n".join(line for line in lines if '"epoch": 2' not in line) + "\n")
+    listed = json.loads((moved / "split.json").read_text())
+    listed["recordings"][-1]["sha256"] = "0" * 64
+    (moved / "split.json").write_text(json.dumps(listed))
+    code, out, err = run_cli("compare", runs / "first", old, begun, moved, "--json")
+    assert code == 0, err
+    _, of_old, of_begun, of_moved = json.loads(out)["runs"]
+    assert any(note.startswith("trained by stdl-events 0.0.1; this is ") for note in of_old["notes"])
+    assert "no list of its split, since an older version trained it: not compared in pairs" in of_old["notes"]
+    assert of_old["accuracy"] == evaluate(runs / "first").accuracy, "it is evaluated, on its split made again"
+    assert of_begun["notes"] == [f"unfinished: 1 of 2 epochs; go on with: stdl-events train --resume {begun}"]
+    assert "accuracy" not in of_begun
+    assert of_moved["notes"][0].startswith("not evaluated: ")
+    assert "1 recordings that have changed" in of_moved["notes"][0]
+    assert of_moved["held_out_accuracy"] == of_old["accuracy"]
+    refused = [pair["refused"] for pair in json.loads(out)["against_first"]]
+    assert refused == [
+        "no list of the tested recordings",
+        "one of them is not evaluated",
+        "other recordings are tested",
+    ]
+
+
+def test_what_is_no_comparison_is_refused(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="got 1 finished runs; expected at least 2"):
+        run_folders([runs / "first"])
+    with pytest.raises(RunError, match="first: got the same run twice"):
+        run_folders([runs / "first", runs / "second" / ".." / "first"])
+    with pytest.raises(RunError, match=r"none: got no config\.json; expected the folder of a run"):
+        compare_runs([runs / "first", tmp_path / "none"])
+
+
+def test_equal_runs_do_not_differ(runs: Path) -> None:
+    first, again = compare_runs([runs / "first", runs / "first"])
+    assert differing_settings([first, again]) == {}
+    pair = pair_of(first, again)
+    assert pair.counts is not None
+    assert (pair.counts["only_first"], pair.counts["only_second"], pair.difference) == (
+        0, 0, {"mean": 0.0, "standard_error": 0.0, "n": 9},
+    )  # fmt: skip
