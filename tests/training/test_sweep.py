@@ -14,10 +14,10 @@ from stdl_events.analysis.baselines import ridge_on_summed_events
 from stdl_events.errors import RunError
 from stdl_events.recipes import load_recipe
 from stdl_events.training import sources
-from stdl_events.training.data import batch_of
 from stdl_events.training.fit import fit
 from stdl_events.training.held_out import evaluate
 from stdl_events.training.metrics import read_metrics
+from stdl_events.training.run import Run
 from stdl_events.training.run_folder import lock_of_run, write_json
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sweep import run_sweep
@@ -134,22 +134,22 @@ def test_a_changed_sweep_is_refused_and_seeds_may_be_added(
 def test_ctrl_c_keeps_the_step_and_the_folder_goes_on(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_cli: Cli, finished: tuple[Path, list[str], int]
 ) -> None:
-    folder, batches = tmp_path / "s", 0
+    folder, steps, step = tmp_path / "s", 0, Run._set_learning_rate
     one = Sweep(sweep.base.derive(optimiser={"lr": 0.005}), {}, (0, 1))
     write_json(tmp_path / "base.json", one.base.model_dump(mode="json"))
 
-    def interrupted(*arguments: Any) -> Any:
-        nonlocal batches
-        batches += 1
-        if batches == 5:  # the second step of the second run
+    def interrupted(run: Run) -> float:
+        nonlocal steps
+        steps += 1
+        if steps == 5:  # the second step of the second run
             signal.raise_signal(signal.SIGINT)
-        return batch_of(*arguments)
+        return step(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr("stdl_events.training.run.batch_of", interrupted)
+        patch.setattr(Run, "_set_learning_rate", interrupted)
         code, _, err = run_cli("sweep", "folder", "--config", tmp_path / "base.json", "--seeds", "0,1", "--out", folder)
     assert code != 0
-    assert "stopped after step " in err
+    assert "stopped after step 5;" in err or "stopped after step 2;" in err
     assert f"next: stdl-events sweep {folder}\n" in err
     record = read_sweep(folder)
     assert [record.state_of(f"seed={seed}") for seed in (0, 1)] == ["finished", None]
