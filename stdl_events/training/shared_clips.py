@@ -6,7 +6,6 @@ from typing import Any
 
 from stdl_events.frames import FrameSpec
 from stdl_events.recordings.clips import ClipArray
-from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_sides
@@ -22,22 +21,15 @@ class SharedClips:
 
     def __init__(self) -> None:
         self._asked: Any = None
-        self._sides: tuple[str, ...] = ()
         self._loaded: Loaded = []
 
     def __call__(self, config: TrainConfig, sides: Mapping[str, RecordingSet], frame_spec: FrameSpec) -> Loaded:
         asked = (config.data, config.augment.crop != "none", frame_spec, {side: _listed(sides[side]) for side in sides})
         if asked != self._asked:
-            self._asked, self._sides, self._loaded = None, (), []  # the old clips are released before others are read
+            self._asked, self._loaded = None, []  # the old clips are released before others are read
             self._loaded = load_sides(config, sides, frame_spec)
-            self._asked, self._sides = asked, tuple(sides)
+            self._asked = asked
         return self._loaded
-
-    @property
-    def train_and_test(self) -> tuple[ClipArray, ClipArray] | None:
-        """The clips to train on and those held out, if both were loaded last."""
-        clips = {side: clips for side, (_, clips) in zip(self._sides, self._loaded, strict=True)}
-        return (clips[TO_TRAIN], clips[HELD_OUT]) if {TO_TRAIN, HELD_OUT} <= clips.keys() else None
 
 
 def _listed(recordings: RecordingSet) -> tuple[Any, ...]:

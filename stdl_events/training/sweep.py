@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from stdl_events.analysis.baselines import ridge_on_summed_events
 from stdl_events.errors import DatasetError, FrameSpecError, RecordingError, RunError, StdlEventsError
 from stdl_events.folder_lock import locked
 from stdl_events.model_card import ModelCard
@@ -98,7 +97,8 @@ class _Runner:
         card = ModelCard.read(weights_folder(result.folder) / CARD_FILE)
         validated = card.provenance.get("validation_accuracy")
         digests = {side: side_digest(result.folder, side) for side in ("test", "validation")}
-        self._add_baselines(digests["test"], summary["baselines"])
+        if digests["test"] is not None:
+            self.record.baselines.setdefault(digests["test"], summary["baselines"])
         return (
             {key: summary[key] for key in kept if key in summary}
             | ({} if validated is None else {"validation_accuracy": validated})
@@ -107,13 +107,6 @@ class _Runner:
             | result.memory
             | {f"{side}_sha256": digest for side, digest in digests.items() if digest is not None}
         )
-
-    def _add_baselines(self, digest: str | None, baselines: dict[str, Any]) -> None:
-        """Keep the accuracies without a network, once for each set of tested recordings."""
-        clips = self.clips.train_and_test
-        if digest is None or digest in self.record.baselines or clips is None:
-            return
-        self.record.baselines[digest] = {"ridge": ridge_on_summed_events(*clips)} | baselines
 
     def _step_bytes(self, trial: Trial, result: RunResult) -> int:
         """The metered peak of one training step, by the plan or, once for a combination, by the meter."""

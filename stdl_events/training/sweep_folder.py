@@ -2,7 +2,7 @@
 
 sweep.json    {"schema_version": 1, "made_by": ..., "base": <configuration>, "vary": {key: [text, ...]},
               "seeds": [...], "runs": {<name>: <what a finished or failed run has given>},
-              "baselines": {<SHA-256 of the list of the tested recordings>: {"chance": ..., "ridge": ...}},
+              "baselines": {<SHA-256 of the list of the tested recordings>: {"chance", "ridge", "left_out"}},
               "table": [<a row per combination>]}
 sweep.md, sweep.csv, sweep.png    the table, a row per run, a picture
 """

@@ -28,12 +28,12 @@ def runs(folder_of_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -
         learning={"rule": "sltt", "memory": "plain"},
         optimiser={"lr": 0.02},
         epochs=2,
-        batch_size=4,
+        batch_size=12,
         device="cpu",
     )
     root = tmp_path_factory.mktemp("runs")
     fit(base, root / "first", quiet=True)
-    fit(base.derive(seed=3, batch_size=6), root / "second", quiet=True)
+    fit(base.derive(seed=3, batch_size=18), root / "second", quiet=True)
     fit(
         base.derive(data={"path": str(folder_of_recordings / "train"), "split": {"rule": "recording"}}),
         root / "other",
@@ -57,7 +57,7 @@ def test_pairs_are_counted_by_recording(runs: Path, run_cli: Cli) -> None:
     code, out, err = run_cli("compare", runs / "first", runs / "second", "--json")
     assert code == 0, err
     document = json.loads(out)
-    assert document["settings"] == {"batch_size": [4, 6], "seed": [0, 3]}
+    assert document["settings"] == {"batch_size": [12, 18], "seed": [0, 3]}
     assert document["same_test_recordings"] is True
     first, second = right_by_key(runs / "first"), right_by_key(runs / "second")
     assert len(first) == 9
@@ -83,7 +83,7 @@ def test_other_recordings_are_not_paired(runs: Path, run_cli: Cli) -> None:
     assert max(map(len, out.splitlines())) <= 80
     assert "the runs are not all tested on the same recordings" in out
     assert "3 not paired with 1: other recordings are tested" in out
-    assert "batch_size: 4 (1 3); 6 (2)" in out
+    assert "batch_size: 12 (1 3); 18 (2)" in out
     assert "data.split.rule: given (1 2); recording (3)" in out
     assert any(line.split()[:1] == ["2"] and line.split()[-1] == "9" for line in out.splitlines())
     assert err.endswith("--out curves.png\n")
