@@ -1,11 +1,20 @@
 """`stdl-events evaluate`: how a run's network does on recordings that it was not trained on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stdl_events.cli.decision_options import (
+    DecideAtOption,
+    HoldOption,
+    StillBelowOption,
+    UnknownBelowOption,
+    thresholds_from,
+)
 from stdl_events.cli.evaluate_robustness import PictureOption, RobustnessOption, SeedOption, show_robustness
+from stdl_events.cli.evaluate_whole import WholeOption, show_whole
 from stdl_events.cli.evaluation_text import print_evaluation
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json
@@ -52,6 +61,11 @@ def evaluate(
     robustness: RobustnessOption = None,
     picture: PictureOption = None,
     seed: SeedOption = 0,
+    whole: WholeOption = False,
+    unknown_below: UnknownBelowOption = None,
+    still_below: StillBelowOption = None,
+    hold: HoldOption = None,
+    decide_at: DecideAtOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Test a run's network on its held-out recordings: accuracy, its spread, by class, person and time step.
@@ -73,11 +87,30 @@ def evaluate(
         raise typer.BadParameter(
             "an exported file has its own weights; leave one of the two out", param_hint="--weights"
         )
-    if robustness is None and picture is not None:
-        raise typer.BadParameter("only --robustness draws a picture; add it", param_hint="--out")
+    rules = (unknown_below, still_below, hold, decide_at)
+    clips_only = {
+        "--predictions": predictions,
+        "--verify": verify or None,
+        "--through": through,
+        "--baseline": baseline,
+    }
+    if whole:
+        cpu_only = {"--device": None if device in ("auto", "cpu") else device}
+        refuse("with --whole", clips_only | cpu_only | {"--robustness": robustness, "--out": picture})
+    else:
+        named = ("--unknown-below", "--still-below", "--hold", "--decide-at")
+        refuse("without --whole", dict(zip(named, rules, strict=True)))
+        if robustness is None:
+            refuse("without --robustness", {"--out": picture})
+        else:
+            refuse("with --robustness", clips_only)
+    if whole:
+        show_whole(
+            run, weights=chosen, model=model, data=data, side=parsed, as_json=as_json,
+            rules=lambda card: thresholds_from(card, *rules),
+        )  # fmt: skip
+        return
     if robustness is not None:
-        if predictions is not None or verify:
-            raise typer.BadParameter("it takes neither --predictions nor --verify", param_hint="--robustness")
         show_robustness(
             run, robustness, weights=chosen, model=model, data=data, device=device, side=parsed, seed=seed,
             picture=picture, as_json=as_json,
@@ -105,6 +138,17 @@ def evaluate(
     print_evaluation(evaluation, side)
     if model is None:
         say_next("export", run, "--out", "model.onnx")
+
+
+def refuse(where: str, options: Mapping[str, object]) -> None:
+    """Check that no option is given that has no effect.
+
+    Raises:
+        BadParameter: one is; None is not given.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise typer.BadParameter(f"{where} it has no effect; leave it out", param_hint=given[0])
 
 
 def parse_side(text: str) -> "Side":
