@@ -21,11 +21,11 @@ from pydantic_core import PydanticUndefined
 import stdl_events
 from stdl_events.cli import app
 from stdl_events.cli.options import explain_choices, update_choices
-from stdl_events.cli.recipe_tables import shown_value
 from stdl_events.events.formats import FORMATS, WRITERS
 from stdl_events.recipes import describe_recipes
 from stdl_events.recipes.resolve import RECIPE, resolve
 from stdl_events.registry import Registry
+from stdl_events.training.overrides import shown_value
 from stdl_events.training.settings import TrainConfig
 
 RECIPES_INTRODUCTION = """# Recipes

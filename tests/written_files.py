@@ -31,10 +31,12 @@ from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan, PlannedBlock
 from stdl_events.prepared.manifest import MANIFEST_FILE, Manifest, StoredSplit, write_manifest
 from stdl_events.prepared.shards import ShardJob, make_shard
+from stdl_events.recipes import load_recipe
 from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, write_split_list
+from stdl_events.report.page import REPORT_FILE, write_report
 from stdl_events.training.bundle import save_bundle
-from stdl_events.training.run_folder import write_json
+from stdl_events.training.run_folder import CONFIG_FILE, write_json
 from stdl_events.training.state import save_checkpoint
 
 SIZE = (8, 6)
@@ -145,6 +147,15 @@ def draw_calibration(path: Path, seed: int) -> None:
     calibration_picture(path, {"before": bins, "after": bins}, probabilities_NTK, right_N, rejection, early)
 
 
+@cache
+def configured_run(folder: Path, seed: int) -> Path:
+    """Return the folder of a run that has not trained yet."""
+    run = folder / f"run-{seed}"
+    run.mkdir()
+    (run / CONFIG_FILE).write_text(load_recipe("folder").derive(seed=seed).model_dump_json())
+    return run
+
+
 def writers(folder: Path) -> list[FileWriter]:
     """All of them; recordings that they read are made in `folder`."""
 
@@ -209,6 +220,10 @@ def writers(folder: Path) -> list[FileWriter]:
         FileWriter("plan.png", lambda path, seed: plan_picture(path, plan(seed), ["a", "b"], [1, 2 + seed]), UserError,
                    ("analysis.plan_picture",)),
         FileWriter("rows.csv", write_rows, UserError, ("cli.predict_output",)),
+        FileWriter(
+            REPORT_FILE, lambda path, seed: write_report(configured_run(folder, seed), None, out=path), RunError,
+            ("report.page",),
+        ),
         FileWriter("demo.png", draw_demo, UserError, ("analysis.plots",)),
         FileWriter("curves.png", lambda path, seed: curves_picture(path, curves(seed)), UserError,
                    ("analysis.run_pictures",)),

@@ -27,6 +27,7 @@ from stdl_events.cli import (
     plan,
     predict,
     prepare,
+    report,
     show,
     sweep,
     train,
@@ -38,7 +39,7 @@ from stdl_events.plugins import load_plugin
 
 # Packages of the commands outside the live runtime.
 TRAINING_PACKAGES = frozenset(
-    {"torch", "norse", "onnx", "onnxscript", "safetensors", "tensorboard", "tonic", "matplotlib"}
+    {"torch", "norse", "onnx", "onnxscript", "safetensors", "tensorboard", "tonic", "matplotlib", "jinja2"}
 )
 
 app = typer.Typer(
@@ -66,7 +67,7 @@ def _common(
 
 
 for stage in (
-    demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, compare, calibrate, export,
+    demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, report, compare, calibrate, export,
     predict, live,
 ):  # fmt: skip
     stage.register(app)

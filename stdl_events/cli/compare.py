@@ -8,7 +8,6 @@ import typer
 
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.recipe_tables import shown_value
 
 if TYPE_CHECKING:
     from stdl_events.training.compare import ComparedRun
@@ -111,6 +110,8 @@ def _cell(value: float | None, decimals: int, unit: int) -> str:
 
 def settings_lines(settings: dict[str, list[Any]]) -> list[str]:
     """A line per setting that differs: each value with the numbers of its runs."""
+    from stdl_events.training.overrides import shown_value
+
     lines = []
     for key, values in settings.items():
         runs: dict[str, list[str]] = {}

@@ -47,6 +47,7 @@ def demo(
     from stdl_events.analysis.baselines import chance, ridge_on_summed_events
     from stdl_events.analysis.plots import demo_picture
     from stdl_events.cli.evaluation_text import print_evaluation
+    from stdl_events.cli.report import report_of_training
     from stdl_events.export.onnx import export_onnx
     from stdl_events.recipes import load_recipe
     from stdl_events.recordings.clips import load_clips
@@ -96,6 +97,7 @@ def demo(
     write_json(out / REPORT_FILE, report)
     epochs = [row for row in read_metrics(out) if row["kind"] == "epoch"]
     demo_picture(out / PICTURE_FILE, epochs, report, test_clips, predictions)
+    report_of_training(out, result.evaluation)
     if json:
         print_json(report)
         return

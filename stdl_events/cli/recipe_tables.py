@@ -1,6 +1,5 @@
 """The tables of `train --list` and `train RECIPE --show`, which import no torch."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from stdl_events.cli.output import print_json, results
@@ -54,6 +53,8 @@ def print_settings(resolved: "Resolved", as_json: bool) -> None:
     """Print every setting, its value, and where it is from."""
     from rich.table import Column, Table
 
+    from stdl_events.training.overrides import shown_value
+
     values = resolved.values
     if as_json:
         settings = {key: {"value": value, "from": resolved.origins[key]} for key, value in values.items()}
@@ -63,8 +64,3 @@ def print_settings(resolved: "Resolved", as_json: bool) -> None:
     for key, value in values.items():
         table.add_row(key, shown_value(value), resolved.origins[key])
     results.print(table)
-
-
-def shown_value(value: Any) -> str:
-    """A value as `--set` takes it."""
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -19,6 +19,7 @@ from stdl_events.cli.recipe_options import (
     option_assignments,
 )
 from stdl_events.cli.recording_options import RepairOption
+from stdl_events.cli.report import report_of_training
 from stdl_events.cli.split_options import SplitOption, ValidationOption
 from stdl_events.recipes import RECIPES
 
@@ -141,7 +142,13 @@ def _run(asked: "Sweep", folder: Path, *, retry: bool) -> "SweepRecord":
         f"{_count(len(asked.seeds), 'seed')} each"
     )
     try:
-        return run_sweep(asked, folder, retry=retry, say=lambda text: messages.print(text, markup=False))
+        return run_sweep(
+            asked,
+            folder,
+            retry=retry,
+            say=lambda text: messages.print(text, markup=False),
+            finished=lambda result: report_of_training(result.folder, result.evaluation),
+        )
     except (KeyboardInterrupt, SystemExit):
         messages.print(f"{folder}: the finished runs are kept, and the current one as far as it was trained")
         say_next("sweep", folder)

@@ -21,6 +21,7 @@ from stdl_events.cli.recipe_options import (
 )
 from stdl_events.cli.recipe_tables import print_recipes, print_settings
 from stdl_events.cli.recording_options import RepairOption
+from stdl_events.cli.report import report_if_interrupted, report_of_training
 from stdl_events.cli.run_argument import folder_of, list_of, other_epochs, run_named
 from stdl_events.cli.split_options import SplitOption, ValidationOption
 
@@ -62,8 +63,8 @@ def train(
     """Train a recogniser by a recipe, and test it on the held-out recordings.
 
     The run's folder gets the configuration, the list of the recordings on all sides, the plan, metrics (JSON lines and
-    TensorBoard), a checkpoint for --resume, the last weights and, with a validation part, the best ones by it. A
-    non-empty folder is never overwritten. Ctrl-C keeps what was trained.
+    TensorBoard), a checkpoint for --resume, the last weights and, with a validation part, the best ones by it,
+    and report.html. A non-empty folder is never overwritten. Ctrl-C keeps what was trained.
 
     Settings are the recipe's, changed by --variant, then by the file of --config, then by --set and other options;
     --show lists them all.
@@ -101,11 +102,15 @@ def train(
 
     from stdl_events.training.fit import fit
 
-    result = fit(config, folder, resume=resume, like=like)
+    with report_if_interrupted(folder):
+        result = fit(config, folder, resume=resume, like=like)
+    if not as_json:
+        print_evaluation(result.evaluation)
+        messages.print(f"{folder}: trained in {result.seconds:.0f} s")
+    written = report_of_training(folder, result.evaluation)
     facts = {"run": str(folder), "recipe": config.name, "rule": config.learning.rule, "seconds": result.seconds}
     if as_json:
-        print_json(facts | {"plan": result.plan} | result.evaluation.summary() | result.memory)
+        facts |= {"report": None if written is None else str(written), "plan": result.plan}
+        print_json(facts | result.evaluation.summary() | result.memory)
         return
-    print_evaluation(result.evaluation)
-    messages.print(f"{folder}: trained in {result.seconds:.0f} s")
     say_next("export", folder, "--out", "model.onnx")

@@ -129,6 +129,11 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return values
 
 
+def shown_value(value: Any) -> str:
+    """A value as `--set` takes it."""
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
     """`config` with other values of dotted keys.
 

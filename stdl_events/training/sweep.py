@@ -36,6 +36,7 @@ class _Runner:
     retry: bool
     quiet: bool
     say: Callable[[str], None]
+    finished: Callable[[RunResult], object]
     clips: SharedClips = field(default_factory=SharedClips)
 
     def run(self) -> None:
@@ -67,7 +68,9 @@ class _Runner:
         except (StdlEventsError, *_OUT_OF_MEMORY) as error:
             return self._failure(trial, error)
         outcome = {"state": FINISHED, **self._facts(trial, result)}
-        return outcome | {"wall_seconds": round(time.monotonic() - began_s, 3)}
+        outcome |= {"wall_seconds": round(time.monotonic() - began_s, 3)}
+        self.finished(result)
+        return outcome
 
     def _failure(self, trial: Trial, error: Exception) -> dict[str, Any]:
         """The error in one line, the same for all seeds: without the run's own folder."""
@@ -142,6 +145,7 @@ def run_sweep(
     retry: bool = False,
     quiet: bool = False,
     say: Callable[[str], None] = lambda text: None,
+    finished: Callable[[RunResult], object] = lambda result: None,
 ) -> SweepRecord:
     """Train every run of `sweep` in a folder of its own in `folder`, and write sweep.json after each.
 
@@ -154,6 +158,7 @@ def run_sweep(
         retry: also train again what has failed.
         quiet: no progress of the runs.
         say: takes lines about the runs.
+        finished: takes the result of each run that was trained to its end.
 
     Raises:
         RunError: the folder is in use, or holds something else, another sweep, or a run that was changed.
@@ -167,7 +172,7 @@ def run_sweep(
     with locked(folder, used="a sweep that process {} is running", error=RunError):
         record = record_of(sweep, folder)
         try:
-            _Runner(record, retry, quiet, say).run()
+            _Runner(record, retry, quiet, say, finished).run()
         except _OF_RECORDINGS:
             if is_new:
                 withdraw(folder)

@@ -28,6 +28,7 @@ def modules_that_import(package: str) -> set[str]:
         ("h5py", {"events/formats/hdf5.py"}),
         ("faery", {"events/formats/with_faery.py"}),
         ("hdf5plugin", {"events/formats/hdf5_layouts.py"}),
+        ("jinja2", {"report/page.py"}),
         ("lz4", {"events/formats/aedat4.py"}),
         # Packets of a foreign format, and clips of our own.
         ("zstandard", {"events/compressions.py", "events/formats/aedat4.py", "prepared/payload.py"}),

@@ -42,6 +42,8 @@ def test_train_then_evaluate(
     trained = json.loads(out)
     assert trained["run"] == str(run)
     assert trained["rule"] == "stdl"
+    assert trained["report"] == str(run / "report.html")
+    assert "held-out clips" in (run / "report.html").read_text()
     assert "epoch 1/1" in err
     assert json.loads((run / "config.json").read_text())["epochs"] == 1
 
