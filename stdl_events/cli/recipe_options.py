@@ -1,5 +1,6 @@
 """Options that choose a recipe's settings: its variant, a file of settings, single assignments, its recordings."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,14 @@ DataFolder = Annotated[
 Init = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Start with the weights of this finished run of the same network.")
 ]
+Freeze = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Do not train this part of the network: a number of first layers, or a name such as layers.0, where * "
+        "matches anything; repeatable.",
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out unreadable recordings, and name them.")]
 
@@ -32,6 +41,7 @@ def option_assignments(
     *,
     data: Path | None,
     init: Path | None,
+    freeze: list[str] | None,
     device: str | None,
     skip_bad: bool,
     repair: bool,
@@ -50,6 +60,8 @@ def option_assignments(
     if data is not None:
         flags["data.prepared" if is_store(data) else "data.path"] = data.resolve()
     flags |= {f"data.split.{name}": value for name, value in split_assignments(split, validation).items()}
+    if freeze:
+        flags["freeze"] = json.dumps(freeze)
     if skip_bad:
         flags["data.skip_bad"] = "true"
     if repair:

@@ -13,6 +13,7 @@ from stdl_events.cli.recipe_options import (
     ConfigFile,
     DataFolder,
     Device,
+    Freeze,
     Init,
     SkipBad,
     Variant,
@@ -60,6 +61,7 @@ def sweep(
         Path | None, typer.Option(help="Folder of the sweep.  [default: runs/<recipe's name>-sweep]")
     ] = None,
     init: Init = None,
+    freeze: Freeze = None,
     device: Device = None,
     data_options: DataOptions = NO_OPTIONS,
     skip_bad: SkipBad = False,
@@ -83,8 +85,8 @@ def sweep(
     from stdl_events.training.sweep_grid import Sweep, parse_seeds, parse_vary
 
     options = option_assignments(
-        data=data, init=init, device=device, skip_bad=skip_bad, repair=repair, split=split, validation=validation,
-        data_options=data_options,
+        data=data, init=init, freeze=freeze, device=device, skip_bad=skip_bad, repair=repair, split=split,
+        validation=validation, data_options=data_options,
     )  # fmt: skip
     if recipe not in RECIPES and is_sweep(Path(recipe)):
         if any((vary, assignments, variant, config_file, options, out)):

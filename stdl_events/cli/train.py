@@ -14,6 +14,7 @@ from stdl_events.cli.recipe_options import (
     ConfigFile,
     DataFolder,
     Device,
+    Freeze,
     Init,
     SkipBad,
     Variant,
@@ -45,6 +46,7 @@ def train(
     data: DataFolder = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/<recipe's name>]")] = None,
     init: Init = None,
+    freeze: Freeze = None,
     device: Device = None,
     data_options: DataOptions = NO_OPTIONS,
     resume: Annotated[
@@ -79,8 +81,8 @@ def train(
     if recipe is None:
         raise typer.BadParameter("give a recipe's name or a .py file, or --list", param_hint="RECIPE")
     options = option_assignments(
-        data=data, init=init, device=device, skip_bad=skip_bad, repair=repair, split=split, validation=validation,
-        data_options=data_options,
+        data=data, init=init, freeze=freeze, device=device, skip_bad=skip_bad, repair=repair, split=split,
+        validation=validation, data_options=data_options,
     )  # fmt: skip
     run, changes = run_named(recipe), assignments or ()
     if run is None:

@@ -4,7 +4,7 @@ B batch, C channels, H height, W width, K classes.
 """
 
 from collections import deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -104,3 +104,19 @@ class LocalBlock:
         yield from self.subnetwork.parameters()
         if self.auxiliary is not None:
             yield from self.auxiliary.parameters()
+
+
+def start_training(
+    network: SpikingNetwork,
+    blocks: Sequence[LocalBlock],
+    batch_size: int,
+    check_layer: Callable[[str, Layer], None] | None = None,
+) -> None:
+    """Put all modules into training mode, and refuse layers that cannot be trained; see `LocalBlock.check`."""
+    network.train()
+    start = 0
+    for index, block in enumerate(blocks):
+        for part in block.parts:
+            part.train()
+        block.check(index, start, batch_size, check_layer)
+        start += len(block.subnetwork.layers)

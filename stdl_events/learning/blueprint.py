@@ -8,9 +8,12 @@ import numpy as np
 import torch
 
 from stdl_events.errors import RuleError
+from stdl_events.learning.averaging import check_decay
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
+from stdl_events.learning.frozen import freeze_named, freeze_random_classifiers
 from stdl_events.learning.grid import Layerwise, Rule
+from stdl_events.learning.layerwise import layerwise_cuts
 from stdl_events.learning.lean import check_layer, run_chunk_lean
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.losses import (
@@ -49,6 +52,9 @@ class Blueprint:
             "plain" is ordinary autograd.
         precision: with "bf16" membrane potentials, currents and convolutions are in bfloat16.
         cuda_graphs: True to record and replay blocks' steps.
+        average_decay: of the moving average of the network's weights; None for none.
+        accumulate: batches per update, for the meter.
+        freeze: names of what is not trained, see `freeze_named`.
 
     Raises:
         RuleError: there is nothing to learn: no classifier, no sequence or no step; no device to replay on; or the
@@ -67,6 +73,9 @@ class Blueprint:
     memory: MemoryMode = "lean"
     precision: Precision = "fp32"
     cuda_graphs: bool = False
+    average_decay: float | None = None
+    accumulate: int = 1
+    freeze: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -90,6 +99,9 @@ class Blueprint:
         seed: int = 0,
         precision: Precision = "fp32",
         cuda_graphs: bool = False,
+        average_decay: float | None = None,
+        accumulate: int = 1,
+        freeze: Sequence[str] = (),
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         neuron: str | None = None,
@@ -137,6 +149,10 @@ class Blueprint:
                 weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces.
             cuda_graphs: on a CUDA device, record a block's step once and replay it: the same results, with less work
                 for the host between kernels. The first sequence of each length and batch size runs unrecorded.
+            average_decay: decay of an exponential moving average of the network's weights, which
+                `Learner.trained_network` then has; None for none.
+            accumulate: batches per update: the caller calls `Learner.accumulate` so often before `Learner.update`.
+            freeze: what of the network is not trained: a number of first layers, or names, see `freeze_named`.
             dtype, device: of weights and states.
             neuron, decay, threshold, reset, reset_amount, surrogate, surrogate_width, norm: replace those of `spec`,
                 see `NeuronSpec` and `NetworkSpec`. neuron="paper" is the neuron that the rule was published with
@@ -179,6 +195,9 @@ class Blueprint:
             memory=memory,
             precision=precision,
             cuda_graphs=cuda_graphs,
+            average_decay=average_decay,
+            accumulate=accumulate,
+            freeze=tuple(freeze),
         )
 
     @property
@@ -212,9 +231,13 @@ class Blueprint:
                 expected="a floating point type: membrane potentials are compared with a threshold",
                 todo="use torch.float32 or torch.float64",
             )
-        for name, count in (("batch_size", self.batch_size), ("steps", self.steps)):
+        for name, count in (("batch_size", self.batch_size), ("steps", self.steps), ("accumulate", self.accumulate)):
             if count < 1:
                 raise RuleError(name, got=str(count), expected="a positive number", todo=f"change {name}")
+        if self.accumulate > 1:
+            self.rule.check_accumulation()
+        if self.average_decay is not None:
+            check_decay(self.average_decay)
 
     def on_host(self) -> "Blueprint":
         """The blueprint on the host, for metering instead of training."""
@@ -226,7 +249,8 @@ class Blueprint:
         cuts = self.cuts(plan)
         kept = [block.kept for block in plan.blocks] if plan is not None else [()] * len(cuts)
         blocks = [self._block(network, index, cut, kept[index]) for index, cut in enumerate(cuts)]
-        self._freeze_random_classifiers(blocks)
+        freeze_random_classifiers(self.rule.space, blocks)
+        freeze_named(network, blocks, self.freeze)
         run_chunk: RunChunk = run_chunk_lean if self.is_lean else run_chunk_plain
         weights = [weight for block in blocks for weight in block.parameters() if weight.requires_grad]
         return Learner(
@@ -241,6 +265,8 @@ class Blueprint:
             run_chunk=run_chunk,
             check_layer=check_layer if self.is_lean else None,
             replayed=ReplayedChunks(run_chunk, CUDARecorder) if self.cuda_graphs else None,
+            average_decay=self.average_decay,
+            batches_per_update=self.accumulate,
         )
 
     def cuts(self, plan: Plan | None) -> list[Cut]:
@@ -270,21 +296,3 @@ class Blueprint:
             kept=stay,
             flowing=self.flowing,
         )
-
-    def _freeze_random_classifiers(self, blocks: Sequence[LocalBlock]) -> None:
-        random = self.rule.space.random if isinstance(self.rule.space, Layerwise) else "none"
-        for block in blocks:
-            if random == "all" or (random == "auxiliary" and block.auxiliary is not None):
-                classifier = (block.auxiliary or block.subnetwork).layers_in_order()[-1]
-                classifier.requires_grad_(False)
-
-
-def layerwise_cuts(spec: NetworkSpec, layers: int) -> list[Cut]:
-    """Blocks of `layers` layers, each with a classifier of the network's form; the last has the network's own."""
-    last = len(spec.layers) - 1
-    stops = [*range(layers, last, layers), last + 1]
-    classifier = str(spec.layers[-1])
-    return [
-        Cut(start, stop, None if stop == last + 1 else spec.auxiliary(classifier, stop))
-        for start, stop in zip([0, *stops], stops, strict=False)
-    ]

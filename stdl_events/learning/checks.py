@@ -4,7 +4,7 @@ T time, B batch, C channels, H height, W width, K classes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 
 import torch
 from torch import Tensor
@@ -12,6 +12,26 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from stdl_events.errors import BatchError, ShapeError
 from stdl_events.network.spec import NetworkSpec
+
+
+def check_any(
+    frames: Tensor | Iterable[Tensor], targets_B: Tensor, spec: NetworkSpec, steps: int, *, collect: bool
+) -> tuple[Iterable[Tensor], Tensor, int, bool]:
+    """Check a batch in any form, as `check_batch` does; frames of an iterable are checked one by one.
+
+    Args:
+        collect: collect the frames of an iterable first, to check them all beforehand.
+
+    Returns:
+        The frames, the targets as int64, T, and True if the frames will be checked as they are read.
+    """
+    if collect and not isinstance(frames, Tensor | Sequence):
+        frames = list(islice(frames, steps + 1))
+    if isinstance(frames, Tensor | Sequence):
+        found, targets_B = check_batch(frames, targets_B, spec, steps)
+        return frames, targets_B, found, False
+    targets_B = check_targets(targets_B, spec)
+    return checked_frames(frames, len(targets_B), spec, steps), targets_B, steps, True
 
 
 def check_batch(

@@ -7,6 +7,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from stdl_events.errors import RuleError
 
 RandomClassifiers: TypeAlias = Literal["none", "auxiliary", "all"]
@@ -122,6 +124,13 @@ class Time:
         learning = self.backward_chunks * self.chunk_steps
         return steps if steps <= learning else learning + 2 * self.chunk_steps
 
+    def draw_learning(self, steps: int, random: np.random.Generator) -> frozenset[int] | None:
+        """The chunks of a sequence with a backward pass: K random ones (SLTT Algorithm 1, line 2); None for all."""
+        if self.backward_chunks is None:
+            return None
+        chunks = -(-steps // (self.chunk_steps or steps))
+        return frozenset(random.choice(chunks, size=self.backward_chunks, replace=False).tolist())
+
 
 FULL = Time(chunk_steps=None)
 SPATIAL = Time(chunk_steps=1)
@@ -185,6 +194,27 @@ class Rule:
     def one_block_words(self) -> str:
         """Note on a plan of one block: the end-to-end rule that it equals."""
         return f"one block: with the network in one piece, {self.name} is {self.time.name}"
+
+    def check_steps(self, steps: int) -> None:
+        """Raise RuleError if more chunks are to learn than a sequence of `steps` has."""
+        count, chunks = self.time.backward_chunks, -(-steps // (self.time.chunk_steps or steps))
+        if count is not None and count > chunks:
+            raise RuleError(
+                f"rule {self.name}",
+                got=f"{count} steps that learn, of {chunks}",
+                expected="no more steps that learn than steps in a sequence",
+                todo="use a smaller k, or longer sequences",
+            )
+
+    def check_accumulation(self) -> None:
+        """Raise RuleError for a rule that updates within a sequence, so that nothing is left to accumulate."""
+        if self.update == "chunk":
+            raise RuleError(
+                f"rule {self.name}",
+                got="gradients to accumulate over batches, where weights are updated within a sequence",
+                expected="a rule that updates after the sequence",
+                todo="accumulate nothing, or use another rule, such as stdl",
+            )
 
     def uncut(self) -> "Rule":
         """The same rule with the network in one piece."""

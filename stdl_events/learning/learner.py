@@ -4,29 +4,32 @@ T time, B batch, C channels, H height, W width, K classes.
 """
 
 import contextlib
-import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stdl_events.errors import RuleError
-from stdl_events.learning.block import LocalBlock
-from stdl_events.learning.checks import check_batch, check_targets, checked_frames
+from stdl_events.learning.averaging import AveragedWeights
+from stdl_events.learning.block import LocalBlock, start_training
+from stdl_events.learning.checks import check_any
 from stdl_events.learning.cuda_graphs import ReplayedChunks
 from stdl_events.learning.frozen import frozen_marks, set_frozen
+from stdl_events.learning.gradients import Gradients
 from stdl_events.learning.grid import Rule
-from stdl_events.learning.losses import Loss
+from stdl_events.learning.losses import Loss, batch_weight
 from stdl_events.learning.observer import Observer
 from stdl_events.learning.online import RunChunk, run_sequence
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.proximal import Anchor
-from stdl_events.learning.saved import check_state, taken_back_on_error
+from stdl_events.learning.saved import LearnerState, taken_back_on_error
 from stdl_events.network.layers import Layer
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.plan import Plan
+
+Handling: TypeAlias = Literal["replace", "add", "apply"]
+"""Of a sequence's gradients: they replace the old ones, are added to them, or are applied after every chunk."""
 
 
 class Learner:
@@ -41,6 +44,8 @@ class Learner:
         run_chunk: runs a block over one chunk: ordinary autograd, or lean mode.
         check_layer: raises for a layer, given its name, that `run_chunk` does not support; called before each sequence.
         replayed: `run_chunk` with replayed CUDA graphs, None for no replay.
+        average_decay: of `average`, the moving average of the network's weights; None for no average.
+        batches_per_update: batches that the caller accumulates, which the meter counts the memory of.
 
     Training puts every module into training mode, so a module's evaluation mode lasts only until the next step.
     `freeze` excludes modules from training, their batch norm included. `requires_grad_(False)` freezes parameters
@@ -61,6 +66,8 @@ class Learner:
         run_chunk: RunChunk = run_chunk_plain,
         check_layer: Callable[[str, Layer], None] | None = None,
         replayed: ReplayedChunks | None = None,
+        average_decay: float | None = None,
+        batches_per_update: int = 1,
     ) -> None:
         self.network = network
         self.blocks = tuple(blocks)
@@ -73,7 +80,17 @@ class Learner:
         self.run_chunk = replayed or run_chunk
         self._check_layer = check_layer
         self._replayed = replayed
-        self._anchor = None if rule.proximal is None else Anchor(rule.proximal, self._trained())
+        learned = (weight for block in self.blocks for weight in block.parameters() if weight.requires_grad)
+        self._anchor = None if rule.proximal is None else Anchor(rule.proximal, learned)
+        self.batches_per_update = batches_per_update
+        self.average = None if average_decay is None else AveragedWeights(network, average_decay)
+        self._gradients = Gradients(self.blocks, optimizer, keep_addresses=replayed is not None)
+        self._state = LearnerState(network, self.blocks, optimizer, random, self._anchor, self.average)
+
+    @property
+    def trained_network(self) -> SpikingNetwork:
+        """The network to evaluate and keep: with averaged weights, if these are averaged, else `network`."""
+        return self.network if self.average is None or not self.average.updates else self.average.network
 
     def backward(
         self,
@@ -87,7 +104,42 @@ class Learner:
 
         Args and returns as in `train_step`.
         """
-        return self._run(frames_TBCHW, targets_B, False, observer or Observer(), learning_chunks)
+        self._gradients.clear()
+        return self._run(frames_TBCHW, targets_B, "replace", observer or Observer(), learning_chunks)
+
+    def accumulate(
+        self,
+        frames_TBCHW: Tensor | Iterable[Tensor],
+        targets_B: Tensor,
+        *,
+        observer: Observer | None = None,
+        learning_chunks: Collection[int] | None = None,
+    ) -> dict[str, Tensor]:
+        """Add the gradients of this batch to those accumulated since the last update; weights are unchanged.
+
+        The gradients are those of one batch of all clips, but for the norms: batch norm has the statistics of each
+        batch. Frames of an iterable are collected first, so that a refused batch changes nothing.
+
+        Args and returns as in `train_step`.
+
+        Raises:
+            RuleError: the rule updates within a sequence.
+            ShapeError, BatchError: as `train_step`.
+        """
+        self.rule.check_accumulation()
+        return self._run(frames_TBCHW, targets_B, "add", observer or Observer(), learning_chunks)
+
+    def update(self) -> None:
+        """Update the weights once by all accumulated gradients.
+
+        Raises:
+            RuleError: there are none.
+        """
+        self._gradients.check_some()
+        self._gradients.forget_frozen()
+        self._update()
+        self._gradients.clear()
+        self._update_average()
 
     def train_step(
         self,
@@ -120,11 +172,15 @@ class Learner:
             BatchError: targets are not class indices, or frames are not finite real numbers. Values on a device are
                 read once, before the first step. Values of integer frames, and of an iterable's frames on a device, are
                 not read.
+            RuleError: there are accumulated gradients, which it would drop.
         """
+        self._gradients.check_empty("train_step")
         by_chunk = self.rule.update == "chunk"
-        metrics = self._run(frames_TBCHW, targets_B, by_chunk, observer or Observer(), learning_chunks)
+        handling: Handling = "apply" if by_chunk else "replace"
+        metrics = self._run(frames_TBCHW, targets_B, handling, observer or Observer(), learning_chunks)
         if not by_chunk:
             self._update()
+        self._update_average()
         return metrics
 
     def anchor_weights(self) -> None:
@@ -153,53 +209,41 @@ class Learner:
     def _networks(self) -> list[SpikingNetwork]:
         return [self.network, *(block.auxiliary for block in self.blocks if block.auxiliary is not None)]
 
-    def _train(self, batch_size: int) -> None:
-        """Put all modules into training mode, and refuse unsupported ones."""
-        self.network.train()
-        start = 0
-        for index, block in enumerate(self.blocks):
-            for part in block.parts:
-                part.train()
-            block.check(index, start, batch_size, self._check_layer)
-            start += len(block.subnetwork.layers)
-
     def _run(
         self,
         frames: Tensor | Iterable[Tensor],
         targets_B: Tensor,
-        step_after_chunk: bool,
+        handling: Handling,
         observer: Observer,
         learning_chunks: Collection[int] | None,
     ) -> dict[str, Tensor]:
-        spec = self.network.spec
-        if step_after_chunk and not isinstance(frames, Tensor | Sequence):
-            frames = list(itertools.islice(frames, self.steps + 1))
-        if isinstance(frames, Tensor | Sequence):
-            steps, targets_B = check_batch(frames, targets_B, spec, self.steps)
-            undo: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-        else:
-            steps, targets_B = self.steps, check_targets(targets_B, spec)
-            frames = checked_frames(frames, len(targets_B), spec, steps)
-            undo = taken_back_on_error(self.random, self._buffers(), self._forget_gradients)
-        chunk_steps = self.rule.time.chunk_steps or steps
-        self._check_count(-(-steps // chunk_steps))
-        self._train(len(targets_B))
+        frames, targets_B, steps, is_stream = check_any(
+            frames, targets_B, self.network.spec, self.steps, collect=handling != "replace"
+        )
+        undo: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if is_stream:
+            undo = taken_back_on_error(self.random, self._state.buffers(), self._gradients.forget)
+        self.rule.check_steps(steps)
+        start_training(self.network, self.blocks, len(targets_B), self._check_layer)
         with undo:
-            return self._learn(frames, targets_B, steps, chunk_steps, step_after_chunk, observer, learning_chunks)
+            return self._learn(frames, targets_B, steps, handling, observer, learning_chunks)
 
     def _learn(
         self,
         frames: Iterable[Tensor],
         targets_B: Tensor,
         steps: int,
-        chunk_steps: int,
-        step_after_chunk: bool,
+        handling: Handling,
         observer: Observer,
         learning_chunks: Collection[int] | None,
     ) -> dict[str, Tensor]:
-        self._forget_gradients()
         device = next(self.network.parameters()).device
         targets_B = targets_B.to(device, non_blocking=True)
+        gathering: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if handling == "add":
+            gathering = self._gradients.adding(batch_weight(self.loss, targets_B))
+        else:
+            self._gradients.forget()
         if self._replayed is not None:
             marks = frozen_marks([part for block in self.blocks for part in block.parts])
             targets_B = self._replayed.begin(targets_B, steps, marks)
@@ -207,93 +251,54 @@ class Learner:
         def after_chunk() -> None:
             if self._anchor is not None:
                 self._anchor.add_gradients()
-            if step_after_chunk:
+            if handling == "apply":
                 self._update()
-                self._forget_gradients()
+                self._gradients.forget()
 
-        logits_BK, losses = run_sequence(
-            self.blocks,
-            frames,
-            targets_B,
-            steps=steps,
-            chunk_steps=chunk_steps,
-            run_chunk=self.run_chunk,
-            loss=self.loss,
-            after_chunk=after_chunk,
-            observer=observer,
-            learning_chunks=self._draw_learning(steps, chunk_steps) if learning_chunks is None else learning_chunks,
-            generator=torch.Generator(device).manual_seed(int(self.random.integers(2**63))),
-        )
+        chosen = self.rule.time.draw_learning(steps, self.random) if learning_chunks is None else learning_chunks
+        with gathering:
+            logits_BK, losses = run_sequence(
+                self.blocks,
+                frames,
+                targets_B,
+                steps=steps,
+                chunk_steps=self.rule.time.chunk_steps or steps,
+                run_chunk=self.run_chunk,
+                loss=self.loss,
+                after_chunk=after_chunk,
+                observer=observer,
+                learning_chunks=chosen,
+                generator=torch.Generator(device).manual_seed(int(self.random.integers(2**63))),
+            )
         metrics = {f"block_loss_{index}": loss for index, loss in enumerate(losses)}
         return metrics | {"loss": losses[-1], "correct": (logits_BK.argmax(1) == targets_B).sum()}
-
-    def _forget_gradients(self) -> None:
-        # Recorded graphs contain the gradients' addresses.
-        self.optimizer.zero_grad(set_to_none=self._replayed is None)
-        for block in self.blocks:
-            for parameter in block.parameters():
-                if not parameter.requires_grad:  # the optimiser updates every parameter with a gradient, even of zeros
-                    parameter.grad = None
 
     def _update(self) -> None:
         if self._anchor is not None and self._anchor.term.anchor == "previous":
             self._anchor.move()
         self.optimizer.step()
 
-    def _check_count(self, chunks: int) -> None:
-        count = self.rule.time.backward_chunks
-        if count is not None and count > chunks:
-            raise RuleError(
-                f"rule {self.rule.name}",
-                got=f"{count} steps that learn, of {chunks}",
-                expected="no more steps that learn than steps in a sequence",
-                todo="use a smaller k, or longer sequences",
-            )
-
-    def _draw_learning(self, steps: int, chunk_steps: int) -> frozenset[int] | None:
-        """The chunks of a sequence with a backward pass: K random ones (SLTT Algorithm 1, line 2); None for all."""
-        count = self.rule.time.backward_chunks
-        if count is None:
-            return None
-        return frozenset(self.random.choice(-(-steps // chunk_steps), size=count, replace=False).tolist())
-
-    def _trained(self) -> list[torch.nn.Parameter]:
-        return [weight for block in self.blocks for weight in block.parameters() if weight.requires_grad]
-
-    def _buffers(self) -> Iterator[Tensor]:
-        """Running statistics, those of auxiliary networks included."""
-        for block in self.blocks:
-            yield from block.subnetwork.buffers()
-            if block.auxiliary is not None:
-                yield from block.auxiliary.buffers()
+    def _update_average(self) -> None:
+        if self.average is not None:
+            self.average.update()
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights of network and auxiliary networks; states of optimiser, random generator and proximal term."""
-        return {
-            "network": self.network.state_dict(),
-            "auxiliary": [block.auxiliary.state_dict() if block.auxiliary else {} for block in self.blocks],
-            "optimizer": self.optimizer.state_dict(),
-            "random": self.random.bit_generator.state,
-            "anchor": [] if self._anchor is None else self._anchor.state(),
-        }
+        """Weights of network and auxiliary networks; states of optimiser, random generator, proximal term and average.
+
+        Raises:
+            RuleError: there are accumulated gradients, which it would lack.
+        """
+        self._gradients.check_empty("state_dict")
+        return self._state.to_state()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the result of `state_dict`.
+        """Restore the result of `state_dict`; accumulated gradients are dropped.
 
         A rule with a proximal term accepts the state of one without, which trained its first phase. The loaded weights
-        are then the anchor.
+        are then the anchor. Averaged weights begin anew with the state of a learner that had none.
 
         Raises:
             RunError: the state is that of another network, plan or optimiser; nothing is loaded.
         """
-        check_state(state, self.state_dict())
-        self.network.load_state_dict(state["network"])
-        for block, weights in zip(self.blocks, state["auxiliary"], strict=True):
-            if block.auxiliary is not None:
-                block.auxiliary.load_state_dict(weights)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.random.bit_generator.state = state["random"]
-        if self._anchor is not None and state["anchor"]:
-            self._anchor.restore(state["anchor"])
-        else:
-            self.anchor_weights()
+        self._state.load(state)
+        self._gradients.clear()

@@ -241,6 +241,15 @@ def check_class_weights(loss: Loss, classes: int) -> None:
         )  # fmt: skip
 
 
+def batch_weight(loss: Loss, targets_B: Tensor) -> Tensor | float:
+    """The weight of a batch in the mean over several: its clips, or the sum of their classes' weights."""
+    weights = loss.class_weights if isinstance(loss, CrossEntropy) else None
+    if weights is None:
+        return float(len(targets_B))
+    weights_K = weights if isinstance(weights, Tensor) else torch.tensor(weights)
+    return weights_K[targets_B].sum()
+
+
 def resident_loss(loss: Loss, device: torch.device, dtype: torch.dtype) -> Loss:
     """`loss` with its class weights as a tensor on the device, so that no step copies them there."""
     if isinstance(loss, CrossEntropy) and loss.class_weights is not None:

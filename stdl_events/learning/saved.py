@@ -1,7 +1,8 @@
-"""Checks of a saved state before it is loaded, and restoration of a learner after a failed sequence."""
+"""A learner's state: saved, checked and loaded; and restoration of a learner after a failed sequence."""
 
 import contextlib
 import copy
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,63 @@ import torch
 from torch import Tensor
 
 from stdl_events.errors import RunError
+from stdl_events.learning.averaging import AveragedWeights
+from stdl_events.learning.block import LocalBlock
+from stdl_events.learning.proximal import Anchor
+from stdl_events.network.network import SpikingNetwork
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnerState:
+    """The parts of a learner with a state.
+
+    Args:
+        anchor: of the proximal term, if there is one.
+        average: the averaged weights, if there are any.
+    """
+
+    network: SpikingNetwork
+    blocks: Sequence[LocalBlock]
+    optimizer: torch.optim.Optimizer
+    random: np.random.Generator
+    anchor: Anchor | None
+    average: AveragedWeights | None
+
+    def to_state(self) -> dict[str, Any]:
+        """See `Learner.state_dict`."""
+        return {
+            "network": self.network.state_dict(),
+            "auxiliary": [block.auxiliary.state_dict() if block.auxiliary else {} for block in self.blocks],
+            "optimizer": self.optimizer.state_dict(),
+            "random": self.random.bit_generator.state,
+            "anchor": [] if self.anchor is None else self.anchor.state(),
+            "average": {} if self.average is None else self.average.state(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """See `Learner.load_state_dict`."""
+        if isinstance(state, Mapping):  # states of older versions know no average
+            state = {"average": {}, **state}
+        check_state(state, self.to_state())
+        self.network.load_state_dict(state["network"])
+        for block, weights in zip(self.blocks, state["auxiliary"], strict=True):
+            if block.auxiliary is not None:
+                block.auxiliary.load_state_dict(weights)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.random.bit_generator.state = state["random"]
+        if self.average is not None:
+            self.average.restore(state["average"])
+        if self.anchor is not None and state["anchor"]:
+            self.anchor.restore(state["anchor"])
+        elif self.anchor is not None:
+            self.anchor.move()
+
+    def buffers(self) -> Iterator[Tensor]:
+        """Running statistics, those of auxiliary networks included."""
+        for block in self.blocks:
+            yield from block.subnetwork.buffers()
+            if block.auxiliary is not None:
+                yield from block.auxiliary.buffers()
 
 
 @contextlib.contextmanager
@@ -33,7 +91,7 @@ def taken_back_on_error(
 def check_state(given: object, own: Mapping[str, Any]) -> None:
     """Refuse a state that does not belong to the learner whose `state_dict()` is `own`.
 
-    A state without an anchor is that of a first phase and is accepted.
+    A state without an anchor is that of a first phase, one without an average may be; both are accepted.
 
     Raises:
         RunError: the state differs; the message names the first part that does.
@@ -50,6 +108,9 @@ def check_state(given: object, own: Mapping[str, Any]) -> None:
     if not isinstance(given["anchor"], Sequence) or given["anchor"]:
         _same_count("anchor", given["anchor"], own["anchor"], "tensors")
         _same_tensors("anchor", dict(enumerate(given["anchor"])), dict(enumerate(own["anchor"])))
+    if given["average"]:
+        _same_keys("average", given["average"], own["average"])
+        _same_tensors("average", given["average"]["network"], own["average"]["network"])
 
 
 def _check_optimizer(given: Any, own: Mapping[str, Any]) -> None:

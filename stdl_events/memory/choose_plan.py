@@ -91,6 +91,9 @@ def setting_of(blueprint: Blueprint) -> PlanSetting:
         optimizer=blueprint.optimizer.name,
         neuron=blueprint.spec.neuron.kind,
         norm=blueprint.spec.norm,
+        averaged=blueprint.average_decay is not None,
+        accumulates=blueprint.accumulate > 1,
+        frozen=blueprint.freeze,
     )
 
 

@@ -147,7 +147,10 @@ def profile_learner(build: Callable[[], Learner], *, batch_size: int, steps: int
 def _settled_step(
     learner: Learner, live: LiveBytes, batch_size: int, steps: int | None, observer: Observer
 ) -> Callable[[], object]:
-    """The training step, with gradients and optimiser states allocated as after a first step."""
+    """The training step, with gradients and optimiser states allocated as after a first step.
+
+    If batches are accumulated, it is the last one before an update, with the gradients of those before.
+    """
     metered = _steps_to_meter(learner, steps)
     frames_TBCHW = torch.empty((metered, batch_size, *learner.network.spec.input_shape), dtype=torch.uint8)
     targets_B = torch.zeros(batch_size, dtype=torch.int64)
@@ -158,9 +161,18 @@ def _settled_step(
     learner.optimizer.step()
     if learner.rule.update == "chunk":
         learner.optimizer.zero_grad(set_to_none=True)
-    live.reset_peak()
     chunks = _middle_chunks(learner.rule.time, metered)
-    return lambda: learner.train_step(frames_TBCHW, targets_B, observer=observer, learning_chunks=chunks)
+    if learner.batches_per_update == 1:
+        live.reset_peak()
+        return lambda: learner.train_step(frames_TBCHW, targets_B, observer=observer, learning_chunks=chunks)
+    learner.accumulate(frames_TBCHW, targets_B, learning_chunks=chunks)
+    live.reset_peak()
+
+    def last_of_several() -> None:
+        learner.accumulate(frames_TBCHW, targets_B, observer=observer, learning_chunks=chunks)
+        learner.update()
+
+    return last_of_several
 
 
 def _middle_chunks(time: Time, steps: int) -> range | None:
@@ -209,6 +221,8 @@ class _Recorder(_BlockPeaks):
                 ledger.watch(value, site)
         for part in (part for block in learner.blocks for part in (block.subnetwork, block.auxiliary) if part):
             ledger.label([*part.parameters(), *part.buffers()], "weights")
+        if learner.average is not None:
+            ledger.label(learner.average.network.state_dict().values(), "weights")
         for state in learner.optimizer.state.values():
             ledger.label(_tensors(state), "optimizer")
         for index in range(len(learner.blocks)):

@@ -12,6 +12,8 @@ from stdl_events.learning.losses import InstantaneousLoss, Loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.traces import state_holds
 from stdl_events.memory.layer_step import Entering, LayerSetting, loss_bytes, run_layer
+from stdl_events.memory.meter import metering, tensor_bytes
+from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import LayerSpec, NetworkSpec
 from stdl_events.plan.cost import Fronts, LayerCost
 
@@ -29,6 +31,7 @@ class LayerMeter:
         trace: presynaptic trace of the neurons, None for rules without traces.
         kept: in lean mode, True if outputs of convolutions are saved for backward.
         flowing: the activation dtype; None for the parameter dtype.
+        averaged: True for an averaged copy of the network.
     """
 
     spec: NetworkSpec
@@ -40,6 +43,7 @@ class LayerMeter:
     kept: bool = False
     flowing: torch.dtype | None = None
     loss: Loss = dataclasses.field(default_factory=InstantaneousLoss)
+    averaged: bool = False
     _known: dict[tuple[LayerSpec, bool, Entering], LayerCost] = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
@@ -55,13 +59,18 @@ class LayerMeter:
             blueprint.memory == "kept",
             blueprint.flowing,
             blueprint.loss,
+            blueprint.average_decay is not None,
         )
 
     @property
     def other_bytes(self) -> int:
-        """Resident bytes besides layers: labels, the sum of the logits over time, the loss of the block before."""
+        """Resident bytes besides layers: labels, the sum of the logits over time, the loss of the block before.
+
+        And the averaged copy of the network, if there is one.
+        """
         logits = self.batch_size * (self.spec.classes or 0) * self.dtype.itemsize
-        return self.batch_size * torch.int64.itemsize + logits + loss_bytes(self.dtype)
+        copy = weight_bytes(self.spec, self.dtype) if self.averaged else 0
+        return self.batch_size * torch.int64.itemsize + logits + loss_bytes(self.dtype) + copy
 
     def __call__(self, layer: LayerSpec, needs_input_gradient: bool, fronts: Fronts = ()) -> LayerCost:
         entering = self._entering(layer, needs_input_gradient, fronts)
@@ -96,6 +105,13 @@ class LayerMeter:
         if front.body.kind not in SPIKING or len(after) > 1 or any(op.kind != "AP" for op in after):
             return fronts
         return "counts" if after else "spikes"
+
+
+def weight_bytes(spec: NetworkSpec, dtype: torch.dtype) -> int:
+    """Bytes of a network's parameters and running statistics."""
+    with metering():
+        network = SpikingNetwork.build(spec, dtype=dtype)
+        return tensor_bytes([*network.parameters(), *network.buffers()])
 
 
 # Networks repeat their layers, and plans for several rules, modes and budgets share them.

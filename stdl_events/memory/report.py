@@ -5,9 +5,12 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stdl_events.errors import MissingExtraError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
+from stdl_events.learning.frozen import freeze_named
+from stdl_events.learning.learner import Learner
 from stdl_events.memory.allowance import cpu_allowance_bytes
 from stdl_events.memory.describe import plan_note
 from stdl_events.memory.footprint import Footprint, profile_learner
@@ -116,15 +119,18 @@ def meter_step(blueprint: Blueprint, plan: Plan | None, *, every_step: bool = Fa
 def floor_bytes(blueprint: Blueprint) -> int:
     """Lower bound for every way of training the network: parameters, membrane states, one layer's working set.
 
-    Parameters are weights, running statistics, gradients and optimiser states; auxiliary networks are not counted. One
-    layer's working set is the input current of its neurons, and its input at one bit per spike (frames as they are).
+    Parameters are weights, running statistics, gradients and optimiser states; auxiliary networks are not counted, an
+    averaged copy is. Frozen weights have neither gradients nor states. One layer's working set is the input current of
+    its neurons, and its input at one bit per spike (frames as they are).
     """
     with metering():
         network = SpikingNetwork.build(blueprint.spec, dtype=blueprint.dtype)
-        weights = tensor_bytes(network.parameters()) * (2 + blueprint.optimizer.slots)
+        freeze_named(network, (), blueprint.freeze)
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        copies = 1 if blueprint.average_decay is None else 2
         kept = (
-            weights
-            + tensor_bytes(network.buffers())
+            copies * tensor_bytes([*network.parameters(), *network.buffers()])
+            + tensor_bytes(trained) * (1 + blueprint.optimizer.slots)
             + tensor_bytes(network.initial_state(blueprint.batch_size, dtype=blueprint.flowing))
         )
         first, *others = network.layers_in_order()
@@ -189,10 +195,10 @@ def measure_on_cuda(blueprint: Blueprint, plan: Plan | None, metered_bytes: int)
     # Frames stay on the host, as in training; a clip is not part of the peak.
     frames_TBCHW = torch.zeros((blueprint.steps, blueprint.batch_size, *blueprint.spec.input_shape), dtype=torch.uint8)
     targets_B = torch.zeros(blueprint.batch_size, dtype=torch.int64)
-    learner.train_step(frames_TBCHW, targets_B)
+    _train(learner, frames_TBCHW, targets_B)
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
-    learner.train_step(frames_TBCHW, targets_B)
+    _train(learner, frames_TBCHW, targets_B)
     torch.cuda.synchronize()
     return CudaMemory(
         torch.cuda.get_device_name(),
@@ -201,3 +207,13 @@ def measure_on_cuda(blueprint: Blueprint, plan: Plan | None, metered_bytes: int)
         torch.cuda.max_memory_reserved(),
         metered_bytes,
     )
+
+
+def _train(learner: Learner, frames_TBCHW: Tensor, targets_B: Tensor) -> None:
+    """A training step, or the accumulation of two batches and an update."""
+    if learner.batches_per_update == 1:
+        learner.train_step(frames_TBCHW, targets_B)
+        return
+    for _ in range(2):
+        learner.accumulate(frames_TBCHW, targets_B)
+    learner.update()

@@ -53,6 +53,9 @@ class PlanSetting:
         dtype: of the weights, such as "float32".
         optimizer: its name.
         neuron, norm: those of the network.
+        averaged: True if the weights are averaged.
+        accumulates: True if gradients are accumulated over batches.
+        frozen: names of what is not trained.
     """
 
     rule: str
@@ -63,6 +66,9 @@ class PlanSetting:
     optimizer: str
     neuron: str
     norm: str
+    averaged: bool = False
+    accumulates: bool = False
+    frozen: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +112,8 @@ class Plan:
         document = dataclasses.asdict(self)
         document["input_shape"] = list(self.input_shape)
         document["blocks"] = [dataclasses.asdict(block) | {"kept": list(block.kept)} for block in self.blocks]
+        if self.setting is not None:
+            document["setting"]["frozen"] = list(self.setting.frozen)
         return document | {"total_bytes": self.total_bytes, "rho": self.rho}
 
     @classmethod
@@ -127,7 +135,7 @@ class Plan:
                 whole_bytes=document["whole_bytes"],
                 budget_bytes=document.get("budget_bytes"),
                 metered_bytes=document.get("metered_bytes"),
-                setting=None if document.get("setting") is None else PlanSetting(**document["setting"]),
+                setting=_setting(document.get("setting")),
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise PlanError(
@@ -189,6 +197,12 @@ class Plan:
                     expected=f"one that ends in {spec.layers[-1].body}, the network's classifier",
                     todo="correct the plan's blocks",
                 )
+
+
+def _setting(document: Mapping[str, Any] | None) -> PlanSetting | None:
+    if document is None:
+        return None
+    return PlanSetting(**{**document, "frozen": tuple(document.get("frozen", ()))})
 
 
 def _shape(shape_CHW: tuple[int, int, int]) -> str:

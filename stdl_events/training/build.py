@@ -74,6 +74,9 @@ def learner_options(config: TrainConfig, spec: NetworkSpec) -> dict[str, Any]:
         "label_smoothing": learning.label_smoothing,
         "class_weights": learning.class_weights,
         "seed": config.seed,
+        "average_decay": config.averaging.decay,
+        "accumulate": config.accumulate,
+        "freeze": config.freeze,
         **(ways_to_cut if planned else {}),
         **learning.options.model_dump(exclude_none=True),
     }

@@ -37,6 +37,7 @@ class Position:
     """The next batch of the current epoch.
 
     Attributes:
+        batch: batches of the epoch so far; several may belong to one update.
         step: updates so far.
         seconds: time spent so far, over all resumptions.
         row, whole_epoch: sums since the last step row, and since the epoch began.

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from stdl_events.errors import RunError
 from stdl_events.frames import FrameSpec
+from stdl_events.learning.frozen import frozen_text
 from stdl_events.learning.learner import Learner
 from stdl_events.memory.describe import describe_plan, plan_note
 from stdl_events.network.network import SpikingNetwork
@@ -76,7 +78,7 @@ class Run:
         # Without a validation part the held-out side is watched, and chooses nothing.
         self.watched: Side = "test" if self.split.validation is None else "validation"
         check_same_events(self.split)
-        self.steps_per_epoch = len(self._batches(epoch=0))
+        self.steps_per_epoch = math.ceil(len(self._batches(epoch=0)) / self.config.accumulate)
         self.peak_rates = [group["lr"] for group in self.learner.optimizer.param_groups]
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -133,6 +135,8 @@ class Run:
                 progress.say("\n".join(describe_plan(self.learner.plan, self.learner.rule)))
             if self.config.prefetch:
                 progress.say(describe_ahead(self.config, self.frame_spec))
+            if frozen := frozen_text(self.learner.network):
+                progress.say(frozen + ("" if self.config.init else "; at their initial values, since init is not set"))
             metrics.write("start", position.step, self._start_row())
             while position.epoch < epochs and not self._is_stale():
                 indices = self._batches(position.epoch)
@@ -152,7 +156,7 @@ class Run:
     def _finish(self, watched: Evaluation | None, metrics: MetricsWriter) -> Evaluation:
         """Evaluate the held-out clips by the weights that are kept, unless this was done after the last epoch."""
         if self.watched == "test":
-            held_out = watched or self._evaluate("test", self.learner.network)
+            held_out = watched or self._evaluate("test", self.learner.trained_network)
             self._keep("last", held_out)
             return held_out
         network, card = load_bundle(self.folder / FOLDERS["best"], self.device)
@@ -178,8 +182,9 @@ class Run:
             measured |= held_out_measures(evaluation)
         elif evaluation is not None:
             measured |= measures("validation", evaluation) | {"validation_clips": len(evaluation.clips)}
-        card = describe_run(self.config, self.frame_spec, self.split, self.learner.network, measured)
-        save_bundle(self.folder / FOLDERS[weights], self.learner.network, card)
+        network = self.learner.trained_network
+        card = describe_run(self.config, self.frame_spec, self.split, network, measured)
+        save_bundle(self.folder / FOLDERS[weights], network, card)
 
     def _train_epoch(
         self,
@@ -191,20 +196,24 @@ class Run:
         """Train on the remaining `batches` of the current epoch. Only rows of metrics synchronise with the device.
 
         Returns:
-            False if the run was interrupted before the last batch.
+            False if the run was interrupted before the last update.
         """
         position, config = self.position, self.config
         clock_s = time.perf_counter()
-        for frames_TBCHW, targets_B in batches:
+        learn = self.learner.train_step if config.accumulate == 1 else self.learner.accumulate
+        for first in batches:
             if interruption.number is not None:
                 return False
             lr = self._set_learning_rate()
-            step_metrics = self.learner.train_step(frames_TBCHW, targets_B)
-            before_s, clock_s = clock_s, time.perf_counter()
-            for means in (position.row, position.whole_epoch):
-                means.add(step_metrics, len(targets_B), clock_s - before_s)
-            position.seconds += clock_s - before_s
-            position.batch += 1
+            for frames_TBCHW, targets_B in chain([first], islice(batches, config.accumulate - 1)):
+                batch_metrics = learn(frames_TBCHW, targets_B)
+                before_s, clock_s = clock_s, time.perf_counter()
+                for means in (position.row, position.whole_epoch):
+                    means.add(batch_metrics, len(targets_B), clock_s - before_s)
+                position.seconds += clock_s - before_s
+                position.batch += 1
+            if config.accumulate > 1:
+                self.learner.update()
             position.step += 1
             progress.at(position.step)
             if position.step % config.log_every_steps == 0:
@@ -219,7 +228,7 @@ class Run:
     def _finish_epoch(self, metrics: MetricsWriter, progress: TrainingProgress) -> Evaluation:
         position = self.position
         began_s = time.perf_counter()
-        evaluation = self._evaluate(self.watched, self.learner.network)
+        evaluation = self._evaluate(self.watched, self.learner.trained_network)
         position.seconds += time.perf_counter() - began_s
         watched = measures("held_out" if self.watched == "test" else "validation", evaluation)
         position.epoch, position.batch = position.epoch + 1, 0

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ByteSize, Field, model_validator
 from stdl_events.errors import RecipeError
 from stdl_events.events.transform_spec import TransformSpec, check_transform
 from stdl_events.frames.transform_registry import TRANSFORMS
-from stdl_events.learning.registries import DEFAULT_OPTIMIZER, LOSSES, OPTIMIZERS
+from stdl_events.learning.registries import LOSSES
 from stdl_events.learning.rules import RULES
 from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
@@ -28,6 +28,7 @@ from stdl_events.training.data_settings import (
     absolute,
 )
 from stdl_events.training.neuron_setting import NeuronSetting
+from stdl_events.training.update_settings import LARGEST, AveragingSettings, OptimiserSettings, ScheduleSettings
 
 
 def _check_transform(spec: TransformSpec) -> TransformSpec:
@@ -36,8 +37,6 @@ def _check_transform(spec: TransformSpec) -> TransformSpec:
 
 ClipTransform = Annotated[TransformSpec, AfterValidator(_check_transform)]
 WAYS_TO_CUT = ("budget", "rho", "plan")
-# Far beyond any use; optimisers divide rates by as little as 1e-3, and float32 holds 3e38.
-LARGEST = 1e30
 # Each waiting batch takes memory; a thread that is slower than the step is not made faster by a longer queue.
 MOST_AHEAD = 64
 
@@ -91,43 +90,6 @@ class AugmentSettings(Section):
     event_drop: bool = False
     crop: Literal["none", "random", "resized"] = "none"
     transforms: tuple[ClipTransform, ...] = ()
-
-
-class OptimiserSettings(Section):
-    """Which optimiser; a setting of None is its own default, and one that it does not have is an error.
-
-    Attributes:
-        kind: one of `stdl_events.learning.registries.OPTIMIZERS`.
-        lr: learning rate at the start of the schedule.
-        weight_decay: as the optimiser defines it.
-        momentum: of `sgd`.
-        clip_norm: greatest L2 norm of all gradients together, to which they are scaled before each update; None is no
-            limit.
-    """
-
-    kind: Annotated[str, AfterValidator(OPTIMIZERS.check)] = DEFAULT_OPTIMIZER
-    lr: Annotated[float | None, Field(gt=0, le=LARGEST)] = None
-    weight_decay: Annotated[float | None, Field(ge=0, le=LARGEST)] = None
-    momentum: Annotated[float | None, Field(ge=0, lt=1)] = None
-    clip_norm: Annotated[float | None, Field(gt=0, le=LARGEST)] = None
-
-
-class ScheduleSettings(Section):
-    """The learning rate over the run: a linear warm-up, then `kind`, set at every step.
-
-    Attributes:
-        kind: `cosine` decay, `step` for equal factors after equal times, or `constant`.
-        warmup_epochs: length of the linear warm-up.
-        final: end of `cosine` as a share of the learning rate.
-        step_epochs: `step`: epochs between two changes, counted from the start of the run.
-        step_factor: `step`: factor of the learning rate at each change.
-    """
-
-    kind: Literal["cosine", "step", "constant"] = "cosine"
-    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    final: Annotated[float, Field(ge=0, le=1)] = 0.0
-    step_epochs: Positive = 20
-    step_factor: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
 class RuleOptions(Section):
@@ -211,17 +173,21 @@ class TrainConfig(Section):
     Attributes:
         name: of the recipe.
         epochs: passes over the training clips.
-        batch_size: clips per step.
+        batch_size: clips per batch, the most that are in memory at a time.
         sampling: `all` trains on each clip once per epoch; `balanced` on equally many clips of each class, as many in
             all: of large classes a random part, of small ones every clip several times.
         init: folder of a finished run of the same network, with whose weights training starts; as set by `--init`.
         seed: of initial weights, order, augmentation and dropout.
         device: `auto` is CUDA where there is a device.
-        log_every_steps: steps between two rows of training metrics.
-        checkpoint_every_steps: steps between two checkpoints; None is once per epoch.
+        log_every_steps: updates between two rows of training metrics.
+        checkpoint_every_steps: updates between two checkpoints; None is once per epoch.
         early_stop: epochs without a better result on the validation part after which the run ends; None is never.
         prefetch: batches that a thread reads and augments while the step runs; 0 makes each before its step. The result
             is the same.
+        accumulate: batches per update. The gradients of an update are those of one batch of all its clips, but for
+            batch norm, which has the statistics of each batch. Not for rules that update within a sequence.
+        freeze: what of the network is not trained: a number of first layers, or dotted names of layers or parameters,
+            in which `*` matches anything; as set by `--freeze`.
     """
 
     name: str
@@ -242,6 +208,9 @@ class TrainConfig(Section):
     checkpoint_every_steps: Positive | None = None
     early_stop: Positive | None = None
     prefetch: Annotated[int, Field(ge=0, le=MOST_AHEAD)] = 2
+    accumulate: Positive = 1
+    freeze: tuple[str, ...] = ()
+    averaging: AveragingSettings = AveragingSettings()
 
     @model_validator(mode="after")
     def _events_or_pictures(self) -> "TrainConfig":
