@@ -33,13 +33,18 @@ def ridge_on_summed_events(train: ClipArray, test: ClipArray, *, seed: int = 0) 
     return ridge_accuracies(train, {"test": test}, seed=seed)["test"]
 
 
-def ridge_accuracies(train: ClipArray, others: Mapping[Name, ClipArray], *, seed: int = 0) -> dict[Name, float]:
+def ridge_accuracies(
+    train: ClipArray, others: Mapping[Name, ClipArray], *, seed: int = 0, pools: Sequence[int] = POOLS
+) -> dict[Name, float]:
     """Return the accuracy on each of other sets of clips of a ridge classifier on each clip's events summed over time.
 
     Features are the square roots of the event counts per polarity and pixel, or per 2x2 or 4x4 pixels, standardised by
     one scale for all; targets are one-hot. Pooling and penalty are those with the best accuracy on a quarter of the
     training recordings, whole recordings at a time; the classifier is then fitted to all training clips. The other
     clips are used once, for the result.
+
+    Args:
+        pools: sides of the squares of pixels that are tried, of `POOLS`.
 
     Raises:
         DatasetError: there are fewer than two training recordings, or one of the others has no clips.
@@ -56,35 +61,32 @@ def ridge_accuracies(train: ClipArray, others: Mapping[Name, ClipArray], *, seed
     validating_N = np.isin(train.entry_index_N, rng.permutation(recordings)[:count])
     targets_NK = np.eye(1 + int(train.targets_N.max()))[train.targets_N]
     right_N = train.targets_N[validating_N]
-    summed_NCHW = _summed(train)
+    finest = min(pools)
+    summed_NCHW = _summed(train, finest)
     tried: dict[tuple[int, float], float] = {}
-    for pool in POOLS:
-        seen_NF = _features(summed_NCHW, pool)
+    for pool in pools:
+        seen_NF = _features(summed_NCHW, pool // finest)
         fit, validation = (seen_NF[~validating_N], targets_NK[~validating_N]), seen_NF[validating_N]
         for penalty, predicted_N in zip(LAMBDAS, _predict(*fit, validation, LAMBDAS), strict=True):
             tried[pool, penalty] = float((predicted_N == right_N).mean())
     pool, penalty = max(tried, key=tried.__getitem__)
-    other_NF = np.concatenate([_features(_summed(clips), pool) for clips in others.values()])
-    (predicted_N,) = _predict(_features(summed_NCHW, pool), targets_NK, other_NF, [penalty])
+    other_NF = np.concatenate([_features(_summed(clips, pool), 1) for clips in others.values()])
+    (predicted_N,) = _predict(_features(summed_NCHW, pool // finest), targets_NK, other_NF, [penalty])
     ends = np.cumsum([len(clips) for clips in others.values()])[:-1]
     parts = zip(others.items(), np.split(predicted_N, ends), strict=True)
     return {name: float((part_N == clips.targets_N).mean()) for (name, clips), part_N in parts}
 
 
-def ridge_multiplications(train: ClipArray) -> int:
-    """Return about how many multiplications a ridge on these clips takes."""
-    _, channels, height, width = _summed_shape(train)
-    total = 0
-    for pool in POOLS:
-        features = channels * -(-height // pool) * -(-width // pool)
-        smaller = min(len(train), features)
-        total += len(train) * features * smaller + DECOMPOSITION * smaller**3
-    return total
+def ridge_multiplications(train: ClipArray, pool: int) -> int:
+    """Return about how many multiplications a ridge on squares of `pool` pixels takes."""
+    features = int(np.prod(_summed_shape(train, pool)[1:]))
+    smaller = min(len(train), features)
+    return len(train) * features * smaller + DECOMPOSITION * smaller**3
 
 
-def ridge_bytes(train: ClipArray) -> int:
-    """Return about how much memory a ridge on these clips takes: its features, standardised, and parts of them."""
-    return 4 * 8 * int(np.prod(_summed_shape(train)))
+def ridge_bytes(train: ClipArray, pool: int) -> int:
+    """Return about how much memory a ridge takes: its features, standardised, and parts of them."""
+    return 4 * 8 * int(np.prod(_summed_shape(train, pool)))
 
 
 def chance(test: ClipArray) -> float:
@@ -92,24 +94,29 @@ def chance(test: ClipArray) -> float:
     return float(np.bincount(test.targets_N).max() / len(test))
 
 
-def _summed_shape(clips: ClipArray) -> tuple[int, ...]:
-    return (len(clips), *np.shape(clips.frames_NTCHW[:1])[2:])
+def _summed_shape(clips: ClipArray, pool: int) -> tuple[int, ...]:
+    channels, height, width = np.shape(clips.frames_NTCHW[:1])[2:]
+    return len(clips), channels, -(-height // pool), -(-width // pool)
 
 
-def _summed(clips: ClipArray) -> Counts:
-    """Sum each clip's counts over time, some clips at a time."""
-    summed_NCHW = np.empty(_summed_shape(clips), np.uint32)
+def _summed(clips: ClipArray, pool: int) -> Counts:
+    """Sum each clip's counts over time and squares of pixels, some clips at a time."""
+    summed_NCHW = np.empty(_summed_shape(clips, pool), np.uint32)
     for start in range(0, len(clips), CLIPS_AT_ONCE):
         part = slice(start, start + CLIPS_AT_ONCE)
-        np.sum(clips.frames_NTCHW[part], axis=1, dtype=np.uint32, out=summed_NCHW[part])
+        summed_NCHW[part] = _pooled(np.asarray(clips.frames_NTCHW[part]).sum(axis=1, dtype=np.uint32), pool)
     return summed_NCHW
 
 
+def _pooled(counts_NCHW: Counts, pool: int) -> Counts:
+    count, channels, height, width = counts_NCHW.shape
+    padded_NCHW = np.pad(counts_NCHW, [(0, 0), (0, 0), (0, -height % pool), (0, -width % pool)])
+    squares = padded_NCHW.reshape(count, channels, -(-height // pool), pool, -(-width // pool), pool)
+    return squares.sum(axis=(3, 5), dtype=np.uint32)
+
+
 def _features(summed_NCHW: Counts, pool: int) -> Floats:
-    count, polarities, height, width = summed_NCHW.shape
-    padded_NCHW = np.pad(summed_NCHW.astype(np.float64), [(0, 0), (0, 0), (0, -height % pool), (0, -width % pool)])
-    pooled = padded_NCHW.reshape(count, polarities, -(-height // pool), pool, -(-width // pool), pool).sum(axis=(3, 5))
-    features_NF: Floats = np.sqrt(pooled.reshape(count, -1))
+    features_NF: Floats = np.sqrt(_pooled(summed_NCHW, pool).reshape(len(summed_NCHW), -1).astype(np.float64))
     return features_NF
 
 

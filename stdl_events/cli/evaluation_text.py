@@ -56,9 +56,11 @@ def through_text(through: dict[str, Any]) -> str:
 
 def ridge_lines(baselines: dict[str, Any]) -> list[str]:
     """Return the line about the ridge; none if it was not asked for."""
-    if baselines["ridge"] is not None:
-        return [f"accuracy {baselines['ridge']:.4f} of a ridge on summed events"]
-    return [f"ridge on summed events left out: {baselines['left_out']}"] if baselines["left_out"] else []
+    accuracy, finest, left_out = (baselines[key] for key in ("ridge", "finest_px", "left_out"))
+    if accuracy is None:
+        return [f"ridge on summed events left out: {left_out}"] if left_out else []
+    squares = "" if finest == 1 else f", summed over squares of {finest} pixels or more"
+    return [f"accuracy {accuracy:.4f} of a ridge on summed events{squares}"]
 
 
 def interval_text(interval: dict[str, Any] | None) -> str:

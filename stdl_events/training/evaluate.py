@@ -154,7 +154,12 @@ class Evaluation:
             "accuracy_interval": None if interval is None else interval.document(),
             "n": len(self.clips),
             "chance": self.chance,
-            "baselines": {"chance": self.chance, "ridge": self.ridge.accuracy, "left_out": self.ridge.left_out},
+            "baselines": {
+                "chance": self.chance,
+                "ridge": self.ridge.accuracy,
+                "finest_px": self.ridge.finest,
+                "left_out": self.ridge.left_out,
+            },
             "through": None if self.own is None else self._beside(self.own),
             "top5": top_accuracy(self.probabilities_NK, self.clips.targets_N),
             "macro_f1": self.class_measures.macro_f1,

@@ -133,7 +133,7 @@ def evaluate(
         through: "onnx" exports the network to a temporary file, verifies it and evaluates it, on the CPU; the result's
             `own` is then the evaluation of the network itself.
         baseline: put a ridge on summed events beside the accuracy. None takes the one that the training has kept, or
-            fits it if the training clips are few or prepared; True fits it at any cost.
+            fits it if the training recordings are small or prepared; True fits it at any cost.
         load: reads the clips.
 
     Raises:
@@ -168,7 +168,7 @@ def _ridge(
     if asked is False:
         return NO_RIDGE
     kept = stored_ridge(folder, opened.card.frame, side)
-    if kept is not None and (kept.accuracy is not None or not asked):
+    if kept is not None and (not asked or (kept.accuracy is not None and kept.finest == 1)):
         return kept
     problem = "" if asked else too_much_to_read(opened.config, folder)
     if problem:

@@ -31,7 +31,7 @@ def test_a_training_keeps_it_and_an_evaluation_reads_it(
     for side, accuracy in expected.items():
         assert evaluate(run, side=side).ridge.accuracy == accuracy
     assert evaluate(run, baseline=False).summary()["baselines"] | {"chance": 0} == {
-        "chance": 0, "ridge": None, "left_out": "",
+        "chance": 0, "ridge": None, "finest_px": 1, "left_out": "",
     }  # fmt: skip
 
     kept = run / "baselines.json"
@@ -54,17 +54,22 @@ def clips_of(count: int, size: int = 4) -> ClipArray:
     return ClipArray(frames, np.arange(count) % 2, np.arange(count), np.zeros(count, np.int64), 0)
 
 
-def test_what_it_takes_grows_with_clips_and_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    for measure in (ridge_multiplications, ridge_bytes):
-        assert measure(clips_of(20)) < measure(clips_of(40)) < measure(clips_of(40, 8))
-    # Features: 2 x 4 x 4, 2 x 2 x 2 and 2 x 1 x 1.
-    assert ridge_multiplications(clips_of(10)) == 10 * (32 * 10 + 8 * 8 + 2 * 2) + 10 * (10**3 + 8**3 + 2**3)
+def test_squares_of_pixels_that_take_long_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = clips_of(20, 8)
+    # Features: 2 x 8 x 8, 2 x 4 x 4 and 2 x 2 x 2, and the smaller of them and the clips.
+    assert [ridge_multiplications(train, pool) for pool in (1, 2, 4)] == [
+        20 * 128 * 20 + 10 * 20**3, 20 * 32 * 20 + 10 * 20**3, 20 * 8 * 8 + 10 * 8**3,
+    ]  # fmt: skip
+    assert ridge_bytes(train, 2) == 4 * 8 * 20 * 32
+    clips = {"train": train, "test": clips_of(8, 8)}
+    monkeypatch.setattr(ridge_beside, "MAX_MULTIPLICATIONS", 20 * 32 * 20 + 10 * 20**3)
+    ridge = ridge_beside.ridges_of(clips)["test"]
+    assert (ridge.finest, ridge.accuracy) == (2, ridge_accuracies(train, {"test": clips["test"]}, pools=(2, 4))["test"])
     monkeypatch.setattr(ridge_beside, "MAX_MULTIPLICATIONS", 10)
-    clips = {"train": clips_of(20), "test": clips_of(8)}
     left_out = ridge_beside.ridges_of(clips)["test"]
     assert left_out.accuracy is None
     assert left_out.left_out.startswith("20 training clips of this size take minutes")
-    assert ridge_beside.ridges_of(clips, at_any_cost=True)["test"].accuracy is not None
+    assert ridge_beside.ridges_of(clips, at_any_cost=True)["test"].finest == 1
 
 
 def test_one_training_recording_has_none_and_says_why() -> None:
@@ -79,3 +84,11 @@ def test_sides_are_counted_apart_and_clips_are_summed_in_parts(monkeypatch: pyte
     assert whole == {name: ridge_on_summed_events(train, clips) for name, clips in others.items()}
     monkeypatch.setattr("stdl_events.analysis.baselines.CLIPS_AT_ONCE", 4)
     assert ridge_accuracies(train, others) == whole
+    coarse = ridge_accuracies(train, others, pools=(2, 4))
+    pooled = {name: replace(clips, frames_NTCHW=pooled_by_hand(clips)) for name, clips in others.items()}
+    assert coarse == ridge_accuracies(replace(train, frames_NTCHW=pooled_by_hand(train)), pooled, pools=(1, 2))
+
+
+def pooled_by_hand(clips: ClipArray) -> np.ndarray:
+    frames = np.asarray(clips.frames_NTCHW)
+    return sum(frames[..., row::2, column::2] for row in (0, 1) for column in (0, 1))
