@@ -47,7 +47,7 @@ def compare(
     """Compare runs: the settings that differ, accuracies, memory, and the same recordings in pairs.
 
     Each run is evaluated on the recordings that it held out. Where these are the same, as the lists of their splits
-    say, each run is compared with the first one recording by recording.
+    say, runs are compared recording by recording: each with the first run of its seed, that one with the first of all.
 
     Example: stdl-events compare runs/stdl runs/sltt --out curves.png
     """
@@ -132,15 +132,17 @@ def pair_lines(document: dict[str, Any]) -> list[str]:
         if "baselines" in one:
             lines.append(baselines_text(one["baselines"]) + ("" if same else f": {one['run']}"))
     refused: dict[str, list[str]] = {}
-    rows = [["", "against 1", "both right", "only 1", "only it", "none", "recordings"]]
-    for number, pair in enumerate(document["against_first"], 2):
+    numbers = {one["run"]: number for number, one in enumerate(document["runs"], 1)}
+    rows = [["", "difference", "both right", "only 1st", "only 2nd", "none", "of all"]]
+    for pair in document["pairs"]:
+        name = f"{numbers[pair['run']]} against {numbers[pair['against']]}"
         if pair["refused"]:
-            refused.setdefault(pair["refused"], []).append(str(number))
+            refused.setdefault(pair["refused"], []).append(name)
         else:
             counts, found = pair["counts"], pair["difference"]
             error = "" if found["standard_error"] is None else f" ± {found['standard_error']:.4f}"
-            rows.append([str(number), f"{found['mean']:+.4f}{error}", *map(str, counts.values()), str(found["n"])])
-    lines += [f"{' '.join(numbers)} not paired with 1: {why}" for why, numbers in refused.items()]
+            rows.append([name, f"{found['mean']:+.4f}{error}", *map(str, counts.values()), str(found["n"])])
+    lines += [f"not compared in pairs: {', '.join(names)}: {why}" for why, names in refused.items()]
     return lines + (_aligned(rows) if len(rows) > 1 else [])
 
 

@@ -186,13 +186,22 @@ def pair_of(first: ComparedRun, other: ComparedRun) -> Pair:
     return Pair("", asdict(paired_counts(ours, theirs)), asdict(paired_difference(ours, theirs)))
 
 
+def partner_of(run: ComparedRun, runs: Sequence[ComparedRun]) -> ComparedRun:
+    """The run that another is compared with: the first one of its seed, or for that one the first of all."""
+    same = next(other for other in runs if other.config.seed == run.config.seed)
+    return runs[0] if same is run else same
+
+
 def comparison_document(runs: Sequence[ComparedRun]) -> dict[str, Any]:
-    """JSON-ready: the runs, the settings that differ, and each run in a pair with the first."""
+    """JSON-ready: the runs, the settings that differ, and each run in a pair with another, see `partner_of`."""
     return {
         "runs": [
             {"run": str(run.folder), "test_sha256": run.test_sha256, "notes": run.notes} | run.facts for run in runs
         ],
         "settings": differing_settings(runs),
         "same_test_recordings": len({run.test_sha256 for run in runs}) == 1 and runs[0].test_sha256 is not None,
-        "against_first": [{"run": str(run.folder)} | asdict(pair_of(runs[0], run)) for run in runs[1:]],
+        "pairs": [
+            {"run": str(run.folder), "against": str(other.folder)} | asdict(pair_of(other, run))
+            for run, other in ((run, partner_of(run, runs)) for run in runs[1:])
+        ],
     }

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,14 @@ import pytest
 
 from stdl_events.errors import RunError
 from stdl_events.recipes import load_recipe
-from stdl_events.training.compare import compare_runs, differing_settings, pair_of, run_folders
+from stdl_events.training.compare import (
+    compare_runs,
+    differing_settings,
+    pair_of,
+    partner_of,
+    read_run,
+    run_folders,
+)
 from stdl_events.training.fit import fit
 from stdl_events.training.held_out import evaluate
 
@@ -61,7 +69,8 @@ def test_pairs_are_counted_by_recording(runs: Path, run_cli: Cli) -> None:
     assert document["same_test_recordings"] is True
     first, second = right_by_key(runs / "first"), right_by_key(runs / "second")
     assert len(first) == 9
-    (pair,) = document["against_first"]
+    (pair,) = document["pairs"]
+    assert (pair["run"], pair["against"]) == (str(runs / "second"), str(runs / "first"))
     outcomes = [(first[key], second[key]) for key in first]
     assert pair["counts"] == {
         "both": outcomes.count((True, True)), "only_first": outcomes.count((True, False)),
@@ -82,10 +91,10 @@ def test_other_recordings_are_not_paired(runs: Path, run_cli: Cli) -> None:
     assert code == 0, err
     assert max(map(len, out.splitlines())) <= 80
     assert "the runs are not all tested on the same recordings" in out
-    assert "3 not paired with 1: other recordings are tested" in out
+    assert "not compared in pairs: 3 against 1: other recordings are tested" in out
     assert "batch_size: 12 (1 3); 18 (2)" in out
     assert "data.split.rule: given (1 2); recording (3)" in out
-    assert any(line.split()[:1] == ["2"] and line.split()[-1] == "9" for line in out.splitlines())
+    assert any(line.split()[:3] == ["2", "against", "1"] and line.split()[-1] == "9" for line in out.splitlines())
     assert err.endswith("--out curves.png\n")
 
 
@@ -94,7 +103,7 @@ def test_curves_are_drawn(runs: Path, run_cli: Cli, tmp_path: Path) -> None:
     code, out, err = run_cli("compare", runs / "first", runs / "second", "--recorded", "--out", picture)
     assert code == 0, err
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "2 not paired with 1: one of them is not evaluated" in out
+    assert "not compared in pairs: 2 against 1: one of them is not evaluated" in out
     assert (
         f"{json.loads((runs / 'first' / 'bundle' / 'model.json').read_text())['provenance']['held_out_accuracy']:.4f}"
         in out
@@ -128,7 +137,7 @@ def test_old_and_unfinished_runs_are_named(runs: Path, tmp_path: Path, run_cli: 
     assert of_moved["notes"][0].startswith("not evaluated: ")
     assert "1 recordings that have changed" in of_moved["notes"][0]
     assert of_moved["held_out_accuracy"] == of_old["accuracy"]
-    refused = [pair["refused"] for pair in json.loads(out)["against_first"]]
+    refused = [pair["refused"] for pair in json.loads(out)["pairs"]]
     assert refused == [
         "no list of the tested recordings",
         "one of them is not evaluated",
@@ -143,6 +152,13 @@ def test_what_is_no_comparison_is_refused(runs: Path, tmp_path: Path) -> None:
         run_folders([runs / "first", runs / "second" / ".." / "first"])
     with pytest.raises(RunError, match=r"none: got no config\.json; expected the folder of a run"):
         compare_runs([runs / "first", tmp_path / "none"])
+
+
+def test_runs_are_paired_by_their_seed(runs: Path) -> None:
+    """As those of a sweep are listed: all combinations of a seed, then those of the next."""
+    first, second = (read_run(runs / name) for name in ("first", "second"))
+    listed = [replace(run) for run in (first, first, second, second)]
+    assert [listed.index(partner_of(run, listed)) for run in listed[1:]] == [0, 0, 2]
 
 
 def test_equal_runs_do_not_differ(runs: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +181,22 @@ def test_bad_recordings_end_a_sweep_and_leave_nothing(sweep: Sweep, tmp_path: Pa
         True,
     )
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["mine.txt"]
+
+
+def test_a_store_is_given_as_data(sweep: Sweep, folder_of_recordings: Path, tmp_path: Path, run_cli: Cli) -> None:
+    """Its recordings, whose list every run reads, are not needed."""
+    shutil.copytree(folder_of_recordings, tmp_path / "recordings")
+    frames = ("--frames", "T=4,dt=20ms", "--split", "given", "--validation", "0.34", "--out", tmp_path / "store")
+    assert run_cli("prepare", "folder", "--data", tmp_path / "recordings", *frames)[0] == 0
+    shutil.rmtree(tmp_path / "recordings")
+    write_json(tmp_path / "base.json", sweep.base.model_dump(mode="json", exclude={"data": {"path"}}))
+    arguments = ("folder", "--config", tmp_path / "base.json", "--data", tmp_path / "store", "--out", tmp_path / "s")
+    code, out, err = run_cli("sweep", *arguments, "--seeds", "0,1", "--set", "optimiser.lr=0.005", "--json")
+    assert code == 0, err
+    runs = json.loads(out)["runs"]
+    assert runs["seed=0"]["n"] == 18
+    assert runs["seed=0"]["test_sha256"] == runs["seed=1"]["test_sha256"]
+    assert json.loads(out)["base"]["data"]["prepared"] == str(tmp_path / "store")
 
 
 @pytest.mark.parametrize(
