@@ -186,7 +186,18 @@ def test_bad_recordings_end_a_sweep_and_leave_nothing(sweep: Sweep, tmp_path: Pa
 def test_a_store_is_given_as_data(sweep: Sweep, folder_of_recordings: Path, tmp_path: Path, run_cli: Cli) -> None:
     """Its recordings, whose list every run reads, are not needed."""
     shutil.copytree(folder_of_recordings, tmp_path / "recordings")
-    frames = ("--frames", "T=4,dt=20ms", "--split", "given", "--validation", "0.34", "--out", tmp_path / "store")
+    frames = (
+        "--workers",
+        "1",
+        "--frames",
+        "T=4,dt=20ms",
+        "--split",
+        "given",
+        "--validation",
+        "0.34",
+        "--out",
+        tmp_path / "store",
+    )
     assert run_cli("prepare", "folder", "--data", tmp_path / "recordings", *frames)[0] == 0
     shutil.rmtree(tmp_path / "recordings")
     write_json(tmp_path / "base.json", sweep.base.model_dump(mode="json", exclude={"data": {"path"}}))
