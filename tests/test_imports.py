@@ -35,6 +35,7 @@ TORCH_FREE = (
     "events",
     "frames",
     "model_card",
+    "models",
     "live",
     "network.paper_neurons",
     "network.registries",
@@ -279,6 +280,7 @@ def test_live_commands_run_where_nothing_that_trains_is_installed(tmp_path, reco
         (("frames", recording, "--bins", 5, "--out", "f.npy"), "5 x 2 x 6 x 8"),
         (("live", model, "--source", recording, "--speed", "max", "--json-lines"), '{"summary": {'),
         (("predict", model, recording), "r.h5"),
+        (("models",), "models:nmnist"),
         (("--help",), "live"),
     ):
         ended = run_beside_stubs(tmp_path, "-c", program, *arguments)

@@ -14,6 +14,7 @@ from onnx_models import make_card, stream_spec, write_model
 from stdl_events import __version__
 from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
+from stdl_events.models import shipped_models
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -41,6 +42,8 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel):
     assert "stdl_events/py.typed" in names
     tracked = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "stdl_events").rglob("*.py")}
     assert tracked <= set(names)
+    models = {f"stdl_events/models/{model.file}" for model in shipped_models().values()}
+    assert models | {"stdl_events/models/models.json", "stdl_events/models/README.md"} <= set(names)
 
 
 @pytest.mark.slow
@@ -67,6 +70,9 @@ def test_the_base_alone_runs_a_model_from_another_folder(wheel, tmp_path):
     )  # fmt: skip
     assert live.returncode == 0, live.stderr
     assert json.loads(live.stdout.splitlines()[-1])["summary"]["clips"] == 2
+    names = run(programs / "stdl-events", "models", "--json", folder=tmp_path)
+    assert names.returncode == 0, names.stderr
+    assert len(json.loads(names.stdout)["models"]) == len(shipped_models())
     program = "import importlib.util as u, stdl_events.live; print([n for n in %r if u.find_spec(n)])"
     absent = ("torch", "norse", "tonic", "onnx", "matplotlib", "tensorboard")
     found = run(programs / "python", "-c", program % (absent,), folder=tmp_path)

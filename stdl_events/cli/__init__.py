@@ -24,6 +24,7 @@ from stdl_events.cli import (
     frames,
     live,
     memory,
+    models,
     plan,
     predict,
     prepare,
@@ -68,7 +69,7 @@ def _common(
 
 for stage in (
     demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, report, compare, calibrate, export,
-    predict, live,
+    models, predict, live,
 ):  # fmt: skip
     stage.register(app)
 

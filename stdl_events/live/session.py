@@ -13,6 +13,7 @@ import onnxruntime
 
 from stdl_events.errors import ModelError
 from stdl_events.model_card import METADATA_KEY, ModelCard
+from stdl_events.models import model_path
 
 State: TypeAlias = tuple[npt.NDArray[Any], ...]
 
@@ -52,7 +53,7 @@ class OnnxSession:
     """One step of an exported model in onnxruntime.
 
     Args:
-        path: the .onnx file; its metadata holds the model card.
+        path: the .onnx file, whose metadata holds the model card; or `models:NAME`, one that comes with the package.
         threads: threads within one step. One has the best tail latency for live inference.
 
     Attributes:
@@ -64,7 +65,7 @@ class OnnxSession:
     """
 
     def __init__(self, path: str | Path, *, threads: int = 1) -> None:
-        self.path = Path(path)
+        self.path = model_path(path)
         self._session = _open(self.path, threads)
         entries = self._metadata()
         if METADATA_KEY not in entries:

@@ -1,0 +1,75 @@
+"""The trained models of the package: their files are what the facts say, and they recognise what was held out."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+import stdl_events
+from stdl_events.errors import ModelError
+from stdl_events.live import OnnxSession
+from stdl_events.models import copy_model, model_path, shipped_models
+from stdl_events.recipes import RECIPES
+from stdl_events.recordings import split_nmnist
+
+FOLDER = Path(stdl_events.__file__).parent / "models"
+MODELS = shipped_models().values()
+each_model = pytest.mark.parametrize("model", MODELS, ids=[model.name for model in MODELS])
+
+
+def test_every_file_has_its_facts_and_its_licence() -> None:
+    assert MODELS
+    assert {path.name for path in FOLDER.glob("*.onnx")} == {model.file for model in MODELS}
+    about = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert all(model.file in about and model.licence in about for model in MODELS)
+
+
+@each_model
+def test_the_file_is_the_one_of_its_facts(model) -> None:
+    content = model.path.read_bytes()
+    assert (len(content), hashlib.sha256(content).hexdigest()) == (model.bytes, model.sha256)
+    assert len(content) < 1_000_000
+    session = OnnxSession(f"models:{model.name}")
+    assert session.path == model.path
+    assert session.card.labels == model.classes
+    assert session.card.provenance["recipe"] == model.recipe
+    assert model.recipe in RECIPES
+    assert 0 < model.held_out_accuracy <= 1
+    assert model.held_out_clips >= 100
+
+
+def test_the_digits_are_recognised_on_recordings_that_were_held_out(recordings_dir: Path) -> None:
+    held_out = split_nmnist(recordings_dir / "nmnist").test
+    chosen = held_out.entries[::5]
+    results = stdl_events.predict("models:nmnist", [entry.path for entry in chosen])
+    label_of = {entry.path: held_out.classes[entry.label] for entry in chosen}
+    right = [result.label == label_of[result.path] for result in results]
+    assert len(right) == 40
+    assert sum(right) >= 36
+
+
+def test_the_command_lists_and_copies(run_cli, tmp_path: Path) -> None:
+    code, out, _ = run_cli("models")
+    assert code == 0
+    assert all(f"models:{model.name}" in out and model.data_licence in out for model in MODELS)
+    assert max(map(len, out.splitlines())) <= 80
+    code, out, _ = run_cli("models", "nmnist", "--json")
+    (shown,) = json.loads(out)["models"]
+    assert shown["sha256"] == shipped_models()["nmnist"].sha256
+    copy = tmp_path / "copy.onnx"
+    code, out, err = run_cli("models", "nmnist", "--out", copy)
+    assert (code, copy.read_bytes()) == (0, model_path("models:nmnist").read_bytes())
+    assert f"next: stdl-events predict {copy}" in err
+    code, out, _ = run_cli("models", "nmnist")
+    assert shown["sha256"] in out
+    assert "CC BY-SA 4.0" in out
+
+
+def test_an_unknown_model_is_named_with_the_known_ones(run_cli, tmp_path: Path) -> None:
+    code, _, err = run_cli("predict", "models:nothing", "a.h5")
+    assert code == 2
+    assert f"got no such model in the package; expected one of {', '.join(shipped_models())}" in err
+    with pytest.raises(ModelError, match="No such file or directory"):
+        copy_model("nmnist", tmp_path / "none" / "copy.onnx")
+    assert run_cli("models", "--out", tmp_path / "copy.onnx")[0] == 2
