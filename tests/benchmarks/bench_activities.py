@@ -21,6 +21,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,11 +187,15 @@ def of_seed(configs: Sequence[TrainConfig], kept: Path, seed: int) -> list[dict[
     for fold, run in enumerate(runs):
         rules = best_rules([one for other, one in enumerate(seen) if other != fold])
         evaluation = evaluate(run, model=run / "model.onnx")
-        whole = evaluate_whole(run, model=run / "model.onnx", rules=lambda _, rules=rules: rules).summary()
+        whole = evaluate_whole(run, model=run / "model.onnx", rules=partial(_always, rules)).summary()
         summary = {"confusion": evaluation.confusion_KK.tolist(), "labels": list(evaluation.labels)}
         found.append({"fold": fold, "seed": seed, "accuracy": evaluation.accuracy} | summary | {"whole": whole})
         print(found[-1], file=sys.stderr, flush=True)
     return found
+
+
+def _always(rules: DecisionThresholds, of_card: DecisionThresholds | None) -> DecisionThresholds:
+    return rules
 
 
 def by_class(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
