@@ -104,7 +104,6 @@ class Learner:
 
         Args and returns as in `train_step`.
         """
-        self._gradients.clear()
         return self._run(frames_TBCHW, targets_B, "replace", observer or Observer(), learning_chunks)
 
     def accumulate(
@@ -243,6 +242,7 @@ class Learner:
         if handling == "add":
             gathering = self._gradients.adding(batch_weight(self.loss, targets_B))
         else:
+            self._gradients.clear()
             self._gradients.forget()
         if self._replayed is not None:
             marks = frozen_marks([part for block in self.blocks for part in block.parts])

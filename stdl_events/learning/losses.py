@@ -246,7 +246,7 @@ def batch_weight(loss: Loss, targets_B: Tensor) -> Tensor | float:
     weights = loss.class_weights if isinstance(loss, CrossEntropy) else None
     if weights is None:
         return float(len(targets_B))
-    weights_K = weights if isinstance(weights, Tensor) else torch.tensor(weights)
+    weights_K = weights if isinstance(weights, Tensor) else torch.tensor(weights, device=targets_B.device)
     return weights_K[targets_B].sum()
 
 

@@ -76,6 +76,8 @@ def test_a_refused_batch_leaves_the_accumulated_gradients():
     before = gradients(learner)
     with pytest.raises(BatchError):
         learner.accumulate(frames, targets + 99)
+    with pytest.raises(BatchError):
+        learner.backward(frames, targets + 99)
     with pytest.raises(ShapeError):
         learner.accumulate((frame for frame in frames[:-1]), targets)
     with pytest.raises(RuntimeError, match="no more"):
