@@ -41,7 +41,7 @@ def models(
         return
     if out is not None:
         results.print(f"{out}: {shown[0].bytes / 1e6:.2f} MB, licence {shown[0].licence}", markup=False)
-        say_next("predict", out, "RECORDING")
+        say_next("predict", "--help")
         return
     for model in shown:
         results.print("\n".join(_lines(model, all_of_it=name is not None)), markup=False)
