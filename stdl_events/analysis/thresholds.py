@@ -3,13 +3,14 @@
 Shape letters: N clips, T time steps, K classes, M candidates for a threshold.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from stdl_events.live.readout import softmax
-from stdl_events.model_card import LARGEST_TEMPERATURE, LEAST_TEMPERATURE
+from stdl_events.model_card import LARGEST_TEMPERATURE, LEAST_TEMPERATURE, DecisionThresholds
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
@@ -130,15 +131,56 @@ class EarlyDecisions:
             probabilities_NTK: after each step.
         """
         clips, steps, _ = probabilities_NTK.shape
-        label_NT, confidence_NT = _told(probabilities_NTK, unknown_below)
-        reached_NT = np.zeros((clips, steps), bool) if threshold is None else confidence_NT >= threshold
-        reached_NT &= label_NT >= 0
-        reached_NT[:, -1] = True
-        step_N = reached_NT.argmax(1)
-        other_N = label_NT[np.arange(clips), step_N] != label_NT[:, -1]
+        label_N, step_N, end_N = _decided(probabilities_NTK, unknown_below, threshold)
         return cls(
-            threshold, clips, steps, int((step_N < steps - 1).sum()), int(other_N.sum()), float(step_N.mean()) + 1
-        )
+            threshold, clips, steps, int((step_N < steps - 1).sum()), int((label_N != end_N).sum()),
+            float(step_N.mean()) + 1,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DecidedClips:
+    """Clips of known classes, as the thresholds of a model's card decide them.
+
+    Attributes:
+        clips, steps: N and T.
+        believed: clips that are not unknown.
+        wrong: of these.
+        early: clips decided before their ends.
+        other: of these, those decided otherwise than they would be there.
+        mean_frames: of a clip until its decision.
+    """
+
+    clips: int
+    steps: int
+    believed: int
+    wrong: int
+    early: int
+    other: int
+    mean_frames: float
+
+    @classmethod
+    def of(
+        cls, probabilities_NTK: Floats, targets_N: npt.NDArray[np.integer], thresholds: DecisionThresholds
+    ) -> "DecidedClips":
+        """Return the decisions of each clip on its own; no scene counts as still.
+
+        Args:
+            probabilities_NTK: after each step.
+        """
+        clips, steps, _ = probabilities_NTK.shape
+        label_N, step_N, end_N = _decided(probabilities_NTK, thresholds.unknown_below, thresholds.decide_at)
+        believed_N = label_N >= 0
+        wrong_N = believed_N & (label_N != targets_N)
+        return cls(
+            clips, steps, int(believed_N.sum()), int(wrong_N.sum()), int((step_N < steps - 1).sum()),
+            int((label_N != end_N).sum()), float(step_N.mean()) + 1,
+        )  # fmt: skip
+
+    def document(self) -> dict[str, Any]:
+        """JSON-ready."""
+        error = self.wrong / self.believed if self.believed else None
+        return asdict(self) | {"coverage": self.believed / self.clips, "error": error}
 
 
 def fit_early(probabilities_NTK: Floats, unknown_below: float, target_agreement: float) -> EarlyDecisions:
@@ -194,6 +236,18 @@ def upper_bound(wrong: int, clips: int) -> float:
     from scipy.stats import beta
 
     return 1.0 if wrong >= clips else float(beta.ppf(CONFIDENCE, wrong + 1, clips - wrong))
+
+
+def _decided(
+    probabilities_NTK: Floats, unknown_below: float, decide_at: float | None
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return for each clip its decision, -1 for unknown, the step of it, and what it would be at the end."""
+    label_NT, confidence_NT = _told(probabilities_NTK, unknown_below)
+    reached_NT = np.zeros(label_NT.shape, bool) if decide_at is None else confidence_NT >= decide_at
+    reached_NT &= label_NT >= 0
+    reached_NT[:, -1] = True
+    step_N = reached_NT.argmax(1)
+    return label_NT[np.arange(len(label_NT)), step_N], step_N, label_NT[:, -1]
 
 
 def _told(probabilities_NTK: Floats, unknown_below: float) -> tuple[npt.NDArray[np.intp], Floats]:

@@ -44,7 +44,19 @@ def accuracy_lines(summary: dict[str, Any], side: str = "test") -> list[str]:
         f"accuracy {summary['recording_accuracy']:.4f} on {summary['recordings']} whole recordings",
         f"calibration error {summary['ece']:.3f}, negative log likelihood {summary['nll']:.3f}, Brier score "
         f"{summary['brier']:.3f}",
+        *([] if summary["decided"] is None else decided_lines(summary["decided"])),
         *([] if summary["over_time"] is None else [over_time_text(summary["over_time"])]),
+    ]
+
+
+def decided_lines(decided: dict[str, Any]) -> list[str]:
+    """Return how the thresholds of the model's card decide."""
+    error = "none wrong" if not decided["wrong"] else f"{decided['wrong']} of them wrong ({decided['error']:.3f})"
+    when = f"{decided['mean_frames']:.1f} of {decided['steps']} frames on average"
+    early = f"{decided['early']} early, {decided['other']} otherwise than at the end"
+    return [
+        f"thresholds: {decided['believed']} of {decided['clips']} clips believed ({decided['coverage']:.3f}), {error}",
+        f"  decided after {when}" + (f": {early}" if decided["early"] else ""),
     ]
 
 

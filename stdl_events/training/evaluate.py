@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from stdl_events.analysis.baselines import chance
+from stdl_events.analysis.thresholds import DecidedClips
 from stdl_events.frames import FrameSpec
 from stdl_events.live.readout import softmax
 from stdl_events.network.network import SpikingNetwork
@@ -42,6 +43,7 @@ class Evaluation:
         probabilities_NK: softmax of each clip's mean logits.
         frame_spec: of the clips, if known.
         predicted_TN: class predicted by the first 1 to T steps of each clip, if asked for.
+        decided: the clips by the thresholds of the model's card, if it has some and the logits over time are known.
         running_logits_TNK: mean logits of the first 1 to T steps of each clip, float32, if asked for.
         ridge: accuracy of a ridge on summed events on the same clips.
         own: of the run's network, if this is the evaluation of a file exported from it.
@@ -53,6 +55,7 @@ class Evaluation:
     frame_spec: FrameSpec | None = None
     predicted_TN: npt.NDArray[np.int32] | None = None
     running_logits_TNK: npt.NDArray[np.float32] | None = None
+    decided: DecidedClips | None = None
     ridge: Ridge = NO_RIDGE
     own: "Evaluation | None" = None
 
@@ -167,6 +170,7 @@ class Evaluation:
             "brier": brier_score(self.probabilities_NK, self.clips.targets_N),
             "ece": reliability.ece,
             "reliability": reliability.document(),
+            "decided": None if self.decided is None else self.decided.document(),
             "over_time": None if accuracy_T is None else accuracy_T.tolist(),
             "per_class": self.class_measures.rows(self.labels),
             "per_subject": self.per_group("subject"),

@@ -12,9 +12,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from stdl_events.analysis.thresholds import DecidedClips
 from stdl_events.errors import ModelError
 from stdl_events.live import OnnxSession
-from stdl_events.live.readout import mean_logits
+from stdl_events.live.readout import mean_logits, softmax
 from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.recordings.clips import ClipArray
@@ -152,13 +153,24 @@ def evaluate(
         evaluate_clips, recordings=recordings, clips=clips, batch_size=opened.config.batch_size, over_time=over_time,
         temperature=opened.card.temperature,
     )  # fmt: skip
-    evaluation = run(opened.logits_of, keep_logits=keep_logits)
+    evaluation = run(opened.logits_of, keep_logits=keep_logits or (over_time and opened.card.decision is not None))
     return replace(
         evaluation,
         frame_spec=opened.card.frame,
+        decided=_decided(evaluation, opened.card),
+        running_logits_TNK=evaluation.running_logits_TNK if keep_logits else None,
         own=None if opened.own_logits_of is None else run(opened.own_logits_of),
         ridge=_ridge(Path(folder), opened, side, clips, asked=baseline, data=data),
     )
+
+
+def _decided(evaluation: Evaluation, card: ModelCard) -> DecidedClips | None:
+    """Return the decisions by the thresholds of a card; None without thresholds, or without logits over time."""
+    running_TNK = evaluation.running_logits_TNK
+    if running_TNK is None or card.decision is None:
+        return None
+    probabilities_NTK = softmax(running_TNK.transpose(1, 0, 2).astype(np.float64), card.temperature)
+    return DecidedClips.of(probabilities_NTK, evaluation.clips.targets_N, card.decision)
 
 
 def _ridge(

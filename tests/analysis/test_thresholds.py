@@ -6,6 +6,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binom
 
 from stdl_events.analysis.thresholds import (
+    DecidedClips,
     EarlyDecisions,
     between,
     fit_early,
@@ -133,6 +134,27 @@ def test_early_decisions_against_every_threshold_and_the_live_decider(seed: int,
         assert found.other == sum(one[0] != end[0] for one, end in zip(expected, at_the_end, strict=True))
         assert found.agreement >= target
     assert EarlyDecisions.at(None, probabilities_NTK, unknown_below).mean_frames == 6
+
+
+@pytest.mark.parametrize("decide_at", [None, 0.8])
+def test_decided_clips_are_counted_as_the_live_decider_decides_them(decide_at: float | None) -> None:
+    probabilities_NTK = random_walks(9)
+    targets_N = np.random.default_rng(1).integers(0, 3, len(probabilities_NTK))
+    thresholds = DecisionThresholds(unknown_below=0.6, decide_at=decide_at)
+    decisions = decide_clips(probabilities_NTK, LABELS, thresholds)
+    at_the_end = decide_clips(probabilities_NTK, LABELS, DecisionThresholds(unknown_below=0.6))
+    wrong = [one.label not in (None, LABELS[target]) for one, target in zip(decisions, targets_N, strict=True)]
+    assert DecidedClips.of(probabilities_NTK, targets_N, thresholds).document() == {
+        "clips": 25,
+        "steps": 6,
+        "believed": (believed := sum(one.label is not None for one in decisions)),
+        "wrong": sum(wrong),
+        "early": sum((one.frames or 0) < 6 for one in decisions),
+        "other": sum(one.label != end.label for one, end in zip(decisions, at_the_end, strict=True)),
+        "mean_frames": pytest.approx(np.mean([one.frames for one in decisions])),
+        "coverage": believed / 25,
+        "error": sum(wrong) / believed,
+    }
 
 
 def test_pictures_of_one_step_are_decided_at_their_end() -> None:

@@ -89,6 +89,8 @@ def test_the_card_has_what_the_validation_part_supports(run: Path, asked: dict[s
 
     result = validated(run)
     assert result.running_logits_TNK is not None
+    assert result.decided is not None
+    assert (result.decided.early, result.decided.mean_frames) == (found.early.early, found.early.mean_frames)
     probabilities_NTK = softmax(result.running_logits_TNK.transpose(1, 0, 2).astype(np.float64), card.temperature)
     np.testing.assert_allclose(result.probabilities_NK, probabilities_NTK[:, -1])
     its = card.decision.model_copy(update={"still_below": 0.0, "hold": 1})
