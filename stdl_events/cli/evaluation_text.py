@@ -56,7 +56,7 @@ def decided_lines(decided: dict[str, Any]) -> list[str]:
     early = f"{decided['early']} early, {decided['other']} otherwise than at the end"
     return [
         f"thresholds: {decided['believed']} of {decided['clips']} clips believed ({decided['coverage']:.3f}), {error}",
-        f"  decided after {when}" + (f": {early}" if decided["early"] else ""),
+        f"  after {when}" + (f": {early}" if decided["early"] else ""),
     ]
 
 
