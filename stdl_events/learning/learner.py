@@ -4,6 +4,7 @@ T time, B batch, C channels, H height, W width, K classes.
 """
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stdl_events.errors import ShapeError
 from stdl_events.learning.averaging import AveragedWeights
 from stdl_events.learning.block import LocalBlock, start_training
 from stdl_events.learning.checks import check_any
@@ -26,6 +28,7 @@ from stdl_events.learning.proximal import Anchor
 from stdl_events.learning.saved import LearnerState, taken_back_on_error
 from stdl_events.network.layers import Layer
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.readout import running_means
 from stdl_events.plan.plan import Plan
 
 Handling: TypeAlias = Literal["replace", "add", "apply"]
@@ -181,6 +184,19 @@ class Learner:
             self._update()
         self._update_average()
         return metrics
+
+    def predict(self, frames_TBCHW: Tensor | Iterable[Tensor]) -> Tensor:
+        """Return logits_BK, the mean over all steps, of the network that is kept; nothing is learned or updated.
+
+        It runs in evaluation mode. The next training step switches back, so a loop need not switch by itself.
+
+        Raises:
+            ShapeError: there is no frame, or one does not belong to the network.
+        """
+        found: deque[Tensor] = deque(running_means(self.trained_network, frames_TBCHW), maxlen=1)
+        if not found:
+            raise ShapeError("frames", got="none", expected="at least one time step", todo="give a sequence of frames")
+        return found[0]
 
     def anchor_weights(self) -> None:
         """Set the anchor of `ftrl-ottt`'s proximal term to the current weights, the end of its first phase."""

@@ -1,12 +1,14 @@
 """The logits of a clip: the mean over time of its steps' logits. `live.readout` is the same in numpy.
 
-B batch, K classes.
+T time, B batch, C channels, H height, W width, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+
+from stdl_events.network.network import SpikingNetwork
 
 
 class Readout:
@@ -25,3 +27,24 @@ class Readout:
         """logits_BK of the clip so far."""
         assert isinstance(self._total_BK, Tensor), "a sequence has at least one step"
         return self._total_BK / self._steps
+
+
+def running_means(network: SpikingNetwork, frames_TBCHW: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield logits_BK after each step, the mean over the steps so far; switches `network` to evaluation mode.
+
+    Args:
+        frames_TBCHW: of any real dtype on any device; one step at a time is moved to the weights and cast.
+
+    Raises:
+        ShapeError: a frame does not belong to this network.
+    """
+    network.eval()
+    weight = next(network.parameters())
+    readout, state = Readout(), None
+    for frame_BCHW in frames_TBCHW:
+        with torch.no_grad():
+            if state is None:
+                state = network.initial_state(len(frame_BCHW))
+            logits_BK, state = network.step(frame_BCHW.to(device=weight.device, dtype=weight.dtype), state)
+            readout.add([logits_BK])
+        yield readout.mean()

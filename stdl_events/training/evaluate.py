@@ -6,6 +6,7 @@ Shape letters: N clips, B clips of a batch, T time steps, C channels, H rows, W 
 R recordings.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from stdl_events.analysis.thresholds import DecidedClips
 from stdl_events.frames import FrameSpec
 from stdl_events.live.readout import softmax
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.network.readout import Readout
+from stdl_events.network.readout import running_means
 from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.training.data import Counts, batch_of, ordered_batches
@@ -258,20 +259,11 @@ def held_out_measures(evaluation: Evaluation) -> dict[str, Any]:
 
 def network_logits(network: SpikingNetwork, *, over_time: bool = False) -> MeanLogits:
     """The trained network as a `MeanLogits`; switches it to evaluation mode."""
-    weight = next(network.parameters())
 
-    @torch.no_grad()
     def mean_logits(frames_TBCHW: Counts) -> npt.NDArray[np.floating]:
-        network.eval()
-        state = network.initial_state(frames_TBCHW.shape[1])
-        readout, running_TBK = Readout(), []
-        for frame_BCHW in torch.from_numpy(frames_TBCHW):
-            logits_BK, state = network.step(frame_BCHW.to(device=weight.device, dtype=weight.dtype), state)
-            readout.add([logits_BK])
-            if over_time:
-                running_TBK.append(readout.mean())
-        mean = torch.stack(running_TBK) if over_time else readout.mean()
-        result: npt.NDArray[np.floating] = mean.cpu().numpy()
-        return result
+        means = running_means(network, torch.from_numpy(frames_TBCHW))
+        mean = torch.stack(list(means)) if over_time else deque(means, maxlen=1)[0]
+        found: npt.NDArray[np.floating] = mean.cpu().numpy()
+        return found
 
     return mean_logits

@@ -157,6 +157,28 @@ def test_running_statistics_move_once_per_step(rule):
     assert set(counters) == {STEPS}
 
 
+def test_predictions_are_the_mean_over_the_steps_in_evaluation_mode_and_change_nothing():
+    learner = make_learner()
+    train(learner, 2)
+    frames_TBCHW, _ = counts()
+    before = copy.deepcopy(learner.state_dict())
+    found_BK = learner.predict(frames_TBCHW)
+    assert equal([found_BK], [learner.predict(iter(frames_TBCHW))])
+    network = learner.network
+    assert not any(module.training for module in network.modules())
+    state, total_BK = network.initial_state(frames_TBCHW.shape[1]), torch.zeros_like(found_BK)
+    with torch.no_grad():
+        for frame_BCHW in frames_TBCHW.to(found_BK.dtype):
+            logits_BK, state = network.step(frame_BCHW, state)
+            total_BK += logits_BK
+    torch.testing.assert_close(found_BK, total_BK / len(frames_TBCHW))
+    after = learner.state_dict()
+    assert all(torch.equal(value, after["network"][name]) for name, value in before["network"].items())
+    assert before["random"] == after["random"]
+    with pytest.raises(ShapeError, match="got none; expected at least one time step"):
+        learner.predict([])
+
+
 def test_training_goes_on_in_training_mode_after_an_evaluation():
     one, other = make_learner(memory="plain"), make_learner(memory="plain")
     other.network.eval()
