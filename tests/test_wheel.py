@@ -40,6 +40,7 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"stdl_events", f"stdl_events-{__version__}.dist-info"}
     assert "stdl_events/py.typed" in names
+    assert {"stdl_events/report/page.html.jinja", "stdl_events/analysis/page.css"} <= set(names)
     tracked = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "stdl_events").rglob("*.py")}
     assert tracked <= set(names)
     models = {f"stdl_events/models/{model.file}" for model in shipped_models().values()}

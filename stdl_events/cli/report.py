@@ -50,7 +50,7 @@ def report(
     if as_json:
         print_json({"run": str(run), "written": [str(place)], "accuracy": evaluation.accuracy})
         return
-    messages.print(f"{place}: open it in a browser")
+    messages.print(f"{place}: open it in a browser", markup=False)
     say_next("evaluate", run, "--predictions", "predictions.json")
 
 
@@ -87,5 +87,5 @@ def report_of_training(run: Path, evaluation: "Evaluation | None") -> Path | Non
     except StdlEventsError as error:
         print_error(error)
         return None
-    messages.print(f"{path}: the report")
+    messages.print(f"{path}: the report", markup=False)
     return path
