@@ -17,6 +17,7 @@ from class_recordings import SENSOR_SIZE, draw_events
 
 from stdl_events.analysis.cost import Unit
 from stdl_events.analysis.energy import clip_energy
+from stdl_events.analysis.html_page import data_uri
 from stdl_events.cli.report import report_if_interrupted, report_of_training
 from stdl_events.errors import RunError
 from stdl_events.events import write_recording
@@ -244,6 +245,16 @@ def test_without_a_wrong_clip_the_least_sure_ones_are_shown(hostile: RunResult) 
     found = worst_clips(replace(evaluation, clips=right))
     assert not found.are_wrong
     assert [clip.sure for clip in found.clips] == sorted(evaluation.probabilities_NK.max(1))
+
+
+def test_a_repeated_picture_is_shown_once_in_its_colours(hostile: RunResult) -> None:
+    evaluation = many_classes(hostile, 3, 2)
+    pictures_NCHW = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 7), np.uint8)
+    repeated = np.broadcast_to(pictures_NCHW[:, None], (2, 4, 3, 5, 7))
+    found = worst_clips(replace(evaluation, clips=replace(evaluation.clips, frames_NTCHW=repeated)))
+    shown = {picture.address for clip in found.clips for picture in clip.pictures}
+    assert [len(clip.pictures) for clip in found.clips] == [1] * len(found.clips)
+    assert shown <= {data_uri(np.moveaxis(picture_CHW, 0, 2)) for picture_CHW in pictures_NCHW}
 
 
 def test_firing_rates_and_operations_are_those_counted_step_by_step(hostile: RunResult) -> None:
