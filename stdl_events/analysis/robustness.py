@@ -66,8 +66,8 @@ def robustness_picture(path: Path, summary: Mapping[str, Any]) -> None:
     columns = min(COLUMNS_OF_PANELS, len(kinds))
     rows = -(-len(kinds) // columns)
     figure = new_figure(f"--out {path}", 3 * columns, 2.6 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
-    for axis in list(axes)[len(kinds) :]:
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+    for axis in axes[len(kinds) :]:
         axis.set_axis_off()
     for axis, kind in zip(axes, kinds, strict=False):
         corruption = summary["corruptions"][kind]
