@@ -54,7 +54,9 @@ def why_nothing_is_chosen(record: SweepRecord, rows: Sequence[dict[str, Any]]) -
         return "nothing is chosen: the combinations have other validation parts"
     if not any(row["runs"] == len(record.sweep.seeds) for row in rows):
         return "nothing is chosen: no combination has finished with every seed"
-    return None
+    best = max(map(_validated, rows))
+    equal = [row["combination"] for row in rows if _validated(row) == best]
+    return f"nothing is chosen: equal on the validation part: {'; '.join(equal)}" if len(equal) > 1 else None
 
 
 def _validated(row: dict[str, Any]) -> tuple[bool, float]:

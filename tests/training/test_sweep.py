@@ -250,6 +250,9 @@ def test_nothing_is_chosen_without_validation_or_by_one_seed_less(sweep: Sweep, 
     assert [row["chosen"] for row in rows] == [True, False], "the other has one seed less"
     assert rows[1]["against_first"] == {"mean": pytest.approx(0.4), "standard_error": None, "n": 1}
     assert "1 of 2 runs failed: lr=1e29: a reason" in notes
+    rows, notes = rows_of(run(0.5, 0.7), run(0.9, 0.7), run(0.6, 0.7), run(0.8, 0.7))
+    assert not any(row["chosen"] for row in rows)
+    assert "nothing is chosen: equal on the validation part: lr=0.005; lr=1e29" in notes
     rows, notes = rows_of(run(0.5, None), run(0.9, None), run(0.6, None), run(0.8, None))
     assert not any(row["chosen"] for row in rows)
     assert "nothing is chosen: there is no validation part; add one with --validation 0.1" in notes
