@@ -7,6 +7,21 @@ from stdl_events.errors import RecipeError
 from stdl_events.registry import Registry
 
 _MODULE = "stdl_events.frames.transforms"
+_EVENTS = "stdl_events.frames.event_transforms"
+
+# What static pictures cannot be changed by.
+_OF_EVENTS = {
+    "drop_random": f"{_MODULE}:drop_random",
+    "drop_time": f"{_MODULE}:drop_time",
+    "drop_area": f"{_MODULE}:drop_area",
+    "event_drop": f"{_MODULE}:event_drop",
+    "random_rate": f"{_EVENTS}:random_rate",
+    "flip_polarity": f"{_EVENTS}:flip_polarity",
+    "random_flip_polarity": f"{_EVENTS}:random_flip_polarity",
+    "random_time_warp": f"{_EVENTS}:random_time_warp",
+    "random_centre": f"{_EVENTS}:random_centre",
+}
+OF_EVENTS = frozenset(_OF_EVENTS)
 
 TRANSFORMS: Registry[Callable[..., Any]] = Registry(
     "transform",
@@ -21,11 +36,8 @@ TRANSFORMS: Registry[Callable[..., Any]] = Registry(
         "random_roll": f"{_MODULE}:random_roll",
         "flip_x": f"{_MODULE}:flip_x",
         "random_flip_x": f"{_MODULE}:random_flip_x",
-        "drop_random": f"{_MODULE}:drop_random",
-        "drop_time": f"{_MODULE}:drop_time",
-        "drop_area": f"{_MODULE}:drop_area",
         "autoaugment": "stdl_events.frames.autoaugment:autoaugment",
         "cutout": f"{_MODULE}:cutout",
-        "event_drop": f"{_MODULE}:event_drop",
+        **_OF_EVENTS,
     },
 )

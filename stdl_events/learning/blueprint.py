@@ -96,6 +96,7 @@ class Blueprint:
         mse_target: MSETarget | None = None,
         label_smoothing: float | None = None,
         class_weights: Sequence[float] | None = None,
+        soft_targets: bool | None = None,
         seed: int = 0,
         precision: Precision = "fp32",
         cuda_graphs: bool = False,
@@ -144,6 +145,7 @@ class Blueprint:
             mse_target: target of the MSE of "ce+mse": "one-hot", the default, or the "threshold" for all classes.
             label_smoothing: of "ce" and "ce+mse": share of each target that is spread over all classes; None for 0.
             class_weights: of "ce" and "ce+mse": weights of the clips of each class; None for equal ones.
+            soft_targets: True for targets_BK, weights of the classes, such as those of mixed clips; None for indices.
             seed: of the initial weights, of dropout's masks, and of the random steps of sltt-k.
             precision: "bf16" computes membrane potentials, currents, their gradients and convolutions in bfloat16;
                 weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces.
@@ -181,6 +183,7 @@ class Blueprint:
             mse_target=mse_target,
             label_smoothing=label_smoothing,
             class_weights=class_weights,
+            soft_targets=soft_targets,
         )
         return cls(
             spec=spec_for(learned, spec),

@@ -11,31 +11,33 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from stdl_events.errors import BatchError, ShapeError
+from stdl_events.learning.targets import as_soft_targets, not_a_tensor, soft_targets_test
 from stdl_events.network.spec import NetworkSpec
 
 
 def check_any(
-    frames: Tensor | Iterable[Tensor], targets_B: Tensor, spec: NetworkSpec, steps: int, *, collect: bool
+    frames: Tensor | Iterable[Tensor], targets_B: Tensor, spec: NetworkSpec, steps: int, *, collect: bool, soft: bool
 ) -> tuple[Iterable[Tensor], Tensor, int, bool]:
     """Check a batch in any form, as `check_batch` does; frames of an iterable are checked one by one.
 
     Args:
         collect: collect the frames of an iterable first, to check them all beforehand.
+        soft: True for a loss of targets_BK, weights of the classes.
 
     Returns:
-        The frames, the targets as int64, T, and True if the frames will be checked as they are read.
+        The frames, the targets as int64 or soft, T, and True if the frames will be checked as they are read.
     """
     if collect and not isinstance(frames, Tensor | Sequence):
         frames = list(islice(frames, steps + 1))
     if isinstance(frames, Tensor | Sequence):
-        found, targets_B = check_batch(frames, targets_B, spec, steps)
+        found, targets_B = check_batch(frames, targets_B, spec, steps, soft=soft)
         return frames, targets_B, found, False
-    targets_B = check_targets(targets_B, spec)
+    targets_B = check_targets(targets_B, spec, soft=soft)
     return checked_frames(frames, len(targets_B), spec, steps), targets_B, steps, True
 
 
 def check_batch(
-    frames_TBCHW: Tensor | Sequence[Tensor], targets_B: Tensor, spec: NetworkSpec, steps: int
+    frames_TBCHW: Tensor | Sequence[Tensor], targets_B: Tensor, spec: NetworkSpec, steps: int, *, soft: bool = False
 ) -> tuple[int, Tensor]:
     """Refuse a batch that a network of `spec` cannot learn from.
 
@@ -44,15 +46,16 @@ def check_batch(
 
     Args:
         steps: T of a sequence of frames; a tensor may have another.
+        soft: True for a loss of targets_BK, weights of the classes.
 
     Returns:
-        T, and the targets as int64.
+        T, and the targets as int64; soft ones as they are.
 
     Raises:
         ShapeError: shapes or the number of frames do not match.
         BatchError: targets are not class indices, or frames are not finite real numbers.
     """
-    targets_B = check_targets(targets_B)
+    targets_B = as_soft_targets(targets_B, spec) if soft else _as_indices(targets_B)
     if not isinstance(frames_TBCHW, Tensor):
         if len(frames_TBCHW) != steps:
             raise _wrong_steps(str(len(frames_TBCHW)), steps)
@@ -87,10 +90,16 @@ def checked_frames(frames: Iterable[Tensor], batch: int, spec: NetworkSpec, step
         raise _wrong_steps(str(count), steps)
 
 
-def check_targets(targets_B: Tensor, spec: NetworkSpec | None = None) -> Tensor:
-    """`targets_B` as int64; with a `spec` their values are read. Raises as `check_batch`."""
+def check_targets(targets: Tensor, spec: NetworkSpec, *, soft: bool = False) -> Tensor:
+    """`targets` as int64, soft ones as they are; their values are read. Raises as `check_batch`."""
+    targets = as_soft_targets(targets, spec) if soft else _as_indices(targets)
+    _check_values(_targets_test(targets, spec))
+    return targets
+
+
+def _as_indices(targets_B: Tensor) -> Tensor:
     if not isinstance(targets_B, Tensor):
-        raise _not_a_tensor("training targets", targets_B)
+        raise not_a_tensor("training targets", targets_B)
     if targets_B.dtype == torch.bool or targets_B.is_floating_point() or targets_B.is_complex():
         raise BatchError(
             "training targets",
@@ -105,10 +114,7 @@ def check_targets(targets_B: Tensor, spec: NetworkSpec | None = None) -> Tensor:
             expected="one class index for each of B >= 1 sequences, shape (B,)",
             todo="convert one-hot targets with argmax(1)" if targets_B.ndim == 2 else "give each sequence one target",
         )
-    targets_B = targets_B.to(torch.int64)
-    if spec is not None:
-        _check_values(_targets_test(targets_B, spec))
-    return targets_B
+    return targets_B.to(torch.int64)
 
 
 _Test = tuple[Tensor, BatchError]
@@ -125,7 +131,11 @@ def _check_values(tests: Iterable[_Test]) -> None:
 
 
 def _targets_test(targets_B: Tensor, spec: NetworkSpec) -> Iterator[_Test]:
-    if _has_values(targets_B):
+    if not _has_values(targets_B):
+        return
+    if targets_B.ndim == 2:
+        yield soft_targets_test(targets_B)
+    else:
         classes = spec.classes or 0
         least, most = torch.aminmax(targets_B)
         yield (
@@ -160,7 +170,7 @@ def _has_values(tensor: Tensor) -> bool:
 
 def _check_frame(frame_BCHW: object, batch: int, spec: NetworkSpec) -> None:
     if not isinstance(frame_BCHW, Tensor):
-        raise _not_a_tensor("training frame", frame_BCHW)
+        raise not_a_tensor("training frame", frame_BCHW)
     if tuple(frame_BCHW.shape) != (batch, *spec.input_shape):
         raise ShapeError(
             "training frame",
@@ -172,10 +182,6 @@ def _check_frame(frame_BCHW: object, batch: int, spec: NetworkSpec) -> None:
         raise BatchError(
             "training frame", got=str(frame_BCHW.dtype), expected="real numbers", todo="give counts, such as uint8"
         )
-
-
-def _not_a_tensor(subject: str, got: object) -> BatchError:
-    return BatchError(subject, got=type(got).__name__, expected="a tensor", todo="convert it with torch.as_tensor")
 
 
 def _wrong_steps(got: str, steps: int) -> ShapeError:

@@ -26,6 +26,7 @@ from stdl_events.learning.online import RunChunk, run_sequence
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.proximal import Anchor
 from stdl_events.learning.saved import LearnerState, taken_back_on_error
+from stdl_events.learning.targets import count_correct, has_soft_targets, resident_targets
 from stdl_events.network.layers import Layer
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.readout import running_means
@@ -161,7 +162,7 @@ class Learner:
         Args:
             frames_TBCHW: a tensor of any real dtype on any device, or an iterable of its T steps. One step at a time is
                 moved to the weights and cast, so that the input need not fit on the device.
-            targets_B: class indices of any integer dtype.
+            targets_B: class indices of any integer dtype; for a loss with `soft_targets` weights of them, targets_BK.
             observer: called during the sequence.
             learning_chunks: for rules that draw their learning steps: these, counted from 0; None to draw them.
 
@@ -233,7 +234,8 @@ class Learner:
         learning_chunks: Collection[int] | None,
     ) -> dict[str, Tensor]:
         frames, targets_B, steps, is_stream = check_any(
-            frames, targets_B, self.network.spec, self.steps, collect=handling != "replace"
+            frames, targets_B, self.network.spec, self.steps, collect=handling != "replace",
+            soft=has_soft_targets(self.loss),
         )
         undo: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if is_stream:
@@ -252,8 +254,7 @@ class Learner:
         observer: Observer,
         learning_chunks: Collection[int] | None,
     ) -> dict[str, Tensor]:
-        device = next(self.network.parameters()).device
-        targets_B = targets_B.to(device, non_blocking=True)
+        targets_B = resident_targets(targets_B, next(self.network.parameters()))
         gathering: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if handling == "add":
             gathering = self._gradients.adding(batch_weight(self.loss, targets_B))
@@ -284,10 +285,10 @@ class Learner:
                 after_chunk=after_chunk,
                 observer=observer,
                 learning_chunks=chosen,
-                generator=torch.Generator(device).manual_seed(int(self.random.integers(2**63))),
+                generator=torch.Generator(targets_B.device).manual_seed(int(self.random.integers(2**63))),
             )
         metrics = {f"block_loss_{index}": loss for index, loss in enumerate(losses)}
-        return metrics | {"loss": losses[-1], "correct": (logits_BK.argmax(1) == targets_B).sum()}
+        return metrics | {"loss": losses[-1], "correct": count_correct(logits_BK, targets_B)}
 
     def _update(self) -> None:
         if self._anchor is not None and self._anchor.term.anchor == "previous":

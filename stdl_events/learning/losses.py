@@ -12,18 +12,22 @@ from torch import Tensor
 from stdl_events.errors import RuleError
 from stdl_events.learning.grid import require_choice
 from stdl_events.learning.registries import LOSSES
+from stdl_events.learning.targets import has_soft_targets
 from stdl_events.network.spec import Classifier, NetworkSpec
 
 MSETarget: TypeAlias = Literal["one-hot", "threshold"]
 StepLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""The loss of one step, a 0-d tensor, of logits_BK and targets_B (int64). A sequence's is its mean over time."""
+"""The loss of one step, a 0-d tensor, of logits_BK and targets_B (int64). A sequence's is its mean over time.
+
+A loss with a true attribute `soft_targets` has targets_BK instead, the weights of the classes, in the logits' dtype.
+"""
 
 
 class Loss(Protocol):
     """A loss of a chunk's logits.
 
     A `Loss` or `StepLoss` may have an attribute `classifier`: "spiking" if its logits must be the spikes of a spiking
-    classifier. Without it classifiers are linear.
+    classifier. Without it classifiers are linear. With a true attribute `soft_targets` its targets are targets_BK.
     """
 
     def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
@@ -44,6 +48,10 @@ class PerStep:
     @property
     def classifier(self) -> Classifier:
         return needed_classifier(self.step_loss)
+
+    @property
+    def soft_targets(self) -> bool:
+        return has_soft_targets(self.step_loss)
 
     def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
         """See `Loss`."""
@@ -73,9 +81,12 @@ class CrossEntropy:
             al., arXiv:1512.00567).
         class_weights: one for each class, in their order. A clip counts with the weight of its class; the loss is the
             weighted mean over the batch. None for equal ones.
+        soft_targets: targets are targets_BK, weights of the classes that sum to 1, such as those of mixed clips. The
+            weight of a clip is then the mean of its classes' weights.
     """
 
     label_smoothing: float = dataclasses.field(default=0.0, kw_only=True)
+    soft_targets: bool = dataclasses.field(default=False, kw_only=True)
     class_weights: tuple[float, ...] | Tensor | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -106,7 +117,7 @@ class CrossEntropy:
     def _weighted_mean(self, each_B: Tensor, targets_B: Tensor) -> Tensor:
         weights = self.class_weights
         weights_K = weights if isinstance(weights, Tensor) else each_B.new_tensor(weights)
-        weights_B = weights_K[targets_B]
+        weights_B = _weights_of(weights_K, targets_B)
         return (each_B * weights_B).sum() / weights_B.sum()
 
 
@@ -154,9 +165,13 @@ class InstantaneousLoss(CrossEntropy):
 class IntervalSpikeLoss:
     """MSE between the one-hot target and the classifier's mean spikes over the chunk, whatever its length.
 
+    Args:
+        soft_targets: targets are targets_BK, as in `CrossEntropy`.
+
     Source: truncated local BPTT, eq. (3).
     """
 
+    soft_targets: bool = dataclasses.field(default=False, kw_only=True)
     classifier: ClassVar[Classifier] = "spiking"
 
     def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
@@ -179,6 +194,7 @@ def make_loss(
     mse_target: MSETarget | None = None,
     label_smoothing: float | None = None,
     class_weights: Sequence[float] | None = None,
+    soft_targets: bool | None = None,
 ) -> Loss:
     """`loss` or the registered loss of that name, with the given settings.
 
@@ -186,7 +202,7 @@ def make_loss(
 
     Args:
         threshold: V_th of the neurons, for a named loss that uses it.
-        alpha, mse_target, label_smoothing, class_weights: None for the loss's own.
+        alpha, mse_target, label_smoothing, class_weights, soft_targets: None for the loss's own.
 
     Raises:
         RuleError: the name is unknown, the loss has no such setting, or a value is impossible.
@@ -205,6 +221,7 @@ def make_loss(
         "mse_target": mse_target,
         "label_smoothing": label_smoothing,
         "class_weights": None if class_weights is None else tuple(map(float, class_weights)),
+        "soft_targets": soft_targets,
     }
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     for name in given.keys() - known:
@@ -247,7 +264,12 @@ def batch_weight(loss: Loss, targets_B: Tensor) -> Tensor | float:
     if weights is None:
         return float(len(targets_B))
     weights_K = weights if isinstance(weights, Tensor) else torch.tensor(weights, device=targets_B.device)
-    return weights_K[targets_B].sum()
+    return _weights_of(weights_K, targets_B).sum()
+
+
+def _weights_of(weights_K: Tensor, targets: Tensor) -> Tensor:
+    """The weight of each clip's class, or the mean of those of its classes."""
+    return targets.to(weights_K.dtype) @ weights_K if targets.ndim == 2 else weights_K[targets]
 
 
 def resident_loss(loss: Loss, device: torch.device, dtype: torch.dtype) -> Loss:
@@ -260,4 +282,6 @@ def resident_loss(loss: Loss, device: torch.device, dtype: torch.dtype) -> Loss:
 def _one_hot(targets_B: Tensor, like_BK: Tensor, smoothing: float = 0.0) -> Tensor:
     # F.one_hot reads the targets' values, which synchronises with the device.
     rest = smoothing / like_BK.shape[1]
+    if targets_B.ndim == 2:
+        return targets_B * (1.0 - smoothing) + rest
     return torch.full_like(like_BK, rest, requires_grad=False).scatter_(1, targets_B[:, None], 1.0 - smoothing + rest)

@@ -19,6 +19,7 @@ from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Time
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.observer import Observer
+from stdl_events.learning.targets import example_targets
 from stdl_events.memory.ledger import Kind, Ledger, Life
 from stdl_events.memory.meter import LiveBytes, MemoryReport, measure, metering
 from stdl_events.memory.sites import Site, sites_of
@@ -153,7 +154,7 @@ def _settled_step(
     """
     metered = _steps_to_meter(learner, steps)
     frames_TBCHW = torch.empty((metered, batch_size, *learner.network.spec.input_shape), dtype=torch.uint8)
-    targets_B = torch.zeros(batch_size, dtype=torch.int64)
+    targets = example_targets(learner.loss, batch_size, learner.network.spec.classes or 1)
     live.exclude(frames_TBCHW)
     for group in learner.optimizer.param_groups:
         for weight in group["params"]:
@@ -164,12 +165,12 @@ def _settled_step(
     chunks = _middle_chunks(learner.rule.time, metered)
     if learner.batches_per_update == 1:
         live.reset_peak()
-        return lambda: learner.train_step(frames_TBCHW, targets_B, observer=observer, learning_chunks=chunks)
-    learner.accumulate(frames_TBCHW, targets_B, learning_chunks=chunks)
+        return lambda: learner.train_step(frames_TBCHW, targets, observer=observer, learning_chunks=chunks)
+    learner.accumulate(frames_TBCHW, targets, learning_chunks=chunks)
     live.reset_peak()
 
     def last_of_several() -> None:
-        learner.accumulate(frames_TBCHW, targets_B, observer=observer, learning_chunks=chunks)
+        learner.accumulate(frames_TBCHW, targets, observer=observer, learning_chunks=chunks)
         learner.update()
 
     return last_of_several

@@ -20,6 +20,7 @@ from stdl_events.learning.lean.signals import Signal as LeanSignal
 from stdl_events.learning.losses import Loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.precision import mixed_precision
+from stdl_events.learning.targets import example_targets
 from stdl_events.learning.traced_spikes import Signal, TracedSpikes, spikes_of
 from stdl_events.learning.traces import make_factory, state_holds
 from stdl_events.memory.meter import LiveBytes, metering, tensor_bytes
@@ -134,7 +135,7 @@ def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveByte
     trace = None if setting.trace is None else torch.empty_like(leaf_BCHW, requires_grad=False)
     x: Signal = x_BCHW if trace is None else TracedSpikes(x_BCHW, trace)
     state = layer.initial_state(len(leaf_BCHW), dtype=leaf_BCHW.dtype)
-    targets_B = torch.zeros(len(leaf_BCHW), dtype=torch.int64)
+    targets_B = example_targets(setting.loss, len(leaf_BCHW), layer.spec.body.channels)
     before = live.now
     live.reset_peak()
     out, new = layer.step(cast(Tensor, x), state)
@@ -201,7 +202,7 @@ def _lean_step(
 ) -> LayerCost:
     chain = LeanChain((0,) if setting.kept else (), needs_input=needs_input)
     state = deque(layer.initial_state(x.shape[0], dtype=x.dtype))
-    targets_B = torch.zeros(x.shape[0], dtype=torch.int64)
+    targets_B = example_targets(setting.loss, x.shape[0], layer.spec.body.channels)
     before = live.now
     live.reset_peak()
     out, new = chain.forward([layer], x, state)

@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from stdl_events.learning.blueprint import Blueprint
+from stdl_events.learning.targets import example_targets
 from stdl_events.learning.traces import make_factory
 from stdl_events.memory.meter import metering
 from stdl_events.network.layers import Layer
@@ -41,9 +42,9 @@ def step_macs(blueprint: Blueprint, plan: Plan | None) -> float:
     with metering():
         learner = host.build(plan)
         frames_TBCHW = torch.empty((steps, host.batch_size, *host.spec.input_shape), dtype=torch.uint8)
-        targets_B = torch.zeros(host.batch_size, dtype=torch.int64)
+        targets = example_targets(host.loss, host.batch_size, host.spec.classes or 1)
         with MultiplyAccumulates() as macs:
-            learner.backward(frames_TBCHW, targets_B)
+            learner.backward(frames_TBCHW, targets)
     return macs.count / steps
 
 

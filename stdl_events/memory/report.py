@@ -11,6 +11,7 @@ from stdl_events.errors import MissingExtraError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
 from stdl_events.learning.frozen import freeze_named
 from stdl_events.learning.learner import Learner
+from stdl_events.learning.targets import example_targets
 from stdl_events.memory.allowance import cpu_allowance_bytes
 from stdl_events.memory.describe import plan_note
 from stdl_events.memory.footprint import Footprint, profile_learner
@@ -194,11 +195,11 @@ def measure_on_cuda(blueprint: Blueprint, plan: Plan | None, metered_bytes: int)
     learner = dataclasses.replace(blueprint, device=CUDA).build(plan)
     # Frames stay on the host, as in training; a clip is not part of the peak.
     frames_TBCHW = torch.zeros((blueprint.steps, blueprint.batch_size, *blueprint.spec.input_shape), dtype=torch.uint8)
-    targets_B = torch.zeros(blueprint.batch_size, dtype=torch.int64)
-    _train(learner, frames_TBCHW, targets_B)
+    targets = example_targets(blueprint.loss, blueprint.batch_size, blueprint.spec.classes or 1)
+    _train(learner, frames_TBCHW, targets)
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
-    _train(learner, frames_TBCHW, targets_B)
+    _train(learner, frames_TBCHW, targets)
     torch.cuda.synchronize()
     return CudaMemory(
         torch.cuda.get_device_name(),

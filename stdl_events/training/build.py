@@ -73,6 +73,7 @@ def learner_options(config: TrainConfig, spec: NetworkSpec) -> dict[str, Any]:
         "mse_target": learning.mse_target,
         "label_smoothing": learning.label_smoothing,
         "class_weights": learning.class_weights,
+        "soft_targets": None if config.augment.mix is None else True,
         "seed": config.seed,
         "average_decay": config.averaging.decay,
         "accumulate": config.accumulate,

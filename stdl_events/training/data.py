@@ -19,7 +19,7 @@ from stdl_events.events.transform_spec import bind_transform
 from stdl_events.frames.picture import is_repeated, repeated
 from stdl_events.frames.transform_registry import TRANSFORMS
 from stdl_events.frames.transforms import event_drop, random_flip_x, random_roll, random_shift, random_zoom
-from stdl_events.recordings.clips import ClipArray
+from stdl_events.recordings.clips import MAX_UINT8, ClipArray
 from stdl_events.recordings.pictures import RepeatedPictures
 from stdl_events.training.settings import AugmentSettings
 
@@ -31,11 +31,13 @@ def batch_of(
     indices: npt.NDArray[np.intp],
     settings: AugmentSettings | None = None,
     rng: np.random.Generator | None = None,
+    cap: int = MAX_UINT8,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """(frames_TBCHW, targets_B) of the clips `indices`, as the network takes them.
 
     Args:
         settings: augmentation, with `rng`; None for none.
+        cap: of the frames; augmented counts saturate at it too.
     """
     frames_NTCHW = clips.frames_NTCHW
     if settings is None:
@@ -45,7 +47,7 @@ def batch_of(
         chosen = frames_NTCHW.drawn(indices, settings.crop, rng)
     else:
         chosen = frames_NTCHW[indices]
-    frames_TBCHW = augment(chosen.swapaxes(0, 1), settings, rng)
+    frames_TBCHW = augment(chosen.swapaxes(0, 1), settings, rng, cap)
     return clips.to_input(frames_TBCHW), clips.targets_N[indices]
 
 
@@ -89,13 +91,13 @@ def ordered_batches(clip_count: int, batch_size: int) -> Iterator[npt.NDArray[np
         yield np.arange(start, min(start + batch_size, clip_count))
 
 
-def augment(frames_TBCHW: Counts, settings: AugmentSettings, rng: np.random.Generator) -> Counts:
+def augment(frames_TBCHW: Counts, settings: AugmentSettings, rng: np.random.Generator, cap: int = MAX_UINT8) -> Counts:
     """Augment each clip of a batch by one draw for all its frames. The input is not changed."""
-    changes = _changes(settings, rng)
+    changes = _changes(settings, rng, cap)
     if not changes:
         return frames_TBCHW
     if is_repeated(frames_TBCHW) and len(frames_TBCHW) > 1:
-        return repeated(augment(frames_TBCHW[:1], settings, rng)[0], len(frames_TBCHW))
+        return repeated(augment(frames_TBCHW[:1], settings, rng, cap)[0], len(frames_TBCHW))
     changed = np.empty_like(frames_TBCHW)
     for index in range(frames_TBCHW.shape[1]):
         clip_TCHW = frames_TBCHW[:, index]
@@ -114,7 +116,7 @@ def _other_shape(clip_TCHW: Counts, expected_TCHW: Counts) -> RecipeError:
     )  # fmt: skip
 
 
-def _changes(settings: AugmentSettings, rng: np.random.Generator) -> list[Callable[[Counts], Counts]]:
+def _changes(settings: AugmentSettings, rng: np.random.Generator, cap: int) -> list[Callable[[Counts], Counts]]:
     """The enabled augmentations, in the order of application."""
     changes: list[Callable[[Counts], Counts]] = []
     if settings.shift_px:
@@ -127,4 +129,4 @@ def _changes(settings: AugmentSettings, rng: np.random.Generator) -> list[Callab
         changes.append(partial(random_flip_x, rng=rng))
     if settings.event_drop:
         changes.append(partial(event_drop, rng=rng))
-    return [*changes, *(bind_transform(spec, TRANSFORMS, rng) for spec in settings.transforms)]
+    return [*changes, *(bind_transform(spec, TRANSFORMS, rng, cap=cap) for spec in settings.transforms)]

@@ -29,7 +29,7 @@ def _read_size(value: object) -> object:
     return value.lower().split("x") if isinstance(value, str) else value
 
 
-def _read_none(value: object) -> object:
+def read_none(value: object) -> object:
     """`none` as None."""
     return None if isinstance(value, str) and value.lower() == "none" else value
 
@@ -81,7 +81,7 @@ class SplitSettings(Section):
     seed: Seed = 0
     names: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
     fold: Positive | None = None
-    validation: Annotated[Annotated[float, Field(ge=0, lt=1)] | None, BeforeValidator(_read_none)] = None
+    validation: Annotated[Annotated[float, Field(ge=0, lt=1)] | None, BeforeValidator(read_none)] = None
     validation_names: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
     validation_by: Annotated[str, AfterValidator(VALIDATION_RULES.check)] = "auto"
 
@@ -142,7 +142,7 @@ class DataSettings(Section):
     time_unit: Annotated[str, AfterValidator(TIME_UNITS.check)] | None = None
     columns: Annotated[str, AfterValidator(check_columns)] | None = None
     orientation: tuple[Orientation, ...] = ()
-    labels: Annotated[str | None, BeforeValidator(_read_none)] = "auto"
+    labels: Annotated[str | None, BeforeValidator(read_none)] = "auto"
     label_times: Annotated[str, AfterValidator(LABEL_TIMES.check)] = AUTO
     layout: Annotated[str, AfterValidator(check_layout)] | None = None
     framer: Annotated[str, AfterValidator(FRAMERS.check)] = "own"

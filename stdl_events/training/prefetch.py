@@ -16,8 +16,9 @@ from torch import Tensor
 from stdl_events.frames import FrameSpec
 from stdl_events.frames.picture import is_repeated
 from stdl_events.memory.meter import format_bytes
-from stdl_events.recordings.clips import ClipArray
+from stdl_events.recordings.clips import MAX_UINT8, ClipArray
 from stdl_events.training.data import batch_of
+from stdl_events.training.mixing import mixed
 from stdl_events.training.position import Position
 from stdl_events.training.settings import TrainConfig
 
@@ -30,6 +31,7 @@ def batches_ahead(
     batches: Sequence[npt.NDArray[np.intp]],
     position: Position,
     device: torch.device,
+    classes: int,
 ) -> AbstractContextManager[Iterator[tuple[Tensor, Tensor]]]:
     """The batches of an epoch from `position` on, (frames_TBCHW, targets_B) as tensors on the host.
 
@@ -37,12 +39,18 @@ def batches_ahead(
 
     Args:
         batches: the indices of the clips of each batch of the epoch.
+        classes: K; with `augment.mix` targets are weights of the classes, targets_BK.
     """
     epoch = position.epoch
 
     def make(batch: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((config.seed, epoch, batch))
-        return _as_tensors(*batch_of(clips, batches[batch], config.augment, rng), device)
+        cap = config.frames.cap or MAX_UINT8
+        frames_TBCHW, targets = batch_of(clips, batches[batch], config.augment, rng, cap)
+        if config.augment.mix is None:
+            return _as_tensors(frames_TBCHW, targets, device)
+        mix = config.augment.mix
+        return _as_tensors(*mixed(frames_TBCHW, targets, mix, classes=classes, cap=cap, rng=rng), device)
 
     return made_ahead(make, range(position.batch, len(batches)), ahead=config.prefetch)
 
@@ -91,13 +99,13 @@ def _in_order(
 
 
 def _as_tensors(
-    frames_TBCHW: npt.NDArray[Any], targets_B: npt.NDArray[Any], device: torch.device
+    frames_TBCHW: npt.NDArray[Any], targets_of_clips: npt.NDArray[Any], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return tensors; for a CUDA device in pinned memory, from which the learner copies without waiting.
 
     A frame that is repeated stays one in memory.
     """
-    frames, targets = torch.from_numpy(frames_TBCHW), torch.from_numpy(targets_B)
+    frames, targets = torch.from_numpy(frames_TBCHW), torch.from_numpy(targets_of_clips)
     if device.type != "cuda":
         return frames, targets
     if is_repeated(frames_TBCHW):

@@ -140,7 +140,8 @@ class Run:
             metrics.write("start", position.step, self._start_row())
             while position.epoch < epochs and not self._is_stale():
                 indices = self._batches(position.epoch)
-                with batches_ahead(self.config, self.train_clips, indices, position, self.device) as batches:
+                classes = len(self.split.train.classes)
+                with batches_ahead(self.config, self.train_clips, indices, position, self.device, classes) as batches:
                     is_whole = self._train_epoch(batches, metrics, progress, interruption)
                 if is_whole:
                     watched = self._finish_epoch(metrics, progress)

@@ -7,11 +7,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ByteSize, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
 from stdl_events.errors import RecipeError
 from stdl_events.events.transform_spec import TransformSpec, check_transform
-from stdl_events.frames.transform_registry import TRANSFORMS
+from stdl_events.frames.mix_registry import MIXES
+from stdl_events.frames.transform_registry import OF_EVENTS, TRANSFORMS
 from stdl_events.learning.registries import LOSSES
 from stdl_events.learning.rules import RULES
 from stdl_events.network.paper_neurons import paper_neuron
@@ -26,16 +27,24 @@ from stdl_events.training.data_settings import (
     Section,
     Seed,
     absolute,
+    read_none,
 )
 from stdl_events.training.neuron_setting import NeuronSetting
 from stdl_events.training.update_settings import LARGEST, AveragingSettings, OptimiserSettings, ScheduleSettings
 
 
 def _check_transform(spec: TransformSpec) -> TransformSpec:
-    return check_transform(spec, TRANSFORMS, given=("rng",))
+    return check_transform(spec, TRANSFORMS, given=GIVEN)
 
 
+def _check_mix(spec: TransformSpec) -> TransformSpec:
+    return check_transform(spec, MIXES, given=GIVEN)
+
+
+# What training passes to transforms and mixes: its generator, and the cap of the frames.
+GIVEN = ("rng", "cap")
 ClipTransform = Annotated[TransformSpec, AfterValidator(_check_transform)]
+Mix = Annotated[TransformSpec, AfterValidator(_check_mix)]
 WAYS_TO_CUT = ("budget", "rho", "plan")
 # Each waiting batch takes memory; a thread that is slower than the step is not made faster by a longer queue.
 MOST_AHEAD = 64
@@ -81,6 +90,9 @@ class AugmentSettings(Section):
             one of 8 to 100 % of the picture; `none` is the middle, as in evaluation.
         transforms: further ones of `stdl_events.frames.transform_registry.TRANSFORMS`, in their order, written as
             `drop_time:share=0.2,probability=0.5` or as name, settings and probability.
+        mix: after that each clip is mixed with another of the batch, by one of `stdl_events.frames.mix_registry.MIXES`,
+            written `eventmix:probability=0.5`; targets become weights of both classes, which the loss must take. None
+            is no mix.
     """
 
     shift_px: NotNegative = 0
@@ -90,6 +102,7 @@ class AugmentSettings(Section):
     event_drop: bool = False
     crop: Literal["none", "random", "resized"] = "none"
     transforms: tuple[ClipTransform, ...] = ()
+    mix: Annotated[Mix | None, BeforeValidator(read_none)] = None
 
 
 class RuleOptions(Section):
@@ -215,10 +228,11 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _events_or_pictures(self) -> "TrainConfig":
         names = [transform.name for transform in self.augment.transforms]
-        drops = ["event_drop"] * self.augment.event_drop + [name for name in names if "drop" in name]
-        if drops and self.frames.kind == "picture":
+        of_events = ["event_drop"] * self.augment.event_drop + [name for name in names if name in OF_EVENTS]
+        of_events += [] if self.augment.mix is None else [self.augment.mix.name]
+        if of_events and self.frames.kind == "picture":
             raise RecipeError(
-                "augment", got=drops[0], expected="changes of pictures, since frames.kind is picture",
+                "augment", got=of_events[0], expected="changes of pictures, since frames.kind is picture",
                 todo="use shift_px, flip, roll_px and zoom",
             )  # fmt: skip
         if self.augment.crop != "none" and self.frames.kind != "picture":

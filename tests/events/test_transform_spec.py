@@ -16,9 +16,11 @@ from stdl_events.events.filters import crop
 from stdl_events.events.stream import empty_events
 from stdl_events.events.transform_registry import EVENT_TRANSFORMS
 from stdl_events.events.transform_spec import transform_settings
+from stdl_events.frames import event_transforms, mixes
 from stdl_events.frames import transforms as frame_transforms
 from stdl_events.frames.autoaugment import autoaugment
-from stdl_events.frames.transform_registry import TRANSFORMS
+from stdl_events.frames.mix_registry import MIXES
+from stdl_events.frames.transform_registry import OF_EVENTS, TRANSFORMS
 from stdl_events.recipes import load_recipe
 from stdl_events.training.data import augment
 from stdl_events.training.overrides import apply_overrides
@@ -38,6 +40,9 @@ FRAME_SETTINGS = {
     "drop_time": "share=0.5",
     "drop_area": "share=0.5",
     "cutout": "side_px=4",
+    "random_rate": "least=0.5,most=2",
+    "random_time_warp": "reach=0.5",
+    "random_centre": "reach_px=2",
 }
 EVENT_SETTINGS = {
     "crop": "left=2,top=1,width=6,height=5",
@@ -57,7 +62,11 @@ def functions_of(module: object) -> dict[str, object]:
 
 
 def test_every_function_is_registered_under_its_name() -> None:
-    assert dict(TRANSFORMS) == functions_of(frame_transforms) | {"autoaugment": autoaugment}
+    of_events = functions_of(event_transforms)
+    del of_events["warped"]
+    assert dict(TRANSFORMS) == functions_of(frame_transforms) | of_events | {"autoaugment": autoaugment}
+    assert dict(MIXES) == functions_of(mixes)
+    assert set(of_events) < OF_EVENTS < set(TRANSFORMS)
     assert dict(EVENT_TRANSFORMS) == {
         name: function for name, function in functions_of(transforms).items() if name not in HELPERS
     } | {"crop": crop}
