@@ -236,7 +236,7 @@ class Learner:
         frames, targets_B, steps, is_stream = check_any(
             frames, targets_B, self.network.spec, self.steps, collect=handling != "replace",
             soft=has_soft_targets(self.loss),
-        )
+        )  # fmt: skip
         undo: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if is_stream:
             undo = taken_back_on_error(self.random, self._state.buffers(), self._gradients.forget)

@@ -79,7 +79,7 @@ def test_a_run_trains_on_mixed_clips(tmp_path: Path, config: TrainConfig) -> Non
     [
         (
             ["augment.mix=eventmx"],
-            "augment.mix': got 'eventmx'; expected mixup or cutmix or eventmix; did you mean 'eventmix'",
+            "got 'eventmx'; expected mixup or cutmix or eventmix; did you mean 'eventmix'",
         ),
         (["augment.mix=mixup:alpha=0"], "augment.mix': got 'mixup:alpha=0'; expected greater than 0"),
         (["augment.mix=cutmix:cap=3"], "augment.mix': got 'cutmix:cap=3'; expected the settings alpha; "),
