@@ -51,7 +51,7 @@ def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None
         RunError: the folder is not empty; or there is no run to resume; or its configuration differs.
     """
     if not resume:
-        if os.path.exists(folder) and (not folder.is_dir() or any(path.name != LOCK_FILE for path in folder.iterdir())):
+        if os.path.exists(folder) and (not folder.is_dir() or not all(map(_may_be_there, folder.iterdir()))):
             raise RunError(
                 str(folder),
                 got="something that is already there",
@@ -78,6 +78,11 @@ def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None
             expected="the settings that the run was started with",
             todo="resume with the same recipe and --set, or start a new run with another --out",
         )
+
+
+def _may_be_there(path: Path) -> bool:
+    """Return True for what a process leaves that was killed before the configuration was written: no run yet."""
+    return path.name in (LOCK_FILE, SPLIT_FILE) or (path.name.startswith(".") and path.suffix == ".part")
 
 
 def lock_of_run(folder: Path) -> AbstractContextManager[None]:

@@ -36,10 +36,7 @@ TMPFS_BYTES = 16_000_000
 
 def resumed(config: TrainConfig, run: Path) -> int:
     """Finish the run: resume it, or start it if it had not yet begun."""
-    begun = (run / "config.json").exists()
-    if not begun:
-        shutil.rmtree(run, ignore_errors=True)
-    return finish(config, run, resume=begun)
+    return finish(config, run, resume=(run / "config.json").exists())
 
 
 def interrupted(

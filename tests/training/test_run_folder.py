@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from stdl_events.errors import RunError
+from stdl_events.folder_lock import LOCK_FILE
 from stdl_events.recipes import load_recipe
+from stdl_events.recordings.split_list import SPLIT_FILE
 from stdl_events.training.run_folder import CONFIG_FILE, check_run_folder, load_config, write_json
 from stdl_events.training.settings import TrainConfig
 
@@ -24,6 +26,15 @@ def test_new_and_empty_folders_are_free(tmp_path: Path, config: TrainConfig) -> 
     check_run_folder(tmp_path / "new" / "run", config, resume=False)
     check_run_folder(tmp_path, config, resume=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_run_killed_before_its_configuration_leaves_is_free(tmp_path: Path, config: TrainConfig) -> None:
+    for name in (LOCK_FILE, SPLIT_FILE, ".config.json.123-0.part"):
+        (tmp_path / name).write_text("{}")
+    check_run_folder(tmp_path, config, resume=False)
+    write_json(tmp_path / CONFIG_FILE, config.model_dump(mode="json"))
+    with pytest.raises(RunError, match="already there"):
+        check_run_folder(tmp_path, config, resume=False)
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path, config: TrainConfig) -> None:
