@@ -31,7 +31,7 @@ from stdl_events.training.bundle import write_card
 from stdl_events.training.evaluate import Evaluation
 from stdl_events.training.held_out import evaluate
 from stdl_events.training.keeping import Weights, weights_folder
-from stdl_events.training.run_folder import CARD_FILE, lock_of_run
+from stdl_events.training.run_folder import CARD_FILE, load_config, lock_of_run
 
 TARGET_ERROR, TARGET_AGREEMENT = 0.02, 0.99
 # With fewer wrong clips a temperature is that of chance.
@@ -170,6 +170,7 @@ def calibrate(
         DatasetError: recordings are missing, have changed or cannot be read.
     """
     folder = Path(folder)
+    load_config(folder)
     _require_validation(folder)
     with lock_of_run(folder):
         bundle = weights_folder(folder, weights)

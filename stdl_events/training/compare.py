@@ -60,6 +60,7 @@ def run_folders(folders: Sequence[Path]) -> list[Path]:
             record = read_sweep(folder)
             found += [folder / trial.name for trial in record.sweep.trials if record.state_of(trial.name) == FINISHED]
         else:
+            load_config(folder)
             found.append(folder)
     twice = next(
         (folder for i, folder in enumerate(found) if folder.resolve() in {f.resolve() for f in found[:i]}), None
@@ -68,7 +69,8 @@ def run_folders(folders: Sequence[Path]) -> list[Path]:
         raise RunError(str(twice), got="the same run twice", expected="it once", todo="leave one out")
     if len(found) < FEWEST:
         raise RunError(
-            " ".join(map(str, folders)), got=f"{len(found)} finished runs", expected=f"at least {FEWEST}",
+            " ".join(map(str, folders)), got="1 finished run" if found else "no finished run",
+            expected=f"at least {FEWEST}",
             todo="name several runs, or a sweep with several finished runs",
         )  # fmt: skip
     return found

@@ -172,6 +172,11 @@ def test_what_cannot_be_calibrated_is_refused(
     assert (run / "best" / "model.json").read_bytes() == before
 
 
+def test_a_folder_without_a_run_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"got no config\.json; expected the folder of a run"):
+        calibrate(tmp_path)
+
+
 def test_an_error_that_no_threshold_reaches_is_said(run: Path) -> None:
     result = validated(run)
     clips = replace(result.clips, targets_N=(result.predicted_N + 1) % 3)

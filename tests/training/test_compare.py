@@ -146,8 +146,10 @@ def test_old_and_unfinished_runs_are_named(runs: Path, tmp_path: Path, run_cli: 
 
 
 def test_what_is_no_comparison_is_refused(runs: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="got 1 finished runs; expected at least 2"):
+    with pytest.raises(RunError, match="got 1 finished run; expected at least 2"):
         run_folders([runs / "first"])
+    with pytest.raises(RunError, match=r"none: got no config\.json; expected the folder of a run"):
+        run_folders([tmp_path / "none"])
     with pytest.raises(RunError, match="first: got the same run twice"):
         run_folders([runs / "first", runs / "second" / ".." / "first"])
     with pytest.raises(RunError, match=r"none: got no config\.json; expected the folder of a run"):
