@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from stdl_events import __version__
 from stdl_events.errors import ModelError, NotationError, RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.model_card import ModelCard
@@ -134,5 +135,6 @@ def describe_run(
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that a result depends on."""
-    packages = {name: importlib.metadata.version(name) for name in ("stdl-events", "torch", "numpy")}
-    return packages | {"python": platform.python_version()}
+    packages = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
+    # Not from its metadata, which an editable installation keeps from the day it was made.
+    return {"stdl-events": __version__} | packages | {"python": platform.python_version()}

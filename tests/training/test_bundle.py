@@ -6,12 +6,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import stdl_events
 from stdl_events.errors import ModelError, RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
-from stdl_events.training.bundle import load_bundle, save_bundle
+from stdl_events.training.bundle import load_bundle, package_versions, save_bundle
 
 
 @pytest.fixture
@@ -78,3 +79,9 @@ def test_card_of_no_network_is_named(tmp_path: Path, network: SpikingNetwork, ca
     save_bundle(tmp_path / "bundle", network, card.model_copy(update={"network": {"notation": "4C3"}}))
     with pytest.raises(ModelError, match=r"model\.json: network: got a document without"):
         load_bundle(tmp_path / "bundle")
+
+
+def test_versions_are_those_of_the_code_that_runs() -> None:
+    versions = package_versions()
+    assert versions["stdl-events"] == stdl_events.__version__
+    assert versions["torch"] == torch.__version__
