@@ -35,6 +35,7 @@ def test_the_file_is_the_one_of_its_facts(model) -> None:
     content = model.path.read_bytes()
     assert (len(content), hashlib.sha256(content).hexdigest()) == (model.bytes, model.sha256)
     assert len(content) < 1_000_000
+    assert b".py" not in content, "it names no file of the machine that made it"
     session = OnnxSession(f"models:{model.name}")
     assert session.path == model.path
     assert session.card.labels == model.classes

@@ -85,10 +85,18 @@ def _write(network: SpikingNetwork, card: ModelCard, path: Path) -> None:
         )
     assert program is not None, "the dynamo exporter returns its program"
     model = program.model_proto
-    del model.metadata_props[:]
+    _remove_notes(model)
     onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
+
+
+def _remove_notes(model: onnx.ModelProto) -> None:
+    """Remove the exporter's metadata: stack traces with the paths of this machine, names of its own graph."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 @contextlib.contextmanager

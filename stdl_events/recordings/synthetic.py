@@ -1,4 +1,4 @@
-"""Simulated walkers: a generated dataset of any size of people recognised by their gait. Nobody was recorded.
+"""Simulated walkers: a generated dataset of any size of people recognised by their gait. No person was recorded.
 
 `generate_walkers` writes recordings of timestamped events, `read_walkers` reads them as a given split:
 

@@ -43,7 +43,7 @@ MODELS = {
     "walkers": Made(
         recipe="demo_walkers",
         task="eight simulated people, by their gait",
-        data="walkers that this package simulates; nobody was recorded",
+        data="walkers that this package simulates; no person was recorded",
         data_licence="none is needed: simulated",
         licence="Apache-2.0",
     ),

@@ -98,6 +98,16 @@ def test_file_runs_at_any_batch_and_carries_its_card(trained: Make, tmp_path: Pa
     np.testing.assert_allclose(together, np.stack(alone), atol=1e-6)
 
 
+def test_file_says_nothing_of_the_machine_that_made_it(trained: Make, tmp_path: Path) -> None:
+    network, card = trained("4C3-AP2-3FC")
+    export_onnx(network, card, tmp_path / "model.onnx")
+    content = (tmp_path / "model.onnx").read_bytes()
+    assert str(Path(torch.__file__).parent).encode() not in content
+    assert b".py" not in content
+    assert b"pkg.torch" not in content
+    assert [entry.key for entry in onnx.load(tmp_path / "model.onnx").metadata_props] == [METADATA_KEY]
+
+
 def test_comparison_finds_a_wrong_weight(trained: Make, tmp_path: Path) -> None:
     network, card = trained("4C3-AP4-3FC")
     path = tmp_path / "model.onnx"

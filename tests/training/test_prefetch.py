@@ -44,7 +44,7 @@ def test_the_next_one_is_made_while_the_caller_works() -> None:
 
     with made_ahead(make, range(2), ahead=1) as results:
         assert next(results).startswith("batches")
-        assert begun[1].wait(timeout=30), "nobody has asked for it yet"
+        assert begun[1].wait(timeout=30), "it is made before it is asked for"
 
 
 def test_an_error_comes_in_its_place_and_ends_the_thread() -> None:
@@ -58,7 +58,7 @@ def test_an_error_comes_in_its_place_and_ends_the_thread() -> None:
     assert not threads()
 
 
-def test_what_nobody_asks_for_any_more_is_not_made() -> None:
+def test_what_is_not_asked_for_any_more_is_not_made() -> None:
     made: list[int] = []
     go_on = threading.Event()
 
