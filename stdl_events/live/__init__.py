@@ -1,6 +1,7 @@
 """Live inference: events in, predictions out, without PyTorch."""
 
-from stdl_events.live.loop import ClockedSource, CountingSource, EventSink, Sink, StopRun, run_live
+from stdl_events.live.loop import run_live
+from stdl_events.live.protocols import ClockedSource, CountingSource, EventSink, Sink, StatusSink, StopRun
 from stdl_events.live.recogniser import Prediction, Recogniser
 from stdl_events.live.session import OnnxSession
 from stdl_events.live.summary import LiveSummary
@@ -14,6 +15,7 @@ __all__ = [
     "Prediction",
     "Recogniser",
     "Sink",
+    "StatusSink",
     "StopRun",
     "run_live",
 ]

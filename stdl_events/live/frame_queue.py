@@ -57,6 +57,11 @@ class FrameQueue:
                 self._frames.append((frame, arrived_s))
                 self._changed.notify_all()
 
+    def wait(self, timeout_s: float) -> bool:
+        """Return True as soon as `get` would not wait, False after `timeout_s` without that."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closed or bool(self._frames), timeout_s)
+
     def get(self) -> tuple[Frame, float] | None:
         """Return the oldest frame, waiting for one; None once the queue is closed and empty."""
         with self._changed:

@@ -14,7 +14,7 @@ from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.stream import EventArray, RecordingWarning, empty_events
 from stdl_events.frames import Framer, FrameSpec, clips
 from stdl_events.live import ClockedSource, OnnxSession, Recogniser, run_live
-from stdl_events.live.loop import _Run
+from stdl_events.live.steps import Steps
 from stdl_events.live.summary import LiveSummary, Percentiles
 from stdl_events.recordings import Entry, clips_of
 
@@ -177,14 +177,14 @@ def test_a_slow_model_drops_whole_clips_and_says_so(session):
 
 def test_overload_is_said_once_in_a_while_and_in_full(session, monkeypatch):
     now_s = [0.0]
-    monkeypatch.setattr("stdl_events.live.loop.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("stdl_events.live.steps.time.monotonic", lambda: now_s[0])
     said = []
 
     class Saying(Collector):
         def overloaded(self, dropped_frames):
             said.append((now_s[0], dropped_frames))
 
-    run = _Run(Recogniser(session, SIZE), [Saying()], "clip")
+    run = Steps(Recogniser(session, SIZE), [Saying()], "clip")
     for t_s, dropped in ((0.0, 0), (0.1, 4), (0.2, 8), (1.0, 8), (1.2, 12), (1.3, 12), (1.4, 16)):
         now_s[0] = t_s
         run.say_overload(dropped)
@@ -238,10 +238,33 @@ def test_a_source_without_events_ends_with_an_empty_summary(session):
     assert "latency unknown" in summary.to_text()
 
 
+def test_the_counts_so_far_are_told_also_while_nothing_comes(session, monkeypatch):
+    monkeypatch.setattr("stdl_events.live.loop.STATUS_EVERY_S", 0.01)
+    told = threading.Event()
+    statuses = []
+
+    class Watching(Collector):
+        def status(self, summary):
+            statuses.append(summary)
+            if summary.frames == STEPS:
+                told.set()
+
+    def silent_after_a_clip():
+        yield events_at([0, STEPS * DT_US])
+        assert told.wait(30)
+
+    collector = Watching()
+    summary = run_live(Chunks(silent_after_a_clip()), Recogniser(session, SIZE), [collector])
+    frames = [status.frames for status in statuses]
+    assert frames == sorted(frames)
+    assert summary.frames == STEPS + 1
+    assert summary.seconds >= statuses[-1].seconds
+
+
 def test_latency_runs_from_arrival_to_prediction(session, monkeypatch):
     """With a clock that advances only in the source and in the model, latency is the model's time."""
     now_s = [100.0]
-    monkeypatch.setattr("stdl_events.live.loop.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("stdl_events.live.steps.time.monotonic", lambda: now_s[0])
 
     class Slow(Recogniser):
         def push(self, frame):
@@ -272,7 +295,7 @@ def test_latency_runs_from_arrival_to_prediction(session, monkeypatch):
 def test_a_source_that_waits_adds_no_latency(session, monkeypatch):
     """All frames arrive at once, yet none is late: the next one is ready when the model requests it."""
     now_s = [100.0]
-    monkeypatch.setattr("stdl_events.live.loop.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("stdl_events.live.steps.time.monotonic", lambda: now_s[0])
 
     class Slow(Recogniser):
         def push(self, frame):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from stdl_events.errors import UserError
-from stdl_events.live.loop import Sink
+from stdl_events.live.protocols import Sink
 from stdl_events.live.recogniser import Prediction
 from stdl_events.live.sinks.lines import say_overloaded
 from stdl_events.live.summary import LiveSummary

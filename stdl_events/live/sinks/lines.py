@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from stdl_events.errors import UserError
 from stdl_events.live.decision import WORDS
-from stdl_events.live.loop import StopRun
+from stdl_events.live.protocols import StopRun
 from stdl_events.live.recogniser import Prediction
 from stdl_events.live.sinks.outlets import FileOutlet, Outlet, TcpOutlet, UdpOutlet
 from stdl_events.live.summary import LiveSummary

@@ -1,0 +1,95 @@
+"""The model's side of a live run: steps, predictions and latencies."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from stdl_events.errors import ModelError
+from stdl_events.frames import Frame
+from stdl_events.live.decision import Decider, Decision
+from stdl_events.live.protocols import Sink
+from stdl_events.live.recogniser import Prediction, Readout, Recogniser
+from stdl_events.live.summary import Percentiles
+from stdl_events.model_card import DecisionThresholds
+
+# Shortest interval between two reports of overload.
+OVERLOAD_EVERY_S = 1.0
+
+
+class Steps:
+    """The model's side of a run: steps, predictions and latencies."""
+
+    def __init__(
+        self, recogniser: Recogniser, sinks: Sequence[Sink], every: str, decision: DecisionThresholds | None = None
+    ) -> None:
+        self.latency, self.step_time = Percentiles(), Percentiles()
+        self.frames = self.clips = 0
+        self._recogniser = recogniser
+        self._sinks = sinks
+        self._every = every
+        self._dropped = 0
+        self._overload_said_s = -math.inf
+        self.decisions: Counter[str] = Counter()
+        self._decider = Decider(decision or recogniser.session.card.decision or DecisionThresholds())
+        if self._decider.decides_early and not recogniser.resets:
+            raise ModelError(
+                str(recogniser.session.path), got="decide_at, and a state that goes on over clips (readout sliding)",
+                expected="a state that is zeroed at each clip, whose frames alone decide it",
+                todo="use --decide-at none",
+            )  # fmt: skip
+        self.early_clips = self.early_frames = 0
+        self._clip_start_us, self._clip_events = 0, 0
+
+    def say_overload(self, dropped: int, *, at_once: bool = False) -> None:
+        """Report to the sinks the frames dropped since the last report, of `dropped` in all."""
+        now_s = time.monotonic()
+        if dropped > self._dropped and (at_once or now_s - self._overload_said_s >= OVERLOAD_EVERY_S):
+            for sink in self._sinks:
+                sink.overloaded(dropped - self._dropped)
+            self._dropped, self._overload_said_s = dropped, now_s
+
+    def step(self, frame: Frame, arrived_s: float) -> None:
+        began_s = time.monotonic()
+        readout = self._recogniser.push(frame)
+        done_s = time.monotonic()
+        if readout is None:
+            return
+        latency_us = (done_s - arrived_s) * 1e6
+        self.frames += 1
+        self.clips += readout.final
+        decision = self._decided(frame, readout)
+        self.step_time.add((done_s - began_s) * 1e6)
+        self.latency.add(latency_us)
+        if decision is not None or self._every == "frame":
+            decided = self._decider.decided
+            prediction = Prediction(
+                t_us=frame.t_end_us,
+                label=readout.label,
+                probabilities=readout.probabilities,
+                latency_us=round(latency_us),
+                clip=frame.clip,
+                step=frame.step,
+                final=readout.final,
+                decision=decided.label if decided else None,
+                state=decision.state if decision else "decided" if decided else "open",
+                why=decision.why if decision else f"decided after {decided.frames} frames" if decided else "",
+                decided_after=decided.frames if decided else None,
+                t_start_us=self._clip_start_us,
+            )
+            for sink in self._sinks:
+                sink.predicted(prediction)
+
+    def _decided(self, frame: Frame, readout: Readout) -> Decision | None:
+        """Return the decision of a clip at the frame where it is made, otherwise None."""
+        if self._decider.begins(frame.clip, frame.step):
+            self._clip_start_us, self._clip_events = frame.t_start_us, 0
+        if self._decider.needs_rate:
+            self._clip_events += int(frame.counts_CHW.sum())
+        rate = self._clip_events * 1e6 / (frame.t_end_us - self._clip_start_us)
+        decision = self._decider.push(readout.probabilities, frame.steps, rate)
+        if decision is not None:
+            self.decisions[decision.state] += 1
+            self.early_clips += not readout.final
+            self.early_frames += frame.steps - frame.step - 1
+        return decision
