@@ -21,7 +21,8 @@
         ├── MissingExtraError              an optional package is not installed (exit code 3)
         ├── SourceLostError                a source of events is gone, and stays away (exit code 4)
         ├── VerificationError              an exported file computes something else than the network (exit code 5)
-        └── ClusterError                   the cluster that prepares does not answer, or fails (exit code 7)
+        ├── ClusterError                   the cluster that prepares does not answer, or fails (exit code 7)
+        └── SinkError                      a sink of a live run, such as a function of one's own, raised (exit code 8)
 
 Programmer errors are `assert`s, not part of this tree.
 """
@@ -140,3 +141,7 @@ class VerificationError(OutsideError):
 
 class ClusterError(OutsideError):
     exit_code = 7
+
+
+class SinkError(OutsideError):
+    exit_code = 8

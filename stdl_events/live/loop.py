@@ -14,9 +14,10 @@ from stdl_events.events.stream import EventSource
 from stdl_events.frames import Frame, Framer
 from stdl_events.frames.grid import grid_origin_us
 from stdl_events.live.frame_queue import FrameQueue, Overload
-from stdl_events.live.protocols import CountingSource, EventSink, Sink, StatusSink, StopRun
+from stdl_events.live.protocols import CountingSource, Sink, StopRun
 from stdl_events.live.reader import Reader
 from stdl_events.live.recogniser import Recogniser
+from stdl_events.live.sink_group import SinkGroup
 from stdl_events.live.steps import Steps
 from stdl_events.live.summary import LiveSummary
 from stdl_events.model_card import DecisionThresholds
@@ -48,6 +49,7 @@ def run_live(
 
     Raises:
         ModelError: clips are to be decided early, and the state goes on over clips.
+        SinkError: a sink raised an error. The others get the summary of the run until there.
         StdlEventsError: the source failed. The events before are processed first, and `ended` of the sinks is called.
     """
     return _LiveRun(source, recogniser, sinks, every, overload, queue_clips, decision).go()
@@ -87,18 +89,19 @@ class _LiveRun:
         queue_clips: int,
         decision: DecisionThresholds | None,
     ) -> None:
-        self._source, self._recogniser, self._sinks, self._overload = source, recogniser, sinks, overload
+        self._source, self._recogniser, self._overload = source, recogniser, overload
+        self._sinks = SinkGroup(sinks)
         self._queue = FrameQueue(queue_clips * recogniser.spec.steps, overload, by_clip=recogniser.resets)
         framer = Framer(recogniser.spec, origin_us=_part_grid(source, recogniser))
-        listeners = [sink for sink in sinks if isinstance(sink, EventSink)]
+        listeners = [self._sinks] if self._sinks.listens else []
         self._reader = Reader(source, recogniser.select, framer, self._queue, listeners)
-        self._steps = Steps(recogniser, sinks, every, decision)
-        self._status_sinks = [sink for sink in sinks if isinstance(sink, StatusSink)]
+        self._steps = Steps(recogniser, [self._sinks], every, decision)
         self._started_s = self._status_due_s = time.monotonic()
 
     def go(self) -> LiveSummary:
         interrupted = False
         try:
+            self._sinks.started(self._recogniser, self._source)
             self._reader.start()
             self._step_all()
         except (KeyboardInterrupt, StopRun):
@@ -110,17 +113,18 @@ class _LiveRun:
         self._recogniser.finish()
         with suppress(StopRun):
             self._steps.say_overload(self._queue.dropped, at_once=True)
+        interrupted |= isinstance(self._reader.error, StopRun)
         summary = self._summary(interrupted)
-        for sink in self._sinks:
-            with suppress(StopRun):
-                sink.ended(summary)
+        self._sinks.ended(summary)
+        if self._sinks.failure is not None:
+            raise self._sinks.failure
         if self._reader.error is not None and not interrupted:
             raise self._reader.error
         return summary
 
     def _step_all(self) -> None:
         while True:
-            if self._status_sinks and not self._queue.wait(self._status_due_s - time.monotonic()):
+            if self._sinks.watches and not self._queue.wait(self._status_due_s - time.monotonic()):
                 self._say_status()
                 continue
             if (item := self._queue.get()) is None:
@@ -129,14 +133,12 @@ class _LiveRun:
             # A blocking source delivers a frame when the model requests it: latency is the model's own time.
             self._steps.step(frame, time.monotonic() if self._overload == "wait" else arrived_s)
             self._steps.say_overload(self._queue.dropped)
-            if self._status_sinks and time.monotonic() >= self._status_due_s:
+            if self._sinks.watches and time.monotonic() >= self._status_due_s:
                 self._say_status()
 
     def _say_status(self) -> None:
         self._status_due_s = time.monotonic() + STATUS_EVERY_S
-        summary = self._summary(interrupted=False)
-        for sink in self._status_sinks:
-            sink.status(summary)
+        self._sinks.status(self._summary(interrupted=False))
 
     def _summary(self, interrupted: bool) -> LiveSummary:
         reader, steps, source = self._reader, self._steps, self._source
@@ -157,5 +159,6 @@ class _LiveRun:
             source=dict(source.counts) if isinstance(source, CountingSource) else {},
             latency_us=steps.latency.summary_us(),
             step_us=steps.step_time.summary_us(),
+            sinks_s={name: round(seconds, 3) for name, seconds in self._sinks.seconds.items()},
             interrupted=interrupted,
         )

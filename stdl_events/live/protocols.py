@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from stdl_events.events.stream import EventArray, EventSource
-from stdl_events.live.recogniser import Prediction
+from stdl_events.live.recogniser import Prediction, Recogniser
 from stdl_events.live.summary import LiveSummary
 
 
@@ -63,4 +63,13 @@ class StatusSink(Sink, Protocol):
 
     def status(self, summary: LiveSummary) -> None:
         """Receive the summary of the run so far, about once a second, also when no event comes."""
+        ...
+
+
+@runtime_checkable
+class StartSink(Sink, Protocol):
+    """A sink that is told of the model and the source before the first event."""
+
+    def started(self, recogniser: Recogniser, source: EventSource) -> None:
+        """Receive what runs: the model is `recogniser.session`, its card `recogniser.session.card`."""
         ...

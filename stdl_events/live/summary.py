@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+# Time in sinks that is said: a share of the run, and at least so many seconds.
+SLOW_SINKS, LEAST_SINKS_S = 0.1, 0.5
 BINS_PER_DECADE = 100
 DECADES = 9
 
@@ -56,6 +58,7 @@ class LiveSummary:
         cropped_events: outside the window of the source or the model, or not picked by their scale.
         decisions: number of clips by the state of their decision; see `live.decision.State`.
         early_clips, early_frames: clips decided before their end, and the frames that were left of them.
+        sinks_s: seconds spent in each sink, by its name.
         source: what the source lost or refused before this program saw its events, by name; see `CountingSource`.
     """
 
@@ -76,6 +79,7 @@ class LiveSummary:
     decisions: dict[str, int] = field(default_factory=dict)
     early_clips: int = 0
     early_frames: int = 0
+    sinks_s: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def before_the_start(cls, seconds: float) -> "LiveSummary":
@@ -93,6 +97,16 @@ class LiveSummary:
     @property
     def frames_per_s(self) -> float:
         return self.frames / self.seconds if self.seconds else 0.0
+
+    @property
+    def _slow_sinks(self) -> list[str]:
+        """One line, if the sinks took much of the run."""
+        total_s = sum(self.sinks_s.values())
+        if total_s <= max(SLOW_SINKS * self.seconds, LEAST_SINKS_S):
+            return []
+        slowest = sorted(self.sinks_s.items(), key=lambda item: -item[1])[:3]
+        named = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in slowest)
+        return [f"sinks took {total_s:.2f} s of {self.seconds:.2f} s: {named}"]
 
     def to_json(self) -> str:
         """Return one line of JSON: {"summary": ...}."""
@@ -123,6 +137,7 @@ class LiveSummary:
                 f"latency {_milliseconds(self.latency_us)}; of which the model {_milliseconds(self.step_us)}",
                 ", ".join(f"{name} {count:,}" for name, count in losses.items()),
                 *([early] if self.early_clips else []),
+                *self._slow_sinks,
             ]
         )
 

@@ -36,6 +36,7 @@ class Calls:
 
     def __init__(self, function: Callable[[Prediction], object]) -> None:
         self._function = function
+        self.name = f"{function.__module__}:{getattr(function, '__qualname__', type(function).__qualname__)}"
 
     def predicted(self, prediction: Prediction) -> None:
         self._function(prediction)

@@ -34,6 +34,8 @@ class JsonLines:
     Where nothing more can be written, a standard output ends the run; a file is left as it is, with a warning.
     """
 
+    name = "json-lines"
+
     def __init__(self, out: Output | None = None, messages: TextIO | None = None) -> None:
         self._lines, self._messages = _Lines(out, messages), messages or sys.stderr
 
@@ -54,6 +56,8 @@ class Lines:
         shown: number of the most probable classes in a line, as far as they fit.
     """
 
+    name = "lines"
+
     def __init__(self, out: Output | None = None, messages: TextIO | None = None, *, shown: int = 3) -> None:
         self._lines, self._messages, self._shown = _Lines(out, messages), messages or sys.stderr, shown
 
@@ -64,7 +68,7 @@ class Lines:
         say_overloaded(dropped_frames, self._messages)
 
     def ended(self, summary: LiveSummary) -> None:
-        print(summary.to_text(), file=self._messages, flush=True)
+        tell(summary.to_text(), self._messages)
 
 
 def open_lines(where: str) -> Lines:
@@ -197,9 +201,21 @@ def _told(prediction: Prediction) -> str:
 
 
 def _short(name: str) -> str:
+    name = printable(name)
     return name if len(name) <= _NAME_COLUMNS else f"{name[: _NAME_COLUMNS - 1]}…"
 
 
 def say(text: str, messages: TextIO | None = None) -> None:
     """Write a warning for people."""
-    print(f"stdl-events: warning: {text}", file=messages or sys.stderr, flush=True)
+    tell(f"stdl-events: warning: {text}", messages)
+
+
+def tell(text: str, messages: TextIO | None = None) -> None:
+    """Write to people; where nothing reads the messages any more, they are lost and the run goes on."""
+    with suppress(BrokenPipeError):
+        print(text, file=messages or sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Return a text with the characters that move a cursor, ring or colour written as escapes, such as \\x1b."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -49,6 +49,7 @@ class Recorder:
                 str(self.path), got=f"the suffix {self.path.suffix or 'none'}", expected=SUFFIX,
                 todo=f"record {self.path.stem}{SUFFIX}, and turn it into another format with stdl-events convert",
             )  # fmt: skip
+        self.name = f"record {self.path.name}"
         self._messages = messages or sys.stderr
         self._file = Aedat4Appender(self.path, sensor_size)
         self._inbox: Inbox[EventArray] = Inbox(queue_bytes, overload)
