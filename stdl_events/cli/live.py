@@ -177,7 +177,7 @@ def _overload(source: "EventSource", asked: Overload | None, speed: str | None) 
         return asked.value
     if (own := getattr(source, "overload", None)) is not None:
         return own
-    return "wait" if speed == "max" else "drop"
+    return "complete" if speed == "max" else "fresh"
 
 
 def _speed(text: str) -> float | None:

@@ -15,8 +15,8 @@ from stdl_events.events.sources import SOURCES
 class Overload(StrEnum):
     """What happens when events come faster than the model takes them."""
 
-    drop = "drop"
-    wait = "wait"
+    fresh = "fresh"
+    complete = "complete"
 
 
 SourceOption = Annotated[
@@ -30,8 +30,8 @@ OverloadOption = Annotated[
     Overload | None,
     typer.Option(
         "--overload",
-        help="If the model is too slow, drop the oldest clips and count them, or wait: lose nothing, later and later.  "
-        "[default: drop; wait for stdin, --follow and --speed max]",
+        help="If the model is too slow: fresh drops the oldest clips and counts them; complete loses nothing, later "
+        "and later.  [default: fresh; complete for stdin, --follow and --speed max]",
     ),
 ]
 ReconnectOption = Annotated[

@@ -7,15 +7,16 @@ from typing import Literal
 
 from stdl_events.frames import Frame
 
-Overload = Literal["drop", "wait"]
+Overload = Literal["fresh", "complete"]
 
 
 class FrameQueue:
     """Frames and their arrival times, in order, at most `capacity` of them.
 
-    If the queue is full, "wait" blocks the reader, so that no frame is lost: right for files, wrong for cameras. "drop"
-    drops the oldest clip that the model has not begun. The clip in progress is completed however slow the model is;
-    dropping single frames would leave no clip complete. Without clips (`by_clip=False`) the oldest frame is dropped.
+    If the queue is full, "complete" blocks the reader, so that no frame is lost: right for files, wrong for cameras.
+    "fresh" drops the oldest clip that the model has not begun. The clip in progress is completed, however slow the
+    model; dropping single frames would leave no clip complete. Without clips (`by_clip=False`) the oldest frame is
+    dropped.
 
     Attributes:
         dropped: number of frames dropped so far.
@@ -42,7 +43,7 @@ class FrameQueue:
     def put(self, frame: Frame, arrived_s: float) -> None:
         """Add `frame`; without effect once the queue is closed."""
         with self._changed:
-            if self._overload == "wait":
+            if self._overload == "complete":
                 self._changed.wait_for(lambda: self._closed or len(self._frames) < self._capacity)
             elif len(self._frames) >= self._capacity:
                 self._make_room()

@@ -34,7 +34,7 @@ def run_live(
     sinks: Sequence[Sink],
     *,
     every: Literal["clip", "frame"] = "clip",
-    overload: Overload = "drop",
+    overload: Overload = "fresh",
     queue_clips: int = 2,
     decision: DecisionThresholds | None = None,
 ) -> LiveSummary:
@@ -42,8 +42,8 @@ def run_live(
 
     Args:
         every: send a prediction to the sinks when each clip is decided, or after each frame.
-        overload: "drop" for live sources: stay near the present; "wait" for files: the source waits for the model, so
-            that no frame is lost and every run gives the same predictions.
+        overload: "fresh" for live sources: stay near the present; "complete" for files: the source waits for the model,
+            so that no frame is lost and every run gives the same predictions.
         queue_clips: number of clips that may wait for the model.
         decision: thresholds of the predictions; by default those of the model's card.
 
@@ -131,7 +131,7 @@ class _LiveRun:
                 return
             frame, arrived_s = item
             # A blocking source delivers a frame when the model requests it: latency is the model's own time.
-            self._steps.step(frame, time.monotonic() if self._overload == "wait" else arrived_s)
+            self._steps.step(frame, time.monotonic() if self._overload == "complete" else arrived_s)
             self._steps.say_overload(self._queue.dropped)
             if self._sinks.watches and time.monotonic() >= self._status_due_s:
                 self._say_status()

@@ -214,7 +214,7 @@ def _decisions(
     sink = _Decisions()
     recogniser = Recogniser(session, recording.sensor_size)
     source = ReplaySource(recording, speed=None)
-    run_live(source, recogniser, [sink], overload="wait", decision=thresholds)
+    run_live(source, recogniser, [sink], overload="complete", decision=thresholds)
     return sink.made
 
 

@@ -88,7 +88,7 @@ def received(source, count) -> int:
 
 def run(model, source):
     sink = Predictions()
-    summary = run_live(source, Recogniser(OnnxSession(model), source.sensor_size), [sink], overload="wait")
+    summary = run_live(source, Recogniser(OnnxSession(model), source.sensor_size), [sink], overload="complete")
     return sink.found, summary
 
 
@@ -108,7 +108,7 @@ def test_aedat_4_over_tcp_is_the_recording(tmp_path, run_cli, compression):
     pieces = [data[start : start + 997] for start in range(0, len(data), 997)]
     with network_senders.serving(pieces) as port:
         code, out, err = run_cli(
-            "live", f"tcp://127.0.0.1:{port}", "--model", model, "--json-lines", "--overload", "wait"
+            "live", f"tcp://127.0.0.1:{port}", "--model", model, "--json-lines", "--overload", "complete"
         )
     assert (code, err) == (0, "")
     *predictions, last = (json.loads(line) for line in out.splitlines())
@@ -129,7 +129,7 @@ def test_datagrams_are_the_recording(tmp_path, scheme, size, datagrams, options)
     events, model = scene(size), model_of(tmp_path, size)
     port = network_senders.free_port()
     query = "".join(f"?{name}={value}" for name, value in options.items())
-    source = open_source(f"{scheme}://127.0.0.1:{port}{query}", sensor_size=size, overload="wait")
+    source = open_source(f"{scheme}://127.0.0.1:{port}{query}", sensor_size=size, overload="complete")
     network_senders.send_datagrams(port, datagrams(events))
     until = Until(source, len(events))
     found, summary = run(model, until)
@@ -189,7 +189,7 @@ def test_lost_and_damaged_datagrams_are_counted():
     datagrams = network_senders.jaer_datagrams(events)
     port = network_senders.free_port()
     with pytest.warns(RecordingWarning, match="the camera is taken for a DVS128, by the model's size"):
-        source = open_source(f"jaer://127.0.0.1:{port}", default_sensor_size=DVS128, overload="wait")
+        source = open_source(f"jaer://127.0.0.1:{port}", default_sensor_size=DVS128, overload="complete")
     network_senders.send_datagrams(port, [*datagrams[:3], b"garbage", b"more", *datagrams[5:]])
     with pytest.warns(RecordingWarning, match="a datagram of 7 bytes instead of 4 and 8 for each event: skipped"):
         assert received(source, len(events) - 300) == len(events) - 300
@@ -199,7 +199,7 @@ def test_lost_and_damaged_datagrams_are_counted():
 def test_another_sender_waits_until_the_first_is_silent():
     events = scene(DVS128, 300)
     port = network_senders.free_port()
-    source = open_source(f"jaer://127.0.0.1:{port}", sensor_size=DVS128, overload="wait")
+    source = open_source(f"jaer://127.0.0.1:{port}", sensor_size=DVS128, overload="complete")
     first, second = network_senders.jaer_datagrams(events)
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
@@ -250,7 +250,7 @@ def test_what_came_before_a_broken_packet_is_recognised(tmp_path, run_cli):
     data = network_senders.network_writer(events, SIZE)
     with network_senders.serving([data[:-100]]) as port:
         code, out, err = run_cli(
-            "live", model, "--source", f"tcp://127.0.0.1:{port}", "--json-lines", "--overload", "wait"
+            "live", model, "--source", f"tcp://127.0.0.1:{port}", "--json-lines", "--overload", "complete"
         )
     summary = json.loads(out.splitlines()[-1])["summary"]
     assert (code, summary["events"]) == (4, len(events) - 500)
@@ -265,7 +265,7 @@ def test_damaged_packets_are_skipped_and_counted(tmp_path):
     parts[1], parts[3] = parts[1][:60] + bytes(200), b"\xff" * 40
     data = event_files.aedat4([(0, *SIZE, parts)], compression="none", table=False)[14:]
     with network_senders.serving([data]) as port:
-        source = open_source(f"tcp://127.0.0.1:{port}", overload="wait")
+        source = open_source(f"tcp://127.0.0.1:{port}", overload="complete")
         with pytest.warns(RecordingWarning, match="skipped, as are all that are damaged") as warned:
             found = np.concatenate(list(source.chunks()))
     assert len(warned) == 1
@@ -279,7 +279,7 @@ def test_a_lost_peer_is_opened_again(tmp_path, run_cli):
     parts = [network_senders.network_writer(part, SIZE) for part in np.split(events, 3)]
     with network_senders.serving([parts[0] + b"\0\0"], [parts[1]], [parts[2]]) as port:
         code, out, err = run_cli(
-            "live", model, "--source", f"tcp://127.0.0.1:{port}", "--json-lines", "--overload", "wait",
+            "live", model, "--source", f"tcp://127.0.0.1:{port}", "--json-lines", "--overload", "complete",
             "--reconnect", "0.3",
         )  # fmt: skip
     *predictions, last = (json.loads(line) for line in out.splitlines())
@@ -316,7 +316,7 @@ def pipe_with(data: bytes) -> int:
 def test_stdin_is_the_recording_that_is_piped_in(data, options):
     reading = pipe_with(data)
     source = open_stdin("", descriptor=reading, **options)
-    assert source.overload == "wait"
+    assert source.overload == "complete"
     assert np.array_equal(np.concatenate(list(source.chunks())), scene(source.sensor_size))
     os.close(reading)
 
@@ -379,11 +379,11 @@ def test_a_port_that_is_taken_is_lost():
 
 
 def test_a_full_inbox_drops_the_oldest_packets_or_waits():
-    inbox = Inbox(100, "drop")
+    inbox = Inbox(100, "fresh")
     for size in (40, 40, 40, 300):
         inbox.put(size, size)
     assert (inbox.take(0), inbox.dropped) == ([300], 3)
-    waiting, done = Inbox(100, "wait"), threading.Event()
+    waiting, done = Inbox(100, "complete"), threading.Event()
 
     def fill():
         for size in (40, 40, 40):
@@ -457,7 +457,7 @@ class Paced(Given):
         return before_us, self.source.t_now_us
 
 
-@pytest.mark.parametrize("overload", ["drop", "wait"])
+@pytest.mark.parametrize("overload", ["fresh", "complete"])
 def test_in_silence_the_clock_goes_on_behind_the_walls(overload):
     paced = Paced()
     paced.source = ReceivedSource("paced", SIZE, paced, overload=overload, clock_s=lambda: paced.now_s)
@@ -465,7 +465,7 @@ def test_in_silence_the_clock_goes_on_behind_the_walls(overload):
     next(chunks)
     assert paced.source.t_now_us == 0
     assert paced.send(chunks, events_at([50]), 0) == (0, 50)
-    ticks = overload == "drop"
+    ticks = overload == "fresh"
     # at first the lag is a second; packets of 0.3 s make it 0.375 s, and none of them is behind the clock
     assert paced.send(chunks, events_at([1_500_050]), 1.5) == (50 + 500_000 * ticks, 1_500_050)
     for index in range(1, 60):

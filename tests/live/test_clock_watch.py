@@ -65,7 +65,7 @@ def test_predictions_go_on_within_a_clip(recogniser: Recogniser, camera: type[Ca
     with pytest.warns(
         RecordingWarning, match=r"the source's clock leapt forward by \d+\.\d+ s: windows and clips begin"
     ):
-        summary = run_live(source, recogniser, [collector], overload="wait")
+        summary = run_live(source, recogniser, [collector], overload="complete")
     ends_us = [start_us + CLIP_US * clip for start_us in (7, leap_us) for clip in range(1, 11)]
     assert [one.t_us for one in collector.predictions] == ends_us
     assert (summary.clock_resets, summary.late_events, summary.frames) == (1, 0, 80)
@@ -76,7 +76,7 @@ def test_a_clock_that_leaps_in_a_still_scene_makes_no_flood(recogniser: Recognis
     still = [(10**12 + 10_000 * tick, empty_events()) for tick in range(30)]
     with pytest.warns(RecordingWarning, match="leapt forward"):
         summary = run_live(
-            ClockedCamera([*in_chunks(events_from(0), 50), *still]), recogniser, [collector], overload="wait"
+            ClockedCamera([*in_chunks(events_from(0), 50), *still]), recogniser, [collector], overload="complete"
         )
     assert (len(collector.predictions), summary.clock_resets) == (10, 1)
 
@@ -87,7 +87,7 @@ def test_a_still_scene_is_no_leap(recogniser: Recogniser) -> None:
     ticks = [(t_us, empty_events()) for t_us in range(400_000, 30_000_000, 500_000)]
     late = in_chunks(events_from(30_000_000 + 9_000_000), 50)
     summary = run_live(ClockedCamera([*in_chunks(events_from(0), 50), *ticks, *late]), recogniser, [collector],
-                       overload="wait")  # fmt: skip
+                       overload="complete")  # fmt: skip
     assert summary.clock_resets == 0
     assert len(collector.predictions) == 39_400_000 // CLIP_US
 

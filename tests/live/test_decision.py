@@ -170,7 +170,7 @@ def test_another_stream_holds_nothing(tmp_path):
             Both(),
             Recogniser(OnnxSession(model), SIZE),
             [States()],
-            overload="wait",
+            overload="complete",
             decision=DecisionThresholds(hold=9),
         )
     assert set(states) == {("recognised", "bright"), ("recognised", "dark")}

@@ -53,7 +53,7 @@ def recording(tmp_path_factory):
 def live(model, recording, thresholds, every="clip"):
     collector = LosslessCollector()
     recogniser = Recogniser(OnnxSession(model), SIZE)
-    run_live(ReplaySource(recording, speed=None), recogniser, [collector], every=every, overload="wait",
+    run_live(ReplaySource(recording, speed=None), recogniser, [collector], every=every, overload="complete",
              decision=thresholds)  # fmt: skip
     return collector.predictions, collector.summary
 

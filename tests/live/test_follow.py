@@ -137,9 +137,9 @@ def test_predictions_of_a_file_that_a_thread_writes_are_those_of_the_whole_file(
     followed, replayed = LosslessCollector(), LosslessCollector()
     thread.start()
     source = open_followed(tmp_path / "now.raw", waiting)
-    run_live(source, Recogniser(session, source.sensor_size), [followed], overload="wait")
+    run_live(source, Recogniser(session, source.sensor_size), [followed], overload="complete")
     source = open_source(tmp_path / "whole.raw", speed=None)
-    run_live(source, Recogniser(session, source.sensor_size), [replayed], overload="wait")
+    run_live(source, Recogniser(session, source.sensor_size), [replayed], overload="complete")
     found = [[(each.clip, each.t_us, each.probabilities) for each in one.predictions] for one in (followed, replayed)]
     assert len(found[1]) > 10
     assert found[0] == found[1]

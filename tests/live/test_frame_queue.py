@@ -25,7 +25,7 @@ def drain(queue: FrameQueue) -> list[int]:
 
 
 def test_frames_keep_their_order_and_arrival():
-    queue = FrameQueue(4, "drop")
+    queue = FrameQueue(4, "fresh")
     for index in range(3):
         queue.put(frame(index), arrived_s=index / 10)
     assert [queue.get()[1] for _ in range(3)] == [0.0, 0.1, 0.2]
@@ -33,7 +33,7 @@ def test_frames_keep_their_order_and_arrival():
 
 
 def test_the_oldest_clip_that_is_not_begun_is_dropped_whole():
-    queue = FrameQueue(2 * STEPS, "drop")
+    queue = FrameQueue(2 * STEPS, "fresh")
     for index in range(6):
         queue.put(frame(index), 0.0)
     assert queue.get()[0].index == 0  # clip 0 is in progress
@@ -44,7 +44,7 @@ def test_the_oldest_clip_that_is_not_begun_is_dropped_whole():
 
 
 def test_a_clip_that_is_given_up_while_it_arrives_takes_its_later_frames_along():
-    queue = FrameQueue(4, "drop")  # smaller than two clips
+    queue = FrameQueue(4, "fresh")  # smaller than two clips
     for index in range(4):
         queue.put(frame(index), 0.0)
     assert queue.get()[0].index == 0
@@ -55,7 +55,7 @@ def test_a_clip_that_is_given_up_while_it_arrives_takes_its_later_frames_along()
 
 
 def test_with_room_for_less_than_a_clip_the_clip_in_work_is_given_up():
-    queue = FrameQueue(1, "drop")
+    queue = FrameQueue(1, "fresh")
     queue.put(frame(0), 0.0)
     assert queue.get()[0].index == 0
     for index in range(1, 4):
@@ -65,7 +65,7 @@ def test_with_room_for_less_than_a_clip_the_clip_in_work_is_given_up():
 
 
 def test_without_clips_the_oldest_frame_is_dropped():
-    queue = FrameQueue(3, "drop", by_clip=False)
+    queue = FrameQueue(3, "fresh", by_clip=False)
     for index in range(5):
         queue.put(frame(index), 0.0)
     assert drain(queue) == [2, 3, 4]
@@ -74,7 +74,7 @@ def test_without_clips_the_oldest_frame_is_dropped():
 
 @pytest.mark.parametrize("consumed_per_arrival", [0.5, 0.2])
 def test_a_slow_model_still_completes_clips_near_the_present(consumed_per_arrival):
-    queue = FrameQueue(2 * STEPS, "drop")
+    queue = FrameQueue(2 * STEPS, "fresh")
     debt, taken, lag = 0.0, [], []
     for index in range(300):
         queue.put(frame(index), 0.0)
@@ -91,7 +91,7 @@ def test_a_slow_model_still_completes_clips_near_the_present(consumed_per_arriva
 
 
 def test_waiting_loses_nothing_and_never_exceeds_the_capacity():
-    queue, taken, longest = FrameQueue(4, "wait"), [], 0
+    queue, taken, longest = FrameQueue(4, "complete"), [], 0
 
     def produce():
         for index in range(200):
@@ -110,7 +110,7 @@ def test_waiting_loses_nothing_and_never_exceeds_the_capacity():
 
 
 def test_closing_frees_a_reader_that_waits():
-    queue = FrameQueue(1, "wait")
+    queue = FrameQueue(1, "complete")
     queue.put(frame(0), 0.0)
     producer = threading.Thread(target=queue.put, args=(frame(1), 0.0))
     producer.start()

@@ -146,7 +146,7 @@ def test_options_of_other_sources_are_one_line_and_overload_is_of_all(model, rec
     code, out, err = run_cli("live", model, "--source", recording, "--reconnect", "5")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert "got --reconnect (reconnect_s=), which file does not have" in err
-    for overload in ("drop", "wait"):
+    for overload in ("fresh", "complete"):
         code, out, _ = run_cli("live", model, "--source", recording, "--speed", "max", "--overload", overload)
         assert (code, bool(out)) == (0, True)
 

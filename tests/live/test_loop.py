@@ -83,7 +83,7 @@ def test_waiting_for_the_model_gives_exactly_the_offline_predictions(session, ch
     events = scene()
     collector = Collector()
     source = Chunks([events[start : start + chunk] for start in range(0, len(events), chunk)])
-    summary = run_live(source, Recogniser(session, SIZE), [collector], overload="wait", queue_clips=1)
+    summary = run_live(source, Recogniser(session, SIZE), [collector], overload="complete", queue_clips=1)
     expected = offline(events)
     assert seen(collector) == expected
     assert len({label for _, _, label in expected}) == 2  # otherwise the comparison could not fail
@@ -96,7 +96,7 @@ def test_waiting_for_the_model_gives_exactly_the_offline_predictions(session, ch
 def test_every_frame(session):
     collector = Collector()
     events = scene()
-    run_live(Chunks([events]), Recogniser(session, SIZE), [collector], every="frame", overload="wait")
+    run_live(Chunks([events]), Recogniser(session, SIZE), [collector], every="frame", overload="complete")
     # the scene ends with the last frame of a clip and begins with the first of one
     assert [p.clip * STEPS + p.step for p in collector.predictions] == list(range(100))
     assert [p.final for p in collector.predictions] == [n % STEPS == STEPS - 1 for n in range(100)]
@@ -111,7 +111,7 @@ def test_a_replayed_file_gives_the_offline_predictions_at_any_speed(session, tmp
         collector = Collector()
         source = ReplaySource(recording, speed=speed)
         assert isinstance(source, ClockedSource)
-        summary = run_live(source, Recogniser(session, SIZE), [collector], overload="wait")
+        summary = run_live(source, Recogniser(session, SIZE), [collector], overload="complete")
         assert summary.late_events == 0
         assert seen(collector) == offline(events)
 
@@ -132,7 +132,7 @@ def test_a_still_scene_steps_by_the_clock(session):
 
     collector = Releasing()
     chunks = [(1_000, events_at([500])), *((t_us, empty_events()) for t_us in range(2_000, 121_000, 1_000))]
-    run_live(Still(chunks), Recogniser(session, SIZE), [collector], overload="wait")
+    run_live(Still(chunks), Recogniser(session, SIZE), [collector], overload="complete")
     assert [p.clip for p in collector.predictions] == [0, 1, 2]
     assert [p.label for p in collector.predictions[1:]] == ["still", "still"]
 
@@ -207,7 +207,7 @@ def test_an_interrupt_ends_with_the_summary(session):
             yield events_at([t_us])
 
     collector = Interrupting()
-    summary = run_live(Chunks(endless()), Recogniser(session, SIZE), [collector], overload="wait")
+    summary = run_live(Chunks(endless()), Recogniser(session, SIZE), [collector], overload="complete")
     assert summary.interrupted
     assert summary.clips == 2
     assert collector.summary is summary
@@ -223,7 +223,7 @@ def test_a_source_that_fails_is_recognised_up_to_there_and_then_raised(session):
 
     collector = Collector()
     with pytest.raises(SourceLostError) as caught:
-        run_live(Chunks(failing()), Recogniser(session, SIZE), [collector], overload="wait")
+        run_live(Chunks(failing()), Recogniser(session, SIZE), [collector], overload="complete")
     assert caught.value is error
     # the open window is not a frame, since its remaining events are unknown
     assert seen(collector) == offline(scene())[:-1]
@@ -303,7 +303,7 @@ def test_a_source_that_waits_adds_no_latency(session, monkeypatch):
             return super().push(frame)
 
     collector = Collector()
-    run_live(Chunks([scene()]), Slow(session, SIZE), [collector], every="frame", overload="wait")
+    run_live(Chunks([scene()]), Slow(session, SIZE), [collector], every="frame", overload="complete")
     assert len(collector.predictions) == 100
     assert {p.latency_us for p in collector.predictions} == {250_000}
 
@@ -355,7 +355,7 @@ def test_a_replay_passes_the_filters_of_the_models_card(tmp_path, speed):
     assert len(kept) < 0.9 * len(events)
     collector = Collector()
     source = ReplaySource(open_recording(tmp_path / "r.h5"), speed=speed)
-    summary = run_live(source, Recogniser(session, SIZE), [collector], overload="wait")
+    summary = run_live(source, Recogniser(session, SIZE), [collector], overload="complete")
     frames_NTCHW, _ = clips_of(Entry("r", tmp_path / "r.h5", 0), spec)
     expected = [LABELS[int(expected_logits(frames_TCHW).mean(axis=0).argmax())] for frames_TCHW in frames_NTCHW]
     assert [label for _, _, label in seen(collector)] == expected
@@ -375,7 +375,7 @@ def test_a_clock_that_goes_back_begins_again(tmp_path, readout, clocked):
         collector = Collector()
         chunks = [part[at : at + 50] for part in parts for at in range(0, len(part), 50)]
         source = Ticks([(int(c["t"][-1]), c) for c in chunks]) if clocked else Chunks(chunks)
-        summary = run_live(source, Recogniser(session, SIZE), [collector], overload="wait")
+        summary = run_live(source, Recogniser(session, SIZE), [collector], overload="complete")
         return [(p.t_us, p.clip, p.probabilities) for p in collector.predictions], summary
 
     later, earlier = scene(seed=1), scene(seed=2)
@@ -391,5 +391,5 @@ def test_a_clock_that_goes_back_begins_again(tmp_path, readout, clocked):
 
 def test_events_that_are_a_little_late_are_no_reset(session):
     parts = [events_at(np.arange(0, 2_000_000, 1_000)), events_at(np.arange(1_100_000, 1_105_000, 1_000))]
-    summary = run_live(Chunks([*parts, events_at([2_100_000])]), Recogniser(session, SIZE), [], overload="wait")
+    summary = run_live(Chunks([*parts, events_at([2_100_000])]), Recogniser(session, SIZE), [], overload="complete")
     assert (summary.clock_resets, summary.late_events) == (0, 5)

@@ -83,13 +83,15 @@ def test_events_of_dropped_windows_are_recorded(model, tmp_path):
 def test_a_full_disk_ends_the_recording_and_not_the_run(model, tmp_path):
     events, messages = scene(6_000), io.StringIO()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    recorder = Recorder(tmp_path / "a.aedat4", SIZE, overload="wait", queue_bytes=1, messages=messages)
+    recorder = Recorder(tmp_path / "a.aedat4", SIZE, overload="complete", queue_bytes=1, messages=messages)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
     try:
-        summary = run_live(Chunks(events, 1_000), Recogniser(OnnxSession(model), SIZE), [recorder], overload="wait")
+        summary = run_live(Chunks(events, 1_000), Recogniser(OnnxSession(model), SIZE), [recorder], overload="complete")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert summary.clips == run_live(Chunks(events), Recogniser(OnnxSession(model), SIZE), [], overload="wait").clips
+    assert (
+        summary.clips == run_live(Chunks(events), Recogniser(OnnxSession(model), SIZE), [], overload="complete").clips
+    )
     found = open_recording(tmp_path / "a.aedat4").read()
     assert 0 < len(found) == recorder.events < len(events)
     assert np.array_equal(found, events[: len(found)])
@@ -100,7 +102,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(model, tmp_path):
 def test_a_slow_disk_loses_chunks_and_counts_them(model, tmp_path):
     events, messages = scene(), io.StringIO()
     recorder = Recorder(tmp_path / "a.aedat4", SIZE, queue_bytes=1, messages=messages)
-    summary = run_live(Chunks(events), Recogniser(OnnxSession(model), SIZE), [recorder], overload="wait")
+    summary = run_live(Chunks(events), Recogniser(OnnxSession(model), SIZE), [recorder], overload="complete")
     missing = summary.events - len(open_recording(tmp_path / "a.aedat4").read())
     assert missing > 0
     assert f"{missing:,} of 3,000 events are not in the recording" in messages.getvalue()

@@ -31,7 +31,7 @@ def test_live_and_evaluation_cut_alike(tmp_path: Path, grid: str, more: dict[str
     session = OnnxSession(write_model(tmp_path / "m.onnx", make_card(spec)))
     collector = LosslessCollector()
     source = ReplaySource(open_recording(tmp_path / "r.h5"), speed=None, start=start)
-    run_live(source, Recogniser(session, SIZE), [collector], overload="wait")
+    run_live(source, Recogniser(session, SIZE), [collector], overload="complete")
     assert [one.t_us for one in collector.predictions] == (t_start_us_N + 40_000).tolist()
     assert len(t_start_us_N) >= 5
     best = [LABELS[int(expected_logits(clip_TCHW).mean(axis=0).argmax())] for clip_TCHW in frames_NTCHW]

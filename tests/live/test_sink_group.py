@@ -88,7 +88,7 @@ def test_each_method_may_fail_once(files, method, error):
     bad, good = Fails(method, error), Collector()
     source = ReplaySource(open_recording(recording), speed=None)
     with pytest.raises(UserError if isinstance(error, UserError) else SinkError):
-        run_live(source, Recogniser(OnnxSession(model), SIZE), [bad, good], overload="wait")
+        run_live(source, Recogniser(OnnxSession(model), SIZE), [bad, good], overload="complete")
     assert bad.calls == 1
     assert bad.summary is None
     assert good.summary is not None
@@ -99,7 +99,7 @@ def test_a_recorder_may_stop_the_run_from_the_thread_that_reads(files):
     model, recording = files
     bad, good = Fails("received", StopRun()), Collector()
     source = ReplaySource(open_recording(recording), speed=None)
-    assert run_live(source, Recogniser(OnnxSession(model), SIZE), [bad, good], overload="wait").interrupted
+    assert run_live(source, Recogniser(OnnxSession(model), SIZE), [bad, good], overload="complete").interrupted
     assert bad.summary == good.summary
 
 

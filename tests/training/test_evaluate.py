@@ -134,7 +134,7 @@ def test_exported_file_evaluates_the_same_and_live_sees_the_same_clips(tmp_path:
         finals = Finals()
         recording = entry.open()
         source = ReplaySource(recording, speed=None)
-        run_live(source, Recogniser(session, recording.sensor_size), [finals], overload="wait")
+        run_live(source, Recogniser(session, recording.sensor_size), [finals], overload="complete")
         rows_NK = exported.probabilities_NK[exported.clips.entry_index_N == index]
         live_NK = np.array([list(prediction.probabilities.values()) for prediction in finals.kept])
         np.testing.assert_allclose(live_NK, rows_NK, atol=1e-6)
@@ -163,7 +163,7 @@ def test_live_from_the_held_out_part_of_a_real_recording_is_what_was_evaluated(
     evaluated = evaluate_clips(session_logits(session), recordings, load_clips(recordings, frame_spec), batch_size=8)
     finals = Finals()
     source = ReplaySource(entry.open(), speed=None, start="70%")
-    run_live(source, Recogniser(session, source.sensor_size), [finals], overload="wait")
+    run_live(source, Recogniser(session, source.sensor_size), [finals], overload="complete")
     assert len(finals.kept) == len(evaluated.clips) > 20
     live_NK = np.array([list(prediction.probabilities.values()) for prediction in finals.kept])
     np.testing.assert_allclose(live_NK, evaluated.probabilities_NK, atol=1e-6)

@@ -72,7 +72,7 @@ class FollowSource:
         overload: the model is waited for, since the file keeps what is not read yet.
     """
 
-    overload: Literal["wait"] = "wait"
+    overload: Literal["complete"] = "complete"
 
     def __init__(
         self,

@@ -5,8 +5,8 @@ from collections import deque
 from typing import Generic, Literal, TypeVar
 
 Item = TypeVar("Item")
-# "drop": what no longer fits is lost and counted; "wait": the sender waits, if the protocol can tell it to.
-Overload = Literal["drop", "wait"]
+# "fresh": what no longer fits is lost and counted; "complete": the sender waits, if the protocol can tell it to.
+Overload = Literal["fresh", "complete"]
 
 
 class Inbox(Generic[Item]):
@@ -19,7 +19,7 @@ class Inbox(Generic[Item]):
     def __init__(self, limit_bytes: int, overload: Overload) -> None:
         self.dropped = 0
         self._limit_bytes = limit_bytes
-        self._waits = overload == "wait"
+        self._waits = overload == "complete"
         self._items: deque[tuple[Item, int]] = deque()
         self._bytes = 0
         self._changed = threading.Condition()

@@ -65,8 +65,9 @@ class ReceivedSource(Generic[Packet]):
     Args:
         name: for errors and warnings, such as the address.
         sensor_size: (width, height); events outside are counted as `outside_events`.
-        overload: "drop" for the present: if packets are not decoded in time, the oldest are dropped and counted, and in
-            silence the clock goes on. "wait" for all events: the sender waits, and only events move the clock.
+        overload: "fresh" for the present: packets that are not decoded in time are dropped and counted, the oldest
+            first, and in silence the clock goes on. "complete" for all events: the sender waits, and only events move
+            the clock.
 
     Raises:
         SourceLostError: from `chunks`, see `Receiver.receive`.
@@ -78,7 +79,7 @@ class ReceivedSource(Generic[Packet]):
         sensor_size: tuple[int, int],
         receiver: Receiver[Packet],
         *,
-        overload: Overload = "drop",
+        overload: Overload = "fresh",
         inbox_bytes: int = INBOX_BYTES,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -144,7 +145,7 @@ class ReceivedSource(Generic[Packet]):
 
     def _tick(self) -> None:
         silent_us = (self._clock_s() - self._newest_s) * 1e6 - self._lag_us
-        if self._seen and self.overload == "drop" and silent_us > 0:
+        if self._seen and self.overload == "fresh" and silent_us > 0:
             self._now_us = self._newest_us + int(silent_us)
 
     def _inside(self, events: EventArray) -> EventArray:

@@ -31,7 +31,7 @@ def open_tcp(
     sensor_size: tuple[int, int] | None = None,
     default_sensor_size: tuple[int, int] | None = None,
     stream: int | None = None,
-    overload: Overload = "drop",
+    overload: Overload = "fresh",
     reconnect_s: float = 0.0,
 ) -> ReceivedSource[Packet]:
     """Connect to //HOST:PORT and read the header.

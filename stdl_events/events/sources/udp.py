@@ -37,7 +37,7 @@ def open_udp(
     *,
     sensor_size: tuple[int, int] | None = None,
     default_sensor_size: tuple[int, int] | None = None,
-    overload: Overload = "drop",
+    overload: Overload = "fresh",
 ) -> ReceivedSource[Datagram]:
     """Receive at //HOST:PORT.
 

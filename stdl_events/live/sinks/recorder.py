@@ -25,7 +25,7 @@ class Recorder:
     """An `EventSink` that writes an AEDAT 4 file by a thread of its own, before filters, crop and scale.
 
     If the disk takes no more, the recording ends there and the run goes on; if it is too slow, chunks are missing and
-    counted ("drop"), or the source waits ("wait").
+    counted ("fresh"), or the source waits ("complete").
 
     Args:
         path: of the new file; %Y, %m, %d, %H, %M and %S are those of now.
@@ -39,7 +39,7 @@ class Recorder:
         path: str | Path,
         sensor_size: tuple[int, int],
         *,
-        overload: Overload = "drop",
+        overload: Overload = "fresh",
         queue_bytes: int = QUEUE_BYTES,
         messages: TextIO | None = None,
     ) -> None:
