@@ -1,5 +1,6 @@
 """Live inference: events in, predictions out, without PyTorch."""
 
+from stdl_events.live.controls import Controls
 from stdl_events.live.loop import run_live
 from stdl_events.live.protocols import ClockedSource, CountingSource, EventSink, Sink, StatusSink, StopRun
 from stdl_events.live.recogniser import Prediction, Recogniser
@@ -8,6 +9,7 @@ from stdl_events.live.summary import LiveSummary
 
 __all__ = [
     "ClockedSource",
+    "Controls",
     "CountingSource",
     "EventSink",
     "LiveSummary",

@@ -39,10 +39,11 @@ class Decider:
 
     Attributes:
         decided: the decision of the present clip; None while it is open.
+        thresholds: may be replaced between two clips.
     """
 
     def __init__(self, thresholds: DecisionThresholds) -> None:
-        self._thresholds = thresholds
+        self.thresholds = thresholds
         self._current: Decision | None = None
         self._other: tuple[str, str | None] | None = None
         self._count = 0
@@ -52,12 +53,12 @@ class Decider:
     @property
     def decides_early(self) -> bool:
         """True if a clip may be decided before its end."""
-        return self._thresholds.decide_at is not None
+        return self.thresholds.decide_at is not None
 
     @property
     def needs_rate(self) -> bool:
         """True if `decide` looks at the rate of events."""
-        return self._thresholds.still_below > 0
+        return self.thresholds.still_below > 0
 
     def restart(self) -> None:
         """Forget the clips before: another stream begins."""
@@ -85,7 +86,7 @@ class Decider:
             steps: T of a clip.
             events_per_s: in the frames of the clip so far, see `decide`.
         """
-        frames, thresholds = self._last[1] + 1, self._thresholds
+        frames, thresholds = self._last[1] + 1, self.thresholds
         if self.decided is not None:
             return None
         if frames == steps:
@@ -105,7 +106,7 @@ class Decider:
             probabilities: one for each class.
             events_per_s: in the frames of the clip, after filters, geometry and cap.
         """
-        return self._held(self._of_clip(probabilities, events_per_s, self._thresholds.unknown_below))
+        return self._held(self._of_clip(probabilities, events_per_s, self.thresholds.unknown_below))
 
     def _held(self, found: Decision) -> Decision:
         """Return `found`, or the decision before if `found` has not been seen often enough."""
@@ -115,14 +116,14 @@ class Decider:
             return found
         self._count = self._count + 1 if kind == self._other else 1
         self._other = kind
-        if self._count >= self._thresholds.hold:
+        if self._count >= self.thresholds.hold:
             self._current, self._other = found, None
             return found
-        seen = f"{found.label or WORDS[found.state]} in {self._count} of {self._thresholds.hold} clips in a row"
+        seen = f"{found.label or WORDS[found.state]} in {self._count} of {self.thresholds.hold} clips in a row"
         return Decision(self._current.label, "held", f"{self._current.label or WORDS[self._current.state]}: {seen}")
 
     def _of_clip(self, probabilities: Mapping[str, float], events_per_s: float, unknown_below: float) -> Decision:
-        still_below = self._thresholds.still_below
+        still_below = self.thresholds.still_below
         if events_per_s < still_below:
             return Decision(None, "still", f"{events_per_s:.0f} events/s, fewer than {still_below:g}")
         label = max(probabilities, key=lambda name: probabilities[name])

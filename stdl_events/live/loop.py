@@ -13,6 +13,7 @@ from stdl_events.events.sources.replay import ReplaySource
 from stdl_events.events.stream import EventSource
 from stdl_events.frames import Frame, Framer
 from stdl_events.frames.grid import grid_origin_us
+from stdl_events.live.controls import Controls
 from stdl_events.live.frame_queue import FrameQueue, Overload
 from stdl_events.live.protocols import CountingSource, Sink, StopRun
 from stdl_events.live.reader import Reader
@@ -37,6 +38,7 @@ def run_live(
     overload: Overload = "fresh",
     queue_clips: int = 2,
     decision: DecisionThresholds | None = None,
+    controls: Controls | None = None,
 ) -> LiveSummary:
     """Run the model on `source` until it ends or the user interrupts (Ctrl-C), and return a summary.
 
@@ -46,13 +48,14 @@ def run_live(
             so that no frame is lost and every run gives the same predictions.
         queue_clips: number of clips that may wait for the model.
         decision: thresholds of the predictions; by default those of the model's card.
+        controls: change the run while it goes on. Frames of a pause are counted; with "wait" the source waits instead.
 
     Raises:
         ModelError: clips are to be decided early, and the state goes on over clips.
         SinkError: a sink raised an error. The others get the summary of the run until there.
         StdlEventsError: the source failed. The events before are processed first, and `ended` of the sinks is called.
     """
-    return _LiveRun(source, recogniser, sinks, every, overload, queue_clips, decision).go()
+    return _LiveRun(source, recogniser, sinks, every, overload, queue_clips, decision, controls or Controls()).go()
 
 
 def run_frames(
@@ -88,14 +91,15 @@ class _LiveRun:
         overload: Overload,
         queue_clips: int,
         decision: DecisionThresholds | None,
+        controls: Controls,
     ) -> None:
-        self._source, self._recogniser, self._overload = source, recogniser, overload
-        self._sinks = SinkGroup(sinks)
+        self._source, self._recogniser, self._overload, self._controls = source, recogniser, overload, controls
+        self._sinks = SinkGroup([*sinks, controls.recording] if controls.recording else sinks)
         self._queue = FrameQueue(queue_clips * recogniser.spec.steps, overload, by_clip=recogniser.resets)
         framer = Framer(recogniser.spec, origin_us=_part_grid(source, recogniser))
         listeners = [self._sinks] if self._sinks.listens else []
         self._reader = Reader(source, recogniser.select, framer, self._queue, listeners)
-        self._steps = Steps(recogniser, [self._sinks], every, decision)
+        self._steps = Steps(recogniser, [self._sinks], every, decision, controls)
         self._started_s = self._status_due_s = time.monotonic()
 
     def go(self) -> LiveSummary:
@@ -124,6 +128,9 @@ class _LiveRun:
 
     def _step_all(self) -> None:
         while True:
+            if self._overload == "wait" and self._controls.wait_while_paused(STATUS_EVERY_S):
+                self._say_status()
+                continue
             if self._sinks.watches and not self._queue.wait(self._status_due_s - time.monotonic()):
                 self._say_status()
                 continue
@@ -151,6 +158,7 @@ class _LiveRun:
             clips=steps.clips,
             incomplete_clips=self._recogniser.incomplete_clips,
             dropped_frames=self._queue.dropped,
+            paused_frames=steps.paused_frames,
             late_events=reader.framer.late_events,
             clock_resets=reader.clock.resets,
             decisions=dict(steps.decisions),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from stdl_events.errors import ModelError
 from stdl_events.frames import Frame
+from stdl_events.live.controls import Controls
 from stdl_events.live.decision import Decider, Decision
 from stdl_events.live.protocols import Sink
 from stdl_events.live.recogniser import Prediction, Readout, Recogniser
@@ -21,10 +22,15 @@ class Steps:
     """The model's side of a run: steps, predictions and latencies."""
 
     def __init__(
-        self, recogniser: Recogniser, sinks: Sequence[Sink], every: str, decision: DecisionThresholds | None = None
+        self,
+        recogniser: Recogniser,
+        sinks: Sequence[Sink],
+        every: str,
+        decision: DecisionThresholds | None = None,
+        controls: Controls | None = None,
     ) -> None:
         self.latency, self.step_time = Percentiles(), Percentiles()
-        self.frames = self.clips = 0
+        self.frames = self.clips = self.paused_frames = 0
         self._recogniser = recogniser
         self._sinks = sinks
         self._every = every
@@ -38,6 +44,8 @@ class Steps:
                 expected="a state that is zeroed at each clip, whose frames alone decide it",
                 todo="use --decide-at none",
             )  # fmt: skip
+        self._controls = controls or Controls()
+        self._controls.begin(self._decider.thresholds, decides_early=recogniser.resets)
         self.early_clips = self.early_frames = 0
         self._clip_start_us, self._clip_events = 0, 0
 
@@ -50,6 +58,9 @@ class Steps:
             self._dropped, self._overload_said_s = dropped, now_s
 
     def step(self, frame: Frame, arrived_s: float) -> None:
+        if self._controls.paused:
+            self.paused_frames += 1
+            return
         began_s = time.monotonic()
         readout = self._recogniser.push(frame)
         done_s = time.monotonic()
@@ -84,6 +95,7 @@ class Steps:
         """Return the decision of a clip at the frame where it is made, otherwise None."""
         if self._decider.begins(frame.clip, frame.step):
             self._clip_start_us, self._clip_events = frame.t_start_us, 0
+            self._decider.thresholds = self._controls.thresholds
         if self._decider.needs_rate:
             self._clip_events += int(frame.counts_CHW.sum())
         rate = self._clip_events * 1e6 / (frame.t_end_us - self._clip_start_us)

@@ -49,6 +49,7 @@ class LiveSummary:
         clips: recognised from their first to their last frame.
         incomplete_clips: dropped because a frame was missing.
         dropped_frames: dropped because the model was too slow.
+        paused_frames: not recognised because the user paused the run.
         late_events: arrived after the clock had closed their window.
         latency_us: of all predictions, printed or not; see `Prediction`.
         step_us: duration of the model's steps.
@@ -80,6 +81,7 @@ class LiveSummary:
     early_clips: int = 0
     early_frames: int = 0
     sinks_s: dict[str, float] = field(default_factory=dict)
+    paused_frames: int = 0
 
     @classmethod
     def before_the_start(cls, seconds: float) -> "LiveSummary":
@@ -108,6 +110,23 @@ class LiveSummary:
         named = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in slowest)
         return [f"sinks took {total_s:.2f} s of {self.seconds:.2f} s: {named}"]
 
+    @property
+    def losses(self) -> dict[str, int]:
+        """What was not recognised, by reason in words; rare reasons only where they occurred."""
+        always = {
+            "dropped frames": self.dropped_frames,
+            "late events": self.late_events,
+            "incomplete clips": self.incomplete_clips,
+        }
+        rare = {
+            "paused frames": self.paused_frames,
+            "filtered events": self.filtered_events,
+            "resets of the clock": self.clock_resets,
+            "cropped events": self.cropped_events,
+        }
+        rare |= {name.replace("_", " "): count for name, count in self.source.items()}
+        return always | {name: count for name, count in rare.items() if count}
+
     def to_json(self) -> str:
         """Return one line of JSON: {"summary": ...}."""
         rates = {"events_per_s": round(self.events_per_s, 1), "frames_per_s": round(self.frames_per_s, 1)}
@@ -116,19 +135,8 @@ class LiveSummary:
     def to_text(self) -> str:
         """Return a few lines of text."""
         end = "interrupted" if self.interrupted else "source ended"
-        losses = {
-            "dropped frames": self.dropped_frames,
-            "late events": self.late_events,
-            "incomplete clips": self.incomplete_clips,
-        }
-        if self.filtered_events:
-            losses["filtered events"] = self.filtered_events
-        if self.clock_resets:
-            losses["resets of the clock"] = self.clock_resets
-        if self.cropped_events:
-            losses["cropped events"] = self.cropped_events
+        losses = self.losses
         losses |= {f"{name} clips": count for name, count in self.decisions.items() if name != "recognised"}
-        losses |= {name.replace("_", " "): count for name, count in self.source.items() if count}
         early = f"{self.early_clips:,} clips decided early, {self.early_frames:,} frames before their ends"
         return "\n".join(
             [
