@@ -48,7 +48,8 @@ def run_live(
             so that no frame is lost and every run gives the same predictions.
         queue_clips: number of clips that may wait for the model.
         decision: thresholds of the predictions; by default those of the model's card.
-        controls: change the run while it goes on. Frames of a pause are counted; with "wait" the source waits instead.
+        controls: change the run while it goes on. Frames of a pause are counted; with "complete" the source
+            waits instead.
 
     Raises:
         ModelError: clips are to be decided early, and the state goes on over clips.
@@ -128,7 +129,7 @@ class _LiveRun:
 
     def _step_all(self) -> None:
         while True:
-            if self._overload == "wait" and self._controls.wait_while_paused(STATUS_EVERY_S):
+            if self._overload == "complete" and self._controls.wait_while_paused(STATUS_EVERY_S):
                 self._say_status()
                 continue
             if self._sinks.watches and not self._queue.wait(self._status_due_s - time.monotonic()):

@@ -81,8 +81,8 @@ def test_a_run_that_waits_loses_nothing_while_it_is_paused(recogniser, tmp_path,
                 controls.paused = self.said < 3
 
     pauses, other = Pauses(), LosslessCollector()
-    summary = run_live(Chunks(scene()), recogniser, [pauses], overload="wait", controls=controls)
-    run_live(Chunks(scene()), Recogniser(recogniser.session, SIZE), [other], overload="wait")
+    summary = run_live(Chunks(scene()), recogniser, [pauses], overload="complete", controls=controls)
+    run_live(Chunks(scene()), Recogniser(recogniser.session, SIZE), [other], overload="complete")
     assert pauses.said == 3
     assert summary.paused_frames == 0
     assert [each.t_us for each in pauses.predictions] == [each.t_us for each in other.predictions]
@@ -110,7 +110,7 @@ def test_a_state_that_goes_on_over_clips_decides_none_early(tmp_path):
 
 def test_a_recording_has_the_events_between_its_start_and_its_end(recogniser, tmp_path):
     events, messages, names = scene(), io.StringIO(), iter(("a.aedat4", "b.aedat4"))
-    switch = RecordingSwitch(lambda: Recorder(tmp_path / next(names), SIZE, overload="wait", messages=messages))
+    switch = RecordingSwitch(lambda: Recorder(tmp_path / next(names), SIZE, overload="complete", messages=messages))
     states = []
 
     def at(index):
@@ -122,7 +122,7 @@ def test_a_recording_has_the_events_between_its_start_and_its_end(recogniser, tm
             switch.stop()
             states.append(switch.state)
 
-    run_live(Chunks(events, at=at), recogniser, [], overload="wait", controls=Controls(switch))
+    run_live(Chunks(events, at=at), recogniser, [], overload="complete", controls=Controls(switch))
     assert np.array_equal(open_recording(tmp_path / "a.aedat4").read(), events[500:1_000])
     assert np.array_equal(open_recording(tmp_path / "b.aedat4").read(), events[2_000:])
     assert states == ["a.aedat4", None, "b.aedat4"]
