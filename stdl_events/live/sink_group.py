@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,7 +30,7 @@ class SinkGroup:
     """
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.failure: StdlEventsError | None = None
         self._sinks = list(sinks)
         self._starters = [sink for sink in sinks if isinstance(sink, StartSink)]
