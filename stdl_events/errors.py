@@ -22,7 +22,8 @@
         ├── SourceLostError                a source of events is gone, and stays away (exit code 4)
         ├── VerificationError              an exported file computes something else than the network (exit code 5)
         ├── ClusterError                   the cluster that prepares does not answer, or fails (exit code 7)
-        └── SinkError                      a sink of a live run, such as a function of one's own, raised (exit code 8)
+        ├── SinkError                      a sink of a live run, such as a function of one's own, raised (exit code 8)
+        └── NoCameraError                  no camera is found that can be opened (exit code 9)
 
 Programmer errors are `assert`s, not part of this tree.
 """
@@ -145,3 +146,7 @@ class ClusterError(OutsideError):
 
 class SinkError(OutsideError):
     exit_code = 8
+
+
+class NoCameraError(OutsideError):
+    exit_code = 9

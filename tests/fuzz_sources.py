@@ -10,6 +10,7 @@ from fuzz_targets import Target
 
 from stdl_events.events.sources.aedat4_packets import Aedat4Packets, decode_packets
 from stdl_events.events.sources.datagrams import DamagedDatagram, Datagram, Layout
+from stdl_events.events.sources.eventcv import parse_camera
 from stdl_events.events.sources.jaer import JaerDatagrams
 from stdl_events.events.sources.udp import EventWords
 
@@ -61,10 +62,23 @@ def take_datagrams(layout: Callable[[], Layout], folder: Path, data: bytes) -> s
     return f"{sum(map(len, receiving.decode(received)))} events"
 
 
+def camera_seeds(folder: Path) -> list[bytes]:
+    del folder
+    return [b"", b"DAVIS346", b"//00051463?roi=320,180,640x360&rate_cap=5e6", b"EVK%204?adaptive_bias=2e5,1e6"]
+
+
+def take_camera(folder: Path, data: bytes) -> str:
+    """Parse a camera's address; the camera's own bytes are decoded by eventcv."""
+    del folder
+    wanted, settings = parse_camera(data.decode(errors="replace"))
+    return f"{len(wanted)} letters, {settings.roi is not None}"
+
+
 TARGETS: dict[str, Target] = {
     "tcp": Target(stream_seeds, take_stream),
     "jaer": Target(
         partial(datagram_seeds, jaer_datagrams), partial(take_datagrams, partial(JaerDatagrams, (128, 128)))
     ),
+    "eventcv": Target(camera_seeds, take_camera),
     "udp": Target(partial(datagram_seeds, word_datagrams), partial(take_datagrams, partial(EventWords, "udp", "<"))),
 }

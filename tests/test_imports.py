@@ -45,13 +45,14 @@ TORCH_FREE = (
     "analysis.cost",
 )
 # Commands that work without torch; of the other commands only the registration does.
-TORCH_FREE_COMMANDS = ("cli.events", "cli.frames", "cli.live", "cli.show", "cli.show_clips")
+TORCH_FREE_COMMANDS = ("cli.cameras", "cli.events", "cli.frames", "cli.live", "cli.show", "cli.show_clips")
 
 DOORS = {
     "norse": ("network/neurons/cell.py", "network/neurons/norse_cells.py"),
     "tonic": ("recordings/",),
     "h5py": ("events/formats/hdf5.py",),
     "aedat": ("events/formats/aedat4_child.py",),
+    "eventcv": ("events/sources/eventcv_driver.py",),
     "onnx": ("export/",),
     "onnxscript": ("export/",),
     "onnxruntime": ("live/session.py",),

@@ -15,6 +15,7 @@ import typer
 from stdl_events import __version__
 from stdl_events.cli import (
     calibrate,
+    cameras,
     compare,
     cost,
     demo,
@@ -69,7 +70,7 @@ def _common(
 
 for stage in (
     demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, report, compare, calibrate, export,
-    models, predict, live,
+    models, predict, cameras, live,
 ):  # fmt: skip
     stage.register(app)
 

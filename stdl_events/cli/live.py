@@ -29,6 +29,7 @@ from stdl_events.cli.geometry_options import (
 from stdl_events.cli.live_options import (
     FollowIdleOption,
     FollowOption,
+    LoopOption,
     ModelOption,
     Overload,
     OverloadOption,
@@ -89,6 +90,7 @@ def live(
     reconnect: ReconnectOption = None,
     follow: FollowOption = False,
     follow_idle: FollowIdleOption = None,
+    loop: LoopOption = False,
     start: FromOption = None,
     stop: ToOption = None,
     every: Annotated[Every, typer.Option("--every", help="Print after each clip or each frame.")] = Every.clip,
@@ -144,6 +146,7 @@ def live(
         "sensor_size": parse_sensor_size(sensor), "stream": stream,
         "default_sensor_size": geometry.size_before(session.card.frame.sensor_size),
         "time_unit": time_unit, "repair": repair, "strict": strict, "take": take, "columns": columns,
+        "loop": loop,
         "reconnect_s": reconnect, "idle_s": parse_idle(follow_idle),
     }  # fmt: skip
     if follow or follow_idle is not None:

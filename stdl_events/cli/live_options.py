@@ -21,7 +21,13 @@ class Overload(StrEnum):
 
 SourceOption = Annotated[
     str | None,
-    address_of(SOURCES, "The source of events; a file, replayed in real time, also without file:.", "--source"),
+    address_of(
+        SOURCES,
+        "The source of events; a file, replayed in real time, also without file:. A USB camera is eventcv:NAME or "
+        "eventcv:SERIAL, as stdl-events cameras lists it, with ?roi=X,Y,WxH&rate_cap=EVENTS&adaptive_bias=on behind it "
+        "for chips that can.",
+        "--source",
+    ),
 ]
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="The exported .onnx model, if the argument is the source.")
@@ -54,6 +60,10 @@ FollowIdleOption = Annotated[
     typer.Option(
         "--follow-idle", metavar="10s", help="Follow, and end when nothing came for so long.  [default: never]"
     ),
+]
+
+LoopOption = Annotated[
+    bool, typer.Option("--loop", help="Replay the file over and over, with a clock that goes on. Ctrl-C ends it.")
 ]
 
 

@@ -25,6 +25,7 @@ def modules_that_import(package: str) -> set[str]:
     ("package", "doors"),
     [
         ("aedat", {"events/formats/aedat4_child.py"}),
+        ("eventcv", {"events/sources/eventcv_driver.py"}),
         ("h5py", {"events/formats/hdf5.py"}),
         ("faery", {"events/formats/with_faery.py"}),
         ("hdf5plugin", {"events/formats/hdf5_layouts.py"}),

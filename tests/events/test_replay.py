@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stdl_events.errors import RecordingError, SourceLostError
 from stdl_events.events import ReplaySource, open_recording, span_us, write_recording
+from stdl_events.events.sources.replay import LoopedReplay
 
 
 class FakeWall:
@@ -177,3 +178,33 @@ def test_a_file_that_disappears_or_shrinks_is_a_lost_source(tmp_path: Path, lose
         list(source.chunks())
     assert str(caught.value).startswith(f"{path}: {text}")
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("speed", [None, 2.0])
+def test_a_looped_replay_repeats_its_part_with_a_clock_that_goes_on(recording, speed) -> None:
+    wall = FakeWall()
+    options = {"speed": speed, "start": "20%", "stop": "60%", "clock_s": wall.clock_s, "sleep_s": wall.sleep_s}
+    once = np.concatenate(list(ReplaySource(recording, **options).chunks()))
+    wall.now_s = 100.0
+    source, parts, times = LoopedReplay(recording, **options), [], []
+    for events in source.chunks():
+        parts.append(events)
+        times.append(source.t_now_us)
+        if source.rounds == 3:
+            break
+    found = np.concatenate(parts)
+    part_us = 40_000  # 40 % of 100 ms
+    assert source.counts == {"rounds": 3}
+    for number in range(3):
+        again = found[number * len(once) : (number + 1) * len(once)]
+        np.testing.assert_array_equal(again["t"], once["t"] + number * part_us)
+        assert (again[["x", "y", "p"]] == once[["x", "y", "p"]]).all()
+    assert times == sorted(times)
+    if speed is not None:
+        assert wall.now_s == pytest.approx(100 + (times[-1] - source.t_start_us) * 1e-6 / speed)
+
+
+def test_a_part_without_events_is_not_repeated(recording) -> None:
+    for speed in (None, 1e6):
+        with pytest.raises(RecordingError, match="got a part without events; expected events to repeat; leave --loop"):
+            list(LoopedReplay(recording, speed=speed, start=5010, stop=5090).chunks())

@@ -232,3 +232,24 @@ def test_hot_pixels_of_the_deployed_camera_are_its_own(model, recording, tmp_pat
     found, summary, _ = converted(run_cli, model, tmp_path / "noisy.h5", *options)
     assert found == expected
     assert (summary["filtered_events"], summary["cropped_events"]) == (len(events), 0)
+
+
+def test_a_looped_file_goes_on_until_it_is_stopped_and_counts_its_rounds(model, recording, tmp_path, run_cli):
+    (tmp_path / "enough.py").write_text(
+        "from stdl_events.live import StopRun\n\n\n"
+        "def enough(prediction):\n"
+        "    if prediction.t_us > 7_000_000 + 2_500_000:\n"
+        "        raise StopRun\n",
+        encoding="utf-8",
+    )
+    code, out, err = run_cli(
+        "live", model, "--source", recording, "--speed", "max", "--loop", "--json-lines",
+        "--sink", f"{tmp_path / 'enough.py'}:enough",
+    )  # fmt: skip
+    *predictions, last = (json.loads(line) for line in out.splitlines())
+    assert (code, err) == (0, "")
+    ends = [p["t_us"] for p in predictions]
+    assert ends == list(range(ends[0], ends[-1] + 1, STEPS * DT_US)), "no clip is missing where the file begins again"
+    assert last["summary"]["source"]["rounds"] >= 3
+    code, _, err = run_cli("live", model, "--source", recording, "--follow", "--loop")
+    assert (code, "got --loop (loop=), which follow does not have" in err) == (2, True)

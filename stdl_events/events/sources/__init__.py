@@ -29,6 +29,7 @@ SOURCES: Registry[OpenSource] = Registry(
         "jaer": "stdl_events.events.sources.jaer:open_jaer",
         "udp": "stdl_events.events.sources.udp:open_udp",
         "stdin": "stdl_events.events.sources.stdin:open_stdin",
+        "eventcv": "stdl_events.events.sources.eventcv:open_eventcv",
     },
 )
 

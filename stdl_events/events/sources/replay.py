@@ -1,7 +1,7 @@
 """Replay of a recording, or of a part of it, at the pace of the wall clock."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -71,6 +71,7 @@ def open_replay(
     speed: float | None = 1.0,
     start: Position = None,
     stop: Position = None,
+    loop: bool = False,
     sensor_size: tuple[int, int] | None = None,
     default_sensor_size: tuple[int, int] | None = None,
     format: str | None = None,
@@ -84,6 +85,7 @@ def open_replay(
     """Replay the file at `path`; `speed`, `start` and `stop` are those of `ReplaySource`.
 
     Args:
+        loop: over and over; see `LoopedReplay`.
         sensor_size: (width, height), as for `open_recording`.
         default_sensor_size: replaces the smallest size that holds all events, if nothing else gives the size and most
             events are inside.
@@ -96,7 +98,7 @@ def open_replay(
         path, sensor_size=sensor_size, default_sensor_size=default_sensor_size, format=format, stream=stream,
         time_unit=time_unit, columns=columns, take=take, repair=repair, strict=strict,
     )  # fmt: skip
-    return ReplaySource(opened, speed=speed, start=start, stop=stop)
+    return (LoopedReplay if loop else ReplaySource)(opened, speed=speed, start=start, stop=stop)
 
 
 def open_for_size(
@@ -243,3 +245,47 @@ class ReplaySource:
             yield min(t_end_us, self.t_stop_us), concatenate_events(waiting)
             waiting = []
             t_end_us += self._chunk_us
+
+
+class LoopedReplay(ReplaySource):
+    """A replay that begins again at its end, while its clock goes on, until its reader stops.
+
+    Attributes:
+        rounds: number of times that the end was reached.
+    """
+
+    rounds = 0
+
+    @property
+    def t_now_us(self) -> int:
+        return super().t_now_us + self.rounds * self._round_us
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The rounds, for the summary."""
+        return {"rounds": self.rounds}
+
+    def chunks(self) -> Iterator[EventArray]:
+        """Yield the part's events again and again, each time later by the length of the part.
+
+        Raises:
+            RecordingError: the part holds no event.
+        """
+        while True:
+            found = 0
+            for events in super().chunks():
+                found += len(events)
+                if self.rounds:
+                    events = events.copy()
+                    events["t"] += self.rounds * self._round_us
+                yield events
+            if not found:
+                raise RecordingError(
+                    str(self.recording.path), got="a part without events", expected="events to repeat",
+                    todo="leave --loop out, or choose another part",
+                )  # fmt: skip
+            self.rounds += 1
+
+    @property
+    def _round_us(self) -> int:
+        return self.t_stop_us - self.t_start_us
