@@ -80,9 +80,16 @@ REGISTRIES = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))["registrie
 
 @contextmanager
 def as_in_a_new_process() -> Iterator[None]:
-    """Forget the files that were imported within, and the entries that they registered."""
-    before = [registry.names for registry in REGISTRIES]
-    yield
+    """Forget the files that were imported within, also from the working directory, and what they registered."""
+    before, modules = [registry.names for registry in REGISTRIES], set(sys.modules)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(Path.cwd()))
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(Path.cwd())):
+            del sys.modules[name]
     for registry, names in zip(REGISTRIES, before, strict=True):
         for name in set(registry.names) - set(names):
             registry.unregister(name)
