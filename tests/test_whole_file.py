@@ -140,7 +140,7 @@ def test_the_list_of_writers_is_whole() -> None:
         "events/formats/text.py": "lines in a file of the writer's",
         "events/formats/hdf5.py": "HDF5 in a file of the writer's",
         "events/compressed.py": "an unpacked copy, in a temporary folder",
-        "events/formats/aedat4_append.py": "a new file that grows while a live run records",
+        "growing_file.py": "a new file that grows while a live run records",
         "events/formats/aedat4_child.py": "answers of a child process, in a temporary folder",
         "events/formats/aedat4_extras.py": "questions to a child process, in a temporary folder",
         "export/onnx.py": "into a temporary file of the writer's",

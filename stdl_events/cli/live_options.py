@@ -96,8 +96,9 @@ RecordOption = Annotated[
     str | None,
     typer.Option(
         "--record",
-        metavar="FILE.aedat4",
-        help="Record the source's events while the model runs, all of them; %Y%m%d-%H%M%S in the name is the time.",
+        metavar="FILE.aedat4|.h5",
+        help="Record the source's events while the model runs, all of them, and the predictions beside, in "
+        "FILE.predictions.jsonl; %Y%m%d-%H%M%S in the name is the time.",
     ),
 ]
 

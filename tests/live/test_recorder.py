@@ -3,9 +3,12 @@
 import io
 import json
 import resource
+import subprocess
+import sys
 import threading
 
 import aedat
+import h5py
 import numpy as np
 import pytest
 from onnx_models import make_card, stream_spec, write_model
@@ -13,11 +16,14 @@ from onnx_models import make_card, stream_spec, write_model
 from stdl_events.errors import RecordingError
 from stdl_events.events import open_recording, write_recording
 from stdl_events.events.formats.aedat4_append import Aedat4Appender
+from stdl_events.events.formats.hdf5_append import Hdf5Appender
 from stdl_events.events.stream import empty_events
 from stdl_events.live import EventSink, OnnxSession, Recogniser, run_live
-from stdl_events.live.sinks.recorder import Recorder
+from stdl_events.live.beside import predictions_beside, read_predictions
+from stdl_events.live.sinks.recorder import RECORDERS, Recorder
 
 SIZE = (8, 6)
+SUFFIXES = RECORDERS.names
 
 
 def scene(count=3_000):
@@ -64,7 +70,8 @@ def test_the_recording_is_the_source(model, tmp_path, run_cli):
     )
 
 
-def test_events_of_dropped_windows_are_recorded(model, tmp_path):
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_events_of_dropped_windows_are_recorded(model, tmp_path, suffix):
     events = scene()
     source = Chunks(events)
 
@@ -73,17 +80,20 @@ def test_events_of_dropped_windows_are_recorded(model, tmp_path):
             assert source.ended.wait(30)
             return super().push(frame)
 
-    recorder = Recorder(tmp_path / "a.aedat4", SIZE)
+    recorder = Recorder(tmp_path / f"a{suffix}", SIZE)
     assert isinstance(recorder, EventSink)
     summary = run_live(source, Slow(OnnxSession(model), SIZE), [recorder])
     assert summary.dropped_frames > 50
-    assert np.array_equal(open_recording(tmp_path / "a.aedat4").read(), events)
+    assert np.array_equal(open_recording(tmp_path / f"a{suffix}").read(), events)
 
 
-def test_a_full_disk_ends_the_recording_and_not_the_run(model, tmp_path):
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_full_disk_ends_the_recording_and_not_the_run(model, tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr("stdl_events.events.formats.hdf5_append.FLUSH_S", 0.0)
+    monkeypatch.setattr("stdl_events.events.formats.hdf5._CHUNK_EVENTS", 1_000)
     events, messages = scene(6_000), io.StringIO()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    recorder = Recorder(tmp_path / "a.aedat4", SIZE, overload="complete", queue_bytes=1, messages=messages)
+    recorder = Recorder(tmp_path / f"a{suffix}", SIZE, overload="complete", queue_bytes=1, messages=messages)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
     try:
         summary = run_live(Chunks(events, 1_000), Recogniser(OnnxSession(model), SIZE), [recorder], overload="complete")
@@ -92,7 +102,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(model, tmp_path):
     assert (
         summary.clips == run_live(Chunks(events), Recogniser(OnnxSession(model), SIZE), [], overload="complete").clips
     )
-    found = open_recording(tmp_path / "a.aedat4").read()
+    found = open_recording(tmp_path / f"a{suffix}").read()
     assert 0 < len(found) == recorder.events < len(events)
     assert np.array_equal(found, events[: len(found)])
     assert f"file too large: the recording ends here, with {len(found):,} events" in messages.getvalue()
@@ -111,18 +121,21 @@ def test_a_slow_disk_loses_chunks_and_counts_them(model, tmp_path):
 @pytest.mark.parametrize(
     ("name", "size", "text"),
     [
-        ("a.h5", SIZE, "got the suffix .h5; expected .aedat4; record a.aedat4, and turn it into another format"),
+        ("a.npy", SIZE, "got the suffix .npy; expected .aedat4 or .h5; record a.aedat4, and turn it into another"),
         ("there.aedat4", SIZE, "File exists"),
         ("nowhere/a.aedat4", SIZE, "No such file or directory; expected a folder that exists"),
         ("a.aedat4", (40_000, 3), "got a sensor of 40000x3; expected at most 32768 pixels a side"),
+        ("a.h5", (70_000, 3), "got a sensor of 70000x3; expected at most 65536 pixels a side"),
+        ("said.h5", SIZE, "said.predictions.jsonl: got File exists; expected a name that is not taken"),
     ],
 )
 def test_what_cannot_be_recorded(tmp_path, name, size, text):
-    (tmp_path / "there.aedat4").write_text("")
+    for there in ("there.aedat4", "said.predictions.jsonl"):
+        (tmp_path / there).write_text("")
     with pytest.raises(RecordingError) as caught:
         Recorder(tmp_path / name, size)
     assert text in str(caught.value)
-    assert not (tmp_path / "a.aedat4").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["said.predictions.jsonl", "there.aedat4"]
 
 
 def test_large_chunks_are_several_packets(tmp_path):
@@ -133,3 +146,63 @@ def test_large_chunks_are_several_packets(tmp_path):
     appender.close()
     assert len(list(aedat.Decoder(str(tmp_path / "a.aedat4")))) == 2
     assert np.array_equal(open_recording(tmp_path / "a.aedat4").read(), events)
+
+
+KILLED = """
+import os, sys
+import numpy as np
+from pathlib import Path
+from stdl_events.live.beside import predictions_beside, read_predictions
+from stdl_events.live.sinks.recorder import RECORDERS
+import stdl_events.events.formats.hdf5_append as hdf5_append
+hdf5_append.FLUSH_S = 0.0
+events = np.load(sys.argv[2])
+recording = RECORDERS[Path(sys.argv[1]).suffix](Path(sys.argv[1]), (8, 6))
+for start in range(0, len(events), 300):
+    hdf5_append.FLUSH_S = 0.0 if start < 2_000 else 1e9
+    recording.append(events[start : start + 300])
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_recording_has_what_was_flushed(tmp_path):
+    events = scene()
+    np.save(tmp_path / "events.npy", events)
+    path = tmp_path / "a.h5"
+    killed = subprocess.run([sys.executable, "-c", KILLED, path, tmp_path / "events.npy"], check=False)
+    assert killed.returncode == -9
+    recording = open_recording(path)
+    assert recording.sensor_size == SIZE
+    assert np.array_equal(recording.read(), events[:2_100])
+
+
+def test_the_file_is_that_of_the_writer_of_recordings(tmp_path):
+    """h5py reads the same datasets and attributes as of a file that was written as a whole."""
+    events = scene()
+    recording = Hdf5Appender(tmp_path / "a.h5", SIZE)
+    for start in range(0, len(events), 700):
+        recording.append(events[start : start + 700])
+    recording.close()
+    write_recording(tmp_path / "b.h5", events, SIZE)
+    with h5py.File(tmp_path / "a.h5") as grown, h5py.File(tmp_path / "b.h5") as whole:
+        assert dict(grown.attrs) == dict(whole.attrs)
+        assert set(grown) == set(whole)
+        for name, dataset in whole["events"].items():
+            assert grown["events"][name].dtype == dataset.dtype
+            assert np.array_equal(grown["events"][name], dataset)
+
+
+def test_predictions_are_written_beside_and_read_again(model, tmp_path, run_cli):
+    write_recording(tmp_path / "r.h5", scene(), SIZE)
+    arguments = ("live", model, "--source", tmp_path / "r.h5", "--speed", "max", "--json-lines", "--record")
+    code, out, _ = run_cli(*arguments, tmp_path / "copy.h5")
+    beside = predictions_beside(tmp_path / "copy.h5")
+    assert (code, beside.name, beside.read_text()) == (0, "copy.predictions.jsonl", out)
+    read = read_predictions(beside)
+    assert [prediction.to_json() for prediction in read] == out.splitlines()[:-1]
+    beside.write_text(out[: out.rindex('"label"')])  # killed within a line
+    assert read_predictions(beside) == read[: out.count("\n", 0, out.rindex('"label"'))]
+    for bad, got in (("{}\n", "something else than a prediction in line 1"), (None, "No such file or directory")):
+        beside.write_text(bad) if bad else beside.unlink()
+        with pytest.raises(RecordingError, match=got):
+            read_predictions(beside)

@@ -4,18 +4,17 @@ The header declares one stream of events and no table of packets, as in the file
 reader and dv-processing walk its packets. Sources as for `aedat4`, and the alignment of size-prefixed FlatBuffers.
 """
 
-import os
 import struct
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from stdl_events.errors import RecordingError
 from stdl_events.events.formats.aedat4 import STORED_DTYPE, compress_lz4
 from stdl_events.events.formats.aedat4_layout import MAGIC, PACKET_HEADER
+from stdl_events.events.formats.format import require_sides
 from stdl_events.events.stream import EventArray
-from stdl_events.whole_file import appending
+from stdl_events.growing_file import GrowingFile
 
 MAX_PIXELS = 32768
 _LZ4 = 1
@@ -38,15 +37,10 @@ class Aedat4Appender:
     """
 
     def __init__(self, path: Path, sensor_size: tuple[int, int]) -> None:
-        if max(sensor_size) > MAX_PIXELS:
-            raise RecordingError(
-                str(path), got="a sensor of {}x{}".format(*sensor_size),
-                expected=f"at most {MAX_PIXELS} pixels a side", todo="cut or shrink the picture",
-            )  # fmt: skip
+        require_sides(path, sensor_size, MAX_PIXELS)
         self.events = 0
-        self._file = _opened(path)
-        self._bytes = 0
-        self._write(MAGIC + _header(sensor_size))
+        self._file = GrowingFile(path, room_for="events", error=RecordingError)
+        self._file.write(MAGIC + _header(sensor_size))
 
     def append(self, events: EventArray) -> None:
         """Write `events`, in order, behind the others.
@@ -57,26 +51,11 @@ class Aedat4Appender:
         for start in range(0, len(events), _PACKET_EVENTS):
             part = events[start : start + _PACKET_EVENTS]
             data = compress_lz4(_packet(part))
-            self._write(PACKET_HEADER.pack(_STREAM, len(data)) + data)
+            self._file.write(PACKET_HEADER.pack(_STREAM, len(data)) + data)
             self.events += len(part)
 
     def close(self) -> None:
         self._file.close()
-
-    def _write(self, data: bytes) -> None:
-        try:
-            written = 0
-            while written < len(data):
-                written += self._file.write(data[written:])
-        except OSError:
-            os.ftruncate(self._file.fileno(), self._bytes)
-            raise
-        self._bytes += len(data)
-
-
-def _opened(path: Path) -> BinaryIO:
-    with appending(path, room_for="events", error=RecordingError):
-        return path.open("xb", buffering=0)
 
 
 def _header(sensor_size: tuple[int, int]) -> bytes:

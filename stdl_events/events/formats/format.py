@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stdl_events.errors import UnknownFormatError
+from stdl_events.errors import RecordingError, UnknownFormatError
 from stdl_events.registry import Registry
 
 if TYPE_CHECKING:
@@ -147,3 +147,16 @@ def _hidden_by(new: Format, other: Format) -> str | None:
             if not signature.magic and not known.magic and shared_suffixes:
                 return f"the suffix {shared_suffixes[0]} alone"
     return None
+
+
+def require_sides(path: Path, sensor_size: tuple[int, int], most: int) -> None:
+    """Check that a format that stores coordinates below `most` can store those of the sensor.
+
+    Raises:
+        RecordingError: the sensor is larger.
+    """
+    if max(sensor_size) > most:
+        raise RecordingError(
+            str(path), got="a sensor of {}x{}".format(*sensor_size), expected=f"at most {most} pixels a side",
+            todo="cut or shrink the picture",
+        )  # fmt: skip

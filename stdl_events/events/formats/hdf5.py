@@ -133,28 +133,52 @@ def _fill(
     sensor_size: tuple[int, int],
     attributes: Mapping[str, str | int | float],
 ) -> None:
-    fields = {
-        name: file.create_dataset(
-            f"events/{name}", (0,), dtype, maxshape=(None,), chunks=(_CHUNK_EVENTS,),
-            compression="gzip", compression_opts=1, shuffle=True, fletcher32=True,
-        )
-        for name, dtype in _FIELD_TYPES.items()
-    }  # fmt: skip
+    _make_fields(file, compression="gzip", compression_opts=1, shuffle=True)
     count, t_last_us = 0, None
     for chunk in chunks:
         _check_chunk(chunk, path, sensor_size, t_last_us)
         if not len(chunk):
             continue
-        for name, dataset in fields.items():
-            dataset.resize((count + len(chunk),))
-            dataset[count:] = chunk[name]
-        count += len(chunk)
+        count = add_events(file, chunk, count)
         t_last_us = int(chunk["t"][-1])
     file.create_group("attributes").attrs.update(attributes)
     file.attrs["width"], file.attrs["height"] = sensor_size
     file.attrs["events"] = count
     # Written last: a file without it is incomplete.
     file.attrs["stdl_events_schema"] = SCHEMA_VERSION
+
+
+def _make_fields(file: "h5py.File", **storage: Any) -> None:
+    for name, dtype in _FIELD_TYPES.items():
+        file.create_dataset(
+            f"events/{name}", (0,), dtype, maxshape=(None,), chunks=(_CHUNK_EVENTS,), fletcher32=True, **storage
+        )
+
+
+def add_events(file: "h5py.File", events: EventArray, count: int) -> int:
+    """Write `events` behind the `count` that the file has, and return their new number."""
+    for name in _FIELD_TYPES:
+        dataset = file["events"][name]
+        dataset.resize((count + len(events),))
+        dataset[count:] = events[name]
+    return count + len(events)
+
+
+def new_document(file: io.RawIOBase, sensor_size: tuple[int, int]) -> "h5py.File":
+    """Return a document without events, which is whole whenever it was flushed and its attribute `events` is right.
+
+    Its chunks are not compressed, so that they stay where they are while they fill, and its format is that of HDF5 1.8:
+    later ones mark an open file, and refuse it if the program that wrote it was killed.
+    """
+    import h5py
+
+    document = h5py.File(file, "w", libver=("v108", "v108"))
+    _make_fields(document)
+    document.create_group("attributes")
+    document.attrs["width"], document.attrs["height"] = sensor_size
+    document.attrs["events"] = 0
+    document.attrs["stdl_events_schema"] = SCHEMA_VERSION
+    return document
 
 
 def _check_chunk(chunk: EventArray, path: Path, sensor_size: tuple[int, int], t_last_us: int | None) -> None:
