@@ -19,6 +19,7 @@ from stdl_events.frames.transforms import Frames, shift
 
 MAX_UINT8 = 255
 Reach = Annotated[float, Field(ge=0, lt=1)]
+Mean = Annotated[float, Field(ge=0)]
 
 
 def random_rate(
@@ -35,12 +36,7 @@ def random_rate(
     Raises:
         FrameSpecError: `least` is above `most`.
     """
-    if least > most:
-        raise FrameSpecError(
-            "random_rate", got=f"least={least} and most={most}", expected="least at most as large as most",
-            todo="swap them",
-        )  # fmt: skip
-    factor = math.exp(rng.uniform(math.log(least), math.log(most)))
+    factor = _factor_between("random_rate", least, most, rng)
     whole = math.floor(factor)
     counted = frames > 0
     counts = frames[counted].astype(np.int64)
@@ -113,6 +109,59 @@ def random_centre(frames: Frames, *, reach_px: NotNegative, rng: np.random.Gener
     return shift(
         frames, dx=columns // 2 - _median(counts_HW.sum(0)) + dx, dy=rows // 2 - _median(counts_HW.sum(1)) + dy
     )
+
+
+def random_scale(
+    frames: Frames, *, least: Factor, most: Factor, rng: np.random.Generator, cap: Positive = MAX_UINT8
+) -> Frames:
+    """Scale the picture about its middle by a factor between `least` and `most`, uniform in its logarithm.
+
+    Shrunk, the counts of pixels that become one are summed, below the `cap`, and the margin is empty; enlarged, pixels
+    are repeated, and what leaves the frame is lost. Counts keep their type, and binary frames stay binary.
+
+    Args:
+        least, most: such as 0.8 and 1.25.
+        cap: counts saturate at this value, as in `FrameSpec`.
+
+    Raises:
+        FrameSpecError: `least` is above `most`.
+    """
+    factor = _factor_between("random_scale", least, most, rng)
+    rows_OI, columns_OI = (_scaled_pixels(size, factor) for size in frames.shape[-2:])
+    counts = rows_OI @ frames.astype(np.float32) @ columns_OI.T
+    return np.minimum(counts, cap).astype(frames.dtype)
+
+
+def random_noise(frames: Frames, *, most: Mean, rng: np.random.Generator, cap: Positive = MAX_UINT8) -> Frames:
+    """Add background events: in each pixel, polarity and frame a Poisson number of the same mean.
+
+    The mean is uniform between 0 and `most`, drawn once for a clip: quiet clips and noisy ones.
+
+    Args:
+        most: greatest mean number of added events, such as 0.05.
+        cap: counts saturate at this value, as in `FrameSpec`.
+    """
+    noise = rng.poisson(rng.uniform(0, most), frames.shape)
+    return np.minimum(frames + noise, cap).astype(frames.dtype)
+
+
+def _factor_between(name: str, least: float, most: float, rng: np.random.Generator) -> float:
+    if least > most:
+        raise FrameSpecError(
+            name, got=f"least={least} and most={most}", expected="least at most as large as most", todo="swap them"
+        )
+    return math.exp(rng.uniform(math.log(least), math.log(most)))
+
+
+def _scaled_pixels(size: int, factor: float) -> npt.NDArray[np.float32]:
+    """Return which pixels I of a row become the pixels O of the scaled one: ones in a matrix of zeros [O, I]."""
+    pixels, middle = np.arange(size), size / 2
+    ones_OI = np.zeros((size, size), np.float32)
+    if factor < 1:
+        ones_OI[np.floor((pixels + 0.5 - middle) * factor + middle).astype(int), pixels] = 1
+    else:
+        ones_OI[pixels, np.floor((pixels + 0.5 - middle) / factor + middle).astype(int)] = 1
+    return ones_OI
 
 
 def _median(counts: npt.NDArray[np.int64]) -> int:

@@ -20,6 +20,8 @@ _OF_EVENTS = {
     "random_flip_polarity": f"{_EVENTS}:random_flip_polarity",
     "random_time_warp": f"{_EVENTS}:random_time_warp",
     "random_centre": f"{_EVENTS}:random_centre",
+    "random_scale": f"{_EVENTS}:random_scale",
+    "random_noise": f"{_EVENTS}:random_noise",
 }
 OF_EVENTS = frozenset(_OF_EVENTS)
 

@@ -43,6 +43,8 @@ FRAME_SETTINGS = {
     "random_rate": "least=0.5,most=2",
     "random_time_warp": "reach=0.5",
     "random_centre": "reach_px=2",
+    "random_scale": "least=0.5,most=2",
+    "random_noise": "most=0.5",
 }
 EVENT_SETTINGS = {
     "crop": "left=2,top=1,width=6,height=5",

@@ -13,7 +13,9 @@ from stdl_events.frames.event_transforms import (
     flip_polarity,
     random_centre,
     random_flip_polarity,
+    random_noise,
     random_rate,
+    random_scale,
     random_time_warp,
     warped,
 )
@@ -24,6 +26,7 @@ RANDOM: dict[str, Callable[..., np.ndarray]] = {
     "random_flip_polarity": random_flip_polarity,
     "random_time_warp": partial(random_time_warp, reach=0.8),
     "random_centre": partial(random_centre, reach_px=3),
+    "random_scale": partial(random_scale, least=0.6, most=1.6),
 }
 
 
@@ -78,7 +81,55 @@ def test_counts_saturate_at_the_cap(cap: int) -> None:
     )
 
 
+@pytest.mark.parametrize("factor", [0.55, 0.8, 1.0, 1.25, 2.0])
+def test_a_scale_moves_pixels_away_from_the_middle_or_towards_it(factor: float) -> None:
+    """Pixel by pixel: shrunk, each count goes to one place; enlarged, each place takes from one pixel."""
+    clip, expected = draw_clip(), np.zeros((T, 2, H, W), int)
+
+    def at(pixel: int, size: int, scale: float) -> int:
+        return int((pixel + 0.5 - size / 2) * scale + size / 2)
+
+    for y, x in np.ndindex(H, W):
+        if factor < 1:
+            expected[:, :, at(y, H, factor), at(x, W, factor)] += clip[:, :, y, x]
+        else:
+            expected[:, :, y, x] = clip[:, :, at(y, H, 1 / factor), at(x, W, 1 / factor)]
+    for cap in (2, 255):
+        changed = random_scale(clip, least=factor, most=factor, rng=np.random.default_rng(0), cap=cap)
+        np.testing.assert_array_equal(changed, np.minimum(expected, cap))
+    if factor <= 1:
+        assert expected.sum() == clip.sum(), "no event is lost"
+
+
+def test_scales_are_between_their_ends_and_on_both_sides() -> None:
+    clip = np.zeros((1, 2, 64, 64), np.uint8)
+    clip[..., 16:48, 16:48] = 1
+    sides = [
+        np.sqrt((random_scale(clip, least=0.5, most=2.0, rng=np.random.default_rng(seed), cap=1) > 0).mean() * 4)
+        for seed in range(100)
+    ]
+    assert min(sides) > 0.48
+    assert max(sides) < 2.02
+    assert 30 < sum(side < 1 for side in sides) < 70
+
+
+def test_noise_is_poisson_and_alike_in_a_whole_clip() -> None:
+    clip, means = np.full((4, 2, 50, 50), 3, np.uint8), []
+    for seed in range(60):
+        added = random_noise(clip, most=0.5, rng=np.random.default_rng(seed)) - clip.astype(int)
+        assert added.min() >= 0
+        assert added.var() == pytest.approx(added.mean(), abs=0.03)
+        np.testing.assert_allclose(added.mean((2, 3)), added.mean(), atol=0.06)
+        means.append(added.mean())
+    assert np.mean(means) == pytest.approx(0.25, abs=0.06), "uniform between 0 and the greatest"
+    assert max(means) < 0.52
+    assert random_noise(clip, most=9.0, rng=np.random.default_rng(1), cap=4).max() == 4
+    np.testing.assert_array_equal(random_noise(clip, most=0.0, rng=np.random.default_rng(0)), clip)
+
+
 def test_wrong_rates_and_channels_are_told() -> None:
+    with pytest.raises(FrameSpecError, match="random_scale: got least=2 and most=1; expected least at most as large"):
+        random_scale(draw_clip(), least=2, most=1, rng=np.random.default_rng(0))
     with pytest.raises(FrameSpecError, match="random_rate: got least=2 and most=1; expected least at most as large"):
         random_rate(draw_clip(), least=2, most=1, rng=np.random.default_rng(0))
     with pytest.raises(FrameSpecError, match="flip_polarity: got 3 channels; expected 2"):
