@@ -1,16 +1,22 @@
 """Recognise what an event camera sees, and print changes of what is decided. Copy this file and edit it.
 
-    python apps/live_camera.py model.onnx recording.aedat4 [speed]
+    python apps/live_camera.py model.onnx eventcv:EVK4
     python apps/live_camera.py model.onnx tcp://127.0.0.1:7777
+    python apps/live_camera.py model.onnx recording.aedat4 [speed]
 
-The source is a recording that is replayed as a camera, or another source of `stdl-events live`.
+The source is a camera on USB, which `stdl-events cameras` lists, another source of `stdl-events live`, or a recording
+that is replayed as a camera. `GEOMETRY` makes the picture one of the size that the model was trained on.
 """
 
 import sys
 
 from stdl_events.errors import StdlEventsError
 from stdl_events.events import open_source
+from stdl_events.events.geometry import Geometry
 from stdl_events.live import LiveSummary, OnnxSession, Prediction, Recogniser, run_live
+
+# Such as Geometry(center_crop=(720, 720), scale=(128, 128)); this one takes the picture as it is.
+GEOMETRY = Geometry()
 
 
 class SayChanges:
@@ -36,7 +42,7 @@ def main(model: str, source: str, speed: str | None = None) -> None:
     session = OnnxSession(model)
     options = {} if speed is None else {"speed": float(speed)}
     opened = open_source(source, default_sensor_size=session.card.frame.sensor_size, **options)
-    recogniser = Recogniser(session, opened.sensor_size)
+    recogniser = Recogniser(session, opened.sensor_size, geometry=GEOMETRY)
     run_live(opened, recogniser, [SayChanges()])
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import yaml
+from command_lines import parameters
 from onnx_models import WEIGHTS_CK, make_card, stream_spec, write_model
 
+from stdl_events.events.sources.usb import udev_rules
 from stdl_events.frames import FrameSpec
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -137,6 +140,53 @@ def test_the_service_and_the_container_run_the_live_command():
     sources = [source for line in copied for source in line.split() if not source.startswith("dist/")]
     assert sources
     assert all((REPOSITORY / source).is_file() for source in sources)
+
+
+def test_requirements_of_cameras_are_those_of_the_extra():
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = {re.match(r"[\w-]+", requirement).group() for requirement in extras["optional-dependencies"]["camera"]}
+    required, constraints = pins(DEPLOY / "requirements-camera.txt"), pins(REPOSITORY / "constraints.txt")
+    assert required.keys() == extra
+    assert {name: constraints.get(name) for name in required} == required
+
+
+def test_the_service_as_the_readme_installs_it_is_a_command_line():
+    readme = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    written = re.search(r"printf '(.+)' \|", readme)[1]
+    environment = dict(line.split("=", 1) for line in written.split("\\n") if line)
+    unit = (DEPLOY / "stdl-events-live.service").read_text(encoding="utf-8")
+    command = re.search(r"^ExecStart=(.+)$", unit, re.MULTILINE)[1]
+    for name, value in environment.items():
+        command = command.replace(f"${{{name}}}", value).replace(f"${name}", value)
+    found = parameters(command)
+    assert (found["argument"], found["source"]) == ("/opt/stdl-events/model.onnx", "eventcv:EVK4")
+    assert (found["json_lines"], found["reconnect"]) == (True, 60)
+
+
+def test_the_compose_file_runs_the_container_on_a_camera():
+    (service,) = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"].values()
+    assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+    command = " ".join(service["command"])
+    found = parameters("stdl-events live " + re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", command))
+    assert (found["argument"], found["source"], found["reconnect"]) == ("/data/model.onnx", "eventcv:", 60)
+    mounted = [volume.split(":")[1] for volume in service["volumes"]]
+    assert mounted == ["/data", "/dev/bus/usb"]
+
+
+def test_commands_in_comments_and_in_the_readme_are_command_lines():
+    """Those of the container follow its entry point, which is `stdl-events live`."""
+    lines = re.findall(
+        r"^#\s+docker run (?!.*--entrypoint).* stdl-events (.+)$", (DEPLOY / "Dockerfile").read_text(), re.M
+    )
+    readme = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    installed = re.findall(r"^/opt/stdl-events/bin/(stdl-events .+)$", readme, re.MULTILINE)
+    assert (len(lines), len(installed)) == (2, 2)
+    for line in [*(f"stdl-events live {line}" for line in lines), *installed]:
+        parameters(line)
+
+
+def test_the_rules_are_those_that_the_program_prints():
+    assert (DEPLOY / "65-stdl-events.rules").read_text(encoding="utf-8") == udev_rules()
 
 
 def test_the_readme_names_every_file():
