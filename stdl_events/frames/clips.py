@@ -30,22 +30,24 @@ class ClipGate:
 
     steps: int
     incomplete: int = 0
-    _previous: int | None = field(default=None, repr=False)
-    _open_clip: int | None = field(default=None, repr=False)
-    _lost_clip: int | None = field(default=None, repr=False)
+    # Each with its session.
+    _previous: tuple[int, int] | None = field(default=None, repr=False)
+    _open_clip: tuple[int, int] | None = field(default=None, repr=False)
+    _lost_clip: tuple[int, int] | None = field(default=None, repr=False)
 
     def admits(self, frame: Frame) -> bool:
         """Return True if all frames of this frame's clip, up to this one, arrived in order."""
-        follows = self._previous is not None and frame.index == self._previous + 1
-        self._previous = frame.index
+        clip = (frame.session, frame.clip)
+        follows = self._previous == (frame.session, frame.index - 1)
+        self._previous = (frame.session, frame.index)
         if not follows or frame.step == 0:
             self._lose_open_clip()
             if frame.step == 0:
-                self._open_clip = frame.clip
-            elif self._lost_clip != frame.clip:
-                self._lost_clip = frame.clip
+                self._open_clip = clip
+            elif self._lost_clip != clip:
+                self._lost_clip = clip
                 self.incomplete += 1
-        admitted = self._open_clip == frame.clip
+        admitted = self._open_clip == clip
         if frame.step == self.steps - 1:
             self._open_clip = None
         return admitted

@@ -32,6 +32,8 @@ class Frame:
         t_start_us, t_end_us: the window, half open. Count windows: first event's time, last event's time + 1.
         counts_CHW: read-only; empty windows share one array, and consecutive frames share a block of memory.
         steps: T of the spec, from which `clip` and `step` follow.
+        events: number of events in the window, before the cap; 0 if its maker does not count them.
+        session: number of the stream, since another one has windows of the same indices.
     """
 
     index: int
@@ -39,6 +41,8 @@ class Frame:
     t_end_us: int
     counts_CHW: Counts
     steps: int
+    events: int = 0
+    session: int = 0
 
     @property
     def clip(self) -> int:
@@ -80,7 +84,7 @@ class Framer:
         self._plain = spec.plain
         self._windows = StreamWindows(self._plain)
         self._index: int | None = None
-        self._origin_us = self._t_start_us = self._t_last_us = 0
+        self._origin_us = self._t_start_us = self._t_last_us = self._session = 0
         self._given_us = origin_us
 
     @property
@@ -92,6 +96,11 @@ class Framer:
     def cropped_events(self) -> int:
         """Number of events dropped by the geometry: outside the window, or not picked."""
         return self._select.cropped_events
+
+    @property
+    def open_events(self) -> int:
+        """Number of events in the open window, which is no frame yet."""
+        return self._windows.events
 
     def push(self, events: EventArray) -> list[Frame]:
         """Return all windows that these events close, empty ones too. The first event after a window closes it.
@@ -131,7 +140,8 @@ class Framer:
             if self.spec.dt_us:
                 self._close_until(self._index + 1, frames)
             else:
-                self._close_count_window(self._windows.close(), self._t_last_us, frames)
+                self._close_open_count_window(frames)
+        self._session += self._index is not None
         self._index = self._given_us = None
         self._select.restart()
         return frames
@@ -155,20 +165,26 @@ class Framer:
         first, last = int(windows[0]), int(windows[-1])
         if first > self._index:
             self._close_until(first, frames)
+        events_in = sizes.tolist()
+        events_in[0] += self._windows.events
         closed = self._windows.add(indices, sizes)
+        del events_in[-1]
         if last - first > len(closed):
-            closed = self._with_empty(closed, windows)
+            closed, events_in = self._with_empty(closed, events_in, windows)
         if closed:
-            self._append(closed, frames)
+            self._append(closed, events_in, frames)
 
-    def _with_empty(self, closed: list[Counts], windows: npt.NDArray[np.int64]) -> list[Counts]:
-        """Return the counts of all windows before the last, empty ones too."""
+    def _with_empty(
+        self, closed: list[Counts], events_in: list[int], windows: npt.NDArray[np.int64]
+    ) -> tuple[list[Counts], list[int]]:
+        """Return the counts and the numbers of events of all windows before the last, empty ones too."""
         counts = [self._windows.empty_CHW] * int(windows[-1] - windows[0])
-        for window, counts_CHW in zip((windows[:-1] - windows[0]).tolist(), closed, strict=True):
-            counts[window] = counts_CHW
-        return counts
+        numbers = [0] * len(counts)
+        for window, counts_CHW, events in zip((windows[:-1] - windows[0]).tolist(), closed, events_in, strict=True):
+            counts[window], numbers[window] = counts_CHW, events
+        return counts, numbers
 
-    def _append(self, closed: list[Counts], frames: list[Frame]) -> None:
+    def _append(self, closed: list[Counts], events_in: list[int], frames: list[Frame]) -> None:
         """Append the closed time windows from the open one on; the next one is open then."""
         dt_us, index, origin_us = self.spec.dt_us, self._index, self._origin_us
         assert dt_us
@@ -176,7 +192,8 @@ class Framer:
         self._index = end = index + len(closed)
         starts_us = range(origin_us + index * dt_us, origin_us + end * dt_us, dt_us)
         ends_us = range(origin_us + (index + 1) * dt_us, origin_us + (end + 1) * dt_us, dt_us)
-        frames.extend(map(Frame, range(index, end), starts_us, ends_us, closed, repeat(self.spec.steps)))
+        steps, session = repeat(self.spec.steps), repeat(self._session)
+        frames.extend(map(Frame, range(index, end), starts_us, ends_us, closed, steps, events_in, session))
 
     def _cut_by_count(self, events: EventArray, frames: list[Frame]) -> None:
         per_frame, count = self.spec.events_per_frame, len(events)
@@ -189,23 +206,29 @@ class Framer:
         closed = self._windows.add(linear_indices(events, self._plain), np.diff(edges))
         times_us = events["t"]
         for counts_CHW, end in zip(closed, edges[1:].tolist(), strict=False):
-            self._close_count_window(counts_CHW, int(times_us[end - 1]), frames)
+            self._close_count_window(counts_CHW, int(times_us[end - 1]), per_frame, frames)
             self._t_start_us = int(times_us[end])
         self._t_last_us = int(times_us[-1])
         if self._windows.events == per_frame:
-            self._close_count_window(self._windows.close(), self._t_last_us, frames)
+            self._close_open_count_window(frames)
 
-    def _close_count_window(self, counts_CHW: Counts, t_last_us: int, frames: list[Frame]) -> None:
+    def _close_open_count_window(self, frames: list[Frame]) -> None:
+        events = self._windows.events
+        self._close_count_window(self._windows.close(), self._t_last_us, events, frames)
+
+    def _close_count_window(self, counts_CHW: Counts, t_last_us: int, events: int, frames: list[Frame]) -> None:
         assert self._index is not None
-        frames.append(Frame(self._index, self._t_start_us, t_last_us + 1, counts_CHW, self.spec.steps))
+        index, steps = self._index, self.spec.steps
+        frames.append(Frame(index, self._t_start_us, t_last_us + 1, counts_CHW, steps, events, self._session))
         self._index += 1
 
     def _close_until(self, index: int, frames: list[Frame]) -> None:
         """Close the time windows before `index`."""
         assert self._index is not None
         if index > self._index:
-            empty = [self._windows.empty_CHW] * (index - self._index - 1)
-            self._append([self._windows.close(), *empty], frames)
+            empty, events = index - self._index - 1, self._windows.events
+            closed = [self._windows.close(), *[self._windows.empty_CHW] * empty]
+            self._append(closed, [events, *[0] * empty], frames)
 
     def _refuse_leap(self, first_us: int, last_us: int, dt_us: int) -> None:
         open_index = (first_us - self._origin_us) // dt_us if self._index is None else self._index

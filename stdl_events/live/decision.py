@@ -47,7 +47,7 @@ class Decider:
         self._current: Decision | None = None
         self._other: tuple[str, str | None] | None = None
         self._count = 0
-        self._last = (-1, -1)
+        self._last = (0, -1, -1)
         self.decided: Decision | None = None
 
     @property
@@ -64,18 +64,19 @@ class Decider:
         """Forget the clips before: another stream begins."""
         self._current, self._other, self._count = None, None, 0
 
-    def begins(self, clip: int, step: int) -> bool:
+    def begins(self, clip: int, step: int, session: int = 0) -> bool:
         """Go on to a frame; return True if it is the first one seen of its clip.
 
-        A frame that is not later than the one before is of another stream.
+        A frame of another session, or one that is not later than the one before, is of another stream.
         """
-        is_other = (clip, step) <= self._last
+        before = self._last
+        is_other = session != before[0] or (clip, step) <= before[1:]
         if is_other:
             self.restart()
-        is_first = is_other or clip != self._last[0]
+        is_first = is_other or clip != before[1]
         if is_first:
             self.decided = None
-        self._last = (clip, step)
+        self._last = (session, clip, step)
         return is_first
 
     def push(self, probabilities: Mapping[str, float], steps: int, events_per_s: float = 0.0) -> Decision | None:
@@ -86,7 +87,7 @@ class Decider:
             steps: T of a clip.
             events_per_s: in the frames of the clip so far, see `decide`.
         """
-        frames, thresholds = self._last[1] + 1, self.thresholds
+        frames, thresholds = self._last[2] + 1, self.thresholds
         if self.decided is not None:
             return None
         if frames == steps:

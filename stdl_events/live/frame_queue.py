@@ -1,13 +1,14 @@
 """The bounded queue between the thread that reads the source and the one that runs the model."""
 
-import math
 import threading
 from collections import deque
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from stdl_events.frames import Frame
 
 Overload = Literal["fresh", "complete"]
+# (session, number of the clip in it)
+Clip: TypeAlias = tuple[int, int]
 
 
 class FrameQueue:
@@ -20,20 +21,21 @@ class FrameQueue:
 
     Attributes:
         dropped: number of frames dropped so far.
+        dropped_events: number of events in them.
+        unread_events: number of events in the frames that the end of the run left.
     """
 
     def __init__(self, capacity: int, overload: Overload, *, by_clip: bool = True) -> None:
         assert capacity > 0, "a queue has room"
-        self.dropped = 0
+        self.dropped = self.dropped_events = self.unread_events = 0
         self._capacity = capacity
         self._overload = overload
         self._by_clip = by_clip
         self._frames: deque[tuple[Frame, float]] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._clip_in_work: int | None = None
-        self._clip_given_up: int | None = None
-        self._last_index = -math.inf
+        self._clip_in_work: Clip | None = None
+        self._clip_given_up: Clip | None = None
 
     @property
     def closed(self) -> bool:
@@ -41,19 +43,16 @@ class FrameQueue:
         return self._closed
 
     def put(self, frame: Frame, arrived_s: float) -> None:
-        """Add `frame`; without effect once the queue is closed."""
+        """Add `frame`; once the queue is closed, its events are counted alone."""
         with self._changed:
             if self._overload == "complete":
                 self._changed.wait_for(lambda: self._closed or len(self._frames) < self._capacity)
-            elif len(self._frames) >= self._capacity:
+            elif not self._closed and len(self._frames) >= self._capacity:
                 self._make_room()
             if self._closed:
-                return
-            if frame.index <= self._last_index:  # another session, which has clips of the same numbers
-                self._clip_given_up = None
-            self._last_index = frame.index
-            if frame.clip == self._clip_given_up:
-                self.dropped += 1
+                self.unread_events += frame.events
+            elif _clip(frame) == self._clip_given_up:
+                self._drop(frame)
             else:
                 self._frames.append((frame, arrived_s))
                 self._changed.notify_all()
@@ -70,7 +69,7 @@ class FrameQueue:
             if not self._frames:
                 return None
             frame, arrived_s = self._frames.popleft()
-            self._clip_in_work = frame.clip
+            self._clip_in_work = _clip(frame)
             self._changed.notify_all()
             return frame, arrived_s
 
@@ -79,16 +78,28 @@ class FrameQueue:
         with self._changed:
             self._closed = True
             if discard:
+                self.unread_events += sum(frame.events for frame, _ in self._frames)
                 self._frames.clear()
             self._changed.notify_all()
 
     def _make_room(self) -> None:
         if not self._by_clip:
-            self._frames.popleft()
-            self.dropped += 1
+            self._drop(self._frames.popleft()[0])
             return
-        clips = [frame.clip for frame, _ in self._frames]
+        clips = [_clip(frame) for frame, _ in self._frames]
         victim = next((clip for clip in clips if clip != self._clip_in_work), clips[0])
-        self._frames = deque(item for item in self._frames if item[0].clip != victim)
-        self.dropped += len(clips) - len(self._frames)
-        self._clip_given_up = victim
+        kept, before = deque[tuple[Frame, float]](), self._frames
+        for item in before:
+            if _clip(item[0]) == victim:
+                self._drop(item[0])
+            else:
+                kept.append(item)
+        self._frames, self._clip_given_up = kept, victim
+
+    def _drop(self, frame: Frame) -> None:
+        self.dropped += 1
+        self.dropped_events += frame.events
+
+
+def _clip(frame: Frame) -> Clip:
+    return frame.session, frame.clip

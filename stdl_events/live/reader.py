@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from stdl_events.events.sources.replay import ReplaySource
-from stdl_events.events.stream import EventSource
+from stdl_events.events.stream import EventArray, EventSource
 from stdl_events.frames import Frame, Framer
 from stdl_events.frames.selection import Selection
 from stdl_events.live.clock_watch import ClockWatch
@@ -32,6 +32,7 @@ class Reader(threading.Thread):
         clip_us = framer.spec.dt_us and framer.spec.dt_us * framer.spec.steps
         self.clock = ClockWatch(clip_us, is_recording=isinstance(source, ReplaySource))
         self._source = source
+        self._clocked = source if isinstance(source, ClockedSource) else None
         self._queue = queue
         self._listeners = listeners
 
@@ -44,25 +45,34 @@ class Reader(threading.Thread):
             self._queue.close()
 
     def _read(self) -> None:
-        clocked = self._source if isinstance(self._source, ClockedSource) else None
         for events in self._source.chunks():
-            arrived_s = time.monotonic()
-            self.events += len(events)
-            for listener in self._listeners:
-                listener.received(events)
-            frames: list[Frame] = []
-            for its in self.clock.sessions(events):
-                frames += self._begin_again() if self.clock.ends_session(its) else []
-                frames += self.framer.push(self.select(its))
-            if clocked:
-                frames += self._begin_again() if self.clock.ends_session_at(clocked.t_now_us) else []
-                frames += self.framer.advance_to(clocked.t_now_us)
-            for frame in frames:
-                self._queue.put(frame, arrived_s)
+            self.take(events)
             if self._queue.closed:
                 return
-        for frame in self.framer.finish():
-            self._queue.put(frame, time.monotonic())
+        self.finish()
+
+    def take(self, events: EventArray) -> None:
+        """Cut a chunk of the source into frames, and put those that are complete into the queue."""
+        arrived_s = time.monotonic()
+        self.events += len(events)
+        for listener in self._listeners:
+            listener.received(events)
+        for its in self.clock.sessions(events):
+            if self.clock.ends_session(its):
+                self._put(self._begin_again(), arrived_s)
+            self._put(self.framer.push(self.select(its)), arrived_s)
+        if self._clocked is not None:
+            if self.clock.ends_session_at(self._clocked.t_now_us):
+                self._put(self._begin_again(), arrived_s)
+            self._put(self.framer.advance_to(self._clocked.t_now_us), arrived_s)
+
+    def finish(self) -> None:
+        """Put the last frame, at the end of the source."""
+        self._put(self.framer.finish(), time.monotonic())
+
+    def _put(self, frames: list[Frame], arrived_s: float) -> None:
+        for frame in frames:
+            self._queue.put(frame, arrived_s)
 
     def _begin_again(self) -> list[Frame]:
         """Return the last frame of the session; what follows begins another one."""

@@ -156,7 +156,7 @@ class Recogniser:
         self._temperature = card.temperature
         self._gate = ClipGate(self.spec.steps) if card.readout == "reset" else None
         self._state = session.initial_state()
-        self._last_index = -(1 << 63)
+        self._last: tuple[int, int] | None = None
         self._logits: deque[npt.NDArray[np.floating]] = deque(maxlen=self.spec.steps)
 
     @property
@@ -172,12 +172,12 @@ class Recogniser:
     def push(self, frame: Frame) -> Readout | None:
         """Step the model; None if the frame's clip was not seen from its start.
 
-        A frame older than the one before is of another stream, since the source's clock was reset: the state is zeroed.
+        A frame of another session than the one before, or an older one, is of another stream: the state is zeroed.
         """
-        if frame.index < self._last_index:
+        if self._last is not None and (frame.session != self._last[0] or frame.index < self._last[1]):
             self._state = self.session.initial_state()
             self._logits.clear()
-        self._last_index = frame.index
+        self._last = (frame.session, frame.index)
         if self._gate:
             if not self._gate.admits(frame):
                 return None

@@ -19,7 +19,14 @@ OVERLOAD_EVERY_S = 1.0
 
 
 class Steps:
-    """The model's side of a run: steps, predictions and latencies."""
+    """The model's side of a run: steps, predictions and latencies.
+
+    Attributes:
+        recognised_events: number of events in the frames that the model stepped.
+        skipped_events: in frames of clips that are incomplete, which it did not step.
+        paused_events: in frames that came while it was paused.
+        open_events: in the frame that it is stepping.
+    """
 
     def __init__(
         self,
@@ -47,6 +54,7 @@ class Steps:
         self._controls = controls or Controls()
         self._controls.begin(self._decider.thresholds, decides_early=recogniser.resets)
         self.early_clips = self.early_frames = 0
+        self.recognised_events = self.skipped_events = self.paused_events = self.open_events = 0
         self._clip_start_us, self._clip_events = 0, 0
 
     def say_overload(self, dropped: int, *, at_once: bool = False) -> None:
@@ -60,12 +68,17 @@ class Steps:
     def step(self, frame: Frame, arrived_s: float) -> None:
         if self._controls.paused:
             self.paused_frames += 1
+            self.paused_events += frame.events
             return
         began_s = time.monotonic()
+        self.open_events = frame.events
         readout = self._recogniser.push(frame)
         done_s = time.monotonic()
+        self.open_events = 0
         if readout is None:
+            self.skipped_events += frame.events
             return
+        self.recognised_events += frame.events
         latency_us = (done_s - arrived_s) * 1e6
         self.frames += 1
         self.clips += readout.final
@@ -93,7 +106,7 @@ class Steps:
 
     def _decided(self, frame: Frame, readout: Readout) -> Decision | None:
         """Return the decision of a clip at the frame where it is made, otherwise None."""
-        if self._decider.begins(frame.clip, frame.step):
+        if self._decider.begins(frame.clip, frame.step, frame.session):
             self._clip_start_us, self._clip_events = frame.t_start_us, 0
             self._decider.thresholds = self._controls.thresholds
         if self._decider.needs_rate:

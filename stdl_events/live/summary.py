@@ -7,6 +7,11 @@ import numpy as np
 
 # Time in sinks that is said: a share of the run, and at least so many seconds.
 SLOW_SINKS, LEAST_SINKS_S = 0.1, 0.5
+# Each event of a source is one of these.
+EVENTS_ARE = (
+    "recognised_events", "filtered_events", "cropped_events", "late_events", "skipped_events", "dropped_events",
+    "paused_events", "unread_events",
+)  # fmt: skip
 BINS_PER_DECADE = 100
 DECADES = 9
 
@@ -44,7 +49,7 @@ class LiveSummary:
 
     Attributes:
         seconds: wall time.
-        events: yielded by the source.
+        events: yielded by the source; the counts in `EVENTS_ARE` add up to them at the end of a run.
         frames: number of the model's steps.
         clips: recognised from their first to their last frame.
         incomplete_clips: dropped because a frame was missing.
@@ -57,6 +62,11 @@ class LiveSummary:
         filtered_events: dropped by the filters, of the source or the model.
         clock_resets: the source's clock went back or leapt forward, and windows and clips began again.
         cropped_events: outside the window of the source or the model, or not picked by their scale.
+        recognised_events: in the frames that the model stepped.
+        dropped_events: in the dropped frames.
+        skipped_events: in frames of incomplete clips, which the model did not step.
+        paused_events: in frames that came while the run was paused.
+        unread_events: in the open window and the frames that the end of the run left.
         decisions: number of clips by the state of their decision; see `live.decision.State`.
         early_clips, early_frames: clips decided before their end, and the frames that were left of them.
         sinks_s: seconds spent in each sink, by its name.
@@ -82,6 +92,11 @@ class LiveSummary:
     early_frames: int = 0
     sinks_s: dict[str, float] = field(default_factory=dict)
     paused_frames: int = 0
+    recognised_events: int = 0
+    dropped_events: int = 0
+    skipped_events: int = 0
+    paused_events: int = 0
+    unread_events: int = 0
 
     @classmethod
     def before_the_start(cls, seconds: float) -> "LiveSummary":
@@ -144,9 +159,17 @@ class LiveSummary:
                 f"{self.events:,} events ({self.frames_per_s:,.0f} frames/s, {self.events_per_s:,.0f} events/s)",
                 f"latency {_milliseconds(self.latency_us)}; of which the model {_milliseconds(self.step_us)}",
                 ", ".join(f"{name} {count:,}" for name, count in losses.items()),
+                self._sum_of_events(),
                 *([early] if self.early_clips else []),
                 *self._slow_sinks,
             ]
+        )
+
+    def _sum_of_events(self) -> str:
+        counts = {name.removesuffix("_events"): getattr(self, name) for name in EVENTS_ARE}
+        counts["in work"] = self.events - sum(counts.values())
+        return f"events {self.events:,} = " + " + ".join(
+            f"{name} {count:,}" for name, count in counts.items() if count or name == "recognised"
         )
 
 

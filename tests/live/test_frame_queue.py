@@ -12,8 +12,8 @@ STEPS = 3
 EMPTY_CHW = np.zeros((2, 1, 1), np.uint16)
 
 
-def frame(index: int) -> Frame:
-    return Frame(index, index, index + 1, EMPTY_CHW, STEPS)
+def frame(index: int, session: int = 0) -> Frame:
+    return Frame(index, index, index + 1, EMPTY_CHW, STEPS, events=10**index, session=session)
 
 
 def drain(queue: FrameQueue) -> list[int]:
@@ -39,7 +39,7 @@ def test_the_oldest_clip_that_is_not_begun_is_dropped_whole():
     assert queue.get()[0].index == 0  # clip 0 is in progress
     for index in range(6, 10):
         queue.put(frame(index), 0.0)
-    assert queue.dropped == STEPS
+    assert (queue.dropped, queue.dropped_events) == (STEPS, 111_000)
     assert drain(queue) == [1, 2, 6, 7, 8, 9]
 
 
@@ -109,6 +109,18 @@ def test_waiting_loses_nothing_and_never_exceeds_the_capacity():
     assert queue.dropped == 0
 
 
+def test_clips_of_the_same_number_in_two_sessions_are_two():
+    queue = FrameQueue(2 * STEPS, "fresh")
+    for index, session in ((0, 0), (1, 0), (0, 1), (1, 1), (2, 1), (0, 2)):
+        queue.put(frame(index, session), 0.0)
+    assert queue.get()[0].session == 0
+    for index in (1, 2):
+        queue.put(frame(index, 2), 0.0)
+    assert queue.dropped == STEPS
+    assert queue.get()[0].session == 0
+    assert [queue.get()[0].session for _ in range(STEPS)] == [2] * STEPS
+
+
 def test_closing_frees_a_reader_that_waits():
     queue = FrameQueue(1, "complete")
     queue.put(frame(0), 0.0)
@@ -117,5 +129,6 @@ def test_closing_frees_a_reader_that_waits():
     queue.close(discard=True)
     producer.join(10)
     assert not producer.is_alive()
+    assert queue.unread_events == 11
     assert queue.get() is None
     assert queue.closed

@@ -340,6 +340,7 @@ def test_the_summary_as_json_and_text():
         "latency p50 1.00 ms, p95 2.00 ms, p99 3.00 ms, max 4.00 ms; of which the model p50 1.00 ms, p95 2.00 ms, "
         "p99 3.00 ms, max 4.00 ms",
         "dropped frames 8, late events 3, incomplete clips 1",
+        "events 5,000 = recognised 0 + late 3 + in work 4,997",
     ]
 
 

@@ -101,12 +101,15 @@ class Numbers:
         self._counts = counts
         self._next: int | None = None
         self._missing: dict[int, None] = {}
+        # Numbers before the first one, which are neither lost nor repeated.
+        self._early: set[int] = set()
         self._doubted: int | None = None
 
     def restart(self) -> None:
         """Begin with another sender."""
         self._next = None
         self._missing.clear()
+        self._early.clear()
 
     def admit(self, number: int) -> bool:
         """Return True unless the datagram came before.
@@ -117,6 +120,11 @@ class Numbers:
         if number in self._missing:
             del self._missing[number]
             self._counts["lost_packets"] -= 1
+            return True
+        if self._next is None:
+            self._early.update((number - before) % _NUMBERS for before in range(1, _REMEMBERED + 1))
+        elif number in self._early:
+            self._early.remove(number)
             return True
         ahead = 0 if self._next is None else (number - self._next) % _NUMBERS
         if _NUMBERS - ahead <= _REMEMBERED:

@@ -1,0 +1,260 @@
+"""A state machine breaks the live path: every event is accounted for, and no clip is counted half."""
+
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from collectors import Collector
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from network_senders import jaer_datagrams
+from onnx_models import make_card, stream_spec
+
+from stdl_events.events.filter_spec import FilterSpec
+from stdl_events.events.geometry import Geometry
+from stdl_events.events.sources.datagrams import DamagedDatagram, Datagram
+from stdl_events.events.sources.jaer import JaerDatagrams
+from stdl_events.events.sources.received import in_order
+from stdl_events.events.stream import empty_events
+from stdl_events.frames import Framer
+from stdl_events.live import Recogniser
+from stdl_events.live.frame_queue import FrameQueue
+from stdl_events.live.reader import Reader
+from stdl_events.live.steps import Steps
+
+SENSOR, SIZE, STEPS, DT_US = (128, 128), (8, 6), 3, 10_000
+HOT = (1, 1)
+WRAP_US = 1 << 32
+
+
+class CountingSession:
+    """A step session in numpy: the state is the number of steps and of counts since it was zeroed; both are logits."""
+
+    path = Path("counting")
+
+    def __init__(self, card):
+        self.card = card
+
+    def initial_state(self, batch=1):
+        return (np.zeros((batch, 2)),)
+
+    def step(self, frame_BCHW, state):
+        self.newest = new_BK = state[0] + [[1.0, float(frame_BCHW.sum())]]
+        return np.concatenate([new_BK, np.zeros((1, 1))], axis=1).astype(np.float32), (new_BK,)
+
+
+class Clocked:
+    """What a reader asks of its source: the clock."""
+
+    sensor_size = SENSOR
+    t_now_us = 0
+
+    def chunks(self):
+        raise AssertionError("chunks are given one by one")
+
+
+class Reference:
+    """Sessions as counters of pixels in windows, filled event by event, and what happened to the other events."""
+
+    def __init__(self, cap):
+        self.cap, self.sessions, self.fates = cap, [], Counter()
+        self.begin()
+
+    def begin(self):
+        self.origin_us, self.open = None, 0
+        if not self.sessions or self.sessions[-1]:
+            self.sessions.append({})
+
+    def take(self, events):
+        first_open = self.open
+        for t_us, x, y, p in events.tolist():
+            if (x, y) == HOT:
+                self.fates["filtered"] += 1
+            elif x >= SIZE[0] or y >= SIZE[1]:
+                self.fates["cropped"] += 1
+            else:
+                self.origin_us = t_us if self.origin_us is None else self.origin_us
+                window = (t_us - self.origin_us) // DT_US
+                if window < first_open:
+                    self.fates["late"] += 1
+                else:
+                    self.sessions[-1].setdefault(window, Counter())[x, y, p] += 1
+                    self.open = max(self.open, window)
+
+    def advance(self, t_us):
+        if self.origin_us is not None:
+            self.open = max(self.open, (t_us - self.origin_us) // DT_US)
+
+    def counts(self, session, clip):
+        """Return the sum of counts in a clip."""
+        windows = self.sessions[session]
+        counts = [n for w in range(clip * STEPS, clip * STEPS + STEPS) for n in windows.get(w, Counter()).values()]
+        return sum(min(n, self.cap or n) for n in counts)
+
+
+class Live(RuleBasedStateMachine):
+    """jAER's datagrams, through reader, framer, queue and steps in one thread; time goes on by rules alone."""
+
+    @initialize(
+        cap=st.sampled_from([None, 1]), readout=st.sampled_from(["reset", "sliding"]), start_s=st.integers(2, 40)
+    )
+    def open(self, cap, readout, start_s):
+        card = make_card(stream_spec(SIZE, STEPS, DT_US, grid="recording", cap=cap), readout=readout)
+        recogniser = Recogniser(
+            CountingSession(card), SENSOR, filters=FilterSpec(hot_pixels=(HOT,)),
+            geometry=Geometry.parse({"crop": (0, 0, *SIZE)}),
+        )  # fmt: skip
+        self.t_us = WRAP_US - start_s * 1_000_000  # the sender's counter wraps during most runs
+        self.source, self.layout, self.sent = Clocked(), JaerDatagrams(SENSOR), Counter()
+        self.number = 7
+        self.queue = FrameQueue(2 * STEPS, "fresh", by_clip=recogniser.resets)
+        self.recogniser, self.seen = recogniser, Collector()
+        self.reader = Reader(self.source, recogniser.select, Framer(recogniser.spec), self.queue)
+        self.steps = Steps(recogniser, [self.seen], "frame")
+        self.reference, self.stepped, self.clips, self.jumps = Reference(cap), [], [], 0
+        self.send(self.events_of([0]))
+
+    def events_of(self, steps_us):
+        """Return events that follow each other after these steps; pixels follow from the times."""
+        events = empty_events(len(steps_us))
+        events["t"] = self.t_us + np.cumsum(steps_us)
+        events["x"], events["y"] = events["t"] % 10, events["t"] // 7 % 7
+        events["p"] = events["t"] // 3 % 2 == 1
+        self.t_us = int(events["t"][-1])
+        return events
+
+    def send(self, events, fate="arrives"):
+        (datagram,) = jaer_datagrams(events, first=self.number, datagram_events=len(events))
+        self.number += 1
+        self.sent[fate] += len(events)
+        self.sent[f"{fate} packets"] += 1
+        for _ in range({"is lost": 0, "arrives": 1, "arrives twice": 2}[fate]):
+            self.arrive(datagram, events)
+
+    def arrive(self, datagram, events):
+        packet = Datagram(self.layout.admit(datagram), 0)
+        if packet.data:
+            (decoded,) = self.layout.decode([packet])
+            assert np.array_equal(decoded, events), "the counter is unwrapped"
+            for part in in_order(decoded):
+                self.source.t_now_us = int(part["t"][-1])
+                self.reader.take(part)
+                self.reference.take(part)
+                self.reference.advance(self.source.t_now_us)
+
+    steps_us = st.lists(st.integers(0, 4_000), min_size=1, max_size=12)
+
+    @rule(steps_us=steps_us, fate=st.sampled_from(["arrives", "arrives", "arrives", "is lost", "arrives twice"]))
+    def chunk(self, steps_us, fate):
+        self.send(self.events_of(steps_us), fate)
+
+    @rule(steps_us=steps_us, other_us=steps_us)
+    def two_in_the_wrong_order(self, steps_us, other_us):
+        """The first one comes late, and is lost no more."""
+        first, second = self.events_of(steps_us), self.events_of(other_us)
+        (late,) = jaer_datagrams(first, first=self.number, datagram_events=len(first))
+        self.number += 1
+        self.send(second)
+        self.sent["arrives"] += len(first)
+        self.arrive(late, first)
+
+    @rule(data=st.binary(max_size=3))
+    def garbage(self, data):
+        with pytest.raises(DamagedDatagram):
+            self.layout.admit(data)
+
+    @rule(gap_us=st.integers(0, 300_000))
+    def gap(self, gap_us):
+        """Silence, in which the clock of the source goes on."""
+        self.t_us += gap_us
+        self.source.t_now_us = max(self.source.t_now_us, self.t_us)
+        self.reader.take(empty_events())
+        self.reference.advance(self.source.t_now_us)
+
+    @rule(by_s=st.sampled_from([-30, -2, 11, 1_000]), steps_us=steps_us)
+    def jump(self, by_s, steps_us):
+        """The clock of the camera steps or leaps, with one warning; what follows is another session."""
+        self.t_us = max(self.t_us, self.source.t_now_us) + by_s * 1_000_000
+        events = self.events_of(steps_us)
+        self.reference.begin()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            self.send(events)
+        assert len(said) == 1
+        self.jumps += 1
+
+    @precondition(lambda self: self.queue._frames)
+    @rule(count=st.integers(1, 4))
+    def model(self, count):
+        for _ in range(min(count, len(self.queue._frames))):
+            frame, arrived_s = self.queue.get()
+            self.stepped.append((frame.session, frame.index))
+            before = self.steps.clips
+            self.steps.step(frame, arrived_s)
+            if self.steps.clips > before and self.recogniser.resets:
+                self.clips.append((frame.session, frame.clip, self.recogniser.session.newest[0].tolist()))
+
+    def counted(self):
+        """Return the events by what became of them."""
+        reader = self.reader
+        return {
+            "filtered": reader.select.filtered_events + reader.framer.filtered_events,
+            "cropped": reader.select.cropped_events + reader.framer.cropped_events,
+            "late": reader.framer.late_events,
+            "recognised": self.steps.recognised_events,
+            "skipped": self.steps.skipped_events,
+            "dropped": self.queue.dropped_events,
+            "unread": self.queue.unread_events + self.steps.open_events + reader.framer.open_events,
+        }
+
+    @invariant()
+    def every_event_is_one_of_these(self):
+        counted, reference = self.counted(), self.reference.fates
+        waiting = sum(frame.events for frame, _ in self.queue._frames)
+        arrived = self.sent["arrives"] + self.sent["arrives twice"]
+        assert self.reader.events == arrived == sum(counted.values()) + waiting
+        assert {name: counted[name] for name in ("filtered", "cropped", "late")} == {
+            name: reference[name] for name in ("filtered", "cropped", "late")
+        }
+        assert self.layout.counts["repeated_packets"] == self.sent["arrives twice packets"]
+        assert self.reader.clock.resets == self.jumps
+
+    @invariant()
+    def no_clip_is_counted_half(self):
+        if not self.recogniser.resets:
+            return
+        clips = {}
+        for session, index in self.stepped:
+            clips.setdefault((session, index // STEPS), []).append(index % STEPS)
+        whole = [key for key, steps in clips.items() if steps == list(range(STEPS))]
+        finals = [p for p in self.seen.predictions if p.final]
+        assert self.steps.clips == len(finals) == len(whole)
+        assert [(session, clip) for session, clip, _ in self.clips] == whole
+        assert [final.clip for final in finals] == [clip for _, clip in whole]
+        open_clip = self.stepped and self.stepped[-1][1] % STEPS < STEPS - 1
+        last = bool(open_clip) and clips[self.stepped[-1][0], self.stepped[-1][1] // STEPS] == list(
+            range(self.stepped[-1][1] % STEPS + 1)
+        )
+        assert self.recogniser.incomplete_clips == len(clips) - len(whole) - last
+
+    def teardown(self):
+        self.send(self.events_of([1]))  # what was lost before it is known now
+        assert self.layout.counts["lost_packets"] == self.sent["is lost packets"]
+        self.reader.finish()
+        while self.queue._frames:
+            self.model(count=4)
+        self.recogniser.finish()
+        counted = self.counted()
+        assert counted["unread"] == 0
+        assert self.reader.events == sum(counted.values())
+        for session, clip, state in self.clips:
+            assert state == [STEPS, self.reference.counts(session, clip)]
+
+
+TestLive = Live.TestCase
+TestLive.settings = settings(
+    max_examples=25, stateful_step_count=40, deadline=None, derandomize=True, phases=[Phase.generate]
+)
