@@ -126,6 +126,8 @@ def live(
     --filter and the options from --rotate to --scale-by change the source's events first, in addition to what the model
     was trained with: for a camera with other hot pixels, hung in another way, or of another size. --follow takes a file
     in a format of appended events: AEDAT, EVT, DAT, .bin or text.
+
+    Example: stdl-events live model.onnx --source eventcv:EVK4 --center-crop 480x480 --scale 128x128
     """
     from stdl_events.events import open_source
     from stdl_events.events.filter_spec import FilterSpec

@@ -24,8 +24,8 @@ SourceOption = Annotated[
     address_of(
         SOURCES,
         "The source of events; a file, replayed in real time, also without file:. A USB camera is eventcv:NAME or "
-        "eventcv:SERIAL, as stdl-events cameras lists it, with ?roi=X,Y,WxH&rate_cap=EVENTS&adaptive_bias=on behind it "
-        "for chips that can.",
+        "eventcv:SERIAL, as stdl-events cameras lists it; for chips that can, with settings behind a ?, joined by &: "
+        "roi=X,Y,WxH, rate_cap=EVENTS_A_SECOND, adaptive_bias=on.",
         "--source",
     ),
 ]

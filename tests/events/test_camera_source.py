@@ -1,6 +1,7 @@
 """The source `eventcv`: eventcv's windows become our events, cameras are chosen, and a lost one is opened again."""
 
 import json
+import threading
 from functools import partial
 
 import event_files
@@ -139,6 +140,23 @@ def test_a_reader_that_stops_closes_the_camera(recording):
     next(chunks)
     chunks.close()
     assert cameras.used[0].closed
+
+
+def test_a_reader_that_stops_while_the_camera_is_away_does_not_wait_for_it(recording):
+    away = threading.Event()
+
+    class Away(Cameras):
+        def __call__(self):
+            if not self.left:
+                away.set()
+            return super().__call__()
+
+    cameras = Away(FileCamera(recording, SIZE))
+    chunks = source_of(cameras, reconnect_s=600.0).chunks()
+    with pytest.warns(RecordingWarning, match="opening it again"):
+        next(events for events in chunks if away.is_set())
+    chunks.close()
+    assert "stdl-events receiver" not in {thread.name for thread in threading.enumerate()}
 
 
 def listed(name, serial, kind="inivation_davis346"):

@@ -7,7 +7,7 @@ that vanished, which TCP's keep-alive finds within `VANISHED_S`. With `reconnect
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from stdl_events.errors import RecordingError, SourceLostError
@@ -15,11 +15,11 @@ from stdl_events.events.sources.address import Address, parse_address
 from stdl_events.events.sources.aedat4_packets import Aedat4Packets, Packet, decode_packets, size_of
 from stdl_events.events.sources.inbox import Inbox, Overload
 from stdl_events.events.sources.received import ReceivedSource, say
+from stdl_events.events.sources.reopening import open_within, sleep
 from stdl_events.events.stream import EventArray
 
 HEADER_S = 5.0
 VANISHED_S = 12.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 _POLL_S = 0.2
 _RECEIVE_BYTES = 1 << 20
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 6, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
@@ -69,7 +69,7 @@ class Aedat4Receiver:
 
     def open(self) -> tuple[int, int] | None:
         """Connect, and return the sensor size of the header; None if it has none."""
-        self._open_within(_sleep)
+        open_within(self._reached, self._reconnect_s, sleep)
         assert self._packets.stream is not None
         self._size = self._packets.stream.events.sensor_size
         return self._size
@@ -94,8 +94,7 @@ class Aedat4Receiver:
             losses += 1
             say(self.name, f"{lost.got}; opening it again, for the {losses}. time")
             self.close()
-            self._open_within(inbox.wait)
-            if inbox.closed:
+            if open_within(self._reached, self._reconnect_s, inbox.wait) is None:
                 return
             self._check_size()
             self.counts["reopened"] += 1
@@ -130,26 +129,21 @@ class Aedat4Receiver:
                 expected="whole packets", todo="start the other side again",
             )  # fmt: skip
 
-    def _open_within(self, wait: Callable[[float], bool]) -> None:
-        """Connect and read the header, again and again for `reconnect_s`; `wait` returns True to give up quietly.
+    def _reached(self) -> bool:
+        """True once it is connected and the header is read.
 
         Raises:
-            SourceLostError: the last reason.
+            SourceLostError: it refuses, or sends no header.
         """
-        end_s, pause_s = time.monotonic() + self._reconnect_s, FIRST_PAUSE_S
-        while True:
-            try:
-                self._connect()
-                return
-            except (OSError, SourceLostError) as error:
-                self.close()
-                lost = error if isinstance(error, SourceLostError) else self._lost(error)
-                left_s = end_s - time.monotonic()
-                if left_s <= 0:
-                    raise lost from None
-                if wait(min(pause_s, left_s)):
-                    return
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        try:
+            self._connect()
+        except OSError as error:
+            self.close()
+            raise self._lost(error) from None
+        except SourceLostError:
+            self.close()
+            raise
+        return True
 
     def _connect(self) -> None:
         deadline_s = time.monotonic() + HEADER_S
@@ -187,11 +181,6 @@ class Aedat4Receiver:
             self.name, got=reason.lower(), expected="a server that sends AEDAT 4",
             todo="start it, check host and port, or wait for it with --reconnect SECONDS",
         )  # fmt: skip
-
-
-def _sleep(seconds: float) -> bool:
-    time.sleep(seconds)
-    return False
 
 
 def _keep_alive(connection: socket.socket) -> None:
