@@ -29,7 +29,11 @@ def quoted(cell: str) -> list[str]:
 
 
 ROWS = [*table("Wiring"), *table("When it does not work")]
-COMMANDS = [line for *_, typed in ROWS for line in quoted(typed) if line.startswith("stdl-events ")]
+TYPED = [line for *_, typed in ROWS for line in quoted(typed)]
+TYPED += [
+    line for block in re.findall(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) for line in block.splitlines()
+]
+COMMANDS = [line for line in TYPED if line.startswith("stdl-events ")]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
