@@ -85,9 +85,10 @@ SinkOption = Annotated[
     list[str] | None,
     typer.Option(
         "--sink",
-        metavar="lines|json-lines[:WHERE]|MODULE:FUNCTION",
-        help="Where predictions go, repeatable: lines for people, or JSON lines to a file, tcp://HOST:PORT or "
-        "udp://HOST:PORT; or a function of yours, called with each.  [default: lines]",
+        metavar="NAME[:WHERE]|MODULE:FUNCTION",
+        help="Where predictions go, repeatable: lines for people; json-lines, also to a FILE, tcp://HOST:PORT or "
+        "udp://HOST:PORT; mqtt://HOST/TOPIC or mqtts://; prometheus:HOST:PORT, metrics to scrape; or a function of "
+        "yours, called with each.  [default: lines]",
     ),
 ]
 

@@ -183,9 +183,9 @@ def test_a_function_or_a_class_of_ones_own_is_a_sink(arguments, tmp_path, run_cl
 @pytest.mark.parametrize(
     ("sink", "text"),
     [
-        ("line", "sink: got 'line'; expected lines or json-lines; did you mean 'lines'"),
+        ("line", "sink: got 'line'; expected lines or json-lines or mqtt or mqtts or prometheus; did you mean 'lines'"),
         ("lines:x", "sink lines:x: got x; expected lines alone"),
-        ("nowhere.at_all:f", "sink nowhere.at_all:f: got No module named 'nowhere'; expected lines or json-lines, or"),
+        ("nowhere.at_all:f", "sink nowhere.at_all:f: got No module named 'nowhere'; expected lines or json-lines or"),
         ("json-lines:tcp://a", "got no host and port; expected tcp://HOST:PORT or udp://HOST:PORT"),
         ("json-lines:/no/such/place", "got no such file or directory; expected a file that can be written"),
     ],
@@ -204,10 +204,12 @@ def test_predictions_are_not_written_into_a_file_of_something_else(tmp_path):
     assert events.read_text() == "t,x,y,p\n1,2,3,0\n"
 
 
-def test_sinks_are_a_registry():
+def test_sinks_are_a_registry_and_the_help_names_each(run_cli):
     from stdl_events.live.sinks import SINKS
 
     assert isinstance(SINKS, Registry)
+    text = run_cli("live", "--help")[1]
+    assert all(name in text for name in SINKS)
     SINKS.register("nothing", lambda where: Calls(lambda prediction: where))
     try:
         assert isinstance(open_sink("nothing:at all"), Calls)

@@ -27,6 +27,9 @@ SINKS: Registry[OpenSink] = Registry(
     {
         "lines": "stdl_events.live.sinks.lines:open_lines",
         "json-lines": "stdl_events.live.sinks.lines:open_json_lines",
+        "mqtt": "stdl_events.live.sinks.mqtt:open_mqtt",
+        "mqtts": "stdl_events.live.sinks.mqtt:open_mqtts",
+        "prometheus": "stdl_events.live.sinks.prometheus:open_prometheus",
     },
 )
 
