@@ -158,7 +158,7 @@ def live(
         options["speed"] = _speed(speed)
     if overload is not None and takes(source, "overload"):
         options["overload"] = overload.value
-    sinks = [open_sink(name) for name in [*(["json-lines"] if json_lines else []), *(sink or [])] or ["lines"]]
+    sinks = [open_sink(name) for name in [*(["json-lines"] if json_lines else []), *(sink or [])] or ["terminal"]]
     with _termination_as_interrupt():
         started_s = time.monotonic()
         try:

@@ -86,9 +86,9 @@ SinkOption = Annotated[
     typer.Option(
         "--sink",
         metavar="NAME[:WHERE]|MODULE:FUNCTION",
-        help="Where predictions go, repeatable: lines for people; json-lines, also to a FILE, tcp://HOST:PORT or "
-        "udp://HOST:PORT; mqtt://HOST/TOPIC or mqtts://; prometheus:HOST:PORT, metrics to scrape; or a function of "
-        "yours, called with each.  [default: lines]",
+        help="Where predictions go, repeatable: terminal, bars in one and lines elsewhere; lines; json-lines, also to "
+        "a FILE, tcp://HOST:PORT or udp://HOST:PORT; mqtt://HOST/TOPIC or mqtts://; prometheus:HOST:PORT, metrics to "
+        "scrape; or a function of yours, called with each.  [default: terminal]",
     ),
 ]
 

@@ -183,9 +183,12 @@ def test_a_function_or_a_class_of_ones_own_is_a_sink(arguments, tmp_path, run_cl
 @pytest.mark.parametrize(
     ("sink", "text"),
     [
-        ("line", "sink: got 'line'; expected lines or json-lines or mqtt or mqtts or prometheus; did you mean 'lines'"),
+        (
+            "line",
+            "got 'line'; expected terminal or lines or json-lines or mqtt or mqtts or prometheus; did you mean 'lines'",
+        ),
         ("lines:x", "sink lines:x: got x; expected lines alone"),
-        ("nowhere.at_all:f", "sink nowhere.at_all:f: got No module named 'nowhere'; expected lines or json-lines or"),
+        ("nowhere.at_all:f", "sink nowhere.at_all:f: got No module named 'nowhere'; expected terminal or lines or"),
         ("json-lines:tcp://a", "got no host and port; expected tcp://HOST:PORT or udp://HOST:PORT"),
         ("json-lines:/no/such/place", "got no such file or directory; expected a file that can be written"),
     ],

@@ -25,6 +25,7 @@ SINKS: Registry[OpenSink] = Registry(
     "sink",
     UserError,
     {
+        "terminal": "stdl_events.live.sinks.terminal:open_terminal",
         "lines": "stdl_events.live.sinks.lines:open_lines",
         "json-lines": "stdl_events.live.sinks.lines:open_json_lines",
         "mqtt": "stdl_events.live.sinks.mqtt:open_mqtt",

@@ -184,7 +184,7 @@ def _line(prediction: Prediction, shown: int) -> str:
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:shown]
     line = begin
     for index, (label, probability) in enumerate(ranked):
-        longer = f"{line}  {_short(label)} {probability:.2f}"
+        longer = f"{line}  {short(label)} {probability:.2f}"
         if index and len(longer) + len(end) > columns:
             break
         line = longer
@@ -197,10 +197,11 @@ def _told(prediction: Prediction) -> str:
     if shown or prediction.state in ("open", "recognised"):
         return ""
     word = prediction.decision or WORDS.get(prediction.state, prediction.why.partition(":")[0])
-    return f"  {_short(word)}{_AFTER_THE_WORD.get(prediction.state, '')} |"
+    return f"  {short(word)}{_AFTER_THE_WORD.get(prediction.state, '')} |"
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """Return a name as it is shown: without control characters, and not too long for a line."""
     name = printable(name)
     return name if len(name) <= _NAME_COLUMNS else f"{name[: _NAME_COLUMNS - 1]}…"
 
