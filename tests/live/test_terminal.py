@@ -85,6 +85,7 @@ def test_a_terminal_that_is_held_stops_nothing_and_sees_the_last_picture(monkeyp
     held = Held()
     sink = Bars(Console(file=held, force_terminal=True, width=80, color_system=None))
     assert isinstance(sink, StatusSink)
+    sink.predicted(prediction())
     assert held.reached.wait(60)
     for number in range(1_000):
         sink.predicted(prediction(t_us=EPOCH_US + number * 1_000_000))
