@@ -3,6 +3,7 @@
 import configparser
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -161,6 +162,19 @@ def test_the_service_as_the_readme_installs_it_is_a_command_line():
     found = parameters(command)
     assert (found["argument"], found["source"]) == ("/opt/stdl-events/model.onnx", "eventcv:EVK4")
     assert (found["json_lines"], found["reconnect"]) == (True, 60)
+
+
+def test_systemd_accepts_the_unit(tmp_path):
+    if (checker := shutil.which("systemd-analyze")) is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = (DEPLOY / "stdl-events-live.service").read_text(encoding="utf-8")
+    path = tmp_path / "stdl-events-live.service"
+    path.write_text(unit.replace("/opt/stdl-events/bin/stdl-events", sys.executable), encoding="utf-8")
+    ended = subprocess.run([checker, "verify", "--man=no", path], capture_output=True, text=True, check=False)
+    assert [line for line in ended.stderr.splitlines() if path.name in line] == []
+    path.write_text(unit.replace("DevicePolicy", "DevicePolice"), encoding="utf-8")
+    ended = subprocess.run([checker, "verify", "--man=no", path], capture_output=True, text=True, check=False)
+    assert "DevicePolice" in ended.stderr, "the check can fail"
 
 
 def test_the_compose_file_runs_the_container_on_a_camera():

@@ -235,3 +235,13 @@ def test_a_setting_that_eventcv_refuses_is_the_users_error():
         open_it(CameraSettings(adaptive_bias=(2.0, 1.0)))
     with pytest.raises(SourceLostError, match=r"source eventcv:0005A1: got .*; expected a camera that can be opened"):
         open_it(CameraSettings())
+
+
+def test_a_real_recording_through_eventcv_is_what_our_reader_reads(recordings_dir):
+    """Two decoders of AEDAT 4 that share no code: columns, polarity and times are the same."""
+    path = recordings_dir / "hand_wave" / "wave_1.aedat4"
+    ours = open_recording(path)
+    source = source_of(Cameras(FileCamera(path, ours.sensor_size)))
+    events, _ = read_all(source)
+    assert len(events) > 10_000
+    np.testing.assert_array_equal(events, ours.read())
