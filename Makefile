@@ -49,5 +49,5 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < $(MINIMUM))' || { echo "make: got $$($(PYTHON) --version);" \
 		"expected Python 3.11 or newer; run make PYTHON=/path/to/python" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,formats,cluster,camera,mqtt,mcap,monitor,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,formats,cluster,camera,mqtt,mcap,monitor,sign,dev]'
 	@touch $@

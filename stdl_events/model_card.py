@@ -1,6 +1,8 @@
 """The model card: `model.json` of a bundle, and the metadata of an exported file."""
 
 import json
+import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,6 +19,12 @@ METADATA_KEY = "stdl_events.model_card"
 
 # Beyond these the logits say nothing, or everything.
 LEAST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-3, 1e3
+
+# What a card may ask for before anything is allocated: far beyond any network that runs live.
+MAX_CHARACTERS = 4 << 20
+MAX_LABELS, MAX_LABEL = 1 << 16, 200
+MAX_STATES = 1 << 12
+MAX_VALUES = 1 << 28  # of a frame and the states of one clip
 
 Size = Annotated[int, Field(strict=True, ge=1)]
 
@@ -52,6 +60,7 @@ class ModelCard(BaseModel):
         provenance: recipe, data, seed, measured accuracy and the like.
         decision: thresholds of live predictions; None believes all.
         temperature: divides the mean logits before the softmax; the logits of the file are as they were trained.
+        weights_sha256: of an exported file's weights, which `live` compares; see `live.onnx_file.OnnxFile`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,21 +68,34 @@ class ModelCard(BaseModel):
     schema_version: Literal[1] = 1
     network: dict[str, JsonValue]
     frame: StoredFrameSpec
-    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    labels: Annotated[
+        tuple[Annotated[str, Field(max_length=MAX_LABEL)], ...], Field(min_length=1, max_length=MAX_LABELS)
+    ]
     readout: Literal["reset", "sliding"]
-    state_shapes: tuple[tuple[Size, ...], ...]
+    state_shapes: Annotated[tuple[tuple[Size, ...], ...], Field(max_length=MAX_STATES)]
     versions: dict[str, str] = {}
     provenance: dict[str, JsonValue] = {}
     decision: DecisionThresholds | None = None
     temperature: Annotated[float, Field(ge=LEAST_TEMPERATURE, le=LARGEST_TEMPERATURE)] = 1.0
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:
-        twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
+        twice = sorted(label for label, count in Counter(self.labels).items() if count > 1)
         if twice:
             raise ModelError(
                 "labels", got=f"{twice[0]!r} twice", expected="distinct class names", todo="rename one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        values = sum(math.prod(shape) for shape in (self.frame.frame_shape_CHW, *self.state_shapes))
+        if values > MAX_VALUES:
+            raise ModelError(
+                "frame and state_shapes", got=f"{values:.3g} values", expected=f"at most {MAX_VALUES:,}",
+                todo="use a smaller network or sensor",
+            )  # fmt: skip
         return self
 
     @classmethod
@@ -120,6 +142,11 @@ class ModelCard(BaseModel):
     @classmethod
     def from_json(cls, text: str, *, subject: str = "model card") -> "ModelCard":
         """The card in JSON `text`; see `parse`."""
+        if len(text) > MAX_CHARACTERS:
+            raise ModelError(
+                subject, got=f"{len(text):,} characters", expected=f"a model card of at most {MAX_CHARACTERS:,}",
+                todo="export the model again",
+            )  # fmt: skip
         try:
             mapping = json.loads(text)
         except JSON_ERRORS as error:
@@ -142,4 +169,6 @@ class ModelCard(BaseModel):
             del document["decision"]["decide_at"]
         if self.temperature == 1:
             del document["temperature"]
+        if self.weights_sha256 is None:
+            del document["weights_sha256"]
         return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)

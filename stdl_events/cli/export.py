@@ -31,6 +31,12 @@ def export(
     still_below: StillBelowOption = None,
     hold: HoldOption = None,
     decide_at: DecideAtOption = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign", metavar="KEY.pem", help="Sign the file with this Ed25519 key: OUT.sig, which live can require."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a trained network as one self-describing ONNX file, checked before it is kept.
@@ -44,17 +50,21 @@ def export(
     Example: stdl-events export runs/demo --out model.onnx
     """
     from stdl_events.export.onnx import export_onnx
+    from stdl_events.live.signature import read_private_key, sign_file
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.keeping import bundle_folder
 
+    key = read_private_key(sign) if sign is not None else None
     network, card = load_bundle(bundle_folder(run, parse_weights(weights)))
     thresholds = thresholds_from(card.decision, unknown_below, still_below, hold, decide_at)
     card = card.model_copy(update={"decision": thresholds})
     with messages.status("exporting and checking"):
         agreement = export_onnx(network, card, out)
+    signature = sign_file(out, key) if key is not None else None
     size = out.stat().st_size
     if json:
-        print_json({"path": str(out), "bytes": size, **dataclasses.asdict(agreement)})
+        signed = {"signature": str(signature)} if signature is not None else {}
+        print_json({"path": str(out), "bytes": size, **signed, **dataclasses.asdict(agreement)})
         return
     results.print(f"{out}: {size / 1e6:.2f} MB, {len(card.labels)} classes, {card.network['notation']}")
     results.print(
@@ -62,4 +72,6 @@ def export(
         f"{agreement.largest_difference:.1e}, {agreement.near_threshold} neurons on the threshold excused, "
         f"{agreement.skipped} numbers behind them skipped, same predictions"
     )
+    if signature is not None:
+        results.print(f"{signature}: its signature by {sign}")
     say_next_live(out, card, run)

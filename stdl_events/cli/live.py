@@ -35,6 +35,7 @@ from stdl_events.cli.live_options import (
     OverloadOption,
     ReconnectOption,
     RecordOption,
+    SignatureOption,
     SinkOption,
     SourceOption,
     ThreadsOption,
@@ -105,6 +106,7 @@ def live(
     hold: HoldOption = None,
     decide_at: DecideAtOption = None,
     threads: ThreadsOption = 1,
+    require_signature: SignatureOption = None,
     filters: FilterOption = None,
     rotate: RotateOption = None,
     flip: FlipOption = None,
@@ -138,7 +140,7 @@ def live(
     from stdl_events.live.sinks.recorder import Recorder
 
     model, source = model_and_source(argument, model, source)
-    session = OnnxSession(model, threads=threads)
+    session = OnnxSession(model, threads=threads, signed_by=require_signature)
     # A model that no source fits is refused before a camera is opened.
     live_frame_spec(session.card, frame_us=frame_us)
     thresholds = thresholds_from(session.card.decision, unknown_below, still_below, hold, decide_at)

@@ -103,6 +103,14 @@ RecordOption = Annotated[
     ),
 ]
 
+SignatureOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--require-signature",
+        metavar="KEY.pub",
+        help="Run the model only if MODEL.sig is its signature by this Ed25519 key; see export --sign.",
+    ),
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of an exported model.")]
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from stdl_events.errors import ModelError, VerificationError
 from stdl_events.export.fold import fold_norms
 from stdl_events.export.verify import Agreement, compare
+from stdl_events.live.onnx_file import weights_sha256
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.whole_file import whole_path
@@ -86,6 +87,7 @@ def _write(network: SpikingNetwork, card: ModelCard, path: Path) -> None:
     assert program is not None, "the dynamo exporter returns its program"
     model = program.model_proto
     _remove_notes(model)
+    card = card.model_copy(update={"weights_sha256": weights_sha256(model.SerializeToString())})
     onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())

@@ -17,6 +17,9 @@ from stdl_events.frames.picture import MAX_PIXEL, PictureSpec
 from stdl_events.validation import first_problem
 
 MAX_COUNT = 65535
+# Clips and windows beyond these are mistakes, or attacks: arrays are made of this length, and times are int64.
+MAX_STEPS = 1 << 20
+MAX_DT_US = 10**12
 
 Positive = Annotated[int, Field(strict=True, ge=1)]
 Side = Annotated[int, Field(strict=True, ge=1, le=65536)]
@@ -62,9 +65,9 @@ class FrameSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["stream", "recording", "picture"]
-    steps: Positive
+    steps: Annotated[Positive, Field(le=MAX_STEPS)]
     sensor_size: tuple[Side, Side]
-    dt_us: Positive | None = None
+    dt_us: Annotated[Positive, Field(le=MAX_DT_US)] | None = None
     events_per_frame: Positive | None = None
     grid: Literal["clock", "recording"] = "recording"
     by: Literal["count", "time"] | None = None

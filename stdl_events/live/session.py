@@ -4,6 +4,7 @@ Shape letters: B batch, C=2 polarities, H and W pixels of a frame, K classes.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -12,10 +13,16 @@ import numpy.typing as npt
 import onnxruntime
 
 from stdl_events.errors import ModelError
+from stdl_events.live.onnx_file import OnnxFile, read_onnx_file
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.models import model_path
 
 State: TypeAlias = tuple[npt.NDArray[Any], ...]
+
+# Of all sessions of a process: a batch of a hundred of the largest published network needs less.
+MAX_ARENA_BYTES = 4 << 30
+MAX_LISTED = 8
+SAME_AS_REQUESTED = 1  # onnxruntime's other way, doubling, would reach the bound at half of it
 
 _DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
 
@@ -55,25 +62,30 @@ class OnnxSession:
     Args:
         path: the .onnx file, whose metadata holds the model card; or `models:NAME`, one that comes with the package.
         threads: threads within one step. One has the best tail latency for live inference.
+        signed_by: the public key whose owner must have signed the file; see `signature`.
 
     Attributes:
         path: the file.
         card: the model card of the file.
+        sha256: of the file.
 
     Raises:
-        ModelError: onnxruntime rejects the file, it has no card, or it does not match its card.
+        ModelError: the file holds what no exported network has (see `onnx_file`), onnxruntime rejects it, it has no
+            card, or it does not match its card.
     """
 
-    def __init__(self, path: str | Path, *, threads: int = 1) -> None:
+    def __init__(self, path: str | Path, *, threads: int = 1, signed_by: Path | None = None) -> None:
         self.path = model_path(path)
-        self._session = _open(self.path, threads)
-        entries = self._metadata()
-        if METADATA_KEY not in entries:
+        file = read_onnx_file(self.path, signed_by)
+        self.sha256 = file.sha256
+        if METADATA_KEY not in file.metadata:
             raise ModelError(
                 str(path), got="no model card in its metadata", expected=f"the entry {METADATA_KEY}",
                 todo="export it with stdl-events",
             )  # fmt: skip
-        self.card = ModelCard.from_json(entries[METADATA_KEY], subject=str(path))
+        self.card = ModelCard.from_json(file.metadata[METADATA_KEY], subject=str(path))
+        _check_weights(self.path, file, self.card)
+        self._session = _open(self.path, file.content, threads)
         self._input_dtypes = self._check()
 
     def initial_state(self, batch: int = 1) -> State:
@@ -88,7 +100,7 @@ class OnnxSession:
             frame_BCHW: raw counts of any numeric type; for a model of pictures, what `PictureSpec.scaled` returns.
 
         Raises:
-            ModelError: the frame or the state has another shape than the model's.
+            ModelError: the frame or the state has another shape than the model's, or onnxruntime fails.
         """
         expected = self.card.frame.frame_shape_CHW
         if frame_BCHW.ndim != 4 or frame_BCHW.shape[1:] != expected or len(state) != len(self.card.state_shapes):
@@ -100,17 +112,15 @@ class OnnxSession:
             )
         feed = {"frame": frame_BCHW.astype(self._input_dtypes["frame"])}
         feed |= {f"state_{n}": tensor for n, tensor in enumerate(state)}
-        logits_BK, *next_state = self._session.run(self._outputs, feed)
-        return logits_BK.astype(np.float32, copy=False), tuple(next_state)
-
-    def _metadata(self) -> dict[str, str]:
         try:
-            return dict(self._session.get_modelmeta().custom_metadata_map)
-        except UnicodeDecodeError as error:
+            logits_BK, *next_state = self._session.run(self._outputs, feed)
+        except onnxruntime.capi.onnxruntime_pybind11_state.Fail as error:
+            reason = str(error).strip().splitlines()[-1]
             raise ModelError(
-                str(self.path), got=f"metadata that is no text in UTF-8 ({error.reason})",
-                expected="a model card in it", todo="export the model again",
+                str(self.path), got=f"a step that fails in onnxruntime ({reason})",
+                expected=f"one in less than {MAX_ARENA_BYTES >> 30} GiB", todo="use a smaller batch, or another model",
             ) from None  # fmt: skip
+        return logits_BK.astype(np.float32, copy=False), tuple(next_state)
 
     @property
     def _outputs(self) -> list[str]:
@@ -141,23 +151,38 @@ class OnnxSession:
         return {name: dtypes[name] for name in wanted_in}
 
 
-def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    if not path.is_file():
+def _check_weights(path: Path, file: OnnxFile, card: ModelCard) -> None:
+    if card.weights_sha256 not in (None, file.weights_sha256):
         raise ModelError(
-            str(path), got="no such file", expected="an exported .onnx model", todo="check the path, or export one"
-        )
+            str(path), got=f"weights of the SHA-256 {file.weights_sha256[:16]}…",
+            expected=f"{str(card.weights_sha256)[:16]}…, as its model card says",
+            todo="copy it again from where it was exported: it was changed since",
+        )  # fmt: skip
+
+
+def _open(path: Path, content: bytes, threads: int) -> onnxruntime.InferenceSession:
+    _bound_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exception classes have no closer common base
         reason = str(error).strip().splitlines()[-1]
         raise ModelError(
             str(path), got=f"a file that onnxruntime refuses ({reason})", expected="an exported .onnx model",
             todo="export the model again",
         ) from None  # fmt: skip
+
+
+@cache
+def _bound_memory() -> None:
+    """Bound what all sessions of this process may allocate: products of small tensors can be of any size."""
+    arena = onnxruntime.OrtArenaCfg({"max_mem": MAX_ARENA_BYTES, "arena_extend_strategy": SAME_AS_REQUESTED})
+    kinds = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kinds), arena)
 
 
 def _tensor(path: Path, declared: Any) -> _Tensor:
@@ -172,4 +197,5 @@ def _tensor(path: Path, declared: Any) -> _Tensor:
 
 
 def _listed(shapes: dict[str, Any]) -> str:
-    return ", ".join(f"{name}{list(shape)}" for name, shape in shapes.items())
+    shown = [f"{name}{list(shape)}" for name, shape in list(shapes.items())[:MAX_LISTED]]
+    return ", ".join([*shown, *([f"and {len(shapes) - MAX_LISTED} more"] if len(shapes) > MAX_LISTED else [])])

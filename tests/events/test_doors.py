@@ -25,7 +25,9 @@ def modules_that_import(package: str) -> set[str]:
     ("package", "doors"),
     [
         ("aedat", {"events/formats/aedat4_child.py"}),
+        ("cryptography", {"live/signature.py"}),
         ("eventcv", {"events/sources/eventcv_driver.py"}),
+        ("google", {"live/onnx_messages.py"}),
         ("h5py", {"events/formats/hdf5.py"}),
         ("faery", {"events/formats/with_faery.py"}),
         ("hdf5plugin", {"events/formats/hdf5_layouts.py"}),

@@ -15,6 +15,7 @@ from stdl_events.errors import ModelError, VerificationError
 from stdl_events.export.fold import fold_norms
 from stdl_events.export.onnx import export_onnx
 from stdl_events.export.verify import STEPS, compare
+from stdl_events.live.onnx_file import read_onnx_file
 from stdl_events.live.session import OnnxSession
 from stdl_events.model_card import METADATA_KEY, DecisionThresholds, ModelCard
 from stdl_events.network.network import SpikingNetwork
@@ -64,7 +65,7 @@ def test_file_computes_what_the_network_computes(
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]), f"exporting changed {name}"
     session = OnnxSession(path)
-    assert session.card == card
+    assert session.card == card.model_copy(update={"weights_sha256": read_onnx_file(path).weights_sha256})
     assert [entry.shape[1:] for entry in session.initial_state(1)] == list(network.state_shapes), "no masks"
     # The reference: a literal run in float64 from the same state, in evaluation mode.
     network.double().eval()
@@ -88,10 +89,11 @@ def test_file_runs_at_any_batch_and_carries_its_card(trained: Make, tmp_path: Pa
     model = onnx.load(path)
     assert [value.name for value in model.graph.input] == ["frame", "state_0"]
     assert [value.name for value in model.graph.output] == ["logits", "next_state_0"]
+    card = card.model_copy(update={"weights_sha256": read_onnx_file(path).weights_sha256})
     assert {entry.key: entry.value for entry in model.metadata_props} == {METADATA_KEY: card.to_json()}
     assert not any("BatchNormalization" in node.op_type for node in model.graph.node)
     session = OnnxSession(path)
-    assert session.card == card
+    assert session.card == card.model_copy(update={"weights_sha256": read_onnx_file(path).weights_sha256})
     frames = np.random.default_rng(0).poisson(0.4, (5, 2, 12, 12)).astype(np.float32)
     together, _ = session.step(frames, session.initial_state(5))
     alone = [session.step(frame[None], session.initial_state(1))[0][0] for frame in frames]
@@ -160,6 +162,13 @@ def test_folder_must_exist(trained: Make, tmp_path: Path) -> None:
     network, card = trained("4C3-AP4-3FC")
     with pytest.raises(ModelError, match="expected a folder that exists; make the folder first"):
         export_onnx(network, card, tmp_path / "nowhere" / "model.onnx")
+
+
+def test_the_same_network_and_card_give_the_same_bytes(trained: Make, tmp_path: Path) -> None:
+    network, card = trained("4C3-AP4-3FC")
+    for name in ("one.onnx", "other.onnx"):
+        export_onnx(network, card, tmp_path / name)
+    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "other.onnx").read_bytes()
 
 
 @pytest.mark.parametrize("norm", ["batch", "ws", "none"])
