@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.kept import keep_or_say
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.options import explained
 from stdl_events.cli.output import messages, print_json, results
@@ -56,6 +57,8 @@ def show_robustness(
             progress=progress.at,
         )  # fmt: skip
     summary = found.summary()
+    if model is None:
+        keep_or_say(run, "robustness", summary, side=side, weights=weights)
     if picture is not None:
         robustness_picture(picture, summary)
         messages.print(f"{picture}: {len(found.levels)} levels of {len(found.kinds)} corruptions", markup=False)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.kept import keep_or_say
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json, results
 
@@ -48,6 +49,8 @@ def show_whole(
             progress=progress.at,
             rules=rules,
         )
+    if model is None:
+        keep_or_say(run, "whole", found.summary(), side=side, weights=weights)
     if as_json:
         print_json({"run": str(run), "model": None if model is None else str(model)} | found.summary())
         return

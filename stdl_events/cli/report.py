@@ -32,9 +32,10 @@ def report(
     """Write a run's report: one HTML page that shows how good it is, and why it is wrong.
 
     Accuracy, learning curves, confusions, accuracy per class, subject and session, calibration, the worst clips as
-    pictures, plan and memory, firing rates, energy, settings, recordings and versions. The page loads nothing from
-    elsewhere and runs no script. The command train writes it too; here the network is evaluated again on its held-out
-    recordings.
+    pictures, plan and memory, firing rates, energy, settings, recordings, warnings and versions; and what calibrate,
+    evaluate --robustness and evaluate --whole have found for these weights. The page loads nothing from elsewhere and
+    runs no script. The command train writes it too; here the network is evaluated again on its held-out recordings,
+    and the memory of a step is metered layer by layer.
 
     Example: stdl-events report runs/folder --out report.html
     """
@@ -46,7 +47,8 @@ def report(
     require_place(place, room_for="report")
     with messages.status("evaluating"):
         evaluation = evaluate(run, weights=chosen, data=data, device=device, over_time=True)
-    write_report(run, evaluation, out=place, weights=chosen, device=device)
+    with messages.status("metering a step"):
+        write_report(run, evaluation, out=place, weights=chosen, device=device, meter_layers=True)
     if as_json:
         print_json({"run": str(run), "written": [str(place)], "accuracy": evaluation.accuracy})
         return

@@ -1,6 +1,6 @@
 """The page `report.html` of a run. Jinja2 is imported here alone, on use."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from stdl_events.report import accuracy
 from stdl_events.report.activity import energy_facts, measure_activity, rate_table
 from stdl_events.report.clips import worst_clips
 from stdl_events.report.confusion import confusion
+from stdl_events.report.further import calibration, robustness, whole
 from stdl_events.report.learning import learning
 from stdl_events.report.memory import memory
 from stdl_events.report.origin import recordings, settings, software
@@ -35,6 +36,7 @@ def write_report(
     out: Path | None = None,
     weights: Weights | None = None,
     device: str | None = None,
+    meter_layers: bool = False,
 ) -> Path:
     """Write the report of the run in `folder`, and return its path.
 
@@ -43,20 +45,26 @@ def write_report(
         out: the file; None is `report.html` in the folder.
         weights: the best ones or the last ones; None is the best ones if a validation part chose some.
         device: of the pass that measures firing rates; None is the run's.
+        meter_layers: also meter the memory of one step over the layers, in about the time of planning.
 
     Raises:
         RunError: there is no run in the folder; or the file cannot be written, and an older one is unchanged.
     """
     folder = Path(folder)
     out = out or folder / REPORT_FILE
-    page = render(contents(folder, evaluation, weights=weights, device=device))
+    page = render(contents(folder, evaluation, weights=weights, device=device, meter_layers=meter_layers))
     with whole_file(out, room_for="report", error=RunError) as file:
         file.write(page.encode("utf-8", "backslashreplace"))  # names of files may hold any bytes
     return out
 
 
 def contents(
-    folder: Path, evaluation: Evaluation | None, *, weights: Weights | None = None, device: str | None = None
+    folder: Path,
+    evaluation: Evaluation | None,
+    *,
+    weights: Weights | None = None,
+    device: str | None = None,
+    meter_layers: bool = False,
 ) -> dict[str, Any]:
     """Return what the template shows of a run; see `write_report`."""
     config = load_config(folder)
@@ -68,12 +76,21 @@ def contents(
         "simulated": DATASETS[config.data.dataset].makes is not None,
         "learning": learning(rows, config.epochs),
         "start": next((row for row in reversed(rows) if row["kind"] == "start"), {}),
-        "memory": memory(folder, config, rows),
+        "warnings": warnings_of(rows),
+        "memory": memory(folder, config, rows, meter_layers=meter_layers),
+        "robustness": robustness(folder, weights),
+        "whole": whole(folder, weights),
         "settings": settings(config),
         "recordings": recordings(folder),
         "software": software(rows),
         "held_out": None if evaluation is None else _held_out(folder, evaluation, weights, device or config.device),
     }
+
+
+def warnings_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the warnings in the rows of a run's metrics, each once."""
+    texts = (text for row in rows for text in row.get("warnings", ()))
+    return list(dict.fromkeys(texts))
 
 
 def _held_out(folder: Path, evaluation: Evaluation, weights: Weights | None, device: str) -> dict[str, Any]:
@@ -96,6 +113,7 @@ def _held_out(folder: Path, evaluation: Evaluation, weights: Weights | None, dev
         "groups": [(kind, accuracy.group_table(kind, summary[f"per_{kind}"])) for kind in ("subject", "session")],
         "reliability": accuracy.reliability_chart(summary["reliability"]),
         "reliability_table": accuracy.reliability_table(summary["reliability"]),
+        "calibrated": calibration(card),
         "over_time": over_time and accuracy.over_time_chart(over_time, summary["chance"], card.frame.dt_us),
         "worst": worst_clips(evaluation),
         "activity": activity,

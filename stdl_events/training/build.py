@@ -34,10 +34,17 @@ def build_configured_learner(
     return learner
 
 
-def plan_configured_learner(config: TrainConfig, frame_spec: FrameSpec, classes: int) -> tuple[Blueprint, Plan | None]:
-    """The blueprint of `build_configured_learner` for metering or display, and its plan if the rule plans."""
+def plan_configured_learner(
+    config: TrainConfig, frame_spec: FrameSpec, classes: int, *, plan: Plan | None = None
+) -> tuple[Blueprint, Plan | None]:
+    """The blueprint of `build_configured_learner` for metering or display, and its plan if the rule plans.
+
+    Args:
+        plan: to use instead of searching one by `config`.
+    """
     spec = config.network.spec(frame_spec.frame_shape_CHW, classes, config.learning.rule)
-    return plan_learner(**learner_options(config, spec))
+    known = {} if plan is None else {"budget": None, "rho": None, "least_blocks": None, "plan": plan}
+    return plan_learner(**learner_options(config, spec) | known)
 
 
 def learner_options(config: TrainConfig, spec: NetworkSpec) -> dict[str, Any]:

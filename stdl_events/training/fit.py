@@ -16,6 +16,7 @@ from stdl_events.recordings.entry import Split
 from stdl_events.training.build import build_configured_learner
 from stdl_events.training.device import peak_memory, resolve_device
 from stdl_events.training.evaluate import Evaluation
+from stdl_events.training.kept_warnings import KeptWarnings
 from stdl_events.training.ridge_beside import fit_ridges
 from stdl_events.training.run import Run
 from stdl_events.training.run_folder import (
@@ -96,6 +97,7 @@ def fit(
     folder = Path(folder)
     check_run_folder(folder, config, resume=resume)
     with ExitStack() as stack:
+        warned = stack.enter_context(KeptWarnings())
         old = load_config(folder) if resume else config
         if resume:
             stack.enter_context(lock_of_run(folder))
@@ -106,7 +108,7 @@ def fit(
         checked = split.check_disjoint()
         frame_spec = config.frames.spec(split.train.sensor_size)
         learner = build_configured_learner(config, frame_spec, len(split.train.classes), device)
-        run = Run(config, folder, frame_spec, split, learner, device, load)
+        run = Run(config, folder, frame_spec, split, learner, device, load, warned)
         if resume and (folder / CHECKPOINT_FILE).exists():
             run.restore(load_checkpoint(folder / CHECKPOINT_FILE))
         make_folder(folder, error=RunError)

@@ -33,6 +33,7 @@ from stdl_events.training.device import describe_device, peak_memory
 from stdl_events.training.evaluate import Evaluation, evaluate_clips, held_out_measures, measures, network_logits
 from stdl_events.training.interruption import Interruption
 from stdl_events.training.keeping import FOLDERS, Best, Weights
+from stdl_events.training.kept_warnings import KeptWarnings
 from stdl_events.training.metrics import MetricsWriter
 from stdl_events.training.position import Means, Position
 from stdl_events.training.prefetch import ahead_bytes, batches_ahead, describe_ahead
@@ -56,6 +57,7 @@ class Run:
         clips: of each side of the split.
         watched: the side that is evaluated after each epoch.
         load: reads the clips.
+        warned: keeps the warnings of the run.
     """
 
     config: TrainConfig
@@ -65,6 +67,7 @@ class Run:
     learner: Learner
     device: torch.device
     load: SidesLoader = load_sides
+    warned: KeptWarnings = field(default_factory=KeptWarnings)
     position: Position = field(default_factory=Position)
     best: Best = field(default_factory=Best)
     metrics_bytes: int = 0
@@ -146,6 +149,8 @@ class Run:
                 if is_whole:
                     watched = self._finish_epoch(metrics, progress)
                 self._keep("last", watched if is_whole else None)
+                if texts := self.warned.take():
+                    metrics.write("warning", position.step, {"warnings": texts})
                 self.save(metrics)
                 if interruption.number is not None:
                     progress.say(f"stopped after step {position.step}; {KEPT.format(folder=self.folder)}")
@@ -284,5 +289,6 @@ class Run:
             "planned_step_bytes": None if plan is None else plan.total_bytes,
             "blocks": len(self.learner.blocks),
             "note": None if plan is None else plan_note(plan, self.learner.rule),
+            "warnings": self.warned.take(),
             "versions": package_versions(),
         } | describe_device(self.device)

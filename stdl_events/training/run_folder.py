@@ -9,6 +9,7 @@ tensorboard/             the same numbers
 checkpoint.safetensors   the complete state of a run, for its resumption
 bundle/                  model.safetensors, model.json: the network of the last epoch, or of the step where it ended
 best/                    the same of the epoch that is best on the validation part, if there is one
+robustness.json          what `evaluate --robustness` found for these weights, and whole.json `evaluate --whole`
 report.html              what `report.page` shows of the run, if the command line trained it
 .lock                    locked while a process trains in the folder
 """

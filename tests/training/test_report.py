@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import re
+import shutil
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,22 +23,31 @@ from stdl_events.analysis.html_page import data_uri
 from stdl_events.cli.report import report_if_interrupted, report_of_training
 from stdl_events.errors import RunError
 from stdl_events.events import write_recording
+from stdl_events.memory.footprint import Footprint, Lap, Moment
+from stdl_events.memory.meter import format_bytes
+from stdl_events.memory.sites import Site
+from stdl_events.model_card import ModelCard
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.report.activity import measure_activity
 from stdl_events.report.clips import CLIPS_OF_A_PAIR, worst_clips
+from stdl_events.report.memory import layer_table
 from stdl_events.report.page import write_report
 from stdl_events.report.tables import MAX_POINTS, Series, chart, ticks
-from stdl_events.training.bundle import load_bundle
+from stdl_events.training.build import step_bytes
+from stdl_events.training.bundle import load_bundle, write_card
 from stdl_events.training.evaluate import Evaluation
 from stdl_events.training.fit import RunResult, fit
+from stdl_events.training.kept_results import keep_result
+from stdl_events.training.kept_warnings import KeptWarnings
+from stdl_events.training.run_folder import load_config
 
 Cli = Callable[..., tuple[int, str, str]]
 
 HOSTILE = ("<script>alert(1)", "\"><img src=x onerror='a()'>", "{{ 7 * 7 }}{% raw %}&amp;")
 SECTIONS = [
-    "learning", "confusion", "groups", "calibration", "time", "worst", "memory", "activity", "settings", "recordings",
-    "software",
+    "learning", "confusion", "groups", "calibration", "time", "worst", "robustness", "whole", "memory", "activity",
+    "settings", "recordings", "warnings", "software",
 ]  # fmt: skip
 VOID = {"meta", "br", "img"}
 LARGEST_BYTES = 2_000_000
@@ -318,7 +329,103 @@ def test_the_command_writes_the_page_and_says_what_it_wrote(validated: RunResult
     assert document["written"] == [str(out)]
     assert document["accuracy"] == validated.evaluation.accuracy
     assert not (validated.folder / "report.html").exists()
-    assert "Not measured at the end" not in " ".join(Page(out).text)
+    text = " ".join(Page(out).text)
+    assert "Not measured at the end" not in text
+    # The peak of the step is the peak at one of the layers, as another meter without the ledger says.
+    config, sensor = load_config(validated.folder), validated.evaluation.recordings.sensor_size
+    assert format_bytes(step_bytes(config, config.frames.spec(sensor), 3)) in text
+    assert "layer 2 (6C3)" in text
+
+
+def test_layers_have_the_higher_peak_of_their_units_and_steps() -> None:
+    whole = Site(2, "8R")
+    moments = [
+        Moment("forward", 1, (1, 1), replace(whole, unit="first convolution")),
+        Moment("forward", 1, (2, 2), replace(whole, unit="second convolution")),
+        Moment("backward", 1, (1, 1), whole),
+        Moment("forward", 1, (1, 1), Site(1, "3FC", auxiliary_of=1)),
+        Moment("forward", 1, (1, 1)),
+    ]
+    laps = tuple(Lap(moment, peak) for moment, peak in zip(moments, (100, 300, 200, 400, 900), strict=True))
+    table = layer_table(Footprint(400, {}, moments[0], 2, (), laps))
+    assert [(row[0], *(cell if isinstance(cell, str) else cell.share for cell in row[1:])) for row in table.rows] == [
+        ("layer 2 (8R)", 0.75, 0.5), ("auxiliary layer 1 (3FC)", 1.0, "none"),
+    ]  # fmt: skip
+
+
+def test_later_results_are_shown_for_the_weights_that_they_are_of(hostile: RunResult, tmp_path: Path) -> None:
+    level = {"level": 0.5, "accuracy": 0.125, "clips": 8}
+    corruptions = {"drop": {"summary": "<u>fewer", "unit": "%", "levels": [level, level | {"accuracy": None}]}}
+    robustness = {"clean": level | {"accuracy": 0.875}, "chance": 0.34, "corruptions": corruptions}
+    shares = {"right": 0.25, "wrong": 0.0, "nothing": 0.75}
+    moves = {"movements": 3, "once": 2, "missed": 1, "wrong_names": 0, "doubles": 0, "named_within_300_ms": 1}
+    moves |= {"delay_ms_median": None, "false_alarms": 4, "still_s": 60.0, "false_alarms_per_min": 4.0}
+    whole = {
+        "thresholds": {"unknown_below": 0.5, "still_below": 700.0, "hold": 1, "decide_at": None},
+        "movements": moves,
+        "shares_of_time": shares,
+        "recordings": [{"key": "<s>a", **moves}, {"key": "b", "label": HOSTILE[0], "shares": shares}],
+    }
+    files = [
+        keep_result(hostile.folder, "robustness", robustness, side="test"),
+        keep_result(hostile.folder, "whole", whole, side="validation"),
+    ]
+    card = ModelCard.read(hostile.folder / "bundle" / "model.json")
+    record = {"clips": 9, "recordings": 3, "date": "2026-01-02", "target_error": 0.02, "accepted": 5, "wrong": 1}
+    record |= {"target_agreement": 0.99, "other_than_at_the_end": 0}
+    fitted = card.model_copy(update={"temperature": 2.5, "provenance": card.provenance | {"calibration": record}})
+    try:
+        write_card(hostile.folder / "bundle", fitted)
+        page = Page(write_report(hostile.folder, hostile.evaluation, out=tmp_path / "report.html"))
+        require_safe(page)
+        text = " ".join(page.text)
+        assert {"0.125", "0.875", "no clip", "drop: <u>fewer", "<s>a", "4.00", "2.5", "1 of 5"} <= set(page.text)
+        assert "unknown below 0.5, nothing there below 700 events/s" in text
+        assert "Validation recordings, evaluated on" in text
+        for file in files:
+            file.write_text(file.read_text().replace('"sha256": "', '"sha256": "of other weights'))
+        page = Page(write_report(hostile.folder, hostile.evaluation, out=tmp_path / "report.html"))
+        assert " ".join(page.text).count("Not measured for these weights") == 2
+        files[0].write_text("{}")
+        with pytest.raises(RunError, match=r"robustness\.json: got a file that is damaged"):
+            write_report(hostile.folder, None, out=tmp_path / "report.html")
+    finally:
+        write_card(hostile.folder / "bundle", card)
+        for file in files:
+            file.unlink()
+
+
+def test_warnings_of_a_training_are_kept_once_and_shown_as_always(hostile: RunResult, tmp_path: Path) -> None:
+    broken = tmp_path / "recordings"
+    shutil.copytree(hostile.folder.parent / "recordings", broken)
+    damaged = next((broken / "train" / HOSTILE[0]).iterdir())
+    damaged.write_bytes(b"no recording")
+    config = load_config(hostile.folder)
+    config = config.derive(data={"path": str(broken), "skip_bad": True}, epochs=1, learning={"rule": "sltt"})
+    with pytest.warns(Warning, match=re.escape(damaged.name)):
+        result = fit(config, tmp_path / "run", quiet=True)
+    shown = Page(write_report(result.folder, None, out=tmp_path / "report.html"))
+    require_safe(shown)
+    assert sum(damaged.name in text for text in shown.text) == 1
+    assert "The training gave no warning." not in shown.text
+    quiet = Page(write_report(hostile.folder, None, out=tmp_path / "quiet.html"))
+    assert "The training gave no warning." in quiet.text
+
+
+def test_kept_warnings_are_each_taken_once() -> None:
+    seen: list[str] = []
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("always")
+        patch.setattr(warnings, "showwarning", lambda message, *_: seen.append(str(message)))
+        with KeptWarnings() as kept:
+            warnings.warn("one\n two", stacklevel=1)
+            assert kept.take() == ["one two"]
+            warnings.warn("one\n two", stacklevel=1)
+            warnings.warn("three", stacklevel=1)
+            assert kept.take() == ["three"]
+        warnings.warn("after", stacklevel=1)
+    assert seen == ["one\n two", "one\n two", "three", "after"]
+    assert kept.take() == []
 
 
 def test_a_place_that_cannot_be_written_is_one_line(
