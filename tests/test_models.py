@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx_models import make_card, stream_spec, write_model
 
 import stdl_events
 from stdl_events.errors import ModelError
@@ -93,3 +94,29 @@ def test_an_unknown_model_is_named_with_the_known_ones(run_cli, tmp_path: Path) 
     with pytest.raises(ModelError, match="No such file or directory"):
         copy_model("nmnist", tmp_path / "none" / "copy.onnx")
     assert run_cli("models", "--out", tmp_path / "copy.onnx")[0] == 2
+
+
+def test_info_says_what_a_model_is(run_cli):
+    for name, model in shipped_models().items():
+        code, out, _ = run_cli("info", f"models:{name}", "--json")
+        facts = json.loads(out)
+        assert (code, facts["sha256"], facts["bytes"]) == (0, model.sha256, model.bytes)
+        assert tuple(facts["card"]["labels"]) == model.classes
+        code, out, _ = run_cli("info", f"models:{name}")
+        assert code == 0
+        assert model.recipe in out
+        assert str(len(model.classes)) in out
+
+
+def test_info_prints_labels_as_text(run_cli, tmp_path):
+    card = make_card(stream_spec(), labels=("\x1b[31mred", "[bold]b", "c"))
+    code, out, _ = run_cli("info", write_model(tmp_path / "m.onnx", card))
+    assert code == 0
+    assert "\x1b" not in out
+    assert "[bold]b" in out
+
+
+def test_info_takes_no_options_of_recordings_with_a_model(run_cli):
+    code, _, messages = run_cli("info", "models:walkers", "--sensor", "10x10")
+    assert code == 2
+    assert "options of recordings" in messages

@@ -15,6 +15,7 @@ from stdl_events.cli.geometry_options import (
     geometry_settings,
     say_inferred,
 )
+from stdl_events.cli.model_facts import describe_model, is_model, model_table
 from stdl_events.cli.options import FilterOption, TransformOption, one_of, parse_transforms
 from stdl_events.cli.output import print_json, results
 from stdl_events.cli.recording_facts import describe, describe_filters, facts_table
@@ -40,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 
 def info(
-    file: RecordingFile,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording in any supported format, or a model.")],
     filters: FilterOption = None,
     find_hot_pixels: Annotated[
         bool, typer.Option("--find-hot-pixels", help="List the hot pixels in the form that --filter takes.")
@@ -57,8 +58,15 @@ def info(
 ) -> None:
     """Print the facts of a recording: format, sensor, events, times, rate, pictures, IMU samples and triggers.
 
-    With --filter it also prints the number of events that each filter would drop.
+    With --filter it also prints the number of events that each filter would drop. Of an exported model (.onnx, or
+    models:NAME) it prints classes, frames, thresholds, origin and checksums.
     """
+    if is_model(file):
+        if any((filters, find_hot_pixels, format, sensor, stream, time_unit, columns, repair, strict, take)):
+            raise typer.BadParameter("options of recordings do not go with a model", param_hint=str(file))
+        facts = describe_model(file)
+        print_json(facts) if json else results.print(model_table(facts))
+        return
     from stdl_events.events.other_streams import read_other_streams
 
     recording = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take, columns)

@@ -1,0 +1,96 @@
+"""What `info` says of a model file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stdl_events.models import PREFIX
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from stdl_events.frames.spec import FrameSpec
+
+SUFFIX = ".onnx"
+_SHOWN_LABELS = 20
+
+
+def is_model(file: Path) -> bool:
+    """True for a model file, or a model of the package."""
+    return file.suffix.lower() == SUFFIX or str(file).startswith(PREFIX)
+
+
+def describe_model(file: Path) -> dict[str, Any]:
+    """Return the facts of a model, after the checks that `live` does.
+
+    Raises:
+        ModelError: see `OnnxSession` and `read_onnx_file`.
+    """
+    from stdl_events.live.onnx_file import read_onnx_file
+    from stdl_events.live.session import OnnxSession
+    from stdl_events.live.signature import signature_path
+
+    session = OnnxSession(str(file))
+    stored = read_onnx_file(session.path)
+    card = session.card.model_dump(mode="json")
+    return {
+        "path": str(session.path),
+        "bytes": len(stored.content),
+        "sha256": stored.sha256,
+        "weights": stored.weights,
+        "weights_sha256": stored.weights_sha256,
+        "has_signature": signature_path(session.path).is_file(),
+        "operators": stored.operators,
+        "card": card,
+    }
+
+
+def model_table(facts: dict[str, Any]) -> "Table":
+    """Return the facts of `describe_model` as a table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from stdl_events.frames.spec import StoredFrameSpec
+
+    card = facts["card"]
+    labels = [label if label.isprintable() else repr(label) for label in card["labels"]]
+    more = f", and {len(labels) - _SHOWN_LABELS} more" if len(labels) > _SHOWN_LABELS else ""
+    stated = "as its card says" if card["weights_sha256"] else "its card states none"
+    rows = {
+        "classes": f"{len(labels)}: {', '.join(labels[:_SHOWN_LABELS])}{more}",
+        "network": str(card["network"].get("notation", "unknown")),
+        "frames": _frames_text(StoredFrameSpec.model_validate(card["frame"])),
+        "state": "zeroed at each clip" if card["readout"] == "reset" else "carried from clip to clip",
+        "decision": _decision_text(card),
+        "origin": ", ".join(f"{name} {value}" for name, value in card["provenance"].items()) or "unknown",
+        "versions": ", ".join(f"{name} {value}" for name, value in card["versions"].items()) or "unknown",
+        "size": f"{facts['bytes'] / 1e6:.2f} MB, {facts['weights']:,} weights",
+        "sha256": facts["sha256"],
+        "weights": f"{facts['weights_sha256']} ({stated})",
+        "signature": "beside it; live --require-signature checks it" if facts["has_signature"] else "none",
+    }
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    return table
+
+
+def _frames_text(spec: "FrameSpec") -> str:
+    channels, height, width = spec.frame_shape_CHW
+    sensor = "{}x{}".format(*spec.sensor_size)
+    size = f"{channels} x {height} x {width} of a {sensor} sensor"
+    if spec.kind == "picture":
+        return f"{spec.steps} times one picture of {size}"
+    if spec.kind == "recording":
+        return f"{spec.steps} of a whole recording, cut by {spec.by}, {size}"
+    length = f"{spec.dt_us / 1000:g} ms" if spec.dt_us else f"{spec.events_per_frame:,} events"
+    return f"{spec.steps} of {length} a clip, {size}" + (f", counts up to {spec.cap}" if spec.cap else "")
+
+
+def _decision_text(card: dict[str, Any]) -> str:
+    thresholds = card["decision"] or {}
+    parts = [f"{name} {value}" for name, value in thresholds.items() if value is not None]
+    if card["temperature"] != 1:
+        parts.append(f"temperature {card['temperature']:g}")
+    return ", ".join(parts) or "the most probable class, always"
