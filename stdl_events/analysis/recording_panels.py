@@ -4,10 +4,12 @@ Shape letters: C=2 polarities (0: darker, 1: brighter), R bins of time, H rows, 
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from stdl_events.analysis.bitmap_font import ADVANCE
 from stdl_events.analysis.camera_pictures import CameraPictures
 from stdl_events.analysis.canvas import (
     BLACK,
@@ -94,17 +96,20 @@ def heat_panel(survey: Survey) -> Pixels:
     return canvas.pixels_HWC
 
 
-def frames_panel(survey: Survey, pictures: CameraPictures | None) -> Pixels:
-    """Draw the kept frames in rows; below each frame the camera's picture, if there are any."""
+def frames_panel(survey: Survey, pictures: CameraPictures | None, said: Sequence[str] = ()) -> Pixels:
+    """Draw the kept frames in rows; below each what was `said` of it, and the camera's picture, if there are any."""
     columns = _columns(survey.frames_NCHW.shape)
     cell = _cell(columns)
     rows = max(1, math.ceil(len(survey.frames_NCHW) / columns))
-    side = shown_size(survey.frames_NCHW.shape, cell)[0] + _TITLE + 6
+    below = shown_size(survey.frames_NCHW.shape, cell)[0] + _TITLE + 6
+    side = below + (_TITLE if said else 0)
     pitch = side + picture_height(pictures, cell)
     canvas = Canvas(26 + rows * pitch)
     text = (
         f"{len(survey.frames_NCHW)} of {survey.frame_count:,} frames: pixels that became brighter (red), darker (blue)"
     )
+    if said:
+        text += "; below each, what was said of its clip"
     if pictures is not None:
         text += "; below each, the picture nearest in time, and how much later it was taken"
     canvas.text(WIDTH / 2, 6, text, colour=GRAY, align=0.5)
@@ -113,6 +118,8 @@ def frames_panel(survey: Survey, pictures: CameraPictures | None) -> Pixels:
         x = MARGIN + number % columns * (cell + 8)
         y = 26 + number // columns * pitch
         paste_frame(canvas, x, y, cell, counts_CHW, scale, f"{survey.frame_indices_N[number] + 1:,}")
+        if said:
+            canvas.text(x + cell / 2, y + below, said[number][: cell // ADVANCE], align=0.5)
         if pictures is not None:
             paste_picture(canvas, x, y + side, cell, pictures, number)
     return canvas.pixels_HWC

@@ -3,12 +3,14 @@
 Shape letters: C=2 polarities (0: darker, 1: brighter), R bins of time, H rows, W columns, N frames.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from stdl_events.analysis.bitmap_font import HEIGHT, text_mask
 from stdl_events.analysis.camera_pictures import CameraPictures, gray_of_size
 from stdl_events.analysis.canvas import Pixels, png, text_panel
 from stdl_events.analysis.figures import missing_extra, number_to_show, write_whole
@@ -23,7 +25,7 @@ RATE_BINS = 240
 FRAMES_SHOWN = {".gif": GIF_FRAMES, ".png": SHEET_FRAMES, ".html": SHEET_FRAMES}
 # A GIF's palette has 256 colours: 16 strengths of each polarity.
 LEVELS = 16
-LEVELS_BESIDE_PICTURES = 13  # leaves 87 grays
+LEVELS_BESIDE_PICTURES = 13  # leaves 87 grays, of which text is the darkest
 GIF_SIDE = 256
 FASTEST_MS, SLOWEST_MS = 40, 500
 ASKED_BY = "show --out"
@@ -39,24 +41,29 @@ def frames_to_show(path: Path) -> int:
 
 
 def draw_recording(
-    path: Path, survey: Survey, facts: Mapping[str, str], pictures: CameraPictures | None = None
+    path: Path,
+    survey: Survey,
+    facts: Mapping[str, str],
+    pictures: CameraPictures | None = None,
+    said: Sequence[str] = (),
 ) -> None:
     """Write the kind of picture that the suffix of `path` selects.
 
     Args:
         facts: text about the recording, by name; "file" is the title.
         pictures: drawn beside the frames.
+        said: of each kept frame, drawn below it; empty for none of all.
 
     Raises:
         MissingExtraError: the picture is a GIF, and Pillow is not installed.
         UserError: the file is not writable.
     """
     if path.suffix.lower() == ".gif":
-        _write_gif(path, survey, pictures)
+        _write_gif(path, survey, pictures, said)
     elif path.suffix.lower() == ".png":
-        write_whole(path, lambda file: file.write(png(_sheet(survey, facts, pictures))))
+        write_whole(path, lambda file: file.write(png(_sheet(survey, facts, pictures, said))))
     else:
-        page = _report(survey, facts, pictures)
+        page = _report(survey, facts, pictures, said)
         write_whole(path, lambda file: file.write(page.encode()))
 
 
@@ -75,12 +82,12 @@ def _duration_us(rate: Rate) -> int:
     return rate.t_last_us - rate.t_first_us + 1
 
 
-def _write_gif(path: Path, survey: Survey, pictures: CameraPictures | None) -> None:
+def _write_gif(path: Path, survey: Survey, pictures: CameraPictures | None, said: Sequence[str]) -> None:
     try:
         from PIL import Image
     except ModuleNotFoundError:
         raise missing_extra(ASKED_BY, "Pillow") from None
-    levels = LEVELS if pictures is None else LEVELS_BESIDE_PICTURES
+    levels = LEVELS_BESIDE_PICTURES if said or pictures is not None else LEVELS
     shades_CHW = np.indices((levels, levels))
     colours = (polarity_picture(shades_CHW, levels - 1) * 255).round().astype(np.uint8).reshape(-1, 3)
     grays = np.linspace(0, 255, 256 - levels**2).round().astype(np.uint8)
@@ -96,6 +103,8 @@ def _write_gif(path: Path, survey: Survey, pictures: CameraPictures | None) -> N
             darkest, brightest = levels**2, 255
             shade_HW = darkest + gray_HW.astype(np.uint16) * (brightest - darkest) // 255
             indices_HW = np.concatenate([indices_HW, shade_HW.astype(np.uint8)], axis=1)
+        if said:
+            indices_HW = np.concatenate([indices_HW, _strip(said[number], indices_HW.shape[1], levels**2)])
         image = Image.fromarray(indices_HW)
         image.putpalette(palette)
         images.append(image)
@@ -107,17 +116,28 @@ def _write_gif(path: Path, survey: Survey, pictures: CameraPictures | None) -> N
     )
 
 
-def _sheet(survey: Survey, facts: Mapping[str, str], pictures: CameraPictures | None) -> Pixels:
+def _strip(text: str, width: int, black: int) -> npt.NDArray[np.uint8]:
+    """Return a line of text as indices of a palette whose first colour is white, as far as it fits."""
+    strip_HW = np.zeros((HEIGHT + 4, width), np.uint8)
+    mask_HW = text_mask(text)[:, : width - 2]
+    strip_HW[2:-2, 2 : 2 + mask_HW.shape[1]][mask_HW] = black
+    return strip_HW
+
+
+def _sheet(survey: Survey, facts: Mapping[str, str], pictures: CameraPictures | None, said: Sequence[str]) -> Pixels:
     caption = [f"{name}: {value}" for name, value in facts.items() if name != "file"]
     parts = [text_panel([facts["file"]]), text_panel(caption, 1), rate_panel(survey.rate), heat_panel(survey)]
-    return np.concatenate([*parts, frames_panel(survey, pictures)])
+    return np.concatenate([*parts, frames_panel(survey, pictures, said)])
 
 
-def _report(survey: Survey, facts: Mapping[str, str], camera: CameraPictures | None) -> str:
+def _report(survey: Survey, facts: Mapping[str, str], camera: CameraPictures | None, said: Sequence[str]) -> str:
     panels = {
         "Event rate": (rate_panel(survey.rate), "events per second over time, brighter and darker"),
         "Events per pixel": (heat_panel(survey), "where events happened, darker and brighter"),
-        "Frames, as a network sees them": (frames_panel(survey, camera), "frames spread evenly over the recording"),
+        "Frames, as a network sees them": (
+            frames_panel(survey, camera, said),
+            "frames spread evenly over the recording",
+        ),
     }
     sections = "\n".join(
         f"<h2>{escape(name)}</h2>\n{image_tag(pixels_HWC, text)}" for name, (pixels_HWC, text) in panels.items()

@@ -1,6 +1,7 @@
 """`show`: a summary of a recording in the terminal, or a picture of it."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,7 +53,7 @@ from stdl_events.cli.recording_options import (
     open_from_options,
     parse_position,
 )
-from stdl_events.cli.show_clips import show_clip, show_predictions
+from stdl_events.cli.show_clips import say_clips, show_clip, show_predictions
 
 if TYPE_CHECKING:
     from stdl_events.analysis.camera_pictures import CameraPictures
@@ -123,6 +124,7 @@ def show(
     """Show a recording: event rate, heat map, and frames as the network's input.
 
     Without --out it prints a summary. If the sensor also took pictures, the nearest in time is drawn beside each frame.
+    Predictions that live --record wrote beside the recording are shown at their times: in pictures, below each frame.
     Frames are cut like those of `frames`. The default is windows of 20 ms, or ten bins of equal time if the recording
     is shorter than ten such windows.
 
@@ -132,6 +134,7 @@ def show(
         show_predictions(file, predictions, clip, out, json)
         return
     from stdl_events.analysis.recording_survey import survey_recording
+    from stdl_events.analysis.said_clips import clips_said, said_at
     from stdl_events.events.other_streams import read_other_streams
     from stdl_events.events.part import part_of
 
@@ -156,15 +159,17 @@ def show(
     spec = _spec(recording, cut)
     with messages.status("looking"):
         survey = survey_recording(recording, spec, frames=shown, rate_bins=rate_bins)
+        said = clips_said(file, survey.rate.t_first_us, survey.rate.t_last_us + 1)
         if out is not None:
             pictures = nearest_pictures(whole, others, survey.spec, survey.frame_middle_us_N)
             facts |= describe_filters(recording, filters, find_hot_pixels=True)
-            _draw(out, file, facts, survey, pictures)
+            _draw(out, file, facts, survey, pictures, said_at(said, survey.frame_middle_us_N) if said else ())
     if json:
-        print_json(_document(facts, survey, out))
+        print_json(_document(facts, survey, out) | {"predictions": [asdict(clip) for clip in said]})
     elif out is None:
         results.print(facts_table(facts))
         _print_rate(survey.rate)
+        say_clips(said, survey.rate.t_first_us)
         results.print(f"frames: {_frames_text(survey)}; --out FILE draws them")
     else:
         results.print(f"{out}: {_out_text(out, survey)}")
@@ -187,7 +192,14 @@ def _clip_spec(recording: "Recording", cut: Cut, steps: int) -> "FrameSpec":
     return spec if spec.kind == "recording" else spec.model_copy(update={"steps": steps})
 
 
-def _draw(out: Path, file: Path, facts: dict[str, Any], survey: "Survey", pictures: "CameraPictures | None") -> None:
+def _draw(
+    out: Path,
+    file: Path,
+    facts: dict[str, Any],
+    survey: "Survey",
+    pictures: "CameraPictures | None",
+    said: Sequence[str],
+) -> None:
     from stdl_events.analysis.recording_pictures import draw_recording
 
     spec = survey.spec
@@ -208,7 +220,7 @@ def _draw(out: Path, file: Path, facts: dict[str, Any], survey: "Survey", pictur
     rows |= defect_rows(facts) | filter_rows(facts | {"hot_pixels": _hot_pixels_text(facts["hot_pixels"])})
     if spec.geometry:
         rows["picture"] = ", ".join(f"{name} {value}" for name, value in spec.geometry.words)
-    draw_recording(out, survey, rows, pictures)
+    draw_recording(out, survey, rows, pictures, said)
 
 
 def _hot_pixels_text(pixels: str) -> str:

@@ -11,6 +11,7 @@ from stdl_events.errors import RecordingError
 
 if TYPE_CHECKING:
     from stdl_events.analysis.camera_pictures import CameraPictures
+    from stdl_events.analysis.said_clips import SaidClip
     from stdl_events.events.recording import Recording
     from stdl_events.frames import Clip, FrameSpec
     from stdl_events.recordings.predicted_clips import PredictedClip, Predictions
@@ -66,6 +67,24 @@ def _pictures_of(whole: "Recording", clip: "Clip", spec: "FrameSpec") -> "Camera
     step_us = (clip.t_end_us - clip.t_start_us) / spec.steps
     middle_us_N = np.rint(clip.t_start_us + step_us * (np.arange(spec.steps) + 0.5)).astype(np.int64)
     return nearest_pictures(whole, read_other_streams(whole), spec, middle_us_N)
+
+
+def say_clips(said: "Sequence[SaidClip]", zero_us: int) -> None:
+    """Print what was said of the clips of a recording, those that follow each other and say the same in one line."""
+    from stdl_events.analysis.said_clips import runs_said
+    from stdl_events.live.sinks.lines import short
+
+    runs = runs_said(said)
+    if runs:
+        results.print(f"predictions of {len(said):,} clips, seconds from the first event:")
+    for run, count in runs[:LISTED]:
+        times = f"{(run.t_start_us - zero_us) / 1e6:9.3f} to {(run.t_end_us - zero_us) / 1e6:9.3f}"
+        results.print(
+            f"{times}  {short(run.word)} {run.probability:.2f}, {count:,} {'clip' if count == 1 else 'clips'}",
+            markup=False,
+        )
+    if len(runs) > LISTED:
+        results.print(f"and {len(runs) - LISTED:,} more changes; --json has all clips")
 
 
 def show_predictions(file: Path, predictions: Path, number: int | None, out: Path | None, json: bool) -> None:
