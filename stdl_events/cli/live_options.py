@@ -97,7 +97,7 @@ RecordOption = Annotated[
     str | None,
     typer.Option(
         "--record",
-        metavar="FILE.aedat4|.h5",
+        metavar="FILE.aedat4|.h5|.mcap",
         help="Record the source's events while the model runs, all of them, and the predictions beside, in "
         "FILE.predictions.jsonl; %Y%m%d-%H%M%S in the name is the time.",
     ),

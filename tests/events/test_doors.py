@@ -33,6 +33,7 @@ def modules_that_import(package: str) -> set[str]:
         ("hdf5plugin", {"events/formats/hdf5_layouts.py"}),
         ("jinja2", {"report/page.py"}),
         ("lz4", {"events/formats/aedat4.py"}),
+        ("mcap", {"live/sinks/mcap_recording.py"}),
         ("paho", {"live/sinks/mqtt.py"}),
         ("prometheus_client", {"live/sinks/prometheus.py"}),
         # Packets of a foreign format, and clips of our own.

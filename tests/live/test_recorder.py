@@ -20,10 +20,10 @@ from stdl_events.events.formats.hdf5_append import Hdf5Appender
 from stdl_events.events.stream import empty_events
 from stdl_events.live import EventSink, OnnxSession, Recogniser, run_live
 from stdl_events.live.beside import predictions_beside, read_predictions
-from stdl_events.live.sinks.recorder import RECORDERS, Recorder
+from stdl_events.live.sinks.recorder import Recorder
 
 SIZE = (8, 6)
-SUFFIXES = RECORDERS.names
+SUFFIXES = (".aedat4", ".h5")  # those that are read again as recordings
 
 
 def scene(count=3_000):
@@ -121,7 +121,11 @@ def test_a_slow_disk_loses_chunks_and_counts_them(model, tmp_path):
 @pytest.mark.parametrize(
     ("name", "size", "text"),
     [
-        ("a.npy", SIZE, "got the suffix .npy; expected .aedat4 or .h5; record a.aedat4, and turn it into another"),
+        (
+            "a.npy",
+            SIZE,
+            "got the suffix .npy; expected .aedat4 or .h5 or .mcap; record a.aedat4, and turn it",
+        ),
         ("there.aedat4", SIZE, "File exists"),
         ("nowhere/a.aedat4", SIZE, "No such file or directory; expected a folder that exists"),
         ("a.aedat4", (40_000, 3), "got a sensor of 40000x3; expected at most 32768 pixels a side"),

@@ -65,6 +65,7 @@ RECORDERS: Registry[OpenRecording] = Registry(
     {
         ".aedat4": "stdl_events.events.formats.aedat4_append:Aedat4Appender",
         ".h5": "stdl_events.events.formats.hdf5_append:Hdf5Appender",
+        ".mcap": "stdl_events.live.sinks.mcap_recording:McapRecording",
     },
 )
 
