@@ -34,6 +34,7 @@ from stdl_events.cli import (
     sweep,
     train,
 )
+from stdl_events.cli.monitor_options import with_monitor_address
 from stdl_events.cli.options import update_choices
 from stdl_events.cli.output import print_error, print_warning
 from stdl_events.errors import MissingExtraError, StdlEventsError
@@ -97,7 +98,7 @@ def main() -> None:
         for plugin in common.plugin:
             load_plugin(plugin)
         update_choices()
-        app(arguments)
+        app(with_monitor_address(arguments))
     except StdlEventsError as error:
         if os.environ.get("STDL_EVENTS_DEBUG") == "1":
             raise

@@ -42,6 +42,7 @@ from stdl_events.cli.live_options import (
     model_and_source,
     parse_idle,
 )
+from stdl_events.cli.monitor_options import MonitorOption
 from stdl_events.cli.options import FilterOption
 from stdl_events.cli.recording_options import (
     ColumnsOption,
@@ -62,7 +63,9 @@ from stdl_events.events.sources import followed, takes
 
 if TYPE_CHECKING:
     from stdl_events.events.stream import EventSource
+    from stdl_events.live import Controls, Sink
     from stdl_events.live.frame_queue import Overload as QueueOverload
+    from stdl_events.live.monitor.address import Address
 
 
 class Every(StrEnum):
@@ -101,6 +104,7 @@ def live(
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Print JSON lines, the summary last.")] = False,
     sink: SinkOption = None,
     record: RecordOption = None,
+    monitor: MonitorOption = None,
     unknown_below: UnknownBelowOption = None,
     still_below: StillBelowOption = None,
     hold: HoldOption = None,
@@ -135,11 +139,13 @@ def live(
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.events.geometry import Geometry
     from stdl_events.live import LiveSummary, OnnxSession, Recogniser, run_live
+    from stdl_events.live.monitor.address import Address
     from stdl_events.live.recogniser import live_frame_spec
     from stdl_events.live.sinks import open_sink
     from stdl_events.live.sinks.recorder import Recorder
 
     model, source = model_and_source(argument, model, source)
+    page = None if monitor is None else Address.parse(monitor)
     session = OnnxSession(model, threads=threads, signed_by=require_signature)
     # A model that no source fits is refused before a camera is opened.
     live_frame_spec(session.card, frame_us=frame_us)
@@ -176,7 +182,20 @@ def live(
         queue_overload = _overload(opened, overload, speed)
         if record is not None:
             sinks.append(Recorder(record, opened.sensor_size, overload=queue_overload))
-        run_live(opened, recogniser, sinks, every=every.value, overload=queue_overload, decision=thresholds)
+        controls = None if page is None else _monitored(page, source, sinks, queue_overload)
+        run_live(
+            opened, recogniser, sinks, every=every.value, overload=queue_overload, decision=thresholds,
+            controls=controls,
+        )  # fmt: skip
+
+
+def _monitored(address: "Address", source: str, sinks: "list[Sink]", overload: "QueueOverload") -> "Controls":
+    """Add the page at `address` to the sinks of a run; return what the page controls."""
+    from stdl_events.live.monitor import Monitor
+
+    page = Monitor(address, source, overload=overload)
+    sinks.append(page)
+    return page.controls
 
 
 def _overload(source: "EventSource", asked: Overload | None, speed: str | None) -> "QueueOverload":

@@ -40,7 +40,7 @@ class RecordingSwitch:
         self._switching = threading.Lock()
         self._handing_over = threading.Lock()
         self._recorder: Recorder | None = None
-        self._events = 0
+        self._events = self._clips = 0
         self._started_s = 0.0
 
     @property
@@ -61,7 +61,8 @@ class RecordingSwitch:
             if self._recorder is None:
                 recorder = self._open()
                 with self._handing_over:
-                    self._recorder, self._events, self._started_s = recorder, 0, time.monotonic()
+                    self._recorder, self._events, self._clips = recorder, 0, 0
+                    self._started_s = time.monotonic()
 
     def stop(self) -> None:
         """End the recording, and wait until its file is whole; without effect while there is none."""
@@ -69,7 +70,8 @@ class RecordingSwitch:
             with self._handing_over:
                 recorder, self._recorder = self._recorder, None
             if recorder is not None:
-                recorder.ended(replace(LiveSummary.before_the_start(0.0), events=self._events))
+                none = LiveSummary.before_the_start(time.monotonic() - self._started_s)
+                recorder.ended(replace(none, events=self._events, clips=self._clips))
 
     def received(self, events: EventArray) -> None:
         with self._handing_over:
@@ -78,9 +80,10 @@ class RecordingSwitch:
                 self._recorder.received(events)
 
     def predicted(self, prediction: Prediction) -> None:
-        recorder = self._recorder
-        if recorder is not None:
-            recorder.predicted(prediction)
+        with self._handing_over:
+            if self._recorder is not None:
+                self._clips += prediction.decided_after == prediction.step + 1
+                self._recorder.predicted(prediction)
 
     def overloaded(self, dropped_frames: int) -> None:
         """Dropped windows are in the file."""

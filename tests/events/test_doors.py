@@ -28,6 +28,7 @@ def modules_that_import(package: str) -> set[str]:
         ("cryptography", {"live/signature.py"}),
         ("eventcv", {"events/sources/eventcv_driver.py"}),
         ("google", {"live/onnx_messages.py"}),
+        ("fastapi", {"live/monitor/server.py"}),
         ("h5py", {"events/formats/hdf5.py"}),
         ("faery", {"events/formats/with_faery.py"}),
         ("hdf5plugin", {"events/formats/hdf5_layouts.py"}),
@@ -36,6 +37,7 @@ def modules_that_import(package: str) -> set[str]:
         ("mcap", {"live/sinks/mcap_recording.py"}),
         ("paho", {"live/sinks/mqtt.py"}),
         ("prometheus_client", {"live/sinks/prometheus.py"}),
+        ("uvicorn", {"live/monitor/server.py"}),
         # Packets of a foreign format, and clips of our own.
         ("zstandard", {"events/compressions.py", "events/formats/aedat4.py", "prepared/payload.py"}),
     ],
