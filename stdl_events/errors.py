@@ -57,7 +57,13 @@ class StdlEventsError(Exception):
         return partial(type(self), got=self.got, expected=self.expected, todo=self.todo), (self.subject,)
 
     def __str__(self) -> str:
-        return f"{self.subject}: got {self.got}; expected {self.expected}; {self.todo}"
+        """One line: control characters of names and of files' contents are escaped."""
+        text = f"{self.subject}: got {self.got}; expected {self.expected}; {self.todo}"
+        return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
 
 
 class UserError(StdlEventsError, ValueError):

@@ -85,14 +85,14 @@ def read_onnx_file(path: Path, signed_by: Path | None = None) -> OnnxFile:
     _refuse_unknown(path, model)
     _refuse_computed_constants(path, graph)
     tensors = [*graph.initializer, *(tensor for node in graph.node for tensor in _tensors_of(node))]
-    values = {bytes(tensor.name): _values(path, tensor) for tensor in tensors}
+    values = {tensor.name: _values(path, tensor) for tensor in tensors}
     return OnnxFile(
         content,
         hashlib.sha256(content).hexdigest(),
         _sha256_of(graph.initializer, values),
         sum(array.size for array in values.values()),
-        _metadata(path, model),
-        dict(sorted(Counter(node.op_type.decode() for node in graph.node).items())),
+        {entry.key: entry.value for entry in model.metadata_props},
+        dict(sorted(Counter(node.op_type for node in graph.node).items())),
     )
 
 
@@ -100,7 +100,7 @@ def weights_sha256(content: bytes) -> str:
     """Return the checksum that a file's card states: of its initializers in the order of their names."""
     path = Path("the exported model")
     graph = _parse(path, content).graph
-    return _sha256_of(graph.initializer, {bytes(t.name): _values(path, t) for t in graph.initializer})
+    return _sha256_of(graph.initializer, {t.name: _values(path, t) for t in graph.initializer})
 
 
 def _read(path: Path) -> bytes:
@@ -130,9 +130,9 @@ def _refuse_unknown(path: Path, model: Any) -> None:
     if model.functions or graph.sparse_initializer:
         raise _refused(path, "functions of its own" if model.functions else "sparse tensors")
     for node in graph.node:
-        domain, operator = node.domain.decode("utf-8", "replace"), node.op_type.decode("utf-8", "replace")
-        if domain not in _STANDARD_DOMAINS or operator not in OPERATORS:
-            name = f"{domain}:{operator}" if domain else operator
+        operator = node.op_type
+        if node.domain not in _STANDARD_DOMAINS or operator not in OPERATORS:
+            name = f"{node.domain}:{operator}" if node.domain else operator
             raise _refused(path, f"the operator {name[:60]!r}", expected="operators of an exported network")
         for attribute in node.attribute:
             if attribute.graphs or attribute.HasField("graph") or attribute.HasField("sparse_tensor"):
@@ -141,12 +141,12 @@ def _refuse_unknown(path: Path, model: Any) -> None:
 
 def _refuse_computed_constants(path: Path, graph: Any) -> None:
     """Refuse nodes that onnxruntime would run while it loads the file: an exported network holds the results."""
-    constants = {bytes(tensor.name) for tensor in graph.initializer}
+    constants = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type == b"Constant":
+        if node.op_type == "Constant":
             constants.update(node.output)
         elif all(name in constants for name in node.input):
-            raise _refused(path, f"{node.op_type.decode()} of constants alone")
+            raise _refused(path, f"{node.op_type} of constants alone")
 
 
 def _tensors_of(node: Any) -> Iterator[Any]:
@@ -158,7 +158,7 @@ def _tensors_of(node: Any) -> Iterator[Any]:
 
 def _values(path: Path, tensor: Any) -> npt.NDArray[Any]:
     """Return the values of a tensor, flat."""
-    name = tensor.name.decode("utf-8", "replace")
+    name = tensor.name
     if tensor.external_data or tensor.data_location:
         raise _refused(path, f"the tensor {name[:60]!r} in another file", expected="all weights in the file")
     if tensor.data_type not in _DTYPES:
@@ -182,21 +182,13 @@ def _values(path: Path, tensor: Any) -> npt.NDArray[Any]:
     return values
 
 
-def _sha256_of(tensors: Iterable[Any], values: dict[bytes, npt.NDArray[Any]]) -> str:
+def _sha256_of(tensors: Iterable[Any], values: dict[str, npt.NDArray[Any]]) -> str:
     checksum = hashlib.sha256()
-    for tensor in sorted(tensors, key=lambda tensor: bytes(tensor.name)):
-        array = values[bytes(tensor.name)]
-        checksum.update(f"{tensor.name.hex()} {[*tensor.dims]} {array.dtype.str} ".encode())
+    for tensor in sorted(tensors, key=lambda tensor: tensor.name):
+        array = values[tensor.name]
+        checksum.update(f"{tensor.name.encode().hex()} {[*tensor.dims]} {array.dtype.str} ".encode())
         checksum.update(array.tobytes())
     return checksum.hexdigest()
-
-
-def _metadata(path: Path, model: Any) -> dict[str, str]:
-    try:
-        return {entry.key.decode(): entry.value.decode() for entry in model.metadata_props}
-    except UnicodeDecodeError as error:
-        got = f"metadata that is no text in UTF-8 ({error.reason})"
-        raise _refused(path, got, expected="a model card in it") from None
 
 
 def _refused(

@@ -10,50 +10,77 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-_DOUBLE, _FLOAT, _INT64, _INT32, _MESSAGE, _BYTES = 1, 2, 3, 5, 11, 12  # FieldDescriptorProto.Type
-# Message -> fields: name, number, type, repeated, and the message of the field. Text is read as bytes: what is no UTF-8
-# must not end in an exception of protobuf's.
-_FIELDS: dict[str, tuple[tuple[str, int, int, bool, str | None], ...]] = {
-    "Entry": (("key", 1, _BYTES, False, None), ("value", 2, _BYTES, False, None)),
-    "Tensor": (
-        ("dims", 1, _INT64, True, None),
-        ("data_type", 2, _INT32, False, None),
-        ("float_data", 4, _FLOAT, True, None),
-        ("int32_data", 5, _INT32, True, None),
-        ("int64_data", 7, _INT64, True, None),
-        ("name", 8, _BYTES, False, None),
-        ("raw_data", 9, _BYTES, False, None),
-        ("double_data", 10, _DOUBLE, True, None),
-        ("external_data", 13, _MESSAGE, True, "Entry"),
-        ("data_location", 14, _INT32, False, None),
+_DOUBLE, _FLOAT, _INT64, _INT32, _STRING, _MESSAGE, _BYTES = 1, 2, 3, 5, 9, 11, 12  # FieldDescriptorProto.Type
+_OPTIONAL, _REPEATED = 1, 3  # FieldDescriptorProto.Label
+
+# Message -> its fields: name, number, type, label, and the message that a field holds. All text is declared, so that
+# what is no UTF-8 is refused here: onnxruntime takes it, and fails later.
+_FIELDS: dict[str, tuple[tuple[str, int, int, int, str | None], ...]] = {
+    "Entry": (("key", 1, _STRING, _OPTIONAL, None), ("value", 2, _STRING, _OPTIONAL, None)),
+    "Dimension": (("dim_param", 2, _STRING, _OPTIONAL, None), ("denotation", 3, _STRING, _OPTIONAL, None)),
+    "Shape": (("dim", 1, _MESSAGE, _REPEATED, "Dimension"),),
+    "TensorType": (("shape", 2, _MESSAGE, _OPTIONAL, "Shape"),),
+    "Type": (("tensor_type", 1, _MESSAGE, _OPTIONAL, "TensorType"), ("denotation", 6, _STRING, _OPTIONAL, None)),
+    "Value": (
+        ("name", 1, _STRING, _OPTIONAL, None),
+        ("type", 2, _MESSAGE, _OPTIONAL, "Type"),
+        ("doc_string", 3, _STRING, _OPTIONAL, None),
     ),
-    "SparseTensor": (("values", 1, _MESSAGE, False, "Tensor"),),
+    "Tensor": (
+        ("dims", 1, _INT64, _REPEATED, None),
+        ("data_type", 2, _INT32, _OPTIONAL, None),
+        ("float_data", 4, _FLOAT, _REPEATED, None),
+        ("int32_data", 5, _INT32, _REPEATED, None),
+        ("int64_data", 7, _INT64, _REPEATED, None),
+        ("name", 8, _STRING, _OPTIONAL, None),
+        ("raw_data", 9, _BYTES, _OPTIONAL, None),
+        ("double_data", 10, _DOUBLE, _REPEATED, None),
+        ("doc_string", 12, _STRING, _OPTIONAL, None),
+        ("external_data", 13, _MESSAGE, _REPEATED, "Entry"),
+        ("data_location", 14, _INT32, _OPTIONAL, None),
+    ),
+    "SparseTensor": (("values", 1, _MESSAGE, _OPTIONAL, "Tensor"),),
     "Attribute": (
-        ("name", 1, _BYTES, False, None),
-        ("tensor", 5, _MESSAGE, False, "Tensor"),
-        ("graph", 6, _MESSAGE, False, "Graph"),
-        ("ints", 8, _INT64, True, None),
-        ("tensors", 10, _MESSAGE, True, "Tensor"),
-        ("graphs", 11, _MESSAGE, True, "Graph"),
-        ("sparse_tensor", 22, _MESSAGE, False, "SparseTensor"),
+        ("name", 1, _STRING, _OPTIONAL, None),
+        ("tensor", 5, _MESSAGE, _OPTIONAL, "Tensor"),
+        ("graph", 6, _MESSAGE, _OPTIONAL, "Graph"),
+        ("tensors", 10, _MESSAGE, _REPEATED, "Tensor"),
+        ("graphs", 11, _MESSAGE, _REPEATED, "Graph"),
+        ("doc_string", 13, _STRING, _OPTIONAL, None),
+        ("ref_attr_name", 21, _STRING, _OPTIONAL, None),
+        ("sparse_tensor", 22, _MESSAGE, _OPTIONAL, "SparseTensor"),
     ),
     "Node": (
-        ("input", 1, _BYTES, True, None),
-        ("output", 2, _BYTES, True, None),
-        ("op_type", 4, _BYTES, False, None),
-        ("attribute", 5, _MESSAGE, True, "Attribute"),
-        ("domain", 7, _BYTES, False, None),
+        ("input", 1, _STRING, _REPEATED, None),
+        ("output", 2, _STRING, _REPEATED, None),
+        ("name", 3, _STRING, _OPTIONAL, None),
+        ("op_type", 4, _STRING, _OPTIONAL, None),
+        ("attribute", 5, _MESSAGE, _REPEATED, "Attribute"),
+        ("doc_string", 6, _STRING, _OPTIONAL, None),
+        ("domain", 7, _STRING, _OPTIONAL, None),
+        ("overload", 8, _STRING, _OPTIONAL, None),
     ),
     "Graph": (
-        ("node", 1, _MESSAGE, True, "Node"),
-        ("initializer", 5, _MESSAGE, True, "Tensor"),
-        ("sparse_initializer", 15, _MESSAGE, True, "SparseTensor"),
+        ("node", 1, _MESSAGE, _REPEATED, "Node"),
+        ("name", 2, _STRING, _OPTIONAL, None),
+        ("initializer", 5, _MESSAGE, _REPEATED, "Tensor"),
+        ("doc_string", 10, _STRING, _OPTIONAL, None),
+        ("input", 11, _MESSAGE, _REPEATED, "Value"),
+        ("output", 12, _MESSAGE, _REPEATED, "Value"),
+        ("value_info", 13, _MESSAGE, _REPEATED, "Value"),
+        ("sparse_initializer", 15, _MESSAGE, _REPEATED, "SparseTensor"),
     ),
-    "Function": (("name", 1, _BYTES, False, None),),
+    "OperatorSet": (("domain", 1, _STRING, _OPTIONAL, None),),
+    "Function": (("name", 1, _STRING, _OPTIONAL, None),),
     "Model": (
-        ("graph", 7, _MESSAGE, False, "Graph"),
-        ("metadata_props", 14, _MESSAGE, True, "Entry"),
-        ("functions", 25, _MESSAGE, True, "Function"),
+        ("producer_name", 2, _STRING, _OPTIONAL, None),
+        ("producer_version", 3, _STRING, _OPTIONAL, None),
+        ("domain", 4, _STRING, _OPTIONAL, None),
+        ("doc_string", 6, _STRING, _OPTIONAL, None),
+        ("graph", 7, _MESSAGE, _OPTIONAL, "Graph"),
+        ("opset_import", 8, _MESSAGE, _REPEATED, "OperatorSet"),
+        ("metadata_props", 14, _MESSAGE, _REPEATED, "Entry"),
+        ("functions", 25, _MESSAGE, _REPEATED, "Function"),
     ),
 }
 
@@ -75,11 +102,13 @@ def parse_model(content: bytes) -> Any:
 @cache
 def _messages() -> dict[str, Any]:
     """Return the message classes of `_FIELDS`."""
-    file = descriptor_pb2.FileDescriptorProto(name="stdl_events/onnx_subset.proto", package="stdl_events.onnx")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="stdl_events/onnx_subset.proto", package="stdl_events.onnx", syntax="proto3"
+    )
     for name, fields in _FIELDS.items():
         message = file.message_type.add(name=name)
-        for field_name, number, kind, repeated, of in fields:
-            field = message.field.add(name=field_name, number=number, type=kind, label=3 if repeated else 1)
+        for field_name, number, kind, label, of in fields:
+            field = message.field.add(name=field_name, number=number, type=kind, label=label)
             if of is not None:
                 field.type_name = f".stdl_events.onnx.{of}"
     pool = descriptor_pool.DescriptorPool()

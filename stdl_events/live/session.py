@@ -168,7 +168,7 @@ def _open(path: Path, content: bytes, threads: int) -> onnxruntime.InferenceSess
     options.log_severity_level = 4  # what fails is raised
     options.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime's exception classes have no closer common base
         reason = str(error).strip().splitlines()[-1]
         raise ModelError(

@@ -261,14 +261,17 @@ for name, text in {
 }.items():  # fmt: skip
     add(f"a card that is {name}", "", partial(put_card, text=text))
 add("two cards", "", repeated_key)
-add_bytes("a card that is no UTF-8", "UTF-8", lambda data: data.replace(b'"labels"', b'"l\xff\xfeels"'))
+add_bytes("a name that is no UTF-8", "no ONNX model", lambda data: data.replace(b"leaky_count", b"leaky\xffcount"))
+add_bytes("a dimension that is no UTF-8", "no ONNX model", lambda data: data.replace(b"batch", b"b\xfftch"))
+add_bytes("a card that is no UTF-8", "no ONNX model", lambda data: data.replace(b'"labels"', b'"l\xff\xfeels"'))
 for name, changes in {
     "a million labels": {"labels": [f"label {n}" for n in range(1_000_000)]},
     "labels of a megabyte": {"labels": ["a" * 1_000_000, "b", "c"]},
     "no labels": {"labels": []}, "one label twice": {"labels": ["a", "a", "b"]},
     "numbers as labels": {"labels": [1, 2, 3]}, "a sensor of 65536": {"frame__sensor_size": [65536, 65536]},
     "another version": {"schema_version": 2}, "a version of text": {"schema_version": "1"},
-    "an unknown entry": {"run": "rm -rf /"}, "no steps": {"frame__steps": 0},
+    "an unknown entry": {"run": "rm -rf /"}, "an entry of two lines": {"a\n\x1b[31mb": 1},
+    "no steps": {"frame__steps": 0},
     "a million million steps": {"frame__steps": 10**12}, "a sensor of 2**31": {"frame__sensor_size": [2**31, 2**31]},
     "a sensor without pixels": {"frame__sensor_size": [0, 0]}, "a negative sensor": {"frame__sensor_size": [-8, -6]},
     "windows of no time": {"frame__dt_us": 0}, "windows of 2**70 us": {"frame__dt_us": 2**70},

@@ -72,7 +72,7 @@ def test_models_without_a_card(tmp_path):
 def test_a_card_that_is_no_text(tmp_path):
     path = write_model(tmp_path / "m.onnx", make_card(stream_spec(), labels=("a", "?", "c")))
     path.write_bytes(path.read_bytes().replace(b'"?"', b'"\xff"'))
-    assert "m.onnx: got metadata that is no text in UTF-8 (invalid start byte); expected a model card" in refusal(path)
+    assert "m.onnx: got a file that is no ONNX model (String field had bad UTF-8)" in refusal(path)
 
 
 @pytest.mark.parametrize(
