@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Literal
 
+from stdl_events.errors import StdlEventsError
 from stdl_events.events.sources.replay import ReplaySource
 from stdl_events.events.stream import EventSource
 from stdl_events.frames import Frame, Framer
@@ -111,6 +112,8 @@ class _LiveRun:
             self._step_all()
         except (KeyboardInterrupt, StopRun):
             interrupted = True
+        except StdlEventsError as error:  # of the model
+            self._sinks.failure, interrupted = self._sinks.failure or error, True
         finally:
             self._queue.close(discard=True)
             if self._reader.is_alive():

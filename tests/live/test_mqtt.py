@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
+import shutil
 import socket
+import subprocess
 import threading
 from dataclasses import replace
 
@@ -36,8 +38,8 @@ def free_port():
 class Broker:
     """amqtt in a thread of its own, and a subscriber to everything below `gate`."""
 
-    def __init__(self, port):
-        self.port = port
+    def __init__(self, port, certificate=None):
+        self.port, self._certificate = port, certificate
         self.messages = []
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -50,8 +52,13 @@ class Broker:
 
     async def _start(self):
         plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
-        listener = {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}
-        self._broker = amqtt_broker.Broker({"listeners": {"default": listener}, "plugins": plugins})
+        listeners = {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}}
+        if self._certificate is not None:
+            self.tls_port = free_port()
+            key, certificate = self._certificate
+            tls = {"ssl": True, "certfile": str(certificate), "keyfile": str(key)}
+            listeners["encrypted"] = {"type": "tcp", "bind": f"127.0.0.1:{self.tls_port}"} | tls
+        self._broker = amqtt_broker.Broker({"listeners": listeners, "plugins": plugins})
         await self._broker.start()
         self._subscriber = await self._subscribed()
         self._reading = asyncio.ensure_future(self._read(self._subscriber))
@@ -119,6 +126,49 @@ def test_a_subscriber_sees_predictions_states_and_the_summary(qos):
         assert states[-1]["summary"] == json.loads(SUMMARY.to_json())["summary"]
         assert broker.retained() == states[-1]
         assert messages.getvalue() == ""
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A key and a certificate of it for this machine, signed by itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, made = tmp_path / "key.pem", tmp_path / "made.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+    ]
+    command += ["2", "-subj", "/CN=gate", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", made]
+    subprocess.run(command, check=True, capture_output=True)
+    return key, made
+
+
+# paho-mqtt leaves the socket of a handshake that failed to the collector.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+def test_an_encrypted_connection_and_one_that_is_not_trusted(certificate):
+    broker, messages = Broker(free_port(), certificate), io.StringIO()
+    try:
+        address = f"127.0.0.1:{broker.tls_port}/gate"
+        sink = MqttSink(parse_mqtt("mqtts", f"{address}?qos=1&ca={certificate[1]}"), messages)
+        broker.wait_for("online")
+        for clip in range(50):
+            sink.predicted(prediction(clip))
+        sink.ended(SUMMARY)
+        seen = broker.wait_for("ended")
+        assert [message["clip"] for topic, message in seen if topic == "gate"] == list(range(50))
+        assert messages.getvalue() == ""
+        strange = MqttSink(parse_mqtt("mqtts", address), messages)
+        strange.ended(SUMMARY)
+        assert "1 messages were not sent" in messages.getvalue()
     finally:
         broker.stop()
 

@@ -10,7 +10,7 @@ import pytest
 from collectors import Collector
 from onnx_models import make_card, stream_spec, write_model
 
-from stdl_events.errors import SinkError, UserError
+from stdl_events.errors import ModelError, SinkError, UserError
 from stdl_events.events import open_recording, write_recording
 from stdl_events.events.sources.replay import ReplaySource
 from stdl_events.events.stream import empty_events
@@ -147,3 +147,18 @@ def test_messages_that_nothing_reads_end_nothing():
 
 def test_control_characters_are_shown_as_such():
     assert printable("a\x1b[2J\nb\x9b\u202e é") == "a\\x1b[2J\\nb\\x9b\\u202e é"
+
+
+def test_a_model_that_fails_leaves_whole_recordings_and_summaries(files):
+    model, recording = files
+    source, kept = ReplaySource(open_recording(recording), speed=None), Collector()
+
+    class Broken(Recogniser):
+        def push(self, frame):
+            if frame.index == 9:
+                raise ModelError("model", got="logits that are not finite", expected="finite ones", todo="correct it")
+            return super().push(frame)
+
+    with pytest.raises(ModelError, match="not finite"):
+        run_live(source, Broken(OnnxSession(model), SIZE), [kept], overload="complete")
+    assert (kept.summary.interrupted, kept.summary.clips) == (True, 2)

@@ -22,7 +22,7 @@ from stdl_events.live.sinks.mqtt_address import MqttAddress, parse_mqtt
 from stdl_events.live.summary import LiveSummary
 
 WAITING_MESSAGES = 1_000
-CLOSE_S = 2.0
+CLOSE_S = 1.0
 # Messages of QoS 1 and 2 that the broker has not acknowledged.
 UNACKNOWLEDGED = 20
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 30.0
@@ -143,11 +143,12 @@ class _Link:
                     self._client.disconnect()
                     return
             writes = [connection] if self._client.want_write() else []
-            ready, free, _ = select.select([connection, self._wakes], writes, [], _LOOK_S)
+            decrypted = self._address.tls and connection.pending()  # which `select` does not see
+            ready, free, _ = select.select([connection, self._wakes], writes, [], 0 if decrypted else _LOOK_S)
             if self._wakes in ready:
                 with suppress(BlockingIOError):
                     self._wakes.recv(4096)
-            if connection in ready and self._client.loop_read():
+            if (connection in ready or decrypted) and self._client.loop_read():
                 break
             if free and self._client.loop_write():
                 break
