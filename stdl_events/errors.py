@@ -21,6 +21,7 @@
         ├── MissingExtraError              an optional package is not installed (exit code 3)
         ├── SourceLostError                a source of events is gone, and stays away (exit code 4)
         ├── VerificationError              an exported file computes something else than the network (exit code 5)
+        ├── BudgetError                    a live run was later than its budget of latency (exit code 6)
         ├── ClusterError                   the cluster that prepares does not answer, or fails (exit code 7)
         ├── SinkError                      a sink of a live run, such as a function of one's own, raised (exit code 8)
         └── NoCameraError                  no camera is found that can be opened (exit code 9)
@@ -144,6 +145,10 @@ class SourceLostError(OutsideError):
 
 class VerificationError(OutsideError):
     exit_code = 5
+
+
+class BudgetError(OutsideError):
+    exit_code = 6
 
 
 class ClusterError(OutsideError):

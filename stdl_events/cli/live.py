@@ -1,10 +1,8 @@
 """`live`: run an exported model on a source."""
 
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,10 +24,15 @@ from stdl_events.cli.geometry_options import (
     geometry_settings,
     say_inferred,
 )
+from stdl_events.cli.live_check import check
+from stdl_events.cli.live_end import ends_with_a_summary, finish
 from stdl_events.cli.live_options import (
+    BudgetOption,
+    CheckOption,
     FollowIdleOption,
     FollowOption,
     LoopOption,
+    MaxRateOption,
     ModelOption,
     Overload,
     OverloadOption,
@@ -39,6 +42,7 @@ from stdl_events.cli.live_options import (
     SinkOption,
     SourceOption,
     ThreadsOption,
+    model_alone,
     model_and_source,
     parse_idle,
 )
@@ -77,13 +81,14 @@ class Every(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add this stage's commands to `app`."""
-    app.command()(live)
+    app.command()(ends_with_a_summary(live))
 
 
 def live(
     argument: Annotated[
-        str, typer.Argument(metavar="MODEL|SOURCE", help="An exported .onnx model; the source if --model is given.")
-    ],
+        str | None,
+        typer.Argument(metavar="MODEL|SOURCE", help="An exported .onnx model; the source if --model is given."),
+    ] = None,
     source: SourceOption = None,
     model: ModelOption = None,
     speed: Annotated[
@@ -109,6 +114,9 @@ def live(
     still_below: StillBelowOption = None,
     hold: HoldOption = None,
     decide_at: DecideAtOption = None,
+    budget_ms: BudgetOption = None,
+    check_s: CheckOption = None,
+    max_rate: MaxRateOption = None,
     threads: ThreadsOption = 1,
     require_signature: SignatureOption = None,
     filters: FilterOption = None,
@@ -144,13 +152,24 @@ def live(
     from stdl_events.live.sinks import open_sink
     from stdl_events.live.sinks.recorder import Recorder
 
-    model, source = model_and_source(argument, model, source)
+    geometry = Geometry.parse(geometry_settings(rotate, flip, crop, center_crop, scale, scale_by))
+    chosen = FilterSpec.parse(filters or ())
+    if check_s is not None:
+        model, source = model_alone(argument, model, source), ""
+    else:
+        model, source = model_and_source(argument, model, source)
     page = None if monitor is None else Address.parse(monitor)
     session = OnnxSession(model, threads=threads, signed_by=require_signature)
+    if check_s is not None:
+        size = parse_sensor_size(sensor)
+        make = partial(Recogniser, session, frame_us=frame_us, filters=chosen, geometry=geometry)
+        check(
+            make, size or geometry.size_before(session.card.frame.sensor_size), check_s, budget_ms, in_json=json_lines
+        )
+        return
     # A model that no source fits is refused before a camera is opened.
     live_frame_spec(session.card, frame_us=frame_us)
     thresholds = thresholds_from(session.card.decision, unknown_below, still_below, hold, decide_at)
-    geometry = Geometry.parse(geometry_settings(rotate, flip, crop, center_crop, scale, scale_by))
     options: dict[str, Any] = {
         "start": parse_position(start, "--from"), "stop": parse_position(stop, "--to"), "format": format,
         "sensor_size": parse_sensor_size(sensor), "stream": stream,
@@ -167,26 +186,24 @@ def live(
     if overload is not None and takes(source, "overload"):
         options["overload"] = overload.value
     sinks = [open_sink(name) for name in [*(["json-lines"] if json_lines else []), *(sink or [])] or ["terminal"]]
-    with _termination_as_interrupt():
-        started_s = time.monotonic()
-        try:
-            opened = open_source(source, **options)
-        except KeyboardInterrupt:
-            for each in sinks:
-                each.ended(LiveSummary.before_the_start(time.monotonic() - started_s))
-            return
-        say_inferred(opened, geometry)
-        recogniser = Recogniser(
-            session, opened.sensor_size, frame_us=frame_us, filters=FilterSpec.parse(filters or ()), geometry=geometry
-        )
-        queue_overload = _overload(opened, overload, speed)
-        if record is not None:
-            sinks.append(Recorder(record, opened.sensor_size, overload=queue_overload))
-        controls = None if page is None else _monitored(page, source, sinks, queue_overload)
-        run_live(
-            opened, recogniser, sinks, every=every.value, overload=queue_overload, decision=thresholds,
-            controls=controls,
-        )  # fmt: skip
+    started_s = time.monotonic()
+    try:
+        opened = open_source(source, **options)
+    except KeyboardInterrupt:
+        for each in sinks:
+            each.ended(LiveSummary.before_the_start(time.monotonic() - started_s))
+        return
+    say_inferred(opened, geometry)
+    recogniser = Recogniser(session, opened.sensor_size, frame_us=frame_us, filters=chosen, geometry=geometry)
+    queue_overload = _overload(opened, overload, speed)
+    if record is not None:
+        sinks.append(Recorder(record, opened.sensor_size, overload=queue_overload))
+    controls = None if page is None else _monitored(page, source, sinks, queue_overload)
+    summary = run_live(
+        opened, recogniser, sinks, every=every.value, overload=queue_overload, decision=thresholds, controls=controls,
+        budget_ms=budget_ms, max_rate=max_rate,
+    )  # fmt: skip
+    finish(summary)
 
 
 def _monitored(address: "Address", source: str, sinks: "list[Sink]", overload: "QueueOverload") -> "Controls":
@@ -213,17 +230,3 @@ def _speed(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise RecordingError("--speed", got=repr(text), expected="a number, or max", todo="correct it") from None
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Make a service manager's SIGTERM end the run like Ctrl-C, with its summary."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -36,7 +36,7 @@ OverloadOption = Annotated[
     Overload | None,
     typer.Option(
         "--overload",
-        help="If the model is too slow: fresh drops the oldest clips and counts them; complete loses nothing, later "
+        help="If the model is too slow: fresh sheds late windows and counts them; complete loses nothing, later "
         "and later.  [default: fresh; complete for stdin, --follow and --speed max]",
     ),
 ]
@@ -111,20 +111,69 @@ SignatureOption = Annotated[
         help="Run the model only if MODEL.sig is its signature by this Ed25519 key; see export --sign.",
     ),
 ]
+BudgetOption = Annotated[
+    float | None,
+    typer.Option(
+        "--budget-ms",
+        min=0,
+        metavar="MS",
+        help="Exit code 6 if p99 of the latency, from the end of a window to its decision, is more.",
+    ),
+]
+CheckOption = Annotated[
+    float | None,
+    typer.Option(
+        "--check",
+        min=0,
+        metavar="SECONDS",
+        help="Measure what this machine keeps up with instead, with events from memory at rising rates, for so long at "
+        "most. Needs a model alone.",
+    ),
+]
+MaxRateOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-rate",
+        min=1,
+        metavar="EVENTS/S",
+        help="In a storm, drop events evenly above this rate, such as 5e6, and count them. A recording has them all.",
+    ),
+]
+
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of an exported model.")]
 
 
-def model_and_source(argument: str, model: Path | None, source: str | None) -> tuple[Path, str]:
+def model_and_source(argument: str | None, model: Path | None, source: str | None) -> tuple[Path, str]:
     """Return the model and the source: one of them is the argument, the other an option.
 
     Raises:
         UserError: both options are given, or none.
     """
-    if model is not None and source is None:
+    if model is not None and source is None and argument is not None:
         return model, argument
-    if source is not None and model is None:
+    if source is not None and model is None and argument is not None:
         return Path(argument), source
+    if argument is None:
+        got = "a model or a source alone" if model or source else "neither a model nor a source"
+    else:
+        got = "neither --source nor --model" if source is None else "--source and --model"
     raise UserError(
-        "live", got="neither --source nor --model" if source is None else "--source and --model",
+        "live", got=got,
         expected="MODEL --source SOURCE, or SOURCE --model MODEL", todo="give one of them",
     )  # fmt: skip
+
+
+def model_alone(argument: str | None, model: Path | None, source: str | None) -> Path:
+    """Return the model where no source is needed.
+
+    Raises:
+        UserError: a source is given.
+    """
+    if source is None and (argument is None) != (model is None):
+        return model or Path(argument or "")
+    raise UserError(
+        "live --check",
+        got="a source too",
+        expected="a model alone",
+        todo="leave the source out: events come from memory",
+    )

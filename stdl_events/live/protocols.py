@@ -19,6 +19,16 @@ class ClockedSource(EventSource, Protocol):
 
 
 @runtime_checkable
+class StampedSource(EventSource, Protocol):
+    """A source that knows when its events arrived, before this program came to read them."""
+
+    @property
+    def arrived_s(self) -> float:
+        """When the last bytes of the chunk that was yielded last arrived, as of `time.monotonic`."""
+        ...
+
+
+@runtime_checkable
 class CountingSource(EventSource, Protocol):
     """A source that may lose events before they reach this program."""
 

@@ -10,7 +10,8 @@ from stdl_events.frames import Frame, Framer
 from stdl_events.frames.selection import Selection
 from stdl_events.live.clock_watch import ClockWatch
 from stdl_events.live.frame_queue import FrameQueue
-from stdl_events.live.protocols import ClockedSource, EventSink
+from stdl_events.live.protocols import ClockedSource, EventSink, StampedSource
+from stdl_events.live.rate_limit import RateLimit
 
 
 class Reader(threading.Thread):
@@ -23,16 +24,19 @@ class Reader(threading.Thread):
         framer: Framer,
         queue: FrameQueue,
         listeners: Sequence[EventSink] = (),
+        max_rate: float | None = None,
     ) -> None:
         super().__init__(name="stdl-events source", daemon=True)
         self.framer = framer
         self.select = select
+        self.limit = RateLimit(max_rate)
         self.events = 0
         self.error: BaseException | None = None
         clip_us = framer.spec.dt_us and framer.spec.dt_us * framer.spec.steps
         self.clock = ClockWatch(clip_us, is_recording=isinstance(source, ReplaySource))
         self._source = source
         self._clocked = source if isinstance(source, ClockedSource) else None
+        self._stamped = source if isinstance(source, StampedSource) else None
         self._queue = queue
         self._listeners = listeners
 
@@ -53,11 +57,11 @@ class Reader(threading.Thread):
 
     def take(self, events: EventArray) -> None:
         """Cut a chunk of the source into frames, and put those that are complete into the queue."""
-        arrived_s = time.monotonic()
+        arrived_s = time.monotonic() if self._stamped is None else self._stamped.arrived_s
         self.events += len(events)
         for listener in self._listeners:
             listener.received(events)
-        for its in self.clock.sessions(events):
+        for its in self.clock.sessions(self.limit(events)):
             if self.clock.ends_session(its):
                 self._put(self._begin_again(), arrived_s)
             self._put(self.framer.push(self.select(its)), arrived_s)

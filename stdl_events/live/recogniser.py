@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -60,11 +60,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Readout:
-    """The prediction of a frame, without its latency."""
+    """The prediction of a frame, without its latency.
+
+    Attributes:
+        label, probabilities, final: see `Prediction`.
+        missing: frames of the clip, up to this one, that were shed.
+    """
 
     label: str
     probabilities: dict[str, float]
     final: bool
+    missing: int = 0
 
 
 def live_frame_spec(card: ModelCard, *, frame_us: int | None = None) -> FrameSpec:
@@ -114,8 +120,9 @@ class Recogniser:
     """A model that steps through a stream's frames.
 
     With readout "reset" the state is zeroed at each clip's first step, and the prediction is the softmax of the mean of
-    the logits so far, divided by the card's temperature. A clip with a missing frame is dropped, as in training. With
-    "sliding" the state continues, and the mean is over the last T frames.
+    the logits so far, divided by the card's temperature. A clip with a missing frame is dropped, as in training, unless
+    the frame was shed: then the clip goes on without it. With "sliding" the state continues, and the mean is over the
+    last T frames.
 
     Args:
         session: the model.
@@ -157,6 +164,7 @@ class Recogniser:
         self._gate = ClipGate(self.spec.steps) if card.readout == "reset" else None
         self._state = session.initial_state()
         self._last: tuple[int, int] | None = None
+        self._missing = 0
         self._logits: deque[npt.NDArray[np.floating]] = deque(maxlen=self.spec.steps)
 
     @property
@@ -169,21 +177,26 @@ class Recogniser:
         """Number of clips dropped so far because of a missing frame."""
         return self._gate.incomplete if self._gate else 0
 
-    def push(self, frame: Frame) -> Readout | None:
+    def push(self, frame: Frame, shed: int = 0) -> Readout | None:
         """Step the model; None if the frame's clip was not seen from its start.
 
         A frame of another session than the one before, or an older one, is of another stream: the state is zeroed.
+
+        Args:
+            shed: number of frames right before this one that were shed.
         """
         if self._last is not None and (frame.session != self._last[0] or frame.index < self._last[1]):
             self._state = self.session.initial_state()
             self._logits.clear()
         self._last = (frame.session, frame.index)
         if self._gate:
-            if not self._gate.admits(frame):
+            if not self._admits(self._gate, frame, shed):
                 return None
-            if frame.step == 0:
+            begins = shed >= frame.step
+            if begins:
                 self._state = self.session.initial_state()
                 self._logits.clear()
+            self._missing = frame.step if begins else self._missing + shed
         logits_BK, self._state = self.session.step(frame.counts_CHW[np.newaxis], self._state)
         self._logits.append(logits_BK[0])
         mean_K = mean_logits(self._logits)
@@ -196,7 +209,15 @@ class Recogniser:
             label=self.labels[int(mean_K.argmax())],
             probabilities=dict(zip(self.labels, softmax(mean_K, self._temperature).tolist(), strict=True)),
             final=frame.step == frame.steps - 1,
+            missing=self._missing,
         )
+
+    @staticmethod
+    def _admits(gate: ClipGate, frame: Frame, shed: int) -> bool:
+        """Return True if the frame's clip was seen, up to this frame, but for frames that were shed."""
+        for index in range(frame.index - min(shed, frame.step), frame.index):
+            gate.admits(replace(frame, index=index))
+        return gate.admits(frame)
 
     def finish(self) -> None:
         """End the source: an open clip counts as incomplete."""

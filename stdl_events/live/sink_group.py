@@ -1,5 +1,6 @@
 """The sinks of a live run as one: what one of them raises is said, and the time that each takes is measured."""
 
+import threading
 import time
 import traceback
 from collections import defaultdict
@@ -57,8 +58,27 @@ class SinkGroup:
         self._each(self._watchers, lambda sink: sink.status(summary))
 
     def ended(self, summary: LiveSummary) -> None:
+        self._end(self._sinks, summary)
+
+    def ended_within(self, patience_s: float, summary: LiveSummary) -> tuple[str, ...]:
+        """Hand on the summary, to each sink in a thread of its own, so that one that blocks keeps it from none.
+
+        Returns the names of the sinks that had not taken it in time.
+        """
+        calls = [
+            threading.Thread(target=self._end, args=([sink], summary), name=sink_name(sink), daemon=True)
+            for sink in self._sinks
+        ]
+        for call in calls:
+            call.start()
+        until_s = time.monotonic() + patience_s
+        for call in calls:
+            call.join(max(0.0, until_s - time.monotonic()))
+        return tuple(call.name for call in calls if call.is_alive())
+
+    def _end(self, sinks: Sequence[Sink], summary: LiveSummary) -> None:
         with suppress(StopRun):
-            self._each(self._sinks, lambda sink: sink.ended(summary))
+            self._each(sinks, lambda sink: sink.ended(summary))
 
     def _each(self, sinks: Sequence[AnySink], call: Callable[[AnySink], object]) -> None:
         """Call each of `sinks` that has not failed, also those behind one that ends the run.

@@ -3,44 +3,15 @@
 import json
 from dataclasses import asdict, dataclass, field
 
-import numpy as np
+from stdl_events.live.percentiles import Percentiles
 
 # Time in sinks that is said: a share of the run, and at least so many seconds.
 SLOW_SINKS, LEAST_SINKS_S = 0.1, 0.5
 # Each event of a source is one of these.
 EVENTS_ARE = (
     "recognised_events", "filtered_events", "cropped_events", "late_events", "skipped_events", "dropped_events",
-    "paused_events", "unread_events",
+    "rate_limited_events", "paused_events", "unread_events",
 )  # fmt: skip
-BINS_PER_DECADE = 100
-DECADES = 9
-
-
-class Percentiles:
-    """Percentiles of durations, from a histogram with logarithmic bins: within 1.2 % of the exact value.
-
-    Durations are microseconds, from 1 us to 1000 s; others are clipped to this range.
-    """
-
-    def __init__(self) -> None:
-        self._counts = np.zeros(BINS_PER_DECADE * DECADES, np.int64)
-        self._highest_us = 0.0
-
-    def add(self, duration_us: float) -> None:
-        position = int(BINS_PER_DECADE * np.log10(max(duration_us, 1.0)))
-        self._counts[min(position, len(self._counts) - 1)] += 1
-        self._highest_us = max(self._highest_us, duration_us)
-
-    def summary_us(self) -> dict[str, float | None]:
-        """Return p50, p95, p99 (nearest rank) and max; None without durations."""
-        total = int(self._counts.sum())
-        if not total:
-            return {"p50": None, "p95": None, "p99": None, "max": None}
-        ranks = [max(1, int(np.ceil(share * total))) for share in (0.50, 0.95, 0.99)]
-        positions = np.searchsorted(np.cumsum(self._counts), ranks)
-        middles_us = np.minimum(10 ** ((positions + 0.5) / BINS_PER_DECADE), self._highest_us)
-        p50, p95, p99 = (round(float(value), 1) for value in middles_us)
-        return {"p50": p50, "p95": p95, "p99": p99, "max": round(self._highest_us, 1)}
 
 
 @dataclass(frozen=True)
@@ -51,7 +22,7 @@ class LiveSummary:
         seconds: wall time.
         events: yielded by the source; the counts in `EVENTS_ARE` add up to them at the end of a run.
         frames: number of the model's steps.
-        clips: recognised from their first to their last frame.
+        clips: recognised up to their last frame.
         incomplete_clips: dropped because a frame was missing.
         dropped_frames: dropped because the model was too slow.
         paused_frames: not recognised because the user paused the run.
@@ -69,6 +40,10 @@ class LiveSummary:
         unread_events: in the open window and the frames that the end of the run left.
         decisions: number of clips by the state of their decision; see `live.decision.State`.
         early_clips, early_frames: clips decided before their end, and the frames that were left of them.
+        thinned_clips: recognised without the frames that were shed.
+        rate_limited_events: dropped by the limit of the event rate.
+        budget_ms: longest latency that was asked for, in ms; None without one.
+        blocked_sinks: had not taken the summary in time after an interrupt.
         sinks_s: seconds spent in each sink, by its name.
         source: what the source lost or refused before this program saw its events, by name; see `CountingSource`.
     """
@@ -90,6 +65,10 @@ class LiveSummary:
     decisions: dict[str, int] = field(default_factory=dict)
     early_clips: int = 0
     early_frames: int = 0
+    thinned_clips: int = 0
+    rate_limited_events: int = 0
+    budget_ms: float | None = None
+    blocked_sinks: tuple[str, ...] = ()
     sinks_s: dict[str, float] = field(default_factory=dict)
     paused_frames: int = 0
     recognised_events: int = 0
@@ -116,6 +95,21 @@ class LiveSummary:
         return self.frames / self.seconds if self.seconds else 0.0
 
     @property
+    def budget_kept(self) -> bool | None:
+        """Whether p99 of the latency is within the budget; None without a budget or a prediction."""
+        p99_us = self.latency_us["p99"]
+        return None if self.budget_ms is None or p99_us is None else p99_us <= 1e3 * self.budget_ms
+
+    @property
+    def _budget(self) -> list[str]:
+        """One line, if there is a budget."""
+        if self.budget_ms is None:
+            return []
+        word = {True: "kept", False: "broken", None: "not measured: no prediction"}[self.budget_kept]
+        p99_us = self.latency_us["p99"]
+        return [f"budget of {self.budget_ms:g} ms {word}" + ("" if p99_us is None else f": p99 {p99_us / 1e3:.2f} ms")]
+
+    @property
     def _slow_sinks(self) -> list[str]:
         """One line, if the sinks took much of the run."""
         total_s = sum(self.sinks_s.values())
@@ -138,14 +132,19 @@ class LiveSummary:
             "filtered events": self.filtered_events,
             "resets of the clock": self.clock_resets,
             "cropped events": self.cropped_events,
+            "rate limited events": self.rate_limited_events,
+            "thinned clips": self.thinned_clips,
         }
         rare |= {name.replace("_", " "): count for name, count in self.source.items()}
         return always | {name: count for name, count in rare.items() if count}
 
     def to_json(self) -> str:
         """Return one line of JSON: {"summary": ...}."""
-        rates = {"events_per_s": round(self.events_per_s, 1), "frames_per_s": round(self.frames_per_s, 1)}
-        return json.dumps({"summary": {**asdict(self), "seconds": round(self.seconds, 6), **rates}}, allow_nan=False)
+        derived = {
+            "seconds": round(self.seconds, 6), "events_per_s": round(self.events_per_s, 1),
+            "frames_per_s": round(self.frames_per_s, 1), "budget_kept": self.budget_kept,
+        }  # fmt: skip
+        return json.dumps({"summary": {**asdict(self), **derived}}, allow_nan=False)
 
     def to_text(self) -> str:
         """Return a few lines of text."""
@@ -161,6 +160,7 @@ class LiveSummary:
                 ", ".join(f"{name} {count:,}" for name, count in losses.items()),
                 self._sum_of_events(),
                 *([early] if self.early_clips else []),
+                *self._budget,
                 *self._slow_sinks,
             ]
         )

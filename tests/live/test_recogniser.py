@@ -66,6 +66,21 @@ def test_clips_whose_beginning_was_not_seen_are_left_out_and_counted(tmp_path):
     assert model.incomplete_clips == 2
 
 
+def test_a_clip_goes_on_without_the_frames_that_were_shed(tmp_path):
+    counts_NCHW = random_counts(4 * STEPS, seed=2)
+    model, frames = recogniser(tmp_path), frames_of(counts_NCHW)
+    # (index, number shed right before): within clip 0, its last frame and the first two of clip 1, all of clip 2
+    taken = [(0, 0), (2, 1), (6, 3), (7, 0), (12, 4), (13, 0), (14, 0), (15, 0)]
+    readouts = {index: model.push(frames[index], shed) for index, shed in taken}
+    assert {index: readout.missing for index, readout in readouts.items()} == {
+        0: 0, 2: 1, 6: 2, 7: 2, 12: 0, 13: 0, 14: 0, 15: 0,
+    }  # fmt: skip
+    for seen in ([0, 2], [6, 7], [12, 13, 14, 15]):
+        expected_K = softmax(expected_logits(counts_NCHW[seen]).mean(axis=0))
+        np.testing.assert_allclose(list(readouts[seen[-1]].probabilities.values()), expected_K, rtol=1e-4)
+    assert model.incomplete_clips == 1, "clip 0, whose last frame was shed"
+
+
 def test_an_open_clip_at_the_end_is_incomplete(tmp_path):
     model = recogniser(tmp_path)
     for frame in frames_of(random_counts(STEPS + 1)):

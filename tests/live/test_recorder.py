@@ -76,9 +76,9 @@ def test_events_of_dropped_windows_are_recorded(model, tmp_path, suffix):
     source = Chunks(events)
 
     class Slow(Recogniser):
-        def push(self, frame):
+        def push(self, frame, shed=0):
             assert source.ended.wait(30)
-            return super().push(frame)
+            return super().push(frame, shed)
 
     recorder = Recorder(tmp_path / f"a{suffix}", SIZE)
     assert isinstance(recorder, EventSink)

@@ -50,10 +50,11 @@ class CountingSession:
 
 
 class Clocked:
-    """What a reader asks of its source: the clock."""
+    """What a reader asks of its source: the clock, and when its events arrived."""
 
     sensor_size = SENSOR
     t_now_us = 0
+    arrived_s = 0.0
 
     def chunks(self):
         raise AssertionError("chunks are given one by one")
@@ -91,10 +92,10 @@ class Reference:
         if self.origin_us is not None:
             self.open = max(self.open, (t_us - self.origin_us) // DT_US)
 
-    def counts(self, session, clip):
-        """Return the sum of counts in a clip."""
+    def counts(self, session, seen):
+        """Return the sum of counts in the windows of `seen`."""
         windows = self.sessions[session]
-        counts = [n for w in range(clip * STEPS, clip * STEPS + STEPS) for n in windows.get(w, Counter()).values()]
+        counts = [n for w in seen for n in windows.get(w, Counter()).values()]
         return sum(min(n, self.cap or n) for n in counts)
 
 
@@ -113,12 +114,12 @@ class Live(RuleBasedStateMachine):
         self.t_us = WRAP_US - start_s * 1_000_000  # the sender's counter wraps during most runs
         self.source, self.layout, self.sent = Clocked(), JaerDatagrams(SENSOR), Counter()
         self.number = 7
-        self.queue = FrameQueue(2 * STEPS, "fresh", by_clip=recogniser.resets)
+        self.queue = FrameQueue(2 * STEPS, "fresh", by_clip=recogniser.resets, clock_s=lambda: self.source.arrived_s)
         self.recogniser, self.seen = recogniser, Collector()
         self.reader = Reader(self.source, recogniser.select, Framer(recogniser.spec), self.queue)
         self.controls = Controls()
         self.steps = Steps(recogniser, [self.seen], "frame", controls=self.controls)
-        self.reference, self.stepped, self.clips, self.jumps = Reference(cap), [], [], 0
+        self.reference, self.stepped, self.paused, self.clips, self.jumps = Reference(cap), [], [], [], 0
         self.send(self.events_of([0]))
 
     def events_of(self, steps_us):
@@ -191,16 +192,25 @@ class Live(RuleBasedStateMachine):
         self.jumps += 1
 
     @precondition(lambda self: self.queue._frames)
-    @rule(count=st.integers(1, 4))
-    def model(self, count):
-        for _ in range(min(count, len(self.queue._frames))):
-            frame, arrived_s = self.queue.get()
-            if not self.controls.paused:
-                self.stepped.append((frame.session, frame.index))
+    @rule(count=st.integers(1, 4), step_ms=st.sampled_from([0, 9, 15, 40]))
+    def model(self, count, step_ms):
+        for _ in range(count):
+            if not self.queue._frames:
+                return
+            frame, arrived_s, shed = self.take()
+            (self.paused if self.controls.paused else self.stepped).append((frame.session, frame.index))
             before = self.steps.clips
-            self.steps.step(frame, arrived_s)
+            self.steps.step(frame, arrived_s, shed)
             if self.steps.clips > before and self.recogniser.resets:
                 self.clips.append((frame.session, frame.clip, self.recogniser.session.newest[0].tolist()))
+            self.source.arrived_s += step_ms / 1e3
+
+    def take(self):
+        """Return a frame; at the end of a source it is not shed for one that is yet to come."""
+        self.queue._closed = True
+        item = self.queue.get()
+        self.queue._closed = False
+        return item
 
     @rule()
     def pause(self):
@@ -223,7 +233,7 @@ class Live(RuleBasedStateMachine):
     @invariant()
     def every_event_is_one_of_these(self):
         counted, reference = self.counted(), self.reference.fates
-        waiting = sum(frame.events for frame, _ in self.queue._frames)
+        waiting = sum(waiting.frame.events for waiting in self.queue._frames)
         arrived = self.sent["arrives"] + self.sent["arrives twice"]
         assert self.reader.events == arrived == sum(counted.values()) + waiting
         assert {name: counted[name] for name in ("filtered", "cropped", "late")} == {
@@ -234,34 +244,46 @@ class Live(RuleBasedStateMachine):
 
     @invariant()
     def no_clip_is_counted_half(self):
+        """A clip is decided at its last frame, if the model stepped all others of its frames that were not shed."""
         if not self.recogniser.resets:
             return
+        clips = self.stepped_clips()
+        paused = {(session, index // STEPS) for session, index in self.paused}
+        decided = [key for key, steps in clips.items() if steps[-1] == STEPS - 1 and key not in paused]
+        finals = [p for p in self.seen.predictions if p.final]
+        assert self.steps.clips == len(finals) == len(decided)
+        assert [(session, clip) for session, clip, _ in self.clips] == decided
+        assert [final.clip for final in finals] == [clip for _, clip in decided]
+        assert self.steps.thinned_clips == sum(len(clips[key]) < STEPS for key in decided)
+        last = list(clips)[-1] if clips else None
+        is_open = last is not None and last not in decided and not self.was_paused_within(last)
+        assert self.recogniser.incomplete_clips == len(clips) - len(decided) - is_open
+
+    def stepped_clips(self):
+        """Return the steps that the model made of each clip."""
         clips = {}
         for session, index in self.stepped:
             clips.setdefault((session, index // STEPS), []).append(index % STEPS)
-        whole = [key for key, steps in clips.items() if steps == list(range(STEPS))]
-        finals = [p for p in self.seen.predictions if p.final]
-        assert self.steps.clips == len(finals) == len(whole)
-        assert [(session, clip) for session, clip, _ in self.clips] == whole
-        assert [final.clip for final in finals] == [clip for _, clip in whole]
-        open_clip = self.stepped and self.stepped[-1][1] % STEPS < STEPS - 1
-        last = bool(open_clip) and clips[self.stepped[-1][0], self.stepped[-1][1] // STEPS] == list(
-            range(self.stepped[-1][1] % STEPS + 1)
-        )
-        assert self.recogniser.incomplete_clips == len(clips) - len(whole) - last
+        return clips
+
+    def was_paused_within(self, key):
+        """True if a frame of a clip was paused before the last one that was stepped."""
+        return any((s, index // STEPS) == key and (s, index) < self.stepped[-1] for s, index in self.paused)
 
     def teardown(self):
         self.send(self.events_of([1]))  # what was lost before it is known now
         assert self.layout.counts["lost_packets"] == self.sent["is lost packets"]
         self.reader.finish()
         while self.queue._frames:
-            self.model(count=4)
+            self.model(count=4, step_ms=0)
         self.recogniser.finish()
         counted = self.counted()
         assert counted["unread"] == 0
         assert self.reader.events == sum(counted.values())
+        clips = self.stepped_clips()
         for session, clip, state in self.clips:
-            assert state == [STEPS, self.reference.counts(session, clip)]
+            seen = [clip * STEPS + step for step in clips[session, clip]]
+            assert state == [len(seen), self.reference.counts(session, seen)]
 
 
 TestLive = Live.TestCase

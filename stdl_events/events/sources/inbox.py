@@ -1,6 +1,7 @@
 """`Inbox`: the bounded queue between the thread that drains a connection and the one that decodes."""
 
 import threading
+import time
 from collections import deque
 from typing import Generic, Literal, TypeVar
 
@@ -14,13 +15,15 @@ class Inbox(Generic[Item]):
 
     Attributes:
         dropped: number of packets that were dropped because the others were not taken in time, the oldest first.
+        arrived_s: when each of the packets that were taken last was put, as of `time.monotonic`.
     """
 
     def __init__(self, limit_bytes: int, overload: Overload) -> None:
         self.dropped = 0
+        self.arrived_s: list[float] = []
         self._limit_bytes = limit_bytes
         self._waits = overload == "complete"
-        self._items: deque[tuple[Item, int]] = deque()
+        self._items: deque[tuple[Item, int, float]] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
         self._closed = False
@@ -41,7 +44,7 @@ class Inbox(Generic[Item]):
                 self.dropped += 1
             if self._closed:
                 return
-            self._items.append((item, size))
+            self._items.append((item, size, time.monotonic()))
             self._bytes += size
             self._changed.notify_all()
 
@@ -53,7 +56,8 @@ class Inbox(Generic[Item]):
         """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or bool(self._items), patience_s)
-            items = [item for item, _ in self._items]
+            items = [item for item, _, _ in self._items]
+            self.arrived_s = [arrived_s for _, _, arrived_s in self._items]
             self._items.clear()
             self._bytes = 0
             self._changed.notify_all()

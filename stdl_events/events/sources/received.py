@@ -25,6 +25,8 @@ TICK_S = 0.01
 LEAST_LAG_US, MOST_LAG_US = 100_000, 1_000_000
 HALF_S = 5.0
 _MARGIN = 1.25
+# Packets that arrived within so long are decoded together, as if all had arrived with the first.
+_TOGETHER_S = 0.001
 
 Packet = TypeVar("Packet")
 
@@ -91,6 +93,7 @@ class ReceivedSource(Generic[Packet]):
         self._counts: Counter[str] = Counter()
         self._newest_us, self._newest_s, self._now_us = 0, clock_s(), 0
         self._lag_us, self._seen = float(MOST_LAG_US), False
+        self._arrived_s = time.monotonic()
 
     @property
     def sensor_size(self) -> tuple[int, int]:
@@ -100,6 +103,11 @@ class ReceivedSource(Generic[Packet]):
     def t_now_us(self) -> int:
         """The source's clock: events before this time have been yielded, or are late."""
         return self._now_us
+
+    @property
+    def arrived_s(self) -> float:
+        """When the packets of the chunk that was yielded last arrived, however long they then waited."""
+        return self._arrived_s
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -113,10 +121,13 @@ class ReceivedSource(Generic[Packet]):
         thread.start()
         try:
             while (packets := self._inbox.take(TICK_S)) is not None:
-                for events in self._receiver.decode(packets):
-                    for part in in_order(self._inside(events)):
-                        self._advance(int(part["t"][0]), int(part["t"][-1]))
-                        yield part
+                for together, arrived_s in _batches(packets, self._inbox.arrived_s):
+                    self._arrived_s = arrived_s
+                    for events in self._receiver.decode(together):
+                        for part in in_order(self._inside(events)):
+                            self._advance(int(part["t"][0]), int(part["t"][-1]))
+                            yield part
+                self._arrived_s = time.monotonic()
                 self._tick()
                 yield empty_events()
         finally:
@@ -158,6 +169,17 @@ class ReceivedSource(Generic[Packet]):
             say(self.name, f"events outside the {width}x{height} sensor are skipped")
         self._counts["outside_events"] += outside
         return events[inside]
+
+
+def _batches(packets: Sequence[Packet], arrived_s: Sequence[float]) -> Iterator[tuple[Sequence[Packet], float]]:
+    """Yield packets that arrived about together, with the arrival of the first of them."""
+    first = 0
+    for position, at_s in enumerate(arrived_s):
+        if at_s - arrived_s[first] > _TOGETHER_S:
+            yield packets[first:position], arrived_s[first]
+            first = position
+    if packets:
+        yield packets[first:], arrived_s[first]
 
 
 def in_order(events: EventArray) -> Iterator[EventArray]:

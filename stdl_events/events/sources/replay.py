@@ -172,6 +172,7 @@ class ReplaySource:
         self._clock_s = clock_s
         self._sleep_s = sleep_s
         self._t_now_us = self.t_start_us
+        self._arrived_s = time.monotonic()
         self._bytes = recording.path.stat().st_size
 
     @property
@@ -183,11 +184,17 @@ class ReplaySource:
         """The source's clock: every event before this time has been yielded."""
         return self._t_now_us
 
+    @property
+    def arrived_s(self) -> float:
+        """When the last chunk's time had passed, as of `time.monotonic`, however late it was read."""
+        return self._arrived_s
+
     def chunks(self) -> Iterator[EventArray]:
         """Yield the part's events in order, at the pace described in the class."""
         if self.speed is None:
             for events in self._part():
                 self._t_now_us = int(events["t"][-1])
+                self._arrived_s = time.monotonic()
                 yield events
             self._t_now_us = self.t_stop_us
             return
@@ -197,6 +204,7 @@ class ReplaySource:
             wait_s = due_s - self._clock_s()
             if wait_s > 0:
                 self._sleep_s(wait_s)
+            self._arrived_s = time.monotonic() - max(0.0, self._clock_s() - due_s)
             self._t_now_us = t_end_us
             yield events
 

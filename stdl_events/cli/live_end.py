@@ -1,0 +1,88 @@
+"""How `live` ends: by a signal, with its summary, and with what its budget of latency says."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec
+
+from stdl_events.cli.output import print_warning
+from stdl_events.errors import BudgetError
+
+if TYPE_CHECKING:
+    from stdl_events.live.summary import LiveSummary
+
+Arguments = ParamSpec("Arguments")
+TWICE_INTERRUPTED = 130
+
+
+def ends_with_a_summary(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Make SIGTERM end a run like Ctrl-C, with its summary, also before it has begun.
+
+    A second signal ends it at once.
+    """
+
+    @wraps(command)
+    def interruptible(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        started_s = time.monotonic()
+        with _signals_as_interrupt():
+            try:
+                command(*args, **kwargs)
+            except KeyboardInterrupt:
+                _say_nothing_began(time.monotonic() - started_s, in_json=bool(kwargs.get("json_lines")))
+
+    return interruptible
+
+
+def finish(summary: "LiveSummary") -> None:
+    """End the command after a run.
+
+    Raises:
+        BudgetError: p99 of the latency broke the budget.
+    """
+    error = None
+    if summary.budget_kept is False:
+        p99_us = summary.latency_us["p99"]
+        error = BudgetError(
+            "live", got=f"p99 {(p99_us or 0.0) / 1e3:.2f} ms from the end of a window to its decision",
+            expected=f"at most {summary.budget_ms:g} ms",
+            todo="see what this machine keeps up with: stdl-events live MODEL --check 20",
+        )  # fmt: skip
+    if summary.blocked_sinks:
+        # They hold locks that the interpreter would wait for at its end.
+        print_warning(f"{', '.join(summary.blocked_sinks)} did not end in time and may lack the summary")
+        sys.stderr.write(f"{summary.to_text()}\n")
+        sys.stderr.flush()
+        os._exit(BudgetError.exit_code if error else 0)
+    if error is not None:
+        raise error
+
+
+def _say_nothing_began(seconds: float, *, in_json: bool) -> None:
+    from stdl_events.live.sinks.lines import JsonLines, Lines
+    from stdl_events.live.summary import LiveSummary
+
+    sink = JsonLines() if in_json else Lines()
+    sink.ended(LiveSummary.before_the_start(seconds))
+
+
+@contextmanager
+def _signals_as_interrupt() -> Iterator[None]:
+    interrupts = 0
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts > 1:
+            os._exit(TWICE_INTERRUPTED)
+        raise KeyboardInterrupt
+
+    before = {which: signal.signal(which, interrupt) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
