@@ -130,15 +130,17 @@ class _LiveRun:
         self._started_s = self._status_due_s = time.monotonic()
 
     def go(self) -> LiveSummary:
-        interrupted = False
+        interrupted = hurried = False
         try:
             self.sinks.started(self.recogniser, self.source)
             self.reader.start()
             self._step_all()
-        except (KeyboardInterrupt, StopRun):
+        except KeyboardInterrupt:
+            interrupted = hurried = True
+        except StopRun:
             interrupted = True
         except StdlEventsError as error:  # of the model
-            self._sinks.failure, interrupted = self._sinks.failure or error, True
+            self.sinks.failure, interrupted = self.sinks.failure or error, True
         finally:
             self.queue.close(discard=True)
             if self.reader.is_alive():
@@ -148,7 +150,7 @@ class _LiveRun:
             self.steps.say_overload(self.queue.dropped, at_once=True)
         interrupted |= isinstance(self.reader.error, StopRun)
         summary = self._summary(interrupted)
-        if not interrupted:
+        if not hurried:
             self.sinks.ended(summary)
         elif blocked := self.sinks.ended_within(SINKS_PATIENCE_S, summary):
             summary = replace(summary, blocked_sinks=blocked)
