@@ -1,5 +1,8 @@
 """What the page is told: the predictions of the JSON stream, pictures of the events. No viewer slows the run."""
 
+import asyncio
+import hashlib
+import io
 import json
 import socket
 import zlib
@@ -16,8 +19,8 @@ from stdl_events.cli.monitor_options import with_monitor_address
 from stdl_events.events import open_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.live import EventSink, LiveSummary, StatusSink
-from stdl_events.live.monitor import Monitor, feed, server
-from stdl_events.live.monitor.facts import checksum
+from stdl_events.live.controls import Controls
+from stdl_events.live.monitor import Monitor, feed, hub, server
 from stdl_events.live.monitor.feed import Feed
 from stdl_events.live.monitor.pictures import OFF, ON, Picture
 
@@ -68,7 +71,7 @@ def test_the_facts_and_the_end(run):
     facts = first["facts"]
     assert facts["labels"] == ["dark", "bright", "still"]
     assert facts["source"] == {"source": "a source", "sensor": "8 x 6 pixels"}
-    assert facts["model"]["SHA-256"] == checksum(run.folder / "m.onnx")
+    assert facts["model"]["SHA-256"] == hashlib.sha256((run.folder / "m.onnx").read_bytes()).hexdigest()
     assert facts["model"]["frames"] == "4 of 10 ms: a clip of 40 ms"
     last = [message["summaries"][-1] for message in messages if "summaries" in message][-1]
     assert (last["events"], last["clips"], last["losses"]) == (600, run.summary.clips, run.summary.losses)
@@ -156,6 +159,24 @@ def test_ten_viewers_that_never_read_are_closed_and_cost_no_prediction(run, monk
     assert run.summary.dropped_frames == 0
 
 
+def test_no_picture_is_made_that_no_viewer_waits_for(monkeypatch):
+    monkeypatch.setattr(hub, "PICTURE_S", 0.0)
+
+    async def watch():
+        its = Feed()
+        shown = hub.Hub(its, Picture(SIZE), {}, Controls())
+        running = asyncio.create_task(shown.run())
+        seen = shown.enter()  # and does not read the greeting yet
+        its.add_chunk(clip_of_events(0))
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        assert shown._pictures == 0
+        assert (await shown.next(seen))[-1].startswith(b"\x89PNG")
+        running.cancel()
+
+    asyncio.run(watch())
+
+
 def stuck_viewer(run):
     """Return a connection that asks for the page's messages and reads none of them."""
     host, port = run.monitor._listening.getsockname()
@@ -199,7 +220,7 @@ def test_the_feed_is_bounded_and_says_what_it_lost(monkeypatch):
 
 def decoded(png):
     image = pytest.importorskip("PIL.Image")
-    return np.asarray(image.open(__import__("io").BytesIO(png)).convert("RGBA"))
+    return np.asarray(image.open(io.BytesIO(png)).convert("RGBA"))
 
 
 def test_a_picture_has_the_colours_of_polarity_and_fades():

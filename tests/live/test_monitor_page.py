@@ -77,7 +77,7 @@ def bars(page):
 
 
 def test_the_page_shows_what_the_json_stream_says(run, page):
-    before = page.evaluate(CANVAS)
+    page.evaluate(f"window.pictures = new Set(); setInterval(() => pictures.add({CANVAS}), 5)")
     for _ in range(3):
         push(run, page)
         last = run.predictions[-1]
@@ -86,7 +86,7 @@ def test_the_page_shows_what_the_json_stream_says(run, page):
         assert page.locator("#why").text_content() == last["why"]
         shares = [item.text_content() for item in page.locator("#bars .percent").all()]
         assert shares == [f"{100 * share:.1f} %" for share in last["probabilities"].values()]
-    assert page.evaluate(CANVAS) != before
+    page.wait_for_function("pictures.size > 2")  # lit, and fading
     rows = [row.locator("td").nth(2).text_content() for row in page.locator("#last-predictions tbody tr").all()]
     assert rows == [prediction["why"] for prediction in reversed(run.predictions[-5:])]
     assert page.locator("#source-name").text_content() == "a source"

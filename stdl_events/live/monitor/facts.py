@@ -1,18 +1,18 @@
 """Facts of a run for the page: what the source is, and which model runs, by its checksum."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from stdl_events import __version__
 from stdl_events.events.stream import EventSource
 from stdl_events.live.recogniser import Recogniser
+from stdl_events.live.session import OnnxSession
 
 
 def run_facts(source_name: str, source: EventSource, recogniser: Recogniser) -> dict[str, Any]:
     """Return what the page says of the source and of the model; JSON."""
-    card, spec = recogniser.session.card, recogniser.spec
-    path = Path(recogniser.session.path)
+    session, spec = recogniser.session, recogniser.spec
+    card = session.card
     width, height = source.sensor_size
     window_us = spec.dt_us or 0
     return {
@@ -22,8 +22,8 @@ def run_facts(source_name: str, source: EventSource, recogniser: Recogniser) -> 
             "sensor": f"{width} x {height} pixels",
         },
         "model": {
-            "model": path.name,
-            "SHA-256": checksum(path),
+            "model": Path(session.path).name,
+            "SHA-256": session.sha256 if isinstance(session, OnnxSession) else "",
             "classes": str(len(card.labels)),
             "frames": f"{spec.steps} of {window_us / 1e3:g} ms: a clip of {spec.steps * window_us / 1e3:g} ms",
             "state": "zeroed at each clip" if card.readout == "reset" else "goes on over clips",
@@ -33,12 +33,6 @@ def run_facts(source_name: str, source: EventSource, recogniser: Recogniser) -> 
         | {name.replace("_", " "): _words(value) for name, value in card.provenance.items()},
         "version": __version__,
     }
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _words(value: Any) -> str:

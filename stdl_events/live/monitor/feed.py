@@ -8,8 +8,8 @@ from stdl_events.events.stream import EventArray
 from stdl_events.live.recogniser import Prediction
 from stdl_events.live.summary import LiveSummary
 
-# About what two pictures of a storm show; older events were overwritten by these anyway.
-MOST_EVENTS = 1 << 19
+# A picture of 4 Mev/s; older events are overwritten by these for the most part.
+MOST_EVENTS = 1 << 17
 MOST_CHUNKS = 4096
 PREDICTIONS = 600
 SUMMARIES = 300
@@ -51,9 +51,11 @@ class Feed:
     def add_chunk(self, events: EventArray) -> None:
         if not self.watched or not len(events):
             return
+        newest = events[-MOST_EVENTS:]
         with self._lock:
-            self._chunks.append(events)
-            self._events += len(events)
+            self._chunks.append(newest)
+            self._events += len(newest)
+            self.skipped_events += len(events) - len(newest)
             while len(self._chunks) > 1 and (self._events > MOST_EVENTS or len(self._chunks) > MOST_CHUNKS):
                 skipped = len(self._chunks.popleft())
                 self._events -= skipped

@@ -50,7 +50,7 @@ class Hub:
         self._png, self._pictures = b"", 0
         self._predictions: deque[tuple[int, str]] = deque(maxlen=PREDICTIONS)
         self._summaries: deque[tuple[int, str]] = deque(maxlen=SUMMARIES)
-        self._told = 0
+        self._told = self._ready = 0
         self._others = ""
         self._drawn_s = time.monotonic()
         self._changed = asyncio.Condition()
@@ -71,12 +71,13 @@ class Hub:
             self._wanted.clear()
 
     async def run(self) -> None:
-        """Take what the run has handed over, at most 30 times a second, and only while a viewer is there."""
+        """Take what the run has handed over, at most 30 times a second, and only while a viewer waits for it."""
         while not self.ended:
             await self._wanted.wait()
             began_s = time.monotonic()
-            await self.update()
-            took_s = time.monotonic() - began_s
+            if self._ready:
+                await self.update()
+            took_s = time.monotonic() - began_s  # longer on a busy machine, where pictures become fewer
             await asyncio.sleep(max(PICTURE_S - took_s, took_s * (1 / LARGEST_SHARE - 1)))
 
     async def update(self) -> None:
@@ -105,8 +106,12 @@ class Hub:
         while not (messages := self._new(seen)):
             if self.ended:
                 return []
-            async with self._changed:
-                await self._changed.wait()
+            self._ready += 1
+            try:
+                async with self._changed:
+                    await self._changed.wait()
+            finally:
+                self._ready -= 1
         return messages
 
     @property

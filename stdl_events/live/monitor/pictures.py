@@ -16,8 +16,6 @@ from stdl_events.events.stream import EventArray
 # The longer side of a picture, at most.
 LONGEST = 640
 FADE_S = 0.08
-# Of a large chunk, the newest events.
-MOST_EVENTS = 1 << 18
 # Brighter and darker; both are seen on white and on black.
 ON, OFF = (56, 132, 232), (236, 96, 36)
 _LEVELS = 127
@@ -45,14 +43,28 @@ class Picture:
         Events of `chunks` have faded by the time from them to the last one.
         """
         self._light_HW *= np.float32(math.exp(-elapsed_s / FADE_S))
-        width, height = self._sensor_size
         for events in chunks:
-            its = events[-MOST_EVENTS:]
-            its = its[(its["x"] < width) & (its["y"] < height)]
-            pixels = its["y"].astype(np.intp) // self._factor * self.size[0] + its["x"] // self._factor
-            age_s = np.maximum(chunks[-1]["t"][-1] - its["t"], 0).astype(np.float32) * np.float32(1e-6)
-            light = np.exp(-age_s / np.float32(FADE_S))
-            self._light_HW.reshape(-1)[pixels] = np.where(its["p"] > 0, light, -light)
+            self._light(events, chunks[-1]["t"][-1])
+
+    def _light(self, events: EventArray, t_now_us: int) -> None:
+        width, height = self._sensor_size
+        x, y = events["x"].astype(np.int32), events["y"].astype(np.int32)
+        if x.max() >= width or y.max() >= height:
+            inside = (x < width) & (y < height)
+            events, x, y = events[inside], x[inside], y[inside]
+        if self._factor > 1:
+            x, y = x // self._factor, y // self._factor
+        light = np.where(events["p"] > 0, np.float32(1), np.float32(-1))
+        light *= self._faded(events["t"], t_now_us)
+        self._light_HW.reshape(-1)[y * np.int32(self.size[0]) + x] = light
+
+    @staticmethod
+    def _faded(t_us: npt.NDArray[np.int64], t_now_us: int) -> npt.NDArray[np.float32] | np.float32:
+        """Return what is left of the light at each time; one number for times that are as good as the same."""
+        if not len(t_us) or t_us[-1] - t_us[0] < FADE_S * 1e5:
+            t_us = t_us[-1:]
+        age_s = np.maximum(t_now_us - t_us, 0).astype(np.float32) * np.float32(1e-6)
+        return np.exp(-age_s / np.float32(FADE_S))
 
     @property
     def is_dark(self) -> bool:
