@@ -154,10 +154,10 @@ def test_a_model_that_fails_leaves_whole_recordings_and_summaries(files):
     source, kept = ReplaySource(open_recording(recording), speed=None), Collector()
 
     class Broken(Recogniser):
-        def push(self, frame):
+        def push(self, frame, shed=0):
             if frame.index == 9:
                 raise ModelError("model", got="logits that are not finite", expected="finite ones", todo="correct it")
-            return super().push(frame)
+            return super().push(frame, shed)
 
     with pytest.raises(ModelError, match="not finite"):
         run_live(source, Broken(OnnxSession(model), SIZE), [kept], overload="complete")
