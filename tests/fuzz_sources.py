@@ -12,6 +12,7 @@ from stdl_events.events.sources.aedat4_packets import Aedat4Packets, decode_pack
 from stdl_events.events.sources.datagrams import DamagedDatagram, Datagram, Layout
 from stdl_events.events.sources.eventcv import parse_camera
 from stdl_events.events.sources.jaer import JaerDatagrams
+from stdl_events.events.sources.jaer_tcp import JaerBytes
 from stdl_events.events.sources.udp import EventWords
 
 sys.path.insert(0, str(Path(__file__).parent / "events"))
@@ -39,6 +40,21 @@ def take_stream(folder: Path, data: bytes) -> str:
         found = packets.push(data[start : start + size])
         events += sum(map(len, decode_packets("tcp", found, Counter())))
     return f"{events} events"
+
+
+def record_seeds(folder: Path) -> list[bytes]:
+    del folder
+    return [bytes((size,)) + b"".join(one[4:] for one in jaer_datagrams(EVENTS)) for size in (0, 7)]
+
+
+def take_records(folder: Path, data: bytes) -> str:
+    """Cut jAER's events that arrive in pieces; the first byte is their size, and 0 is all at once."""
+    del folder
+    size = data[0] if data and data[0] else len(data) + 1
+    receiving, packets = JaerBytes((128, 128)), []
+    for start in range(1, len(data), size):
+        packets += [packet for packet, _ in receiving.push(data[start : start + size])]
+    return f"{sum(map(len, receiving.decode(packets, Counter())))} events"
 
 
 def datagram_seeds(send: Callable[..., list[bytes]], folder: Path) -> list[bytes]:
@@ -79,6 +95,7 @@ TARGETS: dict[str, Target] = {
     "jaer": Target(
         partial(datagram_seeds, jaer_datagrams), partial(take_datagrams, partial(JaerDatagrams, (128, 128)))
     ),
+    "jaer+tcp": Target(record_seeds, take_records),
     "eventcv": Target(camera_seeds, take_camera),
     "udp": Target(partial(datagram_seeds, word_datagrams), partial(take_datagrams, partial(EventWords, "udp", "<"))),
 }

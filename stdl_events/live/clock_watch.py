@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from stdl_events.events.stream import EventArray, RecordingWarning
+from stdl_events.events.stream import MAX_TIME_US, EventArray, RecordingWarning
 
 # A source whose events are this much older than its newest one has reset its clock; other late events are late.
 CLOCK_RESET_US = 1_000_000
@@ -18,15 +18,16 @@ class ClockWatch:
 
     Args:
         clip_us: length of a clip, None if clips have no fixed length: up to `LEAP_CLIPS` empty ones are no leap.
+        most_us: a longer pause is a leap in any case, since its empty windows would be too many.
         is_recording: the source replays a recording, whose pauses were found to be none of these.
 
     Attributes:
         resets: number of sessions that the clock has ended.
     """
 
-    def __init__(self, clip_us: int | None, *, is_recording: bool) -> None:
+    def __init__(self, clip_us: int | None, *, is_recording: bool, most_us: int = MAX_TIME_US) -> None:
         self.resets = 0
-        self._leap_us = max(CLOCK_LEAP_US, LEAP_CLIPS * (clip_us or 0))
+        self._leap_us = min(max(CLOCK_LEAP_US, LEAP_CLIPS * (clip_us or 0)), most_us)
         self._is_recording = is_recording
         self._newest_us: int | None = None
 

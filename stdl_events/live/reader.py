@@ -5,8 +5,9 @@ import time
 from collections.abc import Sequence
 
 from stdl_events.events.sources.replay import ReplaySource
-from stdl_events.events.stream import EventArray, EventSource
+from stdl_events.events.stream import MAX_TIME_US, EventArray, EventSource
 from stdl_events.frames import Frame, Framer
+from stdl_events.frames.framer import MAX_WINDOWS_AT_ONCE
 from stdl_events.frames.selection import Selection
 from stdl_events.live.clock_watch import ClockWatch
 from stdl_events.live.frame_queue import FrameQueue
@@ -32,8 +33,12 @@ class Reader(threading.Thread):
         self.limit = RateLimit(max_rate)
         self.events = 0
         self.error: BaseException | None = None
-        clip_us = framer.spec.dt_us and framer.spec.dt_us * framer.spec.steps
-        self.clock = ClockWatch(clip_us, is_recording=isinstance(source, ReplaySource))
+        dt_us = framer.spec.dt_us
+        self.clock = ClockWatch(
+            dt_us and dt_us * framer.spec.steps,
+            is_recording=isinstance(source, ReplaySource),
+            most_us=MAX_WINDOWS_AT_ONCE * dt_us // 2 if dt_us else MAX_TIME_US,
+        )
         self._source = source
         self._clocked = source if isinstance(source, ClockedSource) else None
         self._stamped = source if isinstance(source, StampedSource) else None

@@ -15,7 +15,7 @@ from onnx_models import make_card, stream_spec, write_model
 
 from stdl_events.errors import RecordingError, SourceLostError
 from stdl_events.events import open_source, write_recording
-from stdl_events.events.sources import tcp
+from stdl_events.events.sources import connection
 from stdl_events.events.sources.aedat4_packets import Aedat4Packets, decode_packets
 from stdl_events.events.sources.datagrams import DamagedDatagram, Datagram
 from stdl_events.events.sources.inbox import Inbox
@@ -238,7 +238,7 @@ def test_a_peer_of_another_protocol_is_one_line(tmp_path, run_cli, pieces, code,
 
 
 def test_a_silent_peer_is_lost(monkeypatch):
-    monkeypatch.setattr(tcp, "HEADER_S", 0.1)
+    monkeypatch.setattr(connection, "HEADER_S", 0.1)
     hold = threading.Event()
     with network_senders.serving([], hold=hold) as port:
         with pytest.raises(SourceLostError, match=r"no header of AEDAT 4 within 0\.1 s"):

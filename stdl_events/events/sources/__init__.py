@@ -27,6 +27,7 @@ SOURCES: Registry[OpenSource] = Registry(
         "follow": "stdl_events.events.sources.follow:open_followed",
         "tcp": "stdl_events.events.sources.tcp:open_tcp",
         "jaer": "stdl_events.events.sources.jaer:open_jaer",
+        "jaer+tcp": "stdl_events.events.sources.jaer_tcp:open_jaer_tcp",
         "udp": "stdl_events.events.sources.udp:open_udp",
         "stdin": "stdl_events.events.sources.stdin:open_stdin",
         "eventcv": "stdl_events.events.sources.eventcv:open_eventcv",

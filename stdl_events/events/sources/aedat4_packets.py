@@ -7,7 +7,7 @@ FlatBuffers header with its size, its table's position -1, then each packet behi
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,17 +96,29 @@ class Aedat4Packets:
         """Number of bytes of a packet, or of the header, that is not complete."""
         return 0 if self.ended else len(self._left)
 
-    def push(self, data: bytes) -> list[Packet]:
-        """Return the packets of events that are complete with `data`.
+    def push(self, data: bytes) -> Iterator[Packet]:
+        """Yield the packets of events that are complete with `data`.
 
         Raises:
-            RecordingError: see `Aedat4Stream`; or a packet cannot be as large as it says.
+            RecordingError: see `Aedat4Stream`; or, after all packets before, one cannot be as large as it says.
         """
         self._left += data
         if self.stream is None and not self._take_header():
-            return []
-        stream, used, packets = self.stream, 0, []
+            return
+        used = 0
+        try:
+            for packet, end in self._cut(self.stream):
+                used = end
+                if packet is not None:
+                    yield packet
+        finally:
+            del self._left[:used]
+            self._offset += used
+
+    def _cut(self, stream: Aedat4Stream | None) -> Iterator[tuple[Packet | None, int]]:
+        """Yield each complete packet, None for one of another stream, and the number of bytes up to its end."""
         assert stream is not None
+        used = 0
         while not self.ended and len(self._left) - used >= PACKET_HEADER.size:
             offset = self._offset + used
             if stream.packet_bytes is not None and offset >= stream.packet_bytes:
@@ -122,11 +134,8 @@ class Aedat4Packets:
             if len(self._left) - begin < size:
                 break
             used = begin + size
-            if stream_id == stream.events.id:
-                packets.append(Packet(stream, offset, bytes(self._left[begin:used])))
-        del self._left[:used]
-        self._offset += used
-        return packets
+            is_wanted = stream_id == stream.events.id
+            yield (Packet(stream, offset, bytes(self._left[begin:used])) if is_wanted else None), used
 
     def _take_header(self) -> bool:
         before = len(MAGIC) if self._left.startswith(MAGIC) else 0
@@ -143,7 +152,7 @@ class Aedat4Packets:
         return True
 
 
-def decode_packets(name: str, packets: Sequence[Packet], counts: Counter[str]) -> Iterator[EventArray]:
+def decode_packets(name: str, packets: Iterable[Packet], counts: Counter[str]) -> Iterator[EventArray]:
     """Yield the events of packets; damaged ones are counted as `damaged_packets`, the first one with a warning."""
     for packet in packets:
         try:

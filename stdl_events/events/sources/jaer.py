@@ -50,19 +50,29 @@ def open_jaer(
         SourceLostError: the address is not of this machine, or its port is taken.
     """
     where = parse_address("jaer", address)
-    size = sensor_size or default_sensor_size
+    size = size_of_chip(where.name, sensor_size, default_sensor_size)
+    receiver = DatagramReceiver(where, JaerDatagrams(size))
+    return ReceivedSource(where.name, size, receiver, overload=overload)
+
+
+def size_of_chip(name: str, given: tuple[int, int] | None, default: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the given size of the camera's chip, or else the default one, with a warning.
+
+    Raises:
+        RecordingError: it is that of no known chip.
+    """
+    size = given or default
     if size is None or size not in CHIPS:
         known = ", ".join(f"{w}x{h} ({chip})" for (w, h), chip in CHIPS.items())
         raise RecordingError(
-            where.name, got="no sensor size" if size is None else "a sensor of {}x{}".format(*size),
+            name, got="no sensor size" if size is None else "a sensor of {}x{}".format(*size),
             expected=known, todo="state the camera's with --sensor WxH (sensor_size=(W, H))",
         )  # fmt: skip
-    if sensor_size is None:
-        say(where.name, "the camera is taken for a {}, by the model's size: state it with --sensor {}x{}".format(
+    if given is None:
+        say(name, "the camera is taken for a {}, by the model's size: state it with --sensor {}x{}".format(
             CHIPS[size], *size
         ))  # fmt: skip
-    receiver = DatagramReceiver(where, JaerDatagrams(size))
-    return ReceivedSource(where.name, size, receiver, overload=overload)
+    return size
 
 
 class JaerDatagrams:

@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from stdl_events.events.sources.inbox import Inbox, Overload
-from stdl_events.events.stream import EventArray, RecordingWarning, empty_events
+from stdl_events.events.stream import MAX_TIME_US, EventArray, RecordingWarning, empty_events
 from stdl_events.events.takes import BACK_US
 
 INBOX_BYTES = 32 << 20
@@ -161,6 +161,7 @@ class ReceivedSource(Generic[Packet]):
 
     def _inside(self, events: EventArray) -> EventArray:
         width, height = self._sensor_size
+        events = self._possible(events)
         inside = (events["x"] < width) & (events["y"] < height)
         outside = len(events) - int(np.count_nonzero(inside))
         if not outside:
@@ -169,6 +170,17 @@ class ReceivedSource(Generic[Packet]):
             say(self.name, f"events outside the {width}x{height} sensor are skipped")
         self._counts["outside_events"] += outside
         return events[inside]
+
+    def _possible(self, events: EventArray) -> EventArray:
+        """Return the events whose times can be computed with; count the others."""
+        t_us = events["t"]
+        if not len(t_us) or (t_us.min() >= -MAX_TIME_US and t_us.max() <= MAX_TIME_US):
+            return events
+        possible = (t_us >= -MAX_TIME_US) & (t_us <= MAX_TIME_US)
+        if not self._counts["impossible_times"]:
+            say(self.name, f"events at times such as {t_us[~possible][0]} us are skipped")
+        self._counts["impossible_times"] += len(events) - int(np.count_nonzero(possible))
+        return events[possible]
 
 
 def _batches(packets: Sequence[Packet], arrived_s: Sequence[float]) -> Iterator[tuple[Sequence[Packet], float]]:
