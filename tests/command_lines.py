@@ -14,7 +14,7 @@ from stdl_events.events.sources.address import parse_address
 from stdl_events.events.sources.eventcv import parse_camera
 
 GEOMETRY = ("rotate", "flip", "crop", "center_crop", "scale", "scale_by")
-ADDRESSES = {"tcp", "jaer", "udp"}
+ADDRESSES = {"tcp", "jaer", "jaer+tcp", "udp"}
 
 
 def parameters(line: str) -> dict[str, Any]:
