@@ -1,9 +1,20 @@
 """Your own recordings: one folder of recordings per class, or one long recording per class."""
 
-from stdl_events.recipes.base import SMALL_NETWORK, base
+from stdl_events.recipes.base import SMALL_NETWORK, Variant, base
 from stdl_events.training.settings import TrainConfig
 
 SOURCE = "this package"
+VARIANTS = {
+    "binary": Variant(
+        "for another day or person: binary frames at a quarter of a DVS128's resolution, shifted; the weights' average",
+        {
+            "frames": {"downscale": 4, "cap": 1},
+            "augment": {"shift_px": 3},
+            "averaging": {"decay": 0.97},
+            "epochs": 30,
+        },
+    )
+}
 
 
 def recipe() -> TrainConfig:

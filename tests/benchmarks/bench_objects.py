@@ -5,9 +5,9 @@
 
 Each run trains on the first 70 % of each recording of FOLDER, and is evaluated on the last 30 % and on the recordings
 of --other: <class>.aedat of another session, of some of the classes. What is held out in time chose nothing; the other
-session chose the frames and the augmentation of the recipe. "Counts" is the recipe without them: counts of events
-instead of binary frames, shifts of one pixel, the last weights instead of their average. Finished runs in --runs are
-used again. Writes <date>_objects.json.
+session chose frames and augmentation of the recipe. "Counts" is the recipe with counts of events instead of binary
+frames, shifts of one pixel and no other augmentation, and the last weights instead of their average. Finished runs in
+--runs are used again. Writes <date>_objects.json.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from stdl_events.training.run_folder import BUNDLE_FOLDER, load_config
 from stdl_events.training.settings import TrainConfig
 
 KEYS = ("in_time", "other_session")
-COUNTS = ["frames.cap=255", "augment.shift_px=1", "augment.transforms=[]", "averaging.decay=none"]
+COUNTS = ["frames.cap=255", "augment.shift_px=1", "augment.flip=false", "augment.transforms=[]", "averaging.decay=none"]
 
 
 def run_of(config: TrainConfig, folder: Path) -> Path:
@@ -91,7 +91,8 @@ def main() -> int:
         "counts": COUNTS,
         "means": {
             name: {key: spread([row for row in rows if row["settings"] == name], key) for key in KEYS}
-            for name in contenders
+            for name, (_, seeds) in contenders.items()
+            if seeds
         },
         "runs": rows,
     }

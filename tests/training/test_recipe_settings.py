@@ -127,7 +127,7 @@ def test_a_wrong_file_is_told(tmp_path: Path, name: str, text: str, message: str
     ("recipe", "variant", "message"),
     [
         ("gait_day", "sttl", r"variant 'sttl' of gait_day: got no such variant; expected one of .*did you mean 'sltt'"),
-        ("folder", "sltt", r"expected none, since it has no variants; leave --variant out"),
+        ("objects", "sltt", r"expected none, since it has no variants; leave --variant out"),
     ],
 )
 def test_an_unknown_variant_is_told(recipe: str, variant: str, message: str) -> None:
