@@ -94,7 +94,8 @@ async function drawPicture() {
   while (waitingPicture) {
     const data = waitingPicture;
     waitingPicture = null;
-    const bitmap = await createImageBitmap(new Blob([data], { type: "image/png" }));
+    const bitmap = await createImageBitmap(new Blob([data], { type: "image/png" })).catch(() => null);
+    if (bitmap === null) continue; // the page is being closed
     if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
       [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
       canvas.style.setProperty("--aspect", bitmap.width / bitmap.height);
