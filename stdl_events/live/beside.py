@@ -4,15 +4,16 @@
 """
 
 import json
-from dataclasses import fields
+import math
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from stdl_events.errors import RecordingError
 from stdl_events.live.recogniser import Prediction
 
 SUFFIX = ".predictions.jsonl"
-_REQUIRED = {"t_us": int, "label": str, "probabilities": dict, "clip": int, "final": bool}
+_PREDICTION = TypeAdapter(Prediction)
 
 
 def predictions_beside(recording: Path) -> Path:
@@ -39,20 +40,14 @@ def _parsed(path: Path, number: int, line: str) -> Prediction | None:
     """Return a line's prediction; None for the summary of a run."""
     try:
         document = json.loads(line)
-    except ValueError:
-        document = None
-    if isinstance(document, dict) and "summary" in document:
-        return None
-    if not isinstance(document, dict) or not _is_prediction(document):
+        if isinstance(document, dict) and "summary" in document:
+            return None
+        prediction = _PREDICTION.validate_json(line, strict=True)
+    except (ValueError, RecursionError):  # pydantic's error is a ValueError
+        prediction = None
+    if prediction is None or not all(map(math.isfinite, prediction.probabilities.values() or [math.nan])):
         raise _unreadable(path, f"something else than a prediction in line {number}")
-    known = {field.name for field in fields(Prediction)}
-    return Prediction(**{"latency_us": 0, "step": 0} | {name: document[name] for name in document.keys() & known})
-
-
-def _is_prediction(document: dict[str, Any]) -> bool:
-    return all(isinstance(document.get(name), kind) for name, kind in _REQUIRED.items()) and all(
-        isinstance(value, int | float) for value in document["probabilities"].values()
-    )
+    return prediction
 
 
 def _unreadable(path: Path, got: str) -> RecordingError:

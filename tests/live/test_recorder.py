@@ -18,7 +18,7 @@ from stdl_events.events import open_recording, write_recording
 from stdl_events.events.formats.aedat4_append import Aedat4Appender
 from stdl_events.events.formats.hdf5_append import Hdf5Appender
 from stdl_events.events.stream import empty_events
-from stdl_events.live import EventSink, OnnxSession, Recogniser, run_live
+from stdl_events.live import EventSink, OnnxSession, Prediction, Recogniser, run_live
 from stdl_events.live.beside import predictions_beside, read_predictions
 from stdl_events.live.sinks.recorder import Recorder
 
@@ -210,3 +210,20 @@ def test_predictions_are_written_beside_and_read_again(model, tmp_path, run_cli)
         beside.write_text(bad) if bad else beside.unlink()
         with pytest.raises(RecordingError, match=got):
             read_predictions(beside)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"t_us": "1"}, {"t_us": None}, {"t_start_us": 1.5}, {"label": 3}, {"probabilities": {}}, {"state": "sure"},
+        {"probabilities": {"a": float("nan")}}, {"probabilities": {"a": "1"}}, {"decision": ["a"]}, {"clip": None},
+    ],
+)  # fmt: skip
+def test_lines_that_are_no_predictions_are_one_line(tmp_path, changes):
+    whole = json.loads(Prediction(5, "a", {"a": 1.0}, 1, 0, 0, True).to_json())
+    path = tmp_path / "a.predictions.jsonl"
+    path.write_text(json.dumps(whole | {"later": 1}) + "\n")
+    assert read_predictions(path)[0].t_us == 5
+    path.write_text(json.dumps(whole) + "\n" + json.dumps(whole | changes) + "\n")
+    with pytest.raises(RecordingError, match="got something else than a prediction in line 2"):
+        read_predictions(path)

@@ -77,13 +77,13 @@ class McapRecording:
     def __init__(self, path: Path, sensor_size: tuple[int, int]) -> None:
         require_sides(path, sensor_size, MAX_PIXELS)
         try:
-            from mcap.writer import Writer
+            from mcap.writer import CompressionType, Writer
         except ImportError:
             raise missing_extra(f"--record {path.name}", "mcap", "mcap") from None
         self.events = self._count = 0
         self._size = sensor_size
         self._stream = _Held(GrowingFile(path, room_for="events", error=RecordingError))
-        self._writer = Writer(self._stream, chunk_size=_CHUNK_BYTES)  # type: ignore[arg-type]
+        self._writer = Writer(self._stream, chunk_size=_CHUNK_BYTES, compression=CompressionType.LZ4)  # type: ignore[arg-type]
         self._writer.start(library="stdl-events")
         self._channels = {topic: self._channel(topic, name, fields) for topic, (name, fields) in SCHEMAS.items()}
         self._flush()
