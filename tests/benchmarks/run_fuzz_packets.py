@@ -1,0 +1,54 @@
+"""Many damaged packets of each protocol of live sources, through everything between the socket and the model:
+
+    python tests/benchmarks/run_fuzz_packets.py [PROTOCOL ...] [--count 100000] [--seed 1] [--out FOLDER]
+
+The suite runs a few hundred. A crash, an event that is in no count, or memory that grows by more than 64 MiB ends it
+with another exit code than 0; the seed finds the packet again.
+"""
+
+import argparse
+import resource
+import sys
+import time
+from pathlib import Path
+
+from bench_report import REPOSITORY, environment, write_result
+
+sys.path.insert(0, str(REPOSITORY / "tests"))
+
+from fuzz_packets import PROTOCOLS, run  # lies beside the test that uses it
+
+MOST_MIB = 64
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Many damaged packets of each protocol of live sources.")
+    parser.add_argument("protocols", nargs="*", help=f"of {'; '.join(PROTOCOLS)}; all if none is named")
+    parser.add_argument("--count", type=int, default=100_000, help="packets per protocol")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="folder for a dated JSON result")
+    arguments = parser.parse_args()
+    rows = []
+    for protocol in arguments.protocols or PROTOCOLS:
+        run(protocol, 1_000, arguments.seed)
+        before_mib, began_s = peak_mib(), time.process_time()
+        outcomes = run(protocol, arguments.count, arguments.seed)
+        grown = {"cpu_s": round(time.process_time() - began_s, 1), "grown_mib": round(peak_mib() - before_mib, 1)}
+        rows.append({"protocol": protocol, **outcomes, **grown})
+        print(" ".join(f"{name}={value}" for name, value in rows[-1].items()), flush=True)
+    if arguments.out:
+        document = {
+            "environment": environment(["stdl-events", "numpy"]),
+            "configuration": {"count": arguments.count, "seed": arguments.seed, "most_mib": MOST_MIB},
+            "rows": rows,
+        }
+        print(write_result(arguments.out, "fuzz_packets", document))
+    return int(any(row["grown_mib"] > MOST_MIB for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
