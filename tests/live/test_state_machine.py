@@ -2,11 +2,11 @@
 
 import warnings
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 from collectors import Collector
+from counting_session import CountingSession
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -31,22 +31,6 @@ HOT = (1, 1)
 WRAP_US = 1 << 32
 # A failing run is short enough to read; shortening it took minutes.
 PHASES = [Phase.explicit, Phase.generate]
-
-
-class CountingSession:
-    """A step session in numpy: the state is the number of steps and of counts since it was zeroed; both are logits."""
-
-    path = Path("counting")
-
-    def __init__(self, card):
-        self.card = card
-
-    def initial_state(self, batch=1):
-        return (np.zeros((batch, 2)),)
-
-    def step(self, frame_BCHW, state):
-        self.newest = new_BK = state[0] + [[1.0, float(frame_BCHW.sum())]]
-        return np.concatenate([new_BK, np.zeros((1, 1))], axis=1).astype(np.float32), (new_BK,)
 
 
 class Clocked:
