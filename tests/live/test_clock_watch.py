@@ -92,6 +92,19 @@ def test_a_still_scene_is_no_leap(recogniser: Recogniser) -> None:
     assert len(collector.predictions) == 39_400_000 // CLIP_US
 
 
+@pytest.mark.parametrize("camera", [Camera, ClockedCamera])
+def test_a_pause_of_too_many_short_windows_is_a_leap(tmp_path: Path, camera: type[Camera]) -> None:
+    """9 s are no leap for usual windows, but more than a million of 5 us, which no framer makes at once."""
+    card = make_card(stream_spec(SIZE, 4, 5, grid="recording"))
+    recogniser = Recogniser(OnnxSession(write_model(tmp_path / "short.onnx", card)), SIZE)
+    events = [empty_events(3), empty_events(3)]
+    for part, t0_us in zip(events, (0, 9_000_000), strict=True):
+        part["t"] = t0_us + np.array([0, 20, 25])
+    with pytest.warns(RecordingWarning, match="leapt forward"):
+        summary = run_live(camera([(25, events[0]), (9_000_025, events[1])]), recogniser, [], overload="complete")
+    assert (summary.clock_resets, summary.clips, summary.events) == (1, 2, 6)
+
+
 def test_the_bound_follows_long_clips_and_spares_recordings() -> None:
     late = events_from(CLOCK_LEAP_US + 1_000_000)
     for clip_us, is_recording, leaps in ((None, False, True), (CLIP_US, False, True), (2_000_000, False, False),
