@@ -150,12 +150,17 @@ class Server:
         await self._hub.update()
         with suppress(TimeoutError):
             async with asyncio.timeout(END_S):
-                while self._hub.viewers:
+                while self._hub.viewers or self._closing:
                     await asyncio.sleep(0.01)
         self._server.should_exit = self._server.force_exit = True
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
         await serving
+
+    @property
+    def _closing(self) -> bool:
+        """True while a viewer has not answered that the connection is closed: until then it may not have read all."""
+        return any(getattr(its, "handshake_complete", False) for its in self._server.server_state.connections)
 
     def _abort(self, client: Any) -> None:
         """Close a connection at once, with what was not sent."""
