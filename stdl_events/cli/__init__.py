@@ -5,35 +5,16 @@ that `--help` is quick and `info`, `frames` and `live` work without PyTorch.
 """
 
 import argparse
+import importlib
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from stdl_events import __version__
-from stdl_events.cli import (
-    calibrate,
-    cameras,
-    compare,
-    cost,
-    demo,
-    evaluate,
-    events,
-    export,
-    frames,
-    live,
-    memory,
-    models,
-    plan,
-    predict,
-    prepare,
-    report,
-    show,
-    sweep,
-    train,
-)
 from stdl_events.cli.monitor_options import with_monitor_address
 from stdl_events.cli.options import update_choices
 from stdl_events.cli.output import print_error, print_warning
@@ -45,19 +26,15 @@ TRAINING_PACKAGES = frozenset(
     {"torch", "norse", "onnx", "onnxscript", "safetensors", "tensorboard", "tonic", "matplotlib", "jinja2"}
 )
 
-app = typer.Typer(
-    name="stdl-events",
-    help="Train a spiking recogniser on event-camera recordings within a memory budget, export it as one ONNX file, "
-    "and run it live without PyTorch.\n\nThe usual order: info, frames, plan, train, evaluate, calibrate, export, "
-    "predict, live; demo shows it all on simulated walkers.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+# In the order of the help; each has a function `register`.
+STAGES = (
+    "demo", "events", "show", "frames", "prepare", "plan", "memory", "cost", "train", "sweep", "evaluate", "report",
+    "compare", "calibrate", "export", "models", "predict", "cameras", "live",
+)  # fmt: skip
+# Commands that start without the other stages, whose imports take longer than the first prediction.
+ALONE = ("live",)
 
 
-@app.callback()
 def _common(
     plugin: Annotated[
         list[str] | None,
@@ -69,11 +46,30 @@ def _common(
     del plugin, version  # `main` acts on them, before the help texts are written
 
 
-for stage in (
-    demo, events, show, frames, prepare, plan, memory, cost, train, sweep, evaluate, report, compare, calibrate, export,
-    models, predict, cameras, live,
-):  # fmt: skip
-    stage.register(app)
+def _app_of(stages: Sequence[str]) -> typer.Typer:
+    """Return the program with the commands of these stages alone."""
+    made = typer.Typer(
+        name="stdl-events",
+        help="Train a spiking recogniser on event-camera recordings within a memory budget, export it as one ONNX "
+        "file, and run it live without PyTorch.\n\nThe usual order: info, frames, plan, train, evaluate, calibrate, "
+        "export, predict, live; demo shows it all on simulated walkers.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    made.callback()(_common)
+    for stage in stages:
+        importlib.import_module(f"stdl_events.cli.{stage}").register(made)
+    return made
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """Return `app`, the program with all its commands, made when it is first used."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    made = globals()["app"] = _app_of(STAGES)
+    return made
 
 
 def _common_options() -> argparse.ArgumentParser:
@@ -97,8 +93,10 @@ def main() -> None:
     try:
         for plugin in common.plugin:
             load_plugin(plugin)
+        command = next((each for each in arguments if not each.startswith("-")), None)
+        program = _app_of([command]) if command in ALONE else __getattr__("app")
         update_choices()
-        app(with_monitor_address(arguments))
+        program(with_monitor_address(arguments))
     except StdlEventsError as error:
         if os.environ.get("STDL_EVENTS_DEBUG") == "1":
             raise

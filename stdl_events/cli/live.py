@@ -147,7 +147,6 @@ def live(
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.events.geometry import Geometry
     from stdl_events.live import LiveSummary, OnnxSession, Recogniser, run_live
-    from stdl_events.live.monitor.address import Address
     from stdl_events.live.recogniser import live_frame_spec
     from stdl_events.live.sinks import open_sink
     from stdl_events.live.sinks.recorder import Recorder
@@ -158,7 +157,7 @@ def live(
         model, source = model_alone(argument, model, source), ""
     else:
         model, source = model_and_source(argument, model, source)
-    page = None if monitor is None else Address.parse(monitor)
+    page = None if monitor is None else _page_address(monitor)
     session = OnnxSession(model, threads=threads, signed_by=require_signature)
     if check_s is not None:
         size = parse_sensor_size(sensor)
@@ -204,6 +203,12 @@ def live(
         budget_ms=budget_ms, max_rate=max_rate,
     )  # fmt: skip
     finish(summary)
+
+
+def _page_address(monitor: str) -> "Address":
+    from stdl_events.live.monitor.address import Address
+
+    return Address.parse(monitor)
 
 
 def _monitored(address: "Address", source: str, sinks: "list[Sink]", overload: "QueueOverload") -> "Controls":

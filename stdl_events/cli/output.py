@@ -3,14 +3,25 @@
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from stdl_events.errors import StdlEventsError
 
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
-results = Console(highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    messages: Console
+    results: Console
+
+
+def __getattr__(name: str) -> "Console":
+    """Return `messages` or `results`, made when it is first used: `live` needs none, and rich takes long to import."""
+    if name not in ("messages", "results"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from rich.console import Console
+
+    made = globals()[name] = Console(stderr=name == "messages", highlight=False, soft_wrap=True)
+    return made
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from stdl_events.frames import Frame
 Overload = Literal["fresh", "complete"]
 # "fresh" promises a decision within so many windows of a window's end, and within no less than `LEAST_S`, since packets
 # bring several short windows at once.
-FRESH_WINDOWS, LEAST_S = 2, 0.02
+FRESH_WINDOWS, LEAST_S = 2, 0.04
 # How long a step takes is the median of so many; some take a little longer.
 _RECENT, _MARGIN = 9, 1.05
 
