@@ -55,7 +55,7 @@ DOORS = {
     "eventcv": ("events/sources/eventcv_driver.py",),
     "onnx": ("export/",),
     "onnxscript": ("export/",),
-    "onnxruntime": ("live/session.py",),
+    "onnxruntime": ("live/session.py", "export/quantize.py"),
     "pyarrow": ("events/formats/text_numbers.py",),
     "distributed": ("prepared/cluster.py",),
     "numba": ("learning/lean/kernels/cpu.py",),

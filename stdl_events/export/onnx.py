@@ -74,7 +74,7 @@ def _write(network: SpikingNetwork, card: ModelCard, path: Path) -> None:
     state = list(step.network.initial_state(EXAMPLE_BATCH))
     names = range(len(state))
     batch = torch.export.Dim("batch", min=1)
-    with _silenced(), torch.no_grad():
+    with silenced(), torch.no_grad():
         program = torch.onnx.export(
             step.eval(),
             (frame, state),
@@ -85,7 +85,11 @@ def _write(network: SpikingNetwork, card: ModelCard, path: Path) -> None:
             verbose=False,
         )
     assert program is not None, "the dynamo exporter returns its program"
-    model = program.model_proto
+    write_model(program.model_proto, card, path)
+
+
+def write_model(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
+    """Write `model` with its card, which holds the checksum of its weights, and nothing else but the graph."""
     _remove_notes(model)
     card = card.model_copy(update={"weights_sha256": weights_sha256(model.SerializeToString())})
     onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
@@ -102,7 +106,7 @@ def _remove_notes(model: onnx.ModelProto) -> None:
 
 
 @contextlib.contextmanager
-def _silenced() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Suppress the exporter's progress and deprecation messages, on which the user cannot act."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -140,12 +140,15 @@ def _refuse_unknown(path: Path, model: Any) -> None:
 
 
 def _refuse_computed_constants(path: Path, graph: Any) -> None:
-    """Refuse nodes that onnxruntime would run while it loads the file: an exported network holds the results."""
+    """Refuse nodes that onnxruntime would run while it loads the file: an exported network holds the results.
+
+    Weights in eight bits are the exception, which grow four times as large.
+    """
     constants = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
             constants.update(node.output)
-        elif all(name in constants for name in node.input):
+        elif node.op_type != "DequantizeLinear" and all(name in constants for name in node.input):
             raise _refused(path, f"{node.op_type} of constants alone")
 
 

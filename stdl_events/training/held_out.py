@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from stdl_events.analysis.thresholds import DecidedClips
 from stdl_events.errors import ModelError
+from stdl_events.frames import FrameSpec
 from stdl_events.live import OnnxSession
 from stdl_events.live.readout import mean_logits, softmax
 from stdl_events.model_card import ModelCard
@@ -188,6 +189,22 @@ def _ridge(
     train = recordings_of_run(opened.config, folder, "train", data=None if data is None else Path(data))
     [(_, train_clips)] = load_sides(opened.config, {TO_TRAIN: train}, opened.card.frame)
     return ridges_of({"train": train_clips, side: clips}, at_any_cost=bool(asked))[side]
+
+
+def clips_to_train(folder: Path, frame: FrameSpec, count: int, data: Path | None = None) -> npt.NDArray[Any]:
+    """Return up to `count` clips that a run was trained on, [N, T, C, H, W], evenly spaced over its recordings.
+
+    Raises:
+        DatasetError: recordings are missing, have changed or cannot be read.
+    """
+    config = load_config(folder)
+    if data is not None:
+        config = config.derive(data={"path": str(data)})
+    recordings = recordings_of_run(config, folder, "train", data=data)
+    [(_, clips)] = load_sides(config, {TO_TRAIN: recordings}, frame)
+    chosen_N = np.unique(np.linspace(0, len(clips) - 1, count).astype(int))
+    frames_TNCHW = np.stack([clips.frames_NTCHW[index] for index in chosen_N], axis=1)
+    return np.ascontiguousarray(clips.to_input(frames_TNCHW).swapaxes(0, 1))
 
 
 def exported_session(network: SpikingNetwork, card: ModelCard) -> OnnxSession:

@@ -12,7 +12,7 @@ from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trained() -> Callable[..., tuple[SpikingNetwork, ModelCard]]:
     """Return a network from notation with changed statistics, and its card."""
 
