@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from stdl_events.network.zoo import get_network as get_network
     from stdl_events.recipes import load_recipe as load_recipe
     from stdl_events.training.bundle import load_bundle as load_bundle
+    from stdl_events.training.compare import compare as compare
     from stdl_events.training.fit import fit as fit
     from stdl_events.training.held_out import evaluate as evaluate
     from stdl_events.training.predict import predict as predict
     from stdl_events.training.settings import TrainConfig as TrainConfig
+    from stdl_events.training.sweep import sweep as sweep
 
 __all__ = [
     "FrameSpec",
@@ -45,6 +47,7 @@ __all__ = [
     "StdlEventsError",
     "TrainConfig",
     "build_learner",
+    "compare",
     "evaluate",
     "export_onnx",
     "fit",
@@ -56,6 +59,7 @@ __all__ = [
     "open_recording",
     "predict",
     "run_live",
+    "sweep",
     "write_recording",
 ]
 
@@ -75,6 +79,7 @@ __getattr__, __dir__ = lazy_names(
         "StdlEventsError": "stdl_events.errors",
         "TrainConfig": "stdl_events.training.settings",
         "build_learner": "stdl_events.build",
+        "compare": "stdl_events.training.compare",
         "evaluate": "stdl_events.training.held_out",
         "export_onnx": "stdl_events.export.onnx",
         "fit": "stdl_events.training.fit",
@@ -86,6 +91,7 @@ __getattr__, __dir__ = lazy_names(
         "open_recording": "stdl_events.events",
         "predict": "stdl_events.training.predict",
         "run_live": "stdl_events.live",
+        "sweep": "stdl_events.training.sweep",
         "write_recording": "stdl_events.events",
     },
 )

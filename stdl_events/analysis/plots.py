@@ -91,7 +91,8 @@ def _draw_learning(axis: "Axes", epochs: Sequence[dict[str, Any]], report: dict[
     watched = {"held_out_accuracy": "held out", "validation_accuracy": "validation"}
     for key in (key for key in watched if key in epochs[0]):
         axis.plot(numbers, [row[key] for row in epochs], color=ON_COLOUR, label=watched[key])
-    axis.axhline(report["ridge_on_summed_events"], color=OFF_COLOUR, linestyle="--", label="ridge on summed events")
+    if report["ridge_on_summed_events"] is not None:
+        axis.axhline(report["ridge_on_summed_events"], color=OFF_COLOUR, linestyle="--", label="ridge on summed events")
     axis.axhline(report["chance"], color="0.3", linestyle=":", label="chance")
     axis.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02), title="who is walking?")
     axis.legend(fontsize=8, loc="lower right")

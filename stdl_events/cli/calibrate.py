@@ -8,6 +8,7 @@ import typer
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json, print_warning, results
 from stdl_events.cli.weights_option import WeightsOption, parse_weights
+from stdl_events.events.defects import count_of
 
 if TYPE_CHECKING:
     from stdl_events.training.calibrate import Calibration
@@ -82,8 +83,9 @@ def lines(found: "Calibration") -> list[str]:
     document = found.document()
     nll, ece, rejection, early = (document[name] for name in ("nll", "ece", "rejection", "early"))
     temperature = "1, as it was" if found.temperature is None else f"{found.temperature:.3g}"
+    clips, recordings = count_of(document["clips"], "clip"), count_of(document["recordings"], "recording")
     said = [
-        f"fitted on {document['clips']} clips of {document['recordings']} recordings to validate on",
+        f"fitted on {clips} of {recordings} to validate on",
         f"temperature {temperature}: calibration error {ece['before']:.3f} -> {ece['after']:.3f}",
         f"  negative log likelihood {nll['before']:.3f} -> {nll['after']:.3f}",
         f"unknown below {rejection['threshold']:g}: {rejection['accepted']} of {rejection['clips']} clips are believed "

@@ -44,13 +44,11 @@ def demo(
     Nothing is downloaded. The walkers are simulated; their recordings are files of timestamped events like a camera's.
     The run's folder holds the recogniser (model.onnx), the numbers (demo.json) and a picture of the results (demo.png).
     """
-    from stdl_events.analysis.baselines import chance, ridge_on_summed_events
     from stdl_events.analysis.plots import demo_picture
     from stdl_events.cli.evaluation_text import print_evaluation
     from stdl_events.cli.report import report_of_training
     from stdl_events.export.onnx import export_onnx
     from stdl_events.recipes import load_recipe
-    from stdl_events.recordings.clips import load_clips
     from stdl_events.training.build import step_bytes
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.fit import fit
@@ -77,8 +75,6 @@ def demo(
         name: step_bytes(config.derive(learning=changes), frame_spec, len(split.train.classes))
         for name, changes in COMPARED.items()
     }
-    train_clips, test_clips = load_clips(split.train, frame_spec), load_clips(split.test, frame_spec)
-    ridge, guess = ridge_on_summed_events(train_clips, test_clips), chance(test_clips)
     entry = split.test.entries[0]
     messages.print(f"5. replaying {entry.key}, which was held out, as a live camera")
     predictions, summary = _replay(out / MODEL_FILE, entry)
@@ -87,8 +83,8 @@ def demo(
         "accuracy": evaluation.accuracy,
         "recording_accuracy": evaluation.recording_accuracy,
         "held_out_recordings": len(split.test.entries),
-        "chance": guess,
-        "ridge_on_summed_events": ridge,
+        "chance": evaluation.chance,
+        "ridge_on_summed_events": evaluation.ridge.accuracy,
         "peak_bytes_of_one_step": needs,
         "export_largest_difference": agreement.largest_difference,
         "live": _live_report(entry, split.test.classes, predictions, summary),
@@ -96,7 +92,7 @@ def demo(
     } | result.memory
     write_json(out / REPORT_FILE, report)
     epochs = [row for row in read_metrics(out) if row["kind"] == "epoch"]
-    demo_picture(out / PICTURE_FILE, epochs, report, test_clips, predictions)
+    demo_picture(out / PICTURE_FILE, epochs, report, evaluation.clips, predictions)
     report_of_training(out, result.evaluation)
     if json:
         print_json(report)
@@ -152,10 +148,11 @@ def _print_report(report: dict[str, Any], result: "RunResult", out: Path) -> Non
     from stdl_events.memory.meter import format_bytes
 
     needs, live = report["peak_bytes_of_one_step"], report["live"]
-    step = live["step_us"]
+    step, found = live["step_us"], report["ridge_on_summed_events"]
+    ridge = "left out" if found is None else f"{found:.3f}"
     results.print(
         f"simulated walkers, {report['held_out_recordings']} held-out recordings, through the exported file: accuracy "
-        f"{report['accuracy']:.3f} (ridge on summed events {report['ridge_on_summed_events']:.3f}, chance "
+        f"{report['accuracy']:.3f} (ridge on summed events {ridge}, chance "
         f"{report['chance']:.3f})",
         soft_wrap=False,
     )

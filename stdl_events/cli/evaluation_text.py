@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from stdl_events.cli.confusion import confusion_lines, shortened
 from stdl_events.cli.output import messages, results
+from stdl_events.events.defects import count_of
 
 if TYPE_CHECKING:
     from stdl_events.training.evaluate import Evaluation
@@ -29,7 +30,7 @@ def print_evaluation(evaluation: "Evaluation", side: str = "test") -> None:
         else:
             results.print(f"per {kind}: unknown, since the recordings name none")
     if summary["too_short"]:
-        messages.print(f"{summary['too_short']} recordings hold no clip and are not counted")
+        messages.print(f"without a clip, and not counted: {count_of(summary['too_short'], 'recording')}")
 
 
 def accuracy_lines(summary: dict[str, Any], side: str = "test") -> list[str]:
@@ -41,7 +42,7 @@ def accuracy_lines(summary: dict[str, Any], side: str = "test") -> list[str]:
         *ridge_lines(summary["baselines"]),
         f"accuracy {summary['mean_class_accuracy']:.4f} as the mean over the classes, macro F1 "
         f"{summary['macro_f1']:.4f}" + ("" if summary["top5"] is None else f", top-5 {summary['top5']:.4f}"),
-        f"accuracy {summary['recording_accuracy']:.4f} on {summary['recordings']} whole recordings",
+        f"accuracy {summary['recording_accuracy']:.4f} on {count_of(summary['recordings'], 'whole recording')}",
         f"calibration error {summary['ece']:.3f}, negative log likelihood {summary['nll']:.3f}, Brier score "
         f"{summary['brier']:.3f}",
         *([] if summary["decided"] is None else decided_lines(summary["decided"])),
@@ -63,7 +64,7 @@ def decided_lines(decided: dict[str, Any]) -> list[str]:
 def through_text(through: dict[str, Any]) -> str:
     """Return how the exported file compares with the network, in words."""
     count, accuracy = through["clips_that_differ"], through["network_accuracy"]
-    return f"through the exported file; the network itself has {accuracy:.4f}, {count} clips differ"
+    return f"through the exported file; the network itself has {accuracy:.4f}, {count_of(count, 'clip')} differ"
 
 
 def ridge_lines(baselines: dict[str, Any]) -> list[str]:

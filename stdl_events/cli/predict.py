@@ -43,6 +43,7 @@ from stdl_events.cli.recording_options import (
     parse_sensor_size,
 )
 from stdl_events.cli.weights_option import WeightsOption, parse_weights
+from stdl_events.events.defects import count_of
 
 if TYPE_CHECKING:
     from stdl_events.live.predict import RecordingPrediction
@@ -123,7 +124,7 @@ def predict(
     thresholds = thresholds_from(session.card.decision, unknown_below, still_below, hold, decide_at)
     given = given_files(files, format)
     if given.repeated:
-        messages.print(f"{len(given.repeated)} files are given twice and predicted once", markup=False)
+        messages.print(f"given twice and predicted once: {count_of(len(given.repeated), 'file')}", markup=False)
     tally, labels = Tally(len(given.files) + len(given.unusable)), session.card.labels
     with ExitStack() as open_outputs:
         outputs: list[Output] = []

@@ -20,6 +20,7 @@ from stdl_events.cli.geometry_options import (
     geometry_settings,
 )
 from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, LayoutOption, label_settings
+from stdl_events.cli.next_step import say_next
 from stdl_events.cli.options import FilterOption, argument_of
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.recording_options import (
@@ -35,6 +36,7 @@ from stdl_events.cli.recording_options import (
 )
 from stdl_events.cli.split_options import SplitOption, ValidationOption, split_settings
 from stdl_events.errors import RecipeError
+from stdl_events.events.defects import count_of
 from stdl_events.recordings.registry import DATASETS
 from stdl_events.recordings.sides import COUNTED, Side
 
@@ -101,7 +103,7 @@ def prepare(
     layout: LayoutOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Cut all clips of a dataset once, into a store for training: train --set data.prepared=STORE.
+    """Cut all clips of a dataset once, into a store for training: train RECIPE --data STORE.
 
     The same command resumes an interrupted run, and cuts changed recordings again.
 
@@ -234,14 +236,15 @@ def _print_summary(preparation: "Preparation") -> None:
     messages.print(facts["split"])
     for bad in facts["bad"]:
         messages.print(f"left out {bad['key']}: {bad['error']}")
+    recordings = count_of(facts["recordings"], "recording")
     results.print(
         f"{facts['store']}: {clips}, of {shape}, "
-        f"from {facts['recordings']} recordings ({facts['without_clips']} without one, {len(facts['bad'])} bad "
-        f"ones left out); {facts['bytes'] / MB:.1f} MB; {facts['made']} cut now, {facts['kept']} there already"
+        f"from {recordings} ({facts['without_clips']} without one, {len(facts['bad'])} bad ones left out); "
+        f"{facts['bytes'] / MB:.1f} MB; {facts['made']} cut now, {facts['kept']} there already"
     )
     if facts["takes"]:
         messages.print(f"of the recordings, {takes_text(*manifest.takes)}")
-    messages.print(f"next: stdl-events train RECIPE --set data.prepared={facts['store']}")
+    say_next("train", "RECIPE", "--data", facts["store"])
 
 
 def _clips(counts: dict[Side, int]) -> str:

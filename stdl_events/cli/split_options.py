@@ -1,5 +1,6 @@
 """The options of every command that splits labelled recordings."""
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,9 @@ ValidationOption = Annotated[
         "[default: the validation part of a given split]",
     ),
 ]
+
+
+PERCENTAGE = re.compile(r"\d+(\.\d+)?\s*%")
 
 
 def split_assignments(split: str | None, validation: str | None) -> dict[str, str]:
@@ -85,6 +89,12 @@ def _validation(text: str | None) -> dict[str, str]:
         raise RecipeError(
             f"--validation {text}".rstrip(), got="nothing", expected="a share such as 0.1, names, or none",
             todo="give one, or leave the option out",
+        )  # fmt: skip
+    if PERCENTAGE.fullmatch(value.strip()):
+        share = float(value.strip().removesuffix("%")) / 100
+        raise RecipeError(
+            f"--validation {text}", got="a percentage", expected="a share of 1, such as 0.1",
+            todo=f"write --validation {by + equals}{share:g}",
         )  # fmt: skip
     chosen = {"validation_by": VALIDATION_RULES.check(by.strip())} if equals else {}
     value = "0" if value.strip().lower() == "none" else value.strip()

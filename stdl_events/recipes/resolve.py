@@ -7,6 +7,8 @@ from typing import Any
 
 from stdl_events.recipes import find_recipe
 from stdl_events.recipes.base import REQUIRED, base_of
+from stdl_events.recordings.registry import SPLIT_RULES
+from stdl_events.training.data_settings import SplitSettings, not_taken
 from stdl_events.training.overrides import flat, parse_assignments, read_settings_file, with_values
 from stdl_events.training.run_folder import load_config
 from stdl_events.training.settings import TrainConfig
@@ -97,7 +99,20 @@ def _changed(resolved: Resolved, file: Path | None, assignments: Iterable[str], 
     ):
         if values:
             resolved = resolved.then(with_values(resolved.config, values), values, origin)
+    _require_taken(resolved.config.data.split, parse_assignments(assignments))
     return resolved
+
+
+def _require_taken(split: SplitSettings, stated: Iterable[str]) -> None:
+    """Check that the rule of the split takes what is stated; a recipe's own share may be for its own rule.
+
+    Raises:
+        RecipeError: it does not.
+    """
+    of_rules = {key for name in SPLIT_RULES.names for key in SPLIT_RULES[name].options}
+    for key in (key.removeprefix("data.split.") for key in stated):
+        if key in of_rules and split.rule != "auto" and key not in SPLIT_RULES[split.rule].options:
+            raise not_taken(key, getattr(split, key), split.rule)
 
 
 def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:

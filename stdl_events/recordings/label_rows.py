@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stdl_events.errors import DatasetError, RecordingError
+from stdl_events.events.defects import count_of
 from stdl_events.events.geometry import Geometry
 from stdl_events.recordings.coverage import MAX_BAD_NAMED
 from stdl_events.recordings.entry import Entry
@@ -71,7 +72,7 @@ def segments_of(
         segments += _in_order(file.path, parts)
     twice = sum(map(len, rows_of.values())) - len(segments)
     if twice:
-        said.append(f"{twice} rows repeat another one")
+        said.append(f"{count_of(twice, 'repeated row')} counted once")
     shared = _overlapping(segments)
     if shared:
         said.append(f"rows that overlap another one of their label, whose common part counts in both: {shared}")
@@ -149,7 +150,7 @@ def _say_missing(
         said.append(f"{len(missing)} of {len(file.rows)} rows name recordings that are missing: {lines}{more}")
     unnamed = [key for key in files if key not in rows_of]
     if unnamed:
-        said.append(f"{len(unnamed)} recordings that no row names are left out: {few(unnamed)}")
+        said.append(f"left out, since no row names them: {count_of(len(unnamed), 'recording')}: {few(unnamed)}")
     if file.unused:
         said.append(f"columns not used: {', '.join(file.unused)}")
     return said

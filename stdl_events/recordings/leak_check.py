@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stdl_events.errors import SplitError
+from stdl_events.events.defects import count_of
 from stdl_events.recordings.file_digest import file_digest, file_size
 from stdl_events.recordings.sides import COUNTED, Side
 
@@ -63,7 +64,7 @@ def _check_pair(split: "Split", ours: Side, theirs: Side) -> str:
             raise _error(split, f"{what}{', '.join(both[:5])} {where}", f"each {kind} on one side", f"split by {name}")
     if not shared:
         return ""
-    return f"{len(shared)} recordings {where}, in parts at least {rule.gap_us / 1000:g} ms apart"
+    return f"{count_of(len(shared), 'recording')} {where}, in parts at least {rule.gap_us / 1000:g} ms apart"
 
 
 def _by_content(entries: "tuple[Entry, ...]", others: "tuple[Entry, ...]") -> "dict[str, list[Entry]]":

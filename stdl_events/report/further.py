@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stdl_events.events.defects import count_of
 from stdl_events.model_card import DecisionThresholds, ModelCard
 from stdl_events.report.tables import Bar, Table
 from stdl_events.training.keeping import Weights
@@ -71,13 +72,14 @@ def whole(folder: Path, weights: Weights | None) -> Kept | None:
 
 def calibration(card: ModelCard) -> tuple[tuple[str, str], ...]:
     """Return what `calibrate` has written into a card; empty if nothing."""
-    record = card.provenance.get("calibration")
-    if not isinstance(record, Mapping):
+    found = card.provenance.get("calibration")
+    if not isinstance(found, Mapping):
         return ()
-    clips = f"{record['clips']} clips of {record['recordings']} recordings to validate on, {record['date']}"
+    record: Mapping[str, Any] = found
+    clips, recordings = count_of(record["clips"], "clip"), count_of(record["recordings"], "recording")
     decision = card.decision or DecisionThresholds()
     return (
-        ("fitted to", clips),
+        ("fitted to", f"{clips} of {recordings} to validate on, {record['date']}"),
         ("temperature", f"{card.temperature:.3g}"),
         ("thresholds", thresholds_text(decision.model_dump())),
         (

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stdl_events.errors import RunError, StdlEventsError
+from stdl_events.events.defects import count_of
 from stdl_events.model_card import ModelCard
 from stdl_events.training.bundle import package_versions
 from stdl_events.training.evaluate import Evaluation
@@ -74,6 +75,22 @@ def run_folders(folders: Sequence[Path]) -> list[Path]:
             todo="name several runs, or a sweep with several finished runs",
         )  # fmt: skip
     return found
+
+
+def compare(*folders: Path | str, device: str = "auto", evaluated: bool = True) -> dict[str, Any]:
+    """Put runs beside each other, those of a sweep for its folder: the document of `stdl-events compare --json`.
+
+    Args:
+        evaluated: False takes the accuracies that the runs have recorded.
+
+    Returns:
+        `runs` with their numbers, the `settings` that differ, and `pairs` of runs recording by recording.
+
+    Raises:
+        RunError: a folder is not that of a run, comes twice, or there are fewer than two runs.
+    """
+    found = run_folders([Path(folder) for folder in folders])
+    return comparison_document(compare_runs(found, device=device, evaluated=evaluated))
 
 
 def compare_runs(
@@ -183,7 +200,7 @@ def pair_of(first: ComparedRun, other: ComparedRun) -> Pair:
         return Pair("one of them is not evaluated")
     if first.right.keys() != other.right.keys():
         alone = len(first.right.keys() ^ other.right.keys())
-        return Pair(f"{alone} recordings hold clips of one run only, whose frames differ")
+        return Pair(f"{count_of(alone, 'recording')} held by one run only, whose frames differ")
     ours, theirs = ([run.right[key] for key in first.right] for run in (first, other))
     return Pair("", asdict(paired_counts(ours, theirs)), asdict(paired_difference(ours, theirs)))
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from stdl_events.errors import RecipeError
 from stdl_events.events import FORMATS
 from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.formats.columns import check_columns
@@ -89,6 +90,15 @@ class SplitSettings(Section):
     def asks_for_validation(self) -> bool:
         """True if a validation part is to be taken from the recordings to train on."""
         return bool(self.validation or self.validation_names)
+
+
+def not_taken(key: str, value: object, rule: str) -> RecipeError:
+    """The error for a setting of `data.split` that the rule in force does not take."""
+    takers = [name for name in SPLIT_RULES.names if key in SPLIT_RULES[name].options]
+    return RecipeError(
+        f"data.split.{key}", got=f"{value}, and a split by the rule {rule}",
+        expected=f"nothing, or the rule {' or '.join(takers)}", todo=f"leave it out, or use --split {takers[0]}",
+    )  # fmt: skip
 
 
 class WalkersSettings(Section):

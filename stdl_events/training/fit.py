@@ -17,7 +17,7 @@ from stdl_events.training.build import build_configured_learner
 from stdl_events.training.device import peak_memory, resolve_device
 from stdl_events.training.evaluate import Evaluation
 from stdl_events.training.kept_warnings import KeptWarnings
-from stdl_events.training.ridge_beside import fit_ridges
+from stdl_events.training.ridge_beside import Ridges, fit_ridges, ridges_of
 from stdl_events.training.run import Run
 from stdl_events.training.run_folder import (
     CHECKPOINT_FILE,
@@ -70,6 +70,7 @@ def fit(
     split: Split | None = None,
     like: Path | None = None,
     load: SidesLoader = load_sides,
+    ridges: Ridges = ridges_of,
     quiet: bool = False,
 ) -> RunResult:
     """Train by `config` and write all results to `folder`, in the layout of `run_folder`.
@@ -84,6 +85,7 @@ def fit(
         split: recordings to use instead of those of `config.data`; a resumed run uses those of its list.
         like: folder of another run, whose list names the recordings.
         load: reads the clips of the recordings.
+        ridges: fits the ridges beside the accuracies.
 
     Raises:
         RunError: the folder is in use, or cannot be resumed with this configuration; or the loss is not finite.
@@ -122,5 +124,5 @@ def fit(
             write_json(folder / PLAN_FILE, plan_document(learner.plan, learner.rule))
         note = other_schedule(old, config, run.position.epoch)
         evaluation = run.train("\n".join(filter(None, (checked, note))), quiet=quiet)
-        evaluation = replace(evaluation, ridge=fit_ridges(folder, run.clips, frame_spec)["test"])
+        evaluation = replace(evaluation, ridge=fit_ridges(folder, run.clips, frame_spec, ridges)["test"])
         return RunResult(folder, evaluation, learner, run.position.seconds, peak_memory(device))

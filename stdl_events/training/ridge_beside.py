@@ -4,7 +4,7 @@ It depends on the split and the frames alone, so a run fits it once and keeps th
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Ridge:
 
 
 NO_RIDGE = Ridge()
+Ridges = Callable[[Mapping[Side, ClipArray]], dict[Side, Ridge]]
 
 
 class _Stored(BaseModel):
@@ -78,25 +79,30 @@ def ridges_of(clips: Mapping[Side, ClipArray], *, at_any_cost: bool = False) -> 
     return {side: Ridge(accuracy, finest=min(pools)) for side, accuracy in found.items()}
 
 
-def fit_ridges(folder: Path, clips: Mapping[Side, ClipArray], frame_spec: FrameSpec) -> dict[Side, Ridge]:
+def fit_ridges(
+    folder: Path, clips: Mapping[Side, ClipArray], frame_spec: FrameSpec, ridges: Ridges = ridges_of
+) -> dict[Side, Ridge]:
     """Return the ridge for each side but the training side, and keep it in the folder of the run.
+
+    Args:
+        ridges: returns them for the clips.
 
     Raises:
         RunError: the folder cannot be written to.
     """
     began_s = time.perf_counter()
-    ridges = ridges_of(clips)
-    accuracies = {side: ridge.accuracy for side, ridge in ridges.items()}
+    found = ridges(clips)
+    accuracies = {side: ridge.accuracy for side, ridge in found.items()}
     document = {
         "frames": frame_spec.model_dump(mode="json"),
         "train_clips": len(clips["train"]),
         "ridge": None if None in accuracies.values() else accuracies,
-        "left_out": ridges["test"].left_out,
-        "finest": ridges["test"].finest,
+        "left_out": found["test"].left_out,
+        "finest": found["test"].finest,
         "seconds": time.perf_counter() - began_s,
     }
     write_json(folder / BASELINES_FILE, document)
-    return ridges
+    return found
 
 
 def stored_ridge(folder: Path, frame_spec: FrameSpec, side: Side) -> Ridge | None:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from stdl_events.errors import DatasetError, RunError
+from stdl_events.events.defects import count_of
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.prepared.manifest import Manifest, read_manifest
 from stdl_events.recordings.entry import RecordingSet, Split
@@ -154,14 +155,14 @@ def _checked(
     if changes:
         more = f" and {len(changes) - MAX_CHANGES_NAMED} more" if len(changes) > MAX_CHANGES_NAMED else ""
         raise DatasetError(
-            place, got=f"{len(changes)} recordings that have changed: {', '.join(changes[:MAX_CHANGES_NAMED])}{more}",
+            place, got=f"{count_of(len(changes), 'recording')} changed: {', '.join(changes[:MAX_CHANGES_NAMED])}{more}",
             expected=f"the recordings of the run, listed in {folder / SPLIT_FILE}",
             todo="put them back, name the folder that has them with --data, or train on the present ones in a new run",
         )  # fmt: skip
     if config.data.prepared is None:
         added = count_beside(listed, root) - listed.beside
         if added > 0:
-            text = f"{root}: {added} recordings added since {folder / SPLIT_FILE} was written are not used"
+            text = f"{root}: not used: {count_of(added, 'recording')} added since {folder / SPLIT_FILE} was written"
             warnings.warn(text, RecordingWarning, stacklevel=3)
 
     @cache

@@ -7,6 +7,8 @@ from typing import Any
 from stdl_events.frames import FrameSpec
 from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.entry import RecordingSet
+from stdl_events.recordings.sides import Side
+from stdl_events.training.ridge_beside import Ridge, ridges_of
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_sides
 
@@ -22,14 +24,22 @@ class SharedClips:
     def __init__(self) -> None:
         self._asked: Any = None
         self._loaded: Loaded = []
+        self._ridges: dict[Side, Ridge] = {}
 
     def __call__(self, config: TrainConfig, sides: Mapping[str, RecordingSet], frame_spec: FrameSpec) -> Loaded:
         asked = (config.data, config.augment.crop != "none", frame_spec, {side: _listed(sides[side]) for side in sides})
         if asked != self._asked:
-            self._asked, self._loaded = None, []  # the old clips are released before others are read
+            self._asked, self._loaded, self._ridges = None, [], {}  # the old clips are released before others are read
             self._loaded = load_sides(config, sides, frame_spec)
             self._asked = asked
         return self._loaded
+
+    def ridges(self, clips: Mapping[Side, ClipArray]) -> dict[Side, Ridge]:
+        """Return `ridges_of` the clips that were loaded last, fitted once; of others it is fitted anew."""
+        if [id(own) for own in clips.values()] != [id(own) for _, own in self._loaded]:
+            return ridges_of(clips)
+        self._ridges = self._ridges or ridges_of(clips)
+        return self._ridges
 
 
 def _listed(recordings: RecordingSet) -> tuple[Any, ...]:

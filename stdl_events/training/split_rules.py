@@ -5,7 +5,7 @@ from stdl_events.prepared import PreparedSet
 from stdl_events.prepared.listing import as_listed
 from stdl_events.recordings.entry import RecordingSet, Split
 from stdl_events.recordings.registry import SPLIT_RULES, SplitRule
-from stdl_events.training.data_settings import DataSettings, FrameSettings, SplitSettings
+from stdl_events.training.data_settings import DataSettings, FrameSettings, SplitSettings, not_taken
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.validation import joined, same_validation, validated
 
@@ -38,11 +38,7 @@ def require_used(asked: SplitSettings, name: str) -> None:
     """
     unused = {key: value for key, value in _only_some_take(asked).items() if key not in SPLIT_RULES[name].options}
     for key, value in unused.items():
-        takers = [other for other in SPLIT_RULES.names if key in SPLIT_RULES[other].options]
-        raise RecipeError(
-            f"data.split.{key}", got=f"{value}, and a split by the rule {name}",
-            expected=f"nothing, or the rule {' or '.join(takers)}", todo=f"leave it out, or use --split {takers[0]}",
-        )  # fmt: skip
+        raise not_taken(key, value, name)
 
 
 def _only_some_take(asked: SplitSettings) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """`run_sweep`: the runs of a sweep one after another, in a folder from which it goes on after any end."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from stdl_events.training.fit import RunResult, fit
 from stdl_events.training.keeping import weights_folder
 from stdl_events.training.progress import duration
 from stdl_events.training.run_folder import CARD_FILE, CONFIG_FILE
+from stdl_events.training.settings import TrainConfig
 from stdl_events.training.shared_clips import SharedClips
 from stdl_events.training.split_digest import side_digest
 from stdl_events.training.sweep_folder import FAILED, FINISHED, SweepRecord, record_of, withdraw
@@ -85,7 +87,7 @@ class _Runner:
         reset_peak_memory(resolve_device(trial.config.device))
         return fit(
             trial.config, folder, resume=resume, like=None if resume else self._first_of_group(trial), load=self.clips,
-            quiet=self.quiet,
+            ridges=self.clips.ridges, quiet=self.quiet,
         )  # fmt: skip
 
     def _first_of_group(self, trial: Trial) -> Path | None:
@@ -136,6 +138,36 @@ class _Runner:
             return ""
         expected = (taken.get(trial.combination.name, every) for trial in ahead)
         return f"; {duration(sum(sum(several) / len(several) for several in expected))} left"
+
+
+def sweep(
+    config: TrainConfig,
+    folder: Path | str,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    vary: Mapping[str, Sequence[object]] | None = None,
+    retry: bool = False,
+    quiet: bool = True,
+) -> SweepRecord:
+    """Train `config` with every seed and every combination of the values of `vary`; see `run_sweep`.
+
+    Args:
+        vary: values by the dotted key of a setting, such as `{"learning.rule": ["stdl", "sltt"]}`.
+
+    Returns:
+        The record, which is also `sweep.json` in `folder`; `stdl_events.compare(folder)` has each run's numbers.
+
+    Raises:
+        RecipeError: a key is unknown, or a value or a combination is impossible.
+        RunError, DatasetError, RecordingError, FrameSpecError: see `run_sweep`.
+    """
+    texts = {key: tuple(_text(value) for value in values) for key, values in (vary or {}).items()}
+    return run_sweep(Sweep(config, texts, tuple(seeds)), folder, retry=retry, quiet=quiet)
+
+
+def _text(value: object) -> str:
+    """A value as `--set` takes it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def run_sweep(

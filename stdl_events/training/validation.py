@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from stdl_events.errors import RecipeError, RecordingError
+from stdl_events.events.defects import count_of
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.entry import SideRule, Split
 from stdl_events.recordings.registry import DATASETS
@@ -36,7 +37,7 @@ def validated(
             raise _odd("_by", asked.validation_by, "a share or names too", "give data.split.validation=0.1, or names")
         return split if asked.validation is None else _without(split)
     if split.validation is not None:
-        given = f"{len(split.validation)} recordings to validate on are given"
+        given = f"the split gives {count_of(len(split.validation), 'recording')} to validate on"
         raise _odd("", f"another validation part, where {given}", "one", "leave it out, or give 0 for none")
     if asked.validation and asked.validation_names:
         raise _odd("", "a share and names", "one of the two", "leave one out")
@@ -94,7 +95,8 @@ def same_validation(some: SplitSettings, other: SplitSettings) -> bool:
 def _without(split: Split) -> Split:
     if split.validation is None:
         return split
-    text = f"split {split.text}: left out {len(split.validation)} recordings to validate on (data.split.validation=0)"
+    left_out = count_of(len(split.validation), "recording")
+    text = f"split {split.text}: left out {left_out} to validate on (data.split.validation=0)"
     warnings.warn(text, RecordingWarning, stacklevel=3)
     return replace(split, validation=None, validation_rule=SideRule())
 

@@ -143,7 +143,7 @@ def test_what_cannot_be_read_is_named_and_the_others_follow(model, folder, run_c
     code, out, err = run_cli("predict", model, folder, folder / "a.h5", "missing.h5", "--csv", rows, "--clips")
     assert code == 2
     assert "left out: 1 hidden (.hidden.h5), 1 of another kind (notes.md)" in err
-    assert "1 files are given twice" in err
+    assert "given twice and predicted once: 1 file" in err
     errors = [line for line in err.splitlines() if line.startswith("stdl-events: error: ")]
     assert [name in line for name, line in zip(("bad.h5", "wide.h5", "missing.h5"), errors, strict=True)] == [True] * 3
     assert "--center-crop 8x6" in errors[1]

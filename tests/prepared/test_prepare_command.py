@@ -43,7 +43,7 @@ def test_it_says_what_it_made(prepare: RunCli, tmp_path: Path) -> None:
     )
     assert "split by recording, 20% of each class, seed 0: 32 to train, 8 held out; checked: no recording" in err
     assert "40/40 recordings" in err
-    assert f"next: stdl-events train RECIPE --set data.prepared={store}" in err
+    assert f"next: stdl-events train RECIPE --data {store}" in err
     code, out, err = prepare("--out", store, "--json")
     facts = json.loads(out)
     assert code == 0

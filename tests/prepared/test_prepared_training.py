@@ -151,7 +151,7 @@ def test_a_store_of_changed_recordings_is_not_evaluated(
         split, config.frames.spec(split.train.sensor_size), tmp_path / "store", dataset="folder",
         root=tmp_path / "recordings", split_settings=settings,
     )  # fmt: skip
-    with pytest.raises(DatasetError, match=rf"got 1 recordings that have changed: {changed.key} \(now "):
+    with pytest.raises(DatasetError, match=rf"got 1 recording changed: {changed.key} \(now "):
         evaluate(tmp_path / "run")
 
 

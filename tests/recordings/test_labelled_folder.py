@@ -257,7 +257,8 @@ def test_what_has_no_partner_is_counted_and_said(write: Write, tmp_path: Path) -
     left_out, labels, *parts = said(tmp_path)
     assert "left out: 1 hidden (.hidden), 1 of another kind (notes.md)" in left_out
     assert "2 of 5 rows name recordings that are missing: z.h5 (line 3), ../b.h5 (line 6); " in labels
-    assert "; 1 recordings that no row names are left out: c.h5; columns not used: remark; 1 rows repeat" in labels
+    assert "; left out, since no row names them: 1 recording: c.h5; columns not used: remark; " in labels
+    assert "; 1 repeated row counted once" in labels
     assert parts == ["a.h5 x (None, None)", "b.h5 y (None, None)"]
 
 
@@ -269,7 +270,7 @@ def test_rows_of_one_part_that_contradict_each_other_are_refused(write: Write, t
     with pytest.raises(DatasetError, match=f"line 4: got test as {column}, and train for this part in line 2"):
         read_folder(tmp_path)
     label(tmp_path, f"{HEAD},{column}", *rows, "a.h5,0,30000,x,train")
-    assert "1 rows repeat another one" in said(tmp_path)[0]
+    assert "1 repeated row counted once" in said(tmp_path)[0]
 
 
 def test_rows_of_one_label_that_overlap_are_counted(write: Write, tmp_path: Path) -> None:

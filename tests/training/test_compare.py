@@ -13,6 +13,7 @@ import pytest
 from stdl_events.errors import RunError
 from stdl_events.recipes import load_recipe
 from stdl_events.training.compare import (
+    compare,
     compare_runs,
     differing_settings,
     pair_of,
@@ -135,7 +136,7 @@ def test_old_and_unfinished_runs_are_named(runs: Path, tmp_path: Path, run_cli: 
     assert of_begun["notes"] == [f"unfinished: 1 of 2 epochs; go on with: stdl-events train --resume {begun}"]
     assert "accuracy" not in of_begun
     assert of_moved["notes"][0].startswith("not evaluated: ")
-    assert "1 recordings that have changed" in of_moved["notes"][0]
+    assert "1 recording changed" in of_moved["notes"][0]
     assert of_moved["held_out_accuracy"] == of_old["accuracy"]
     refused = [pair["refused"] for pair in json.loads(out)["pairs"]]
     assert refused == [
@@ -171,3 +172,10 @@ def test_equal_runs_do_not_differ(runs: Path) -> None:
     assert (pair.counts["only_first"], pair.counts["only_second"], pair.difference) == (
         0, 0, {"mean": 0.0, "standard_error": 0.0, "n": 9},
     )  # fmt: skip
+
+
+def test_compare_from_python_is_the_document_of_the_command(runs: Path, run_cli: Cli) -> None:
+    folders = [runs / "first", runs / "second"]
+    code, out, err = run_cli("compare", *folders, "--recorded", "--json")
+    assert code == 0, err
+    assert compare(*map(str, folders), evaluated=False) == json.loads(out)

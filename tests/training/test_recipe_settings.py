@@ -145,3 +145,17 @@ def test_other_commands_take_variants_and_files(tmp_path: Path, mine: Path, run_
         assert "did you mean 'long'?" in err
         code, _, err = run_cli(command, "--config", tmp_path / "some.toml", "--network", "4C3")
         assert "--config: got no recipe" in err
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "takers"), [("held_out", "0.2", "recording or time"), ("seed", "0", "recording or subject")]
+)
+def test_a_setting_that_the_rule_of_the_split_does_not_take_is_refused_even_at_its_default(
+    key: str, value: str, takers: str
+) -> None:
+    stated = f"data.split.{key}={value}"
+    with pytest.raises(RecipeError, match=rf"data\.split\.{key}: got {value}, and a split by the rule given.*{takers}"):
+        resolve("folder", assignments=["data.split.rule=given", stated])
+    assert resolve("folder", assignments=[stated]).config.data.split.rule == "auto"
+    # The recipe's own share is for the recipe's own rule.
+    assert resolve("objects", assignments=["data.split.rule=given"]).config.data.split.held_out == 0.3

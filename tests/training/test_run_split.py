@@ -86,7 +86,7 @@ def test_added_recordings_change_nothing(run: Path, root: Path, drawn: TrainConf
     add_recordings(root, "added.h5", seed=9)
     # The draw alone would now hold out recordings that the run was trained on.
     assert trained_on & {entry.key for entry in load_split(drawn).test.entries}
-    with pytest.warns(RecordingWarning, match=r"data: 3 recordings added since .*split\.json was written are not used"):
+    with pytest.warns(RecordingWarning, match=r"data: not used: 3 recordings added since .*split\.json was written"):
         after = evaluate(run)
     assert [entry.key for entry in after.recordings.entries] == [entry.key for entry in before.recordings.entries]
     np.testing.assert_array_equal(after.probabilities_NK, before.probabilities_NK)
@@ -101,7 +101,7 @@ def test_a_removed_and_a_changed_recording_are_named(run: Path, root: Path) -> N
     with pytest.raises(DatasetError) as caught:
         evaluate(run)
     text = str(caught.value)
-    assert "got 3 recordings that have changed" in text
+    assert "got 3 recordings changed" in text
     assert f"{first.path} (missing; listed with {first.bytes} bytes, SHA-256 {str(first.sha256)[:16]}...)" in text
     digest = file_digest(root / second.path)
     assert f"{second.path} (now {second.bytes} bytes, SHA-256 {digest[:16]}...; listed with {second.bytes} " in text
@@ -138,7 +138,7 @@ def test_resumption_uses_the_list(run: Path, root: Path, drawn: TrainConfig, tmp
     assert (run / SPLIT_FILE).read_text() == text
     first = listed(run).side("train")[0]
     (tmp_path / "moved" / first.path).unlink()
-    with pytest.raises(DatasetError, match=rf"got 1 recordings that have changed: {first.path} \(missing"):
+    with pytest.raises(DatasetError, match=rf"got 1 recording changed: {first.path} \(missing"):
         fit(moved, run, resume=True, quiet=True)
 
 

@@ -14,14 +14,16 @@ import pytest
 from stdl_events.analysis.baselines import ridge_on_summed_events
 from stdl_events.errors import RunError
 from stdl_events.recipes import load_recipe
-from stdl_events.training import sources
+from stdl_events.training import ridge_beside, sources
 from stdl_events.training.fit import fit
 from stdl_events.training.held_out import evaluate
 from stdl_events.training.metrics import read_metrics
 from stdl_events.training.run import Run
 from stdl_events.training.run_folder import lock_of_run, write_json
 from stdl_events.training.settings import TrainConfig
+from stdl_events.training.shared_clips import SharedClips
 from stdl_events.training.sweep import run_sweep
+from stdl_events.training.sweep import sweep as sweep_from_python
 from stdl_events.training.sweep_folder import read_sweep
 from stdl_events.training.sweep_grid import Sweep
 from stdl_events.training.sweep_table import table_lines, table_rows
@@ -49,18 +51,25 @@ def sweep(folder_of_recordings: Path) -> Sweep:
 
 @pytest.fixture(scope="module")
 def finished(sweep: Sweep, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], int]:
-    """The folder of the sweep, what it said, and how often clips were loaded."""
-    folder, said, loads = tmp_path_factory.mktemp("sweep") / "s", [], 0
-    real = sources.load_sides
+    """The folder of the sweep, what it said, and how often clips were loaded, for which a ridge was fitted once."""
+    folder, said, loads, fits = tmp_path_factory.mktemp("sweep") / "s", [], 0, 0
+    real, real_ridges = sources.load_sides, ridge_beside.ridges_of
 
     def counted(*arguments: Any) -> Any:
         nonlocal loads
         loads += 1
         return real(*arguments)
 
+    def counted_ridges(clips: Any) -> Any:
+        nonlocal fits
+        fits += 1
+        return real_ridges(clips)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stdl_events.training.shared_clips.load_sides", counted)
+        patch.setattr("stdl_events.training.shared_clips.ridges_of", counted_ridges)
         run_sweep(sweep, folder, quiet=True, say=said.append)
+    assert fits == 1, "two runs finished"
     return folder, said, loads
 
 
@@ -115,6 +124,29 @@ def test_the_table_is_that_of_the_runs(finished: tuple[Path, list[str], int], sw
     assert out.splitlines()[0].split()[:3] == ["n", "held", "out"]
     assert table_lines(table_rows(read_sweep(folder)), 200)[1].startswith("* lr=0.005  2  ")
     assert "lr=0.005 | 2 |" in (folder / "sweep.md").read_text()
+
+
+def test_a_sweep_from_python_is_that_of_the_command(
+    finished: tuple[Path, list[str], int], sweep: Sweep, tmp_path: Path
+) -> None:
+    again = tmp_path / "s"
+    shutil.copytree(finished[0], again)
+    record = sweep_from_python(sweep.base, again, seeds=[0, 1], vary={"optimiser.lr": [0.005, "1e29"]})
+    assert record.sweep == sweep
+    assert record.runs == read_sweep(finished[0]).runs
+
+
+def test_ridges_of_other_clips_are_fitted_for_themselves(folder_of_recordings: Path) -> None:
+    config, shared = small(folder_of_recordings), SharedClips()
+    split = sources.load_split(config)
+    sides = {side: recordings for side, recordings in split.sides.items() if recordings is not None}
+    loaded = shared(config, sides, config.frames.spec(split.train.sensor_size))
+    clips = dict(zip(sides, (own for _, own in loaded), strict=True))
+    first = shared.ridges(clips)
+    assert shared.ridges(dict(clips)) is first
+    fewer = clips | {"test": clips["validation"]}
+    assert shared.ridges(fewer) == ridge_beside.ridges_of(fewer)
+    assert shared.ridges(clips) is first == ridge_beside.ridges_of(clips)
 
 
 def test_a_changed_sweep_is_refused_and_seeds_may_be_added(

@@ -144,7 +144,7 @@ def test_a_leak_between_any_two_sides_is_found(people: Path, tmp_path: Path) -> 
         with pytest.raises(SplitError, match=rf"and .* on two sides \({words}\); expected each on one side"):
             load_split(given).check_disjoint()
         copy.unlink()
-    with pytest.raises(RecipeError, match="another validation part, where 2 recordings to validate on are given"):
+    with pytest.raises(RecipeError, match="another validation part, where the split gives 2 recordings to validate on"):
         load_split(given.derive(data={"split": {"validation": 0.5}}))
     with pytest.warns(RecordingWarning, match="left out 2 recordings to validate on"):
         assert load_split(given.derive(data={"split": {"validation": 0}})).validation is None
@@ -179,6 +179,8 @@ def test_a_store_keeps_three_sides(people: Path, tmp_path: Path, run_cli: RunCli
         ("rule=time,seed=5", None, "got seed, and the rule time; expected the rule recording or subject or session"),
         (None, "", "--validation: got nothing; expected a share"),
         (None, "subject=", "--validation subject=: got nothing; expected a share"),
+        (None, "10%", r"10%: got a percentage; expected a share of 1, such as 0\.1; write --validation 0\.1$"),
+        (None, "subject=2.5 %", r"got a percentage; .* write --validation subject=0\.025$"),
     ],
 )
 def test_options_of_a_split_that_say_nothing_or_too_much(split, validation, message):
