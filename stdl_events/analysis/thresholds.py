@@ -219,6 +219,40 @@ def fit_early(probabilities_NTK: Floats, unknown_below: float, target_agreement:
     return EarlyDecisions.at(threshold, probabilities_NTK, unknown_below)
 
 
+@dataclass(frozen=True)
+class StillScenes:
+    """What a threshold on the rate of events tells apart.
+
+    Attributes:
+        threshold: events per second, below which nothing is there; 0 is no threshold.
+        still, silent: clips in which nothing moves, and those of them below the threshold.
+        moving, lost: clips in which something moves, and those of them below the threshold.
+    """
+
+    threshold: float
+    still: int
+    silent: int
+    moving: int
+    lost: int
+
+
+def fit_still(moving_hz_N: Floats, still_hz_M: Floats, target_agreement: float) -> StillScenes:
+    """Return the threshold with the most still clips below it that at least `target_agreement` of the moving reach.
+
+    Args:
+        moving_hz_N, still_hz_M: events per second of each clip, at least one of both kinds.
+    """
+    allowed = int((1 - target_agreement) * len(moving_hz_N) + 1e-9)
+    highest = np.sort(moving_hz_N)[min(allowed, len(moving_hz_N) - 1)]
+    silent_hz = still_hz_M[still_hz_M < highest]
+    if not len(silent_hz):
+        return StillScenes(0.0, len(still_hz_M), 0, len(moving_hz_N), 0)
+    top = silent_hz.max()
+    threshold = between(float(top), float(moving_hz_N[moving_hz_N > top].min()))
+    silent, lost = (int((rates < threshold).sum()) for rates in (still_hz_M, moving_hz_N))
+    return StillScenes(threshold, len(still_hz_M), silent, len(moving_hz_N), lost)
+
+
 def between(low: float, high: float) -> float:
     """Return a number above `low` and at most `high`, near their middle, with as few decimals as possible."""
     for decimals in range(1, 18):

@@ -29,7 +29,12 @@ def calibrate(
     ] = 0.02,
     target_agreement: Annotated[
         float,
-        typer.Option("--target-agreement", min=0, max=1, help="Clips decided early as at their ends, at least."),
+        typer.Option(
+            "--target-agreement",
+            min=0,
+            max=1,
+            help="Clips decided early as at their ends, and clips of movements that are not still, at least.",
+        ),
     ] = 0.99,
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings, if it has moved.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -39,11 +44,12 @@ def calibrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Fit and show; leave the model card as it is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Fit how far predictions can be trusted: a temperature, unknown, and when a clip is decided.
+    """Fit how far predictions can be trusted: a temperature, unknown, nothing there, and when a clip is decided.
 
     Fitted are: a temperature, after which probabilities are closer to the share that is right; the probability below
     which a clip is unknown, so that at most --target-error of the others are wrong; and the one at which a clip is
-    decided before its end, as it would be there in --target-agreement of the clips. All on the run's validation part:
+    decided before its end, as it would be there in --target-agreement of the clips. Where labelled movements leave
+    still parts between them, also the rate of events below which nothing is there. All on the run's validation part:
     the held-out recordings are not read, and evaluate tests on them. The results are in the card of the run's weights,
     from where export takes them; live and evaluate apply them.
 
@@ -93,14 +99,24 @@ def lines(found: "Calibration") -> list[str]:
         f"  {rejection['wrong']} of these wrong ({rejection['error']:.3f}), {rejection['error_of_all']:.3f} of all",
     ]
     if found.early.threshold is None:
-        return [*said, f"decide at the end, after {early['steps']} frames"]
+        return [*said, f"decide at the end, after {early['steps']} frames", *still_lines(found)]
     saved = "" if early["saved_us"] is None else f", {early['saved_us'] / 1000:.0f} ms saved"
     return [
         *said,
         f"decide at {early['threshold']:g}: after {early['mean_frames']:.1f} of {early['steps']} frames on average"
         f"{saved}",
         f"  {early['early']} of {early['clips']} clips early, {early['other']} of them otherwise than at the end",
+        *still_lines(found),
     ]
+
+
+def still_lines(found: "Calibration") -> list[str]:
+    """Return the lines about scenes in which nothing moves."""
+    if isinstance(found.still, str):
+        return ["nothing there below: as it was", f"  {found.still_text}"]
+    if not found.still.threshold:
+        return ["nothing there: no rate of events tells still clips from moving ones"]
+    return [f"nothing there below {found.still.threshold:g} events/s", f"  {found.still_text}"]
 
 
 def _draw(path: Path, found: "Calibration") -> None:

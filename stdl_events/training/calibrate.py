@@ -17,8 +17,10 @@ from stdl_events.analysis.thresholds import (
     EarlyDecisions,
     Floats,
     Rejection,
+    StillScenes,
     fit_early,
     fit_rejection,
+    fit_still,
     fit_temperature,
     risk_curve,
     upper_bound,
@@ -32,6 +34,7 @@ from stdl_events.training.evaluate import Evaluation
 from stdl_events.training.held_out import evaluate
 from stdl_events.training.keeping import Weights, weights_folder
 from stdl_events.training.run_folder import CARD_FILE, load_config, lock_of_run
+from stdl_events.training.still_scenes import ClipRates, clip_rates
 
 TARGET_ERROR, TARGET_AGREEMENT = 0.02, 0.99
 # With fewer wrong clips a temperature is that of chance.
@@ -50,6 +53,7 @@ class Calibration:
         rejection: None if no threshold has an error as low as `target_error`.
         early: decisions before the end of a clip.
         target_error, target_agreement: what was asked for.
+        still: the rate of events below which nothing is there; a text is why it cannot be fitted.
     """
 
     folder: Path
@@ -61,11 +65,20 @@ class Calibration:
     early: EarlyDecisions
     target_error: float
     target_agreement: float
+    still: StillScenes | str
 
     @property
     def accepts_all(self) -> Rejection:
         """All clips, without a threshold."""
         return Rejection.at(0.0, self.after.probabilities_NK.max(1), self.after.right_N)
+
+    @property
+    def still_text(self) -> str:
+        """What was fitted to still scenes, or why nothing was."""
+        if isinstance(self.still, str):
+            return f"not fitted: {self.still}"
+        found = self.still
+        return f"{found.silent} of {found.still} still clips are below, and {found.lost} of {found.moving} moving ones"
 
     @property
     def cautions(self) -> list[str]:
@@ -92,6 +105,8 @@ class Calibration:
         """Return `card` with what was fitted, and where it is from; its other thresholds are kept."""
         old = card.decision or DecisionThresholds()
         fitted = {"unknown_below": self.rejection.threshold, "decide_at": self.early.threshold}
+        if isinstance(self.still, StillScenes):
+            fitted["still_below"] = self.still.threshold
         record: dict[str, JsonValue] = {
             "part": "validation",
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -102,6 +117,7 @@ class Calibration:
             "wrong": self.rejection.wrong,
             "target_agreement": self.target_agreement,
             "other_than_at_the_end": self.early.other,
+            "still": self.still_text,
         }
         return card.model_copy(
             update={
@@ -138,6 +154,7 @@ class Calibration:
                 "saved_frames": self.early.steps - self.early.mean_frames,
                 "saved_us": clip_us and (self.early.steps - self.early.mean_frames) * clip_us,
             },
+            "still": {"refused": self.still} if isinstance(self.still, str) else asdict(self.still),
             "cautions": self.cautions,
         }
 
@@ -155,12 +172,14 @@ def calibrate(
     """Fit a temperature and thresholds to the validation part of the run in `folder`, and write them into its card.
 
     The temperature is fitted first; the thresholds are of its probabilities. Earlier fits are replaced.
+    `still_below` is fitted where the recordings to validate on have labelled movements with still parts between them.
 
     Args:
         weights: the best ones or the last ones; None is the best ones. Each have a card of their own.
         data: current folder of the recordings.
         target_error: largest share of wrong clips among those that `unknown_below` accepts.
-        target_agreement: least share of clips that `decide_at` decides as at their ends.
+        target_agreement: least share of clips that `decide_at` decides as at their ends, and of clips of movements
+            that `still_below` leaves.
         write: False leaves the card as it is.
 
     Raises:
@@ -178,14 +197,18 @@ def calibrate(
         evaluation = evaluate(
             folder, weights=weights, data=data, device=device, side="validation", keep_logits=True, baseline=False
         )
-        found = fit_calibration(evaluation, bundle, target_error, target_agreement)
+        found = fit_calibration(
+            evaluation, bundle, target_error, target_agreement, rates=clip_rates(evaluation, folder)
+        )
         if write:
             write_card(bundle, found.applied(card))
     return found
 
 
-def fit_calibration(evaluation: Evaluation, folder: Path, target_error: float, target_agreement: float) -> Calibration:
-    """Fit to the clips of `evaluation`, whose running logits are kept.
+def fit_calibration(
+    evaluation: Evaluation, folder: Path, target_error: float, target_agreement: float, *, rates: ClipRates
+) -> Calibration:
+    """Fit to the clips of `evaluation`, whose running logits are kept, and to the rates of moving and still clips.
 
     Raises:
         RunError, ModelError: see `calibrate`.
@@ -208,6 +231,7 @@ def fit_calibration(evaluation: Evaluation, folder: Path, target_error: float, t
     return Calibration(
         folder, replace(evaluation, probabilities_NK=softmax(logits_NTK[:, -1])), after, probabilities_NTK,
         temperature, rejection, early, target_error, target_agreement,
+        rates.refused or fit_still(rates.moving_hz_N, rates.still_hz_M, target_agreement),
     )  # fmt: skip
 
 

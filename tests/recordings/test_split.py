@@ -104,7 +104,7 @@ def test_by_time_leaves_a_gap_of_one_clip(write: Write) -> None:
     assert len(starts[1])
     # A part that begins or ends inside a frame includes that frame.
     assert starts[1][0] - (starts[0][-1] + 50_000) >= 50_000 - 2 * spec.dt_us
-    assert "1 recordings on both sides, in parts at least 50 ms apart" in split.check_disjoint()
+    assert "1 recording on both sides, in parts at least 50 ms apart" in split.check_disjoint()
 
 
 def test_by_time_refuses_recordings_too_short_for_the_gap(write: Write) -> None:

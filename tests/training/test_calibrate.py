@@ -22,6 +22,7 @@ from stdl_events.training.calibrate import calibrate, fit_calibration
 from stdl_events.training.evaluate import Evaluation
 from stdl_events.training.fit import fit
 from stdl_events.training.held_out import evaluate
+from stdl_events.training.still_scenes import clip_rates
 
 RunCli = Callable[..., tuple[int, str, str]]
 AGREEMENT = 0.75
@@ -139,6 +140,7 @@ def test_on_screen(run: Path, tmp_path: Path, run_cli: RunCli, options: tuple[ob
     assert out.startswith("fitted on 12 clips of 6 recordings to validate on\ntemperature ")
     assert "\nunknown below " in out
     assert "\ndecide at " in out
+    assert out.endswith("as it was\n  not fitted: no recording of this side alone has labelled movements\n")
     assert "clips are compatible with an error up to " in err
     code, out, err = run_cli("calibrate", run, *options, "--json")
     assert code == 0, err
@@ -183,4 +185,4 @@ def test_an_error_that_no_threshold_reaches_is_said(run: Path) -> None:
     surest = int(result.probabilities_NK.max(1).argmin())
     clips.targets_N[surest] = result.predicted_N[surest]
     with pytest.raises(RunError, match=r"got an error of 0\.\d+ at the least, on \d+ of 12 .* give --target-error 0\."):
-        fit_calibration(replace(result, clips=clips), run / "best", 0.02, 0.99)
+        fit_calibration(replace(result, clips=clips), run / "best", 0.02, 0.99, rates=clip_rates(result, run))
