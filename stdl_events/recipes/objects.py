@@ -9,8 +9,8 @@ SOURCE = "this package"
 def recipe() -> TrainConfig:
     """Clips of 200 ms at a quarter of the sensor's resolution, binary and augmented, the network in two blocks.
 
-    Frames and augmentation were chosen by another session of two of the objects and by a part in time of the recordings
-    to train on (docs/benchmarks.md), not by the parts held out.
+    Another session of two of the objects, and a part in time of the recordings to train on, were to choose frames and
+    augmentation; docs/benchmarks.md says what they can tell and what they cannot.
     """
     return base(
         "objects",

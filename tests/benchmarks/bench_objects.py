@@ -4,10 +4,10 @@
         [--out FOLDER]
 
 Each run trains on the first 70 % of each recording of FOLDER, and is evaluated on the last 30 % and on the recordings
-of --other: <class>.aedat of another session, of some of the classes. What is held out in time chose nothing; the other
-session chose frames and augmentation of the recipe. "Counts" is the recipe with counts of events instead of binary
-frames, shifts of one pixel and no other augmentation, and the last weights instead of their average. Finished runs in
---runs are used again. Writes <date>_objects.json.
+of --other: <class>.aedat of another session, of some of the classes. The other session was the validation part by
+which frames and augmentation of the recipe were compared. "Counts" is the recipe with counts of events instead of
+binary frames, shifts of one pixel and no other augmentation, and the last weights instead of their average. Finished
+runs in --runs are used again. Writes <date>_objects.json.
 """
 
 import argparse
