@@ -1,0 +1,250 @@
+"""Latency of live runs, from the end of a window to its decision, and what they do under overload.
+
+    python tests/benchmarks/bench_live.py [--quick] [--only walkers vgg11] [--out FOLDER]
+
+Each run is a process of its own, so that memory is its own. Events are random over the whole sensor, a chunk of 2 ms
+each, from memory or from a second process over loopback TCP (AEDAT 4). Latency runs from the arrival of the chunk that
+closes the window; see docs/live.md. The networks are the walkers' model, at 10 ms windows, and on request a VGG-11 at
+128x128 with initial weights, at 500 ms windows: its export, which compares the file with the network, takes minutes.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench_report import REPOSITORY, environment, write_result
+
+from stdl_events.events.sources import open_source
+from stdl_events.events.stream import EventArray
+from stdl_events.live import OnnxSession, Prediction, Recogniser, run_live
+from stdl_events.live.loop import run_frames
+from stdl_events.live.synthetic import SyntheticSource
+
+RATES = (0.5e6, 2e6, 10e6, 50e6)
+WINDOWS_US = {"walkers": 10_000, "vgg11": 500_000}
+STORM = 150e6
+
+
+class Working(Recogniser):
+    """A recogniser with `work_s` of injected work for each window."""
+
+    work_s = 0.0
+
+    def push(self, frame: Any, shed: int = 0) -> Any:
+        time.sleep(self.work_s)
+        return super().push(frame, shed)
+
+
+class Watch:
+    """Keeps the end and the latency of each window, and the memory of the process once a second."""
+
+    def __init__(self) -> None:
+        self.windows: list[tuple[int, int]] = []
+        self.rss_mib: list[float] = []
+
+    def predicted(self, prediction: Prediction) -> None:
+        self.windows.append((prediction.t_us, prediction.latency_us))
+
+    def overloaded(self, dropped_frames: int) -> None:
+        """The summary says it."""
+
+    def status(self, summary: Any) -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        self.rss_mib.append(pages * resource.getpagesize() / 2**20)
+
+    def ended(self, summary: Any) -> None:
+        """`run_live` returns it."""
+
+
+class Calm(SyntheticSource):
+    """A storm of `rate` for `seconds`, then two seconds at a hundredth of it."""
+
+    def chunks(self) -> Any:
+        calm = SyntheticSource(self.sensor_size, STORM / 100, 2.0)
+        yield from super().chunks()
+        offset_us = self.t_now_us
+        for events in calm.chunks():
+            self.arrived_s, self.t_now_us = calm.arrived_s, offset_us + calm.t_now_us
+            events["t"] += offset_us
+            yield events
+
+
+def one_run(asked: argparse.Namespace) -> dict[str, Any]:
+    """Run once in this process, and return what was measured."""
+    session = OnnxSession(asked.model)
+    size = session.card.frame.sensor_size
+    recogniser = Working(session, size, frame_us=asked.window_us)
+    recogniser.work_s = asked.work_ms / 1e3
+    sender, watch = None, Watch()
+    kind = Calm if asked.kind == "storm" else SyntheticSource
+    if asked.kind == "tcp":
+        program = str(Path(__file__).with_name("live_contenders.py"))
+        port = 40_000 + int(time.monotonic() * 1e3) % 20_000
+        command = [sys.executable, program, *map(str, (port, *size, asked.rate, asked.seconds))]
+        sender = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert sender.stdout is not None
+        sender.stdout.readline()
+        source = open_source(f"tcp://127.0.0.1:{port}")
+    else:
+        source = kind(size, asked.rate, asked.seconds)
+    summary = run_live(source, recogniser, [watch], every="frame", overload=asked.overload)
+    if sender is not None:
+        sender.wait(30)
+    found = json.loads(summary.to_json())["summary"]
+    found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = np.arange(len(watch.rss_mib))
+    warm = seconds >= min(10, len(seconds) // 3)
+    found["rss_slope_mib_min"] = (
+        60 * np.polyfit(seconds[warm], np.array(watch.rss_mib)[warm], 1)[0] if sum(warm) > 2 else None
+    )
+    if asked.kind == "storm":
+        found["after_1s_max_ms"] = max(
+            (late / 1e3 for t_us, late in watch.windows if t_us > (asked.seconds + 1) * 1e6), default=None
+        )
+    return found
+
+
+def measured(model: Path, kind: str, rate: float, seconds: float, window_us: int, **options: Any) -> dict[str, Any]:
+    """Return a run in a process of its own."""
+    command = [sys.executable, __file__, "--one", kind, "--model", str(model), "--rate", str(rate)]
+    command += ["--seconds", str(seconds), "--window-us", str(window_us)]
+    for name, value in options.items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        return {"failed": ended.stderr.strip().splitlines()[-1:]}
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def row(name: str, found: dict[str, Any]) -> str:
+    """Return a line of the table."""
+    if "failed" in found:
+        return f"{name:<34} failed: {found['failed']}"
+    times = [found["latency_us"][share] for share in ("p50", "p95", "p99")]
+    shown = "  ".join("      -" if each is None else f"{each / 1e3:7.2f}" for each in times)
+    lost = sum(found["source"].values())
+    return f"{name:<34} {shown}  {found['dropped_frames']:>7} {lost:>10}  {found['peak_mib']:5.0f}"
+
+
+def vgg11(path: Path) -> None:
+    """Export a VGG-11 at 128x128 with initial weights."""
+    from stdl_events.export.onnx import export_onnx
+    from stdl_events.frames import FrameSpec
+    from stdl_events.model_card import ModelCard
+    from stdl_events.network.network import SpikingNetwork
+    from stdl_events.network.zoo import get_network
+
+    spec = get_network("vgg11", input_shape=(2, 128, 128), classes=10)
+    network = SpikingNetwork.build(spec).eval()
+    frame = FrameSpec(kind="stream", steps=10, dt_us=WINDOWS_US["vgg11"], sensor_size=(128, 128), cap=255)
+    card = ModelCard(
+        network=spec.to_dict(), frame=frame, labels=tuple(map(str, range(10))), readout="reset",
+        state_shapes=network.state_shapes,
+    )  # fmt: skip
+    export_onnx(network, card, path)
+
+
+def against_tonic_and_norse(windows: int) -> dict[str, Any]:
+    """Return windows per second of this package and of Tonic with Norse, on the same events at 2 Mev/s, one thread."""
+    import torch
+    from live_contenders import tonic_and_norse
+
+    from stdl_events.frames import Framer
+
+    torch.set_num_threads(1)
+    session = OnnxSession("models:walkers")
+    size, window_us = session.card.frame.sensor_size, WINDOWS_US["walkers"]
+    source = SyntheticSource(
+        size, 2e6, windows * window_us * 1e-6, behind_s=float("inf"), clock_s=lambda: 0.0, sleep_s=lambda _: None
+    )
+    chunks: list[EventArray] = list(source.chunks())
+    events = np.concatenate(chunks)
+    recogniser = Recogniser(session, size, frame_us=window_us)
+
+    def ours() -> None:
+        framer = Framer(recogniser.spec)
+        frames = (frame for chunk in chunks for frame in framer.push(chunk))
+        run_frames(frames, recogniser, [])
+
+    step = tonic_and_norse(session.card.network, size)
+    cuts = np.searchsorted(events["t"], np.arange(window_us, windows * window_us, window_us))
+
+    def theirs() -> None:
+        for window in np.split(events, cuts):
+            step(window)
+
+    speeds = {}
+    for name, run in (("ours", ours), ("tonic and norse", theirs)):
+        run()
+        began_s = time.perf_counter()
+        run()
+        speeds[name] = windows / (time.perf_counter() - began_s)
+    return {"windows_per_s": speeds, "ratio": speeds["ours"] / speeds["tonic and norse"]}
+
+
+def everything(quick: bool, names: list[str]) -> dict[str, Any]:
+    """Run all cases, print the table and return the results."""
+    seconds = 2.0 if quick else 8.0
+    results: dict[str, Any] = {}
+
+    def case(name: str, *arguments: Any, **options: Any) -> None:
+        results[name] = measured(*arguments, **options)
+        print(row(name, results[name]), flush=True)
+
+    print(
+        f"{'case':<34} {'p50':>7}  {'p95':>7}  {'p99':>7}  {'shed':>7} {'lost':>10}  MiB   (ms, window end to decision)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        models = {"walkers": Path("models:walkers"), "vgg11": Path(folder) / "vgg11.onnx"}
+        for model in names:
+            path = models[model]
+            if model == "vgg11":
+                vgg11(path)
+            for kind in ("memory", "tcp"):
+                for rate in RATES:
+                    case(f"{model} {kind} {rate / 1e6:g} Mev/s", path, kind, rate, seconds, WINDOWS_US[model])
+        for overload in ("fresh", "complete"):
+            case(f"20 ms of work, 20 ms windows, {overload}", models["walkers"], "memory", 2e6, seconds, 20_000,
+                 work_ms=20, overload=overload)  # fmt: skip
+        case("storm of 150 Mev/s, then 1.5", models["walkers"], "storm", STORM, seconds if quick else 10.0, 10_000)
+        case("a minute at 2 Mev/s", models["walkers"], "memory", 2e6, 5.0 if quick else 60.0, 10_000)
+    results["against tonic and norse"] = against_tonic_and_norse(20 if quick else 200)
+    print(f"one run against Tonic's ToFrame and eager Norse: {results['against tonic and norse']['ratio']:.1f} times")
+    if "failed" not in results["a minute at 2 Mev/s"]:
+        print(f"memory grows by {results['a minute at 2 Mev/s']['rss_slope_mib_min'] or 0.0:.2f} MiB a minute")
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few seconds a case")
+    parser.add_argument("--only", nargs="+", choices=WINDOWS_US, default=["walkers"])
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "benchmarks" / "results")
+    parser.add_argument("--one", dest="kind", choices=("memory", "tcp", "storm"), help="a single run, as JSON")
+    parser.add_argument("--model", default="models:walkers")
+    parser.add_argument("--rate", type=float, default=2e6)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--window-us", type=int, default=WINDOWS_US["walkers"])
+    parser.add_argument("--work-ms", type=float, default=0.0)
+    parser.add_argument("--overload", choices=("fresh", "complete"), default="fresh")
+    asked = parser.parse_args()
+    if asked.kind is not None:
+        print(json.dumps(one_run(asked)))
+        return
+    results = everything(asked.quick, asked.only)
+    document = {
+        "environment": environment(["stdl-events", "numpy", "onnxruntime", "tonic", "norse", "torch"]),
+        "results": results,
+    }
+    print(write_result(asked.out, "live", document))
+
+
+if __name__ == "__main__":
+    main()

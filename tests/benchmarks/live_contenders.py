@@ -1,0 +1,79 @@
+"""What bench_live measures beside `run_live`: senders, and the same model in other packages' loops.
+
+Shape letters: C polarities, H height, W width.
+"""
+
+import argparse
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from stdl_events.events.formats.aedat4_append import _packet
+from stdl_events.events.formats.aedat4_layout import PACKET_HEADER
+from stdl_events.events.stream import EventArray
+from stdl_events.live.synthetic import SyntheticSource
+
+sys.path += [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "events")]
+
+Step = Callable[[EventArray], object]
+"""The events of a window -> anything: frame and step."""
+
+
+def send(port: int, sensor_size: tuple[int, int], rate: float, seconds: float) -> None:
+    """Serve one AEDAT 4 connection, without compression, a packet every 2 ms."""
+    from network_senders import network_writer
+
+    source = SyntheticSource(sensor_size, rate, seconds, behind_s=float("inf"))
+    header = network_writer(source._events[:0], sensor_size, compression="none")
+    with socket.create_server(("127.0.0.1", port)) as server:
+        print("ready", flush=True)
+        connection, _ = server.accept()
+    with connection:
+        connection.sendall(header)
+        for events in source.chunks():
+            data = _packet(events)
+            connection.sendall(PACKET_HEADER.pack(0, len(data)) + data)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)
+
+
+def tonic_and_norse(network: dict[str, object], sensor_size: tuple[int, int]) -> Step:
+    """Tonic's ToFrame of a window, then a step of the same network by torch's modules and Norse's cells, eager."""
+    import tonic.transforms
+    import torch
+
+    from stdl_events.network.network import SpikingNetwork
+    from stdl_events.network.spec import NetworkSpec
+
+    to_frame = tonic.transforms.ToFrame(sensor_size=(*sensor_size, 2), n_time_bins=1)
+    *layers, last = SpikingNetwork.build(NetworkSpec.from_dict(network)).eval().layers
+    parts = [
+        (torch.nn.Sequential(layer.body.synapse.conv, layer.body.synapse.norm), layer.body.cell.to_norse(), layer.after)
+        for layer in layers
+    ]
+    states: list[object] = [None] * len(parts)
+
+    @torch.no_grad()
+    def step(events: EventArray) -> object:
+        x = torch.from_numpy(to_frame(events).astype(np.float32))
+        for n, (synapse, cell, after) in enumerate(parts):
+            spikes, states[n] = cell(synapse(x), states[n])
+            x = after(spikes)
+        return last.body.linear(x.mean((2, 3)))
+
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Send synthetic events to one client.")
+    for name, kind in (("port", int), ("width", int), ("height", int), ("rate", float), ("seconds", float)):
+        parser.add_argument(name, type=kind)
+    asked = parser.parse_args()
+    send(asked.port, (asked.width, asked.height), asked.rate, asked.seconds)
+
+
+if __name__ == "__main__":
+    main()
