@@ -1,7 +1,7 @@
 """`run_live`: source -> Framer -> bounded queue -> model -> sinks.
 
 One thread reads the source and cuts its events into frames, which is cheap; the caller's thread runs the model. The
-queue between them holds frames and not events, so that overload drops whole clips.
+queue between them holds frames and not events, so that overload sheds whole windows.
 """
 
 import math

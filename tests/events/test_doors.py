@@ -1,6 +1,7 @@
 """Every third-party package that reads or writes files is imported in one module."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,23 @@ import stdl_events
 LIBRARY = Path(stdl_events.__file__).parent
 
 
-def modules_that_import(package: str) -> set[str]:
-    found = set()
+@cache
+def packages_by_module() -> dict[str, set[str]]:
+    """Return the packages that each module of the library imports, anywhere in it."""
+    found = {}
     for path in LIBRARY.rglob("*.py"):
+        names: list[str] = []
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            if any(name.split(".")[0] == package for name in names):
-                found.add(path.relative_to(LIBRARY).as_posix())
+            if isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names.append(node.module or "")
+        found[path.relative_to(LIBRARY).as_posix()] = {name.split(".")[0] for name in names}
     return found
+
+
+def modules_that_import(package: str) -> set[str]:
+    return {module for module, packages in packages_by_module().items() if package in packages}
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ def test_a_source_is_a_path_or_a_scheme_and_an_address(recording: Path, monkeypa
 
 def test_an_unknown_scheme_lists_the_schemes() -> None:
     with pytest.raises(
-        RecordingError, match="source: got 'serial'; expected file or follow or tcp or jaer or udp or stdin or eventcv"
+        RecordingError,
+        match=r"source: got 'serial'; expected file or follow or tcp or jaer or jaer\+tcp or udp or stdin or eventcv",
     ):
         open_source("serial:127.0.0.1:3333")
 

@@ -74,12 +74,18 @@ def until(page, expression, argument=None):
     pytest.fail(f"never true: {expression}")
 
 
+def note(message):
+    """Keep errors and warnings; these tests read the canvas again and again, of which Chromium warns."""
+    if message.type in ("error", "warning") and "willReadFrequently" not in message.text:
+        complaints.append(message.text)
+
+
 def opened(context, run):
     """Return an open page of the run; what its scripts complain of is added to `complaints`."""
     its = context.new_page()
     its.set_default_timeout(60_000)
     its.on("pageerror", lambda error: complaints.append(str(error)))
-    its.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
+    its.on("console", note)
     its.goto(run.monitor.url)
     until(its, SHOWS_CLIP, run.predictions[-1]["clip"])
     return its

@@ -74,7 +74,7 @@ def test_by_recording_depends_on_the_seed_alone() -> None:
 
 
 def test_by_recording_needs_two_of_a_class() -> None:
-    with pytest.raises(SplitError, match=r"class class 1: got 1 recordings; expected at least 2"):
+    with pytest.raises(SplitError, match=r"class class 1: got 1 recording; expected at least 2"):
         by_recording(named(["a", "b", "c"], classes=2), held_out=0.5, seed=0)
     with pytest.raises(SplitError, match="held out 1; expected a share between 0 and 1"):
         by_recording(named(["a", "b"]), held_out=1, seed=0)

@@ -155,7 +155,7 @@ def test_classes_in_recordings_of_their_own_stay_on_both_sides() -> None:
         (1, "1"),
         (2, "2"),
     ]
-    with pytest.raises(SplitError, match="class b: got 1 recordings; expected at least 2"):
+    with pytest.raises(SplitError, match="class b: got 1 recording; expected at least 2"):
         by_recording(parts(("x", 0, 0, 5), ("x", 1, 6, 9), ("y", 0, 0, 5)), held_out=0.5, seed=0)
     with pytest.raises(SplitError, match="split by order, x:0: got parts of a, b; expected one class a recording"):
         by_order(parts(("x", 0, 0, 5), ("x", 1, 6, 9)), train=1, test=1, per_class=True)
