@@ -9,6 +9,9 @@ from stdl_events.events.stream import EventArray, empty_events
 
 CHUNK_US = 2_000
 
+# A chunk is written again after so many others. Making it anew would cost more than counting its events.
+RING = 16
+
 
 class SyntheticSource:
     """A `ClockedSource` of random events at a constant rate, one chunk every `CHUNK_US`.
@@ -42,7 +45,9 @@ class SyntheticSource:
         self.arrived_s, self.t_now_us = time.monotonic(), 0
         self._behind_s, self._clock_s, self._sleep_s = behind_s, clock_s, sleep_s
         self._chunks = round(seconds * 1e6 / CHUNK_US)
-        self._events = _random_chunk(sensor_size, round(events_per_s * CHUNK_US * 1e-6))
+        chunk = _random_chunk(sensor_size, round(events_per_s * CHUNK_US * 1e-6))
+        self._times_us = chunk["t"].copy()
+        self._ring = [chunk.copy() for _ in range(RING)]
 
     def chunks(self) -> Iterator[EventArray]:
         """Yield the chunks as described in the class."""
@@ -53,12 +58,12 @@ class SyntheticSource:
             if wait_s > 0:
                 self._sleep_s(wait_s)
             elif wait_s < -self._behind_s:
-                self.counts["dropped_events"] += len(self._events)
+                self.counts["dropped_events"] += len(self._times_us)
                 continue
             self.arrived_s = time.monotonic() - max(0.0, self._clock_s() - due_s)
             self.t_now_us = number * CHUNK_US
-            events = self._events.copy()
-            events["t"] += (number - 1) * CHUNK_US
+            events = self._ring[number % RING]
+            events["t"] = self._times_us + (number - 1) * CHUNK_US
             yield events
 
 

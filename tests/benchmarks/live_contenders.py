@@ -13,7 +13,7 @@ import numpy as np
 
 from stdl_events.events.formats.aedat4_append import _packet
 from stdl_events.events.formats.aedat4_layout import PACKET_HEADER
-from stdl_events.events.stream import EventArray
+from stdl_events.events.stream import EventArray, empty_events
 from stdl_events.live.synthetic import SyntheticSource
 
 sys.path += [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "events")]
@@ -27,7 +27,7 @@ def send(port: int, sensor_size: tuple[int, int], rate: float, seconds: float) -
     from network_senders import network_writer
 
     source = SyntheticSource(sensor_size, rate, seconds, behind_s=float("inf"))
-    header = network_writer(source._events[:0], sensor_size, compression="none")
+    header = network_writer(empty_events(), sensor_size, compression="none")
     with socket.create_server(("127.0.0.1", port)) as server:
         print("ready", flush=True)
         connection, _ = server.accept()
