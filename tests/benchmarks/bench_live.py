@@ -164,7 +164,7 @@ def against_tonic_and_norse(windows: int) -> dict[str, Any]:
     source = SyntheticSource(
         size, 2e6, windows * window_us * 1e-6, behind_s=float("inf"), clock_s=lambda: 0.0, sleep_s=lambda _: None
     )
-    chunks: list[EventArray] = list(source.chunks())
+    chunks: list[EventArray] = [chunk.copy() for chunk in source.chunks()]
     events = np.concatenate(chunks)
     recogniser = Recogniser(session, size, frame_us=window_us)
 
