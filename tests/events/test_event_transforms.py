@@ -82,14 +82,14 @@ def test_what_is_kept_is_kept_in_order(name: str) -> None:
         np.testing.assert_array_equal(kept, events[kept["t"]])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 200), st.floats(0, 1), st.integers(0, 5))
 def test_a_share_of_the_events(count: int, share: float, seed: int) -> None:
     kept = drop_random(draw(count), share=share, rng=np.random.default_rng(seed))
     assert len(kept) == count - round(share * count)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0, 1), st.integers(0, 50), st.sampled_from([0, EPOCH_US]))
 def test_a_stretch_of_time_wherever_the_clock_begins(share: float, seed: int, t_first_us: int) -> None:
     events = draw(2_000, t_first_us=t_first_us)
@@ -119,7 +119,7 @@ def test_event_drop_never_drops_everything() -> None:
         assert len(event_drop(events, sensor_size=SIZE, rng=np.random.default_rng(seed))) == 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(-30, 30), st.integers(-30, 30))
 def test_rolled_events_make_rolled_frames(dx: int, dy: int) -> None:
     events = draw(500)

@@ -44,7 +44,7 @@ def one_after_the_other(events: EventArray) -> list[EventArray]:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 400), st.lists(st.integers(0, 10_000), max_size=8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_refractory_period_is_tonics_in_chunks_of_any_size(seed: int, period_us: int, cuts: list[int]) -> None:
     events = draw_events(seed, 200)
     expected = refractory_period_numpy(events, period_us)
@@ -59,7 +59,7 @@ def test_the_refractory_period_is_tonics_in_chunks_of_any_size(seed: int, period
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 10_000), max_size=8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_chain_applies_its_filters_in_order_to_chunks_of_any_size(seed: int, cuts: list[int]) -> None:
     events = draw_events(seed)
     chain = ALL.start(SIZE)

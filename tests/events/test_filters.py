@@ -59,7 +59,7 @@ def supported(events: EventArray, support_us: int) -> EventArray:
     return np.array(kept, EVENT_DTYPE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([0, 5, 40, 500]), st.lists(st.integers(0, 10**6), max_size=5))
 def test_background_activity_equals_the_plain_loop(seed: int, support_us: int, cuts: list[int]) -> None:
     events = draw_events(seed)

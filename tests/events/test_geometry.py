@@ -74,7 +74,7 @@ def geometries(draw) -> Geometry:
     return Geometry(**chosen)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(geometries())
 def test_events_move_as_pixels_do(geometry: Geometry) -> None:
     events = random_events()

@@ -81,7 +81,7 @@ def test_a_part_before_or_after_the_recording_is_refused_with_its_times(recordin
         span_us(recording, start, start + 400)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(cut=st.floats(0, 1), speed=st.sampled_from([None, 0.5, 3.0]), chunk_us=st.integers(1, 200_000))
 def test_two_parts_make_the_whole(recording, cut: float, speed: float | None, chunk_us: int) -> None:
     chunk_us = max(chunk_us, 500)

@@ -80,7 +80,7 @@ def outcome(path: Path, *, fast: bool, **options: Any) -> list[object]:
     return [*found, [str(each.message) for each in said]]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=tables(), block_bytes=st.sampled_from([40, 200, 1 << 22]), repair=st.booleans())
 def test_both_parsers_agree_on_random_tables(tmp_path: Path, data: bytes, block_bytes: int, repair: bool) -> None:
     path = tmp_path / "a.csv"

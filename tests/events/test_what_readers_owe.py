@@ -100,7 +100,7 @@ def test_every_format_is_written() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::stdl_events.events.RecordingWarning")
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(file=files(damaged=False))
 def test_what_is_not_read_is_counted_and_said(
     tmp_path: Path, file: tuple[str, str | None, int, int, int, float]
@@ -125,7 +125,7 @@ def test_what_is_not_read_is_counted_and_said(
 
 
 @pytest.mark.filterwarnings("ignore::stdl_events.events.RecordingWarning")
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(file=files(damaged=True))
 def test_repair_keeps_what_comes_before_the_damage(
     tmp_path: Path, file: tuple[str, str | None, int, int, int, float]

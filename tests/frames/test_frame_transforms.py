@@ -89,7 +89,7 @@ def test_binary_frames_stay_binary(name: str) -> None:
         assert set(np.unique(RANDOM[name](clip, rng=rng))) <= {0, 1}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(-14, 14), st.integers(-11, 11))
 def test_shift_and_roll_move_every_pixel(dx: int, dy: int) -> None:
     clip = draw_clip(top=200)

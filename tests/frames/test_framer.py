@@ -40,7 +40,7 @@ stream_settings = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(event_arrays(), stream_settings, common_settings, st.data())
 def test_any_chunking_and_harmless_clock_gives_the_frames_of_the_literal_loop(events, cut, common, data):
     spec = stream(**cut, **common)

@@ -43,7 +43,7 @@ def loop_recording(events: EventArray, spec: FrameSpec) -> np.ndarray:
     return np.stack([loop_counts(events[positions], spec) for positions in bins])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(event_arrays(), st.sampled_from(["count", "time"]), st.sampled_from(["last", "drop"]), common_settings)
 def test_recording_frames_are_the_literal_loops(events, by, remainder, common):
     spec = whole(steps=4, by=by, remainder=remainder, **common)
@@ -86,7 +86,7 @@ def test_large_recordings_take_the_same_path_as_small_ones():
         )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     event_arrays(),
     st.sampled_from(["count", "time"]),

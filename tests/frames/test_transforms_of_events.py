@@ -146,7 +146,7 @@ def test_polarities_are_exchanged_in_half_of_the_calls() -> None:
     assert not (random_flip_polarity(clip, rng=rng, probability=0.0) == expected).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.floats(0, 0.99), st.integers(1, 9))
 def test_a_time_warp_moves_each_event_in_time_alone(seed: int, reach: float, steps: int) -> None:
     rng = np.random.default_rng(seed)

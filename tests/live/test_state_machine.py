@@ -271,4 +271,4 @@ class Live(RuleBasedStateMachine):
 
 
 TestLive = Live.TestCase
-TestLive.settings = settings(max_examples=15, stateful_step_count=30, deadline=None, derandomize=True, phases=PHASES)
+TestLive.settings = settings(max_examples=15, stateful_step_count=30, derandomize=True, phases=PHASES)

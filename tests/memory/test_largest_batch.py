@@ -12,7 +12,7 @@ from stdl_events.memory.largest_batch import fit_batch, fit_rows, largest_batch
 from stdl_events.network.spec import NetworkSpec
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     fixed=st.integers(0, 10**9),
     each=st.integers(1, 10**8),

@@ -92,7 +92,7 @@ def parse_if_it_fits(notation: str, shape: tuple[int, int, int], **settings: obj
         reject()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(networks(), shapes)
 def test_what_is_printed_parses_to_the_same_network(notation, shape):
     spec = parse_if_it_fits(notation, shape)
@@ -101,7 +101,7 @@ def test_what_is_printed_parses_to_the_same_network(notation, shape):
     assert again.notation == spec.notation
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(networks(), shapes, neurons, st.sampled_from(["batch", "ws", "none"]), st.sampled_from([0.1, 0.01, 1.0]))
 def test_a_document_reads_back_through_json(notation, shape, neuron, norm, momentum):
     spec = parse_if_it_fits(notation, shape, neuron=neuron, norm=norm, norm_momentum=momentum)
@@ -122,7 +122,7 @@ def torch_shape(op: Op, shape: tuple[int, int, int]) -> tuple[int, int, int]:
     return tuple(F.conv2d(x, weight, stride=op.stride, padding=padding).shape[1:])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(networks(), shapes)
 def test_shapes_are_those_of_torch(notation, shape):
     spec = parse_if_it_fits(notation, shape)

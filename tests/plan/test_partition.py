@@ -20,7 +20,7 @@ def test_no_plan_of_a_random_table_needs_less_or_is_preferred(first):
         check(seed, 4 + seed % 2, budgets=2, least_blocks=1 + seed % 3)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seeds)
 def test_nor_one_of_a_deeper_network(seed):
     check(seed, 6)
@@ -38,7 +38,7 @@ def test_the_auxiliary_network_that_needs_least_by_itself_need_not_be_that_of_th
     assert refused > 10
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 def test_more_memory_never_needs_more_blocks(seed):
     brute = random_problem(seed, 5)
@@ -51,7 +51,7 @@ def test_more_memory_never_needs_more_blocks(seed):
     assert len(partitioner.partition(whole)) == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 def test_too_little_memory_names_the_smallest_that_works(seed):
     partitioner = random_problem(seed, 5).partitioner()

@@ -38,7 +38,7 @@ def film(seed: int, *, size: tuple[int, int], count: int, step_us: int, swing: f
     return [(int(t_us), picture) for t_us, picture in zip(times, walk, strict=True)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.sampled_from([0, 300, 5_000]), st.sampled_from([0.05, 0.3, 1.5]))
 def test_every_pixel_equals_the_scalar_loop(seed: int, refractory_us: int, swing: float) -> None:
     size = (5, 3)

@@ -400,7 +400,7 @@ def test_layouts_that_do_not_parse(tmp_path: Path, layout: str, message: str) ->
     assert all(field in str(caught.value) for field in FIELDS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.sampled_from(["*", "**", "**/", "?", "a", "/", "{class}", "{subject}"]), min_size=1, max_size=6),
     st.text("ab/", max_size=9),
