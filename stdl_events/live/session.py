@@ -151,6 +151,11 @@ class OnnxSession:
         return {name: dtypes[name] for name in wanted_in}
 
 
+def checksum_of(session: StepSession) -> str:
+    """Return the SHA-256 of the file that a session runs; empty for a model of another runtime."""
+    return session.sha256 if isinstance(session, OnnxSession) else ""
+
+
 def _check_weights(path: Path, file: OnnxFile, card: ModelCard) -> None:
     if card.weights_sha256 not in (None, file.weights_sha256):
         raise ModelError(

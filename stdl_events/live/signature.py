@@ -5,7 +5,7 @@
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from stdl_events.errors import MissingExtraError, ModelError, UserError
 from stdl_events.whole_file import whole_file
@@ -30,19 +30,7 @@ def read_private_key(path: Path) -> "Ed25519PrivateKey":
         UserError: the file is none.
         MissingExtraError: cryptography is not installed.
     """
-    content = _content(path, MAKE_KEY)
-    try:
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    except ImportError:
-        raise _no_cryptography("--sign") from None
-    try:
-        key = load_pem_private_key(content, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise _no_key(path, str(error), MAKE_KEY) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise _no_key(path, type(key).__name__, MAKE_KEY)
+    key: Ed25519PrivateKey = _read_key(path, "private", MAKE_KEY, "--sign")
     return key
 
 
@@ -53,19 +41,28 @@ def read_public_key(path: Path) -> "Ed25519PublicKey":
         UserError: the file is none.
         MissingExtraError: cryptography is not installed.
     """
-    content = _content(path, MAKE_PUBLIC)
+    key: Ed25519PublicKey = _read_key(path, "public", MAKE_PUBLIC, "--require-signature")
+    return key
+
+
+def _read_key(path: Path, half: Literal["private", "public"], make: str, option: str) -> Any:
+    content = _content(path, make)
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError:
-        raise _no_cryptography("--require-signature") from None
+        raise _no_cryptography(option) from None
     try:
-        key = load_pem_public_key(content)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise _no_key(path, str(error), MAKE_PUBLIC) from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise _no_key(path, type(key).__name__, MAKE_PUBLIC)
+        if half == "private":
+            key: Any = serialization.load_pem_private_key(content, password=None)
+        else:
+            key = serialization.load_pem_public_key(content)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _no_key(path, str(error), make) from None
+    kind = ed25519.Ed25519PrivateKey if half == "private" else ed25519.Ed25519PublicKey
+    if not isinstance(key, kind):
+        raise _no_key(path, type(key).__name__, make)
     return key
 
 

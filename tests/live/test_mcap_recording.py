@@ -11,6 +11,7 @@ import pytest
 from mcap.exceptions import EndOfFile
 from mcap.reader import NonSeekingReader, SeekingReader
 from onnx_models import make_card, stream_spec, write_model
+from recorded_scene import SIZE, scene
 
 from stdl_events.errors import RecordingError
 from stdl_events.events import write_recording
@@ -20,17 +21,6 @@ from stdl_events.live.sinks import mcap_recording
 from stdl_events.live.sinks.mcap_recording import SCHEMAS, McapRecording
 from stdl_events.live.sinks.recorder import PredictionRecording, Recorder
 from stdl_events.live.summary import LiveSummary
-
-SIZE = (8, 6)
-
-
-def scene(count=3_000):
-    rng = np.random.default_rng(0)
-    events = empty_events(count)
-    events["t"] = np.sort(rng.integers(5_000, 1_000_000, count))
-    events["x"], events["y"] = rng.integers(0, 8, count), rng.integers(0, 6, count)
-    events["p"] = rng.integers(0, 2, count)
-    return events
 
 
 def messages(reader):

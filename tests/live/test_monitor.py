@@ -202,7 +202,7 @@ def test_the_feed_is_bounded_and_says_what_it_lost(monkeypatch):
     monkeypatch.setattr(feed, "MOST_EVENTS", 1_000)
     its = Feed()
     its.add_chunk(clip_of_events(0))
-    assert its.take().chunks == []  # nobody watches
+    assert its.take().chunks == []  # there is no viewer
     its.watched = True
     for clip in range(10):
         its.add_chunk(clip_of_events(clip))

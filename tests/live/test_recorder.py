@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from onnx_models import make_card, stream_spec, write_model
+from recorded_scene import SIZE, scene
 
 from stdl_events.errors import RecordingError
 from stdl_events.events import open_recording, write_recording
@@ -22,17 +23,7 @@ from stdl_events.live import EventSink, OnnxSession, Prediction, Recogniser, run
 from stdl_events.live.beside import predictions_beside, read_predictions
 from stdl_events.live.sinks.recorder import Recorder
 
-SIZE = (8, 6)
 SUFFIXES = (".aedat4", ".h5")  # those that are read again as recordings
-
-
-def scene(count=3_000):
-    rng = np.random.default_rng(0)
-    events = empty_events(count)
-    events["t"] = np.sort(rng.integers(5_000, 1_000_000, count))
-    events["x"], events["y"] = rng.integers(0, 8, count), rng.integers(0, 6, count)
-    events["p"] = rng.integers(0, 2, count)
-    return events
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 from stdl_events import __version__
 from stdl_events.events.stream import EventSource
 from stdl_events.live.recogniser import Recogniser
-from stdl_events.live.session import OnnxSession
+from stdl_events.live.session import checksum_of
 
 
 def run_facts(source_name: str, source: EventSource, recogniser: Recogniser) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def run_facts(source_name: str, source: EventSource, recogniser: Recogniser) -> 
         },
         "model": {
             "model": Path(session.path).name,
-            "SHA-256": session.sha256 if isinstance(session, OnnxSession) else "",
+            "SHA-256": checksum_of(session),
             "classes": str(len(card.labels)),
             "frames": f"{spec.steps} of {window_us / 1e3:g} ms: a clip of {spec.steps * window_us / 1e3:g} ms",
             "state": "zeroed at each clip" if card.readout == "reset" else "goes on over clips",

@@ -20,7 +20,7 @@ class News:
     """What came since the last call of `take`.
 
     Attributes:
-        chunks: of the source, oldest first; none while nobody watches.
+        chunks: of the source, oldest first; none without a viewer.
         predictions: with their numbers, from 0; those that found no room are missing.
         summaries: about one a second.
     """

@@ -3,12 +3,10 @@
 The page is made when it is asked for, from the newest summary, by a thread of the server. The run never waits for it.
 """
 
-import hashlib
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +14,7 @@ from stdl_events import __version__
 from stdl_events.errors import UserError
 from stdl_events.events.stream import EventSource
 from stdl_events.live.recogniser import Prediction, Recogniser
+from stdl_events.live.session import checksum_of
 from stdl_events.live.sinks.extras import missing_extra
 from stdl_events.live.sinks.lines import say_overloaded
 from stdl_events.live.summary import LiveSummary
@@ -105,9 +104,12 @@ class PrometheusSink:
 
 
 def _model_facts(recogniser: Recogniser) -> dict[str, str]:
-    path: Path = recogniser.session.path
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-    return {"name": path.name, "sha256": digest, "classes": str(len(recogniser.labels)), "version": __version__}
+    return {
+        "name": recogniser.session.path.name,
+        "sha256": checksum_of(recogniser.session),
+        "classes": str(len(recogniser.labels)),
+        "version": __version__,
+    }
 
 
 @dataclass(frozen=True)
