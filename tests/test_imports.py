@@ -45,7 +45,7 @@ TORCH_FREE = (
     "analysis.cost",
 )
 # Commands that work without torch; of the other commands only the registration does.
-TORCH_FREE_COMMANDS = ("cli.cameras", "cli.events", "cli.frames", "cli.live", "cli.show", "cli.show_clips")
+TORCH_FREE_COMMANDS = ("cli.bench", "cli.cameras", "cli.events", "cli.frames", "cli.live", "cli.show", "cli.show_clips")
 
 DOORS = {
     "norse": ("network/neurons/cell.py", "network/neurons/norse_cells.py"),

@@ -29,7 +29,7 @@ TRAINING_PACKAGES = frozenset(
 # In the order of the help; each has a function `register`.
 STAGES = (
     "demo", "events", "show", "frames", "prepare", "plan", "memory", "cost", "train", "sweep", "evaluate", "report",
-    "compare", "calibrate", "export", "models", "predict", "cameras", "live",
+    "compare", "calibrate", "export", "models", "bench", "predict", "cameras", "live",
 )  # fmt: skip
 # Commands that start without the other stages, whose imports take longer than the first prediction.
 ALONE = ("live",)
