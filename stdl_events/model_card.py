@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from stdl_events import __version__
 from stdl_events.errors import ModelError
 from stdl_events.frames.spec import StoredFrameSpec
-from stdl_events.validation import JSON_ERRORS, first_problem
+from stdl_events.validation import JSON_ERRORS, MAX_SHOWN, first_problem
 
 SCHEMA_VERSION = 1
 # The entry of an ONNX file's metadata_props that holds the card.
@@ -27,6 +29,10 @@ MAX_STATES = 1 << 12
 MAX_VALUES = 1 << 28  # of a frame and the states of one clip
 
 Size = Annotated[int, Field(strict=True, ge=1)]
+
+
+# A version of this package, as a card states it.
+_VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?[a-z0-9.+]{0,20}", re.ASCII)
 
 
 class DecisionThresholds(BaseModel):
@@ -112,9 +118,9 @@ class ModelCard(BaseModel):
         if version != SCHEMA_VERSION:
             raise ModelError(
                 f"{subject}: schema_version",
-                got=repr(version),
+                got=repr(version)[:MAX_SHOWN],
                 expected=str(SCHEMA_VERSION),
-                todo="use the stdl-events version that wrote it, or export the model again",
+                todo=_use_the_newer(mapping) or "use the stdl-events version that wrote it, or export the model again",
             )
         try:
             return cls.model_validate(mapping)
@@ -124,7 +130,7 @@ class ModelCard(BaseModel):
                 f"{subject}: {problem.where}",
                 got=problem.got,
                 expected=problem.expected,
-                todo=problem.todo or "export the model again",
+                todo=_use_the_newer(mapping) or problem.todo or "export the model again",
             ) from None
 
     @classmethod
@@ -172,3 +178,18 @@ class ModelCard(BaseModel):
         if self.weights_sha256 is None:
             del document["weights_sha256"]
         return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def _use_the_newer(mapping: Mapping[str, Any]) -> str | None:
+    """Return what to do with a card of a newer version of this package; None if it states none."""
+    versions = mapping.get("versions")
+    writer = versions.get("stdl-events") if isinstance(versions, dict) else None
+    if not isinstance(writer, str) or _release(writer) <= _release(__version__):
+        return None
+    return f"use stdl-events {writer}, which wrote it, or export the model again with {__version__}"
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version; () for a text that is none."""
+    match = _VERSION.fullmatch(version)
+    return tuple(int(number or 0) for number in match.groups()) if match else ()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import stdl_events
 from stdl_events.errors import ModelError
 from stdl_events.frames import FrameSpec
 from stdl_events.model_card import ModelCard
@@ -68,3 +69,38 @@ def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "m.json").write_bytes(b'{"labels": ["\xff"]}')
     with pytest.raises(ModelError, match=r"m\.json: got a file that does not read \(.*; expected a model card; use"):
         ModelCard.read(tmp_path / "m.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"schema_version": 2}, "schema_version: got 2; expected 1"),
+        ({"rejects": 0.5}, "rejects: got an unknown key; expected only known keys"),
+        ({"frame": MAPPING["frame"] | {"polarity": "on"}}, "frame.polarity: got an unknown key; expected only known"),
+        ({"decision": {"unknown_above": 1}}, "decision.unknown_above: got an unknown key; expected only known keys"),
+        ({"readout": "leaky"}, "readout: got 'leaky'; expected 'reset' or 'sliding'"),
+    ],
+)
+def test_what_a_newer_version_wrote_is_refused_with_its_name(changes, text):
+    """An entry that is not known may change what a prediction means, so none is skipped."""
+    newer = {"versions": {"stdl-events": "0.10.0", "torch": "3.0"}}
+    with pytest.raises(ModelError) as caught:
+        ModelCard.parse(MAPPING | newer | changes)
+    todo = f"use stdl-events 0.10.0, which wrote it, or export the model again with {stdl_events.__version__}"
+    assert str(caught.value).startswith(f"model card: {text}")
+    assert str(caught.value).endswith(todo)
+
+
+@pytest.mark.parametrize(
+    "writer", ["0.1.0", stdl_events.__version__, "", "9", "9.9\n", "9.9 or rm -rf /", "٩.٩", 9.9, None]
+)
+def test_no_other_version_is_named(writer):
+    with pytest.raises(ModelError, match="the stdl-events version that wrote it"):
+        ModelCard.parse(MAPPING | {"versions": {"stdl-events": writer}, "schema_version": 2})
+
+
+def test_what_describes_a_model_may_be_anything():
+    """A newer version may say more of a model's origin, and an older one runs it."""
+    provenance = {"measured_by": {"a new tool": [1, 2.5, None]}}
+    card = ModelCard.parse(MAPPING | {"provenance": provenance, "versions": {"a_new_package": "1.0"}})
+    assert ModelCard.from_json(card.to_json()).provenance == provenance

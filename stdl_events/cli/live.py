@@ -148,7 +148,9 @@ def live(
     from stdl_events.events.geometry import Geometry
     from stdl_events.live import LiveSummary, OnnxSession, Recogniser, run_live
     from stdl_events.live.recogniser import live_frame_spec
+    from stdl_events.live.session import ModelIdentity
     from stdl_events.live.sinks import open_sink
+    from stdl_events.live.sinks.lines import tell
     from stdl_events.live.sinks.recorder import Recorder
 
     geometry = Geometry.parse(geometry_settings(rotate, flip, crop, center_crop, scale, scale_by))
@@ -198,6 +200,8 @@ def live(
     if record is not None:
         sinks.append(Recorder(record, opened.sensor_size, overload=queue_overload))
     controls = None if page is None else _monitored(page, source, sinks, queue_overload)
+    if not json_lines:  # its summary says it
+        tell(ModelIdentity.of(session).to_text())
     summary = run_live(
         opened, recogniser, sinks, every=every.value, overload=queue_overload, decision=thresholds, controls=controls,
         budget_ms=budget_ms, max_rate=max_rate,

@@ -23,22 +23,19 @@ def describe_model(file: Path) -> dict[str, Any]:
     """Return the facts of a model, after the checks that `live` does.
 
     Raises:
-        ModelError: see `OnnxSession` and `read_onnx_file`.
+        ModelError: see `OnnxSession`.
     """
-    from stdl_events.live.onnx_file import read_onnx_file
     from stdl_events.live.session import OnnxSession
-    from stdl_events.live.signature import signature_path
 
     session = OnnxSession(str(file))
-    stored = read_onnx_file(session.path)
-    card = session.card.model_dump(mode="json")
+    stored, card = session.file, session.card.model_dump(mode="json")
     return {
         "path": str(session.path),
-        "bytes": len(stored.content),
+        "bytes": stored.size,
         "sha256": stored.sha256,
         "weights": stored.weights,
         "weights_sha256": stored.weights_sha256,
-        "has_signature": signature_path(session.path).is_file(),
+        "has_signature": stored.signature != "none",
         "operators": stored.operators,
         "card": card,
     }

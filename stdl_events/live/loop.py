@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from stdl_events.errors import StdlEventsError
@@ -21,6 +21,7 @@ from stdl_events.live.frame_queue import FrameQueue, Overload
 from stdl_events.live.protocols import CountingSource, Sink, StampedSource, StopRun
 from stdl_events.live.reader import Reader
 from stdl_events.live.recogniser import Recogniser
+from stdl_events.live.session import ModelIdentity
 from stdl_events.live.sink_group import SinkGroup
 from stdl_events.live.steps import Steps
 from stdl_events.live.summary import LiveSummary
@@ -205,6 +206,7 @@ class _LiveRun:
             decisions=dict(steps.decisions),
             early_clips=steps.early_clips,
             early_frames=steps.early_frames,
+            model=asdict(ModelIdentity.of(self.recogniser.session)),
             source=dict(source.counts) if isinstance(source, CountingSource) else {},
             latency_us=steps.latency.summary_us(),
             step_us=steps.step_time.summary_us(),

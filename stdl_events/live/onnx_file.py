@@ -9,14 +9,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import ModelError
 from stdl_events.live.onnx_messages import parse_model
-from stdl_events.live.signature import read_public_key, require_signature
+from stdl_events.live.signature import read_public_key, require_signature, signature_path
+
+Signature: TypeAlias = Literal["verified", "not checked", "none"]
 
 MAX_BYTES = 1 << 30
 MAX_NODES = 1 << 14
@@ -51,19 +53,23 @@ class OnnxFile:
 
     Attributes:
         content: all its bytes, those that were looked at.
+        size: number of them.
         sha256: of them.
         weights_sha256: of the names, shapes, dtypes and values of its constant tensors; see `weights_sha256`.
         weights: number of values in them.
         metadata: its entries.
         operators: number of nodes of each operator.
+        signature: "verified" by a key; "not checked", but beside the file; or "none".
     """
 
     content: bytes
+    size: int
     sha256: str
     weights_sha256: str
     weights: int
     metadata: dict[str, str]
     operators: dict[str, int]
+    signature: Signature
 
 
 def read_onnx_file(path: Path, signed_by: Path | None = None) -> OnnxFile:
@@ -78,8 +84,7 @@ def read_onnx_file(path: Path, signed_by: Path | None = None) -> OnnxFile:
             or it is not signed as required.
     """
     content = _read(path)
-    if signed_by is not None:
-        require_signature(path, content, read_public_key(signed_by))
+    signature = _check_signature(path, content, signed_by)
     model = _parse(path, content)
     graph = model.graph
     _refuse_unknown(path, model)
@@ -87,12 +92,14 @@ def read_onnx_file(path: Path, signed_by: Path | None = None) -> OnnxFile:
     tensors = [*graph.initializer, *(tensor for node in graph.node for tensor in _tensors_of(node))]
     values = {tensor.name: _values(path, tensor) for tensor in tensors}
     return OnnxFile(
-        content,
-        hashlib.sha256(content).hexdigest(),
-        _sha256_of(graph.initializer, values),
-        sum(array.size for array in values.values()),
-        {entry.key: entry.value for entry in model.metadata_props},
-        dict(sorted(Counter(node.op_type for node in graph.node).items())),
+        content=content,
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        weights_sha256=_sha256_of(graph.initializer, values),
+        weights=sum(array.size for array in values.values()),
+        metadata={entry.key: entry.value for entry in model.metadata_props},
+        operators=dict(sorted(Counter(node.op_type for node in graph.node).items())),
+        signature=signature,
     )
 
 
@@ -101,6 +108,13 @@ def weights_sha256(content: bytes) -> str:
     path = Path("the exported model")
     graph = _parse(path, content).graph
     return _sha256_of(graph.initializer, {t.name: _values(path, t) for t in graph.initializer})
+
+
+def _check_signature(path: Path, content: bytes, signed_by: Path | None) -> Signature:
+    if signed_by is not None:
+        require_signature(path, content, read_public_key(signed_by))
+        return "verified"
+    return "not checked" if signature_path(path).is_file() else "none"
 
 
 def _read(path: Path) -> bytes:

@@ -3,7 +3,7 @@
 Shape letters: B batch, C=2 polarities, H and W pixels of a frame, K classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -67,7 +67,7 @@ class OnnxSession:
     Attributes:
         path: the file.
         card: the model card of the file.
-        sha256: of the file.
+        file: the facts of the file, whose content is not kept.
 
     Raises:
         ModelError: the file holds what no exported network has (see `onnx_file`), onnxruntime rejects it, it has no
@@ -77,7 +77,7 @@ class OnnxSession:
     def __init__(self, path: str | Path, *, threads: int = 1, signed_by: Path | None = None) -> None:
         self.path = model_path(path)
         file = read_onnx_file(self.path, signed_by)
-        self.sha256 = file.sha256
+        self.file = replace(file, content=b"")
         if METADATA_KEY not in file.metadata:
             raise ModelError(
                 str(path), got="no model card in its metadata", expected=f"the entry {METADATA_KEY}",
@@ -151,9 +151,38 @@ class OnnxSession:
         return {name: dtypes[name] for name in wanted_in}
 
 
-def checksum_of(session: StepSession) -> str:
-    """Return the SHA-256 of the file that a session runs; empty for a model of another runtime."""
-    return session.sha256 if isinstance(session, OnnxSession) else ""
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model runs.
+
+    Attributes:
+        name: of its file.
+        sha256: of the file; empty for a model of another runtime, as the others.
+        weights_sha256: of its weights, see `OnnxFile`.
+        signature: see `OnnxFile`.
+    """
+
+    name: str
+    sha256: str = ""
+    weights_sha256: str = ""
+    signature: str = ""
+
+    @classmethod
+    def of(cls, session: StepSession) -> "ModelIdentity":
+        """Return the identity of the model of a session."""
+        name = Path(session.path).name
+        if not isinstance(session, OnnxSession):
+            return cls(name)
+        file = session.file
+        return cls(name, file.sha256, file.weights_sha256, file.signature)
+
+    def to_text(self) -> str:
+        """Return three lines of at most 80 columns, but for a long name."""
+        signed = {"verified": "signature verified", "not checked": "signature not checked", "none": "not signed"}
+        name = self.name if self.name.isprintable() else repr(self.name)
+        lines = [f"model {name}" + (f", {signed[self.signature]}" if self.signature else "")]
+        lines += [f"file sha256:{self.sha256}", f"weights sha256:{self.weights_sha256}"] if self.sha256 else []
+        return "\n".join(lines)
 
 
 def _check_weights(path: Path, file: OnnxFile, card: ModelCard) -> None:

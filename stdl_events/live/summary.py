@@ -45,6 +45,7 @@ class LiveSummary:
         budget_ms: longest latency that was asked for, in ms; None without one.
         blocked_sinks: had not taken the summary in time after an interrupt.
         sinks_s: seconds spent in each sink, by its name.
+        model: its `live.session.ModelIdentity`.
         source: what the source lost or refused before this program saw its events, by name; see `CountingSource`.
     """
 
@@ -61,6 +62,7 @@ class LiveSummary:
     filtered_events: int = 0
     cropped_events: int = 0
     clock_resets: int = 0
+    model: dict[str, str] = field(default_factory=dict)
     source: dict[str, int] = field(default_factory=dict)
     decisions: dict[str, int] = field(default_factory=dict)
     early_clips: int = 0

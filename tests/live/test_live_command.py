@@ -1,5 +1,6 @@
 """The `live` command: its output, its ends, and its errors."""
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from onnx_models import LABELS, expected_logits, make_card, softmax, stream_spec
 from stdl_events.events import open_recording, span_us, write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.frames import Framer, FrameSpec, clips
+from stdl_events.live.onnx_file import weights_sha256
 
 SIZE, STEPS, DT_US = (8, 6), 4, 10_000
 
@@ -80,7 +82,7 @@ def test_lines_for_people(model, recording, run_cli):
     best = int(np.argmax(probabilities_K))
     assert out.splitlines()[0].startswith(f"{t_us / 1e6:.3f} s  {LABELS[best]} {probabilities_K[best]:.2f}  ")
     assert len(out.splitlines()) == len(offline(recording))
-    assert err.startswith("source ended after ")
+    assert err.splitlines()[3].startswith("source ended after ")
     assert "dropped frames 0, late events 0, incomplete clips" in err
 
 
@@ -163,6 +165,24 @@ def test_missing_files_and_other_sensors_are_one_line(model, recording, tmp_path
     assert code == 2
     assert "got a source of 8x6 pixels; expected 16x12, on which the model was trained; use a source" in err
     assert len(err.splitlines()) == 1
+
+
+def test_the_start_and_the_summary_say_which_model_runs(model, recording, run_cli):
+    card = make_card(stream_spec(SIZE, STEPS, DT_US))
+    weights = weights_sha256(model.read_bytes())
+    write_model(model, card.model_copy(update={"weights_sha256": weights}))
+    sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+    for signature, words in (("none", "not signed"), ("not checked", "signature not checked")):
+        code, _, err = run_cli("live", model, "--source", recording, "--speed", "max")
+        assert code == 0
+        assert err.splitlines()[:3] == [f"model m.onnx, {words}", f"file sha256:{sha256}", f"weights sha256:{weights}"]
+        assert max(map(len, err.splitlines()[:3])) <= 80
+        code, out, err = run_cli("live", model, "--source", recording, "--speed", "max", "--json-lines")
+        assert (code, err) == (0, "")
+        assert json.loads(out.splitlines()[-1])["summary"]["model"] == {
+            "name": "m.onnx", "sha256": sha256, "weights_sha256": weights, "signature": signature,
+        }  # fmt: skip
+        (model.parent / "m.onnx.sig").write_bytes(bytes(64))
 
 
 def converted(run_cli, model, source, *options) -> tuple[list[tuple[int, str]], dict, str]:

@@ -8,6 +8,7 @@ from onnx_models import make_card, stream_spec, write_model
 
 from stdl_events.errors import ModelError, UserError
 from stdl_events.live import OnnxSession
+from stdl_events.live.session import ModelIdentity
 from stdl_events.live.signature import read_private_key, read_public_key, sign_file
 
 pytest.importorskip("cryptography", reason="cryptography is not installed: it signs models (extra `sign`)")
@@ -35,7 +36,9 @@ def model(tmp_path):
 def test_a_signed_model_runs_and_openssl_verifies_it(keys, model):
     signature = sign_file(model, read_private_key(keys / "key.pem"))
     assert signature == keys / "m.onnx.sig"
-    assert OnnxSession(model, signed_by=keys / "key.pub").card.labels
+    session = OnnxSession(model, signed_by=keys / "key.pub")
+    assert ModelIdentity.of(session).to_text().startswith("model m.onnx, signature verified\nfile sha256:")
+    assert OnnxSession(model).file.signature == "not checked"
     openssl(
         "pkeyutl", "-verify", "-rawin", "-in", model, "-sigfile", signature, "-pubin", "-inkey", keys / "key.pub"
     )  # fmt: skip

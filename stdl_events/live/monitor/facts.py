@@ -1,18 +1,17 @@
 """Facts of a run for the page: what the source is, and which model runs, by its checksum."""
 
-from pathlib import Path
 from typing import Any
 
 from stdl_events import __version__
 from stdl_events.events.stream import EventSource
 from stdl_events.live.recogniser import Recogniser
-from stdl_events.live.session import checksum_of
+from stdl_events.live.session import ModelIdentity
 
 
 def run_facts(source_name: str, source: EventSource, recogniser: Recogniser) -> dict[str, Any]:
     """Return what the page says of the source and of the model; JSON."""
     session, spec = recogniser.session, recogniser.spec
-    card = session.card
+    card, identity = session.card, ModelIdentity.of(session)
     width, height = source.sensor_size
     window_us = spec.dt_us or 0
     return {
@@ -22,8 +21,10 @@ def run_facts(source_name: str, source: EventSource, recogniser: Recogniser) -> 
             "sensor": f"{width} x {height} pixels",
         },
         "model": {
-            "model": Path(session.path).name,
-            "SHA-256": checksum_of(session),
+            "model": identity.name,
+            "SHA-256": identity.sha256,
+            "of the weights": identity.weights_sha256,
+            "signature": identity.signature,
             "classes": str(len(card.labels)),
             "frames": f"{spec.steps} of {window_us / 1e3:g} ms: a clip of {spec.steps * window_us / 1e3:g} ms",
             "state": "zeroed at each clip" if card.readout == "reset" else "goes on over clips",

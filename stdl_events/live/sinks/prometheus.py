@@ -6,7 +6,7 @@ The page is made when it is asked for, from the newest summary, by a thread of t
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from stdl_events import __version__
 from stdl_events.errors import UserError
 from stdl_events.events.stream import EventSource
 from stdl_events.live.recogniser import Prediction, Recogniser
-from stdl_events.live.session import checksum_of
+from stdl_events.live.session import ModelIdentity
 from stdl_events.live.sinks.extras import missing_extra
 from stdl_events.live.sinks.lines import say_overloaded
 from stdl_events.live.summary import LiveSummary
@@ -105,8 +105,7 @@ class PrometheusSink:
 
 def _model_facts(recogniser: Recogniser) -> dict[str, str]:
     return {
-        "name": recogniser.session.path.name,
-        "sha256": checksum_of(recogniser.session),
+        **asdict(ModelIdentity.of(recogniser.session)),
         "classes": str(len(recogniser.labels)),
         "version": __version__,
     }
