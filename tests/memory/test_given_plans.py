@@ -19,14 +19,19 @@ from stdl_events.plan.plan import Plan
 
 SPEC = NetworkSpec.parse("8C3-AP2-12R-16R(s2)-5FC", input_shape=(2, 16, 16))
 BLUEPRINT = Blueprint(SPEC, get_rule("stdl"), 8, 3, InstantaneousLoss(), OptimizerSpec("sgd"), memory="plain")
-PLAN = Planner(BLUEPRINT, least_blocks=2).smallest()
 
 
-def test_a_plan_for_the_same_setting_is_taken_as_it_is():
-    assert choose_plan(BLUEPRINT, plan=PLAN) is PLAN
-    assert choose_plan(BLUEPRINT, plan=json.loads(json.dumps(PLAN.to_dict()))) == PLAN
+@pytest.fixture(scope="module")
+def given() -> Plan:
+    """The smallest plan of the blueprint."""
+    return Planner(BLUEPRINT, least_blocks=2).smallest()
+
+
+def test_a_plan_for_the_same_setting_is_taken_as_it_is(given: Plan):
+    assert choose_plan(BLUEPRINT, plan=given) is given
+    assert choose_plan(BLUEPRINT, plan=json.loads(json.dumps(given.to_dict()))) == given
     longer = dataclasses.replace(BLUEPRINT, steps=9)
-    assert choose_plan(longer, plan=PLAN) is PLAN, "online, memory does not depend on T"
+    assert choose_plan(longer, plan=given) is given, "online, memory does not depend on T"
 
 
 @pytest.mark.parametrize(
@@ -42,33 +47,33 @@ def test_a_plan_for_the_same_setting_is_taken_as_it_is():
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_plan_for_another_setting_is_metered_again(change: dict[str, Any]):
+def test_a_plan_for_another_setting_is_metered_again(given: Plan, change: dict[str, Any]):
     blueprint = dataclasses.replace(BLUEPRINT, **change)
-    plan = choose_plan(blueprint, plan=PLAN.to_dict())
-    report, peaks = measure_learner(blueprint, PLAN)
-    assert plan.total_bytes == report.peak_bytes != PLAN.total_bytes
+    plan = choose_plan(blueprint, plan=given.to_dict())
+    report, peaks = measure_learner(blueprint, given)
+    assert plan.total_bytes == report.peak_bytes != given.total_bytes
     assert [block.metered_bytes for block in plan.blocks] == list(peaks)
     assert [(block.stop, block.auxiliary) for block in plan.blocks] == [
-        (block.stop, block.auxiliary) for block in PLAN.blocks
+        (block.stop, block.auxiliary) for block in given.blocks
     ]
     assert plan.budget_bytes is None
     assert plan.batch_size == blueprint.batch_size
     assert choose_plan(blueprint, plan=plan) is plan
 
 
-def test_the_learner_says_the_new_bytes():
+def test_the_learner_says_the_new_bytes(given: Plan):
     options = {"batch_size": 32, "steps": 3, "memory": "plain", "optimizer": "sgd"}
-    learner = build_learner(SPEC, plan=PLAN.to_dict(), **options)
-    assert (learner.plan.batch_size, PLAN.batch_size) == (32, 8)
-    assert learner.plan.total_bytes > 2 * PLAN.total_bytes
+    learner = build_learner(SPEC, plan=given.to_dict(), **options)
+    assert (learner.plan.batch_size, given.batch_size) == (32, 8)
+    assert learner.plan.total_bytes > 2 * given.total_bytes
 
 
-def test_a_document_that_does_not_say_what_it_is_for_is_metered_again():
-    document = {name: value for name, value in PLAN.to_dict().items() if name not in ("setting", "metered_bytes")}
+def test_a_document_that_does_not_say_what_it_is_for_is_metered_again(given: Plan):
+    document = {name: value for name, value in given.to_dict().items() if name not in ("setting", "metered_bytes")}
     document["blocks"] = [block | {"metered_bytes": 1} for block in document["blocks"]]
     assert Plan.from_dict(document).setting is None
     plan = choose_plan(BLUEPRINT, plan=document)
-    assert plan == dataclasses.replace(PLAN, budget_bytes=None)
+    assert plan == dataclasses.replace(given, budget_bytes=None)
 
 
 def test_blocks_in_notation_are_a_plan():

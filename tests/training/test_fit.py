@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import command_line, ended, forked
 
 from stdl_events.errors import DatasetError, PlanError, RecipeError, RunError
 from stdl_events.plan.plan import Plan
@@ -186,19 +185,18 @@ def test_killed_processes_resume_from_the_command_line(
         "from stdl_events.training.settings import TrainConfig\n\n\n"
         f"def recipe():\n    return TrainConfig.model_validate_json({config.model_dump_json()!r})\n"
     )
-    command = [sys.executable, "-c", "from stdl_events.cli import main; main()", "train"]
-    often = ["--set", "checkpoint_every_steps=1"]
-    process = subprocess.Popen([*command, recipe, "--out", folder, *often], stderr=subprocess.DEVNULL)
-    while process.poll() is None and not (folder / CHECKPOINT_FILE).exists():
+    often = ("--set", "checkpoint_every_steps=1")
+    process = forked(command_line, "train", recipe, "--out", folder, *often)
+    while process.is_alive() and not (folder / CHECKPOINT_FILE).exists():
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() in (-signal.SIGKILL, 0)
+    process.kill()
+    assert ended(process) in (-signal.SIGKILL, 0)
     rows = (folder / METRICS_FILE).read_bytes()
-    process = subprocess.Popen([*command, "--resume", folder, *often], stderr=subprocess.DEVNULL)
-    while process.poll() is None and (folder / METRICS_FILE).read_bytes() == rows:
+    process = forked(command_line, "train", "--resume", folder, *often)
+    while process.is_alive() and (folder / METRICS_FILE).read_bytes() == rows:
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() in (128 + signal.SIGTERM, 0)
+    process.terminate()
+    assert ended(process) in (128 + signal.SIGTERM, 0)
     code, out, err = run_cli("train", "--resume", folder, "--json")
     assert code == 0, err
     assert json.loads(out)["accuracy"] == evaluate(finished(config)).accuracy
