@@ -203,25 +203,24 @@ def test_each_device_has_its_kernels():
         assert chosen is (cpu if SURROGATES[surrogate] in cpu.FORMULAS else reference).surrogate_backward_
 
 
-def printed(code: str) -> str:
-    """The output of a child process."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-
-
-def test_torch_keeps_its_number_of_threads():
-    """Loading the compiled kernels starts numba's threads, which would set torch's number."""
-    code = (
-        "import torch; torch.set_num_threads(1);"
-        "from stdl_events.learning.lean.kernels import spread;"
-        "spread(torch.ones(2, 2, 4, 4), 2); print(torch.get_num_threads())"
-    )
-    assert printed(code) == "1\n"
-
-
-def test_kernels_compile_where_nothing_can_be_kept():
+@pytest.fixture(scope="module")
+def said_by_a_new_process() -> list[str]:
+    """The lines of a process that loads the kernels where their machine code cannot be kept."""
     code = (
         "import numba.core.caching as caching; caching.CacheImpl._locator_classes = [];"
-        "import torch; from stdl_events.learning.lean.kernels import cpu;"
-        "print(cpu.unpack(torch.full((1, 1, 1), 160, dtype=torch.uint8), 4, torch.float32).tolist())"
+        "import torch; torch.set_num_threads(1);"
+        "from stdl_events.learning.lean.kernels import cpu;"
+        "print(cpu.unpack(torch.full((1, 1, 1), 160, dtype=torch.uint8), 4, torch.float32).tolist());"
+        "print(torch.get_num_threads())"
     )
-    assert printed(code) == "[[[1.0, 0.0, 1.0, 0.0]]]\n"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return ended.stdout.splitlines()
+
+
+def test_kernels_compile_where_nothing_can_be_kept(said_by_a_new_process: list[str]) -> None:
+    assert said_by_a_new_process[0] == "[[[1.0, 0.0, 1.0, 0.0]]]"
+
+
+def test_torch_keeps_its_number_of_threads(said_by_a_new_process: list[str]) -> None:
+    """Loading the compiled kernels starts numba's threads, which would set torch's number."""
+    assert said_by_a_new_process[1:] == ["1"]
