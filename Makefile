@@ -10,7 +10,7 @@ PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 	done)
 WORKERS ?= 2
 
-.PHONY: demo test docs format bench fuzz clean
+.PHONY: demo test docs format bench fuzz lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/stdl-events demo --out runs/demo
@@ -40,6 +40,10 @@ fuzz: $(VENV)/ready
 	$(BIN)/python tests/benchmarks/run_planner.py --out tests/benchmarks/results
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[fuzz]'
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run_fuzz_coverage.py --minutes 20 --out tests/benchmarks/results
+
+lock: $(VENV)/ready
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[lock]'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python deploy/lock.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -15,6 +15,9 @@ import sys
 import time
 from pathlib import Path
 
+# onnxruntime would otherwise keep an identifier of this device in the home folder and send measurements to its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 try:
     import numpy as np
     import onnxruntime

@@ -4,6 +4,7 @@ The pipeline is the package: `events` -> `frames` -> `network` -> `plan` -> `lea
 The names below are imported at their first use, so importing this package imports no stage and no torch.
 """
 
+from os import environ as _environ
 from typing import TYPE_CHECKING
 
 from stdl_events.lazy import lazy_names
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from stdl_events.training.predict import predict as predict
     from stdl_events.training.settings import TrainConfig as TrainConfig
     from stdl_events.training.sweep import sweep as sweep
+
+# onnxruntime's own builds send measurements to their maker and keep an identifier of the device in the home folder. It
+# reads this when it is imported; a value that is set already stays.
+_environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "FrameSpec",

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-_PACKED_BYTES = 1 << 12
-_MAX_WINDOW_BYTES = 1 << 27
+# zstd's own limit, 128 MiB: a file may ask for more.
+_MAX_WINDOW_LOG = 27
 
 
 class Readable(Protocol):
@@ -42,43 +42,10 @@ def _open_xz(path: Path) -> Readable:
     return lzma.open(path, "rb")
 
 
-class _Zstd:
-    """Reader of all frames of a .zst file; that of the package ends without an error where the file is cut off."""
+def _open_zstd(path: Path) -> Readable:
+    from stdl_events.events.zstd import zstd
 
-    def __init__(self, path: Path) -> None:
-        import zstandard
-
-        self._file = path.open("rb")
-        self._start = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj
-        self._frame: Any = None
-        self._packed = b""
-
-    def read(self, count: int, /) -> bytes:
-        """Return at least `count` bytes, fewer at the end.
-
-        Raises:
-            EOFError: the file ends inside a frame.
-        """
-        ready = bytearray()
-        while len(ready) < count:
-            self._packed = self._packed or self._file.read(_PACKED_BYTES)
-            if not self._packed:
-                if self._frame is not None and not ready:
-                    raise EOFError("it ends inside a frame")
-                break
-            self._frame = self._frame or self._start()
-            ready += self._frame.decompress(self._packed)
-            self._packed = self._frame.unused_data if self._frame.eof else b""
-            self._frame = None if self._frame.eof else self._frame
-        return bytes(ready)
-
-    def read1(self, count: int, /) -> bytes:
-        """Read as few bytes as one step gives."""
-        del count
-        return self.read(1)
-
-    def close(self) -> None:
-        self._file.close()
+    return zstd.open(path, "rb", options={zstd.DecompressionParameter.window_log_max: _MAX_WINDOW_LOG})
 
 
 @dataclass(frozen=True)
@@ -94,12 +61,12 @@ COMPRESSIONS = (
     Compression(b"\x1f\x8b", ".gz", _open_gzip),
     Compression(b"BZh", ".bz2", _open_bzip2),
     Compression(b"\xfd7zXZ\x00", ".xz", _open_xz),
-    Compression(b"\x28\xb5\x2f\xfd", ".zst", _Zstd),
+    Compression(b"\x28\xb5\x2f\xfd", ".zst", _open_zstd),
 )
 
 
 def damage_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions that damaged compressed data raises."""
-    import zstandard
+    from stdl_events.events.zstd import zstd
 
-    return (EOFError, OSError, zlib.error, LZMAError, zipfile.BadZipFile, zstandard.ZstdError)
+    return (EOFError, OSError, zlib.error, LZMAError, zipfile.BadZipFile, zstd.ZstdError)

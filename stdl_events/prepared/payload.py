@@ -14,10 +14,11 @@ from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
-import zstandard
+
+from stdl_events.events.zstd import zstd
 
 CODEC = "zstd-1"
-ZSTD_VERSION = ".".join(map(str, zstandard.ZSTD_VERSION))
+ZSTD_VERSION = zstd.zstd_version
 _LEVEL = 1
 
 Pack: TypeAlias = Callable[[npt.NDArray[np.uint8]], bytes]
@@ -25,8 +26,8 @@ Pack: TypeAlias = Callable[[npt.NDArray[np.uint8]], bytes]
 
 def packer() -> Pack:
     """Return a function that compresses clips, for one thread."""
-    compressor = zstandard.ZstdCompressor(level=_LEVEL)
-    return lambda frames_TCHW: compressor.compress(np.ascontiguousarray(frames_TCHW).data)
+    compressor = zstd.ZstdCompressor(level=_LEVEL)
+    return lambda frames_TCHW: compressor.compress(np.ascontiguousarray(frames_TCHW).data, compressor.FLUSH_FRAME)
 
 
 def checksum(payload: bytes) -> int:
@@ -41,8 +42,8 @@ def unpack(payload: bytes, shape_TCHW: tuple[int, int, int, int]) -> npt.NDArray
     """
     size = math.prod(shape_TCHW)
     try:
-        raw = zstandard.ZstdDecompressor().decompress(payload, max_output_size=size)
-    except zstandard.ZstdError as error:
+        raw = zstd.ZstdDecompressor().decompress(payload, max_length=size + 1)
+    except zstd.ZstdError as error:
         raise ValueError(str(error)) from None
     if len(raw) != size:
         raise ValueError(f"{len(raw)} bytes instead of {size}")

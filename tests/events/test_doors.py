@@ -49,8 +49,8 @@ def modules_that_import(package: str) -> set[str]:
         ("uvicorn", {"live/monitor/server.py"}),
         # A file format in one, special functions and a root finder in the other: two submodules that share nothing.
         ("scipy", {"analysis/thresholds.py", "recordings/svhn.py"}),
-        # Packets of a foreign format, and clips of our own.
-        ("zstandard", {"events/compressions.py", "events/formats/aedat4.py", "prepared/payload.py"}),
+        ("backports", {"events/zstd.py"}),
+        ("compression", {"events/zstd.py"}),
     ],
 )
 def test_one_door_per_package(package: str, doors: set[str]) -> None:

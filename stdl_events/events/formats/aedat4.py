@@ -6,14 +6,13 @@ Pictures are stored upright. Packets of other streams (pictures, IMU, triggers) 
 Sources: iniVation's AEDAT 4 page and the FlatBuffers schemas of dv-processing.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 import lz4.frame
 import numpy as np
-import zstandard
 
 from stdl_events.errors import CorruptRecordingError, RecordingError, TruncatedRecordingError
 from stdl_events.events.decoder import Block, Decoder, Header, corrupt
@@ -29,12 +28,14 @@ from stdl_events.events.formats.flatbuffers import root_table
 from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.formats.pieces import Pieces
 from stdl_events.events.stream import EVENT_DTYPE
+from stdl_events.events.zstd import zstd
 
 if TYPE_CHECKING:
     from stdl_events.events.other_streams import OtherStreams
 
 STORED_DTYPE = np.dtype({"names": ["t", "x", "y", "p"], "formats": ["<i8", "<i2", "<i2", "u1"], "itemsize": 16})
 _MAX_PACKET_BYTES = 1 << 26
+_ZSTD_OPTIONS: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: _MAX_PACKET_BYTES.bit_length() - 1}
 _SMALL_PACKET_BYTES = 1 << 16
 _UNPACK_STEP_BYTES = 1 << 21
 _LZ4_NAMES_SIZE = 1 << 3
@@ -94,7 +95,7 @@ class Aedat4Decoder:
 
         try:
             data = unpack(packet)
-        except (RuntimeError, EOFError, ValueError, MemoryError, zstandard.ZstdError) as error:
+        except (RuntimeError, EOFError, ValueError, MemoryError, zstd.ZstdError) as error:
             raise fail(f"{self.layout.compression} data that does not unpack ({error})") from None
         if len(data) < 4 or int.from_bytes(data[:4], "little") > len(data) - 4:
             raise fail(f"{len(data)} bytes of a larger buffer")
@@ -185,6 +186,14 @@ def _unpack_lz4(packet: bytes) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _unpack_zstd(packet: bytes) -> bytes:
+    unpacker = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
+    data = unpacker.decompress(packet, max_length=_MAX_PACKET_BYTES)
+    if not unpacker.eof:
+        raise ValueError("cut off" if unpacker.needs_input else f"more than {_MAX_PACKET_BYTES} bytes")
+    return data
+
+
 def compress_lz4(data: bytes) -> bytes:
     """Return a packet's data as an LZ4 frame."""
     packed: bytes = lz4.frame.compress(data)
@@ -200,15 +209,7 @@ def make_unpacker(compression: str) -> Unpacker:
         return lambda packet: packet
     if compression == "lz4":
         return _unpack_lz4
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_PACKET_BYTES)
-
-    def unpack_zstd(packet: bytes) -> bytes:
-        data = decompressor.stream_reader(packet).read(_MAX_PACKET_BYTES)
-        if len(data) == _MAX_PACKET_BYTES:
-            raise ValueError(f"more than {_MAX_PACKET_BYTES} bytes")
-        return data
-
-    return unpack_zstd
+    return _unpack_zstd
 
 
 def open_aedat4(path: Path, stream: int | None = None) -> Aedat4Decoder:

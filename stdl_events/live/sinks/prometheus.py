@@ -4,6 +4,7 @@ The page is made when it is asked for, from the newest summary, by a thread of t
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -95,7 +96,7 @@ class PrometheusSink:
         say_overloaded(dropped_frames)
 
     def status(self, summary: LiveSummary) -> None:
-        self._numbers.summary = summary
+        self._numbers.summary, self._numbers.status_s = summary, time.time()
 
     def ended(self, summary: LiveSummary) -> None:
         self._server.shutdown()
@@ -125,7 +126,7 @@ class _Numbers:
 
     def __init__(self) -> None:
         self.model: dict[str, str] = {}
-        self.summary = LiveSummary.before_the_start(0.0)
+        self.summary, self.status_s = LiveSummary.before_the_start(0.0), time.time()
         self._lock = threading.Lock()
         self._predictions: Counter[tuple[str, str]] = Counter()
         self._buckets = [0] * (len(BUCKETS_S) + 1)
@@ -156,6 +157,10 @@ class _Page:
         for name, (entry, help) in COUNTERS.items():
             yield core.CounterMetricFamily(f"stdl_events_{name}", help, value=getattr(summary, entry))
         yield core.CounterMetricFamily("stdl_events_run_seconds", "Duration of the run.", value=summary.seconds)
+        yield core.GaugeMetricFamily(
+            "stdl_events_status_timestamp_seconds", "When the run last said its status, which it does each second.",
+            value=self._numbers.status_s,
+        )  # fmt: skip
         predictions = core.CounterMetricFamily(
             "stdl_events_predictions", "Predictions by decision and state.", labels=["label", "state"]
         )
