@@ -53,6 +53,7 @@ DOORS = {
     "h5py": ("events/formats/hdf5.py",),
     "aedat": ("events/formats/aedat4_child.py",),
     "eventcv": ("events/sources/eventcv_driver.py",),
+    "nir": ("export/nir_graph.py",),
     "onnx": ("export/",),
     "onnxscript": ("export/",),
     "onnxruntime": ("live/session.py", "export/quantize.py"),

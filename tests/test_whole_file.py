@@ -160,6 +160,7 @@ def test_the_list_of_writers_is_whole() -> None:
     elsewhere = {
         "analysis.memory_trace": "stdl-events memory --trace, below",
         "analysis.robustness": "tests/training/test_robustness.py",
+        "export.nir": "tests/export/test_nir.py",
         "export.quantize": "tests/export/test_quantize.py",
         "live.signature": "tests/live/test_signature.py",
         "models.__init__": "tests/test_models.py",

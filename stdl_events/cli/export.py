@@ -16,8 +16,9 @@ from stdl_events.cli.decision_options import (
     thresholds_from,
 )
 from stdl_events.cli.next_step import say_next_live
-from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.output import messages, print_json, print_warning, results
 from stdl_events.cli.weights_option import WeightsOption, parse_weights
+from stdl_events.errors import ModelError
 
 if TYPE_CHECKING:
     from stdl_events.export.quantize import Quantized
@@ -38,7 +39,12 @@ def register(app: typer.Typer) -> None:
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, or one of its bundles.")],
-    out: Annotated[Path, typer.Option(help="The ONNX file to write; an older one is replaced.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="The file to write, .onnx, or .nir for other simulators and chips; an older one is replaced.",
+        ),
+    ],
     weights: WeightsOption = None,
     unknown_below: UnknownBelowOption = None,
     still_below: StillBelowOption = None,
@@ -59,28 +65,36 @@ def export(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write a trained network as one self-describing ONNX file, checked before it is kept.
+    """Write a trained network as one self-describing file, ONNX or NIR, checked before it is kept.
 
     The auxiliary networks are omitted, and batch norm is folded into the weights. One call is one time step, with the
     state as inputs and outputs. The file stores its frame spec, its labels and its origin. It is compared with the
     network in onnxruntime for 50 steps of simulated frames; a file that disagrees is removed (exit code 5).
+    OUT.nir is the graph of the network in the Neuromorphic Intermediate Representation, checked in the same way by an
+    interpreter of ours. NIR has no soft reset and no surrogate gradient: both are in its metadata.
     The thresholds that calibrate fitted, or the options from --unknown-below to --decide-at, are stored with it; live
     applies them.
 
     Example: stdl-events export runs/demo --out model.onnx
     """
-    from stdl_events.export.onnx import export_onnx
+    from stdl_events.export.registry import EXPORTERS, kind_of
     from stdl_events.live.signature import read_private_key, sign_file
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.keeping import bundle_folder
 
+    kind = kind_of(out)
+    if kind != "onnx" and precision is not Precision.float32:
+        raise ModelError(
+            "--precision", got=f"{precision} for a .{kind} file", expected="float32, the only one that it can hold",
+            todo="leave --precision out, or export to .onnx",
+        )  # fmt: skip
     key = read_private_key(sign) if sign is not None else None
     network, card = load_bundle(bundle_folder(run, parse_weights(weights)))
     thresholds = thresholds_from(card.decision, unknown_below, still_below, hold, decide_at)
     card = card.model_copy(update={"decision": thresholds})
     with messages.status("exporting and checking"), TemporaryDirectory(prefix="stdl-events-") as folder:
         file = out if precision is Precision.float32 else Path(folder) / "model.onnx"
-        agreement = export_onnx(network, card, file)
+        agreement = EXPORTERS[kind](network, card, file)
         quantized = None if file is out else _quantize(run, file, card, data, out)
     signature = sign_file(out, key) if key is not None else None
     size = out.stat().st_size
@@ -104,7 +118,12 @@ def export(
         results.print(f"its accuracy on held-out recordings: stdl-events evaluate {run} --model {out}", markup=False)
     if signature is not None:
         results.print(f"{signature}: its signature by {sign}")
-    say_next_live(out, card, run)
+    if kind == "onnx":
+        say_next_live(out, card, run)
+    elif network.spec.neuron.reset == "soft":
+        print_warning(
+            "NIR has no soft reset: importers reset to zero unless they are told; see docs/deployment.md, NIR"
+        )
 
 
 def _quantize(run: Path, file: Path, card: "ModelCard", data: Path | None, out: Path) -> "Quantized":

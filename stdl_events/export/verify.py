@@ -21,7 +21,7 @@ from torch import Tensor
 from stdl_events.frames import FrameSpec
 from stdl_events.frames.picture import repeated
 from stdl_events.live.readout import mean_logits
-from stdl_events.live.session import OnnxSession
+from stdl_events.live.session import OnnxSession, StepSession
 from stdl_events.network.layers import State
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.neurons.cell import NeuronCell
@@ -68,12 +68,16 @@ class Agreement:
 
 
 def compare(network: SpikingNetwork, path: Path, *, seed: int = 0) -> Agreement:
-    """Run the file at `path` beside `network` over simulated frames.
+    """Run the ONNX file at `path` beside `network` over simulated frames.
 
     Raises:
         ModelError: the file does not load.
     """
-    session = OnnxSession(path)
+    return compare_session(network, OnnxSession(path), seed=seed)
+
+
+def compare_session(network: SpikingNetwork, session: StepSession, *, seed: int = 0) -> Agreement:
+    """Run the model in `session` beside `network`, whose state it has, over simulated frames."""
     was_training = network.training
     network.eval()
     try:
@@ -93,7 +97,7 @@ def _frames(shape_CHW: tuple[int, int, int], seed: int, spec: FrameSpec) -> npt.
     return rng.poisson(means, (STEPS, len(MEAN_COUNTS), *shape_CHW)).astype(np.float32)
 
 
-def _compare(network: SpikingNetwork, session: OnnxSession, frames_TBCHW: npt.NDArray[np.float32]) -> Agreement:
+def _compare(network: SpikingNetwork, session: StepSession, frames_TBCHW: npt.NDArray[np.float32]) -> Agreement:
     agreement = Agreement(steps=len(frames_TBCHW))
     batch = frames_TBCHW.shape[1]
     weight = next(network.parameters())

@@ -26,13 +26,24 @@ def trained() -> Callable[..., tuple[SpikingNetwork, ModelCard]]:
                 _, state = network.step(torch.poisson(torch.full((4, 2, 12, 12), 0.4), generator), state)
             for parameter in network.parameters():
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-        card = ModelCard(
-            network=spec.to_dict(),
-            frame=FrameSpec(kind="stream", steps=5, sensor_size=(12, 12), dt_us=10_000),
-            labels=("left", "right", "still"),
-            readout="reset",
-            state_shapes=network.state_shapes,
-        )
-        return network, card
+        return network, card_for(network)
 
     return make
+
+
+def card_for(network: SpikingNetwork) -> ModelCard:
+    """Return a card of `network` with three labels."""
+    _, height, width = network.spec.input_shape
+    return ModelCard(
+        network=network.spec.to_dict(),
+        frame=FrameSpec(kind="stream", steps=5, sensor_size=(width, height), dt_us=10_000),
+        labels=("left", "right", "still"),
+        readout="reset",
+        state_shapes=network.state_shapes,
+    )
+
+
+@pytest.fixture(scope="session")
+def card_of() -> Callable[[SpikingNetwork], ModelCard]:
+    """Return the maker of cards."""
+    return card_for

@@ -91,4 +91,5 @@ LIF = Neuron(
     settle=_settle,
     lean=_lean,
     to_norse=_to_norse,
+    leaky_integrator=True,
 )

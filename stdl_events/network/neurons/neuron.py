@@ -96,6 +96,8 @@ class Neuron:
         lean: spec -> lean form for these settings. None runs the layer by ordinary autograd in lean mode too, with the
             same gradients and the memory of plain mode.
         to_norse: spec -> Norse's own cell for the neuron; None where Norse has none.
+        leaky_integrator: True where m = λ u + x, with λ = `decay(p)`, the threshold is V_th, and the reset is that of
+            `NeuronSpec`. Such a neuron is LIF in NIR files.
     """
 
     summary: str
@@ -107,6 +109,7 @@ class Neuron:
     parameters: Callable[[NeuronSpec, torch.dtype | None, torch.device | str | None], nn.Module] | None = None
     lean: Callable[[NeuronSpec], LeanForm | FusedSoftReset | None] = _no_lean_form
     to_norse: Callable[[NeuronSpec], nn.Module] | None = None
+    leaky_integrator: bool = False
 
     def __post_init__(self) -> None:
         assert self.state._fields[0] == "u", "the state starts with u, the membrane potential after reset"

@@ -74,4 +74,5 @@ PLIF = Neuron(
     decay=LearnedDecay.decay,
     parameters=LearnedDecay,
     lean=_lean,
+    leaky_integrator=True,
 )
