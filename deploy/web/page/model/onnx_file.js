@@ -1,0 +1,161 @@
+// An .onnx file before onnxruntime sees it: its metadata, its weights, and that it computes what networks compute, without
+// loops, functions or other files' data. The numbers of the fields are those of onnx.proto.
+
+import { Problem, quoted } from "../problem.js";
+import { OPERATORS } from "./operators.js";
+
+const MAX_BYTES = 1 << 30, MAX_NODES = 1 << 14;
+const METADATA_KEY = "stdl_events.model_card";
+const MODEL = { graph: 7, metadata: 14, functions: 25 };
+const GRAPH = { node: 1, initializer: 5, sparse: 15 };
+const NODE = { operator: 4, attribute: 5, domain: 7 };
+const ATTRIBUTE = { tensor: 5, graph: 6, tensors: 10, graphs: 11, sparse: 22 };
+const TENSOR = { dims: 1, type: 2, floats: 4, name: 8, raw: 9, external: 13, location: 14 };
+const EXPECTED = "an exported .onnx model", AGAIN = "export the model again";
+
+class Damaged extends Error {}
+
+// Reads a message piece by piece; numbers are exact below 2^53.
+class Message {
+  #at = 0;
+
+  constructor(bytes) {
+    this.bytes = bytes;
+  }
+
+  get hasMore() {
+    return this.#at < this.bytes.length;
+  }
+
+  varint() {
+    let value = 0, scale = 1;
+    for (let length = 0; length < 10; length++, scale *= 128) {
+      if (!this.hasMore) throw new Damaged();
+      const byte = this.bytes[this.#at++];
+      value += (byte & 0x7f) * scale;
+      if (byte < 128) return value;
+    }
+    throw new Damaged();
+  }
+
+  take(length) {
+    if (this.#at + length > this.bytes.length) throw new Damaged();
+    return this.bytes.subarray(this.#at, this.#at += length);
+  }
+}
+
+// Yields [number, value] of each field; a value is a number, or bytes.
+function* fields(bytes) {
+  const message = new Message(bytes);
+  while (message.hasMore) {
+    const tag = message.varint(), number = Math.floor(tag / 8);
+    if (number < 1) throw new Damaged();
+    if (tag % 8 === 0) yield [number, message.varint()];
+    else if (tag % 8 === 1) yield [number, message.take(8)];
+    else if (tag % 8 === 2) yield [number, message.take(message.varint())];
+    else if (tag % 8 === 5) yield [number, message.take(4)];
+    else throw new Damaged();
+  }
+}
+
+function* packed(bytes) {
+  const message = new Message(bytes);
+  while (message.hasMore) yield message.varint();
+}
+
+const NOTHING = new Uint8Array();
+
+function bytesOf(value) {
+  if (!(value instanceof Uint8Array)) throw new Damaged();
+  return value;
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+const textOf = (bytes) => {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    throw new Damaged();
+  }
+};
+
+// Returns { content, card, weights }: the file's bytes, the text of its model card, and its constant tensors as
+// { name, dims, type, bytes }; `bytes` are null if its values are listed one by one.
+export async function readOnnxFile(file) {
+  if (file.size > MAX_BYTES) throw new Problem(file.name, `${file.size} bytes`, `at most ${MAX_BYTES}`, "check the file");
+  const content = new Uint8Array(await file.arrayBuffer());
+  try {
+    return { content, ...checked(file.name, content) };
+  } catch (error) {
+    if (!(error instanceof Damaged)) throw error;
+    throw new Problem(file.name, "a file that is no ONNX model", EXPECTED, AGAIN);
+  }
+}
+
+function checked(name, content) {
+  let card = null, weights = null;
+  for (const [number, value] of fields(content)) {
+    if (number === MODEL.functions) throw new Problem(name, "functions of its own", EXPECTED, AGAIN);
+    if (number === MODEL.graph) weights = checkGraph(name, bytesOf(value));
+    if (number === MODEL.metadata) {
+      const entry = Object.fromEntries(fields(bytesOf(value)));
+      if (textOf(entry[1] ?? NOTHING) === METADATA_KEY) card = textOf(entry[2] ?? NOTHING);
+    }
+  }
+  if (weights === null) throw new Damaged();
+  if (card === null) {
+    throw new Problem(name, "no model card in its metadata", `the entry ${METADATA_KEY}`, "export it with stdl-events");
+  }
+  return { card, weights };
+}
+
+function checkGraph(name, graph) {
+  const weights = [];
+  let nodes = 0;
+  for (const [number, value] of fields(graph)) {
+    if (number === GRAPH.sparse) throw new Problem(name, "sparse tensors", EXPECTED, AGAIN);
+    if (number === GRAPH.initializer) weights.push(tensorOf(name, bytesOf(value)));
+    if (number === GRAPH.node) {
+      checkNode(name, bytesOf(value));
+      nodes++;
+    }
+  }
+  if (!nodes || nodes > MAX_NODES) throw new Problem(name, `a graph of ${nodes} nodes`, `1 to ${MAX_NODES}`, AGAIN);
+  return weights;
+}
+
+function checkNode(name, node) {
+  let operator = "", domain = "";
+  for (const [number, value] of fields(node)) {
+    if (number === NODE.operator) operator = textOf(bytesOf(value));
+    if (number === NODE.domain) domain = textOf(bytesOf(value));
+    if (number === NODE.attribute) checkAttribute(name, bytesOf(value));
+  }
+  if (!["", "ai.onnx"].includes(domain) || !OPERATORS.has(operator)) {
+    const full = domain ? `${domain}:${operator}` : operator;
+    throw new Problem(name, `the operator ${quoted(full)}`, "operators of an exported network", AGAIN);
+  }
+}
+
+function checkAttribute(name, attribute) {
+  for (const [kind, value] of fields(attribute)) {
+    if ([ATTRIBUTE.graph, ATTRIBUTE.graphs, ATTRIBUTE.sparse].includes(kind)) {
+      throw new Problem(name, "a node with a graph or sparse tensor of its own", EXPECTED, AGAIN);
+    }
+    if (kind === ATTRIBUTE.tensor || kind === ATTRIBUTE.tensors) tensorOf(name, bytesOf(value));
+  }
+}
+
+function tensorOf(name, content) {
+  const tensor = { name: "", dims: [], type: 0, bytes: null };
+  for (const [number, value] of fields(content)) {
+    if (number === TENSOR.external || (number === TENSOR.location && value)) {
+      throw new Problem(name, "a tensor in another file", "all weights in the file", AGAIN);
+    }
+    if (number === TENSOR.dims) tensor.dims.push(...(typeof value === "number" ? [value] : packed(value)));
+    if (number === TENSOR.type) tensor.type = value;
+    if (number === TENSOR.name) tensor.name = textOf(bytesOf(value));
+    if (number === TENSOR.raw || number === TENSOR.floats) tensor.bytes = bytesOf(value);
+  }
+  return tensor;
+}
