@@ -21,7 +21,7 @@ State: TypeAlias = tuple[npt.NDArray[Any], ...]
 
 # Of all sessions of a process: a batch of a hundred of the largest published network needs less.
 MAX_ARENA_BYTES = 4 << 30
-MAX_LISTED = 8
+MAX_LISTED, MAX_REASON = 8, 300
 SAME_AS_REQUESTED = 1  # onnxruntime's other way, doubling, would reach the bound at half of it
 
 _DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
@@ -114,10 +114,9 @@ class OnnxSession:
         feed |= {f"state_{n}": tensor for n, tensor in enumerate(state)}
         try:
             logits_BK, *next_state = self._session.run(self._outputs, feed)
-        except onnxruntime.capi.onnxruntime_pybind11_state.Fail as error:
-            reason = str(error).strip().splitlines()[-1]
+        except Exception as error:  # onnxruntime's exception classes have no closer common base
             raise ModelError(
-                str(self.path), got=f"a step that fails in onnxruntime ({reason})",
+                str(self.path), got=f"a step that fails in onnxruntime ({_reason(error)})",
                 expected=f"one in less than {MAX_ARENA_BYTES >> 30} GiB", todo="use a smaller batch, or another model",
             ) from None  # fmt: skip
         return logits_BK.astype(np.float32, copy=False), tuple(next_state)
@@ -204,11 +203,16 @@ def _open(path: Path, content: bytes, threads: int) -> onnxruntime.InferenceSess
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime's exception classes have no closer common base
-        reason = str(error).strip().splitlines()[-1]
         raise ModelError(
-            str(path), got=f"a file that onnxruntime refuses ({reason})", expected="an exported .onnx model",
+            str(path), got=f"a file that onnxruntime refuses ({_reason(error)})", expected="an exported .onnx model",
             todo="export the model again",
         ) from None  # fmt: skip
+
+
+def _reason(error: Exception) -> str:
+    """Return the last line of an error of onnxruntime, which may repeat what the file says."""
+    line = str(error).strip().splitlines()[-1]
+    return "".join(each if each.isprintable() else "?" for each in line)[:MAX_REASON]
 
 
 @cache
@@ -227,6 +231,11 @@ def _tensor(path: Path, declared: Any) -> _Tensor:
             todo="export the model again",
         )  # fmt: skip
     shape = tuple(size if isinstance(size, int) else None for size in declared.shape)
+    if shape and shape[0] is not None:
+        raise ModelError(
+            str(path), got=f"{declared.name} of a batch of {shape[0]}", expected="a batch of any size",
+            todo="export the model again",
+        )  # fmt: skip
     return _Tensor(declared.name, dtype, shape)
 
 

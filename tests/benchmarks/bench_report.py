@@ -1,5 +1,6 @@
 """Facts in every benchmark's result: machine, versions, commit; and the path of its dated result."""
 
+import argparse
 import datetime
 import json
 import os
@@ -32,6 +33,22 @@ def write_result(folder: Path, name: str, document: Mapping[str, Any]) -> Path:
     partial.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(partial, path)
     return path
+
+
+def fuzz_arguments(
+    description: str, *, count: int, of: str = "files", names: Mapping[str, Any] | None = None
+) -> argparse.Namespace:
+    """Parse the options of a program that fuzzes: `count`, `seed` and `out`, and the `names` that may be chosen."""
+    parser = argparse.ArgumentParser(description=description)
+    if names is not None:
+        parser.add_argument("names", nargs="*", help=f"of {'; '.join(names)}; all if none is named")
+    parser.add_argument("--count", type=int, default=count, help=of)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="folder for a dated JSON result")
+    asked = parser.parse_args()
+    if unknown := [name for name in getattr(asked, "names", []) if name not in (names or {})]:
+        parser.error(f"got {unknown[0]!r}; expected {'; '.join(names or {})}")
+    return asked
 
 
 def _git(*arguments: str) -> str:

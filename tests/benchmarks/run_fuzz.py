@@ -7,7 +7,6 @@ per reader; this runs them all. A child that aborts, hangs, takes too much memor
 of ours ends with another exit code than 0, and so does this program.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench_report import REPOSITORY, environment, write_result
+from bench_report import REPOSITORY, environment, fuzz_arguments, write_result
 
 EVENTS_TESTS = REPOSITORY / "tests" / "events"
 sys.path.insert(0, str(EVENTS_TESTS))
@@ -35,14 +34,9 @@ def merged(path: Path, configuration: dict[str, Any], rows: list[dict[str, Any]]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Every reader on many damaged files.")
-    parser.add_argument("formats", nargs="*", help=f"of {', '.join(FORMATS)}; all if none is named")
-    parser.add_argument("--count", type=int, default=20_000, help="damaged files per format")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="folder for a dated JSON result")
-    arguments = parser.parse_args()
+    arguments = fuzz_arguments("Every reader on many damaged files.", count=20_000, of="per format", names=FORMATS)
     rows = []
-    for format in arguments.formats or FORMATS:
+    for format in arguments.names or FORMATS:
         began_s = time.perf_counter()
         options = [format, "--count", str(arguments.count), "--seed", str(arguments.seed)]
         child = subprocess.run(

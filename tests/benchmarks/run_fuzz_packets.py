@@ -6,13 +6,11 @@ The suite runs a few hundred. A crash, an event that is in no count, or memory t
 with another exit code than 0; the seed finds the packet again.
 """
 
-import argparse
 import resource
 import sys
 import time
-from pathlib import Path
 
-from bench_report import REPOSITORY, environment, write_result
+from bench_report import REPOSITORY, environment, fuzz_arguments, write_result
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
@@ -26,14 +24,11 @@ def peak_mib() -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Many damaged packets of each protocol of live sources.")
-    parser.add_argument("protocols", nargs="*", help=f"of {'; '.join(PROTOCOLS)}; all if none is named")
-    parser.add_argument("--count", type=int, default=100_000, help="packets per protocol")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="folder for a dated JSON result")
-    arguments = parser.parse_args()
+    arguments = fuzz_arguments(
+        "Many damaged packets of each protocol of live sources.", count=100_000, of="per protocol", names=PROTOCOLS
+    )
     rows = []
-    for protocol in arguments.protocols or PROTOCOLS:
+    for protocol in arguments.names or PROTOCOLS:
         run(protocol, 1_000, arguments.seed)
         before_mib, began_s = peak_mib(), time.process_time()
         outcomes = run(protocol, arguments.count, arguments.seed)

@@ -178,6 +178,14 @@ def retyped(model: onnx.ModelProto) -> None:
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.STRING
 
 
+def of_one_batch(size: int) -> Change:
+    def change(model: onnx.ModelProto) -> None:
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = size
+
+    return change
+
+
 def repeated_key(model: onnx.ModelProto) -> None:
     model.metadata_props.add(key=METADATA_KEY, value="{}")
 
@@ -255,6 +263,7 @@ for value in (np.nan, np.inf, -np.inf):
 add("another name of the frame", "inputs", renamed("frame", "image"))
 add("another name of the logits", "outputs", renamed("logits", "scores"))
 add("text as its frame", "", retyped)
+add("a batch of 65536", "a batch of 65536; expected a batch of any size", of_one_batch(65536))
 for name, text in {
     "none": "", "null": "null", "a list": "[]", "a number": "1e999", "not closed": '{"labels": [',
     "a hundred thousand brackets": "[" * 100_000, "NaN": '{"temperature": NaN}', "a huge number": "9" * 100_000,

@@ -1,12 +1,14 @@
 """A model file from a stranger is refused in a line, or runs; nothing outside it is read, and memory is bounded."""
 
+import fuzz_models
 import numpy as np
 import onnx
 import pytest
 from hostile_models import CORPUS, external
 from onnx_models import make_card, stream_spec, write_model
+from opened_files import opened_files
 
-from stdl_events.errors import ModelError, StdlEventsError
+from stdl_events.errors import ModelError
 from stdl_events.live import OnnxSession
 from stdl_events.live.onnx_file import OPERATORS, read_onnx_file, weights_sha256
 
@@ -61,40 +63,24 @@ def test_data_beside_the_file_is_not_read(good, tmp_path):
         OnnxSession(tmp_path / "m.onnx")
 
 
-def test_mutated_files_are_refused_or_run(good, tmp_path):
-    """Bytes changed, removed, repeated and inserted at random: no exception but the package's."""
-    data = good.SerializeToString()
-    random = np.random.default_rng(0)
-    path = tmp_path / "m.onnx"
-    outcomes = set()
-    for _ in range(300):
-        path.write_bytes(mutated(data, random))
-        outcomes.add(outcome(path))
-    assert outcomes == {"refused", "runs"}
+def test_damaged_files_and_cards_are_refused_or_run(tmp_path):
+    """Bytes, fields and cards changed, removed and repeated at random, and cut off: no exception but the package's."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / fuzz_models.ABOVE).write_bytes(bytes(100))
+    (tmp_path / "models" / fuzz_models.BESIDE).write_bytes(bytes(100))
+    good = [data for data in fuzz_models.seeds() if len(data) < 4_000]
+    with opened_files([tmp_path / "models", tmp_path]) as opened:
+        outcomes = fuzz_models.run(tmp_path / "models", good, range(300), seed=0)
+    assert {name.split(": ")[1] for name in outcomes} == {"refused", "runs"}
+    assert {name.split(": ")[0] for name in outcomes} == set(fuzz_models.DAMAGES)
+    assert outcomes.total() == 300
+    assert set(opened) == {tmp_path / "models" / fuzz_models.MODEL}
 
 
-def outcome(path) -> str:
-    try:
-        run(path)
-    except StdlEventsError as error:
-        return "refused" if "\n" not in str(error) else str(error)
-    return "runs"
-
-
-def mutated(data: bytes, random: np.random.Generator) -> bytes:
-    out = bytearray(data)
-    for _ in range(random.integers(1, 4)):
-        at = int(random.integers(len(out)))
-        kind = random.integers(4)
-        if kind == 0:
-            out[at] ^= 1 << int(random.integers(8))
-        elif kind == 1:
-            out[at] = int(random.integers(256))
-        elif kind == 2:
-            del out[at : at + int(random.integers(1, 9))]
-        else:
-            out[at:at] = out[at : at + int(random.integers(1, 9))]
-    return bytes(out)
+def test_a_file_that_is_opened_is_seen(tmp_path):
+    with opened_files([tmp_path]) as opened:
+        (tmp_path / "secret.bin").write_bytes(b"1")
+    assert opened == [tmp_path / "secret.bin"]
 
 
 def test_changed_weights_are_found_by_the_card(good, tmp_path):
