@@ -2,8 +2,8 @@
 
 import fcntl
 import functools
-import hashlib
 import http.server
+import json
 import shutil
 import subprocess
 import threading
@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 WEB = Path(__file__).resolve().parents[2] / "deploy" / "web"
-PACKAGE_FILES = ("package.json", "package-lock.json", ".npmrc")
+LOCK = "package-lock.json"
+PACKAGE_FILES = ("package.json", LOCK, ".npmrc")
 
 
 def build(cache: Path, folder: Path) -> Path:
@@ -28,25 +29,26 @@ def build(cache: Path, folder: Path) -> Path:
 
 
 def _is_current(folder: Path) -> bool:
-    """True if the packages of the lock are in `folder`: npm writes its own lock at the end."""
+    """True if the packages of the lock are in `folder`: npm writes what it has put there at its end."""
     own = folder / "node_modules" / ".package-lock.json"
-    return own.is_file() and own.stat().st_mtime >= (WEB / "package-lock.json").stat().st_mtime
+    if not own.is_file():
+        return False
+    wanted, found = (json.loads(path.read_text(encoding="utf-8"))["packages"] for path in (WEB / LOCK, own))
+    return {name: entry.get("integrity") for name, entry in wanted.items() if name} == {
+        name: entry.get("integrity") for name, entry in found.items()
+    }
 
 
 def _fetched(cache: Path) -> Path:
-    name = hashlib.sha256(b"".join((WEB / name).read_bytes() for name in PACKAGE_FILES)).hexdigest()[:16]
-    folder = cache / name
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "ready").exists():
+        if not _is_current(cache):
             for file in PACKAGE_FILES:
-                shutil.copy(WEB / file, folder)
-            ended = _run("npm", "ci", "--fetch-retries=0", "--fetch-timeout=30000", cwd=folder)
+                shutil.copy(WEB / file, cache)
+            ended = _run("npm", "ci", "--fetch-retries=0", "--fetch-timeout=30000", cwd=cache)
             if ended.returncode:
                 pytest.skip(f"npm ci fails: {ended.stderr.strip().splitlines()[:1]}")
-            (folder / "ready").touch()
-    return folder / "node_modules"
+    return cache / "node_modules"
 
 
 def _run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:

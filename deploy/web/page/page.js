@@ -67,7 +67,8 @@ function doing(done) {
   if (!model) return modelFile && waiting ? "opening the model" : "no model yet";
   if (!recordings.length) return "no recordings yet";
   const clips = recordings.reduce((sum, its) => sum + its.clips.length, 0);
-  const speed = shown?.clipMs ? `; ${shown.clipMs.toFixed(1)} ms a clip, ${shown.stepMs.toFixed(2)} ms a step` : "";
+  const { clip_ms: clipMs, step_ms: stepMs } = shown?.document ?? {};
+  const speed = clipMs ? `; ${clipMs.toFixed(1)} ms a clip, ${stepMs.toFixed(2)} ms a step` : "";
   return `${done} of ${recordings.length} recordings, ${whole.format(clips)} clips${speed}`;
 }
 
@@ -106,8 +107,8 @@ const ANSWERS = {
     if (waiting) player.show(picture.t_us, true);
     player.draw(picture);
   },
-  done: ({ id, ...done }) => {
-    Object.assign(recordings[id], done);
+  done: ({ id, document }) => {
+    recordings[id].document = document;
     readShare = 0;
     drawAllFacts();
   },

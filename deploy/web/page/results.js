@@ -4,7 +4,7 @@
 const MOST_ROWS = 200;
 
 export const newRecording = (id, file) =>
-  ({ id, file, name: file.name, opened: null, clips: [], document: null, problem: null, clipMs: null, stepMs: null });
+  ({ id, file, name: file.name, opened: null, clips: [], document: null, problem: null });
 
 const secondsText = (seconds) => `${seconds.toFixed(2)} s`;
 

@@ -75,9 +75,9 @@ async function recognise(id, file) {
     }
     await others();
   });
-  const { stepMs, clipMs, clips } = found;
+  const { clips } = found;
   if (clips.length) sendPicture(clips.at(-1).tEnd - tFirst);
-  postMessage({ done: { id, document: documentOf(file.name, session.card, tFirst, found), stepMs, clipMs } });
+  postMessage({ done: { id, document: documentOf(file.name, session.card, tFirst, found) } });
 }
 
 function sendPicture(sinceStart) {

@@ -101,8 +101,9 @@ function median(values) {
 
 const named = (labels, probabilities) => Object.fromEntries(labels.map((label, at) => [label, probabilities[at]]));
 
-// Returns a recording's document, as `stdl-events predict --json` writes it, with the mean logits of each clip.
-export function documentOf(name, card, tFirst, { clips, incomplete }) {
+// Returns a recording's document, as `stdl-events predict --json` writes it, with the mean logits of each clip and the
+// median times of a clip and of a step.
+export function documentOf(name, card, tFirst, { clips, incomplete, clipMs, stepMs }) {
   const { labels, decision: thresholds } = card;
   const moving = clips.filter((clip) => clip.state !== "still"), counted = moving.length ? moving : clips;
   const mean = labels.map((_, at) => counted.reduce((sum, clip) => sum + clip.probabilities[at], 0) / counted.length);
@@ -120,6 +121,8 @@ export function documentOf(name, card, tFirst, { clips, incomplete }) {
     why: decision?.why ?? "",
     incomplete_clips: incomplete,
     clips: clips.map((clip) => clipRow(clip, labels, tFirst)),
+    clip_ms: clipMs,
+    step_ms: stepMs,
   };
 }
 
