@@ -226,6 +226,13 @@ def test_wrong_settings_are_refused_before_a_camera_is_asked(query, text):
     assert text in str(refused.value)
 
 
+def test_a_camera_without_a_name_has_no_colon():
+    for wanted, subject in (("", "source eventcv"), ("EVK4", "source eventcv:EVK4")):
+        with pytest.raises(SourceLostError) as lost:
+            choose([], wanted)
+        assert lost.value.subject == subject
+
+
 def test_a_setting_that_eventcv_refuses_is_the_users_error():
     """eventcv checks the values before it looks for a camera."""
     open_it = partial(source_module.opened, EVK)

@@ -20,7 +20,11 @@ from stdl_events.live.steps import Steps
 
 SIZE, STEPS, DT_US, HOUR = (128, 128), 4, 500_000, 7_200
 CAPACITY = 3 * STEPS
-FAULTS = ("lost", "repeated", "overtaken", "garbage", "storm", "slow model", "back", "leap")
+FAULTS = (
+    "lost", "repeated", "overtaken", "garbage", "storm", "slow model", "back", "leap", "silence", "reconnect",
+)  # fmt: skip
+BEGIN_AGAIN = ("back", "leap", "reconnect")
+SILENT = 10
 
 
 class Hour:
@@ -32,7 +36,8 @@ class Hour:
         self.t_us = 2**32 - 1_800_000_000  # jAER's counter wraps after half an hour
         self.number, self.events = 1, 0
         self.layout, self.held = JaerDatagrams(SIZE), []
-        self.source = ReceivedSource("camera", SIZE, receiver=None)
+        self.source = ReceivedSource("camera", SIZE, receiver=None, clock_s=lambda: self.now_s)
+        self.silent = self.all_silent = 0
         self.queue = FrameQueue(CAPACITY, "fresh", clock_s=lambda: self.now_s)
         self.recogniser, self.seen = Recogniser(CountingSession(card), SIZE), Collector()
         self.reader = Reader(self.source, self.recogniser.select, Framer(self.recogniser.spec), self.queue)
@@ -41,6 +46,16 @@ class Hour:
     def send(self, fault):
         """Return the datagrams of half a second, with a fault or none."""
         self.t_us += {"back": -60_000_000, "leap": 100_000_000}.get(fault, 0)
+        if fault == "reconnect":  # another sender, whose numbers begin at any time of its clock
+            self.t_us, self.number = int(self.rng.integers(2**32)), 1
+            self.layout.restart()
+        if fault == "silence":
+            self.silent = SILENT
+        if self.silent:
+            self.silent, self.all_silent = self.silent - 1, self.all_silent + 1
+            self.t_us, self.now_s = self.t_us + DT_US, self.now_s + DT_US / 1e6
+            overtaken, self.held = self.held, []
+            return overtaken
         count = 3_000 if fault == "storm" else 8
         events = empty_events(count)
         events["t"] = self.t_us + np.sort(self.rng.integers(0, DT_US, count))
@@ -65,11 +80,10 @@ class Hour:
             for events in self.layout.decode([Datagram(admitted, 0)] if admitted else []):
                 self.events += len(events)
                 for part in in_order(self.source._inside(events)):
-                    self.source._now_us = int(part["t"][-1])
+                    self.source._advance(int(part["t"][0]), int(part["t"][-1]))
                     self.reader.take(part)
-        if not datagrams:  # the clock of the source goes on in silence
-            self.source._now_us += DT_US
-            self.reader.take(empty_events())
+        self.source._tick()  # in silence the clock goes on
+        self.reader.take(empty_events())
 
     def recognise(self):
         self.queue._closed = True  # what is shed at the front is not waited for
@@ -85,12 +99,14 @@ def test_an_hour_with_every_fault():
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         for tick, fault in enumerate(faults):
+            if hour.silent:
+                fault = faults[tick] = ""
             hour.arrive(hour.send(fault))
             slow_until = tick + 20 if fault == "slow model" else slow_until
             longest = max(longest, len(hour.queue))
             if tick >= slow_until:
                 hour.recognise()
-            if fault in ("back", "leap"):
+            if fault in BEGIN_AGAIN:
                 session_began, decided = tick, len(hour.seen.predictions)
             calm = not faults[session_began + 1 : tick + 1].any() and slow_until < session_began
             if calm and tick == session_began + STEPS:  # a window is closed by the first event after it
@@ -101,8 +117,10 @@ def test_an_hour_with_every_fault():
     assert {name: count for name, count in counts.items() if count} == {
         "lost_packets": sent["lost"], "repeated_packets": sent["repeated"], "damaged_packets": sent["garbage"],
     }  # fmt: skip
-    assert hour.events == 8 * (HOUR - sent["lost"] - sent["storm"]) + 3_000 * sent["storm"] == reader.events
-    assert reader.clock.resets == sent["back"] + sent["leap"] == len(said)
+    in_calm = HOUR - hour.all_silent - sent["lost"] - sent["storm"]
+    assert hour.all_silent == SILENT * sent["silence"]
+    assert hour.events == 8 * in_calm + 3_000 * sent["storm"] == reader.events
+    assert reader.clock.resets == sum(sent[fault] for fault in BEGIN_AGAIN) == len(said)
     assert late_starts == []
     queue.close(discard=True)
     assert longest <= CAPACITY

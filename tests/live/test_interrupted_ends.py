@@ -1,8 +1,13 @@
 """An interrupt ends a run although a source or a sink blocks; the other sinks get the summary."""
 
+import json
+import os
+import signal
+import socket
 import threading
 
 import numpy as np
+import pytest
 from collectors import Collector
 from onnx_models import make_card, stream_spec, write_model
 
@@ -44,3 +49,30 @@ def test_a_source_and_a_sink_that_block_do_not_keep_a_run_from_its_end(tmp_path)
     assert (summary.interrupted, summary.blocked_sinks) == (True, ("blocking",))
     assert other.summary is not None
     assert other.summary.interrupted
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_source_is_being_opened_ends_with_a_summary(tmp_path, run_cli, end):
+    """The sender takes the connection and says nothing, not even what it would send."""
+    model = write_model(tmp_path / "m.onnx", make_card(stream_spec(SIZE, STEPS, DT_US)))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def interrupt():
+            connection, _ = listener.accept()
+            with connection:
+                os.kill(os.getpid(), end)
+                ended.wait(60)
+
+        ended = threading.Event()
+        sender = threading.Thread(target=interrupt)
+        sender.start()
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        code, out, err = run_cli("live", model, "--source", address, "--reconnect", "60", "--json-lines")
+        ended.set()
+        sender.join()
+    (summary,) = (json.loads(line)["summary"] for line in out.splitlines())
+    # Between connecting and the next line of Python an interrupt leaves the socket to the collector of garbage.
+    said = [line for line in err.splitlines() if "unclosed <socket" not in line]
+    assert (code, said) == (0, [])
+    assert (summary["interrupted"], summary["events"], summary["clips"]) == (True, 0, 0)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

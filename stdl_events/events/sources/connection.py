@@ -207,7 +207,7 @@ class Connection(Generic[PacketT]):
         except OSError as error:
             self.close()
             raise self._as_lost(error) from None
-        except SourceLostError:
+        except BaseException:  # an interrupt is one
             self.close()
             raise
 

@@ -54,7 +54,7 @@ def open_eventcv(address: str, *, overload: Overload = "fresh", reconnect_s: flo
         MissingExtraError: eventcv is not installed.
     """
     wanted, settings = parse_camera(address)
-    name = f"eventcv:{wanted}"
+    name = _named(wanted)
 
     def open_it() -> Camera:
         listed, said = list_cameras()
@@ -106,13 +106,17 @@ def choose(cameras: Sequence[ListedCamera], wanted: str, said: Sequence[str] = (
     there = ", ".join(f"{camera.name} ({camera.serial or 'no serial number'})" for camera in cameras) or "no camera"
     if found:
         raise RecordingError(
-            f"source eventcv:{wanted}", got=f"several cameras: {there}", expected="one of them",
+            f"source {_named(wanted)}", got=f"several cameras: {there}", expected="one of them",
             todo="name its serial number, eventcv:SERIAL; unplug the others if it has none",
         )  # fmt: skip
     raise SourceLostError(
-        f"source eventcv:{wanted}", got="; ".join([there, *said]), expected="this camera" if wanted else "a camera",
+        f"source {_named(wanted)}", got="; ".join([there, *said]), expected="this camera" if wanted else "a camera",
         todo="plug it in, and see stdl-events cameras",
     )  # fmt: skip
+
+
+def _named(wanted: str) -> str:
+    return f"eventcv:{wanted}" if wanted else "eventcv"
 
 
 def opened(camera: ListedCamera, settings: CameraSettings) -> Camera:
@@ -122,7 +126,7 @@ def opened(camera: ListedCamera, settings: CameraSettings) -> Camera:
         RecordingError: it does not have a setting.
         SourceLostError: it cannot be opened.
     """
-    name = f"source eventcv:{camera.serial or camera.name}"
+    name = f"source {_named(camera.serial or camera.name)}"
     try:
         return open_camera(camera.serial, settings, WINDOW_US)
     except (RuntimeError, OSError, ValueError) as error:
