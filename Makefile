@@ -36,6 +36,7 @@ bench: $(VENV)/ready
 fuzz: $(VENV)/ready
 	$(BIN)/python tests/benchmarks/run_fuzz.py --out tests/benchmarks/results
 	$(BIN)/python tests/benchmarks/run_fuzz_packets.py --out tests/benchmarks/results
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run_fuzz_models.py --out tests/benchmarks/results
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run_fuzz_lean.py --out tests/benchmarks/results
 	$(BIN)/python tests/benchmarks/run_planner.py --out tests/benchmarks/results
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[fuzz]'

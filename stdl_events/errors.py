@@ -59,12 +59,21 @@ class StdlEventsError(Exception):
 
     def __str__(self) -> str:
         """One line: control characters of names and of files' contents are escaped."""
-        text = f"{self.subject}: got {self.got}; expected {self.expected}; {self.todo}"
-        return text if text.isprintable() else "".join(map(_printable, text))
+        return printable(f"{self.subject}: got {self.got}; expected {self.expected}; {self.todo}")
 
 
-def _printable(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+def printable(text: str, kept: str = "") -> str:
+    """Return a text with the characters that move a cursor, ring or colour written as escapes, such as \\x1b.
+
+    Args:
+        kept: characters that stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in kept else each.encode("unicode_escape", "surrogatepass").decode()
+        for each in text
+    )
 
 
 class UserError(StdlEventsError, ValueError):

@@ -109,11 +109,19 @@ def test_info_says_what_a_model_is(run_cli):
 
 
 def test_info_prints_labels_as_text(run_cli, tmp_path):
-    card = make_card(stream_spec(), labels=("\x1b[31mred", "[bold]b", "c"))
+    hostile = {"data\n\x1b[2J": "\x1b]0;title\x07" + "1" * 5000, "\u202e": ["\x9b31m"]}
+    card = make_card(
+        stream_spec(), labels=("\x1b[31mred", "[bold]b", "c"), provenance=hostile, versions={"\x1b[1m": "\r"},
+        network={"notation": "\x1b[31m"},
+    )  # fmt: skip
     code, out, _ = run_cli("info", write_model(tmp_path / "m.onnx", card))
     assert code == 0
-    assert "\x1b" not in out
+    assert all(line.isprintable() for line in out.splitlines())
+    assert len(out.splitlines()) < 40
+    assert r"data\n\x1b[2J" in out
     assert "[bold]b" in out
+    document = json.loads(run_cli("info", tmp_path / "m.onnx", "--json")[1])
+    assert document["card"]["provenance"] == hostile
 
 
 def test_info_takes_no_options_of_recordings_with_a_model(run_cli):

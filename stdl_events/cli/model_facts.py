@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stdl_events.errors import printable
 from stdl_events.models import PREFIX
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from stdl_events.frames.spec import FrameSpec
 
 SUFFIX = ".onnx"
-_SHOWN_LABELS = 20
+_SHOWN_LABELS, _MOST_SHOWN = 20, 800
 
 
 def is_model(file: Path) -> bool:
@@ -49,7 +50,7 @@ def model_table(facts: dict[str, Any]) -> "Table":
     from stdl_events.frames.spec import StoredFrameSpec
 
     card = facts["card"]
-    labels = [label if label.isprintable() else repr(label) for label in card["labels"]]
+    labels = card["labels"]
     more = f", and {len(labels) - _SHOWN_LABELS} more" if len(labels) > _SHOWN_LABELS else ""
     stated = "as its card says" if card["weights_sha256"] else "its card states none"
     rows = {
@@ -69,8 +70,14 @@ def model_table(facts: dict[str, Any]) -> "Table":
     table.add_column()
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(_shown(value)))
     return table
+
+
+def _shown(text: str) -> str:
+    """Return what a card says, without line breaks, and not too much of it."""
+    text = printable(text)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}… and more: --json"
 
 
 def _frames_text(spec: "FrameSpec") -> str:

@@ -18,9 +18,9 @@ def __getattr__(name: str) -> "Console":
     """Return `messages` or `results`, made when it is first used: `live` needs none, and rich takes long to import."""
     if name not in ("messages", "results"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from rich.console import Console
+    from stdl_events.cli.console import PlainConsole
 
-    made = globals()[name] = Console(stderr=name == "messages", highlight=False, soft_wrap=True)
+    made = globals()[name] = PlainConsole(stderr=name == "messages", highlight=False, soft_wrap=True)
     return made
 
 

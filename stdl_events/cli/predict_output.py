@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from stdl_events.cli.confusion import shortened
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.errors import printable
 
 if TYPE_CHECKING:
     from stdl_events.live.predict import RecordingPrediction
@@ -125,16 +126,17 @@ class Table:
 
     def _row(self, name: str, told: str, numbers: str) -> None:
         results.print(
-            f"{shortened(name, self._name):<{self._name}}  {told:<{self._label}}{numbers}".rstrip(), markup=False
+            f"{shortened(printable(name), self._name):<{self._name}}  {told:<{self._label}}{numbers}".rstrip(),
+            markup=False,
         )
 
     def _told(self, label: str, decision: str | None, state: str) -> str:
         """Return the class, after what was decided if that is something else."""
         from stdl_events.live.decision import WORDS
 
-        if decision == label:
+        label, word = printable(label), printable(decision or WORDS.get(state, "nothing decided"))
+        if decision is not None and word == label:
             return shortened(label, self._label)
-        word = decision or WORDS.get(state, "nothing decided")
         return f"{word} | {shortened(label, max(self._label - len(word) - 3, 4))}"
 
 

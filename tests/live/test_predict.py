@@ -40,6 +40,16 @@ def model(tmp_path: Path) -> Path:
     return write_model(tmp_path / "m.onnx", make_card(stream_spec(SIZE, STEPS, DT_US, grid="recording")))
 
 
+def test_the_table_prints_labels_and_file_names_as_text(tmp_path: Path, run_cli: Any) -> None:
+    card = make_card(stream_spec(SIZE, STEPS, DT_US, grid="recording"), labels=("\x1b[2Ja", "b\nc", "\u202ed"))
+    model = write_model(tmp_path / "m.onnx", card)
+    write_recording(tmp_path / "\x1b[31mr.h5", draw(0), SIZE)
+    code, out, err = run_cli("predict", model, tmp_path / "\x1b[31mr.h5", "--clips")
+    assert (code, len(out.splitlines())) == (0, 2 + 800 // 40)
+    assert all(line.isprintable() for line in [*out.splitlines(), *err.splitlines()])
+    assert r"\x1b[31mr.h5" in out
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two recordings, one in a folder of its own; a short one, a damaged one, one of another size, and other files."""

@@ -10,13 +10,13 @@ import pytest
 from collectors import Collector
 from onnx_models import make_card, stream_spec, write_model
 
-from stdl_events.errors import ModelError, SinkError, UserError
+from stdl_events.errors import ModelError, SinkError, UserError, printable
 from stdl_events.events import open_recording, write_recording
 from stdl_events.events.sources.replay import ReplaySource
 from stdl_events.events.stream import empty_events
 from stdl_events.live import OnnxSession, Recogniser, StopRun, run_live
 from stdl_events.live.sink_group import SinkGroup
-from stdl_events.live.sinks.lines import Lines, printable
+from stdl_events.live.sinks.lines import Lines
 from stdl_events.live.summary import LiveSummary
 
 SIZE = (8, 6)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, TextIO
 from urllib.parse import urlsplit
 
-from stdl_events.errors import UserError
+from stdl_events.errors import UserError, printable
 from stdl_events.live.decision import WORDS
 from stdl_events.live.protocols import StopRun
 from stdl_events.live.recogniser import Prediction
@@ -215,8 +215,3 @@ def tell(text: str, messages: TextIO | None = None) -> None:
     """Write to people; where nothing reads the messages any more, they are lost and the run goes on."""
     with suppress(BrokenPipeError):
         print(text, file=messages or sys.stderr, flush=True)
-
-
-def printable(text: str) -> str:
-    """Return a text with the characters that move a cursor, ring or colour written as escapes, such as \\x1b."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

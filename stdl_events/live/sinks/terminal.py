@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from stdl_events.errors import UserError
+from stdl_events.errors import UserError, printable
 from stdl_events.live.decision import WORDS
 from stdl_events.live.protocols import Sink
 from stdl_events.live.recogniser import Prediction
-from stdl_events.live.sinks.lines import Lines, printable, short, tell
+from stdl_events.live.sinks.lines import Lines, short, tell
 from stdl_events.live.summary import LiveSummary
 
 # Shortest interval between two pictures.
