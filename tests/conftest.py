@@ -40,13 +40,27 @@ def recordings_dir() -> Path:
     return folder
 
 
+# What torch works out anew at every export, though it is the same in all of a process: module and function.
+SAME_AT_EVERY_EXPORT = {
+    "the sources of all ONNX operators": (
+        "torch.onnx._internal.exporter._registration",
+        "onnxscript_apis.get_torchlib_ops",
+    ),
+    "their signatures": ("torch.onnx._internal.exporter._schemas", "op_signature_from_function"),
+    "the composite operators": ("torch._export.utils", "_materialize_cpp_cia_ops"),
+}
+
+
 @pytest.fixture(autouse=True)
-def torchlib_is_parsed_once() -> None:
-    """Torch parses the source of all its ONNX operators at every export; in a process of many exports, once will do."""
-    if module := sys.modules.get("torch.onnx._internal.exporter._registration"):
-        operators = module.onnxscript_apis.get_torchlib_ops
-        if not hasattr(operators, "cache_info"):
-            module.onnxscript_apis.get_torchlib_ops = functools.cache(operators)
+def exports_share_what_is_the_same() -> None:
+    """In a process of many exports, once will do."""
+    for name, path in SAME_AT_EVERY_EXPORT.values():
+        if owner := sys.modules.get(name):
+            *parts, function = path.split(".")
+            for part in parts:
+                owner = getattr(owner, part)
+            if not hasattr(getattr(owner, function), "cache_info"):
+                setattr(owner, function, functools.cache(getattr(owner, function)))
 
 
 @pytest.fixture

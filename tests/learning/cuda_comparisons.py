@@ -23,7 +23,7 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-12, torch.bfloat16: 2**-7, torch.float16: 2**-10}
 SIZES = [(1, 1), (1, 7), (2, 4), (3, 3), (7, 7), (8, 8), (32, 32)]
 COMPILED = [name for name, surrogate in SURROGATES.items() if surrogate in cuda.FORMULAS]
-BATCH, CHANNELS, SOME = 3, 5, slice(1, 4)
+BATCH, CHANNELS, SOME = 2, 4, slice(1, 3)
 
 
 class Case:
