@@ -6,6 +6,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from stdl_events.build import build_learner
 from stdl_events.learning.rules import list_rules
+from stdl_events.memory import choose_plan, layer_costs
 from stdl_events.memory.meter import LiveBytes, metering
 from stdl_events.network.spec import NetworkSpec
 
@@ -13,6 +14,12 @@ SPEC = NetworkSpec.parse("8C3-AP2-8R-DP(0.1)-16C3-10FC", input_shape=(2, 16, 16)
 BATCH, STEPS = 4, 4
 # With one block there would be no search.
 PLANNED = {"rho": 1.2, "least_blocks": 2}
+
+
+def forget_what_was_metered() -> None:
+    """After this, planning meters again what has been planned before."""
+    for remembered in (layer_costs._measured, choose_plan._whole_bytes, choose_plan._learner_bytes):
+        remembered.cache_clear()
 
 
 def fake_clip():
@@ -51,6 +58,7 @@ def test_every_neuron_and_norm_does(neuron, norm, memory):
 @pytest.mark.parametrize("memory", ["lean", "plain"])
 def test_the_plan_is_the_one_that_is_found_outside(memory):
     outside = build_learner(SPEC, batch_size=BATCH, steps=STEPS, memory=memory, **PLANNED)
+    forget_what_was_metered()
     with FakeTensorMode():
         inside = build_learner(SPEC, batch_size=BATCH, steps=STEPS, memory=memory, **PLANNED)
     assert inside.plan == outside.plan
@@ -60,6 +68,7 @@ def test_the_plan_is_the_one_that_is_found_outside(memory):
 
 
 def test_a_meter_outside_does_not_count_what_the_planner_tries():
+    forget_what_was_metered()
     with metering() as planned:
         learner = build_learner(SPEC, batch_size=BATCH, steps=STEPS, **PLANNED)
     with metering() as unplanned:
