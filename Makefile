@@ -9,8 +9,9 @@ PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 	$$candidate -c 'import sys, venv; sys.exit(sys.version_info < $(MINIMUM))' 2>/dev/null && echo $$candidate && break; \
 	done)
 WORKERS ?= 2
+SBOM ?= dist/stdl-events.cdx.json
 
-.PHONY: demo test docs format bench fuzz lock clean
+.PHONY: demo test docs format bench fuzz lock sbom clean
 
 demo: $(VENV)/ready
 	$(BIN)/stdl-events demo --out runs/demo
@@ -45,6 +46,14 @@ fuzz: $(VENV)/ready
 lock: $(VENV)/ready
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[lock]'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python deploy/lock.py
+
+sbom: $(VENV)/ready
+	mkdir -p $(dir $(SBOM))
+	$(BIN)/python -m venv --clear --without-pip build/device
+	$(BIN)/python -m pip --python build/device/bin/python install --quiet --disable-pip-version-check --require-hashes \
+		-r deploy/requirements.txt -r deploy/requirements-camera.txt -r deploy/requirements-services.txt
+	$(BIN)/python -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file $(SBOM) build/device/bin/python
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

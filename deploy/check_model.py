@@ -3,8 +3,9 @@
 
     python check_model.py model.onnx [--steps 200] [--threads 1] [--json]
 
-It steps the model on empty frames and on random events. Exit codes: 0 it runs in time; 1 it runs, but slower than
-its frames arrive; 2 the model is unusable; 3 numpy or onnxruntime is missing.
+It steps the model on empty frames and on random events. Energy is the processor's, as its RAPL counters say where this
+user may read them: idle power and other programs are included. Exit codes: 0 it runs in time; 1 it runs, but slower
+than its frames arrive; 2 the model is unusable; 3 numpy or onnxruntime is missing.
 """
 
 import argparse
@@ -30,6 +31,9 @@ DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 WARM_UP_STEPS = 5
 # Share of the pixels with an event in a frame: a busy scene.
 BUSY_SHARE = 0.1
+
+
+POWERCAP = Path("/sys/class/powercap")
 
 
 class UnusableModel(Exception):
@@ -89,14 +93,48 @@ def random_frames(session, steps, seed):
         yield generator.poisson(BUSY_SHARE, [1, *value.shape[1:]]).astype(DTYPES[value.type])
 
 
+class EnergyMeter:
+    """Energy that the processor's packages use within a `with` block, of the counters in `folder` (Linux, powercap).
+
+    Attributes:
+        joules: after the block; None where it cannot be told.
+        why: then the reason.
+    """
+
+    def __init__(self, folder=POWERCAP):
+        # intel-rapl:0 is a package; intel-rapl:0:1 is a part of it. AMD's packages have the same names.
+        self._zones = sorted(zone for zone in folder.glob("intel-rapl:*") if zone.name.count(":") == 1)
+        self.joules = None
+        self.why = None if self._zones else f"no RAPL counters in {folder}"
+
+    def __enter__(self):
+        self._began_uj = self._read("energy_uj")
+        return self
+
+    def __exit__(self, *_):
+        ended_uj, ranges_uj = self._read("energy_uj"), self._read("max_energy_range_uj")
+        if self.why is None:
+            # A counter begins at 0 again after its range.
+            used_uj = [(b - a) % (r + 1) for a, b, r in zip(self._began_uj, ended_uj, ranges_uj, strict=True)]
+            self.joules = sum(used_uj) / 1e6
+
+    def _read(self, name):
+        try:
+            return [int((zone / name).read_text()) for zone in self._zones]
+        except (OSError, ValueError) as error:
+            self.why = f"{error.strerror.lower()}: {error.filename}" if isinstance(error, OSError) else str(error)
+            return []
+
+
 def check(path, steps, threads):
     """Return the model's description and the time of a step on this device, as a dictionary."""
     session, card = open_model(path, threads)
     busy = list(random_frames(session, steps, seed=0))
     still = [np.zeros_like(busy[0])] * steps
     run(session, card, busy[:WARM_UP_STEPS])
-    logits_busy, times_busy_ms = run(session, card, busy)
-    logits_still, times_still_ms = run(session, card, still)
+    with EnergyMeter() as energy:
+        logits_busy, times_busy_ms = run(session, card, busy)
+        logits_still, times_still_ms = run(session, card, still)
     for what, logits in (("random events", logits_busy), ("empty frames", logits_still)):
         if not np.isfinite(logits).all():
             raise UnusableModel(f"its logits on {what} are not finite")
@@ -119,6 +157,9 @@ def check(path, steps, threads):
         "onnxruntime": onnxruntime.__version__,
         "steps": len(times_ms),
         "step_ms": {"p50": p50_ms, "p95": p95_ms, "p99": p99_ms},
+        "frames_per_s": round(1e3 * len(times_ms) / float(times_ms.sum()), 1),
+        "step_mj": None if energy.joules is None else round(1e3 * energy.joules / len(times_ms), 4),
+        "energy": energy.why or "of the processor's packages, idle power and other programs included",
         "frame_ms": frame_ms,
         "in_time": None if frame_ms is None else p99_ms <= frame_ms,
     }
@@ -133,7 +174,12 @@ def describe(report):
         f"sensor {width}x{height}, {frame['steps']} frames per clip, {report['state_values']:,} state values",
         f"{report['device']}, onnxruntime {report['onnxruntime']}",
         f"one step: p50 {step_ms['p50']:.3f} ms, p95 {step_ms['p95']:.3f} ms, p99 {step_ms['p99']:.3f} ms",
+        f"{report['frames_per_s']:,.0f} frames a second",
     ]
+    if report["step_mj"] is None:
+        lines.append(f"energy unknown: {report['energy']}")
+    else:
+        lines.append(f"one step: {report['step_mj']:.3f} mJ {report['energy']}")
     if report["frame_ms"] is None:
         lines.append("its frames have no fixed length, so there is no time to keep")
     else:

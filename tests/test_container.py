@@ -9,17 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from command_lines import parameters
+from dockerfile_steps import DOCKERFILE, instructions
 
 from stdl_events.live.sinks import open_sink
 from stdl_events.live.summary import LiveSummary
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEPLOY = REPOSITORY / "deploy"
-
-
-def instructions(name: str) -> list[str]:
-    """Return what follows each instruction `name` of the Dockerfile."""
-    return re.findall(rf"^{name} (.+)$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_the_container_runs_the_live_command_as_an_ordinary_user():
@@ -46,7 +42,7 @@ def test_what_the_container_copies_is_there():
 
 def test_nothing_in_the_container_depends_on_the_machine():
     assert {line.split()[0] for line in instructions("FROM")} == {"python:3.11-slim"}
-    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    text = DOCKERFILE.read_text(encoding="utf-8")
     code = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     assert re.findall(r"x86_64|amd64|aarch64|arm64|apt-get|gcc", code) == []
 

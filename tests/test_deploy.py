@@ -4,6 +4,7 @@ import configparser
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -38,11 +39,48 @@ def test_check_model_tells_what_a_model_is(tmp_path):
     assert report["steps"] == 40
     assert 0 < report["step_ms"]["p50"] <= report["step_ms"]["p95"] <= report["step_ms"]["p99"]
     assert report["in_time"] is True
+    assert 1e3 / report["step_ms"]["p99"] / 10 < report["frames_per_s"] < 1e3 / report["step_ms"]["p50"] * 10
+    assert (report["step_mj"] is None) == (
+        report["energy"] != "of the processor's packages, idle power and other programs included"
+    )
 
     ended = check_model(tmp_path, "m.onnx", "--steps", 20)
     assert ended.returncode == 0
     assert "sensor 8x6, 4 frames per clip, 2 state values" in ended.stdout
+    assert "frames a second\n" in ended.stdout
+    assert re.search(r"^(energy unknown: .+|one step: [\d.]+ mJ of .+)$", ended.stdout, re.MULTILINE)
     assert "a frame comes every 10000 ms: in time" in ended.stdout
+
+
+def counters(folder: Path, **energies_uj: int) -> None:
+    """Write the counters of a processor with two packages; one of them has a part."""
+    for name, energy_uj in energies_uj.items():
+        zone = folder / name.replace("_", ":").replace("rapl", "intel-rapl")
+        zone.mkdir(parents=True, exist_ok=True)
+        (zone / "energy_uj").write_text(f"{energy_uj}\n")
+        (zone / "max_energy_range_uj").write_text("999999\n")
+
+
+def test_energy_is_that_of_the_packages_also_when_a_counter_begins_again(tmp_path):
+    meter_class = runpy.run_path(str(DEPLOY / "check_model.py"))["EnergyMeter"]
+    counters(tmp_path, rapl_0=100_000, rapl_0_0=5, rapl_1=900_000)
+    with meter_class(tmp_path) as meter:
+        counters(tmp_path, rapl_0=350_000, rapl_0_0=80_000, rapl_1=50_000)
+    assert meter.joules == pytest.approx(0.25 + 0.15)
+    assert meter.why is None
+
+
+def test_energy_that_cannot_be_read_has_a_reason(tmp_path):
+    meter_class = runpy.run_path(str(DEPLOY / "check_model.py"))["EnergyMeter"]
+    with meter_class(tmp_path) as meter:
+        pass
+    assert (meter.joules, meter.why) == (None, f"no RAPL counters in {tmp_path}")
+    counters(tmp_path, rapl_0=1)
+    (tmp_path / "intel-rapl:0" / "energy_uj").unlink()
+    with meter_class(tmp_path) as meter:
+        pass
+    assert meter.joules is None
+    assert meter.why == f"no such file or directory: {tmp_path}/intel-rapl:0/energy_uj"
 
 
 def test_check_model_says_when_a_device_is_too_slow(tmp_path):
