@@ -161,6 +161,22 @@ def test_check_model_needs_two_packages(tmp_path):
     assert ended.returncode == 0, ended.stderr
 
 
+def test_a_model_runs_without_memory_that_is_writable_and_executable(tmp_path):
+    """As the unit of systemd forbids it; here by the kernel's own switch, which Linux 6.3 has."""
+    write_model(tmp_path / "m.onnx", make_card(stream_spec(dt_us=10_000_000)))
+    program = (
+        "import ctypes, runpy, sys; set_mdwe, refuse_exec_gain, unsupported = 65, 1, 77\n"
+        "if ctypes.CDLL(None).prctl(set_mdwe, refuse_exec_gain, 0, 0, 0): sys.exit(unsupported)\n"
+        "sys.argv = ['check_model.py', 'm.onnx', '--steps', '2']\n"
+        f"runpy.run_path({str(DEPLOY / 'check_model.py')!r}, run_name='__main__')"
+    )
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if ended.returncode == 77:
+        pytest.skip("this kernel has no PR_SET_MDWE")
+    assert ended.returncode == 0, ended.stderr
+
+
 @pytest.mark.parametrize("missing", ["numpy", "onnxruntime"])
 def test_check_model_says_what_is_missing(tmp_path, missing):
     program = (
@@ -204,6 +220,9 @@ def test_systemd_accepts_the_unit(tmp_path):
     path.write_text(unit.replace("/opt/stdl-events/bin/stdl-events", sys.executable), encoding="utf-8")
     ended = subprocess.run([checker, "verify", "--man=no", path], capture_output=True, text=True, check=False)
     assert [line for line in ended.stderr.splitlines() if path.name in line] == []
+    rated = [checker, "security", "--offline=true", "--no-pager", "--threshold=20", path]
+    ended = subprocess.run(rated, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, f"an exposure of 2.0 at most: {ended.stdout}"
     path.write_text(unit.replace("DevicePolicy", "DevicePolice"), encoding="utf-8")
     ended = subprocess.run([checker, "verify", "--man=no", path], capture_output=True, text=True, check=False)
     assert "DevicePolice" in ended.stderr, "the check can fail"
