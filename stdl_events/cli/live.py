@@ -36,6 +36,7 @@ from stdl_events.cli.live_options import (
     ModelOption,
     Overload,
     OverloadOption,
+    ProviderOption,
     ReconnectOption,
     RecordOption,
     SignatureOption,
@@ -118,6 +119,7 @@ def live(
     check_s: CheckOption = None,
     max_rate: MaxRateOption = None,
     threads: ThreadsOption = 1,
+    provider: ProviderOption = "cpu",
     require_signature: SignatureOption = None,
     filters: FilterOption = None,
     rotate: RotateOption = None,
@@ -160,7 +162,9 @@ def live(
     else:
         model, source = model_and_source(argument, model, source)
     page = None if monitor is None else _page_address(monitor)
-    session = OnnxSession(model, threads=threads, signed_by=require_signature)
+    session = OnnxSession(model, threads=threads, signed_by=require_signature, provider=provider)
+    if session.provider_check is not None:
+        tell(session.provider_check.to_text())
     if check_s is not None:
         size = parse_sensor_size(sensor)
         make = partial(Recogniser, session, frame_us=frame_us, filters=chosen, geometry=geometry)

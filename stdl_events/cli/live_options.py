@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from stdl_events.cli.options import address_of
+from stdl_events.cli.options import address_of, one_of
 from stdl_events.errors import RecordingError, UserError
 from stdl_events.events.sources import SOURCES
+from stdl_events.live.providers import PROVIDERS
 
 
 class Overload(StrEnum):
@@ -141,6 +142,15 @@ MaxRateOption = Annotated[
 ]
 
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of an exported model.")]
+ProviderOption = Annotated[
+    str,
+    one_of(
+        PROVIDERS,
+        "What computes an exported model, if the installed onnxruntime has it. Its first ten steps are compared with "
+        "the CPU's; a disagreement ends the run (exit code 5).",
+        "--provider",
+    ),
+]
 
 
 def model_and_source(argument: str | None, model: Path | None, source: str | None) -> tuple[Path, str]:

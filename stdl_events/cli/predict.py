@@ -23,7 +23,7 @@ from stdl_events.cli.geometry_options import (
     ScaleOption,
     geometry_settings,
 )
-from stdl_events.cli.live_options import ThreadsOption
+from stdl_events.cli.live_options import ProviderOption, ThreadsOption
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.options import FilterOption
 from stdl_events.cli.output import messages, results
@@ -74,6 +74,7 @@ def predict(
     weights: WeightsOption = None,
     device: Annotated[str, typer.Option(help="Of a run: auto, cpu or cuda.")] = "auto",
     threads: ThreadsOption = 1,
+    provider: ProviderOption = "cpu",
     unknown_below: UnknownBelowOption = None,
     still_below: StillBelowOption = None,
     hold: HoldOption = None,
@@ -120,7 +121,7 @@ def predict(
         format=format, sensor_size=parse_sensor_size(sensor), stream=stream, time_unit=time_unit, columns=columns,
         take=take, repair=repair, strict=strict,
     )  # fmt: skip
-    session = open_session(model, weights=parse_weights(weights), threads=threads, device=device)
+    session = open_session(model, weights=parse_weights(weights), threads=threads, device=device, provider=provider)
     thresholds = thresholds_from(session.card.decision, unknown_below, still_below, hold, decide_at)
     given = given_files(files, format)
     if given.repeated:

@@ -3,6 +3,7 @@
 Shape letters: B batch, C=2 polarities, H and W pixels of a frame, K classes.
 """
 
+import copy
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from stdl_events.errors import ModelError
+from stdl_events.errors import MissingExtraError, ModelError
 from stdl_events.live.onnx_file import OnnxFile, read_onnx_file
+from stdl_events.live.providers import CPU, Provider, ProviderCheck, check_against_cpu, installed_provider
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.models import model_path
 
@@ -63,18 +65,24 @@ class OnnxSession:
         path: the .onnx file, whose metadata holds the model card; or `models:NAME`, one that comes with the package.
         threads: threads within one step. One has the best tail latency for live inference.
         signed_by: the public key whose owner must have signed the file; see `signature`.
+        provider: a name in `PROVIDERS`. The first steps of another than the CPU are compared with the CPU's.
 
     Attributes:
         path: the file.
         card: the model card of the file.
         file: the facts of the file, whose content is not kept.
+        provider_check: that comparison; None on the CPU.
 
     Raises:
         ModelError: the file holds what no exported network has (see `onnx_file`), onnxruntime rejects it, it has no
-            card, or it does not match its card.
+            card, or it does not match its card; there is no such provider.
+        MissingExtraError: the installed onnxruntime lacks the provider, or it does not start.
+        VerificationError: the provider computes something else than the CPU.
     """
 
-    def __init__(self, path: str | Path, *, threads: int = 1, signed_by: Path | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, threads: int = 1, signed_by: Path | None = None, provider: str = CPU
+    ) -> None:
         self.path = model_path(path)
         file = read_onnx_file(self.path, signed_by)
         self.file = replace(file, content=b"")
@@ -85,8 +93,15 @@ class OnnxSession:
             )  # fmt: skip
         self.card = ModelCard.from_json(file.metadata[METADATA_KEY], subject=str(path))
         _check_weights(self.path, file, self.card)
-        self._session = _open(self.path, file.content, threads)
+        available = onnxruntime.get_available_providers()
+        chosen = installed_provider(provider, available)
+        self._session = _open(self.path, file.content, threads, chosen)
         self._input_dtypes = self._check()
+        self.provider_check: ProviderCheck | None = None
+        if provider != CPU:
+            on_cpu = copy.copy(self)
+            on_cpu._session = _open(self.path, file.content, threads, installed_provider(CPU, available))
+            self.provider_check = check_against_cpu(self.path, provider, self, on_cpu)
 
     def initial_state(self, batch: int = 1) -> State:
         """Return the state before the first step: zeros."""
@@ -193,20 +208,29 @@ def _check_weights(path: Path, file: OnnxFile, card: ModelCard) -> None:
         )  # fmt: skip
 
 
-def _open(path: Path, content: bytes, threads: int) -> onnxruntime.InferenceSession:
+def _open(path: Path, content: bytes, threads: int, provider: Provider) -> onnxruntime.InferenceSession:
     _bound_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what fails is raised
     options.add_session_config_entry("session.use_env_allocators", "1")
+    providers = [(provider.execution, provider.options_for(threads))]
+    onnxruntime.set_default_logger_severity(4)  # what fails to start is found below
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        session = onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's exception classes have no closer common base
         raise ModelError(
             str(path), got=f"a file that onnxruntime refuses ({_reason(error)})", expected="an exported .onnx model",
             todo="export the model again",
         ) from None  # fmt: skip
+    # A provider whose libraries are missing is left out with a line in onnxruntime's log.
+    if provider.execution not in session.get_providers():
+        raise MissingExtraError(
+            f"--provider: {provider.execution}", got="one that does not start here",
+            expected="its libraries and device", todo=f"install what {provider.package} needs, or leave --provider out",
+        )  # fmt: skip
+    return session
 
 
 def _reason(error: Exception) -> str:

@@ -15,19 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from stdl_events.frames.picture import repeated
 from stdl_events.live.session import OnnxSession
+from stdl_events.live.synthetic import busy_frames
 from stdl_events.model_card import ModelCard
 
-# Mean counts of a pixel in a frame: a busy scene. `deploy/check_model.py` draws the same frames.
-BUSY_SHARE = 0.1
 WARM_UP_STEPS = 3
 STEPS_A_TURN = 5
 # Of a file in eight bits: with one of these a product of four pairs is one instruction, without them it takes three.
 _DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -132,16 +128,6 @@ def time_steps(
         if progress is not None:
             progress(turn + 1, turns)
     return [contender.result() for contender in contenders]
-
-
-def busy_frames(card: ModelCard, count: int, batch: int, seed: int = 0) -> Floats:
-    """Draw frames of a busy scene, [count, B, C, H, W]; of a model of pictures, random pictures."""
-    generator = np.random.default_rng(seed)
-    shape = (batch, *card.frame.frame_shape_CHW)
-    if card.frame.kind == "picture":
-        pixels_BCHW = generator.integers(0, 256, shape, np.uint8)
-        return repeated(card.frame.picture.scaled(pixels_BCHW), count)
-    return np.stack([generator.poisson(BUSY_SHARE, shape).astype(np.float32) for _ in range(count)])
 
 
 def precision_of(card: ModelCard) -> str:

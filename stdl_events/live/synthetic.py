@@ -1,13 +1,18 @@
-"""Events from memory at a pace of their own, as from a camera: to measure what a machine keeps up with."""
+"""Events from memory at a pace of their own, as from a camera, and frames of them: to measure and to compare with."""
 
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from stdl_events.events.stream import EventArray, empty_events
+from stdl_events.frames.picture import repeated
+from stdl_events.model_card import ModelCard
 
 CHUNK_US = 2_000
+# Mean counts of a pixel in a frame: a busy scene. `deploy/check_model.py` draws the same frames.
+BUSY_SHARE = 0.1
 
 # A chunk is written again after so many others. Making it anew would cost more than counting its events.
 RING = 16
@@ -75,3 +80,13 @@ def _random_chunk(sensor_size: tuple[int, int], count: int) -> EventArray:
     events["y"] = rng.integers(0, sensor_size[1], count)
     events["p"] = rng.integers(0, 2, count)
     return events
+
+
+def busy_frames(card: ModelCard, count: int, batch: int, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Draw frames of a busy scene, [count, B, C, H, W]; of a model of pictures, random pictures."""
+    generator = np.random.default_rng(seed)
+    shape = (batch, *card.frame.frame_shape_CHW)
+    if card.frame.kind == "picture":
+        pixels_BCHW = generator.integers(0, 256, shape, np.uint8)
+        return repeated(card.frame.picture.scaled(pixels_BCHW), count)
+    return np.stack([generator.poisson(BUSY_SHARE, shape).astype(np.float32) for _ in range(count)])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stdl_events.errors import UserError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.live.predict import Reading, RecordingPrediction, predict_recordings
+from stdl_events.live.providers import CPU
 from stdl_events.live.session import OnnxSession, StepSession
 from stdl_events.model_card import DecisionThresholds
 from stdl_events.recordings.given_files import given_files
@@ -58,13 +59,19 @@ def predict(
 
 
 def open_session(
-    model: str | os.PathLike[str], *, weights: "Weights | None" = None, threads: int = 1, device: str = "auto"
+    model: str | os.PathLike[str],
+    *,
+    weights: "Weights | None" = None,
+    threads: int = 1,
+    device: str = "auto",
+    provider: str = CPU,
 ) -> StepSession:
     """Open an exported model, or the network of a run or bundle; see `predict`.
 
     Raises:
         ModelError, RunError: see `predict`.
-        UserError: `weights` are chosen of an exported model.
+        UserError: `weights` are chosen of an exported model, or a provider of a run.
+        MissingExtraError, VerificationError: see `OnnxSession`.
     """
     path = Path(model)
     if not path.is_dir():
@@ -73,7 +80,12 @@ def open_session(
                 "--weights", got=f"{weights} for the exported file {path}", expected="the folder of a run",
                 todo="leave it out: an exported file has its own weights",
             )  # fmt: skip
-        return OnnxSession(path, threads=threads)
+        return OnnxSession(path, threads=threads, provider=provider)
+    if provider != CPU:
+        raise UserError(
+            "--provider", got=f"{provider} for the folder {path}", expected="an exported file",
+            todo="leave it out, or choose a --device",
+        )  # fmt: skip
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.device import resolve_device
     from stdl_events.training.keeping import bundle_folder

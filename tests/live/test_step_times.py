@@ -12,7 +12,8 @@ from onnx_models import make_card, stream_spec, write_model
 
 from stdl_events.errors import ModelError
 from stdl_events.live import OnnxSession
-from stdl_events.live.step_times import busy_frames, thread_counts, time_steps
+from stdl_events.live.step_times import thread_counts, time_steps
+from stdl_events.live.synthetic import busy_frames
 
 REPOSITORY = Path(__file__).parents[2]
 
