@@ -1,10 +1,10 @@
 """`stdl-events export`: a run to one file that runs without PyTorch."""
 
 import dataclasses
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,21 +15,10 @@ from stdl_events.cli.decision_options import (
     UnknownBelowOption,
     thresholds_from,
 )
+from stdl_events.cli.export_variants import AutoOption, OpsetOption, PrecisionOption, Variants, WithinOption
 from stdl_events.cli.next_step import say_next_live
 from stdl_events.cli.output import messages, print_json, print_warning, results
 from stdl_events.cli.weights_option import WeightsOption, parse_weights
-from stdl_events.errors import ModelError
-
-if TYPE_CHECKING:
-    from stdl_events.export.quantize import Quantized
-    from stdl_events.model_card import ModelCard
-
-
-class Precision(StrEnum):
-    """Number format of a file's products."""
-
-    float32 = "float32"
-    int8 = "int8"
 
 
 def register(app: typer.Typer) -> None:
@@ -50,13 +39,11 @@ def export(
     still_below: StillBelowOption = None,
     hold: HoldOption = None,
     decide_at: DecideAtOption = None,
-    precision: Annotated[
-        Precision,
-        typer.Option(
-            help="int8: convolutions and linear layers in eight bits, calibrated on clips of the training part."
-        ),
-    ] = Precision.float32,
-    data: Annotated[Path | None, typer.Option(help="Current folder of the recordings, for int8.")] = None,
+    precision: PrecisionOption = None,
+    auto: AutoOption = False,
+    within: WithinOption = None,
+    opset: OpsetOption = None,
+    data: Annotated[Path | None, typer.Option(help="Current folder of the recordings.")] = None,
     sign: Annotated[
         Path | None,
         typer.Option(
@@ -77,31 +64,31 @@ def export(
 
     Example: stdl-events export runs/demo --out model.onnx
     """
+    from stdl_events.export.onnx import export_onnx
     from stdl_events.export.registry import EXPORTERS, kind_of
     from stdl_events.live.signature import read_private_key, sign_file
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.keeping import bundle_folder
 
-    kind = kind_of(out)
-    if kind != "onnx" and precision is not Precision.float32:
-        raise ModelError(
-            "--precision", got=f"{precision} for a .{kind} file", expected="float32, the only one that it can hold",
-            todo="leave --precision out, or export to .onnx",
-        )  # fmt: skip
+    kind, variants = kind_of(out), Variants(run, data, precision, within, opset, auto=auto)
+    if kind != "onnx":
+        variants.refuse(kind)
     key = read_private_key(sign) if sign is not None else None
     network, card = load_bundle(bundle_folder(run, parse_weights(weights)))
     thresholds = thresholds_from(card.decision, unknown_below, still_below, hold, decide_at)
     card = card.model_copy(update={"decision": thresholds})
-    with messages.status("exporting and checking"), TemporaryDirectory(prefix="stdl-events-") as folder:
-        file = out if precision is Precision.float32 else Path(folder) / "model.onnx"
-        agreement = EXPORTERS[kind](network, card, file)
-        quantized = None if file is out else _quantize(run, file, card, data, out)
+    with TemporaryDirectory(prefix="stdl-events-") as folder:
+        file = out if variants.is_plain else Path(folder) / "model.onnx"
+        with messages.status("exporting and checking"):
+            exporter = EXPORTERS[kind] if opset is None else partial(export_onnx, opset=opset)
+            agreement = exporter(network, card, file)
+        if not variants.is_plain:
+            variants.write(file, card.frame, out)
     signature = sign_file(out, key) if key is not None else None
     size = out.stat().st_size
     if json:
         signed = {"signature": str(signature)} if signature is not None else {}
-        eight_bits = {} if quantized is None else {"quantized": dataclasses.asdict(quantized)}
-        print_json({"path": str(out), "bytes": size, **signed, **dataclasses.asdict(agreement), **eight_bits})
+        print_json({"path": str(out), "bytes": size, **signed, **dataclasses.asdict(agreement), **variants.facts()})
         return
     results.print(f"{out}: {size / 1e6:.2f} MB, {len(card.labels)} classes, {card.network['notation']}")
     results.print(
@@ -109,12 +96,8 @@ def export(
         f"{agreement.largest_difference:.1e}, {agreement.near_threshold} neurons on the threshold excused, "
         f"{agreement.skipped} numbers behind them skipped, same predictions"
     )
-    if quantized is not None:
-        results.print(
-            f"int8: {quantized.float32_bytes / quantized.bytes:.1f} times smaller than float32; "
-            f"{quantized.agreeing} of {quantized.clips} clips of the training part keep their class, their mean logits "
-            f"differ by at most {quantized.largest_difference:.2g}"
-        )
+    if not variants.is_plain:
+        results.print("\n".join(variants.lines()), markup=False)
         results.print(f"its accuracy on held-out recordings: stdl-events evaluate {run} --model {out}", markup=False)
     if signature is not None:
         results.print(f"{signature}: its signature by {sign}")
@@ -124,10 +107,3 @@ def export(
         print_warning(
             "NIR has no soft reset: importers reset to zero unless they are told; see docs/deployment.md, NIR"
         )
-
-
-def _quantize(run: Path, file: Path, card: "ModelCard", data: Path | None, out: Path) -> "Quantized":
-    from stdl_events.export.quantize import CALIBRATION_CLIPS, quantize
-    from stdl_events.training.held_out import clips_to_train
-
-    return quantize(file, clips_to_train(run, card.frame, CALIBRATION_CLIPS, data), out)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from stdl_events.errors import ModelError, VerificationError
 from stdl_events.export.fold import fold_norms
+from stdl_events.export.opsets import at_opset, exporter_opset
 from stdl_events.export.verify import Agreement, compare
 from stdl_events.live.onnx_file import weights_sha256
 from stdl_events.model_card import METADATA_KEY, ModelCard
@@ -29,13 +30,14 @@ from stdl_events.whole_file import whole_path
 EXAMPLE_BATCH = 2
 
 
-def export_onnx(network: SpikingNetwork, card: ModelCard, path: Path) -> Agreement:
+def export_onnx(network: SpikingNetwork, card: ModelCard, path: Path, *, opset: int | None = None) -> Agreement:
     """Write `network` to `path` after a comparison of the file with the network.
 
     Args:
         network: ends in its classifier; it is not modified.
         card: the model card for the metadata.
         path: replaced atomically; unchanged if the comparison fails.
+        opset: version of the operator set, one of `OPSETS`; None is the exporter's own choice.
 
     Returns:
         The agreement of the file with the network.
@@ -46,7 +48,7 @@ def export_onnx(network: SpikingNetwork, card: ModelCard, path: Path) -> Agreeme
     """
     _check(network, card)
     with whole_path(path, room_for="model", error=ModelError) as partial:
-        _write(network, card, partial)
+        _write(network, card, partial, opset)
         agreement = compare(network, partial)
         problem = agreement.problem()
         if problem is not None:
@@ -68,7 +70,7 @@ class _Step(nn.Module):
         return logits, *new
 
 
-def _write(network: SpikingNetwork, card: ModelCard, path: Path) -> None:
+def _write(network: SpikingNetwork, card: ModelCard, path: Path, opset: int | None = None) -> None:
     step = _Step(fold_norms(network).cpu().float())
     frame = torch.zeros((EXAMPLE_BATCH, *network.spec.input_shape))
     state = list(step.network.initial_state(EXAMPLE_BATCH))
@@ -83,9 +85,10 @@ def _write(network: SpikingNetwork, card: ModelCard, path: Path) -> None:
             output_names=["logits", *(f"next_state_{n}" for n in names)],
             dynamic_shapes=({0: batch}, [{0: batch} for _ in names]),
             verbose=False,
+            opset_version=exporter_opset(opset),
         )
     assert program is not None, "the dynamo exporter returns its program"
-    write_model(program.model_proto, card, path)
+    write_model(at_opset(program.model_proto, opset), card, path)
 
 
 def write_model(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:

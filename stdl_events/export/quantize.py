@@ -1,105 +1,102 @@
-"""An exported file with its products in eight bits: Conv and Gemm, weights per channel, activations calibrated.
+"""An exported file with its products in eight bits: Conv, Gemm and MatMul, weights per channel.
 
-onnxruntime's static quantisation in QDQ form. Neurons stay in float32, so the state is what it was. Spikes survive
-exactly, since 0 and 1 are the ends of their range; pooled spikes, counts and weights are rounded.
+onnxruntime's static quantisation in QDQ form. Neurons stay in float32, so the state is what it was. Spikes, their sums
+and their means are exact: as integers at the scale of their own grid. Weights and the convolutions' results, which are
+the neurons' input, are rounded; so is an input that has no grid.
 
-N clips, T time steps, B batch, C channels, H height, W width, K classes.
+N clips, T time steps, B batch, C channels, H height, W width.
 """
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from stdl_events.errors import ModelError, VerificationError
-from stdl_events.export.onnx import silenced, write_model
-from stdl_events.live.readout import mean_logits
+from stdl_events.export.grids import LARGEST_INTEGER, Grid, grids_of
+from stdl_events.export.onnx import silenced
+from stdl_events.export.precisions import ClipsNTCHW, Precision
+from stdl_events.frames import FrameSpec
 from stdl_events.live.session import OnnxSession
-from stdl_events.whole_file import whole_path
 
-OPERATORS = ("Conv", "Gemm")
-CALIBRATION_CLIPS = 64
-LEAST_AGREEMENT = 0.9
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """What became of the clips that calibrated the file.
-
-    Attributes:
-        clips: number of them.
-        agreeing: clips to which both files give the same class.
-        largest_difference: of the mean logits of a clip.
-        float32_bytes, bytes: sizes of the files.
-    """
-
-    clips: int
-    agreeing: int
-    largest_difference: float
-    float32_bytes: int
-    bytes: int
+OPERATORS = ("Conv", "Gemm", "MatMul")
+# Their results stay in float32: these are logits, and their kernels write float32 as quickly.
+UNROUNDED_RESULTS = ("Gemm", "MatMul")
 
 
-def quantize(source: Path, frames_NTCHW: npt.NDArray[Any], path: Path) -> Quantized:
-    """Write the file at `source` with its products in eight bits to `path`.
+def to_int8(source: Path, frames_NTCHW: ClipsNTCHW) -> tuple[onnx.ModelProto, str]:
+    """Return the model at `source` with its products in eight bits.
 
     Args:
-        source: a verified float32 file.
-        frames_NTCHW: clips to train, as the model takes them; never held-out ones.
-        path: replaced atomically; unchanged if the files disagree.
-
-    Raises:
-        ModelError: `path` cannot be written.
-        VerificationError: too many clips get another class.
+        frames_NTCHW: clips to train, as the model takes them, which calibrate it; never held-out ones.
     """
-    session = OnnxSession(source)
-    with whole_path(path, room_for="model", error=ModelError) as partial:
-        with silenced():
-            quantize_static(
-                str(source), str(partial), _Steps(session, frames_NTCHW), quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(OPERATORS), per_channel=True, activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-            )  # fmt: skip
-        precision = f"int8 {' and '.join(OPERATORS)}, calibrated on {len(frames_NTCHW)} clips to train"
-        card = session.card.model_copy(update={"provenance": {**session.card.provenance, "precision": precision}})
-        write_model(onnx.load(partial), card, partial)
-        ours_NK, theirs_NK = _logits(session, frames_NTCHW), _logits(OnnxSession(partial), frames_NTCHW)
-        agreeing = int((ours_NK.argmax(1) == theirs_NK.argmax(1)).sum())
-        others = len(frames_NTCHW) - agreeing
-        if agreeing < LEAST_AGREEMENT * len(frames_NTCHW):
-            raise VerificationError(
-                str(path), got=f"another class for {others} of {len(frames_NTCHW)} clips to train",
-                expected=f"the same for at least {LEAST_AGREEMENT:.0%}", todo="export it with --precision float32",
-            )  # fmt: skip
-        size = partial.stat().st_size
-    largest = float(np.abs(ours_NK - theirs_NK).max())
-    return Quantized(len(frames_NTCHW), agreeing, largest, source.stat().st_size, size)
+    session, model = OnnxSession(source), onnx.load(source)
+    products = [node for node in model.graph.node if node.op_type in OPERATORS]
+    grids = grids_of(model, _largest_count(session.card.frame, frames_NTCHW))
+    inputs = {node.input[0]: grids.get(node.input[0]) for node in products}
+    exact = {name: grid for name, grid in inputs.items() if grid is not None and grid.is_exact}
+    with silenced(), TemporaryDirectory(prefix="stdl-events-") as folder:
+        path = Path(folder) / "int8.onnx"
+        quantize_static(
+            str(source), str(path), _Steps(session, frames_NTCHW), quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(OPERATORS), per_channel=True, activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={
+                "TensorQuantOverrides": {name: [_integers(grid)] for name, grid in exact.items()},
+                "OpTypesToExcludeOutputQuantization": list(UNROUNDED_RESULTS),
+            },
+        )  # fmt: skip
+        quantized = onnx.load(path)
+    _leave_room(quantized, [name for name in inputs if name not in exact])
+    named = " and ".join(sorted({node.op_type for node in products}))
+    return quantized, (
+        f"int8 {named}, calibrated on {len(frames_NTCHW)} clips to train, "
+        f"{len(exact)} of {len(inputs)} inputs exact, state in float32"
+    )
 
 
-def _logits(session: OnnxSession, frames_NTCHW: npt.NDArray[Any]) -> npt.NDArray[np.floating]:
-    state, logits_TNK = session.initial_state(len(frames_NTCHW)), []
-    for frame_NCHW in frames_NTCHW.swapaxes(0, 1):
-        logits_NK, state = session.step(frame_NCHW, state)
-        logits_TNK.append(logits_NK)
-    return mean_logits(logits_TNK)
+INT8 = Precision(to_int8)
+
+
+def _largest_count(frame: FrameSpec, frames_NTCHW: ClipsNTCHW) -> int | None:
+    """Return the largest count in the frames; None of pictures, which are no counts."""
+    return None if frame.kind == "picture" else max(1, math.ceil(frames_NTCHW.max(initial=0)))
+
+
+def _integers(grid: Grid) -> dict[str, npt.NDArray[Any]]:
+    """Return scale and zero point of a tensor whose values are whole parts of a grid."""
+    return {"scale": np.array(1 / grid.parts, np.float32), "zero_point": np.array(0, np.uint8)}
+
+
+def _leave_room(model: onnx.ModelProto, names: Sequence[str]) -> None:
+    """Round these inputs of products to half as many steps, so that no processor's sums of two saturate."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    share = LARGEST_INTEGER / np.iinfo(np.uint8).max
+    for name in names:
+        for suffix, factor in (("_scale", 1 / share), ("_zero_point", share)):
+            tensor = constants[name + suffix]
+            values = numpy_helper.to_array(tensor)
+            whole = np.rint(values * factor) if values.dtype.kind == "u" else values * factor
+            tensor.CopyFrom(numpy_helper.from_array(np.asarray(whole, values.dtype), tensor.name))
 
 
 class _Steps(CalibrationDataReader):
     """Every step of the clips, each from the state that the float32 file reaches."""
 
-    def __init__(self, session: OnnxSession, frames_NTCHW: npt.NDArray[Any]) -> None:
+    def __init__(self, session: OnnxSession, frames_NTCHW: ClipsNTCHW) -> None:
         self._feeds = self._iterate(session, frames_NTCHW)
 
     def get_next(self) -> dict[str, npt.NDArray[Any]] | None:
         return next(self._feeds, None)
 
     @staticmethod
-    def _iterate(session: OnnxSession, frames_NTCHW: npt.NDArray[Any]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    def _iterate(session: OnnxSession, frames_NTCHW: ClipsNTCHW) -> Iterator[dict[str, npt.NDArray[Any]]]:
         state: Sequence[npt.NDArray[Any]] = session.initial_state(len(frames_NTCHW))
         for frame_NCHW in frames_NTCHW.swapaxes(0, 1):
             yield {"frame": frame_NCHW.astype(np.float32)} | {f"state_{n}": entry for n, entry in enumerate(state)}

@@ -31,6 +31,8 @@ Abs Add And AveragePool BatchNormalization Cast Clip Constant Conv DequantizeLin
     Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Where
 """
 OPERATORS = frozenset(_OPERATORS.split())
+# Of constants alone only these: weights of fewer bits, which grow at most eight times as large.
+_WIDENED = frozenset({"Cast", "DequantizeLinear"})
 _STANDARD_DOMAINS = ("", "ai.onnx")
 
 # TensorProto.DataType -> dtype of the raw bytes, and the field that holds the values otherwise.
@@ -156,13 +158,13 @@ def _refuse_unknown(path: Path, model: Any) -> None:
 def _refuse_computed_constants(path: Path, graph: Any) -> None:
     """Refuse nodes that onnxruntime would run while it loads the file: an exported network holds the results.
 
-    Weights in eight bits are the exception, which grow four times as large.
+    Weights in half precision or eight bits are the exception, see `_WIDENED`.
     """
     constants = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
             constants.update(node.output)
-        elif node.op_type != "DequantizeLinear" and all(name in constants for name in node.input):
+        elif node.op_type not in _WIDENED and all(name in constants for name in node.input):
             raise _refused(path, f"{node.op_type} of constants alone")
 
 
