@@ -79,7 +79,7 @@ class Variants:
             from stdl_events.export.opsets import check_opset
 
             check_opset(opset)
-        self._given = {"--precision": precision, "--auto": auto or None, "--opset": opset}
+        self._given = {"--precision": precision, "--auto": "all" if auto else None, "--opset": opset}
         self._run, self._data, self._precision = run, data, precision or DEFAULT
         self._within = (WITHIN if within is None else within) if auto else None
         self._variant: Variant | None = None
@@ -97,7 +97,8 @@ class Variants:
         for option, value in self._given.items():
             if value not in (None, DEFAULT):
                 raise ModelError(
-                    option, got=f"a .{kind} file", expected="an .onnx file, which alone has variants",
+                    option, got=f"{value} for a .{kind} file",
+                    expected="an .onnx file" if option == "--opset" else "float32, the only one that it can hold",
                     todo=f"leave {option} out, or export to .onnx",
                 )  # fmt: skip
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from bench_report import REPOSITORY, environment, write_result
+from vgg11 import vgg11
 
 from stdl_events.events.sources import open_source
 from stdl_events.events.stream import EventArray
@@ -133,24 +134,6 @@ def row(name: str, found: dict[str, Any]) -> str:
     return f"{name:<34} {shown}  {found['dropped_frames']:>7} {lost:>10}  {found['peak_mib']:5.0f}"
 
 
-def vgg11(path: Path) -> None:
-    """Export a VGG-11 at 128x128 with initial weights."""
-    from stdl_events.export.onnx import export_onnx
-    from stdl_events.frames import FrameSpec
-    from stdl_events.model_card import ModelCard
-    from stdl_events.network.network import SpikingNetwork
-    from stdl_events.network.zoo import get_network
-
-    spec = get_network("vgg11", input_shape=(2, 128, 128), classes=10)
-    network = SpikingNetwork.build(spec).eval()
-    frame = FrameSpec(kind="stream", steps=10, dt_us=WINDOWS_US["vgg11"], sensor_size=(128, 128), cap=255)
-    card = ModelCard(
-        network=spec.to_dict(), frame=frame, labels=tuple(map(str, range(10))), readout="reset",
-        state_shapes=network.state_shapes,
-    )  # fmt: skip
-    export_onnx(network, card, path)
-
-
 def against_tonic_and_norse(windows: int) -> dict[str, Any]:
     """Return windows per second of this package and of Tonic with Norse, on the same events at 2 Mev/s, one thread."""
     import torch
@@ -191,6 +174,8 @@ def against_tonic_and_norse(windows: int) -> dict[str, Any]:
 
 def everything(quick: bool, names: list[str]) -> dict[str, Any]:
     """Run all cases, print the table and return the results."""
+    from stdl_events.export.onnx import export_onnx
+
     seconds = 2.0 if quick else 8.0
     results: dict[str, Any] = {}
 
@@ -206,7 +191,7 @@ def everything(quick: bool, names: list[str]) -> dict[str, Any]:
         for model in names:
             path = models[model]
             if model == "vgg11":
-                vgg11(path)
+                export_onnx(*vgg11(WINDOWS_US["vgg11"]), path)
             for kind in ("memory", "tcp"):
                 for rate in RATES:
                     case(f"{model} {kind} {rate / 1e6:g} Mev/s", path, kind, rate, seconds, WINDOWS_US[model])

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,11 @@ from stdl_events.events.formats.aedat4_append import _packet
 from stdl_events.events.formats.aedat4_layout import PACKET_HEADER
 from stdl_events.events.stream import EventArray, empty_events
 from stdl_events.live.synthetic import SyntheticSource
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stdl_events.network.network import SpikingNetwork
 
 sys.path += [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "events")]
 
@@ -40,16 +46,11 @@ def send(port: int, sensor_size: tuple[int, int], rate: float, seconds: float) -
         connection.recv(1)
 
 
-def tonic_and_norse(network: dict[str, object], sensor_size: tuple[int, int]) -> Step:
-    """Tonic's ToFrame of a window, then a step of the same network by torch's modules and Norse's cells, eager."""
-    import tonic.transforms
+def norse_step(network: "SpikingNetwork") -> Callable[["Tensor"], "Tensor"]:
+    """A step of `network` by torch's modules and Norse's cells, eager, without gradients, which keeps its state."""
     import torch
 
-    from stdl_events.network.network import SpikingNetwork
-    from stdl_events.network.spec import NetworkSpec
-
-    to_frame = tonic.transforms.ToFrame(sensor_size=(*sensor_size, 2), n_time_bins=1)
-    *layers, last = SpikingNetwork.build(NetworkSpec.from_dict(network)).eval().layers
+    *layers, last = network.layers
     parts = [
         (torch.nn.Sequential(layer.body.synapse.conv, layer.body.synapse.norm), layer.body.cell.to_norse(), layer.after)
         for layer in layers
@@ -57,14 +58,26 @@ def tonic_and_norse(network: dict[str, object], sensor_size: tuple[int, int]) ->
     states: list[object] = [None] * len(parts)
 
     @torch.no_grad()
-    def step(events: EventArray) -> object:
-        x = torch.from_numpy(to_frame(events).astype(np.float32))
+    def step(x: torch.Tensor) -> torch.Tensor:
         for n, (synapse, cell, after) in enumerate(parts):
             spikes, states[n] = cell(synapse(x), states[n])
             x = after(spikes)
         return last.body.linear(x.mean((2, 3)))
 
     return step
+
+
+def tonic_and_norse(network: dict[str, object], sensor_size: tuple[int, int]) -> Step:
+    """Tonic's ToFrame of a window, then a step of the same network by `norse_step`."""
+    import tonic.transforms
+    import torch
+
+    from stdl_events.network.network import SpikingNetwork
+    from stdl_events.network.spec import NetworkSpec
+
+    to_frame = tonic.transforms.ToFrame(sensor_size=(*sensor_size, 2), n_time_bins=1)
+    step = norse_step(SpikingNetwork.build(NetworkSpec.from_dict(network)).eval())
+    return lambda events: step(torch.from_numpy(to_frame(events).astype(np.float32)))
 
 
 def main() -> None:

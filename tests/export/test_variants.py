@@ -205,4 +205,4 @@ def test_options_without_effect_are_refused(run_cli, tmp_path: Path) -> None:
         assert text in " ".join(err.replace("│", " ").split())
     code, _, err = run_cli("export", tmp_path, "--out", tmp_path / "m.nir", "--auto")
     assert code == 2
-    assert "--auto: got a .nir file; expected an .onnx file" in err
+    assert "--auto: got all for a .nir file; expected float32" in err
