@@ -1,7 +1,6 @@
 """The variants of `stdl-events export`: a number format, or the quickest of all within a bound of accuracy."""
 
 import dataclasses
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,10 +113,9 @@ class Variants:
             RunError, DatasetError: clips of the run cannot be read.
             ModelError, VerificationError: see `write_variant`.
         """
-        from stdl_events.export.variants import CLIPS, write_variant
+        from stdl_events.export.variants import CLIPS, keep_variant, write_variant
         from stdl_events.training.held_out import clips_to_train
         from stdl_events.training.variant_choice import choose_variant, clips_of_run
-        from stdl_events.whole_file import whole_path
 
         if self._within is None:
             self._variant = write_variant(
@@ -129,8 +127,7 @@ class Variants:
             self._choice, kept = choose_variant(
                 source, clips, Path(folder), within=self._within, progress=lambda done: status.update(done)
             )
-            with whole_path(out, room_for="model", error=ModelError) as partial:
-                shutil.copyfile(kept, partial)
+            keep_variant(kept, out)
 
     def facts(self) -> dict[str, Any]:
         """Return what was made for JSON: `variant`, or `variants` if one was chosen; empty for a plain file."""

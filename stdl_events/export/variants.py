@@ -3,6 +3,7 @@
 N clips, T time steps, C channels, H height, W width, K classes.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,16 @@ def write_variant(precision: str, source: Path, frames_NTCHW: ClipsNTCHW, path: 
         size = partial.stat().st_size
     largest = float(np.abs(ours_NK - theirs_NK).max())
     return Variant(words, clips, agreeing, largest, source.stat().st_size, size)
+
+
+def keep_variant(made: Path, path: Path) -> None:
+    """Copy the file at `made` to `path`, which is replaced atomically.
+
+    Raises:
+        ModelError: `path` cannot be written.
+    """
+    with whole_path(path, room_for="model", error=ModelError) as partial:
+        shutil.copyfile(made, partial)
 
 
 def clip_logits(session: OnnxSession, frames_NTCHW: ClipsNTCHW) -> npt.NDArray[np.floating]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from onnx_models import make_card, stream_spec, write_model
 
+from stdl_events.export.variants import keep_variant
 from stdl_events.training.variant_choice import Candidate, VariantClips, choose, choose_variant, judge
 
 
@@ -47,6 +48,8 @@ def test_all_variants_are_made_timed_and_evaluated(tmp_path: Path) -> None:
     assert floats.p50_ms is not None
     assert floats.accuracy is not None
     assert floats.accuracy >= 0.5
+    keep_variant(kept, tmp_path / "kept.onnx")
+    assert (tmp_path / "kept.onnx").read_bytes() == kept.read_bytes()
     for each in choice.candidates:
         if each.precision == choice.kept:
             assert kept.stat().st_size == each.bytes
