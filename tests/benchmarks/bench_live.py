@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from bench_report import REPOSITORY, environment, write_result
-from vgg11 import vgg11
 
 from stdl_events.events.sources import open_source
 from stdl_events.events.stream import EventArray
@@ -174,6 +173,8 @@ def against_tonic_and_norse(windows: int) -> dict[str, Any]:
 
 def everything(quick: bool, names: list[str]) -> dict[str, Any]:
     """Run all cases, print the table and return the results."""
+    from vgg11 import vgg11
+
     from stdl_events.export.onnx import export_onnx
 
     seconds = 2.0 if quick else 8.0
