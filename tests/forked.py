@@ -4,6 +4,7 @@ Not for backward passes on another device than the host: torch's engine does not
 """
 
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import sys
@@ -43,6 +44,7 @@ def _run(function: Callable[..., None], arguments: tuple[object, ...], messages:
         contextlib.redirect_stdout(file),
         contextlib.redirect_stderr(file),
     ):
+        faulthandler.enable(file)
         try:
             function(*arguments)
         except Exception:

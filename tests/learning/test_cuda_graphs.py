@@ -75,12 +75,12 @@ def assert_same(ours: Learner, theirs: Learner) -> None:
 @pytest.mark.parametrize("memory", ["lean", "plain"])
 @pytest.mark.parametrize("rule", RULES)
 def test_replayed_training_is_training(rule, memory):
-    options = {"batch_size": 4, "steps": 5, "memory": memory, "seed": 3, "optimizer": "adamw", "lr": 0.01} | RULES[rule]
+    options = {"batch_size": 4, "steps": 3, "memory": memory, "seed": 3, "optimizer": "adamw", "lr": 0.01} | RULES[rule]
     reference = build_learner(SPEC, rule, **options)
     replayed, counted = replaying(build_learner(SPEC, rule, **options))
     before = {name: value.clone() for name, value in reference.network.state_dict().items()}
-    for seed in range(4):
-        batch = sequence(seed, steps=5)
+    for seed in range(3):
+        batch = sequence(seed, steps=3)
         expected, found = reference.train_step(*batch), replayed.train_step(*batch)
         assert all(torch.equal(found[name], value) for name, value in expected.items())
         if seed == 0:
@@ -97,12 +97,12 @@ LOSS = {"label_smoothing": 0.1, "class_weights": [1.0, 3.0, 0.5], "clip_norm": 0
 
 @pytest.mark.parametrize("settings", [{"neuron": "plif"}, {"neuron": "alif"}, {"reset": "hard"}, {"norm": "ws"}, LOSS])
 def test_any_neuron_and_loss_replays(settings):
-    options = {"batch_size": 4, "steps": 5, "plan": PLAN, "lr": 0.01} | settings
+    options = {"batch_size": 4, "steps": 3, "plan": PLAN, "lr": 0.01} | settings
     reference = build_learner(SPEC, "stdl", **options)
     replayed, _ = replaying(build_learner(SPEC, "stdl", **options))
     for seed in range(3):
-        reference.train_step(*sequence(seed, steps=5))
-        replayed.train_step(*sequence(seed, steps=5))
+        reference.train_step(*sequence(seed, steps=3))
+        replayed.train_step(*sequence(seed, steps=3))
     assert_same(replayed, reference)
 
 

@@ -11,7 +11,7 @@ from stdl_events.memory.meter import LiveBytes, metering
 from stdl_events.network.spec import NetworkSpec
 
 SPEC = NetworkSpec.parse("8C3-AP2-8R-DP(0.1)-16C3-10FC", input_shape=(2, 16, 16))
-BATCH, STEPS = 4, 4
+BATCH, STEPS = 4, 3
 # With one block there would be no search.
 PLANNED = {"rho": 1.2, "least_blocks": 2}
 
