@@ -25,7 +25,7 @@ from stdl_events.cli.geometry_options import (
     say_inferred,
 )
 from stdl_events.cli.live_check import check
-from stdl_events.cli.live_end import ends_with_a_summary, finish
+from stdl_events.cli.live_end import ends_with_a_summary, finish, stopped_if_blocked
 from stdl_events.cli.live_options import (
     BudgetOption,
     CheckOption,
@@ -206,10 +206,11 @@ def live(
     controls = None if page is None else _monitored(page, source, sinks, queue_overload)
     if not json_lines:  # its summary says it
         tell(ModelIdentity.of(session).to_text())
-    summary = run_live(
-        opened, recogniser, sinks, every=every.value, overload=queue_overload, decision=thresholds, controls=controls,
-        budget_ms=budget_ms, max_rate=max_rate,
-    )  # fmt: skip
+    with stopped_if_blocked(session.stop):
+        summary = run_live(
+            opened, recogniser, sinks, every=every.value, overload=queue_overload, decision=thresholds,
+            controls=controls, budget_ms=budget_ms, max_rate=max_rate,
+        )  # fmt: skip
     finish(summary)
 
 

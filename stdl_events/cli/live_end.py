@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 Arguments = ParamSpec("Arguments")
 TWICE_INTERRUPTED = 130
+PATIENCE_S = 0.5
 
 
 def ends_with_a_summary(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
@@ -67,6 +70,46 @@ def _say_nothing_began(seconds: float, *, in_json: bool) -> None:
 
     sink = JsonLines() if in_json else Lines()
     sink.ended(LiveSummary.before_the_start(seconds))
+
+
+@contextmanager
+def stopped_if_blocked(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop`, from a thread of its own, if an interrupt does not end the block within `PATIENCE_S`.
+
+    A step of a model blocks the main thread outside Python, where no signal is handled: it may take minutes. A second
+    signal ends the process at once, also from there.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_watch, args=(reader, stop), name="stdl-events interrupts", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        writer.close()
+        watcher.join()
+
+
+def _watch(reader: socket.socket, stop: Callable[[], None]) -> None:
+    """Read the numbers of signals until the other side closes."""
+    interrupts = 0
+    with reader:
+        while True:
+            try:
+                numbers = reader.recv(16)
+            except TimeoutError:
+                reader.settimeout(None)
+                stop()
+                continue
+            if not numbers:
+                return
+            interrupts += sum(number in (signal.SIGINT, signal.SIGTERM) for number in numbers)
+            if interrupts > 1:
+                os._exit(TWICE_INTERRUPTED)
+            if interrupts:
+                reader.settimeout(PATIENCE_S)
 
 
 @contextmanager

@@ -143,16 +143,24 @@ def _parse(path: Path, content: bytes) -> Any:
 
 def _refuse_unknown(path: Path, model: Any) -> None:
     graph = model.graph
-    if model.functions or graph.sparse_initializer:
-        raise _refused(path, "functions of its own" if model.functions else "sparse tensors")
+    for got, there in {
+        "functions of its own": model.functions,
+        "sparse tensors": graph.sparse_initializer,
+        "graphs of a training": model.training_info,
+    }.items():
+        if there:
+            raise _refused(path, got)
     for node in graph.node:
         operator = node.op_type
         if node.domain not in _STANDARD_DOMAINS or operator not in OPERATORS:
             name = f"{node.domain}:{operator}" if node.domain else operator
             raise _refused(path, f"the operator {name[:60]!r}", expected="operators of an exported network")
         for attribute in node.attribute:
-            if attribute.graphs or attribute.HasField("graph") or attribute.HasField("sparse_tensor"):
+            sparse = attribute.HasField("sparse_tensor") or attribute.sparse_tensors
+            if attribute.graphs or attribute.HasField("graph") or sparse:
                 raise _refused(path, f"{operator} with a graph or sparse tensor of its own")
+            if not all(map(math.isfinite, (attribute.f, *attribute.floats))):
+                raise _refused(path, f"{operator} with numbers that are not finite", expected="finite numbers")
 
 
 def _refuse_computed_constants(path: Path, graph: Any) -> None:

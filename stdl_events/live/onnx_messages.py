@@ -42,13 +42,16 @@ _FIELDS: dict[str, tuple[tuple[str, int, int, int, str | None], ...]] = {
     "SparseTensor": (("values", 1, _MESSAGE, _OPTIONAL, "Tensor"),),
     "Attribute": (
         ("name", 1, _STRING, _OPTIONAL, None),
+        ("f", 2, _FLOAT, _OPTIONAL, None),
         ("tensor", 5, _MESSAGE, _OPTIONAL, "Tensor"),
         ("graph", 6, _MESSAGE, _OPTIONAL, "Graph"),
+        ("floats", 7, _FLOAT, _REPEATED, None),
         ("tensors", 10, _MESSAGE, _REPEATED, "Tensor"),
         ("graphs", 11, _MESSAGE, _REPEATED, "Graph"),
         ("doc_string", 13, _STRING, _OPTIONAL, None),
         ("ref_attr_name", 21, _STRING, _OPTIONAL, None),
         ("sparse_tensor", 22, _MESSAGE, _OPTIONAL, "SparseTensor"),
+        ("sparse_tensors", 23, _MESSAGE, _REPEATED, "SparseTensor"),
     ),
     "Node": (
         ("input", 1, _STRING, _REPEATED, None),
@@ -71,6 +74,7 @@ _FIELDS: dict[str, tuple[tuple[str, int, int, int, str | None], ...]] = {
         ("sparse_initializer", 15, _MESSAGE, _REPEATED, "SparseTensor"),
     ),
     "OperatorSet": (("domain", 1, _STRING, _OPTIONAL, None),),
+    "Training": (("algorithm", 2, _MESSAGE, _OPTIONAL, "Graph"),),
     "Function": (("name", 1, _STRING, _OPTIONAL, None),),
     "Model": (
         ("producer_name", 2, _STRING, _OPTIONAL, None),
@@ -80,6 +84,7 @@ _FIELDS: dict[str, tuple[tuple[str, int, int, int, str | None], ...]] = {
         ("graph", 7, _MESSAGE, _OPTIONAL, "Graph"),
         ("opset_import", 8, _MESSAGE, _REPEATED, "OperatorSet"),
         ("metadata_props", 14, _MESSAGE, _REPEATED, "Entry"),
+        ("training_info", 20, _MESSAGE, _REPEATED, "Training"),
         ("functions", 25, _MESSAGE, _REPEATED, "Function"),
     ),
 }

@@ -96,6 +96,7 @@ class OnnxSession:
         available = onnxruntime.get_available_providers()
         chosen = installed_provider(provider, available)
         self._session = _open(self.path, file.content, threads, chosen)
+        self._run_options = onnxruntime.RunOptions()
         self._input_dtypes = self._check()
         self.provider_check: ProviderCheck | None = None
         if provider != CPU:
@@ -128,13 +129,17 @@ class OnnxSession:
         feed = {"frame": frame_BCHW.astype(self._input_dtypes["frame"])}
         feed |= {f"state_{n}": tensor for n, tensor in enumerate(state)}
         try:
-            logits_BK, *next_state = self._session.run(self._outputs, feed)
+            logits_BK, *next_state = self._session.run(self._outputs, feed, self._run_options)
         except Exception as error:  # onnxruntime's exception classes have no closer common base
             raise ModelError(
                 str(self.path), got=f"a step that fails in onnxruntime ({_reason(error)})",
                 expected=f"one in less than {MAX_ARENA_BYTES >> 30} GiB", todo="use a smaller batch, or another model",
             ) from None  # fmt: skip
         return logits_BK.astype(np.float32, copy=False), tuple(next_state)
+
+    def stop(self) -> None:
+        """End a step that another thread runs, between two of its operators, with a ModelError; and all later ones."""
+        self._run_options.terminate = True
 
     @property
     def _outputs(self) -> list[str]:

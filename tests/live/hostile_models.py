@@ -200,6 +200,15 @@ def own_function(model: onnx.ModelProto) -> None:
     )
 
 
+def training(model: onnx.ModelProto) -> None:
+    initializer = model.training_info.add().algorithm.initializer.add(data_location=TensorProto.EXTERNAL)
+    initializer.external_data.add(key="location", value="/etc/passwd")
+
+
+def sparse_attribute(model: onnx.ModelProto) -> None:
+    model.graph.node[0].attribute.add(name="more", type=onnx.AttributeProto.SPARSE_TENSORS).sparse_tensors.add()
+
+
 def many_nodes(model: onnx.ModelProto) -> None:
     for index in range(100_000):
         model.graph.node.add(op_type="Identity", input=["frame"], output=[f"i{index}"])
@@ -241,6 +250,10 @@ add("a Python operator", "ai.onnx.contrib", unary("PyOp", "ai.onnx.contrib"))
 add("an unknown operator", "Nothing", unary("Nothing"))
 add("an operator that is no text", "operator", unary("Add\n\x1b[31m"))
 add("functions of its own", "functions", own_function)
+add("graphs of a training", "graphs of a training", training)
+add("sparse tensors in an attribute", "sparse tensor", sparse_attribute)
+for name, fields in {"a number": {"value_float": np.nan}, "numbers": {"value_floats": [1.0, np.inf]}}.items():
+    add(f"a constant that is {name} not finite", "not finite", of_constants("Constant", **fields))
 add("an expansion", "Expand", with_constants("Expand", np.array([2**40, 1, 1, 1], np.int64)))
 add("a padding", "Pad", with_constants("Pad", np.array([0, 0, 2**30, 2**30] * 2, np.int64)))
 add("a hundred doublings", "Concat", doubled("Concat", 100))
