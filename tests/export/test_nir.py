@@ -140,7 +140,7 @@ def test_norse_runs_the_file(trained: Make, tmp_path: Path, reset: str) -> None:
     network, card = trained(
         "4C3(s2)-6C3(s2)-6FC-3FC", classifier="spiking", neuron=NeuronSpec(decay=0.5, threshold=0.1, reset=reset)
     )
-    export_nir(network, card, tmp_path / "m.nir")
+    nir.write(tmp_path / "m.nir", nir_graph(network, card))
     theirs = norse.from_nir(nir.read(tmp_path / "m.nir"), dt=TIME_STEP)
     as_it_is, ours = spikes_of(theirs, network), spikes_of(None, network)
     assert 0 < ours.mean() < 1
@@ -154,7 +154,7 @@ def test_norse_runs_the_file(trained: Make, tmp_path: Path, reset: str) -> None:
 def test_nirtorch_runs_graphs_with_branches(trained: Make, tmp_path: Path, notation: str, norm: str) -> None:
     """With the cells of Norse for LIF. Nirtorch 2.6 itself loses the bias of linear layers."""
     network, card = trained(notation, neuron=NeuronSpec(decay=0.5, threshold=0.5), norm=norm)
-    export_nir(network, card, tmp_path / "m.nir")
+    nir.write(tmp_path / "m.nir", nir_graph(network, card))
     theirs = nirtorch.nir_to_torch(nir.read(tmp_path / "m.nir"), {nir.LIF: norse_cell, nir.Affine: linear})
     ours = spikes_of(None, network)
     assert np.ptp(ours, axis=0).max() > 0
@@ -196,7 +196,7 @@ def spikes_of(model: torch.nn.Module | None, network: SpikingNetwork) -> npt.NDA
 def test_metadata_hold_what_nir_cannot(trained: Make, tmp_path: Path) -> None:
     spec = NeuronSpec("plif", decay=0.5, threshold=0.8, reset_amount=0.2, surrogate="sigmoid", surrogate_width=4.0)
     network, card = trained("4C3-AP2-3FC", neuron=spec)
-    export_nir(network, card, tmp_path / "m.nir")
+    nir.write(tmp_path / "m.nir", nir_graph(network, card))
     graph = nir.read(tmp_path / "m.nir")
     decay = torch.sigmoid(network.layers[0].body.cell.p.logit).item()
     assert decay != pytest.approx(0.5, abs=1e-3), "it was trained"
@@ -213,7 +213,7 @@ def test_metadata_hold_what_nir_cannot(trained: Make, tmp_path: Path) -> None:
 def test_the_same_network_gives_the_same_bytes(trained: Make, tmp_path: Path) -> None:
     network, card = trained("4C3-AP4-3FC")
     for name in ("one.nir", "other.nir"):
-        export_nir(network, card, tmp_path / name)
+        nir.write(tmp_path / name, nir_graph(network, card))
     assert (tmp_path / "one.nir").read_bytes() == (tmp_path / "other.nir").read_bytes()
 
 
