@@ -1,6 +1,7 @@
 """The modules of the page of deploy/web, in Node: events, frames, decisions and refusals are those of the package."""
 
 import base64
+import hashlib
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from command_lines import parameters
 from hostile_models import CORPUS
 from onnx_models import make_card, stream_spec, write_model
 from web_site import WEB, build
@@ -24,6 +26,7 @@ from stdl_events.live.decision import Decider
 from stdl_events.live.onnx_file import read_onnx_file, weights_sha256
 from stdl_events.model_card import METADATA_KEY, DecisionThresholds, ModelCard
 
+COLUMNS = {"t": "<f8", "x": "<u2", "y": "<u2", "p": "u1"}
 PROGRAM = Path(__file__).parent / "web_cases.js"
 
 
@@ -106,6 +109,16 @@ def test_events_of_all_formats_are_those_of_the_readers(run, tmp_path):
             assert np.array_equal(values, expected[column]), (name, column)
         assert bool(recording.summary.outside) == any("outside" in note for note in ours["notes"])
         assert bool(recording.summary.backward_steps) == any("backward" in note for note in ours["notes"])
+
+
+@pytest.mark.parametrize("name", ["evt3/evt3_sample.raw", "evt2/evt2_sample.raw", "bin/nmnist_tonic.bin"])
+def test_events_of_real_files_are_those_of_the_readers(run, recordings_dir, name):
+    path = recordings_dir / "formats" / name
+    size = open_recording(path).sensor_size
+    (found,) = run("digest", [file_case(path.name, path.read_bytes(), size=size)])
+    expected = open_recording(path).read()
+    digests = [hashlib.sha256(expected[column].astype(kind).tobytes()).hexdigest() for column, kind in COLUMNS.items()]
+    assert (found["count"], found["digests"]) == (len(expected), digests)
 
 
 SHAPES = (
@@ -198,8 +211,8 @@ def test_decisions_are_those_of_the_decider(run):
     assert {("recognised", True), ("held", False), ("unknown", False), ("still", False)} <= seen
 
 
-# Onnxruntime in the browser refuses or runs these; and the page ignores entries of a card that it has no use for.
-NOT_LOOKED_AT = re.compile("got the tensor|of constants alone|bad UTF-8|got an unknown key")
+# Onnxruntime in the browser refuses or runs these.
+NOT_LOOKED_AT = re.compile("got the tensor|of constants alone|bad UTF-8")
 
 
 def reason(path) -> str:
@@ -229,18 +242,37 @@ def test_hostile_models_are_refused_before_they_run(run, tmp_path):
         assert problem or not expected or NOT_LOOKED_AT.search(expected), name
 
 
+def test_other_precisions_are_refused(run, tmp_path):
+    """Eight-bit layers give other numbers in the browser than in native onnxruntime."""
+    model = onnx.load(write_model(tmp_path / "m.onnx", make_card(stream_spec())))
+    model.graph.node.add(op_type="DequantizeLinear", input=["frame", "leak"], output=["unused"])
+    half = write_model(tmp_path / "h.onnx", make_card(stream_spec()), elem=onnx.TensorProto.FLOAT16).read_bytes()
+    found = run("model", [file_case("m.onnx", model.SerializeToString()), file_case("h.onnx", half)])
+    assert ["layers in eight bits" in found[0]["problem"], "weights in float16" in found[1]["problem"]] == [True, True]
+
+
 def test_the_checksum_of_weights_is_that_of_the_package(run, tmp_path):
     content = write_model(tmp_path / "m.onnx", make_card(stream_spec())).read_bytes()
     (found,) = run("model", [file_case("m.onnx", content)])
     assert found == {"checksum": weights_sha256(content), "stated": None}
 
 
+def test_every_entry_of_a_card_is_known(run):
+    decision, frame = DecisionThresholds(decide_at=0.5), stream_spec()
+    card = make_card(frame, decision=decision, weights_sha256="0" * 64).model_dump(mode="json")
+    assert set(card) == set(ModelCard.model_fields)
+    assert set(card["frame"]) == set(FrameSpec.model_fields)
+    assert run("frames", [{"card": card, "events": [[], [], [], []]}]) == [[]]
+    (found,) = run("frames", [{"card": card | {"shutter": 1}, "events": [[], [], [], []]}])
+    assert 'the entry "shutter"' in found["problem"]
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
         ({"kind": "picture"}, "a model of static pictures; expected a model of events"),
-        ({"shutter": 3}, 'the setting "shutter"'),
-        ({"filters": {"blur": 1}}, 'the setting "blur"'),
+        ({"shutter": 3}, 'the entry "shutter"'),
+        ({"filters": {"blur": 1}}, 'the entry "blur"'),
         ({"crop": [10, 0, 9, 9]}, "the window 10,0,9,9"),
         ({"scale": [99, 99]}, "the scale 99x99"),
         ({"dt_us": None}, "no cut into windows"),
@@ -252,6 +284,14 @@ def test_what_the_page_does_not_know_is_refused(run, changes, word):
     card["frame"] |= changes
     (found,) = run("frames", [{"card": card, "events": [[], [], [], []]}])
     assert word in found["problem"]
+
+
+def test_what_the_readme_says_to_type_is_what_the_tests_do():
+    section = (WEB.parent / "README.md").read_text(encoding="utf-8").split("## In a browser")[1].split("\n## ")[0]
+    assert re.findall(r"^(npm ci|npm run \w+)$", section, re.MULTILINE) == ["npm ci", "npm run build"]
+    assert json.loads((WEB / "package.json").read_text(encoding="utf-8"))["scripts"] == {"build": "node build.js"}
+    typed = re.findall(r"`(stdl-events (?:convert|models) [^`]+)`", section)
+    assert len([parameters(line) for line in typed]) == 2
 
 
 def test_nothing_names_a_host():

@@ -21,6 +21,7 @@ from web_site import build, served
 from stdl_events.events import open_recording, write_recording
 from stdl_events.events.convert import convert
 from stdl_events.events.stream import empty_events
+from stdl_events.frames import FrameSpec
 from stdl_events.live import OnnxSession
 from stdl_events.live.predict import Reading, predict_recordings
 from stdl_events.models import model_path
@@ -183,6 +184,33 @@ def test_clips_of_fixed_windows_agree_with_python(page, tmp_path):
     assert [len(document["clips"]) for document in documents] == [2, 2]
     assert all(document["incomplete_clips"] == 1 for document in documents)
     assert_as_predict(documents, "models:walkers", paths)
+
+
+CARDS = {
+    "sliding": {"readout": "sliding"},
+    "early": {"decision": {"decide_at": 0.9, "hold": 2}},
+    "still": {"decision": {"still_below": 3_900, "unknown_below": 0.5}, "temperature": 0.5},
+    "count": {"frame": stream_spec(dt_us=None, events_per_frame=30, cap=1)},
+    "recording": {"frame": FrameSpec(kind="recording", by="time", steps=3, sensor_size=(8, 6), crop=(1, 1, 5, 4))},
+}
+OLDER = Path(__file__).parent / "version_0_1_0"
+
+
+def test_all_readouts_decisions_and_older_files_are_as_in_predict(page, tmp_path):
+    models = {path: open_size(path) for path in sorted(OLDER.glob("*.onnx"))}
+    models |= {
+        write_model(tmp_path / f"{name}.onnx", make_card(**({"frame": SPEC} | c))): (8, 6) for name, c in CARDS.items()
+    }
+    for number, (model, size) in enumerate(models.items()):
+        recording = clip_of_events(tmp_path / f"{number}.raw", 900, number, 400_000, size)
+        document = recognise(page, model, [recording])[-1]
+        (expected,) = predict_recordings(OnnxSession(model), given_files([recording]), Reading())
+        assert_equal(document, expected.to_dict(), [clip["logits"] for clip in document["clips"]])
+        assert document["clips"], model
+
+
+def open_size(model):
+    return OnnxSession(model).card.frame.sensor_size
 
 
 def test_the_page_shows_what_it_saves(page, model, recording):

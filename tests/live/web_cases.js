@@ -1,6 +1,7 @@
 // Runs the page's modules in Node, without a browser: node web_cases.js SITE < {"task": ..., "cases": [...]}.
 
 import { File } from "node:buffer";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -28,6 +29,12 @@ const TASKS = {
   recording: async (file) => {
     const { events, size, notes } = await readRecording(fileOf(file), file.size, () => {});
     return { events: columns(events), size, notes };
+  },
+  digest: async (file) => {
+    const { events } = await readRecording(fileOf(file), file.size, () => {});
+    const digests = ["t", "x", "y", "p"].map((name) =>
+      createHash("sha256").update(events[name].subarray(0, events.count)).digest("hex"));
+    return { count: events.count, digests };
   },
   frames: ({ card, events }) => {
     const { frame, frameShape } = parseCard("model", JSON.stringify(card));

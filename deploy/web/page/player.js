@@ -1,9 +1,23 @@
 // The picture of events at the playhead, and the playhead itself.
 /* global byId, css, secondsOf, textOf */
 
+const LEVELS = 127;
+
+// The colour of each light from -127 (darker) over 0 (clear) to 127 (brighter), as the bytes of a picture.
+function palette() {
+  const bytes = new Uint8ClampedArray(4 * (2 * LEVELS + 1));
+  const [on, off] = ["--on", "--off"].map((name) => css(name).match(/\d+/g).map(Number));
+  for (let light = -LEVELS; light <= LEVELS; light++) {
+    bytes.set([...(light > 0 ? on : off), Math.abs(light) * 2], 4 * (light + LEVELS));
+  }
+  return new Uint32Array(bytes.buffer);
+}
+
 export class Player {
   #playing = null; // { from, began, speed }
   #startsOver = false;
+  #isAsked = false;
+  #next = null; // the time to ask for once the picture that was asked for is there
 
   // `ask` asks for the picture at a time; `moved` is called with each new time.
   constructor(ask, moved) {
@@ -33,6 +47,12 @@ export class Player {
 
   go(tUs) {
     this.show(tUs);
+    if (this.#isAsked) this.#next = tUs;
+    else this.#ask(tUs);
+  }
+
+  #ask(tUs) {
+    [this.#isAsked, this.#next] = [true, null];
     this.ask(tUs);
   }
 
@@ -55,9 +75,11 @@ export class Player {
       canvas.setAttribute("aria-label", "Events of the recording: brighter ones blue, darker ones orange");
     }
     const context = canvas.getContext("2d"), image = context.createImageData(width, height);
-    const [on, off] = ["--on", "--off"].map((name) => css(name).match(/\d+/g).map(Number));
-    light.forEach((level, at) => image.data.set([...(level > 0 ? on : off), Math.abs(level) * 2], 4 * at));
+    const pixels = new Uint32Array(image.data.buffer), colours = palette();
+    for (let at = 0; at < light.length; at++) pixels[at] = colours[light[at] + LEVELS];
     context.putImageData(image, 0, 0);
+    this.#isAsked = false;
+    if (this.#next !== null) this.#ask(this.#next);
   }
 
   pause() {

@@ -11,6 +11,11 @@ const FRAME_DEFAULTS = {
   remainder: "last", downscale: 1, filters: {}, rotate: 0, flip: "none", crop: null, center_crop: null, scale: null,
   scale_by: "area", cap: null, picture: {},
 };
+// Those that say nothing about a prediction are not read further.
+const ENTRIES = [
+  "schema_version", "network", "frame", "labels", "readout", "state_shapes", "versions", "provenance", "decision",
+  "temperature", "weights_sha256",
+];
 const FILTER_DEFAULTS = { hot_pixels: [], background_us: null, refractory_us: null };
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -41,13 +46,14 @@ const DECISION_TESTS = {
   decide_at: isOptional((value) => isShare(value) && value > 0),
 };
 
+function refuseUnknown(subject, given, known) {
+  const name = Object.keys(given).find((its) => !known.includes(its));
+  if (name !== undefined) throw wrong(subject, `the entry ${quoted(name)}`, known.join(", "), "use a newer page");
+}
+
 function settings(subject, given, defaults, tests) {
   if (!isObject(given)) throw wrong(subject, quoted(given), "an object");
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(defaults, name)) {
-      throw wrong(subject, `the setting ${quoted(name)}`, Object.keys(defaults).join(", "), "use a newer page");
-    }
-  }
+  refuseUnknown(subject, given, Object.keys(defaults));
   const all = { ...defaults, ...given };
   for (const [name, test] of Object.entries(tests)) require(subject, all, name, test);
   return all;
@@ -93,6 +99,7 @@ export function parseCard(name, text) {
   if ((card.schema_version ?? SCHEMA_VERSION) !== SCHEMA_VERSION) {
     throw wrong(`${subject}: schema_version`, quoted(card.schema_version), `${SCHEMA_VERSION}`, "use the page that came with it");
   }
+  refuseUnknown(subject, card, ENTRIES);
   const isLabels = (labels) => Array.isArray(labels) && labels.length > 0 && labels.length <= MAX_LABELS &&
     new Set(labels).size === labels.length && labels.every((label) => typeof label === "string" && label.length <= 200);
   require(subject, card, "labels", isLabels, "distinct class names");
