@@ -85,10 +85,15 @@ def modules() -> dict[str, Path]:
     return found
 
 
+def _is_for_type_checkers(test: ast.expr) -> bool:
+    names = (getattr(node, "id", getattr(node, "attr", None)) for node in ast.walk(test))
+    return "TYPE_CHECKING" in names
+
+
 def statements(node: ast.AST, inside_functions: bool) -> Iterator[ast.AST]:
     """All nodes that run: type checkers' blocks are left out, and function bodies where they are not asked for."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+        if isinstance(child, ast.If) and _is_for_type_checkers(child.test):
             continue
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and not inside_functions:
             continue
