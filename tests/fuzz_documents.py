@@ -43,7 +43,8 @@ from stdl_events.recordings.layout import EXAMPLE, Layout
 from stdl_events.recordings.predicted_clips import PredictedClip, Predictions
 from stdl_events.recordings.sl_animals import NAMES_FILE
 from stdl_events.recordings.split_list import ListedRecording, SplitList, read_split_list
-from stdl_events.training.run_folder import CONFIG_FILE, load_config
+from stdl_events.training.ridge_beside import stored_ridge
+from stdl_events.training.run_folder import BASELINES_FILE, CONFIG_FILE, load_config
 
 SIZE = (8, 6)
 FRAMES = stream_spec(SIZE)
@@ -238,6 +239,22 @@ def plan() -> str:
     return json.dumps(Plan("2C3-3FC", (2, 6, 8), 4, (block,), whole_bytes=2000).to_dict())
 
 
+def baselines() -> str:
+    frames = FRAMES.model_dump(mode="json")
+    stored = {
+        "frames": frames,
+        "train_clips": 4,
+        "ridge": {"validation": 0.5, "test": 0.25},
+        "left_out": "",
+        "finest": 1,
+    }
+    return json.dumps(stored | {"seconds": 0.1})
+
+
+def read_baselines(path: Path) -> object:
+    return stored_ridge(path.parent, FRAMES, "test")
+
+
 def read_predictions(path: Path) -> object:
     found = Predictions.read(path)
     return found.worst()
@@ -250,6 +267,7 @@ OWN: dict[str, tuple[str, Callable[[], str], Callable[[Path], object]]] = {
     "manifest": (MANIFEST_FILE, manifest, lambda path: read_manifest(path.parent)),
     "predictions": ("predictions.json", predictions, read_predictions),
     "plan": ("plan.json", plan, Plan.load),
+    "baselines": (BASELINES_FILE, baselines, read_baselines),
 }
 
 

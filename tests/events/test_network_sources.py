@@ -12,6 +12,7 @@ import network_senders
 import numpy as np
 import pytest
 from onnx_models import make_card, stream_spec, write_model
+from until import Until
 
 from stdl_events.errors import RecordingError, SourceLostError
 from stdl_events.events import open_source, write_recording
@@ -51,34 +52,6 @@ class Predictions:
         raise AssertionError("nothing is dropped")
 
     def ended(self, summary): ...
-
-
-class Until:
-    """A source up to the moment at which `count` events have arrived or were given up."""
-
-    def __init__(self, source, count):
-        self.source, self.count, self.events = source, count, []
-
-    @property
-    def sensor_size(self):
-        return self.source.sensor_size
-
-    @property
-    def t_now_us(self):
-        return self.source.t_now_us
-
-    @property
-    def counts(self):
-        return self.source.counts
-
-    def chunks(self):
-        arrived = 0
-        for events in self.source.chunks():
-            self.events.append(events)
-            arrived += len(events)
-            yield events
-            if arrived >= self.count:
-                return
 
 
 def received(source, count) -> int:

@@ -5,7 +5,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from collectors import LosslessCollector
 from network_senders import free_port
 from onnx_models import LABELS, expected_logits, make_card, softmax, stream_spec, write_model
+from until import Until
 
 from stdl_events.events import open_source
 from stdl_events.events.stream import empty_events
@@ -24,8 +24,6 @@ SENDER = Path(__file__).parent / "loopback_sender.py"
 SIZE, STEPS, DT_US, COUNT = (128, 128), 4, 10_000, 3_000
 SPEC = stream_spec(SIZE, STEPS, DT_US, grid="recording")
 PACKAGES = {"tcp": "dv_processing", "udp": "eventcv"}
-# After the sender has ended, all of it lies in the socket; a machine under load may need long to take it.
-PATIENCE_S = 20.0
 
 
 def recording(seed=0):
@@ -45,37 +43,6 @@ def offline(events):
         probabilities = softmax(expected_logits(clip.frames_TCHW).mean(axis=0))
         found.append((clip.t_end_us, LABELS[int(probabilities.argmax())], probabilities))
     return found
-
-
-class Until:
-    """A source up to the moment at which `count` events have arrived, or its sender has been gone for long."""
-
-    overload = "complete"
-
-    def __init__(self, source, count, child):
-        self.source, self.count, self.child, self.events = source, count, child, []
-        self.sensor_size = source.sensor_size
-
-    @property
-    def counts(self):
-        return self.source.counts
-
-    @property
-    def t_now_us(self):
-        return self.source.t_now_us
-
-    def chunks(self):
-        arrived, gone_s = 0, None
-        for events in self.source.chunks():
-            self.events.append(events)
-            arrived += len(events)
-            yield events
-            if arrived >= self.count:
-                return
-            if not len(events) and self.child.poll() is not None:
-                gone_s = gone_s or time.monotonic()
-                if time.monotonic() > gone_s + PATIENCE_S:
-                    return
 
 
 @contextmanager
@@ -121,7 +88,7 @@ def test_predictions_are_those_of_the_recording(tmp_path, kind):
     opened = None if is_server else open_source(f"{kind}://127.0.0.1:{port}", **options)
     with sender(kind, port, tmp_path / "events.npy") as child:
         opened = opened or open_source(f"{kind}://127.0.0.1:{port}", **options)
-        source = Until(opened, COUNT, child)
+        source = Until(opened, COUNT, lambda: child.poll() is not None)
         found, summary = run(tmp_path, source)
     received = np.concatenate(source.events)
     if kind != "tcp":
@@ -146,7 +113,7 @@ def test_a_link_that_skips_repeats_and_reorders_is_counted_exactly(tmp_path):
     opened = open_source(f"jaer://127.0.0.1:{port}", sensor_size=SIZE, overload="complete")
     arriving = COUNT - per * len(lost)
     with sender("jaer", port, tmp_path / "events.npy", tmp_path / "plan.json") as child:
-        source = Until(opened, arriving, child)
+        source = Until(opened, arriving, lambda: child.poll() is not None)
         found, summary = run(tmp_path, source)
     assert summary.source == {"lost_packets": len(lost), "repeated_packets": len(repeated)}
     assert summary.events == arriving
