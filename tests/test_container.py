@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,18 @@ def test_what_the_container_copies_is_there():
     assert [line.split()[1:] for line in instructions("COPY") if line.startswith("--from")] == [
         ["/opt/stdl-events"] * 2
     ]
+
+
+def test_the_engine_is_sent_what_the_container_copies_and_nothing_else():
+    lines = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    first, *rest = [line for line in lines if not line.startswith("#")]
+    assert first == "*"
+    copied = [line.split()[:-1] for line in instructions("COPY") if not line.startswith("--from")]
+    sources = [source for line in copied for source in line]
+    sent = [line.removeprefix("!") for line in rest]
+    assert all(line.startswith("!") for line in rest)
+    assert [source for source in sources if not any(fnmatch(source, pattern) for pattern in sent)] == []
+    assert [pattern for pattern in sent if not any(fnmatch(source, pattern) for source in sources)] == []
 
 
 def test_nothing_in_the_container_depends_on_the_machine():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
-from packaging.tags import compatible_tags, cpython_tags
+from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -105,15 +105,18 @@ def test_every_package_has_the_hashes_of_its_wheels():
             assert (package, str(version)) == (name, wheels[name]["version"])
 
 
+@cache
+def accepted_tags(machine: str, python: tuple[int, int]) -> frozenset[Tag]:
+    """Return what `python` installs on Linux on `machine`."""
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in GLIBC_MINORS] + [f"manylinux2014_{machine}"]
+    version = f"cp{python[0]}{python[1]}"
+    common = compatible_tags(python, interpreter=version, platforms=platforms)
+    return frozenset([*cpython_tags(python, platforms=platforms), *common])
+
+
 def runs_on(machine: str, python: tuple[int, int], files: list[str]) -> bool:
-    """True if one of the wheels `files` installs on Linux on `machine` with `python`."""
-    platforms = [f"manylinux_2_{minor}_{machine}" for minor in GLIBC_MINORS]
-    platforms.append(f"manylinux2014_{machine}")
-    accepted = {
-        *cpython_tags(python, platforms=platforms),
-        *compatible_tags(python, interpreter=f"cp{python[0]}{python[1]}", platforms=platforms),
-    }
-    return any(parse_wheel_filename(file)[3] & accepted for file in files)
+    """True if `python` installs one of the wheels `files` on Linux on `machine`."""
+    return any(parse_wheel_filename(file)[3] & accepted_tags(machine, python) for file in files)
 
 
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda python: ".".join(map(str, python)))
