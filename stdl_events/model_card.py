@@ -28,6 +28,9 @@ MAX_LABELS, MAX_LABEL = 1 << 16, 200
 MAX_STATES = 1 << 12
 MAX_VALUES = 1 << 28  # of a frame and the states of one clip
 
+# Entries that the first cards had not.
+_LATER_ENTRIES = ("decision", "temperature", "weights_sha256", "verification", "accuracy")
+
 Size = Annotated[int, Field(strict=True, ge=1)]
 
 
@@ -53,6 +56,72 @@ class DecisionThresholds(BaseModel):
     decide_at: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
+Words = Annotated[str, Field(max_length=MAX_LABEL)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+
+
+class Verification(BaseModel):
+    """Comparison of an exported file with its network, before the file was kept; see `export.verify`.
+
+    Attributes:
+        steps: time steps of each sequence.
+        simulated_sequences: sequences of simulated frames.
+        held_out_clips: clips of held-out recordings, joined to sequences; 0 if these were not there.
+        held_out_of: the dataset that they are of.
+        batch_sizes: of the sequences.
+        compared: numbers compared, each step from the same state.
+        largest_difference: among them.
+        near_threshold: neurons that fired on one side only, within rounding of their threshold.
+        other_classes: clips and simulated sequences that get another class when each side keeps its own state.
+        silent_layers: layers that never fired, such as "2. 128C3-AP2".
+    """
+
+    model_config = ConfigDict(frozen=True)  # a newer version may have measured more
+
+    steps: Size
+    simulated_sequences: Count
+    held_out_clips: Count = 0
+    held_out_of: Words = ""
+    batch_sizes: tuple[Size, ...]
+    compared: Count
+    largest_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    near_threshold: Count
+    other_classes: Count
+    silent_layers: Annotated[tuple[Words, ...], Field(max_length=MAX_STATES)] = ()
+
+    def to_text(self) -> str:
+        """Return it in a few words."""
+        of = f"{self.held_out_clips:,} held-out clips of {self.held_out_of}" if self.held_out_clips else ""
+        on = " and ".join(filter(None, (f"{self.simulated_sequences} simulated sequences", of)))
+        silent = f"; never fired: {', '.join(self.silent_layers)}" if self.silent_layers else ""
+        return f"{self.steps} steps of {on}, within {self.largest_difference:.1e} of the network{silent}"
+
+
+class FileAccuracy(BaseModel):
+    """Accuracy of an exported file itself, in onnxruntime, on recordings that it was not trained on.
+
+    Attributes:
+        accuracy: share of the clips that get their own class.
+        clips, recordings: number of them.
+        data: the dataset.
+        labels_by: what names the class of a recording.
+        split: how the recordings were held out.
+    """
+
+    model_config = ConfigDict(frozen=True)  # a newer version may have measured more
+
+    accuracy: Annotated[float, Field(ge=0, le=1)]
+    clips: Size
+    recordings: Size
+    data: Words
+    labels_by: Words
+    split: Words
+
+    def to_text(self) -> str:
+        """Return it in a few words."""
+        return f"right on {self.accuracy:.1%} of {self.clips:,} held-out clips of {self.data}"
+
+
 class ModelCard(BaseModel):
     """Everything that running a model needs besides its weights.
 
@@ -67,6 +136,8 @@ class ModelCard(BaseModel):
         decision: thresholds of live predictions; None believes all.
         temperature: divides the mean logits before the softmax; the logits of the file are as they were trained.
         weights_sha256: of an exported file's weights, which `live` compares; see `live.onnx_file.OnnxFile`.
+        verification: how an exported file was compared with its network.
+        accuracy: of an exported file on held-out recordings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,6 +155,8 @@ class ModelCard(BaseModel):
     decision: DecisionThresholds | None = None
     temperature: Annotated[float, Field(ge=LEAST_TEMPERATURE, le=LARGEST_TEMPERATURE)] = 1.0
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    verification: Verification | None = None
+    accuracy: FileAccuracy | None = None
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:
@@ -169,14 +242,11 @@ class ModelCard(BaseModel):
         """The card as JSON with sorted keys; equal cards give equal text."""
         # Older versions read a card whose later entries have their defaults.
         document = self.model_dump(mode="json")
-        if self.decision is None:
-            del document["decision"]
-        elif self.decision.decide_at is None:
+        for name in _LATER_ENTRIES:
+            if document[name] == type(self).model_fields[name].default:
+                del document[name]
+        if self.decision is not None and self.decision.decide_at is None:
             del document["decision"]["decide_at"]
-        if self.temperature == 1:
-            del document["temperature"]
-        if self.weights_sha256 is None:
-            del document["weights_sha256"]
         return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 

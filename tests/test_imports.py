@@ -8,6 +8,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Set
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_models import make_card, stream_spec, write_model
+from onnx_models import LABELS, make_card, stream_spec, write_model
 
 import stdl_events
 from stdl_events.events import write_recording
@@ -292,8 +293,11 @@ def write_predictions(path: Path, recording: Path) -> Path:
 
 
 def test_live_commands_run_where_nothing_that_trains_is_installed(tmp_path, recording):
-    model = write_model(tmp_path / "m.onnx", make_card(stream_spec()))
+    model = write_model(tmp_path / "m.onnx", make_card(stream_spec(cap=255)))
     predictions = write_predictions(tmp_path / "p.json", recording)
+    for label in LABELS[:2]:
+        (tmp_path / "labelled" / label).mkdir(parents=True)
+        shutil.copy(recording, tmp_path / "labelled" / label)
     commands = (
         (("info", recording, "--json"), '"events": 2000'),
         (("show", recording, "--json"), '"events": 2000'),
@@ -305,6 +309,7 @@ def test_live_commands_run_where_nothing_that_trains_is_installed(tmp_path, reco
         (("frames", recording, "--bins", 5, "--out", "f.npy"), "5 x 2 x 6 x 8"),
         (("live", model, "--source", recording, "--speed", "max", "--json-lines"), '{"summary": {'),
         (("predict", model, recording), "r.h5"),
+        (("evaluate", model, "--data", "labelled"), "accuracy 0.5000"),
         (("models",), "models:nmnist"),
         (("--help",), "live"),
     )

@@ -104,3 +104,33 @@ def test_what_describes_a_model_may_be_anything():
     provenance = {"measured_by": {"a new tool": [1, 2.5, None]}}
     card = ModelCard.parse(MAPPING | {"provenance": provenance, "versions": {"a_new_package": "1.0"}})
     assert ModelCard.from_json(card.to_json()).provenance == provenance
+
+
+def test_what_was_measured_of_a_file_is_omitted_where_nothing_was():
+    card = ModelCard.parse(MAPPING)
+    assert (
+        not {"verification", "accuracy", "decision", "temperature", "weights_sha256"}
+        & json.loads(card.to_json()).keys()
+    )
+    verification = {
+        "steps": 200, "simulated_sequences": 4, "held_out_clips": 3, "held_out_of": "nmnist", "batch_sizes": [1, 3],
+        "compared": 10, "largest_difference": 1e-6, "near_threshold": 0, "other_classes": 0,
+        "silent_layers": ["2. 8FC"],
+    }  # fmt: skip
+    accuracy = {
+        "accuracy": 0.5, "clips": 4, "recordings": 2, "data": "nmnist", "labels_by": "folders", "split": "by number",
+    }  # fmt: skip
+    measured = ModelCard.parse(MAPPING | {"verification": verification, "accuracy": accuracy})
+    again = ModelCard.from_json(measured.to_json())
+    assert again == measured
+    assert again.accuracy is not None
+    assert json.loads(measured.to_json())["verification"] == verification
+    more = {"verification": verification | {"gpu": "x"}, "accuracy": accuracy | {"top5": 1.0}}
+    assert ModelCard.parse(MAPPING | more) == measured, "a newer version may have measured more"
+    for changes, text in (
+        ({"accuracy": accuracy | {"accuracy": 1.5}}, "model card: accuracy.accuracy: got 1.5"),
+        ({"accuracy": accuracy | {"split": "x" * 201}}, "model card: accuracy.split: got"),
+        ({"verification": verification | {"steps": 0}}, "model card: verification.steps: got 0"),
+    ):
+        with pytest.raises(ModelError, match=text):
+            ModelCard.parse(MAPPING | changes)

@@ -161,6 +161,7 @@ def test_the_list_of_writers_is_whole() -> None:
         "analysis.memory_trace": "stdl-events memory --trace, below",
         "analysis.robustness": "tests/training/test_robustness.py",
         "export.nir": "tests/export/test_nir.py",
+        "export.proof": "tests/export/test_proof.py",
         "export.variants": "tests/export/test_variants.py",
         "live.signature": "tests/live/test_signature.py",
         "models.__init__": "tests/test_models.py",

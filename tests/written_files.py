@@ -203,7 +203,8 @@ def writers(folder: Path) -> list[FileWriter]:
             ("training.state",),
         ),
         FileWriter(
-            "m.onnx", lambda path, seed: export_onnx(network(seed), card(seed), path), ModelError, ("export.onnx",)
+            "m.onnx", lambda path, seed: export_onnx(network(seed), card(seed), path, steps=8), ModelError,
+            ("export.onnx",),
         ),
         FileWriter(
             MANIFEST_FILE, lambda path, seed: write_manifest(path.parent, manifest(seed)), DatasetError,

@@ -1,8 +1,8 @@
-"""`stdl-events evaluate`: how a run's network does on recordings that it was not trained on."""
+"""`stdl-events evaluate`: how a run's network, or an exported file, does on recordings that it was not trained on."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,11 +13,22 @@ from stdl_events.cli.decision_options import (
     UnknownBelowOption,
     thresholds_from,
 )
+from stdl_events.cli.evaluate_file import DatasetOption, show_file
 from stdl_events.cli.evaluate_robustness import PictureOption, RobustnessOption, SeedOption, show_robustness
 from stdl_events.cli.evaluate_whole import WholeOption, show_whole
 from stdl_events.cli.evaluation_text import print_evaluation
+from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, LayoutOption
+from stdl_events.cli.model_facts import is_model
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json
+from stdl_events.cli.recording_options import (
+    ColumnsOption,
+    FormatOption,
+    SensorOption,
+    StreamOption,
+    TimeUnitOption,
+    parse_sensor_size,
+)
 from stdl_events.cli.weights_option import WeightsOption, parse_weights
 from stdl_events.errors import UserError
 
@@ -32,7 +43,9 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|MODEL", help="Folder of a run; or an exported .onnx model, with --data.")
+    ],
     weights: WeightsOption = None,
     model: Annotated[
         Path | None, typer.Option(help="Evaluate this exported .onnx file instead of the run's own network.")
@@ -41,11 +54,25 @@ def evaluate(
         str | None,
         typer.Option(metavar="onnx", help="Export the network to a temporary file, check it and evaluate through it."),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the recordings, if it has moved.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the recordings: of a run, if it has moved.")] = None,
+    dataset: DatasetOption = None,
+    labels: LabelsOption = None,
+    label_times: LabelTimesOption = None,
+    layout: LayoutOption = None,
+    format: FormatOption = None,
+    sensor: SensorOption = None,
+    stream: StreamOption = None,
+    time_unit: TimeUnitOption = None,
+    columns: ColumnsOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     side: Annotated[
-        str, typer.Option(metavar="test|validation", help="The held-out recordings, or those that chose the weights.")
-    ] = "test",
+        str | None,
+        typer.Option(
+            metavar="test|validation",
+            help="The held-out recordings, or those that chose the weights.  [default: test; of a model without its "
+            "run and a folder without a given split, all recordings]",
+        ),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Also check that the recordings of the other sides have not changed.")
     ] = False,
@@ -73,16 +100,13 @@ def evaluate(
     The recordings are those that the run's split.json lists, each compared with its SHA-256; others are not used. The
     95 % interval is that over recordings, since clips of one recording are alike.
 
-    Example: stdl-events evaluate runs/folder --model model.onnx --predictions predictions.json
-    """
-    from stdl_events.recordings.predicted_clips import predictions_of
-    from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
-    from stdl_events.training import held_out
-    from stdl_events.training.keeping import weights_text
-    from stdl_events.training.run_folder import load_config, write_json
-    from stdl_events.whole_file import require_place
+    An exported model without its run is tested on labelled recordings in --data, with the same numbers and without
+    PyTorch. Its classes must be among the model's. The options from --dataset to --columns say how they are labelled
+    and read.
 
-    chosen, parsed = parse_weights(weights), parse_side(side)
+    Example: stdl-events evaluate model.onnx --data new_recordings --predictions predictions.json
+    """
+    chosen, parsed = parse_weights(weights), parse_side(side or "test")
     if chosen is not None and model is not None:
         raise typer.BadParameter(
             "an exported file has its own weights; leave one of the two out", param_hint="--weights"
@@ -94,8 +118,17 @@ def evaluate(
         "--through": through,
         "--baseline": baseline,
     }
+    of_file = {
+        "--dataset": dataset, "--labels": labels, "--label-times": label_times, "--layout": layout, "--format": format,
+        "--sensor": sensor, "--stream": stream, "--time-unit": time_unit, "--columns": columns,
+    }  # fmt: skip
+    cpu_only = {"--device": None if device in ("auto", "cpu") else device}
+    if is_model(run):
+        of_run = {"--weights": weights, "--model": model, "--robustness": robustness, "--whole": whole or None}
+        refuse("of a model without its run", clips_only | cpu_only | of_run | {"--predictions": None})
+    else:
+        refuse("of a run, which has a list of its recordings,", of_file)
     if whole:
-        cpu_only = {"--device": None if device in ("auto", "cpu") else device}
         refuse("with --whole", clips_only | cpu_only | {"--robustness": robustness, "--out": picture})
     else:
         named = ("--unknown-below", "--still-below", "--hold", "--decide-at")
@@ -104,6 +137,20 @@ def evaluate(
             refuse("without --robustness", {"--out": picture})
         else:
             refuse("with --robustness", clips_only)
+    if is_model(run):
+        settings: dict[str, Any] = {
+            flag[2:].replace("-", "_"): value for flag, value in of_file.items() if flag != "--sensor"
+        }
+        settings["sensor_size"] = parse_sensor_size(sensor)
+        show_file(run, data, settings, side=None if side is None else parsed, predictions=predictions, as_json=as_json)
+        return
+    from stdl_events.recordings.predicted_clips import predictions_of
+    from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
+    from stdl_events.training import held_out
+    from stdl_events.training.keeping import weights_text
+    from stdl_events.training.run_folder import load_config, write_json
+    from stdl_events.whole_file import require_place
+
     if whole:
         show_whole(
             run, weights=chosen, model=model, data=data, side=parsed, as_json=as_json,
@@ -130,12 +177,12 @@ def evaluate(
         settings = load_config(run).data.model_dump(mode="json")
         write_json(predictions, predictions_of(clips, evaluation.recordings, evaluation.frame_spec, root, settings))
     if as_json:
-        facts = {"run": str(run), "model": None if model is None else str(model), "side": side}
+        facts = {"run": str(run), "model": None if model is None else str(model), "side": parsed}
         print_json(facts | evaluation.summary())
         return
     if model is None:
         messages.print(f"{run}: {weights_text(run, chosen)}")
-    print_evaluation(evaluation, side)
+    print_evaluation(evaluation, parsed)
     if model is None:
         say_next("export", run, "--out", "model.onnx")
 

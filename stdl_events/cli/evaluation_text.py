@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 20
 STEPS_SHOWN = 5
-SIDE_WORDS = {"test": "held-out clips", "validation": "clips to validate on"}
+SIDE_WORDS = {
+    "test": "held-out clips",
+    "validation": "clips to validate on",
+    "train": "clips to train on",
+    "all": "labelled clips",
+}
 
 
 def print_evaluation(evaluation: "Evaluation", side: str = "test") -> None:

@@ -206,6 +206,8 @@ def live(
     controls = None if page is None else _monitored(page, source, sinks, queue_overload)
     if not json_lines:  # its summary says it
         tell(ModelIdentity.of(session).to_text())
+        if session.card.accuracy is not None:
+            tell(session.card.accuracy.to_text())
     with stopped_if_blocked(session.stop):
         summary = run_live(
             opened, recogniser, sinks, every=every.value, overload=queue_overload, decision=thresholds,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from stdl_events.frames.spec import FrameSpec
+    from stdl_events.model_card import FileAccuracy, Verification
 
 SUFFIX = ".onnx"
 _SHOWN_LABELS, _MOST_SHOWN = 20, 800
@@ -48,6 +49,7 @@ def model_table(facts: dict[str, Any]) -> "Table":
     from rich.text import Text
 
     from stdl_events.frames.spec import StoredFrameSpec
+    from stdl_events.model_card import FileAccuracy, Verification
 
     card = facts["card"]
     labels = card["labels"]
@@ -59,6 +61,8 @@ def model_table(facts: dict[str, Any]) -> "Table":
         "frames": _frames_text(StoredFrameSpec.model_validate(card["frame"])),
         "state": "zeroed at each clip" if card["readout"] == "reset" else "carried from clip to clip",
         "decision": _decision_text(card),
+        "accuracy": _measured_text(card["accuracy"], FileAccuracy),
+        "checked": _measured_text(card["verification"], Verification),
         "origin": ", ".join(f"{name} {value}" for name, value in card["provenance"].items()) or "unknown",
         "versions": ", ".join(f"{name} {value}" for name, value in card["versions"].items()) or "unknown",
         "size": f"{facts['bytes'] / 1e6:.2f} MB, {facts['weights']:,} weights",
@@ -90,6 +94,10 @@ def _frames_text(spec: "FrameSpec") -> str:
         return f"{spec.steps} of a whole recording, cut by {spec.by}, {size}"
     length = f"{spec.dt_us / 1000:g} ms" if spec.dt_us else f"{spec.events_per_frame:,} events"
     return f"{spec.steps} of {length} a clip, {size}" + (f", counts up to {spec.cap}" if spec.cap else "")
+
+
+def _measured_text(entry: dict[str, Any] | None, kind: "type[FileAccuracy] | type[Verification]") -> str:
+    return "its card states none" if entry is None else kind.model_validate(entry).to_text()
 
 
 def _decision_text(card: dict[str, Any]) -> str:

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy.typing as npt
+
 from stdl_events.errors import ModelError, VerificationError
+from stdl_events.export.agreement import Agreement
 from stdl_events.export.fold import fold_norms
 from stdl_events.export.nir_graph import TIME_STEP, GraphWriter, Signal, nir_package
 from stdl_events.export.nir_interpreter import NirSession
-from stdl_events.export.verify import Agreement, compare_session
+from stdl_events.export.verify import STEPS, compare_session
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.network.layers import (
     ClassifierBody,
@@ -38,7 +41,15 @@ from stdl_events.whole_file import whole_path
 WriteBody: TypeAlias = Callable[[GraphWriter, str, Any, Signal], Signal]
 
 
-def export_nir(network: SpikingNetwork, card: ModelCard, path: Path) -> Agreement:
+def export_nir(
+    network: SpikingNetwork,
+    card: ModelCard,
+    path: Path,
+    held_out_NTCHW: npt.NDArray[Any] | None = None,
+    *,
+    held_out_of: str = "",
+    steps: int = STEPS,
+) -> Agreement:
     """Write `network` to `path` as a NIR graph, after a comparison of the file with the network.
 
     Arrays have the dtype of the network's weights. Factors are multiplied into weights in float64.
@@ -47,6 +58,7 @@ def export_nir(network: SpikingNetwork, card: ModelCard, path: Path) -> Agreemen
         network: ends in its classifier; it is not modified.
         card: the model card for the metadata.
         path: replaced atomically; unchanged if the comparison fails.
+        held_out_NTCHW, held_out_of, steps: see `export_onnx`; the card in the file states no comparison.
 
     Returns:
         The agreement of the file, run by `NirSession`, with the network.
@@ -56,10 +68,11 @@ def export_nir(network: SpikingNetwork, card: ModelCard, path: Path) -> Agreemen
         VerificationError: the file disagrees with the network; it is removed.
         MissingExtraError: nir is not installed.
     """
+    del held_out_of  # exists for exporters whose card states it
     graph = nir_graph(network, card)
     with whole_path(path, room_for="model", error=ModelError) as partial:
         nir_package().write(partial, graph)
-        agreement = compare_session(network, NirSession(partial))
+        agreement = compare_session(network, NirSession(partial), held_out_NTCHW, steps=steps)
         problem = agreement.problem()
         if problem is not None:
             raise VerificationError(

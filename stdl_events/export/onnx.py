@@ -12,15 +12,19 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import onnx
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from stdl_events.errors import ModelError, VerificationError
+from stdl_events.export.agreement import Agreement
 from stdl_events.export.fold import fold_norms
 from stdl_events.export.opsets import at_opset, exporter_opset
-from stdl_events.export.verify import Agreement, compare
+from stdl_events.export.verify import STEPS, compare
 from stdl_events.live.onnx_file import weights_sha256
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.network.network import SpikingNetwork
@@ -30,13 +34,25 @@ from stdl_events.whole_file import whole_path
 EXAMPLE_BATCH = 2
 
 
-def export_onnx(network: SpikingNetwork, card: ModelCard, path: Path, *, opset: int | None = None) -> Agreement:
-    """Write `network` to `path` after a comparison of the file with the network.
+def export_onnx(
+    network: SpikingNetwork,
+    card: ModelCard,
+    path: Path,
+    held_out_NTCHW: npt.NDArray[Any] | None = None,
+    *,
+    held_out_of: str = "",
+    steps: int = STEPS,
+    opset: int | None = None,
+) -> Agreement:
+    """Write `network` to `path` after a comparison of the file with the network, which its card then states.
 
     Args:
         network: ends in its classifier; it is not modified.
         card: the model card for the metadata.
         path: replaced atomically; unchanged if the comparison fails.
+        held_out_NTCHW: clips of held-out recordings as the network takes them, to compare on besides simulated frames.
+        held_out_of: their dataset, for the card.
+        steps: of each sequence.
         opset: version of the operator set, one of `OPSETS`; None is the exporter's own choice.
 
     Returns:
@@ -49,12 +65,13 @@ def export_onnx(network: SpikingNetwork, card: ModelCard, path: Path, *, opset: 
     _check(network, card)
     with whole_path(path, room_for="model", error=ModelError) as partial:
         _write(network, card, partial, opset)
-        agreement = compare(network, partial)
+        agreement = compare(network, partial, held_out_NTCHW, steps=steps)
         problem = agreement.problem()
         if problem is not None:
             raise VerificationError(
                 str(path), got=problem, expected="a file that agrees with the network", todo="report this network"
             )
+        state_in_card(partial, verification=agreement.verification(held_out_of))
     return agreement
 
 
@@ -92,9 +109,35 @@ def _write(network: SpikingNetwork, card: ModelCard, path: Path, opset: int | No
 
 
 def write_model(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
-    """Write `model` with its card, which holds the checksum of its weights, and nothing else but the graph."""
+    """Write `model` with its card, which holds the checksum of its weights, and nothing else but the graph.
+
+    What the card states of another graph is omitted; see `state_in_card`.
+    """
     _remove_notes(model)
-    card = card.model_copy(update={"weights_sha256": weights_sha256(model.SerializeToString())})
+    of_this_graph = {
+        "weights_sha256": weights_sha256(model.SerializeToString()),
+        "verification": None,
+        "accuracy": None,
+    }
+    _write_with_card(model, card.model_copy(update=of_this_graph), path)
+
+
+def state_in_card(path: Path, **measured: BaseModel | None) -> None:
+    """Replace entries of the card of the file at `path`, whose graph stays.
+
+    Args:
+        measured: on this very graph: `verification`, `accuracy`.
+
+    Raises:
+        ModelError: the file cannot be replaced.
+    """
+    model = onnx.load(path)
+    card = ModelCard.from_json({entry.key: entry.value for entry in model.metadata_props}[METADATA_KEY])
+    with whole_path(path, room_for="model", error=ModelError) as partial:
+        _write_with_card(model, card.model_copy(update=measured), partial)
+
+
+def _write_with_card(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
     onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())

@@ -8,13 +8,11 @@ from stdl_events.errors import ModelError
 from stdl_events.registry import Registry
 
 if TYPE_CHECKING:
-    from stdl_events.export.verify import Agreement
-    from stdl_events.model_card import ModelCard
-    from stdl_events.network.network import SpikingNetwork
+    from stdl_events.export.agreement import Agreement
 
-# (network, card, path) -> the agreement of the written file with the network. It raises VerificationError and keeps no
-# file if they disagree, and ModelError for a network that the kind of file cannot hold.
-Exporter: TypeAlias = "Callable[[SpikingNetwork, ModelCard, Path], Agreement]"
+# The arguments of `export_onnx` -> the agreement of the written file with the network. It raises VerificationError and
+# keeps no file if they disagree, and ModelError for a network that the kind of file cannot hold.
+Exporter: TypeAlias = "Callable[..., Agreement]"
 
 EXPORTERS: "Registry[Exporter]" = Registry(
     "suffix of an exported file",

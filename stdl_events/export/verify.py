@@ -1,7 +1,8 @@
 """Comparison of the exported file with the network, through the session that will run it on the device.
 
-Two comparisons on the same simulated frames. Teacher-forced: in every step both start from the network's state, so that
-a difference shows where it arises. Free-running: each keeps its own state, as on the device.
+Two comparisons on the same frames, simulated ones and clips of held-out recordings. Teacher-forced: in every step both
+start from the network's state, so that a difference shows where it arises. Free-running: each keeps its own state, as
+on the device.
 
 Folded norms round differently, so a neuron within rounding of its threshold may fire on one side only. Such neurons,
 and the values that later layers compute from them in that step, are counted instead of compared.
@@ -9,170 +10,157 @@ and the values that later layers compute from them in that step, are counted ins
 B batch, C channels, H height, W width, K classes.
 """
 
-import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from stdl_events.frames import FrameSpec
-from stdl_events.frames.picture import repeated
+from stdl_events.export.agreement import TOLERANCE, Agreement, LayerAgreement
+from stdl_events.export.sequences import BATCH_SIZES, SEQUENCES, Sequences, held_out, simulated
+from stdl_events.export.watched import Near, WatchedCells
 from stdl_events.live.readout import mean_logits
 from stdl_events.live.session import OnnxSession, StepSession
-from stdl_events.network.layers import State
+from stdl_events.network.layers import Layer, State
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.neurons.cell import NeuronCell
 
-STEPS = 50
-TOLERANCE = 1e-4
-# Events per pixel and step of the simulated frames: from an almost still scene to a busy one.
-MEAN_COUNTS = (0.02, 0.1, 0.3, 1.0)
+STEPS = 200
 # Two classes whose mean logits differ by less than this are a tie.
 TIE = 1e-3
 
 
-@dataclasses.dataclass
-class Agreement:
-    """Result of the comparison.
+def compare(
+    network: SpikingNetwork,
+    path: Path,
+    held_out_NTCHW: npt.NDArray[Any] | None = None,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+) -> Agreement:
+    """Run the ONNX file at `path` beside `network` over simulated frames and held-out clips.
 
-    Attributes:
-        steps: time steps compared, each for `len(MEAN_COUNTS)` sequences.
-        compared: number of values compared, teacher-forced.
-        largest_difference: the largest among them.
-        near_threshold: neurons that fired on one side only, all within `TOLERANCE` of their threshold.
-        skipped: values behind such neurons in the same step, not compared.
-        never_compared: states that were skipped in every step.
-        same_predictions: True if the free-running predictions agree.
-    """
-
-    steps: int = 0
-    compared: int = 0
-    largest_difference: float = 0.0
-    near_threshold: int = 0
-    skipped: int = 0
-    never_compared: int = 0
-    same_predictions: bool = True
-
-    def problem(self) -> str | None:
-        """The disagreement, in words; None if there is none."""
-        if not self.largest_difference <= TOLERANCE:
-            return f"numbers that differ by {self.largest_difference:.2g} (at most {TOLERANCE:g} are allowed)"
-        if self.never_compared:
-            return f"{self.never_compared} outputs that could never be compared"
-        if not self.same_predictions:
-            return "other predictions over a whole sequence"
-        return None
-
-
-def compare(network: SpikingNetwork, path: Path, *, seed: int = 0) -> Agreement:
-    """Run the ONNX file at `path` beside `network` over simulated frames.
+    Args:
+        held_out_NTCHW: clips as the network takes them, joined to sequences of `steps` frames; see `sequences`.
+        seed: of the simulated frames.
 
     Raises:
         ModelError: the file does not load.
     """
-    return compare_session(network, OnnxSession(path), seed=seed)
+    return compare_session(network, OnnxSession(path), held_out_NTCHW, steps=steps, seed=seed)
 
 
-def compare_session(network: SpikingNetwork, session: StepSession, *, seed: int = 0) -> Agreement:
-    """Run the model in `session` beside `network`, whose state it has, over simulated frames."""
+def compare_session(
+    network: SpikingNetwork,
+    session: StepSession,
+    held_out_NTCHW: npt.NDArray[Any] | None = None,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+) -> Agreement:
+    """Run the model in `session` beside `network`, whose state it has; see `compare`."""
+    agreement = Agreement(steps, simulated_sequences=SEQUENCES, batch_sizes=BATCH_SIZES)
+    parts: Iterable[Sequences] = simulated(network.spec.input_shape, session.card.frame, steps=steps, seed=seed)
+    if held_out_NTCHW is not None:
+        agreement.held_out_clips, real = held_out(held_out_NTCHW, steps=steps)
+        parts = chain(parts, real)
     was_training = network.training
     network.eval()
     try:
         with torch.no_grad():
-            return _compare(network, session, _frames(network.spec.input_shape, seed, session.card.frame))
+            _Comparison(network, session, agreement).run(parts)
     finally:
         network.train(was_training)
-
-
-def _frames(shape_CHW: tuple[int, int, int], seed: int, spec: FrameSpec) -> npt.NDArray[np.float32]:
-    """Draw Poisson counts, [T, B, C, H, W], one sequence per mean count; for a model of pictures, random pictures."""
-    rng = np.random.default_rng(seed)
-    if spec.kind == "picture":
-        pixels_BCHW = rng.integers(0, 256, (len(MEAN_COUNTS), *shape_CHW), np.uint8)
-        return repeated(spec.picture.scaled(pixels_BCHW), STEPS)
-    means = np.reshape(MEAN_COUNTS, (1, -1, 1, 1, 1))
-    return rng.poisson(means, (STEPS, len(MEAN_COUNTS), *shape_CHW)).astype(np.float32)
-
-
-def _compare(network: SpikingNetwork, session: StepSession, frames_TBCHW: npt.NDArray[np.float32]) -> Agreement:
-    agreement = Agreement(steps=len(frames_TBCHW))
-    batch = frames_TBCHW.shape[1]
-    weight = next(network.parameters())
-    state, own_state = network.initial_state(batch), session.initial_state(batch)
-    logits_T: list[npt.NDArray[Any]] = []
-    own_logits_T: list[npt.NDArray[Any]] = []
-    ever = np.zeros(len(state) + 1, dtype=bool)
-    for frame_BCHW in frames_TBCHW:
-        forced = session.step(frame_BCHW, _to_numpy(state))
-        with _WatchedCells(network) as cells:
-            frame = torch.from_numpy(frame_BCHW).to(weight)
-            logits, state = network.step(frame, state)
-        ever |= _compare_step(agreement, cells.near, (*_to_numpy(state), logits.cpu().numpy()), (*forced[1], forced[0]))
-        own_logits, own_state = session.step(frame_BCHW, own_state)
-        logits_T.append(logits.cpu().numpy())
-        own_logits_T.append(own_logits)
-    agreement.never_compared = int(np.sum(~ever))
-    agreement.same_predictions = _same_predictions(mean_logits(logits_T), mean_logits(own_logits_T))
     return agreement
 
 
-def _compare_step(
-    agreement: Agreement,
-    near: list[npt.NDArray[np.bool_]],
-    expected: tuple[npt.NDArray[Any], ...],
-    got: tuple[npt.NDArray[Any], ...],
-) -> npt.NDArray[np.bool_]:
-    """Compare states in the order of the layers, then the logits; returns the mask of those compared.
+class _Comparison:
+    """Both sides, and what was found so far."""
 
-    A sequence in which a neuron fired on one side only is not compared in later layers of this step.
-    """
-    followed = np.ones(len(expected[-1]), dtype=bool)
-    compared = np.zeros(len(expected), dtype=bool)
-    for index, (ours, theirs) in enumerate(zip(expected, got, strict=True)):
-        difference = np.abs(ours - theirs)[followed]
-        agreement.skipped += ours[~followed].size
-        if difference.size == 0:
-            continue
-        compared[index] = True
-        excused = (
-            (difference > TOLERANCE) & near[index][followed] if index < len(near) else np.zeros_like(difference, bool)
-        )
-        agreement.near_threshold += int(excused.sum())
-        agreement.compared += int(difference.size - excused.sum())
-        agreement.largest_difference = max(
-            agreement.largest_difference, float(np.max(difference, initial=0, where=~excused))
-        )
-        followed[followed] = ~excused.reshape(len(excused), -1).any(1)
-    return compared
+    def __init__(self, network: SpikingNetwork, session: StepSession, agreement: Agreement) -> None:
+        self._network, self._session, self._agreement = network, session, agreement
+        self._weight = next(network.parameters())
+        layers = network.layers_in_order()
+        agreement.layers = [
+            LayerAgreement(f"{number}. {layer.spec}", _neurons(layer)) for number, layer in enumerate(layers, start=1)
+        ]
+        # The layer of each entry of the state; the logits are the last layer's.
+        self._layer_of = [number for number, layer in enumerate(layers) for _ in layer.state_shapes]
+        self._layer_of.append(len(layers) - 1)
+        self._ever = np.zeros(len(self._layer_of), dtype=bool)
+
+    def run(self, parts: Iterable[Sequences]) -> None:
+        """Compare all sequences."""
+        found = self._agreement
+        with WatchedCells(self._network, TOLERANCE) as cells:
+            for part in parts:
+                for start in range(0, len(part.frames_TBCHW), part.clip_steps):
+                    self._clip(part.frames_TBCHW[start : start + part.clip_steps], cells)
+        for layer, spikes in zip(found.layers, cells.spikes_L, strict=True):
+            layer.spikes = spikes
+        found.add_up()
+        found.never_compared = int(np.sum(~self._ever))
+
+    def _clip(self, frames_TBCHW: npt.NDArray[Any], cells: WatchedCells) -> None:
+        """Compare one clip of each sequence, from the zeroed state."""
+        batch = frames_TBCHW.shape[1]
+        state, own_state = self._network.initial_state(batch), self._session.initial_state(batch)
+        logits_TBK: list[npt.NDArray[Any]] = []
+        own_logits_TBK: list[npt.NDArray[Any]] = []
+        for frame_BCHW in frames_TBCHW:
+            forced = self._session.step(frame_BCHW, _to_numpy(state))
+            cells.begin_step()
+            logits, state = self._network.step(torch.from_numpy(frame_BCHW).to(self._weight), state)
+            logits_TBK.append(logits.cpu().numpy())
+            self._step(cells.near, (*_to_numpy(state), logits_TBK[-1]), (*forced[1], forced[0]))
+            own_logits, own_state = self._session.step(frame_BCHW, own_state)
+            own_logits_TBK.append(own_logits)
+        self._classes(mean_logits(logits_TBK), mean_logits(own_logits_TBK))
+
+    def _step(
+        self, near: Sequence[Near], expected: Sequence[npt.NDArray[Any]], got: Sequence[npt.NDArray[Any]]
+    ) -> None:
+        """Compare states in the order of the layers, then the logits.
+
+        A sequence in which a neuron fired on one side only is not compared in later layers of this step.
+        """
+        followed = np.ones(len(expected[-1]), dtype=bool)
+        for index, (ours, theirs) in enumerate(zip(expected, got, strict=True)):
+            layer = self._agreement.layers[self._layer_of[index]]
+            difference = np.abs(ours - theirs)
+            if not followed.all():
+                difference = difference[followed]
+                layer.skipped += ours[~followed].size
+                if difference.size == 0:
+                    continue
+            self._ever[index] = True
+            layer.compared += difference.size
+            largest = float(difference.max())
+            if largest > TOLERANCE and index < len(near):
+                excused = (difference > TOLERANCE) & near[index]()[followed]
+                layer.near_threshold += int(excused.sum())
+                layer.compared -= int(excused.sum())
+                largest = float(np.max(difference, initial=0, where=~excused))
+                followed[followed] = ~excused.reshape(len(excused), -1).any(1)
+            layer.largest_difference = max(layer.largest_difference, largest)
+
+    def _classes(self, ours_BK: npt.NDArray[Any], theirs_BK: npt.NDArray[Any]) -> None:
+        """Compare the readout of a clip; a tie has two classes."""
+        chosen_B = np.take_along_axis(ours_BK, theirs_BK.argmax(1)[:, None], 1)[:, 0]
+        found = self._agreement
+        found.runs += len(ours_BK)
+        found.other_classes += int((ours_BK.max(1) - chosen_B >= TIE).sum())
+        found.largest_free_difference = max(found.largest_free_difference, float(np.abs(ours_BK - theirs_BK).max()))
 
 
-def _same_predictions(ours_BK: npt.NDArray[Any], theirs_BK: npt.NDArray[Any]) -> bool:
-    chosen = np.take_along_axis(ours_BK, theirs_BK.argmax(1)[:, None], 1)[:, 0]
-    return bool(np.all(ours_BK.max(1) - chosen < TIE))
-
-
-class _WatchedCells:
-    """Records, for each entry of the state, the neurons within the tolerance of their threshold."""
-
-    def __init__(self, network: SpikingNetwork) -> None:
-        self._cells = [module for module in network.modules() if isinstance(module, NeuronCell)]
-        self._handles: list[Any] = []
-        self.near: list[npt.NDArray[np.bool_]] = []
-
-    def __enter__(self) -> "_WatchedCells":
-        self._handles = [cell.register_forward_pre_hook(self._note) for cell in self._cells]
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def _note(self, cell: NeuronCell, arguments: tuple[Tensor, Any]) -> None:
-        near = (cell.distance_to_threshold(*arguments).abs() <= TOLERANCE).cpu().numpy()
-        self.near.extend([near] * cell.state_count)
+def _neurons(layer: Layer) -> int:
+    """Return the number of neurons of a layer."""
+    counts = [module.state_count for module in layer.modules() if isinstance(module, NeuronCell)]
+    return sum(math.prod(shape) for shape in layer.state_shapes) // counts[0] if counts else 0
 
 
 def _to_numpy(state: State) -> tuple[npt.NDArray[Any], ...]:

@@ -10,18 +10,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from stdl_events.analysis.baselines import chance
 from stdl_events.analysis.thresholds import DecidedClips
 from stdl_events.frames import FrameSpec
-from stdl_events.live.readout import softmax
-from stdl_events.network.network import SpikingNetwork
-from stdl_events.network.readout import running_means
+from stdl_events.live.readout import mean_logits, softmax
+from stdl_events.live.session import OnnxSession
 from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.training.data import Counts, batch_of, ordered_batches
@@ -29,6 +27,9 @@ from stdl_events.training.groups import group_rows
 from stdl_events.training.measures import ClassMeasures, Reliability, brier_score, or_none, top_accuracy
 from stdl_events.training.ridge_beside import NO_RIDGE, Ridge
 from stdl_events.training.spread import Interval, accuracy_interval, recording_of_entries
+
+if TYPE_CHECKING:
+    from stdl_events.network.network import SpikingNetwork
 
 Floats = npt.NDArray[np.float64]
 MeanLogits = Callable[[Counts], npt.NDArray[np.floating]]
@@ -257,13 +258,34 @@ def held_out_measures(evaluation: Evaluation) -> dict[str, Any]:
     return {"held_out_accuracy": evaluation.accuracy, "held_out_clips": len(evaluation.clips)}
 
 
-def network_logits(network: SpikingNetwork, *, over_time: bool = False) -> MeanLogits:
+def network_logits(network: "SpikingNetwork", *, over_time: bool = False) -> MeanLogits:
     """The trained network as a `MeanLogits`; switches it to evaluation mode."""
+    import torch
 
-    def mean_logits(frames_TBCHW: Counts) -> npt.NDArray[np.floating]:
+    from stdl_events.network.readout import running_means
+
+    def of_clips(frames_TBCHW: Counts) -> npt.NDArray[np.floating]:
         means = running_means(network, torch.from_numpy(frames_TBCHW))
         mean = torch.stack(list(means)) if over_time else deque(means, maxlen=1)[0]
         found: npt.NDArray[np.floating] = mean.cpu().numpy()
         return found
 
-    return mean_logits
+    return of_clips
+
+
+def session_logits(session: OnnxSession, *, over_time: bool = False) -> MeanLogits:
+    """An exported model as a `MeanLogits`."""
+
+    def of_clips(frames_TBCHW: Counts) -> npt.NDArray[np.floating]:
+        state = session.initial_state(frames_TBCHW.shape[1])
+        logits_TBK = []
+        for frame_BCHW in frames_TBCHW:
+            logits_BK, state = session.step(frame_BCHW, state)
+            logits_TBK.append(logits_BK)
+        if not over_time:
+            return mean_logits(logits_TBK)
+        counts_T11 = np.arange(1, len(logits_TBK) + 1)[:, None, None]
+        running_TBK: npt.NDArray[np.floating] = np.cumsum(logits_TBK, axis=0, dtype=np.float64) / counts_T11
+        return running_TBK
+
+    return of_clips

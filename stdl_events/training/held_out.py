@@ -16,7 +16,7 @@ from stdl_events.analysis.thresholds import DecidedClips
 from stdl_events.errors import ModelError
 from stdl_events.frames import FrameSpec
 from stdl_events.live import OnnxSession
-from stdl_events.live.readout import mean_logits, softmax
+from stdl_events.live.readout import softmax
 from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.recordings.clips import ClipArray
@@ -24,9 +24,8 @@ from stdl_events.recordings.coverage import SIDE_TEXT, TO_TRAIN
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.recordings.sides import Side
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.data import Counts
 from stdl_events.training.device import resolve_device
-from stdl_events.training.evaluate import Evaluation, MeanLogits, evaluate_clips, network_logits
+from stdl_events.training.evaluate import Evaluation, MeanLogits, evaluate_clips, network_logits, session_logits
 from stdl_events.training.keeping import Weights, weights_folder
 from stdl_events.training.ridge_beside import NO_RIDGE, Ridge, ridges_of, stored_ridge, too_much_to_read
 from stdl_events.training.run_folder import load_config
@@ -202,6 +201,11 @@ def clips_to_train(folder: Path, frame: FrameSpec, count: int, data: Path | None
         config = config.derive(data={"path": str(data)})
     recordings = recordings_of_run(config, folder, "train", data=data)
     [(_, clips)] = load_sides(config, {TO_TRAIN: recordings}, frame)
+    return evenly_chosen(clips, count)
+
+
+def evenly_chosen(clips: ClipArray, count: int) -> npt.NDArray[Any]:
+    """Return up to `count` clips as the network takes them, [N, T, C, H, W], evenly spaced."""
     chosen_N = np.unique(np.linspace(0, len(clips) - 1, count).astype(int))
     frames_TNCHW = np.stack([clips.frames_NTCHW[index] for index in chosen_N], axis=1)
     return np.ascontiguousarray(clips.to_input(frames_TNCHW).swapaxes(0, 1))
@@ -219,21 +223,3 @@ def exported_session(network: SpikingNetwork, card: ModelCard) -> OnnxSession:
         path = Path(folder) / "model.onnx"
         export_onnx(network, card, path)
         return OnnxSession(path)
-
-
-def session_logits(session: OnnxSession, *, over_time: bool = False) -> MeanLogits:
-    """An exported model as a `MeanLogits`."""
-
-    def of_clips(frames_TBCHW: Counts) -> npt.NDArray[np.floating]:
-        state = session.initial_state(frames_TBCHW.shape[1])
-        logits_TBK = []
-        for frame_BCHW in frames_TBCHW:
-            logits_BK, state = session.step(frame_BCHW, state)
-            logits_TBK.append(logits_BK)
-        if not over_time:
-            return mean_logits(logits_TBK)
-        counts_T11 = np.arange(1, len(logits_TBK) + 1)[:, None, None]
-        running_TBK: npt.NDArray[np.floating] = np.cumsum(logits_TBK, axis=0, dtype=np.float64) / counts_T11
-        return running_TBK
-
-    return of_clips

@@ -1,5 +1,6 @@
 """The split of a run: listed in its folder when it starts, and taken from that list afterwards."""
 
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -104,8 +105,9 @@ def split_of_run(
 
 
 def recordings_of_run(
-    config: TrainConfig, folder: Path, side: Side = "test", *, data: Path | None = None, verify: bool = False
-) -> RecordingSet:
+    config: TrainConfig, folder: Path, side: Side = "test", *, data: Path | None = None, verify: bool = False,
+    at_most: int | None = None,
+) -> RecordingSet:  # fmt: skip
     """Return the recordings of one side of the run in `folder`, and check that their files have not changed.
 
     A run without a list, of an older version, is split again, with a warning.
@@ -113,6 +115,7 @@ def recordings_of_run(
     Args:
         data: current folder of the recordings.
         verify: also check the recordings of the other sides.
+        at_most: return and check as many of them, evenly spaced.
 
     Raises:
         RunError: the run has no such side.
@@ -123,6 +126,7 @@ def recordings_of_run(
         _say_unlisted(folder)
         split = load_split(config)
     else:
+        listed = _thinned(listed, side, at_most)
         split = _checked(config, folder, listed, SIDES if verify else (side,), data=data, quiet=False)
     if side not in split.sides:
         raise RunError(
@@ -130,6 +134,33 @@ def recordings_of_run(
             todo="leave --side out, or train with --validation 0.1",
         )  # fmt: skip
     return split.sides[side]
+
+
+def _thinned(listed: SplitList, side: Side, at_most: int | None) -> SplitList:
+    """Return the list with at most so many recordings of one side, evenly spaced."""
+    rows = listed.side(side)
+    if at_most is None or len(rows) <= at_most:
+        return listed
+    kept = {rows[number * len(rows) // at_most].key for number in range(at_most)}
+    recordings = tuple(row for row in listed.recordings if row.side != side or row.key in kept)
+    # The others are in the folder still, and none of them was added.
+    return listed.model_copy(update={"recordings": recordings, "beside": sys.maxsize})
+
+
+def root_of_run(config: TrainConfig, folder: Path, listed: SplitList, data: Path | None = None) -> Path:
+    """Return the folder of the recordings of a run; unlike `recordings_of_run`, missing ones are not simulated again.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    places = _places(config, listed, data)
+    for place in places:
+        if place.is_dir():
+            return place
+    raise DatasetError(
+        str(places[0]), got="no such folder", expected=f"the recordings listed in {folder / SPLIT_FILE}",
+        todo="say where they are with --data DIR",
+    )  # fmt: skip
 
 
 def _checked(
@@ -175,17 +206,19 @@ def _checked(
 
 def _listed_root(config: TrainConfig, folder: Path, listed: SplitList, data: Path | None) -> Path:
     """Return the folder of the listed recordings; simulated ones that are missing are simulated again."""
-    places = [data] if data is not None else [Path(path) for path in (config.data.path, listed.root) if path]
-    for place in places:
-        if place.is_dir():
-            return place
-    if config.data.path is None and DATASETS[config.data.dataset].default_folder is not None:
+    places = _places(config, listed, data)
+    if not any(place.is_dir() for place in places) and config.data.path is None and _is_simulated(config):
         load_split(config)
         return recordings_folder(config.data, f"recipe {config.name}")
-    raise DatasetError(
-        str(places[0]), got="no such folder", expected=f"the recordings listed in {folder / SPLIT_FILE}",
-        todo="say where they are with --data DIR",
-    )  # fmt: skip
+    return root_of_run(config, folder, listed, data)
+
+
+def _is_simulated(config: TrainConfig) -> bool:
+    return DATASETS[config.data.dataset].default_folder is not None
+
+
+def _places(config: TrainConfig, listed: SplitList, data: Path | None) -> list[Path]:
+    return [data] if data is not None else [Path(path) for path in (config.data.path, listed.root) if path]
 
 
 def _changes_in_store(rows: Sequence[ListedRecording], manifest: Manifest) -> list[str]:

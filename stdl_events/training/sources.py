@@ -154,17 +154,17 @@ def split_recordings(data: DataSettings, frames: FrameSettings, asker: str) -> S
 def _split_in_two(data: DataSettings, frames: FrameSettings, asker: str) -> Split:
     """Hold recordings out; a given split may have a validation part too."""
     dataset, root, rule = DATASETS[data.dataset], recordings_folder(data, asker), data.split.rule
-    options = _dataset_options(data)
+    options = dataset_options(data)
     has_own = dataset.split is not None and (rule == "given" or dataset.is_split(root, **options))
     if rule in ("auto", "given") and has_own:
         assert dataset.split is not None
         require_used(data.split, "given")
         split = dataset.split(root, **options)
         _require_kind(data, frames)
-        return split.with_sides({side: _opened_as(recordings, data) for side, recordings in split.sides.items()})
+        return split.with_sides({side: opened_as(recordings, data) for side, recordings in split.sides.items()})
     if dataset.read is None or rule == "given":
         raise _not_for(data, "another rule" if dataset.split is None else "auto or given")
-    recordings = _opened_as(dataset.read(root, **options), data)
+    recordings = opened_as(dataset.read(root, **options), data)
     _require_kind(data, frames)
     if rule == "auto":
         rule = "time" if one_recording_each(recordings) else "recording"
@@ -199,7 +199,8 @@ def _require_kind(data: DataSettings, frames: FrameSettings) -> None:
     raise RecipeError("frames.kind", got=frames.kind, expected=expected, todo=todo)
 
 
-def _opened_as(recordings: RecordingSet, data: DataSettings) -> RecordingSet:
+def opened_as(recordings: RecordingSet, data: DataSettings) -> RecordingSet:
+    """The recordings, to be opened with `data.repair` and `data.strict`."""
     if not (data.repair or data.strict):
         return recordings
     return recordings.with_entries(
@@ -223,7 +224,7 @@ def recordings_folder(data: DataSettings, asker: str) -> Path:
         raise DatasetError(
             asker, got="no folder of recordings", expected="the folder where they are", todo="name it with --data DIR"
         )
-    return dataset.default_folder(**_dataset_options(data))
+    return dataset.default_folder(**dataset_options(data))
 
 
 def sensor_and_classes(config: TrainConfig) -> tuple[tuple[int, int], int]:
@@ -244,7 +245,7 @@ def sensor_and_classes(config: TrainConfig) -> tuple[tuple[int, int], int]:
     if data.path is None and data.prepared is not None:
         prepared = PreparedSet.open(data.prepared)
         return prepared.manifest.sensor_size, len(prepared.classes)
-    options = _dataset_options(data)
+    options = dataset_options(data)
     if data.path is None and dataset.makes is not None:
         return dataset.makes(**options)
     root = recordings_folder(data, f"recipe {config.name}")
@@ -256,7 +257,7 @@ def sensor_and_classes(config: TrainConfig) -> tuple[tuple[int, int], int]:
     return recordings.sensor_size, len(recordings.classes)
 
 
-def _dataset_options(data: DataSettings) -> dict[str, Any]:
+def dataset_options(data: DataSettings) -> dict[str, Any]:
     """The keyword arguments of the dataset's functions.
 
     Raises:

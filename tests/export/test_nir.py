@@ -96,7 +96,7 @@ def test_file_computes_what_the_network_computes(
 ) -> None:
     """The last network adds frames to spikes of another gain, for which nodes that scale are needed."""
     network, card = trained(notation, **settings)
-    agreement = export_nir(network, card, tmp_path / "model.nir")
+    agreement = export_nir(network, card, tmp_path / "model.nir", steps=25)
     assert agreement.never_compared == 0
     assert agreement.compared > 100 * agreement.skipped
     session = NirSession(tmp_path / "model.nir")
@@ -220,11 +220,11 @@ def test_the_same_network_gives_the_same_bytes(trained: Make, tmp_path: Path) ->
 def test_what_nir_has_no_word_for_is_refused(trained: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, card = trained("4C3-3FC", neuron=NeuronSpec("alif"))
     with pytest.raises(ModelError, match=r"got the neuron alif \(layer0_neurons\); expected .* fixed threshold"):
-        export_nir(network, card, tmp_path / "m.nir")
+        export_nir(network, card, tmp_path / "m.nir", steps=25)
     with registered(NORMS, "group", Norm("groups", behind=lambda channels, *_: torch.nn.GroupNorm(2, channels))):
         network, card = trained("4C3-3FC", norm="group")
         with pytest.raises(ModelError, match=r"got a norm that is not folded into its convolution \(layer0_conv\)"):
-            export_nir(network, card, tmp_path / "m.nir")
+            export_nir(network, card, tmp_path / "m.nir", steps=25)
     monkeypatch.setitem(sys.modules, "nir", None)
     with pytest.raises(MissingExtraError, match="stdl-events\\[nir\\]"):
         export_nir(*trained("4C3-3FC"), tmp_path / "m.nir")
@@ -238,7 +238,7 @@ def test_a_file_that_disagrees_is_not_kept(trained: Make, tmp_path: Path) -> Non
         network, card = trained("4C3-3FC", neuron=NeuronSpec("wrong"))
         (tmp_path / "m.nir").write_text("older")
         with pytest.raises(VerificationError, match="got numbers that differ by") as caught:
-            export_nir(network, card, tmp_path / "m.nir")
+            export_nir(network, card, tmp_path / "m.nir", steps=25)
     assert caught.value.exit_code == 5
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("m.nir", "older")]
 
@@ -273,4 +273,4 @@ def test_the_suffix_decides_what_is_written(trained: Make, tmp_path: Path, run_c
         code, _, errors = run_cli("export", tmp_path / "bundle", *arguments)
         assert (code, errors.count("\n")) == (2, 1)
         assert text in errors
-    assert {path.name for path in tmp_path.iterdir()} == {"bundle", "m.nir"}
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle", "m.nir", "m.nir.proof.json", "m.nir.proof.md"}

@@ -12,8 +12,10 @@ from torch import nn
 
 import stdl_events.export.onnx as onnx_export
 from stdl_events.errors import ModelError, VerificationError
+from stdl_events.export.agreement import Agreement
 from stdl_events.export.fold import fold_norms
 from stdl_events.export.onnx import export_onnx
+from stdl_events.export.sequences import MEAN_COUNTS
 from stdl_events.export.verify import STEPS, compare
 from stdl_events.live.onnx_file import read_onnx_file
 from stdl_events.live.session import OnnxSession
@@ -23,6 +25,12 @@ from stdl_events.network.registries import NEURONS, NORMS
 from stdl_events.network.spec import NeuronSpec
 
 Make = Callable[..., tuple[SpikingNetwork, ModelCard]]
+
+
+def as_exported(card: ModelCard, path: Path, agreement: Agreement) -> ModelCard:
+    """Return the card that the file at `path` has, of a network with `card`."""
+    digest = read_onnx_file(path).weights_sha256
+    return card.model_copy(update={"weights_sha256": digest, "verification": agreement.verification()})
 
 
 EACH = range(max(len(NEURONS), len(NORMS)))
@@ -65,7 +73,7 @@ def test_file_computes_what_the_network_computes(
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]), f"exporting changed {name}"
     session = OnnxSession(path)
-    assert session.card == card.model_copy(update={"weights_sha256": read_onnx_file(path).weights_sha256})
+    assert session.card == as_exported(card, path, agreement)
     assert [entry.shape[1:] for entry in session.initial_state(1)] == list(network.state_shapes), "no masks"
     # The reference: a literal run in float64 from the same state, in evaluation mode.
     network.double().eval()
@@ -85,15 +93,15 @@ def test_file_runs_at_any_batch_and_carries_its_card(trained: Make, tmp_path: Pa
     network, card = trained("4C3-AP4-3FC")
     card = card.model_copy(update={"temperature": 1.5, "decision": DecisionThresholds(decide_at=0.9)})
     path = tmp_path / "model.onnx"
-    export_onnx(network, card, path)
+    agreement = export_onnx(network, card, path)
     model = onnx.load(path)
     assert [value.name for value in model.graph.input] == ["frame", "state_0"]
     assert [value.name for value in model.graph.output] == ["logits", "next_state_0"]
-    card = card.model_copy(update={"weights_sha256": read_onnx_file(path).weights_sha256})
+    card = as_exported(card, path, agreement)
     assert {entry.key: entry.value for entry in model.metadata_props} == {METADATA_KEY: card.to_json()}
     assert not any("BatchNormalization" in node.op_type for node in model.graph.node)
     session = OnnxSession(path)
-    assert session.card == card.model_copy(update={"weights_sha256": read_onnx_file(path).weights_sha256})
+    assert session.card == card
     frames = np.random.default_rng(0).poisson(0.4, (5, 2, 12, 12)).astype(np.float32)
     together, _ = session.step(frames, session.initial_state(5))
     alone = [session.step(frame[None], session.initial_state(1))[0][0] for frame in frames]
@@ -128,6 +136,60 @@ def test_comparison_finds_a_wrong_reset(trained: Make, tmp_path: Path) -> None:
     export_onnx(network, card, path)
     hard, _ = trained("4C3-AP4-3FC", neuron=NeuronSpec(reset="hard"))
     assert compare(hard, path).problem() is not None
+
+
+def test_held_out_clips_are_compared_and_layers_that_never_fire_are_named(trained: Make, tmp_path: Path) -> None:
+    network, card = trained("4C3-6C3-AP2-8FC-3FC")
+    network.eval()
+    linear = next(module for module in network.modules() if isinstance(module, nn.Linear))
+    with torch.no_grad():
+        linear.weight.zero_()
+    path = tmp_path / "model.onnx"
+    clips_NTCHW = np.random.default_rng(2).poisson(0.3, (9, 7, 2, 12, 12)).astype(np.uint8)
+    found = export_onnx(network, card, path, clips_NTCHW, held_out_of="sketches", steps=20)
+    assert found.problem() is None
+    # Each of the 4 sequences is 2 clips of 7 frames and 6 frames of a third; 12 are needed, 9 are there.
+    assert (found.steps, found.held_out_clips, found.batch_sizes) == (20, 9, (1, 3))
+    assert found.runs == 4 + 4 * 3
+    assert found.silent_layers == ("3. 8FC",)
+    values = [4 * 12 * 12, 6 * 12 * 12, 8, 3]
+    assert [layer.compared + layer.near_threshold + layer.skipped for layer in found.layers] == [
+        count * 20 * 4 * 2 for count in values
+    ]
+    assert [layer.neurons for layer in found.layers] == [*values[:3], 0]
+    assert found.layers[0].spikes == spikes_of_first_layer(network, clips_NTCHW)
+    stated = OnnxSession(path).card.verification
+    assert stated == found.verification("sketches")
+    assert (stated.held_out_of, stated.silent_layers) == ("sketches", ("3. 8FC",))
+
+
+def spikes_of_first_layer(network: SpikingNetwork, clips_NTCHW: np.ndarray) -> int:
+    """Count spikes, a clip at a time, over the frames that the comparison sees: simulated ones, then the clips."""
+    rng, spikes = np.random.default_rng(0), 0
+    drawn = rng.poisson(np.reshape(MEAN_COUNTS, (1, -1, 1, 1, 1)), (20, 4, 2, 12, 12)).astype(np.float32)
+    joined = [clips_NTCHW[[(3 * s + n) % 9 for n in range(3)]] for s in range(4)]
+    runs = [drawn[:, n] for n in range(4)]
+    runs += [clip[: 6 if n == 2 else 7] for clips in joined for n, clip in enumerate(clips)]
+    layer = network.layers_in_order()[0]
+    for frames_TCHW in runs:
+        state = layer.initial_state(1)
+        for frame_CHW in frames_TCHW:
+            with torch.no_grad():
+                out, state = layer.step(torch.from_numpy(frame_CHW).float()[None], state)
+            spikes += int(out.sum())
+    return spikes
+
+
+def test_a_file_of_one_batch_size_is_found(trained: Make, tmp_path: Path) -> None:
+    network, card = trained("4C3-AP4-3FC")
+    path = tmp_path / "model.onnx"
+    export_onnx(network, card, path, steps=2)
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="of a batch of 2; expected a batch of any size"):
+        compare(network, path, steps=2)
 
 
 def test_a_file_that_disagrees_is_not_kept(trained: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

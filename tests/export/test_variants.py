@@ -29,7 +29,7 @@ Make = Callable[..., Any]
 @pytest.fixture(scope="module")
 def float_file(trained: Make, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("float") / "float.onnx"
-    export_onnx(*trained("4C3-AP2-6C3-3FC"), path)
+    export_onnx(*trained("4C3-AP2-6C3-3FC"), path, steps=20)
     return path
 
 
@@ -99,7 +99,7 @@ def test_eight_bits_are_integer_products_of_exact_spikes(trained: Make, tmp_path
         for parameter in network.parameters():
             if parameter.dim() == 4:
                 parameter.copy_(parameter.abs().mean((1, 2, 3), keepdim=True).expand_as(parameter))
-    export_onnx(network, card, tmp_path / "float.onnx")
+    export_onnx(network, card, tmp_path / "float.onnx", steps=20)
     write_variant("int8", tmp_path / "float.onnx", clips_NTCHW, tmp_path / "int8.onnx")
     model = onnx.load(tmp_path / "int8.onnx")
     assert Counter(node.op_type for node in model.graph.node)["Conv"] == 3
@@ -133,7 +133,7 @@ def test_eight_bits_are_integer_products_of_exact_spikes(trained: Make, tmp_path
 
 
 def test_grids_hold_every_value_that_occurs(trained: Make, tmp_path: Path, clips_NTCHW) -> None:
-    export_onnx(*trained("4C3-4R-AP2-8R-3FC"), tmp_path / "m.onnx")
+    export_onnx(*trained("4C3-4R-AP2-8R-3FC"), tmp_path / "m.onnx", steps=20)
     model = onnx.load(tmp_path / "m.onnx")
     grids = grids_of(model, int(clips_NTCHW.max()))
     products = {node.input[0] for node in model.graph.node if node.op_type in ("Conv", "Gemm")}

@@ -109,7 +109,7 @@ def test_exported_file_evaluates_the_same_and_live_sees_the_same_clips(tmp_path:
     run = tmp_path / "run"
     fit(config, run, quiet=True)
     model = tmp_path / "model.onnx"
-    export_onnx(*load_bundle(run / "bundle"), model)
+    export_onnx(*load_bundle(run / "bundle"), model, steps=20)
     ours, exported = evaluate(run, over_time=True), evaluate(run, model=model, keep_logits=True)
     np.testing.assert_allclose(ours.probabilities_NK, exported.probabilities_NK, atol=1e-4)
     assert exported.running_logits_TNK is not None
@@ -156,7 +156,7 @@ def test_live_from_the_held_out_part_of_a_real_recording_is_what_was_evaluated(
         readout="reset",
         state_shapes=network.state_shapes,
     )
-    export_onnx(network, card, tmp_path / "model.onnx")
+    export_onnx(network, card, tmp_path / "model.onnx", steps=20)
     session = OnnxSession(tmp_path / "model.onnx")
     entry = split.test.entries[classes.index(name)]
     recordings = split.test.with_entries([entry])

@@ -55,7 +55,7 @@ def labelled_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         device="cpu",
     )
     fit(config, root / "run", quiet=True)
-    export_onnx(*load_bundle(root / "run" / BUNDLE_FOLDER), root / "model.onnx")
+    export_onnx(*load_bundle(root / "run" / BUNDLE_FOLDER), root / "model.onnx", steps=20)
     return root / "run"
 
 

@@ -14,7 +14,7 @@ const FRAME_DEFAULTS = {
 // Those that say nothing about a prediction are not read further.
 const ENTRIES = [
   "schema_version", "network", "frame", "labels", "readout", "state_shapes", "versions", "provenance", "decision",
-  "temperature", "weights_sha256",
+  "temperature", "weights_sha256", "verification", "accuracy",
 ];
 const FILTER_DEFAULTS = { hot_pixels: [], background_us: null, refractory_us: null };
 

@@ -1,0 +1,78 @@
+"""`stdl-events evaluate MODEL.onnx --data FOLDER`: an exported file without its run. No torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import ValidationError
+
+from stdl_events.cli.evaluation_text import print_evaluation
+from stdl_events.cli.options import one_of
+from stdl_events.cli.output import messages, print_json
+from stdl_events.errors import UserError
+from stdl_events.recordings.registry import DATASETS
+
+if TYPE_CHECKING:
+    from stdl_events.recordings.sides import Side
+    from stdl_events.training.data_settings import DataSettings
+
+DatasetOption = Annotated[
+    str | None, one_of(DATASETS, "Of a model without its run: the dataset in --data.  [default: folder]", "--dataset")
+]
+ALL = "all"
+
+
+def show_file(
+    model: Path,
+    data: Path | None,
+    settings: Mapping[str, Any],
+    *,
+    side: "Side | None",
+    predictions: Path | None,
+    as_json: bool,
+) -> None:
+    """Evaluate an exported file on labelled recordings, and print the evaluation.
+
+    Args:
+        settings: of the section `data`; None is the default.
+    """
+    from stdl_events.recordings.predicted_clips import predictions_of
+    from stdl_events.training.evaluate_file import evaluate_file
+    from stdl_events.training.run_folder import write_json
+    from stdl_events.whole_file import require_place
+
+    asked = _data_settings(data, settings)
+    if predictions is not None:
+        require_place(predictions, room_for="predictions")
+    evaluation, used = evaluate_file(model, asked, side=side)
+    if predictions is not None:
+        assert evaluation.frame_spec is not None
+        clips, root = evaluation.predictions(), Path(str(asked.path))
+        rows = predictions_of(clips, evaluation.recordings, evaluation.frame_spec, root, asked.model_dump(mode="json"))
+        write_json(predictions, rows)
+    if as_json:
+        facts = {"run": None, "model": str(model), "data": str(data), "side": used}
+        print_json(facts | evaluation.summary())
+        return
+    print_evaluation(evaluation, used or ALL)
+    if used is None:
+        messages.print("whether the model was trained on some of these recordings is not known without its run")
+
+
+def _data_settings(data: Path | None, settings: Mapping[str, Any]) -> "DataSettings":
+    from stdl_events.training.data_settings import DataSettings
+    from stdl_events.validation import first_problem
+
+    if data is None:
+        raise UserError(
+            "--data", got="nothing", expected="the folder of labelled recordings", todo="name it with --data DIR"
+        )
+    given = {"dataset": "folder"} | {name: value for name, value in settings.items() if value is not None}
+    try:
+        return DataSettings.model_validate(given | {"path": str(data)})
+    except ValidationError as error:
+        problem = first_problem(error)
+        raise UserError(
+            f"data.{problem.where}", got=problem.got, expected=problem.expected,
+            todo=problem.todo or "correct the option",
+        ) from None  # fmt: skip
