@@ -1,0 +1,90 @@
+// Classes of recordings, or of the events that a camera's driver writes to the standard input, by an exported model.
+//
+//     recognise MODEL.onnx RECORDING.raw... [--sensor WxH] [--threads N]
+//
+// Prints a line of JSON for each clip, as `stdl-events live --json-lines` does, and a summary. Exit code 2: wrong input.
+#include <algorithm>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "evt.hpp"
+#include "frames.hpp"
+#include "model.hpp"
+#include "readout.hpp"
+
+struct Arguments {
+    std::vector<std::string> paths;  // the model, then recordings
+    std::optional<Size> sensor;
+    int threads = 1;
+};
+
+static Arguments parse(const std::vector<std::string>& words) {
+    Arguments read;
+    for (std::size_t n = 0; n < words.size(); ++n) {
+        const std::string value = n + 1 < words.size() ? words[n + 1] : "";
+        const auto threads = read_number(value, 3);
+        if (words[n] == "--sensor" && (read.sensor = read_size(value)))
+            ++n;
+        else if (words[n] == "--threads" && threads && *threads > 0)
+            read.threads = static_cast<int>(*threads), ++n;
+        else if (words[n] == "-" || words[n].substr(0, 1) != "-")
+            read.paths.push_back(words[n]);
+        else
+            throw Refusal("arguments", words[n] + " " + value, "--sensor WxH or --threads N", "correct it");
+    }
+    if (read.paths.size() < 2)
+        throw Refusal("arguments", std::to_string(read.paths.size()) + " paths", "a model and recordings",
+                      "write recognise MODEL.onnx RECORDING.raw... where - is the standard input");
+    return read;
+}
+
+static void recognise(Model& model, const std::string& path, const std::optional<Size>& given) {
+    EvtReader reader(path);
+    const Size trained = model.card().frame.sensor_size;
+    const auto size = given ? given : reader.sensor_size;
+    if (!size) throw Refusal(path, "no sensor size in its header", "one", "give it with --sensor WxH");
+    if (*size != trained)
+        throw Refusal(path, "a sensor of " + size_text(size->first, size->second),
+                      size_text(trained.first, trained.second) + ", on which the model was trained",
+                      "turn, cut or shrink it with stdl-events convert");
+    Readout readout(model, path, std::cout);
+    Framer framer(model.card().frame, path, [&readout](const Frame& frame) { readout.push(frame); });
+    std::vector<Event> events;
+    while (reader.read(events)) framer.push(events);
+    framer.finish();
+    readout.finish();
+    const double steps = static_cast<double>(std::max<std::int64_t>(readout.frames, 1));
+    std::cout << "{\"summary\": {\"recording\": " << json::text(path) << ", \"clips\": " << readout.clips
+              << ", \"frames\": " << readout.frames << ", \"incomplete_clips\": " << readout.incomplete
+              << ", \"events\": " << framer.events << ", \"outside_events\": " << framer.outside
+              << ", \"late_events\": " << framer.late << ", \"filtered_events\": " << framer.filtered
+              << ", \"cropped_events\": " << framer.cropped << ", \"step_us\": {\"mean\": "
+              << json::text(readout.step_us / steps) << ", \"max\": " << json::text(readout.slowest_us) << "}}}" << std::endl;
+    if (!std::cout) throw Refusal("standard output", "no place for more", "one that takes the lines", "free some space");
+    if (framer.outside || framer.late)
+        std::cerr << "recognise: warning: " << path << ": " << framer.outside << " events outside the sensor and "
+                  << framer.late << " late events are in no frame\n";
+}
+
+static int refuse(std::string line) {
+    for (char& c : line)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+    std::cerr << "recognise: error: " << line << "\n";
+    return 2;
+}
+
+int main(int count, char** words) try {
+    const Arguments arguments = parse({words + 1, words + count});
+    Model model(arguments.paths.front(), arguments.threads);
+    int exit_code = 0;
+    for (std::size_t n = 1; n < arguments.paths.size(); ++n) try {
+        recognise(model, arguments.paths[n], arguments.sensor);
+    } catch (const Refusal& error) {  // the other recordings follow
+        exit_code = refuse(error.what());
+    }
+    return exit_code;
+} catch (const std::exception& error) {
+    return refuse(error.what());
+}
