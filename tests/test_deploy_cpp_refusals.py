@@ -55,7 +55,7 @@ AFAR["t"] = 0, 17_000_000_000
         ("anon.raw", b"% evt 2.0\n% end\n", "got no sensor size in its header; expected one; give it with --sensor"),
         ("back.raw", HEADER + evt2_words(BACK), "got a clock that goes back from t=2000001 to t=10 us; expected one"),
         ("gap.raw", HEADER + evt2_words(AFAR), "got 1700000 windows at once up to t=17000000000 us; expected at most"),
-        ("gone\n.raw", None, "got No such file or directory; expected a recording; correct the path"),
+        ("gone\n\x9b.raw", None, "got No such file or directory; expected a recording; correct the path"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".raw") else "",
 )  # fmt: skip
@@ -66,7 +66,7 @@ def test_recordings_that_are_refused_in_one_line(program, model, tmp_path, name,
     found = run_program(program, model, tmp_path / name, good)
     assert found.code == 2
     assert len(found.errors) == 1
-    assert found.errors[0].startswith(f"recognise: error: {tmp_path / name}: {text}".replace("\n", " "))
+    assert found.errors[0].startswith(f"recognise: error: {tmp_path / name}: {text}".replace("\n\x9b", "   "))
     assert [summary["recording"] for summary in found.summaries] == [str(good)], "the next recording follows"
 
 

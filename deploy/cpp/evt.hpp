@@ -45,7 +45,9 @@ inline std::optional<Size> read_size(const std::string& text) {
 class UnwrappedClock {
 public:
     explicit UnwrappedClock(int bits)
-        : bits_(bits), half_(std::int64_t{1} << (bits - 1)), wrap_(bits >= 28 ? std::int64_t{3} << (bits - 2) : half_) {}
+        : bits_(bits),
+          half_(std::int64_t{1} << (bits - 1)),
+          wrap_(bits >= 28 ? std::int64_t{3} << (bits - 2) : half_) {}
 
     std::int64_t operator()(std::int64_t counter) {
         const std::int64_t step = last_ < 0 ? 0 : counter - last_;
@@ -85,17 +87,30 @@ public:
         const std::uint32_t value = word & 0xFFF, coordinate = word & 0x7FF;
         const bool brighter = (word & 0x800) != 0;
         switch (word >> 12) {
-            case 0: row_ = coordinate; break;
-            case 2: add(coordinate, brighter, events); break;
-            case 3: column_ = coordinate, vector_is_brighter_ = brighter; break;
-            case 4: add_vector(value, 12, events); break;
-            case 5: add_vector(value & 0xFF, 8, events); break;
-            case 6: low_ = value; break;
+            case 0:
+                row_ = coordinate;
+                break;
+            case 2:
+                add(coordinate, brighter, events);
+                break;
+            case 3:
+                column_ = coordinate, vector_is_brighter_ = brighter;
+                break;
+            case 4:
+                add_vector(value, 12, events);
+                break;
+            case 5:
+                add_vector(value & 0xFF, 8, events);
+                break;
+            case 6:
+                low_ = value;
+                break;
             case 8:
                 // A new high part restarts the low part at 0; a repeated one changes nothing.
                 if (const std::int64_t high = clock_(value); high != high_) high_ = high, low_ = 0;
                 break;
-            default: break;  // triggers and other things that are no events
+            default:
+                break;  // triggers and other things that are no events
         }
     }
 
@@ -182,7 +197,8 @@ private:
             if (at == data_.size()) {
                 const std::size_t length = at - used_;
                 if (length > longest_header || (!fill() && length > 1))
-                    throw Refusal(path_, "a header without an end", "lines that begin with %", "copy the recording again");
+                    throw Refusal(path_, "a header without an end", "lines that begin with %",
+                                  "copy the recording again");
                 if (data_.size() == length) return {};
                 at = used_ + length;
             }
@@ -212,7 +228,8 @@ private:
         std::string format = values["format"];
         for (std::size_t start = 0; start < format.size();) {
             const std::size_t stop = std::min(format.find(';', start), format.size()), equals = format.find('=', start);
-            if (equals < stop) values["=" + format.substr(start, equals - start)] = format.substr(equals + 1, stop - equals - 1);
+            if (equals < stop)
+                values["=" + format.substr(start, equals - start)] = format.substr(equals + 1, stop - equals - 1);
             start = stop + 1;
         }
         const std::string named = format.substr(0, format.find(';'));
@@ -223,10 +240,11 @@ private:
                           "convert it with stdl-events convert RECORDING OUT.raw");
         for (const char* order : {"endianness", "=endianness"})
             if (values.count(order) && values[order] != "little")
-                throw Refusal(path_, "the byte order " + values[order], "little", "convert it with stdl-events convert");
+                throw Refusal(path_, "the byte order " + values[order], "little",
+                              "convert it with stdl-events convert");
         t0_us_ = read_number(values["t0"], 15).value_or(0);
-        for (const auto& written : {values["geometry"], values["=width"] + "x" + values["=height"],
-                                    values["width"] + "x" + values["height"]})
+        for (const auto& written :
+             {values["geometry"], values["=width"] + "x" + values["=height"], values["width"] + "x" + values["height"]})
             if (!sensor_size) sensor_size = read_size(written);
     }
 

@@ -72,13 +72,20 @@ private:
         if (depth > deepest) fail("too many levels");
         blanks();
         switch (at_ < text_.size() ? text_[at_] : '\0') {
-            case '{': return object(depth);
-            case '[': return list(depth);
-            case '"': return Value{string()};
-            case 't': return word("true", Value{true});
-            case 'f': return word("false", Value{false});
-            case 'n': return word("null", Value{});
-            default: return Value{number()};
+            case '{':
+                return object(depth);
+            case '[':
+                return list(depth);
+            case '"':
+                return Value{string()};
+            case 't':
+                return word("true", Value{true});
+            case 'f':
+                return word("false", Value{false});
+            case 'n':
+                return word("null", Value{});
+            default:
+                return Value{number()};
         }
     }
     Value object(int depth) {

@@ -2,7 +2,8 @@
 //
 //     recognise MODEL.onnx RECORDING.raw... [--sensor WxH] [--threads N]
 //
-// Prints a line of JSON for each clip, as `stdl-events live --json-lines` does, and a summary. Exit code 2: wrong input.
+// Prints a line of JSON for each clip, as `stdl-events live --json-lines` does, and a summary. Exit code 2: wrong
+// input.
 #include <algorithm>
 #include <iostream>
 #include <optional>
@@ -19,6 +20,16 @@ struct Arguments {
     std::optional<Size> sensor;
     int threads = 1;
 };
+
+// One line on the standard error; no text of a path or a card moves the terminal's cursor.
+static void say(const char* kind, std::string line) {
+    for (std::size_t n = 0; n < line.size(); ++n) {
+        const auto c = static_cast<unsigned char>(line[n]), next = static_cast<unsigned char>(line.c_str()[n + 1]);
+        if (c < 0x20 || c == 0x7F) line[n] = ' ';
+        if (c == 0xC2 && next >= 0x80 && next < 0xA0) line[n] = line[n + 1] = ' ';
+    }
+    std::cerr << "recognise: " << kind << ": " << line << "\n";
+}
 
 static Arguments parse(const std::vector<std::string>& words) {
     Arguments read;
@@ -60,31 +71,30 @@ static void recognise(Model& model, const std::string& path, const std::optional
               << ", \"frames\": " << readout.frames << ", \"incomplete_clips\": " << readout.incomplete
               << ", \"events\": " << framer.events << ", \"outside_events\": " << framer.outside
               << ", \"late_events\": " << framer.late << ", \"filtered_events\": " << framer.filtered
-              << ", \"cropped_events\": " << framer.cropped << ", \"step_us\": {\"mean\": "
-              << json::text(readout.step_us / steps) << ", \"max\": " << json::text(readout.slowest_us) << "}}}" << std::endl;
-    if (!std::cout) throw Refusal("standard output", "no place for more", "one that takes the lines", "free some space");
+              << ", \"cropped_events\": " << framer.cropped
+              << ", \"step_us\": {\"mean\": " << json::text(readout.step_us / steps)
+              << ", \"max\": " << json::text(readout.slowest_us) << "}}}" << std::endl;
+    if (!std::cout)
+        throw Refusal("standard output", "no place for more", "one that takes the lines", "free some space");
     if (framer.outside || framer.late)
-        std::cerr << "recognise: warning: " << path << ": " << framer.outside << " events outside the sensor and "
-                  << framer.late << " late events are in no frame\n";
-}
-
-static int refuse(std::string line) {
-    for (char& c : line)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
-    std::cerr << "recognise: error: " << line << "\n";
-    return 2;
+        say("warning", path + ": " + std::to_string(framer.outside) + " events outside the sensor and " +
+                           std::to_string(framer.late) + " late events are in no frame");
 }
 
 int main(int count, char** words) try {
     const Arguments arguments = parse({words + 1, words + count});
     Model model(arguments.paths.front(), arguments.threads);
     int exit_code = 0;
-    for (std::size_t n = 1; n < arguments.paths.size(); ++n) try {
-        recognise(model, arguments.paths[n], arguments.sensor);
-    } catch (const Refusal& error) {  // the other recordings follow
-        exit_code = refuse(error.what());
+    for (std::size_t n = 1; n < arguments.paths.size(); ++n) {
+        try {
+            recognise(model, arguments.paths[n], arguments.sensor);
+        } catch (const Refusal& error) {  // the other recordings follow
+            say("error", error.what());
+            exit_code = 2;
+        }
     }
     return exit_code;
 } catch (const std::exception& error) {
-    return refuse(error.what());
+    say("error", error.what());
+    return 2;
 }

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "frames.hpp"
+#include "frame_spec.hpp"
 #include "json.hpp"
 #include "refusal.hpp"
 
@@ -21,9 +21,9 @@ struct Card {
     FrameSpec frame;
     std::vector<std::string> labels;
     std::vector<std::vector<std::int64_t>> state_shapes;
-    bool resets = true;           // the state, at the first frame of each clip
-    double temperature = 1;       // divides the mean logits before the softmax
-    double unknown_below = 0;     // probability of the most probable class
+    bool resets = true;        // the state, at the first frame of each clip
+    double temperature = 1;    // divides the mean logits before the softmax
+    double unknown_below = 0;  // probability of the most probable class
 
     static Card parse(const std::string& text) {
         const json::Value card = json::Parser(text).document();
@@ -44,7 +44,8 @@ struct Card {
         for (const auto& shape : *shapes) {
             read.state_shapes.push_back(whole_numbers(shape, "state_shapes", 1, most_values));
             std::int64_t product = 1;
-            for (const std::int64_t side : read.state_shapes.back()) product = std::min(product * side, most_values + 1);
+            for (const std::int64_t side : read.state_shapes.back())
+                product = std::min(product * side, most_values + 1);
             values = std::min(values + product, most_values + 1);
         }
         if (values > most_values) throw wrong_entry("frame and state_shapes", "at most 2^28 values in all");
@@ -58,7 +59,8 @@ struct Card {
 private:
     static constexpr std::int64_t most_values = 1 << 28;  // of a frame and the states
 
-    static double number(const json::Value& value, const std::string& name, double least, double most, double otherwise) {
+    static double number(const json::Value& value, const std::string& name, double least, double most,
+                         double otherwise) {
         if (value.is_null()) return otherwise;
         const auto* found = std::get_if<double>(&value.is);
         if (!found || *found < least || *found > most)
@@ -122,7 +124,8 @@ private:
     static Ort::Session open(const std::string& path, int threads) {
         if (!OrtGetApiBase()->GetApi(ORT_API_VERSION))
             throw Refusal("onnxruntime", std::string("the library of version ") + OrtGetApiBase()->GetVersionString(),
-                          "one that has its headers' API " + std::to_string(ORT_API_VERSION), "use one release for both");
+                          "one that has its headers' API " + std::to_string(ORT_API_VERSION),
+                          "use one release for both");
         static Ort::Env env(ORT_LOGGING_LEVEL_FATAL, "recognise");  // what fails is thrown
         std::ifstream file(path, std::ios::binary);
         const std::string content{std::istreambuf_iterator<char>(file), {}};
@@ -140,7 +143,8 @@ private:
 
     std::string card_text() const {
         Ort::AllocatorWithDefaultOptions allocator;
-        const auto text = session_.GetModelMetadata().LookupCustomMetadataMapAllocated("stdl_events.model_card", allocator);
+        const auto text =
+            session_.GetModelMetadata().LookupCustomMetadataMapAllocated("stdl_events.model_card", allocator);
         if (!text) throw Refusal(path_, "no model card in its metadata", "one", "export it with stdl-events");
         return text.get();
     }
@@ -168,7 +172,8 @@ private:
                 break;
             return;
         }
-        throw Refusal(path_, "another " + names_[n], "float32 of the shape in its model card, in batches of one or free",
+        throw Refusal(path_, "another " + names_[n],
+                      "float32 of the shape in its model card, in batches of one or free",
                       "export the model again as float32, or use stdl-events live");
     }
 

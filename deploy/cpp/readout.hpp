@@ -56,7 +56,8 @@ private:
             for (const auto& logits : logits_) mean[k] += static_cast<double>(logits[k]);
             mean[k] /= static_cast<double>(logits_.size());
             if (!std::isfinite(mean[k]))
-                throw Refusal(recording_, "logits that are not finite", "finite logits", "export the model again as float32");
+                throw Refusal(recording_, "logits that are not finite", "finite logits",
+                              "export the model again as float32");
         }
         const auto best = static_cast<std::size_t>(std::max_element(mean.begin(), mean.end()) - mean.begin());
         double sum = 0;
