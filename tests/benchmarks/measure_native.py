@@ -1,6 +1,6 @@
 """Time for a clip in C++ beside Python's `predict`, each in a process of its own, in turns.
 
-    python tests/benchmarks/bench_native.py PROGRAM [--clips 200] [--rounds 7] [--out FOLDER]
+    python tests/benchmarks/measure_native.py PROGRAM [--clips 200] [--rounds 7] [--out FOLDER]
 
 PROGRAM is `recognise`, built from deploy/cpp with the library of the installed onnxruntime. Both read the same files of
 random events, EVT 3, one clip each, and use one thread. The time of a clip runs from the line of the first
