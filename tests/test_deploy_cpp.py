@@ -62,6 +62,19 @@ def test_fifty_clips_from_files_and_from_the_standard_input_agree(program, tmp_p
         assert (summary["clips"], summary["events"]) == (50, 4_000)
 
 
+def test_onnxruntime_keeps_nothing_in_the_home_folder(program, tmp_path, monkeypatch):
+    card = pixel_card(FrameSpec(kind="stream", steps=4, dt_us=5_000, sensor_size=SIZE))
+    model = write_pixel_model(tmp_path / "m.onnx", card)
+    path = written(tmp_path / "scene.raw", scene())
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    assert run_program(program, model, path).code == 0
+    assert list(home.rglob("*")) == []
+
+
 def test_fifty_real_digits_agree(program, recordings_dir, tmp_path):
     session = OnnxSession("models:nmnist")
     files = sorted((recordings_dir / "nmnist" / "train").glob("*/*.bin"))[::7][:50]

@@ -5,6 +5,7 @@
 // Prints a line of JSON for each clip, as `stdl-events live --json-lines` does, and a summary. Exit code 2: wrong
 // input.
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -82,6 +83,8 @@ static void recognise(Model& model, const std::string& path, const std::optional
 }
 
 int main(int count, char** words) try {
+    // The official builds of onnxruntime keep an identifier of the device and send measurements, unless told not to.
+    setenv("ORT_DISABLE_TELEMETRY", "1", 0);
     const Arguments arguments = parse({words + 1, words + count});
     Model model(arguments.paths.front(), arguments.threads);
     int exit_code = 0;
