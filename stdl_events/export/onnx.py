@@ -64,7 +64,7 @@ def export_onnx(
     """
     _check(network, card)
     with whole_path(path, room_for="model", error=ModelError) as partial:
-        _write(network, card, partial, opset)
+        write_step(network, card, partial, opset)
         agreement = compare(network, partial, held_out_NTCHW, steps=steps)
         problem = agreement.problem()
         if problem is not None:
@@ -87,7 +87,8 @@ class _Step(nn.Module):
         return logits, *new
 
 
-def _write(network: SpikingNetwork, card: ModelCard, path: Path, opset: int | None = None) -> None:
+def write_step(network: SpikingNetwork, card: ModelCard, path: Path, opset: int | None = None) -> None:
+    """Write the step of `network` to `path` without comparing it; see `export_onnx` for the arguments."""
     step = _Step(fold_norms(network).cpu().float())
     frame = torch.zeros((EXAMPLE_BATCH, *network.spec.input_shape))
     state = list(step.network.initial_state(EXAMPLE_BATCH))

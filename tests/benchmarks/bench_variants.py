@@ -22,7 +22,7 @@ from live_contenders import norse_step
 from vgg11 import vgg11
 
 from stdl_events.export.fold import fold_norms
-from stdl_events.export.onnx import _write, export_onnx
+from stdl_events.export.onnx import export_onnx, write_step
 from stdl_events.export.precisions import PRECISIONS
 from stdl_events.export.variants import write_variant
 from stdl_events.live.session import OnnxSession
@@ -68,7 +68,7 @@ def contenders(folder: Path) -> tuple[dict[str, Step], np.ndarray]:
     """Return the steps of VGG-11 by name, and frames for them."""
     network, card = vgg11(WINDOW_US)
     frames_NBCHW = busy_frames(card, 10, 1)
-    _write(network, card, folder / "float32.onnx")
+    write_step(network, card, folder / "float32.onnx")
     norse = norse_step(network)
     steps: dict[str, Step] = {
         "eager, Norse": lambda frame_BCHW: norse(torch.from_numpy(frame_BCHW)),
