@@ -42,7 +42,7 @@ RECORDINGS = {
     "sit_stand_walk": "sit_stand_walk/*/*.aedat",
     "walking": "walking/*.aedat",
     "hand_wave": "hand_wave/*.aedat4",
-    "poker_dvs": "poker_dvs/aedat2/*",
+    "poker_dvs": "poker_dvs/aedat2/*/*",
     "nmnist": "nmnist/train/0/*.bin",
 }
 FILES = 10
