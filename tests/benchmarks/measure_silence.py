@@ -52,8 +52,10 @@ STEPS = 30
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--recordings", type=Path, default=os.environ.get("STDL_EVENTS_RECORDINGS"), required=False)
+    parser.add_argument("--recordings", type=Path, default=os.environ.get("STDL_EVENTS_RECORDINGS"))
     asked = parser.parse_args()
+    if asked.recordings is None:
+        parser.error("name the folder of recordings, by --recordings or STDL_EVENTS_RECORDINGS")
     shares = {name: first_convolution(path) for name, path in _models()}
     rows = [
         row | {"bound": {name: _bound(row, share["first"]) for name, share in shares.items()}}
