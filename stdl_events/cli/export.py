@@ -51,6 +51,14 @@ def export(
             "they are there and take seconds, else some]",
         ),
     ] = None,
+    check_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps of each sequence of the check; fewer for a large network, whose check takes minutes.  "
+            "[default: 200]",
+        ),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Current folder of the recordings.")] = None,
     sign: Annotated[
         Path | None,
@@ -77,6 +85,7 @@ def export(
     from stdl_events.export.onnx import export_onnx
     from stdl_events.export.proof import accuracy_line, proof_document, verification_lines, write_proof
     from stdl_events.export.registry import EXPORTERS, kind_of
+    from stdl_events.export.verify import STEPS
     from stdl_events.live.signature import read_private_key, sign_file
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.export_proof import held_out_proof, parse_use
@@ -85,6 +94,7 @@ def export(
     kind, variants = kind_of(out), Variants(run, data, precision, within, opset, auto=auto)
     if kind != "onnx":
         variants.refuse(kind)
+    steps = check_steps or STEPS
     key, use = read_private_key(sign) if sign is not None else None, parse_use(held_out)
     network, card = load_bundle(bundle_folder(run, parse_weights(weights)))
     thresholds = thresholds_from(card.decision, unknown_below, still_below, hold, decide_at)
@@ -95,7 +105,7 @@ def export(
         file = out if variants.is_plain else Path(folder) / "model.onnx"
         with messages.status("exporting and checking"):
             exporter = EXPORTERS[kind] if opset is None else partial(export_onnx, opset=opset)
-            agreement = exporter(network, card, file, proof.frames(), held_out_of=proof.of)
+            agreement = exporter(network, card, file, proof.frames(steps), held_out_of=proof.of, steps=steps)
         if not variants.is_plain:
             variants.write(file, card.frame, out)
     with messages.status("evaluating the file"):

@@ -59,11 +59,11 @@ class HeldOutProof:
     split: str = ""
     batch_size: int = 1
 
-    def frames(self) -> npt.NDArray[Any] | None:
-        """Return clips for a comparison, [N, T, C, H, W] as the network takes them; None without any."""
+    def frames(self, steps: int = STEPS) -> npt.NDArray[Any] | None:
+        """Return clips for a comparison over `steps`, [N, T, C, H, W] as the network takes them; None without any."""
         if self.clips is None:
             return None
-        return evenly_chosen(self.clips, clips_needed(STEPS, self.clips.frames_NTCHW[0].shape[0]))
+        return evenly_chosen(self.clips, clips_needed(steps, self.clips.frames_NTCHW[0].shape[0]))
 
     def evaluate(self, path: Path) -> FileAccuracy | None:
         """Evaluate the file at `path` in onnxruntime on all held-out recordings, and state its accuracy in its card.

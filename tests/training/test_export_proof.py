@@ -43,6 +43,16 @@ def test_the_card_states_the_accuracy_of_the_file_on_held_out_recordings(run_cli
     assert stored["verification"]["compared"] == printed["compared"] > 0
 
 
+def test_the_check_takes_as_many_steps_as_are_asked_for(run_cli, small_run, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    code, out, err = run_cli("export", small_run, "--out", path, "--check-steps", 5, "--json")
+    assert (code, json.loads(out)["steps"]) == (0, 5), err
+    verification = OnnxSession(path).card.verification
+    assert verification is not None
+    # 4 sequences of 5 frames are 8 clips of 4.
+    assert (verification.steps, verification.held_out_clips) == (5, 8)
+
+
 @pytest.fixture
 def moved_run(small_run: Path, tmp_path: Path) -> Path:
     """A copy of the run whose recordings are not where they were."""
