@@ -19,8 +19,8 @@ from bench_report import REPOSITORY, environment
 from stdl_events.export.onnx import export_onnx
 from stdl_events.recipes import load_recipe
 from stdl_events.training.bundle import load_bundle
+from stdl_events.training.export_proof import held_out_proof
 from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate
 from stdl_events.training.keeping import weights_folder
 from stdl_events.training.run_folder import CONFIG_FILE
 
@@ -65,14 +65,16 @@ def make(name: str, made: Made, data: Path | None, run: Path, out: Path) -> dict
     fit(config, run, resume=(run / CONFIG_FILE).is_file())
     network, card = load_bundle(weights_folder(run))
     path = out / f"{name}.onnx"
-    export_onnx(network, card, path)
-    evaluation = evaluate(run, model=path)
+    proof = held_out_proof(run, card.frame, "all")
+    export_onnx(network, card, path, proof.frames(), held_out_of=proof.of)
+    accuracy = proof.evaluate(path)
+    assert accuracy is not None, proof.left_out
     content = path.read_bytes()
     assert len(content) < LARGEST_BYTES, f"{path} has {len(content)} bytes"
     return {
         "name": name, "file": path.name, "task": made.task, "classes": list(card.labels), "recipe": made.recipe,
-        "split": str(card.provenance["split"]), "held_out_clips": len(evaluation.clips),
-        "held_out_accuracy": evaluation.accuracy, "bytes": len(content),
+        "split": str(card.provenance["split"]), "held_out_clips": accuracy.clips,
+        "held_out_accuracy": accuracy.accuracy, "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(), "data": made.data, "data_licence": made.data_licence,
         "licence": made.licence, "made": environment(("torch", "numpy", "onnx")),
     }  # fmt: skip
