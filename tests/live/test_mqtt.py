@@ -173,17 +173,31 @@ def test_an_encrypted_connection_and_one_that_is_not_trusted(certificate):
         broker.stop()
 
 
+class Messages(io.StringIO):
+    """What a sink says; `lost` is set once it says that the connection is lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost = threading.Event()
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if "the connection is lost: it is tried again" in self.getvalue():
+            self.lost.set()
+        return written
+
+
 def test_the_broker_says_that_a_run_died():
-    broker, messages = Broker(free_port()), io.StringIO()
+    broker, messages = Broker(free_port()), Messages()
     try:
         sink = MqttSink(parse_mqtt("mqtt", f"127.0.0.1:{broker.port}/gate"), messages)
         broker.wait_for("online")
         sink._link._client.socket().shutdown(socket.SHUT_RDWR)
         broker.wait_for("lost")
         seen = broker.wait_for("lost")
+        assert messages.lost.wait(20)  # the broker may notice before the client's thread does
         sink.ended(SUMMARY)  # it connected again, or its last words are counted
         assert [message["state"] for _, message in seen][:2] == ["online", "lost"]
-        assert "the connection is lost: it is tried again" in messages.getvalue()
     finally:
         broker.stop()
 
