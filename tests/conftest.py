@@ -40,6 +40,14 @@ def recordings_dir() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cpp_program_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the program of `deploy/cpp`, built once; skipped where it cannot be built."""
+    from cpp_program import built_program
+
+    return built_program(tmp_path_factory.getbasetemp())
+
+
 # What torch works out anew at every export, though it is the same in all of a process: module and function.
 SAME_AT_EVERY_EXPORT = {
     "the sources of all ONNX operators": (

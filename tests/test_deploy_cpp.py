@@ -10,7 +10,6 @@ from cpp_program import (
     LABELS,
     SIZE,
     agree,
-    built_program,
     evt2_words,
     pixel_card,
     python_clips,
@@ -30,22 +29,17 @@ from stdl_events.model_card import DecisionThresholds
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built_program(tmp_path_factory.getbasetemp())
-
-
-def test_fifty_clips_of_the_shipped_model_agree(program, tmp_path):
+def test_fifty_clips_of_the_shipped_model_agree(cpp_program_path, tmp_path):
     session = OnnxSession("models:walkers")
     path = written(tmp_path / "scene.raw", scene(20_000, size=(48, 48), length_us=60 * 20 * 40_000), (48, 48))
     expected = python_clips(session, path)[:50]
     assert len(expected) == 50
-    found = run_program(program, session.path, path)
+    found = run_program(cpp_program_path, session.path, path)
     assert (found.code, found.errors) == (0, [])
     agree(found.clips[:50], expected, session.card.labels)
 
 
-def test_fifty_clips_from_files_and_from_the_standard_input_agree(program, tmp_path):
+def test_fifty_clips_from_files_and_from_the_standard_input_agree(cpp_program_path, tmp_path):
     card = pixel_card(FrameSpec(kind="stream", steps=4, dt_us=5_000, sensor_size=SIZE))
     session = OnnxSession(write_pixel_model(tmp_path / "m.onnx", card))
     events = scene(4_000, length_us=4 * 5_000 * 52)
@@ -53,8 +47,8 @@ def test_fifty_clips_from_files_and_from_the_standard_input_agree(program, tmp_p
     expected = python_clips(session, paths[0])
     assert len(expected) == 50
     assert {logits.argmax() for *_, logits in expected} == {0, 1, 2, 3}
-    found = run_program(program, session.path, *paths)
-    piped = run_program(program, session.path, "-", stdin=paths[1].read_bytes())
+    found = run_program(cpp_program_path, session.path, *paths)
+    piped = run_program(cpp_program_path, session.path, "-", stdin=paths[1].read_bytes())
     assert (found.code, found.errors, piped.code, piped.errors) == (0, [], 0, [])
     for clips in (found.clips[:50], found.clips[50:], piped.clips):
         agree(clips, expected, LABELS)
@@ -62,7 +56,7 @@ def test_fifty_clips_from_files_and_from_the_standard_input_agree(program, tmp_p
         assert (summary["clips"], summary["events"]) == (50, 4_000)
 
 
-def test_onnxruntime_keeps_nothing_in_the_home_folder(program, tmp_path, monkeypatch):
+def test_onnxruntime_keeps_nothing_in_the_home_folder(cpp_program_path, tmp_path, monkeypatch):
     card = pixel_card(FrameSpec(kind="stream", steps=4, dt_us=5_000, sensor_size=SIZE))
     model = write_pixel_model(tmp_path / "m.onnx", card)
     path = written(tmp_path / "scene.raw", scene())
@@ -71,30 +65,30 @@ def test_onnxruntime_keeps_nothing_in_the_home_folder(program, tmp_path, monkeyp
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-    assert run_program(program, model, path).code == 0
+    assert run_program(cpp_program_path, model, path).code == 0
     assert list(home.rglob("*")) == []
 
 
-def test_fifty_real_digits_agree(program, recordings_dir, tmp_path):
+def test_fifty_real_digits_agree(cpp_program_path, recordings_dir, tmp_path):
     session = OnnxSession("models:nmnist")
     files = sorted((recordings_dir / "nmnist" / "train").glob("*/*.bin"))[::7][:50]
     paths = [tmp_path / f"{n}.raw" for n in range(len(files))]
     for file, path in zip(files, paths, strict=True):
         convert(open_recording(file), path, format="evt3")
-    found = run_program(program, session.path, *paths)
+    found = run_program(cpp_program_path, session.path, *paths)
     assert (found.code, found.errors, len(found.clips)) == (0, [], 50)
     agree(found.clips, [clip for file in files for clip in python_clips(session, file)], session.card.labels)
 
 
 @pytest.mark.parametrize("decision", [None, DecisionThresholds(unknown_below=0.5)])
-def test_lines_are_those_of_live(program, tmp_path, run_cli, decision):
+def test_lines_are_those_of_live(cpp_program_path, tmp_path, run_cli, decision):
     card = pixel_card(FrameSpec(kind="stream", steps=4, dt_us=10_000, sensor_size=SIZE), decision=decision)
     card = card.model_copy(update={"temperature": 0.2})
     model = write_pixel_model(tmp_path / "m.onnx", card)
     path = written(tmp_path / "scene.raw", scene())
     code, out, _ = run_cli("live", model, "--source", path, "--speed", "max", "--json-lines")
     *live, summary = map(json.loads, filter(None, out.split("\n")))
-    found = run_program(program, model, path)
+    found = run_program(cpp_program_path, model, path)
     assert (code, found.code) == (0, 0)
     for name in ("clips", "frames", "incomplete_clips", "events", "late_events", "cropped_events"):
         assert found.summaries[0][name] == summary["summary"][name]
@@ -124,12 +118,12 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: "-".join(map(str, settings)))
-def test_frames_are_cut_as_in_training(program, tmp_path, settings):
+def test_frames_are_cut_as_in_training(cpp_program_path, tmp_path, settings):
     spec = FrameSpec.parse({"steps": 3, "sensor_size": SIZE, **settings})
     session = OnnxSession(write_pixel_model(tmp_path / "m.onnx", pixel_card(spec)))
     path = written(tmp_path / "scene.raw", scene(2_003))
     expected = python_clips(session, path)
-    found = run_program(program, session.path, path)
+    found = run_program(cpp_program_path, session.path, path)
     assert (found.code, found.errors) == (0, [])
     assert expected
     agree(found.clips, expected, LABELS)
@@ -148,7 +142,7 @@ def model(tmp_path: Path) -> Path:
     return write_pixel_model(tmp_path / "m.onnx", card)
 
 
-def test_late_events_and_those_outside_the_sensor_are_counted_and_said(program, model, tmp_path):
+def test_late_events_and_those_outside_the_sensor_are_counted_and_said(cpp_program_path, model, tmp_path):
     events = scene(1_000)
     off = events.copy()[500:520]
     off["x"] = SIZE[0]
@@ -157,7 +151,7 @@ def test_late_events_and_those_outside_the_sensor_are_counted_and_said(program, 
     paths = [tmp_path / "clean.raw", tmp_path / "rough.raw"]
     for path, some in zip(paths, (events, stored), strict=True):
         path.write_bytes(HEADER + evt2_words(some))
-    found = run_program(program, model, *paths)
+    found = run_program(cpp_program_path, model, *paths)
     clean, rough = found.summaries
     assert (clean["events"], clean["outside_events"], clean["late_events"]) == (1_000, 0, 0)
     assert (rough["events"], rough["outside_events"], rough["late_events"]) == (1_027, 20, 7)
@@ -170,7 +164,7 @@ def test_late_events_and_those_outside_the_sensor_are_counted_and_said(program, 
 
 
 @pytest.mark.filterwarnings("ignore:.*outside the 300x40 sensor")
-def test_words_of_every_kind_are_decoded_as_python_decodes_them(program, tmp_path):
+def test_words_of_every_kind_are_decoded_as_python_decodes_them(cpp_program_path, tmp_path):
     """Random words of EVT 3: vectors of both widths, repeated and wrapping times, triggers, and unknown kinds."""
     rng = np.random.default_rng(1)
     kinds = rng.choice(
@@ -185,31 +179,31 @@ def test_words_of_every_kind_are_decoded_as_python_decodes_them(program, tmp_pat
     path.write_bytes(b"% evt 3.0\n% geometry 300x40\n" + (kinds << 12 | values).astype("<u2").tobytes())
     spec = FrameSpec(kind="recording", steps=8, by="count", sensor_size=(300, 40), downscale=3)
     session = OnnxSession(write_pixel_model(tmp_path / "m.onnx", pixel_card(spec)))
-    found = run_program(program, session.path, path)
+    found = run_program(cpp_program_path, session.path, path)
     expected = python_clips(session, path)
     assert (found.code, found.summaries[0]["events"] > 4_000) == (0, True)
     agree(found.clips, expected, LABELS)
 
 
 @pytest.mark.parametrize("name", ["evt2", "evt3"])
-def test_real_files_of_prophesee_agree(program, recordings_dir, tmp_path, name):
+def test_real_files_of_prophesee_agree(cpp_program_path, recordings_dir, tmp_path, name):
     path = recordings_dir / "formats" / name / f"{name}_sample.raw"
     size = {"evt2": (640, 480), "evt3": (1280, 720)}[name]
     spec = FrameSpec(kind="stream", steps=2, dt_us=2_000, sensor_size=size, downscale=16)
     session = OnnxSession(write_pixel_model(tmp_path / "m.onnx", pixel_card(spec)))
-    found = run_program(program, session.path, path, "--sensor", "{}x{}".format(*size))
+    found = run_program(cpp_program_path, session.path, path, "--sensor", "{}x{}".format(*size))
     expected = python_clips(session, path)
     assert len(expected) >= 2
     agree(found.clips, expected, LABELS)
 
 
-def test_a_state_that_goes_on_over_clips(program, tmp_path, run_cli):
+def test_a_state_that_goes_on_over_clips(cpp_program_path, tmp_path, run_cli):
     card = pixel_card(FrameSpec(kind="stream", steps=3, dt_us=20_000, sensor_size=SIZE), readout="sliding")
     model = write_pixel_model(tmp_path / "m.onnx", card)
     path = written(tmp_path / "scene.raw", scene())
     _, out, _ = run_cli("live", model, "--source", path, "--speed", "max", "--json-lines")
     live = [line for line in map(json.loads, filter(None, out.split("\n"))) if "summary" not in line]
-    found = run_program(program, model, path)
+    found = run_program(cpp_program_path, model, path)
     assert [clip["label"] for clip in found.clips] == [line["label"] for line in live]
     for ours, theirs in zip(found.clips, live, strict=True):
         assert ours["probabilities"] == pytest.approx(theirs["probabilities"], rel=0, abs=1e-6)

@@ -9,7 +9,6 @@ import pytest
 from cpp_program import (
     HEADER,
     SIZE,
-    built_program,
     evt2_words,
     pixel_card,
     run_program,
@@ -24,11 +23,6 @@ from stdl_events.frames import FrameSpec
 from stdl_events.model_card import DecisionThresholds
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built_program(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
@@ -59,11 +53,11 @@ AFAR["t"] = 0, 17_000_000_000
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".raw") else "",
 )  # fmt: skip
-def test_recordings_that_are_refused_in_one_line(program, model, tmp_path, name, content, text):
+def test_recordings_that_are_refused_in_one_line(cpp_program_path, model, tmp_path, name, content, text):
     good = written(tmp_path / "good.raw", scene())
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    found = run_program(program, model, tmp_path / name, good)
+    found = run_program(cpp_program_path, model, tmp_path / name, good)
     assert found.code == 2
     assert len(found.errors) == 1
     assert found.errors[0].startswith(f"recognise: error: {tmp_path / name}: {text}".replace("\n\x9b", "   "))
@@ -111,10 +105,10 @@ def of_pixels(path: Path, frame: FrameSpec = STREAM, **changes) -> Path:
         ),
     ],
 )  # fmt: skip
-def test_models_that_are_refused_in_one_line(program, tmp_path, monkeypatch, write, text):
+def test_models_that_are_refused_in_one_line(cpp_program_path, tmp_path, monkeypatch, write, text):
     monkeypatch.chdir(tmp_path)
     write(Path("m.onnx"))
-    found = run_program(program, "m.onnx", "-", stdin=b"")
+    found = run_program(cpp_program_path, "m.onnx", "-", stdin=b"")
     assert (found.code, found.clips, len(found.errors)) == (2, [], 1)
     assert found.errors[0].startswith(f"recognise: error: {text}")
 
@@ -128,8 +122,8 @@ def test_models_that_are_refused_in_one_line(program, tmp_path, monkeypatch, wri
         (("m.onnx", "-", "--quick"), "got --quick ; expected --sensor WxH or --threads N; correct it"),
     ],
 )
-def test_arguments_that_are_refused(program, arguments, text):
-    found = run_program(program, *arguments)
+def test_arguments_that_are_refused(cpp_program_path, arguments, text):
+    found = run_program(cpp_program_path, *arguments)
     assert (found.code, len(found.errors)) == (2, 1)
     assert found.errors[0].startswith(f"recognise: error: arguments: {text}")
 
@@ -151,7 +145,7 @@ def damaged(content: bytes, seed: int) -> bytes:
     return bytes(mutated)
 
 
-def test_damaged_recordings_are_read_or_refused(program, tmp_path):
+def test_damaged_recordings_are_read_or_refused(cpp_program_path, tmp_path):
     """Under the sanitizers, which end the program at an access or a number that is wrong."""
     spec = FrameSpec(kind="stream", steps=1, dt_us=10_000_000, sensor_size=SIZE)
     model, paths = of_pixels(tmp_path / "m.onnx", spec), []
@@ -160,7 +154,7 @@ def test_damaged_recordings_are_read_or_refused(program, tmp_path):
         for seed in range(60):
             paths.append(tmp_path / f"{name}-{seed}.raw")
             paths[-1].write_bytes(damaged(content, seed) if seed % 2 else damaged(content[:70], seed) + content[70:])
-    found = run_program(program, model, *paths)
+    found = run_program(cpp_program_path, model, *paths)
     refused = [line for line in found.errors if line.startswith("recognise: error: ")]
     assert found.code == 2
     assert all(line.startswith("recognise: ") for line in found.errors)
@@ -169,19 +163,19 @@ def test_damaged_recordings_are_read_or_refused(program, tmp_path):
     assert len(found.summaries) > 20
 
 
-def test_damaged_cards_are_read_or_refused(program, tmp_path):
+def test_damaged_cards_are_read_or_refused(cpp_program_path, tmp_path):
     model = onnx.load(of_pixels(tmp_path / "m.onnx"))
     (entry,) = model.metadata_props
     text = entry.value.encode()
     for seed in range(8):
         entry.value = damaged(text, seed).decode(errors="replace")
         onnx.save(model, tmp_path / "m.onnx")
-        found = run_program(program, tmp_path / "m.onnx", "-", stdin=HEADER.replace(b"12x10", b"8x6"))
+        found = run_program(cpp_program_path, tmp_path / "m.onnx", "-", stdin=HEADER.replace(b"12x10", b"8x6"))
         assert (found.code, len(found.errors)) in ((0, 0), (2, 1))
         assert all(line.startswith("recognise: error: ") for line in found.errors)
 
 
-def test_a_card_is_read_as_json_says(program, tmp_path):
+def test_a_card_is_read_as_json_says(cpp_program_path, tmp_path):
     """Escapes, characters beyond the first plane, deep lists, and what is no JSON."""
     model = onnx.load(of_pixels(tmp_path / "m.onnx"))
     (entry,) = model.metadata_props
@@ -196,7 +190,7 @@ def test_a_card_is_read_as_json_says(program, tmp_path):
     ):  # fmt: skip
         entry.value = text
         onnx.save(model, tmp_path / "m.onnx")
-        found = run_program(program, tmp_path / "m.onnx", path)
+        found = run_program(cpp_program_path, tmp_path / "m.onnx", path)
         assert (found.code, len(found.errors)) == ((0, 0) if code == 0 else (2, 1)), text[:200]
         if code == 0:
             assert list(found.clips[0]["logits"]) == card["labels"]

@@ -128,17 +128,20 @@ def choose_variant(
 
     Args:
         source: a verified float32 file.
-        folder: for the variants' files.
+        folder: for the files of other formats.
         within: points of accuracy that a variant may lose.
         progress: called with what is done next.
 
     Returns:
-        The choice, and its file in `folder`.
+        The choice, and its file: `source`, or one in `folder`.
     """
     files: dict[str, Path] = {}
     problems: dict[str, str] = {}
     for precision in PRECISIONS.names:
         progress(f"making and comparing {precision}")
+        if PRECISIONS[precision].convert is None:
+            files[precision] = source
+            continue
         path = folder / f"{precision}.onnx"
         try:
             write_variant(precision, source, clips.calibration_NTCHW, path)

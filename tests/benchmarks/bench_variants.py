@@ -116,8 +116,8 @@ def run_variants(name: str, run: Path, data: Path | None) -> dict[str, Any]:
     network, card = load_bundle(bundle_folder(run))
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        export_onnx(network, card, folder / "source.onnx")
-        choice, _ = choose_variant(folder / "source.onnx", clips_of_run(run, card.frame, data), folder)
+        export_onnx(network, card, folder / "float32.onnx")
+        choice, _ = choose_variant(folder / "float32.onnx", clips_of_run(run, card.frame, data), folder)
         held_out = {
             precision: evaluate(run, model=folder / f"{precision}.onnx", data=data, baseline=False).accuracy
             for precision in PRECISIONS.names

@@ -3,8 +3,6 @@
 import io
 import json
 import shutil
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra `monitor`")
 pytest.importorskip("playwright.sync_api", reason="needs the extra `dev`")
 
+from axe import check_page, require_axe
 from monitored import MonitoredRun, clip_of_events
 from playwright import sync_api
 
@@ -179,19 +178,10 @@ def test_a_threshold_moved_by_keys_holds_from_the_next_clip_for_all_pages(run, p
 
 @pytest.mark.parametrize("size", SIZES, ids=["phone", "desktop"])
 def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(run, browser, size):
-    found = find_spec("axe_core_python")
-    if found is None:
-        pytest.skip("needs the extra `dev`")
+    axe = require_axe()
     context = browser.new_context(viewport=size, color_scheme="dark")
     page = opened(context, run)
-    page.evaluate((Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8"))
-    for theme in ("dark", "light"):
-        assert page.evaluate("document.documentElement.dataset.theme") == theme
-        violations = page.evaluate("axe.run().then(results => results.violations)")
-        serious = [each for each in violations if each["impact"] in ("serious", "critical")]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
-        page.get_by_role("button", name="colours").click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    check_page(page, axe, size["width"])
     context.close()
 
 

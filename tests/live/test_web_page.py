@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ pytest.importorskip("playwright.sync_api", reason="needs the extra `dev`")
 pytest.importorskip("faery", reason="needs the extra `formats`")
 
 import onnx
+from axe import check_page, require_axe
 from hostile_models import CORPUS
 from onnx_models import make_card, stream_spec, write_model
 from playwright import sync_api
@@ -264,20 +264,11 @@ def until_text(page, selector, text):
 
 @pytest.mark.parametrize("size", SIZES, ids=["phone", "desktop"])
 def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(address, browser, size, model, recording):
-    found = find_spec("axe_core_python")
-    if found is None:
-        pytest.skip("needs the extra `dev`")
+    axe = require_axe()
     context = browser.new_context(viewport=size, color_scheme="dark")
     page = opened(context, address)
     recognise(page, model, [recording])
-    page.evaluate((Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8"))
-    for theme in ("dark", "light"):
-        assert page.evaluate("document.documentElement.dataset.theme") == theme
-        violations = page.evaluate("axe.run().then(results => results.violations)")
-        serious = [each for each in violations if each["impact"] in ("serious", "critical")]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
-        page.get_by_role("button", name="colours").click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    check_page(page, axe, size["width"])
     context.close()
 
 

@@ -48,6 +48,9 @@ def test_all_variants_are_made_timed_and_evaluated(tmp_path: Path) -> None:
     assert floats.p50_ms is not None
     assert floats.accuracy is not None
     assert floats.accuracy >= 0.5
+    # The float32 file is the source itself, whose card states how it was checked.
+    assert floats.bytes == source.stat().st_size
+    assert not (tmp_path / "float32.onnx").exists()
     keep_variant(kept, tmp_path / "kept.onnx")
     assert (tmp_path / "kept.onnx").read_bytes() == kept.read_bytes()
     for each in choice.candidates:
