@@ -3,7 +3,9 @@
 Each network is exported, imported by every importer that is installed, and run beside the original on the same frames,
 for one sequence. "told" repeats it with the reset that the file's metadata name, set by hand on the imported neurons.
 
-    python tests/benchmarks/bench_nir_importers.py --out nir-importers.json
+    python tests/benchmarks/measure_nir_importers.py --out tests/benchmarks/results
+
+norse, snntorch and spikingjelly are imported as far as they are installed.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from typing import Any
 import nir
 import numpy as np
 import torch
+from bench_report import environment, write_result
 
 from stdl_events.export.nir import export_nir
 from stdl_events.export.nir_graph import TIME_STEP
@@ -135,7 +138,7 @@ def compared(importer: str, path: Path, ours: np.ndarray, told: bool) -> dict[st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="folder for a dated JSON result")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
@@ -157,7 +160,8 @@ def main() -> None:
                         rows.append(row | compared(importer, path, ours, told))
                         print(json.dumps(rows[-1]), flush=True)
     if arguments.out:
-        arguments.out.write_text(json.dumps({"versions": versions, "rows": rows}, indent=2), encoding="utf-8")
+        document = {"environment": environment(["nir", "torch", *versions]), "rows": rows}
+        print(write_result(arguments.out, "nir_importers", document))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Time per clip in the browser beside native onnxruntime, of the models that come with the package.
 
     cd deploy/web && npm ci && npm run build
-    python tests/benchmarks/bench_web.py [--quick] [--rounds 5] [--out FOLDER]
+    python tests/benchmarks/measure_web.py [--quick] [--rounds 5] [--out FOLDER]
 
 Both run the same recordings in turns, in one thread: a round of the page of deploy/web in headless Chromium, then one
 of the package's own code. Times are medians: of a clip, from its events in memory to its decision, and of a step of the
@@ -139,7 +139,7 @@ def main() -> None:
     asked = parser.parse_args()
     chromium = shutil.which("chromium")
     if chromium is None or not (asked.site / "index.html").is_file():
-        print(f"bench_web: got no chromium, or no page in {asked.site}; build the page first", file=sys.stderr)
+        print(f"measure_web: got no chromium, or no page in {asked.site}; build the page first", file=sys.stderr)
         return
     rounds, count = (1, 2) if asked.quick else (asked.rounds, 6)
     with (
