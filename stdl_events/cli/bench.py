@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stdl_events.cli.live_options import ProviderOption
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.live.providers import CPU
 
 if TYPE_CHECKING:
     from stdl_events.live.step_times import StepTimes
@@ -27,6 +29,7 @@ def bench(
     ] = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Clips at once; give it again.  [default: 1]")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each, in turns of five.")] = 100,
+    provider: ProviderOption = CPU,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Time a step of exported files on this machine, on random frames of a busy scene. Needs no PyTorch.
@@ -41,20 +44,21 @@ def bench(
 
     with messages.status("timing") as status:
         times = time_steps(
-            models, threads=threads, batches=batch or (1,), steps=steps,
+            models, threads=threads, batches=batch or (1,), steps=steps, provider=provider,
             progress=lambda turn, turns: status.update(f"timing: turn {turn} of {turns}"),
         )  # fmt: skip
     ratios = _ratios(times)
     if as_json:
         measured = [each.summary() | {"faster": ratio} for each, ratio in zip(times, ratios, strict=True)]
-        print_json({"machine": machine(), "measured": measured})
+        print_json({"machine": machine(), "provider": provider, "measured": measured})
         return
-    results.print("\n".join(lines(times, ratios, machine())), markup=False)
+    results.print("\n".join(lines(times, ratios, machine(), provider)), markup=False)
 
 
-def lines(times: "list[StepTimes]", ratios: list[float], machine: dict[str, Any]) -> list[str]:
+def lines(times: "list[StepTimes]", ratios: list[float], machine: dict[str, Any], provider: str) -> list[str]:
     """Return the times as a table of 80 columns, and what they mean."""
-    made = [f"{machine['processor']}, {machine['cores']} cores", _row(COLUMNS)]
+    by = "" if provider == CPU else f", computed by {provider}"
+    made = [f"{machine['processor']}, {machine['cores']} cores{by}", _row(COLUMNS)]
     for each, ratio in zip(times, ratios, strict=True):
         name = Path(each.path).name
         shown = name if len(name) <= WIDTHS[0] else "\N{HORIZONTAL ELLIPSIS}" + name[1 - WIDTHS[0] :]

@@ -1,6 +1,5 @@
 """`stdl-events evaluate`: how a run's network, or an exported file, does on recordings that it was not trained on."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,8 @@ from stdl_events.cli.decision_options import (
     UnknownBelowOption,
     thresholds_from,
 )
-from stdl_events.cli.evaluate_file import DatasetOption, show_file
+from stdl_events.cli.evaluate_file import DatasetOption, ProviderOfFileOption, show_file
+from stdl_events.cli.evaluate_options import Kind, refuse_unused
 from stdl_events.cli.evaluate_robustness import PictureOption, RobustnessOption, SeedOption, show_robustness
 from stdl_events.cli.evaluate_whole import WholeOption, show_whole
 from stdl_events.cli.evaluation_text import print_evaluation
@@ -31,6 +31,7 @@ from stdl_events.cli.recording_options import (
 )
 from stdl_events.cli.weights_option import WeightsOption, parse_weights
 from stdl_events.errors import UserError
+from stdl_events.live.providers import CPU
 
 if TYPE_CHECKING:
     from stdl_events.recordings.sides import Side
@@ -64,6 +65,7 @@ def evaluate(
     stream: StreamOption = None,
     time_unit: TimeUnitOption = None,
     columns: ColumnsOption = None,
+    provider: ProviderOfFileOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     side: Annotated[
         str | None,
@@ -112,37 +114,27 @@ def evaluate(
             "an exported file has its own weights; leave one of the two out", param_hint="--weights"
         )
     rules = (unknown_below, still_below, hold, decide_at)
-    clips_only = {
-        "--predictions": predictions,
-        "--verify": verify or None,
-        "--through": through,
-        "--baseline": baseline,
-    }
     of_file = {
         "--dataset": dataset, "--labels": labels, "--label-times": label_times, "--layout": layout, "--format": format,
         "--sensor": sensor, "--stream": stream, "--time-unit": time_unit, "--columns": columns,
     }  # fmt: skip
-    cpu_only = {"--device": None if device in ("auto", "cpu") else device}
-    if is_model(run):
-        of_run = {"--weights": weights, "--model": model, "--robustness": robustness, "--whole": whole or None}
-        refuse("of a model without its run", clips_only | cpu_only | of_run | {"--predictions": None})
-    else:
-        refuse("of a run, which has a list of its recordings,", of_file)
-    if whole:
-        refuse("with --whole", clips_only | cpu_only | {"--robustness": robustness, "--out": picture})
-    else:
-        named = ("--unknown-below", "--still-below", "--hold", "--decide-at")
-        refuse("without --whole", dict(zip(named, rules, strict=True)))
-        if robustness is None:
-            refuse("without --robustness", {"--out": picture})
-        else:
-            refuse("with --robustness", clips_only)
+    given: dict[str, object] = of_file | {
+        "--provider": provider, "--weights": weights, "--model": model, "--through": through, "--verify": verify,
+        "--baseline": baseline, "--device": None if device in ("auto", "cpu") else device, "--predictions": predictions,
+        "--robustness": robustness, "--out": picture, "--whole": whole,
+    }  # fmt: skip
+    given |= dict(zip(("--unknown-below", "--still-below", "--hold", "--decide-at"), rules, strict=True))
+    kind: Kind = "file" if is_model(run) else "whole" if whole else "clips" if robustness is None else "robustness"
+    refuse_unused(kind, given)
     if is_model(run):
         settings: dict[str, Any] = {
             flag[2:].replace("-", "_"): value for flag, value in of_file.items() if flag != "--sensor"
         }
         settings["sensor_size"] = parse_sensor_size(sensor)
-        show_file(run, data, settings, side=None if side is None else parsed, predictions=predictions, as_json=as_json)
+        show_file(
+            run, data, settings, side=None if side is None else parsed, provider=provider or CPU,
+            predictions=predictions, as_json=as_json,
+        )  # fmt: skip
         return
     from stdl_events.recordings.predicted_clips import predictions_of
     from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
@@ -185,17 +177,6 @@ def evaluate(
     print_evaluation(evaluation, parsed)
     if model is None:
         say_next("export", run, "--out", "model.onnx")
-
-
-def refuse(where: str, options: Mapping[str, object]) -> None:
-    """Check that no option is given that has no effect.
-
-    Raises:
-        BadParameter: one is; None is not given.
-    """
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise typer.BadParameter(f"{where} it has no effect; leave it out", param_hint=given[0])
 
 
 def parse_side(text: str) -> "Side":

@@ -10,6 +10,7 @@ from stdl_events.cli.evaluation_text import print_evaluation
 from stdl_events.cli.options import one_of
 from stdl_events.cli.output import messages, print_json
 from stdl_events.errors import UserError
+from stdl_events.live.providers import PROVIDERS
 from stdl_events.recordings.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 DatasetOption = Annotated[
     str | None, one_of(DATASETS, "Of a model without its run: the dataset in --data.  [default: folder]", "--dataset")
+]
+ProviderOfFileOption = Annotated[
+    str | None,
+    one_of(
+        PROVIDERS,
+        "Of a model without its run: what computes it; its first steps are compared with the CPU's.  [default: cpu]",
+        "--provider",
+    ),
 ]
 ALL = "all"
 
@@ -28,6 +37,7 @@ def show_file(
     settings: Mapping[str, Any],
     *,
     side: "Side | None",
+    provider: str,
     predictions: Path | None,
     as_json: bool,
 ) -> None:
@@ -44,7 +54,7 @@ def show_file(
     asked = _data_settings(data, settings)
     if predictions is not None:
         require_place(predictions, room_for="predictions")
-    evaluation, used = evaluate_file(model, asked, side=side)
+    evaluation, used = evaluate_file(model, asked, side=side, provider=provider)
     if predictions is not None:
         assert evaluation.frame_spec is not None
         clips, root = evaluation.predictions(), Path(str(asked.path))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from stdl_events.live.providers import CPU
 from stdl_events.live.session import OnnxSession
 from stdl_events.live.synthetic import busy_frames
 from stdl_events.model_card import ModelCard
@@ -66,9 +67,9 @@ class StepTimes:
 class _Contender:
     """One session with its frames, its state and the times so far."""
 
-    def __init__(self, path: str | Path, threads: int, batch: int, frames: int) -> None:
+    def __init__(self, path: str | Path, threads: int, batch: int, *, frames: int, provider: str) -> None:
         self.path, self.threads, self.batch = path, threads, batch
-        self.session = OnnxSession(path, threads=threads)
+        self.session = OnnxSession(path, threads=threads, provider=provider)
         self.frames_NBCHW = busy_frames(self.session.card, frames, batch)
         self.state = self.session.initial_state(batch)
         self.times_s: list[float] = []
@@ -101,6 +102,7 @@ def time_steps(
     threads: Sequence[int] | None = None,
     batches: Sequence[int] = (1,),
     steps: int = 100,
+    provider: str = CPU,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[StepTimes]:
     """Time every file with every number of threads and batch size, in turns.
@@ -109,16 +111,19 @@ def time_steps(
         paths: exported files, or `models:NAME`.
         threads: numbers of threads within a step; None is 1, 2, 4 and so on up to all cores.
         steps: of each, in turns of `STEPS_A_TURN`, after a warm-up.
+        provider: of onnxruntime, a name in `PROVIDERS`; the first steps of another than the CPU are compared with its.
         progress: called with the turns that ended, and their number.
 
     Returns:
         The times, in the order of the arguments: files, threads, batch sizes.
 
     Raises:
-        ModelError: a file is unusable, or a batch needs too much memory.
+        ModelError: a file is unusable, a batch needs too much memory, or there is no such provider.
+        MissingExtraError: the installed onnxruntime lacks the provider, or it does not start.
+        VerificationError: the provider computes something else than the CPU.
     """
     settings = product(paths, threads or thread_counts(), batches)
-    contenders = [_Contender(*setting, frames=STEPS_A_TURN) for setting in settings]
+    contenders = [_Contender(*setting, frames=STEPS_A_TURN, provider=provider) for setting in settings]
     for contender in contenders:
         contender.run(WARM_UP_STEPS)
     turns = -(-steps // STEPS_A_TURN)

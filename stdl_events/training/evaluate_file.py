@@ -11,6 +11,7 @@ import numpy as np
 
 from stdl_events.errors import DatasetError
 from stdl_events.frames import FrameSpec
+from stdl_events.live.providers import CPU
 from stdl_events.live.session import OnnxSession
 from stdl_events.recordings.clips import ClipArray, load_readable_clips, no_clips
 from stdl_events.recordings.coverage import require_every_class, say_too_short, unreadable
@@ -29,7 +30,7 @@ TO_EVALUATE = "to evaluate"
 
 
 def evaluate_file(
-    model: Path | str, data: DataSettings, *, side: Side | None = None, threads: int = 1
+    model: Path | str, data: DataSettings, *, side: Side | None = None, threads: int = 1, provider: str = CPU
 ) -> tuple[Evaluation, Side | None]:
     """Evaluate the exported file `model` on labelled recordings.
 
@@ -37,6 +38,7 @@ def evaluate_file(
         data: the dataset, its folder, and how its files and labels are read.
         side: of a given split; None is the held-out one, or all recordings of a folder without a split.
         threads: within one step of the model.
+        provider: a name in `PROVIDERS`.
 
     Returns:
         The evaluation, whose labels are those of the model; and the side, None if there is no given split.
@@ -46,7 +48,7 @@ def evaluate_file(
         DatasetError: there are no labelled recordings, a label is none of the model's, or some are unreadable.
         FrameSpecError: recordings have another sensor size than the model's.
     """
-    session = OnnxSession(model, threads=threads)
+    session = OnnxSession(model, threads=threads, provider=provider)
     found, used = labelled_recordings(data, side)
     recordings = with_labels_of(found, session.card.labels, str(data.path))
     readable, clips = _readable(data, recordings, session.card.frame)

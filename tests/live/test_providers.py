@@ -116,3 +116,27 @@ def test_live_says_how_the_provider_was_checked(model, other, tmp_path, run_cli)
 def test_a_run_is_no_exported_model(tmp_path):
     with pytest.raises(UserError, match=r"--provider: got cuda for the folder .*; expected an exported file"):
         open_session(tmp_path, provider="cuda")
+
+
+def test_bench_says_the_provider_and_evaluate_takes_one(model, other, tmp_path, run_cli):
+    run = ("bench", model, "--steps", 1, "--threads", 1)
+    code, out, errors = run_cli(*run, "--provider", other)
+    assert code == 0, errors
+    assert out.splitlines()[0].endswith(", computed by other")
+    assert "computed by" not in run_cli(*run)[1].splitlines()[0]
+    assert json.loads(run_cli(*run, "--json", "--provider", other)[1])["provider"] == "other"
+    events = empty_events(500)
+    events["t"] = np.arange(500) * 200
+    for label in ("dark", "bright"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        write_recording(tmp_path / "data" / label / "r.h5", events, (8, 6))
+    capped = write_model(tmp_path / "capped.onnx", make_card(stream_spec(cap=255)))
+    evaluated = ("evaluate", capped, "--data", tmp_path / "data", "--json")
+    code, out, errors = run_cli(*evaluated, "--provider", other)
+    assert code == 0, errors
+    assert json.loads(out) == json.loads(run_cli(*evaluated)[1])
+    code, _, errors = run_cli("evaluate", tmp_path, "--provider", other)
+    assert code == 2
+    assert "of a run, which has a list of its recordings, it has no effect" in " ".join(
+        errors.replace("│", " ").split()
+    )

@@ -14,6 +14,7 @@ from stdl_events.live import OnnxSession
 from stdl_events.model_card import ModelCard
 from stdl_events.training.export_proof import held_out_proof, parse_use
 from stdl_events.training.held_out import evaluate
+from stdl_events.training.run_folder import load_config
 
 
 def frame_of(run: Path) -> FrameSpec:
@@ -41,6 +42,23 @@ def test_the_card_states_the_accuracy_of_the_file_on_held_out_recordings(run_cli
     stored = json.loads(path.with_name("model.onnx.proof.json").read_text())
     assert stored["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert stored["verification"]["compared"] == printed["compared"] > 0
+
+
+def test_a_file_without_its_run_gives_the_numbers_that_it_gives_with_it(run_cli, small_run, tmp_path: Path) -> None:
+    model, data = tmp_path / "model.onnx", load_config(small_run).data.path
+    code, _, err = run_cli("export", small_run, "--out", model, "--check-steps", 1)
+    assert code == 0, err
+    code, out, err = run_cli("evaluate", small_run, "--model", model, "--no-baseline", "--json")
+    assert code == 0, err
+    with_run = json.loads(out)
+    code, out, err = run_cli("evaluate", model, "--data", data, "--side", "test", "--json")
+    assert code == 0, err
+    alone = json.loads(out)
+    assert len(alone["over_time"]) == 4
+    for facts in (with_run, alone):
+        for name in ("run", "model", "data"):
+            facts.pop(name, None)
+    assert alone == with_run
 
 
 def test_the_check_takes_as_many_steps_as_are_asked_for(run_cli, small_run, tmp_path: Path) -> None:
