@@ -90,6 +90,7 @@ def export(
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.export_proof import held_out_proof, parse_use
     from stdl_events.training.keeping import bundle_folder
+    from stdl_events.training.progress import LineProgress
 
     kind, variants = kind_of(out), Variants(run, data, precision, within, opset, auto=auto)
     if kind != "onnx":
@@ -103,9 +104,11 @@ def export(
         proof = held_out_proof(run, card.frame, use, data)
     with TemporaryDirectory(prefix="stdl-events-") as folder:
         file = out if variants.is_plain else Path(folder) / "model.onnx"
-        with messages.status("exporting and checking"):
+        with messages.status("exporting and checking"), LineProgress("steps compared", console=messages) as progress:
             exporter = EXPORTERS[kind] if opset is None else partial(export_onnx, opset=opset)
-            agreement = exporter(network, card, file, proof.frames(steps), held_out_of=proof.of, steps=steps)
+            agreement = exporter(
+                network, card, file, proof.frames(steps), held_out_of=proof.of, steps=steps, progress=progress.at
+            )
         if not variants.is_plain:
             variants.write(file, card.frame, out)
     with messages.status("evaluating the file"):

@@ -18,7 +18,7 @@ from stdl_events.export.agreement import Agreement
 from stdl_events.export.fold import fold_norms
 from stdl_events.export.nir_graph import TIME_STEP, GraphWriter, Signal, nir_package
 from stdl_events.export.nir_interpreter import NirSession
-from stdl_events.export.verify import STEPS, compare_session
+from stdl_events.export.verify import STEPS, Progress, compare_session
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.network.layers import (
     ClassifierBody,
@@ -49,6 +49,7 @@ def export_nir(
     *,
     held_out_of: str = "",
     steps: int = STEPS,
+    progress: Progress | None = None,
 ) -> Agreement:
     """Write `network` to `path` as a NIR graph, after a comparison of the file with the network.
 
@@ -58,7 +59,7 @@ def export_nir(
         network: ends in its classifier; it is not modified.
         card: the model card for the metadata.
         path: replaced atomically; unchanged if the comparison fails.
-        held_out_NTCHW, held_out_of, steps: see `export_onnx`; the card in the file states no comparison.
+        held_out_NTCHW, held_out_of, steps, progress: see `export_onnx`; the card in the file states no comparison.
 
     Returns:
         The agreement of the file, run by `NirSession`, with the network.
@@ -72,7 +73,7 @@ def export_nir(
     graph = nir_graph(network, card)
     with whole_path(path, room_for="model", error=ModelError) as partial:
         nir_package().write(partial, graph)
-        agreement = compare_session(network, NirSession(partial), held_out_NTCHW, steps=steps)
+        agreement = compare_session(network, NirSession(partial), held_out_NTCHW, steps=steps, progress=progress)
         problem = agreement.problem()
         if problem is not None:
             raise VerificationError(

@@ -24,7 +24,7 @@ from stdl_events.errors import ModelError, VerificationError
 from stdl_events.export.agreement import Agreement
 from stdl_events.export.fold import fold_norms
 from stdl_events.export.opsets import at_opset, exporter_opset
-from stdl_events.export.verify import STEPS, compare
+from stdl_events.export.verify import STEPS, Progress, compare
 from stdl_events.live.onnx_file import weights_sha256
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.network.network import SpikingNetwork
@@ -43,6 +43,7 @@ def export_onnx(
     held_out_of: str = "",
     steps: int = STEPS,
     opset: int | None = None,
+    progress: Progress | None = None,
 ) -> Agreement:
     """Write `network` to `path` after a comparison of the file with the network, which its card then states.
 
@@ -54,6 +55,7 @@ def export_onnx(
         held_out_of: their dataset, for the card.
         steps: of each sequence.
         opset: version of the operator set, one of `OPSETS`; None is the exporter's own choice.
+        progress: called after each step that is compared.
 
     Returns:
         The agreement of the file with the network.
@@ -65,7 +67,7 @@ def export_onnx(
     _check(network, card)
     with whole_path(path, room_for="model", error=ModelError) as partial:
         write_step(network, card, partial, opset)
-        agreement = compare(network, partial, held_out_NTCHW, steps=steps)
+        agreement = compare(network, partial, held_out_NTCHW, steps=steps, progress=progress)
         problem = agreement.problem()
         if problem is not None:
             raise VerificationError(

@@ -11,10 +11,10 @@ B batch, C channels, H height, W width, K classes.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ from stdl_events.network.layers import Layer, State
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.neurons.cell import NeuronCell
 
+Progress: TypeAlias = Callable[[int, int], None]
+"""Takes the number of steps that were compared, each of a batch of sequences, and that of all."""
+
 STEPS = 200
 # Two classes whose mean logits differ by less than this are a tie.
 TIE = 1e-3
@@ -41,17 +44,19 @@ def compare(
     *,
     steps: int = STEPS,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Agreement:
     """Run the ONNX file at `path` beside `network` over simulated frames and held-out clips.
 
     Args:
         held_out_NTCHW: clips as the network takes them, joined to sequences of `steps` frames; see `sequences`.
         seed: of the simulated frames.
+        progress: called after each step.
 
     Raises:
         ModelError: the file does not load.
     """
-    return compare_session(network, OnnxSession(path), held_out_NTCHW, steps=steps, seed=seed)
+    return compare_session(network, OnnxSession(path), held_out_NTCHW, steps=steps, seed=seed, progress=progress)
 
 
 def compare_session(
@@ -61,6 +66,7 @@ def compare_session(
     *,
     steps: int = STEPS,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Agreement:
     """Run the model in `session` beside `network`, whose state it has; see `compare`."""
     agreement = Agreement(steps, simulated_sequences=SEQUENCES, batch_sizes=BATCH_SIZES)
@@ -72,7 +78,7 @@ def compare_session(
     network.eval()
     try:
         with torch.no_grad():
-            _Comparison(network, session, agreement).run(parts)
+            _Comparison(network, session, agreement, progress).run([*parts])
     finally:
         network.train(was_training)
     return agreement
@@ -81,8 +87,11 @@ def compare_session(
 class _Comparison:
     """Both sides, and what was found so far."""
 
-    def __init__(self, network: SpikingNetwork, session: StepSession, agreement: Agreement) -> None:
+    def __init__(
+        self, network: SpikingNetwork, session: StepSession, agreement: Agreement, progress: Progress | None
+    ) -> None:
         self._network, self._session, self._agreement = network, session, agreement
+        self._progress, self._done, self._total = progress, 0, 0
         self._weight = next(network.parameters())
         layers = network.layers_in_order()
         agreement.layers = [
@@ -93,9 +102,10 @@ class _Comparison:
         self._layer_of.append(len(layers) - 1)
         self._ever = np.zeros(len(self._layer_of), dtype=bool)
 
-    def run(self, parts: Iterable[Sequences]) -> None:
+    def run(self, parts: Sequence[Sequences]) -> None:
         """Compare all sequences."""
         found = self._agreement
+        self._total = sum(len(part.frames_TBCHW) for part in parts)
         with WatchedCells(self._network, TOLERANCE) as cells:
             for part in parts:
                 for start in range(0, len(part.frames_TBCHW), part.clip_steps):
@@ -119,6 +129,9 @@ class _Comparison:
             self._step(cells.near, (*_to_numpy(state), logits_TBK[-1]), (*forced[1], forced[0]))
             own_logits, own_state = self._session.step(frame_BCHW, own_state)
             own_logits_TBK.append(own_logits)
+            self._done += 1
+            if self._progress is not None:
+                self._progress(self._done, self._total)
         self._classes(mean_logits(logits_TBK), mean_logits(own_logits_TBK))
 
     def _step(

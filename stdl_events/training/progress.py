@@ -183,9 +183,9 @@ class LineProgress:
         self._name, self._text = name, ""
         self._beat = Heartbeat(self._say, every_s)
 
-    def at(self, done: int, total: int, what: str) -> None:
+    def at(self, done: int, total: int, what: str = "") -> None:
         """Note that `done` of `total` parts are done, and `what` follows."""
-        self._text = f"{done} of {total} done, now {what}"
+        self._text = f"{done:,} of {total:,} done" + (f", now {what}" if what else "")
 
     def _say(self) -> None:
         if self._text:

@@ -122,7 +122,10 @@ def test_comparison_finds_a_wrong_weight(trained: Make, tmp_path: Path) -> None:
     network, card = trained("4C3-AP4-3FC")
     path = tmp_path / "model.onnx"
     export_onnx(network, card, path)
-    assert compare(network, path).problem() is None
+    done: list[tuple[int, int]] = []
+    agreement = compare(network, path, steps=3, progress=lambda *counts: done.append(counts))
+    assert agreement.problem() is None
+    assert done == [(step, 6) for step in range(1, 7)], "3 steps in batches of 1 and 3"
     with torch.no_grad():
         next(module for module in network.modules() if isinstance(module, nn.Linear)).bias.add_(0.01)
     problem = compare(network, path).problem()
