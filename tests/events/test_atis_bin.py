@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import event_files
+import numpy as np
 import pytest
 
-from stdl_events.errors import TruncatedRecordingError
+from stdl_events.errors import TruncatedRecordingError, UnknownFormatError
 from stdl_events.events import RecordingWarning, open_recording
 
 
@@ -95,3 +96,17 @@ def test_clock_of_23_bits_wraps(write) -> None:
     stored = events.copy()
     stored["t"] %= 2**23
     assert (open_recording(write("a.bin", event_files.atis_bin(stored))).read() == events).all()
+
+
+def test_other_content_of_that_suffix_is_no_recording(tmp_path: Path) -> None:
+    """CIFAR-10's batches are .bin too: a byte of the class and 3072 of pixels, which say nothing of a clock."""
+    rows = np.random.default_rng(0).integers(0, 256, (100, 3073), np.uint8)
+    rows[:, 0] %= 10
+    rows.tofile(tmp_path / "data_batch_1.bin")
+    with pytest.raises(UnknownFormatError, match=r"\.bin content, which this is not"):
+        open_recording(tmp_path / "data_batch_1.bin")
+    small = np.random.default_rng(0).integers(0, 34, (100, 5), np.uint8)
+    small.tofile(tmp_path / "small.bin")
+    with pytest.raises(UnknownFormatError, match=r"\.bin content, which this is not"):
+        open_recording(tmp_path / "small.bin")
+    assert open_recording(tmp_path / "small.bin", format="nmnist").format == "nmnist"

@@ -24,6 +24,11 @@ NMNIST_SIZE = (34, 34)
 _OVERFLOW_ROW = 240
 _OVERFLOW_US = 1 << 13
 _CLOCK_BITS = 23
+# More than N-MNIST's largest file has.
+_LOOKED_AT = 1 << 16
+# A clock steps back at its wraps, at overflows and where events were mixed up; in other content every second time.
+_MOST_BACK = 1 / 8
+_FEW_RECORDS = 32
 
 
 def open_nmnist(path: Path) -> RecordsDecoder:
@@ -37,17 +42,27 @@ def open_ncaltech(path: Path) -> RecordsDecoder:
 
 
 def fits_nmnist(path: Path) -> bool:
-    """True if the file's first 65536 complete records, more than N-MNIST's largest file has, fit into 34x34 pixels."""
-    with path.open("rb") as file:
-        data = file.read(min(RECORD_DTYPE.itemsize << 16, os.fstat(file.fileno()).st_size))
-    records = np.frombuffer(data, RECORD_DTYPE, len(data) // RECORD_DTYPE.itemsize)
-    if not len(records):
-        return True
+    """True if the file's first records are events of 34x34 pixels whose clock goes forward."""
+    records = _first_records(path)
     width, height = NMNIST_SIZE
-    if records["x"].max() < width and records["y"].max() < height:
-        return True
-    fits = (records["x"] < width) & (records["y"] < height)
-    return bool((fits | (records["y"] == _OVERFLOW_ROW)).all())
+    fits = (records["x"] < width) & ((records["y"] < height) | (records["y"] == _OVERFLOW_ROW))
+    return bool(fits.all()) and _goes_forward(records)
+
+
+def fits_ncaltech(path: Path) -> bool:
+    """True if the file's first records have a clock that goes forward; batches of CIFAR have this suffix too."""
+    return _goes_forward(_first_records(path))
+
+
+def _first_records(path: Path) -> Records:
+    with path.open("rb") as file:
+        data = file.read(min(RECORD_DTYPE.itemsize * _LOOKED_AT, os.fstat(file.fileno()).st_size))
+    return np.frombuffer(data, RECORD_DTYPE, len(data) // RECORD_DTYPE.itemsize)
+
+
+def _goes_forward(records: Records) -> bool:
+    t_us = (records["p_t22"].astype(np.int64) & 0x7F) << 16 | records["t15"]
+    return len(t_us) < _FEW_RECORDS or bool(np.mean(np.diff(t_us) < 0) <= _MOST_BACK)
 
 
 def _make_decode() -> Callable[[Records], EventArray]:
@@ -79,4 +94,4 @@ def _follow(decoder: Decoder, stream: int | None) -> Pieces:
 
 
 NMNIST = Format("N-MNIST, 34x34", open_nmnist, (".bin",), (Signature(fits=fits_nmnist),), follow=_follow)
-NCALTECH = Format("N-Caltech101", open_ncaltech, (".bin",), follow=_follow)
+NCALTECH = Format("N-Caltech101", open_ncaltech, (".bin",), (Signature(fits=fits_ncaltech),), follow=_follow)
