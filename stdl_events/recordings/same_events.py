@@ -7,15 +7,16 @@ read once more, and compared by a digest of their events.
 import hashlib
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
 from stdl_events.errors import RecordingError, SplitError
+from stdl_events.events.defects import count_of
 from stdl_events.events.stream import EventArray, RecordingWarning
 from stdl_events.recordings.counted import Counted
-from stdl_events.recordings.entry import WHOLE, Entry, Split
+from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split
 from stdl_events.recordings.sides import COUNTED, Side
 
 
@@ -23,22 +24,22 @@ def check_same_events(split: Split) -> None:
     """Check that no two recordings on two sides have the same events, whatever their files.
 
     Parts of such recordings may be on two sides if they are far enough apart, as those of one file. Recordings that
-    have not been counted are not compared.
+    have not been counted are not compared. On one side the same events under two labels are a warning.
 
     Raises:
         SplitError: two recordings do; the message names both files.
     """
-    # Entries of one file differ in their span alone, which opening ignores.
     digest = cache(_digest_and_start)
     unread: list[str] = []
     for sides in combinations(split.sides, 2):
         for ours, theirs in _of_equal_counts(*(split.sides[side].entries for side in sides)):
-            pair = [digest(replace(entry, key="", label=0, span=WHOLE, group=None)) for entry in (ours, theirs)]
-            (our_digest, our_start_us), (their_digest, their_start_us) = pair
+            (our_digest, our_start_us), (their_digest, their_start_us) = map(digest, map(_whole, (ours, theirs)))
             if our_digest is None or their_digest is None:
                 unread.append(f"{ours.path} and {theirs.path}")
             elif our_digest == their_digest:
                 _check_parts(split, sides, (ours, theirs), their_start_us - our_start_us)
+    for recordings in split.sides.values():
+        _warn_of_two_labels(recordings, digest)
     if unread:
         where = "on both sides" if len(split.sides) == 2 else "on two sides"
         text = f"pairs of recordings {where} have equal counts of events, and cannot be read to compare them, such as"
@@ -57,15 +58,37 @@ def _of_equal_counts(some: tuple[Entry, ...], others: tuple[Entry, ...]) -> Iter
                 yield ours, theirs
 
 
+def _warn_of_two_labels(recordings: RecordingSet, digest: Callable[[Entry], tuple[str | None, int]]) -> None:
+    found = []
+    for one, other in _of_equal_counts(recordings.entries, recordings.entries):
+        if one.label < other.label:  # each pair comes twice
+            (a_digest, a_start_us), (b_digest, b_start_us) = map(digest, map(_whole, (one, other)))
+            if a_digest is not None and a_digest == b_digest and _between_us(one, other, b_start_us - a_start_us) < 0:
+                found.append((one, other))
+    if found:
+        names = ", ".join(f"{entry.path} ({recordings.classes[entry.label]})" for entry in found[0])
+        text = f"{count_of(len(found), 'pair')} of recordings have the same events and two labels, such as {names}"
+        warnings.warn(f"{text}: remove the wrong ones", RecordingWarning, stacklevel=4)
+
+
+def _whole(entry: Entry) -> Entry:
+    """Return the entry of the whole recording: entries of one file differ in what opening ignores."""
+    return replace(entry, key="", label=0, span=WHOLE, group=None)
+
+
+def _between_us(ours: Entry, theirs: Entry, later_us: int) -> int:
+    """Return the time between parts of two recordings of the same events; negative if they overlap."""
+    if WHOLE in (ours.span, theirs.span):
+        return -1
+    a0_us, a1_us = ours.times_us()
+    b0_us, b1_us = theirs.times_us()
+    return max(b0_us - later_us - a1_us, a0_us - (b1_us - later_us))
+
+
 def _check_parts(split: Split, sides: tuple[Side, Side], pair: tuple[Entry, Entry], later_us: int) -> None:
     """Check the parts of two recordings of the same events, whose clocks differ by `later_us`."""
     (ours, theirs), (our_side, their_side) = pair, sides
-    between_us = -1
-    if WHOLE not in (ours.span, theirs.span):
-        a0_us, a1_us = ours.times_us()
-        b0_us, b1_us = theirs.times_us()
-        between_us = max(b0_us - later_us - a1_us, a0_us - (b1_us - later_us))
-    if between_us < split.rule_between(our_side, their_side).gap_us:
+    if _between_us(ours, theirs, later_us) < split.rule_between(our_side, their_side).gap_us:
         names = (ours.key, theirs.key) if ours.path == theirs.path else (ours.path, theirs.path)
         raise SplitError(
             f"split {split.text}",

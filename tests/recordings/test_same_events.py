@@ -1,6 +1,7 @@
 """The same events on both sides are found, whatever their format, header, name and clock."""
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from small_recordings import SIZE, draw_events
 
 from stdl_events.errors import SplitError
-from stdl_events.events import WRITERS, open_recording, write_recording
+from stdl_events.events import WRITERS, RecordingWarning, open_recording, write_recording
 from stdl_events.events.convert import convert
 from stdl_events.events.stream import EventArray
 from stdl_events.frames import FrameSpec
@@ -110,3 +111,25 @@ def test_prepare_finds_them_too(tmp_path: Path) -> None:
     split = split_of(original, held_out=converted(original, "copy.npz"))
     with pytest.raises(SplitError, match=r"the same events in .*one\.h5 \(to train\) and .*copy\.npz \(held out\)"):
         prepare(split, SPEC, tmp_path / "store", dataset="folder", root=tmp_path)
+
+
+@pytest.mark.filterwarnings("default::stdl_events.events.RecordingWarning")
+def test_the_same_events_under_two_labels_on_one_side_are_said(tmp_path: Path) -> None:
+    original = write(tmp_path / "one.h5", draw_events(1))
+    copy = converted(original, "two.h5")
+    held_out = write(tmp_path / "other" / "other.h5", draw_events(7))
+    entries = tuple(Entry(path.name, path, label, sensor_size=SIZE) for label, path in enumerate((original, copy)))
+    recordings = RecordingSet(("a", "b"), SIZE, entries)
+    split = Split(recordings, recordings.with_entries((Entry("other", held_out, 0, sensor_size=SIZE),)), "of a test")
+    with pytest.warns(RecordingWarning, match="1 pair of recordings have the same events and two labels") as caught:
+        check_same_events(read(split))
+    assert f"such as {original} (a), {entries[1].path} (b): remove the wrong ones" in str(caught[-1].message)
+    same_label = recordings.with_entries((entries[0], replace(entries[1], label=0)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_same_events(read(replace(split, train=same_label)))
+    halves = [by_time(recordings.with_entries((entry,)), held_out=0.5, gap_us=0) for entry in entries]
+    apart = recordings.with_entries((*halves[0].train.entries, *halves[1].test.entries))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_same_events(read(replace(split, train=apart)))
