@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined
 
 import stdl_events
 from stdl_events.cli import app
-from stdl_events.cli.options import explain_choices, update_choices
+from stdl_events.cli.options.registry_options import explain_choices, update_choices
 from stdl_events.events.formats import FORMATS, WRITERS
 from stdl_events.recipes import describe_recipes
 from stdl_events.recipes.resolve import RECIPE, resolve

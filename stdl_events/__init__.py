@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from stdl_events.network.zoo import get_network as get_network
     from stdl_events.recipes import load_recipe as load_recipe
     from stdl_events.training.bundle import load_bundle as load_bundle
-    from stdl_events.training.compare import compare as compare
+    from stdl_events.training.evaluation.held_out import evaluate as evaluate
+    from stdl_events.training.evaluation.predict import predict as predict
     from stdl_events.training.fit import fit as fit
-    from stdl_events.training.held_out import evaluate as evaluate
-    from stdl_events.training.predict import predict as predict
     from stdl_events.training.settings import TrainConfig as TrainConfig
-    from stdl_events.training.sweep import sweep as sweep
+    from stdl_events.training.sweeps.compare import compare as compare
+    from stdl_events.training.sweeps.sweep import sweep as sweep
 
 # onnxruntime's own builds send measurements to their maker and keep an identifier of the device in the home folder. It
 # reads this when it is imported; a value that is set already stays.
@@ -84,8 +84,8 @@ __getattr__, __dir__ = lazy_names(
         "StdlEventsError": "stdl_events.errors",
         "TrainConfig": "stdl_events.training.settings",
         "build_learner": "stdl_events.build",
-        "compare": "stdl_events.training.compare",
-        "evaluate": "stdl_events.training.held_out",
+        "compare": "stdl_events.training.sweeps.compare",
+        "evaluate": "stdl_events.training.evaluation.held_out",
         "export_onnx": "stdl_events.export.onnx",
         "fit": "stdl_events.training.fit",
         "get_network": "stdl_events.network.zoo",
@@ -94,9 +94,9 @@ __getattr__, __dir__ = lazy_names(
         "load_bundle": "stdl_events.training.bundle",
         "load_recipe": "stdl_events.recipes",
         "open_recording": "stdl_events.events",
-        "predict": "stdl_events.training.predict",
+        "predict": "stdl_events.training.evaluation.predict",
         "run_live": "stdl_events.live",
-        "sweep": "stdl_events.training.sweep",
+        "sweep": "stdl_events.training.sweeps.sweep",
         "write_recording": "stdl_events.events",
     },
 )

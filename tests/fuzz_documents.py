@@ -39,11 +39,11 @@ from stdl_events.prepared.manifest import (
 )
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings import DATASETS, read_folder, read_given_split
-from stdl_events.recordings.layout import EXAMPLE, Layout
+from stdl_events.recordings.datasets.sl_animals import NAMES_FILE
+from stdl_events.recordings.labels.layout import EXAMPLE, Layout
 from stdl_events.recordings.predicted_clips import PredictedClip, Predictions
-from stdl_events.recordings.sl_animals import NAMES_FILE
-from stdl_events.recordings.split_list import ListedRecording, SplitList, read_split_list
-from stdl_events.training.ridge_beside import stored_ridge
+from stdl_events.recordings.splits.split_list import ListedRecording, SplitList, read_split_list
+from stdl_events.training.evaluation.ridge_beside import stored_ridge
 from stdl_events.training.run_folder import BASELINES_FILE, CONFIG_FILE, load_config
 
 SIZE = (8, 6)

@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 
 from stdl_events.events.stream import EventArray
-from stdl_events.recordings import cifar10_dvs
+from stdl_events.recordings.datasets import cifar10_dvs
 
 GESTURES = ((1, 1_000, 1_600), (5, 1_600, 2_300), (11, 2_200, 2_900))
 

@@ -15,9 +15,9 @@ from stdl_events.live import OnnxSession
 from stdl_events.models import copy_model, model_path, shipped_models
 from stdl_events.recipes import RECIPES
 from stdl_events.recordings import split_nmnist
-from stdl_events.recordings.dvs_pixel import make_sensor
-from stdl_events.recordings.synthetic import draw_take, record
-from stdl_events.recordings.walker import draw_gaits
+from stdl_events.recordings.simulated.dvs_pixel import make_sensor
+from stdl_events.recordings.simulated.synthetic import draw_take, record
+from stdl_events.recordings.simulated.walker import draw_gaits
 
 FOLDER = Path(stdl_events.__file__).parent / "models"
 MODELS = shipped_models().values()

@@ -17,7 +17,7 @@ from written_files import SIZE, FileWriter, events, write_bundle, writers
 import stdl_events
 from stdl_events.errors import DatasetError, RunError, StdlEventsError, UserError
 from stdl_events.events import write_recording
-from stdl_events.recordings.synthetic import generate_walkers
+from stdl_events.recordings.simulated.synthetic import generate_walkers
 from stdl_events.whole_file import (
     make_folder,
     remove_leftovers,
@@ -166,7 +166,7 @@ def test_the_list_of_writers_is_whole() -> None:
         "live.signature": "tests/live/test_signature.py",
         "models.__init__": "tests/test_models.py",
         "prepared.tar_shards": "tests/prepared/test_webdataset.py",
-        "recordings.synthetic": "below",
+        "recordings.simulated.synthetic": "below",
         "training.bundle": "below",
     }
     assert users == listed | elsewhere.keys()

@@ -9,7 +9,7 @@ import scipy.io
 from published_layouts import event_files, make, put
 
 from stdl_events.events.stream import EventArray
-from stdl_events.recordings import cifar10_dvs
+from stdl_events.recordings.datasets import cifar10_dvs
 
 WORDS = ("accused", "action", "young")
 LETTERS = ("a", "b", "y")

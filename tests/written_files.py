@@ -33,7 +33,7 @@ from stdl_events.prepared.manifest import MANIFEST_FILE, Manifest, StoredSplit, 
 from stdl_events.prepared.shards import ShardJob, make_shard
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings.clips import ClipArray
-from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, write_split_list
+from stdl_events.recordings.splits.split_list import SPLIT_FILE, SplitList, write_split_list
 from stdl_events.report.page import REPORT_FILE, write_report
 from stdl_events.training.bundle import save_bundle
 from stdl_events.training.run_folder import CONFIG_FILE, write_json
@@ -212,7 +212,7 @@ def writers(folder: Path) -> list[FileWriter]:
         ),
         FileWriter(
             SPLIT_FILE, lambda path, seed: write_split_list(path, split_list(seed)), DatasetError,
-            ("recordings.split_list",),
+            ("recordings.splits.split_list",),
         ),
         FileWriter(
             "0.clips", lambda path, seed: make_shard(shard_job(path, seed)), DatasetError,

@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from stdl_events import __version__
-from stdl_events.cli.monitor_options import with_monitor_address
-from stdl_events.cli.options import update_choices
+from stdl_events.cli.options.monitor_options import with_monitor_address
+from stdl_events.cli.options.registry_options import update_choices
 from stdl_events.cli.output import print_error, print_warning
 from stdl_events.errors import MissingExtraError, StdlEventsError
 from stdl_events.plugins import load_plugin

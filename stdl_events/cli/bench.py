@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.live_options import ProviderOption
+from stdl_events.cli.options.live_options import ProviderOption
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.live.providers import CPU
 

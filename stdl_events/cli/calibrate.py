@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stdl_events.cli.next_step import say_next
+from stdl_events.cli.options.weights_option import WeightsOption, parse_weights
 from stdl_events.cli.output import messages, print_json, print_warning, results
-from stdl_events.cli.weights_option import WeightsOption, parse_weights
 from stdl_events.events.defects import count_of
 
 if TYPE_CHECKING:
-    from stdl_events.training.calibrate import Calibration
+    from stdl_events.training.evaluation.calibrate import Calibration
 
 PICTURES = {".png": 1, ".svg": 1, ".pdf": 1}
 
@@ -56,7 +56,7 @@ def calibrate(
     Example: stdl-events calibrate runs/folder --target-error 0.05 --out calibration.png
     """
     from stdl_events.analysis.figures import number_to_show
-    from stdl_events.training import calibrate as calibration
+    from stdl_events.training.evaluation import calibrate as calibration
     from stdl_events.training.keeping import weights_text
     from stdl_events.whole_file import require_place
 

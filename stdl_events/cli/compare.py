@@ -10,7 +10,7 @@ from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json, results
 
 if TYPE_CHECKING:
-    from stdl_events.training.compare import ComparedRun
+    from stdl_events.training.sweeps.compare import ComparedRun
 
 MB = 10**6
 # Key of a run's facts -> (head, decimals, unit).
@@ -52,7 +52,7 @@ def compare(
     Example: stdl-events compare runs/stdl runs/sltt --out curves.png
     """
     from stdl_events.analysis.figures import number_to_show
-    from stdl_events.training.compare import compare_runs, comparison_document, run_folders
+    from stdl_events.training.sweeps.compare import compare_runs, comparison_document, run_folders
     from stdl_events.whole_file import require_place
 
     if out is not None:
@@ -123,7 +123,7 @@ def settings_lines(settings: dict[str, list[Any]]) -> list[str]:
 
 def pair_lines(document: dict[str, Any]) -> list[str]:
     """Baselines, and a line per run beside the first: recordings that both, one or none of the two recognises."""
-    from stdl_events.training.sweep_table import baselines_text
+    from stdl_events.training.sweeps.sweep_table import baselines_text
 
     lines = []
     same = document["same_test_recordings"]

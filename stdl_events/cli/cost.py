@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.data_options import NO_OPTIONS, DataOptions, with_data_options
-from stdl_events.cli.learner_options import (
+from stdl_events.cli.options.data_options import NO_OPTIONS, DataOptions, with_data_options
+from stdl_events.cli.options.learner_options import (
     Asked,
     Batch,
     Classes,
@@ -19,9 +19,9 @@ from stdl_events.cli.learner_options import (
     Target,
     shared_options,
 )
-from stdl_events.cli.options import one_of, parse_assignments
+from stdl_events.cli.options.recipe_options import Assignments, ConfigFile, Variant
+from stdl_events.cli.options.registry_options import one_of, parse_assignments
 from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.errors import UserError
 from stdl_events.learning.rules import RULES
 

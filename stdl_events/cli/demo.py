@@ -51,8 +51,8 @@ def demo(
     from stdl_events.recipes import load_recipe
     from stdl_events.training.build import step_bytes
     from stdl_events.training.bundle import load_bundle
+    from stdl_events.training.evaluation.held_out import evaluate
     from stdl_events.training.fit import fit
-    from stdl_events.training.held_out import evaluate
     from stdl_events.training.keeping import weights_folder
     from stdl_events.training.metrics import read_metrics
     from stdl_events.training.overrides import apply_overrides

@@ -5,23 +5,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.decision_options import (
+from stdl_events.cli.evaluate_file import DatasetOption, ProviderOfFileOption, show_file
+from stdl_events.cli.evaluate_robustness import PictureOption, RobustnessOption, SeedOption, show_robustness
+from stdl_events.cli.evaluate_whole import WholeOption, show_whole
+from stdl_events.cli.evaluation_text import print_evaluation
+from stdl_events.cli.model_facts import is_model
+from stdl_events.cli.next_step import say_next
+from stdl_events.cli.options.decision_options import (
     DecideAtOption,
     HoldOption,
     StillBelowOption,
     UnknownBelowOption,
     thresholds_from,
 )
-from stdl_events.cli.evaluate_file import DatasetOption, ProviderOfFileOption, show_file
-from stdl_events.cli.evaluate_options import Kind, refuse_unused
-from stdl_events.cli.evaluate_robustness import PictureOption, RobustnessOption, SeedOption, show_robustness
-from stdl_events.cli.evaluate_whole import WholeOption, show_whole
-from stdl_events.cli.evaluation_text import print_evaluation
-from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, LayoutOption
-from stdl_events.cli.model_facts import is_model
-from stdl_events.cli.next_step import say_next
-from stdl_events.cli.output import messages, print_json
-from stdl_events.cli.recording_options import (
+from stdl_events.cli.options.evaluate_options import Kind, refuse_unused
+from stdl_events.cli.options.label_options import LabelsOption, LabelTimesOption, LayoutOption
+from stdl_events.cli.options.recording_options import (
     ColumnsOption,
     FormatOption,
     SensorOption,
@@ -29,13 +28,14 @@ from stdl_events.cli.recording_options import (
     TimeUnitOption,
     parse_sensor_size,
 )
-from stdl_events.cli.weights_option import WeightsOption, parse_weights
+from stdl_events.cli.options.weights_option import WeightsOption, parse_weights
+from stdl_events.cli.output import messages, print_json
 from stdl_events.errors import UserError
 from stdl_events.live.providers import CPU
 
 if TYPE_CHECKING:
-    from stdl_events.recordings.sides import Side
-    from stdl_events.training.held_out import Through
+    from stdl_events.recordings.splits.sides import Side
+    from stdl_events.training.evaluation.held_out import Through
 
 
 def register(app: typer.Typer) -> None:
@@ -137,8 +137,8 @@ def evaluate(
         )  # fmt: skip
         return
     from stdl_events.recordings.predicted_clips import predictions_of
-    from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
-    from stdl_events.training import held_out
+    from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
+    from stdl_events.training.evaluation import held_out
     from stdl_events.training.keeping import weights_text
     from stdl_events.training.run_folder import load_config, write_json
     from stdl_events.whole_file import require_place

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import ValidationError
 
 from stdl_events.cli.evaluation_text import print_evaluation
-from stdl_events.cli.options import one_of
+from stdl_events.cli.options.registry_options import one_of
 from stdl_events.cli.output import messages, print_json
 from stdl_events.errors import UserError
 from stdl_events.live.providers import PROVIDERS
 from stdl_events.recordings.registry import DATASETS
 
 if TYPE_CHECKING:
-    from stdl_events.recordings.sides import Side
+    from stdl_events.recordings.splits.sides import Side
     from stdl_events.training.data_settings import DataSettings
 
 DatasetOption = Annotated[
@@ -47,7 +47,7 @@ def show_file(
         settings: of the section `data`; None is the default.
     """
     from stdl_events.recordings.predicted_clips import predictions_of
-    from stdl_events.training.evaluate_file import evaluate_file
+    from stdl_events.training.evaluation.evaluate_file import evaluate_file
     from stdl_events.training.run_folder import write_json
     from stdl_events.whole_file import require_place
 

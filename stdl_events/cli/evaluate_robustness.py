@@ -7,12 +7,12 @@ import typer
 
 from stdl_events.cli.kept import keep_or_say
 from stdl_events.cli.next_step import say_next
-from stdl_events.cli.options import explained
+from stdl_events.cli.options.registry_options import explained
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.events.corruption_registry import CORRUPTIONS
 
 if TYPE_CHECKING:
-    from stdl_events.recordings.sides import Side
+    from stdl_events.recordings.splits.sides import Side
     from stdl_events.training.keeping import Weights
 
 _HELP = (
@@ -43,8 +43,8 @@ def show_robustness(
     """Evaluate a run under corruptions, and print and draw the accuracies."""
     from stdl_events.analysis.robustness import require_picture, robustness_lines, robustness_picture
     from stdl_events.events.corruption_registry import parse_corruptions
+    from stdl_events.training.evaluation.robustness import evaluate_robustness
     from stdl_events.training.progress import LineProgress
-    from stdl_events.training.robustness import evaluate_robustness
     from stdl_events.whole_file import require_place
 
     levels = parse_corruptions(kinds)

@@ -10,9 +10,9 @@ from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json, results
 
 if TYPE_CHECKING:
-    from stdl_events.recordings.sides import Side
+    from stdl_events.recordings.splits.sides import Side
+    from stdl_events.training.evaluation.whole_recordings import Rules, WholeRecordings
     from stdl_events.training.keeping import Weights
-    from stdl_events.training.whole_recordings import Rules, WholeRecordings
 
 WholeOption = Annotated[
     bool,
@@ -36,8 +36,8 @@ def show_whole(
     as_json: bool,
 ) -> None:
     """Evaluate a run on whole recordings, and print the score."""
+    from stdl_events.training.evaluation.whole_recordings import evaluate_whole
     from stdl_events.training.progress import LineProgress
-    from stdl_events.training.whole_recordings import evaluate_whole
 
     with LineProgress("whole recordings") as progress:
         found = evaluate_whole(

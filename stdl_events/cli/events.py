@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from stdl_events.cli.geometry_options import (
+from stdl_events.cli.model_facts import describe_model, is_model, model_table
+from stdl_events.cli.options.geometry_options import (
     CenterCropOption,
     CropOption,
     FlipOption,
@@ -15,11 +16,7 @@ from stdl_events.cli.geometry_options import (
     geometry_settings,
     say_inferred,
 )
-from stdl_events.cli.model_facts import describe_model, is_model, model_table
-from stdl_events.cli.options import FilterOption, TransformOption, one_of, parse_transforms
-from stdl_events.cli.output import print_json, results
-from stdl_events.cli.recording_facts import describe, describe_filters, facts_table
-from stdl_events.cli.recording_options import (
+from stdl_events.cli.options.recording_options import (
     ColumnsOption,
     FormatOption,
     RecordingFile,
@@ -31,6 +28,9 @@ from stdl_events.cli.recording_options import (
     TimeUnitOption,
     open_from_options,
 )
+from stdl_events.cli.options.registry_options import FilterOption, TransformOption, one_of, parse_transforms
+from stdl_events.cli.output import print_json, results
+from stdl_events.cli.recording_facts import describe, describe_filters, facts_table
 from stdl_events.events.formats import WRITERS
 
 

@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from stdl_events.cli.decision_options import (
+from stdl_events.cli.export_variants import AutoOption, OpsetOption, PrecisionOption, Variants, WithinOption
+from stdl_events.cli.next_step import say_next_live
+from stdl_events.cli.options.decision_options import (
     DecideAtOption,
     HoldOption,
     StillBelowOption,
     UnknownBelowOption,
     thresholds_from,
 )
-from stdl_events.cli.export_variants import AutoOption, OpsetOption, PrecisionOption, Variants, WithinOption
-from stdl_events.cli.next_step import say_next_live
+from stdl_events.cli.options.weights_option import WeightsOption, parse_weights
 from stdl_events.cli.output import messages, print_json, print_warning, results
-from stdl_events.cli.weights_option import WeightsOption, parse_weights
 
 
 def register(app: typer.Typer) -> None:
@@ -88,7 +88,7 @@ def export(
     from stdl_events.export.verify import STEPS
     from stdl_events.live.signature import read_private_key, sign_file
     from stdl_events.training.bundle import load_bundle
-    from stdl_events.training.export_proof import held_out_proof, parse_use
+    from stdl_events.training.evaluation.export_proof import held_out_proof, parse_use
     from stdl_events.training.keeping import bundle_folder
     from stdl_events.training.progress import LineProgress
 

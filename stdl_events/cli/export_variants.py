@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.options import one_of
+from stdl_events.cli.options.registry_options import one_of
 from stdl_events.cli.output import messages
 from stdl_events.errors import ModelError
 from stdl_events.export.precisions import PRECISIONS
@@ -15,7 +15,7 @@ from stdl_events.export.precisions import PRECISIONS
 if TYPE_CHECKING:
     from stdl_events.export.variants import Variant
     from stdl_events.frames.spec import FrameSpec
-    from stdl_events.training.variant_choice import Choice
+    from stdl_events.training.evaluation.variant_choice import Choice
 
 DEFAULT = "float32"
 WITHIN = 0.5
@@ -114,8 +114,8 @@ class Variants:
             ModelError, VerificationError: see `write_variant`.
         """
         from stdl_events.export.variants import CLIPS, keep_variant, write_variant
-        from stdl_events.training.held_out import clips_to_train
-        from stdl_events.training.variant_choice import choose_variant, clips_of_run
+        from stdl_events.training.evaluation.held_out import clips_to_train
+        from stdl_events.training.evaluation.variant_choice import choose_variant, clips_of_run
 
         if self._within is None:
             self._variant = write_variant(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stdl_events.cli.frame_options import (
+from stdl_events.cli.options.frame_options import (
     BinsOption,
     ByOption,
     CapOption,
@@ -16,7 +16,7 @@ from stdl_events.cli.frame_options import (
     RemainderOption,
     spec_from_options,
 )
-from stdl_events.cli.geometry_options import (
+from stdl_events.cli.options.geometry_options import (
     CenterCropOption,
     CropOption,
     FlipOption,
@@ -25,9 +25,7 @@ from stdl_events.cli.geometry_options import (
     ScaleOption,
     geometry_settings,
 )
-from stdl_events.cli.options import FilterOption
-from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.recording_options import (
+from stdl_events.cli.options.recording_options import (
     ColumnsOption,
     FormatOption,
     FromOption,
@@ -42,6 +40,8 @@ from stdl_events.cli.recording_options import (
     open_from_options,
     parse_position,
 )
+from stdl_events.cli.options.registry_options import FilterOption
+from stdl_events.cli.output import messages, print_json, results
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ from stdl_events.cli.output import messages, print_error
 from stdl_events.errors import RunError
 
 if TYPE_CHECKING:
-    from stdl_events.recordings.sides import Side
+    from stdl_events.recordings.splits.sides import Side
     from stdl_events.training.keeping import Weights
     from stdl_events.training.kept_results import Kind
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.decision_options import (
+from stdl_events.cli.live_check import check
+from stdl_events.cli.live_end import ends_with_a_summary, finish, stopped_if_blocked
+from stdl_events.cli.options.decision_options import (
     DecideAtOption,
     HoldOption,
     StillBelowOption,
     UnknownBelowOption,
     thresholds_from,
 )
-from stdl_events.cli.geometry_options import (
+from stdl_events.cli.options.geometry_options import (
     CenterCropOption,
     CropOption,
     FlipOption,
@@ -24,9 +26,7 @@ from stdl_events.cli.geometry_options import (
     geometry_settings,
     say_inferred,
 )
-from stdl_events.cli.live_check import check
-from stdl_events.cli.live_end import ends_with_a_summary, finish, stopped_if_blocked
-from stdl_events.cli.live_options import (
+from stdl_events.cli.options.live_options import (
     BudgetOption,
     CheckOption,
     FollowIdleOption,
@@ -47,9 +47,8 @@ from stdl_events.cli.live_options import (
     model_and_source,
     parse_idle,
 )
-from stdl_events.cli.monitor_options import MonitorOption
-from stdl_events.cli.options import FilterOption
-from stdl_events.cli.recording_options import (
+from stdl_events.cli.options.monitor_options import MonitorOption
+from stdl_events.cli.options.recording_options import (
     ColumnsOption,
     FormatOption,
     FromOption,
@@ -63,6 +62,7 @@ from stdl_events.cli.recording_options import (
     parse_position,
     parse_sensor_size,
 )
+from stdl_events.cli.options.registry_options import FilterOption
 from stdl_events.errors import RecordingError
 from stdl_events.events.sources import followed, takes
 

@@ -34,7 +34,7 @@ def say_next_live(model: Path, card: "ModelCard", run: Path) -> None:
         card: of the model, whose frames have to be cut from a stream.
         run: a run's folder, with the list of its split.
     """
-    from stdl_events.recordings.split_list import SPLIT_FILE, read_split_list
+    from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
 
     listed = read_split_list(run / SPLIT_FILE)
     if listed is None or card.frame.kind != "stream":

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.data_options import NO_OPTIONS, DataOptions, with_data_options
-from stdl_events.cli.learner_options import (
+from stdl_events.cli.options.data_options import NO_OPTIONS, DataOptions, with_data_options
+from stdl_events.cli.options.learner_options import (
     Asked,
     Auto,
     Batch,
@@ -29,8 +29,8 @@ from stdl_events.cli.learner_options import (
     Target,
     memory_mode,
 )
+from stdl_events.cli.options.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.recipe_options import Assignments, ConfigFile, Variant
 
 if TYPE_CHECKING:
     from stdl_events.learning.blueprint import Blueprint

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stdl_events.cli.decision_options import (
+from stdl_events.cli.next_step import say_next
+from stdl_events.cli.options.decision_options import (
     DecideAtOption,
     HoldOption,
     StillBelowOption,
     UnknownBelowOption,
     thresholds_from,
 )
-from stdl_events.cli.geometry_options import (
+from stdl_events.cli.options.geometry_options import (
     CenterCropOption,
     CropOption,
     FlipOption,
@@ -23,12 +24,8 @@ from stdl_events.cli.geometry_options import (
     ScaleOption,
     geometry_settings,
 )
-from stdl_events.cli.live_options import ProviderOption, ThreadsOption
-from stdl_events.cli.next_step import say_next
-from stdl_events.cli.options import FilterOption
-from stdl_events.cli.output import messages, results
-from stdl_events.cli.predict_output import CsvRows, JsonDocument, JsonLines, Output, Table, Tally
-from stdl_events.cli.recording_options import (
+from stdl_events.cli.options.live_options import ProviderOption, ThreadsOption
+from stdl_events.cli.options.recording_options import (
     ColumnsOption,
     FormatOption,
     FromOption,
@@ -42,7 +39,10 @@ from stdl_events.cli.recording_options import (
     parse_position,
     parse_sensor_size,
 )
-from stdl_events.cli.weights_option import WeightsOption, parse_weights
+from stdl_events.cli.options.registry_options import FilterOption
+from stdl_events.cli.options.weights_option import WeightsOption, parse_weights
+from stdl_events.cli.output import messages, results
+from stdl_events.cli.predict_output import CsvRows, JsonDocument, JsonLines, Output, Table, Tally
 from stdl_events.events.defects import count_of
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def predict(
     from stdl_events.events.geometry import Geometry
     from stdl_events.live.predict import Reading, predict_recordings
     from stdl_events.recordings.given_files import given_files
-    from stdl_events.training.predict import open_session
+    from stdl_events.training.evaluation.predict import open_session
 
     if as_json and json_lines:
         raise typer.BadParameter("one of --json and --json-lines", param_hint="--json")

@@ -10,7 +10,8 @@ from zlib import crc32
 
 import typer
 
-from stdl_events.cli.geometry_options import (
+from stdl_events.cli.next_step import say_next
+from stdl_events.cli.options.geometry_options import (
     CenterCropOption,
     CropOption,
     FlipOption,
@@ -19,11 +20,8 @@ from stdl_events.cli.geometry_options import (
     ScaleOption,
     geometry_settings,
 )
-from stdl_events.cli.label_options import LabelsOption, LabelTimesOption, LayoutOption, label_settings
-from stdl_events.cli.next_step import say_next
-from stdl_events.cli.options import FilterOption, argument_of
-from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.recording_options import (
+from stdl_events.cli.options.label_options import LabelsOption, LabelTimesOption, LayoutOption, label_settings
+from stdl_events.cli.options.recording_options import (
     ColumnsOption,
     FormatOption,
     OrientationOption,
@@ -34,11 +32,13 @@ from stdl_events.cli.recording_options import (
     TimeUnitOption,
     parse_sensor_size,
 )
-from stdl_events.cli.split_options import SplitOption, ValidationOption, split_settings
+from stdl_events.cli.options.registry_options import FilterOption, argument_of
+from stdl_events.cli.options.split_options import SplitOption, ValidationOption, split_settings
+from stdl_events.cli.output import messages, print_json, results
 from stdl_events.errors import RecipeError
 from stdl_events.events.defects import count_of
 from stdl_events.recordings.registry import DATASETS
-from stdl_events.recordings.sides import COUNTED, Side
+from stdl_events.recordings.splits.sides import COUNTED, Side
 
 if TYPE_CHECKING:
     from stdl_events.frames import FrameSpec

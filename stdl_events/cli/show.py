@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from stdl_events.cli.frame_options import (
+from stdl_events.cli.options.frame_options import (
     BinsOption,
     ByOption,
     CapOption,
@@ -19,7 +19,7 @@ from stdl_events.cli.frame_options import (
     RemainderOption,
     spec_from_options,
 )
-from stdl_events.cli.geometry_options import (
+from stdl_events.cli.options.geometry_options import (
     CenterCropOption,
     CropOption,
     FlipOption,
@@ -28,18 +28,7 @@ from stdl_events.cli.geometry_options import (
     ScaleOption,
     geometry_settings,
 )
-from stdl_events.cli.options import FilterOption
-from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.recording_facts import (
-    defect_rows,
-    describe,
-    describe_filters,
-    facts_table,
-    filter_rows,
-    stream_text,
-    time_text,
-)
-from stdl_events.cli.recording_options import (
+from stdl_events.cli.options.recording_options import (
     ColumnsOption,
     FormatOption,
     FromOption,
@@ -52,6 +41,17 @@ from stdl_events.cli.recording_options import (
     ToOption,
     open_from_options,
     parse_position,
+)
+from stdl_events.cli.options.registry_options import FilterOption
+from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.recording_facts import (
+    defect_rows,
+    describe,
+    describe_filters,
+    facts_table,
+    filter_rows,
+    stream_text,
+    time_text,
 )
 from stdl_events.cli.show_clips import say_clips, show_clip, show_predictions
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stdl_events.events.recording import Recording
     from stdl_events.frames import Clip, FrameSpec
     from stdl_events.recordings.predicted_clips import PredictedClip, Predictions
-    from stdl_events.recordings.split_list import Reader
+    from stdl_events.recordings.splits.split_list import Reader
 
 # Clips listed where nothing is drawn.
 LISTED = 12

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stdl_events.cli.data_options import NO_OPTIONS, DataOptions, with_data_options
 from stdl_events.cli.next_step import say_next
-from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.recipe_options import (
+from stdl_events.cli.options.data_options import NO_OPTIONS, DataOptions, with_data_options
+from stdl_events.cli.options.recipe_options import (
     Assignments,
     ConfigFile,
     DataFolder,
@@ -19,15 +18,16 @@ from stdl_events.cli.recipe_options import (
     Variant,
     option_assignments,
 )
-from stdl_events.cli.recording_options import RepairOption
+from stdl_events.cli.options.recording_options import RepairOption
+from stdl_events.cli.options.split_options import SplitOption, ValidationOption
+from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.report import report_of_training
-from stdl_events.cli.split_options import SplitOption, ValidationOption
 from stdl_events.recipes import RECIPES
 
 if TYPE_CHECKING:
     from stdl_events.training.settings import TrainConfig
-    from stdl_events.training.sweep_folder import SweepRecord
-    from stdl_events.training.sweep_grid import Sweep
+    from stdl_events.training.sweeps.sweep_folder import SweepRecord
+    from stdl_events.training.sweeps.sweep_grid import Sweep
 
 SEEDS = "0,1,2"
 SOME_FAILED = 1
@@ -81,8 +81,8 @@ def sweep(
 
     Example: stdl-events sweep folder --data recordings/ --vary learning.rule=stdl,sltt --validation 0.1
     """
-    from stdl_events.training.sweep_folder import is_sweep, read_sweep
-    from stdl_events.training.sweep_grid import Sweep, parse_seeds, parse_vary
+    from stdl_events.training.sweeps.sweep_folder import is_sweep, read_sweep
+    from stdl_events.training.sweeps.sweep_grid import Sweep, parse_seeds, parse_vary
 
     options = option_assignments(
         data=data, init=init, freeze=freeze, device=device, skip_bad=skip_bad, repair=repair, split=split,
@@ -136,7 +136,7 @@ def _base(
 
 
 def _run(asked: "Sweep", folder: Path, *, retry: bool) -> "SweepRecord":
-    from stdl_events.training.sweep import run_sweep
+    from stdl_events.training.sweeps.sweep import run_sweep
 
     runs = len(asked.trials)
     messages.print(
@@ -159,8 +159,8 @@ def _run(asked: "Sweep", folder: Path, *, retry: bool) -> "SweepRecord":
 
 def _report(record: "SweepRecord", as_json: bool) -> None:
     """Write and print the table; exit with code 1 if a run has failed."""
-    from stdl_events.training.sweep_report import write_report
-    from stdl_events.training.sweep_table import table_lines, table_notes, table_rows
+    from stdl_events.training.sweeps.sweep_report import write_report
+    from stdl_events.training.sweeps.sweep_table import table_lines, table_notes, table_rows
 
     rows = table_rows(record)
     files = write_report(record, rows)

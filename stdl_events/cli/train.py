@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from stdl_events.cli.data_options import NO_OPTIONS, DataOptions, with_data_options
 from stdl_events.cli.evaluation_text import print_evaluation
 from stdl_events.cli.next_step import say_next
-from stdl_events.cli.output import messages, print_json
-from stdl_events.cli.recipe_options import (
+from stdl_events.cli.options.data_options import NO_OPTIONS, DataOptions, with_data_options
+from stdl_events.cli.options.recipe_options import (
     Assignments,
     ConfigFile,
     DataFolder,
@@ -20,11 +19,12 @@ from stdl_events.cli.recipe_options import (
     Variant,
     option_assignments,
 )
+from stdl_events.cli.options.recording_options import RepairOption
+from stdl_events.cli.options.run_argument import folder_of, list_of, other_epochs, run_named
+from stdl_events.cli.options.split_options import SplitOption, ValidationOption
+from stdl_events.cli.output import messages, print_json
 from stdl_events.cli.recipe_tables import print_recipes, print_settings
-from stdl_events.cli.recording_options import RepairOption
 from stdl_events.cli.report import report_if_interrupted, report_of_training
-from stdl_events.cli.run_argument import folder_of, list_of, other_epochs, run_named
-from stdl_events.cli.split_options import SplitOption, ValidationOption
 
 
 def register(app: typer.Typer) -> None:

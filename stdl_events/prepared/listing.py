@@ -8,8 +8,8 @@ from stdl_events.prepared.manifest import TODO_ROOM
 from stdl_events.prepared.shards import Shard, ShardEntry, ShardJob, as_taken
 from stdl_events.recordings.entry import Entry, Split
 from stdl_events.recordings.file_contents import Content
-from stdl_events.recordings.same_events import check_same_events
-from stdl_events.recordings.split_list import SPLIT_FILE, SplitList, read_split_list, write_split_list
+from stdl_events.recordings.splits.same_events import check_same_events
+from stdl_events.recordings.splits.split_list import SPLIT_FILE, SplitList, read_split_list, write_split_list
 
 Made = Sequence[tuple[Entry, ShardEntry]]
 

@@ -35,8 +35,8 @@ from stdl_events.prepared.workers import MakeShards, make_shards
 from stdl_events.recordings.clips import no_clips, require_bytes
 from stdl_events.recordings.coverage import SIDE_TEXT, require_every_class, say_too_short, unreadable
 from stdl_events.recordings.entry import Entry, Split
-from stdl_events.recordings.sides import Side
-from stdl_events.recordings.split_list import SPLIT_FILE, plain_span
+from stdl_events.recordings.splits.sides import Side
+from stdl_events.recordings.splits.split_list import SPLIT_FILE, plain_span
 
 MAX_WARNINGS = 5
 

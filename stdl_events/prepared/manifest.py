@@ -14,7 +14,7 @@ from stdl_events.errors import DatasetError
 from stdl_events.events.sources.replay import Position
 from stdl_events.frames import FrameSpec
 from stdl_events.recordings.entry import SideRule, without_take
-from stdl_events.recordings.sides import SIDES, Side
+from stdl_events.recordings.splits.sides import SIDES, Side
 from stdl_events.validation import first_problem
 from stdl_events.whole_file import whole_file
 

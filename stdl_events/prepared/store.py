@@ -20,7 +20,7 @@ from stdl_events.prepared.sources import changes_of, frame_changes
 from stdl_events.prepared.table import AGAIN, ClipTable, Indices, StoredFrames
 from stdl_events.recordings.clips import ClipArray, no_clips
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, SideRule, Split
-from stdl_events.recordings.sides import SIDES, Side
+from stdl_events.recordings.splits.sides import SIDES, Side
 
 MAX_NAMED = 5
 

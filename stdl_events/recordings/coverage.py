@@ -9,7 +9,7 @@ from stdl_events.errors import DatasetError, UserError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet
-from stdl_events.recordings.sides import Side
+from stdl_events.recordings.splits.sides import Side
 
 TO_TRAIN = "to train on"
 TO_VALIDATE = "to validate on"

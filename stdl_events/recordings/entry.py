@@ -19,8 +19,8 @@ from stdl_events.events.geometry import Geometry
 from stdl_events.events.sources.replay import Position, ReplaySource
 from stdl_events.events.stream import EventArray, empty_events
 from stdl_events.recordings.counted import Counted
-from stdl_events.recordings.leak_check import check_disjoint
-from stdl_events.recordings.sides import Side
+from stdl_events.recordings.splits.leak_check import check_disjoint
+from stdl_events.recordings.splits.sides import Side
 
 WHOLE: tuple[Position, Position] = (None, None)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from stdl_events.events import EVENT_DTYPE, EventArray
-from stdl_events.recordings.cifar10_dvs import split_cifar10_dvs
-from stdl_events.recordings.dvs_gesture import split_dvs_gesture
+from stdl_events.recordings.datasets.cifar10_dvs import split_cifar10_dvs
+from stdl_events.recordings.datasets.dvs_gesture import split_dvs_gesture
+from stdl_events.recordings.datasets.gait_day import split_gait_day
+from stdl_events.recordings.datasets.har_dvs import Side, split_har_dvs
+from stdl_events.recordings.datasets.nmnist import split_nmnist
 from stdl_events.recordings.entry import RecordingSet, Split, read_events
-from stdl_events.recordings.gait_day import split_gait_day
-from stdl_events.recordings.har_dvs import Side, split_har_dvs
-from stdl_events.recordings.nmnist import split_nmnist
 
 try:
     from tonic import Dataset as TonicDataset

@@ -21,8 +21,8 @@ from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
 from stdl_events.frames.picture import repeated
 from stdl_events.recordings.clips import BadRecording, ClipArray, ClipFrames
+from stdl_events.recordings.datasets.picture_files import PictureFiles
 from stdl_events.recordings.entry import Entry, RecordingSet
-from stdl_events.recordings.picture_files import PictureFiles
 
 Pixels = npt.NDArray[np.uint8]
 """pictures_NCHW, from 0 to 255."""

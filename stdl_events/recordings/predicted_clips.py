@@ -17,7 +17,7 @@ from stdl_events.frames import Clip, FrameSpec
 from stdl_events.frames.spec import StoredFrameSpec
 from stdl_events.recordings.cutting import cut_clips
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
-from stdl_events.recordings.split_list import ListedRecording, Reader, SplitList
+from stdl_events.recordings.splits.split_list import ListedRecording, Reader, SplitList
 from stdl_events.validation import first_problem
 
 TODO_WRITE = "write it with stdl-events evaluate RUN --predictions FILE"

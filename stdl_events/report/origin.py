@@ -10,8 +10,8 @@ from stdl_events.memory.meter import format_bytes
 from stdl_events.recipes import RECIPES, find_recipe
 from stdl_events.recipes.base import base_of
 from stdl_events.recordings.file_digest import file_digest
-from stdl_events.recordings.sides import COUNTED, SIDES
-from stdl_events.recordings.split_list import SPLIT_FILE, ListedRecording, read_split_list
+from stdl_events.recordings.splits.sides import COUNTED, SIDES
+from stdl_events.recordings.splits.split_list import SPLIT_FILE, ListedRecording, read_split_list
 from stdl_events.report.tables import Table
 from stdl_events.training.overrides import flat, shown_value
 from stdl_events.training.settings import TrainConfig

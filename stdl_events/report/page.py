@@ -18,7 +18,7 @@ from stdl_events.report.memory import memory
 from stdl_events.report.origin import recordings, settings, software
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.device import resolve_device
-from stdl_events.training.evaluate import Evaluation, evaluate_clips, network_logits
+from stdl_events.training.evaluation.evaluate import Evaluation, evaluate_clips, network_logits
 from stdl_events.training.keeping import Weights, weights_folder, weights_text
 from stdl_events.training.metrics import METRICS_FILE, read_metrics
 from stdl_events.training.run_folder import load_config

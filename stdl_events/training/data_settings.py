@@ -17,8 +17,8 @@ from stdl_events.events.time_units import TIME_UNITS
 from stdl_events.frames import FrameSpec
 from stdl_events.frames.picture import PictureSpec
 from stdl_events.recordings.framers import FRAMERS
-from stdl_events.recordings.label_times import AUTO, LABEL_TIMES
-from stdl_events.recordings.layout import check_layout
+from stdl_events.recordings.labels.label_times import AUTO, LABEL_TIMES
+from stdl_events.recordings.labels.layout import check_layout
 from stdl_events.recordings.orientation import Orientation
 from stdl_events.recordings.registry import DATASETS, SPLIT_RULES, VALIDATION_RULES
 
@@ -58,7 +58,7 @@ class Section(BaseModel):
 
 
 class SplitSettings(Section):
-    """The split into recordings to train on, to validate on and held out. See `stdl_events.recordings.split`.
+    """The split into recordings to train on, to validate on and held out. See `stdl_events.recordings.splits.split`.
 
     Attributes:
         rule: one of `stdl_events.recordings.registry.SPLIT_RULES`, which documents each.

@@ -15,9 +15,9 @@ from stdl_events.memory.describe import plan_document
 from stdl_events.recordings.entry import Split
 from stdl_events.training.build import build_configured_learner
 from stdl_events.training.device import peak_memory, resolve_device
-from stdl_events.training.evaluate import Evaluation
+from stdl_events.training.evaluation.evaluate import Evaluation
+from stdl_events.training.evaluation.ridge_beside import Ridges, fit_ridges, ridges_of
 from stdl_events.training.kept_warnings import KeptWarnings
-from stdl_events.training.ridge_beside import Ridges, fit_ridges, ridges_of
 from stdl_events.training.run import Run
 from stdl_events.training.run_folder import (
     CHECKPOINT_FILE,

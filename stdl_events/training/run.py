@@ -25,12 +25,18 @@ from stdl_events.memory.describe import describe_plan, plan_note
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.recordings.coverage import SIDE_TEXT
 from stdl_events.recordings.entry import Split
-from stdl_events.recordings.same_events import check_same_events
-from stdl_events.recordings.sides import Side
+from stdl_events.recordings.splits.same_events import check_same_events
+from stdl_events.recordings.splits.sides import Side
 from stdl_events.training.bundle import describe_run, load_bundle, package_versions, save_bundle
 from stdl_events.training.data import epoch_batches
 from stdl_events.training.device import describe_device, peak_memory
-from stdl_events.training.evaluate import Evaluation, evaluate_clips, held_out_measures, measures, network_logits
+from stdl_events.training.evaluation.evaluate import (
+    Evaluation,
+    evaluate_clips,
+    held_out_measures,
+    measures,
+    network_logits,
+)
 from stdl_events.training.interruption import Interruption
 from stdl_events.training.keeping import FOLDERS, Best, Weights
 from stdl_events.training.kept_warnings import KeptWarnings

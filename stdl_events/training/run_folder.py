@@ -1,7 +1,7 @@
 """The layout of a run's folder, and the checks before it is written to.
 
 config.json              the complete configuration
-split.json               each recording of both sides with its size and SHA-256, see `recordings.split_list`
+split.json               each recording of both sides with its size and SHA-256, see `recordings.splits.split_list`
 plan.json                the blocks with their auxiliary networks and bytes
 baselines.json           the accuracy of a ridge on summed events, on the same clips
 metrics.jsonl            one row per logged step and per epoch
@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from stdl_events.errors import RunError
 from stdl_events.folder_lock import LOCK_FILE, locked
 from stdl_events.frames.spec import as_stored
-from stdl_events.recordings.split_list import SPLIT_FILE
+from stdl_events.recordings.splits.split_list import SPLIT_FILE
 from stdl_events.training.overrides import flat
 from stdl_events.training.settings import TrainConfig
 from stdl_events.validation import JSON_ERRORS, first_problem

@@ -14,8 +14,8 @@ from stdl_events.prepared.manifest import Manifest, read_manifest
 from stdl_events.recordings.entry import RecordingSet, Split
 from stdl_events.recordings.file_contents import Content, contents_of, located
 from stdl_events.recordings.registry import DATASETS
-from stdl_events.recordings.sides import SIDES, Side
-from stdl_events.recordings.split_list import (
+from stdl_events.recordings.splits.sides import SIDES, Side
+from stdl_events.recordings.splits.split_list import (
     SPLIT_FILE,
     ListedRecording,
     Reader,

@@ -23,7 +23,7 @@ from stdl_events.recordings.entry import RecordingSet, Split
 from stdl_events.recordings.framers import FRAMERS
 from stdl_events.recordings.pictures import load_pictures, load_readable_pictures, require_files, say_equal_pictures
 from stdl_events.recordings.registry import DATASETS, RECORDING_OPTIONS, SPLIT_RULES
-from stdl_events.recordings.split_parts import one_recording_each
+from stdl_events.recordings.splits.split_parts import one_recording_each
 from stdl_events.recordings.takes import say_takes
 from stdl_events.training.bad_recordings import say_left_out, todo_bad, without_bad
 from stdl_events.training.data_settings import DataSettings, FrameSettings, Section

@@ -9,7 +9,7 @@ from stdl_events.events.defects import count_of
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.entry import SideRule, Split
 from stdl_events.recordings.registry import DATASETS
-from stdl_events.recordings.validation_part import validation_kind, with_validation
+from stdl_events.recordings.splits.validation_part import validation_kind, with_validation
 from stdl_events.training.bad_recordings import without_bad
 from stdl_events.training.data_settings import DataSettings, FrameSettings, SplitSettings
 from stdl_events.training.settings import TrainConfig

@@ -19,7 +19,7 @@ from bench_report import REPOSITORY, environment
 from stdl_events.export.onnx import export_onnx
 from stdl_events.recipes import load_recipe
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.export_proof import held_out_proof
+from stdl_events.training.evaluation.export_proof import held_out_proof
 from stdl_events.training.fit import fit
 from stdl_events.training.keeping import weights_folder
 from stdl_events.training.run_folder import CONFIG_FILE

@@ -25,7 +25,7 @@ from stdl_events.network.network import SpikingNetwork
 from stdl_events.recordings.clips import ClipArray, load_clips
 from stdl_events.training.build import build_configured_learner
 from stdl_events.training.data import batch_of, epoch_batches, ordered_batches
-from stdl_events.training.evaluate import evaluate_clips, network_logits
+from stdl_events.training.evaluation.evaluate import evaluate_clips, network_logits
 from stdl_events.training.schedule import learning_rate
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_split

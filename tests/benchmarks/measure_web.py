@@ -33,7 +33,7 @@ from stdl_events.events.stream import EventArray, empty_events
 from stdl_events.frames import Frame, Framer, FrameSpec, recording_frames
 from stdl_events.live import OnnxSession, Recogniser
 from stdl_events.models import model_path
-from stdl_events.recordings.synthetic import generate_walkers
+from stdl_events.recordings.simulated.synthetic import generate_walkers
 
 SITE = REPOSITORY / "deploy" / "web" / "dist"
 

@@ -20,7 +20,7 @@ import zstandard
 
 from stdl_events.errors import RecordingError, TruncatedRecordingError, UnknownFormatError
 from stdl_events.events import RecordingWarning, open_recording
-from stdl_events.recordings.folder import read_folder
+from stdl_events.recordings.datasets.folder import read_folder
 
 EVENTS = event_files.make_events(500, 34, 30)
 

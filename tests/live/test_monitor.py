@@ -15,7 +15,7 @@ pytest.importorskip("fastapi", reason="needs the extra `monitor`")
 from monitored import CLIP_US, SIZE, MonitoredRun, clip_of_events, read_until
 from websockets.exceptions import ConnectionClosed
 
-from stdl_events.cli.monitor_options import with_monitor_address
+from stdl_events.cli.options.monitor_options import with_monitor_address
 from stdl_events.events import open_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.live import EventSink, LiveSummary, StatusSink

@@ -14,7 +14,7 @@ from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.live import OnnxSession
 from stdl_events.live.providers import CHECKED_STEPS, PROVIDERS, Provider, check_against_cpu, installed_provider
-from stdl_events.training.predict import open_session
+from stdl_events.training.evaluation.predict import open_session
 
 INSTALLED = onnxruntime.get_available_providers()
 MISSING = [name for name, provider in PROVIDERS.items() if provider.execution not in INSTALLED]

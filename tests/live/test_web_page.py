@@ -28,7 +28,7 @@ from stdl_events.models import model_path
 from stdl_events.recordings.cutting import cut_clips
 from stdl_events.recordings.entry import Entry
 from stdl_events.recordings.given_files import given_files
-from stdl_events.recordings.synthetic import generate_walkers
+from stdl_events.recordings.simulated.synthetic import generate_walkers
 
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stdl_events.events.stream import EVENT_DTYPE
-from stdl_events.recordings.dvs_pixel import PixelModel, background_activity, make_sensor, simulate, sort_events
+from stdl_events.recordings.simulated.dvs_pixel import (
+    PixelModel,
+    background_activity,
+    make_sensor,
+    simulate,
+    sort_events,
+)
 
 Pictures = list[tuple[int, npt.NDArray[np.float32]]]
 

@@ -10,7 +10,7 @@ from small_recordings import keys
 from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings import split_cifar10_dvs, split_dvs_gesture, split_gait_day, split_har_dvs
-from stdl_events.recordings.lists import numbered_lines
+from stdl_events.recordings.labels.lists import numbered_lines
 
 # One change of a text file each: all of them mean the same text.
 EDITS: dict[str, Callable[[str], bytes]] = {

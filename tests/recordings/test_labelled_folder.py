@@ -18,8 +18,8 @@ from stdl_events.errors import DatasetError
 from stdl_events.events import open_recording
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings import read_events, read_folder, read_given_split
-from stdl_events.recordings.label_file import COLUMNS, HEADER, read_label_file
-from stdl_events.recordings.layout import FIELDS, Layout
+from stdl_events.recordings.labels.label_file import COLUMNS, HEADER, read_label_file
+from stdl_events.recordings.labels.layout import FIELDS, Layout
 from stdl_events.recordings.orientation import parse_orientations
 
 Write = Callable[..., Path]

@@ -10,8 +10,8 @@ from published_layouts import make, put, write_daily_dvs_200, write_thu_eact_50,
 from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings import Split, read_events
-from stdl_events.recordings.daily_dvs_200 import split_daily_dvs_200
-from stdl_events.recordings.thu_eact_50 import split_thu_eact_50, split_thu_eact_50_chl
+from stdl_events.recordings.datasets.daily_dvs_200 import split_daily_dvs_200
+from stdl_events.recordings.datasets.thu_eact_50 import split_thu_eact_50, split_thu_eact_50_chl
 
 SETS = {
     "daily_dvs_200": (write_daily_dvs_200, split_daily_dvs_200),

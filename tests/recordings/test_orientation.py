@@ -15,7 +15,7 @@ from stdl_events.frames import FrameSpec
 from stdl_events.prepared import PreparedSet
 from stdl_events.recordings import clips_of, read_folder, read_given_split
 from stdl_events.recordings.orientation import Orientation
-from stdl_events.recordings.split_list import read_split_list
+from stdl_events.recordings.splits.split_list import read_split_list
 from stdl_events.training.data_settings import DataSettings, FrameSettings
 from stdl_events.training.sources import split_recordings
 

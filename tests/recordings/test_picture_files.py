@@ -11,11 +11,11 @@ from published_layouts import put, write_image_folder, write_svhn
 from stdl_events.errors import DatasetError, FrameSpecError, RecordingError, UserError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
-from stdl_events.recordings.image_folder import read_image_folder, split_image_folder
-from stdl_events.recordings.picture_files import PictureFiles
+from stdl_events.recordings.datasets.image_folder import read_image_folder, split_image_folder
+from stdl_events.recordings.datasets.picture_files import PictureFiles
+from stdl_events.recordings.datasets.svhn import split_svhn
 from stdl_events.recordings.pictures import load_pictures, load_readable_pictures
 from stdl_events.recordings.registry import DATASETS
-from stdl_events.recordings.svhn import split_svhn
 from stdl_events.training.data import batch_of
 from stdl_events.training.settings import AugmentSettings
 

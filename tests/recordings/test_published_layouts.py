@@ -17,8 +17,6 @@ from stdl_events.recordings import (
     GaitDay,
     HarDvs,
     Split,
-    cifar10_dvs,
-    dvs_gesture,
     load_clips,
     read_cifar10_dvs,
     split_cifar10_dvs,
@@ -26,6 +24,7 @@ from stdl_events.recordings import (
     split_gait_day,
     split_har_dvs,
 )
+from stdl_events.recordings.datasets import cifar10_dvs, dvs_gesture
 
 DATASETS = Path(__file__).resolve().parents[2] / "datasets"
 

@@ -17,8 +17,8 @@ from stdl_events.frames import FrameSpec
 from stdl_events.prepared import prepare
 from stdl_events.recordings.clips import load_readable_clips
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
-from stdl_events.recordings.same_events import check_same_events
-from stdl_events.recordings.split import by_time
+from stdl_events.recordings.splits.same_events import check_same_events
+from stdl_events.recordings.splits.split import by_time
 
 SPEC = FrameSpec(kind="stream", steps=2, dt_us=10_000, sensor_size=SIZE, cap=255)
 

@@ -8,8 +8,8 @@ from published_layouts import event_files, make, put
 
 from stdl_events.errors import DatasetError, TruncatedRecordingError
 from stdl_events.events.stream import EventArray
+from stdl_events.recordings.datasets.sl_animals import NAMES_FILE, read_sl_animals, split_sl_animals
 from stdl_events.recordings.entry import read_events
-from stdl_events.recordings.sl_animals import NAMES_FILE, read_sl_animals, split_sl_animals
 
 PEOPLE = ("user01_imse", "user02_imse", "user03_dc", "user04_sunlight")
 

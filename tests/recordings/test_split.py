@@ -15,7 +15,7 @@ from stdl_events.errors import DatasetError, SplitError
 from stdl_events.events import open_recording, span_us
 from stdl_events.frames import FrameSpec
 from stdl_events.recordings import Entry, RecordingSet, Split, by_group, by_order, by_recording, by_time, clips_of
-from stdl_events.recordings.split import file_number
+from stdl_events.recordings.splits.split import file_number
 
 Write = Callable[..., Path]
 

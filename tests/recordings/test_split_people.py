@@ -21,7 +21,7 @@ from stdl_events.recordings import (
     by_time,
     leave_one_subject_out,
 )
-from stdl_events.recordings.held_out_groups import choose_groups
+from stdl_events.recordings.splits.held_out_groups import choose_groups
 
 CLASSES = ("a", "b", "c")
 

@@ -12,7 +12,8 @@ import pytest
 from stdl_events.analysis.baselines import ridge_on_summed_events
 from stdl_events.errors import DatasetError
 from stdl_events.frames import FrameSpec
-from stdl_events.recordings import Split, generate_walkers, load_clips, read_walkers, synthetic
+from stdl_events.recordings import Split, generate_walkers, load_clips, read_walkers
+from stdl_events.recordings.simulated import synthetic
 
 SMALL = {"people": 3, "per_person": 10, "sensor_size": (32, 24), "duration_us": 200_000, "seed": 5}
 

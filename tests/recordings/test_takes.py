@@ -14,8 +14,8 @@ from stdl_events.events.geometry import Geometry
 from stdl_events.frames import FrameSpec
 from stdl_events.recordings.clips import clips_of, load_clips, load_readable_clips
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
-from stdl_events.recordings.same_events import check_same_events
-from stdl_events.recordings.split import by_recording, by_time
+from stdl_events.recordings.splits.same_events import check_same_events
+from stdl_events.recordings.splits.split import by_recording, by_time
 from stdl_events.recordings.takes import each_take
 
 STREAM = FrameSpec(kind="stream", steps=5, dt_us=10_000, sensor_size=SIZE, cap=255)

@@ -36,9 +36,9 @@ from stdl_events.recordings import (
     split_nmnist,
 )
 from stdl_events.recordings.clips import load_readable_clips
+from stdl_events.recordings.datasets.samples import OwnFactory, SampleReader, SampleSource
+from stdl_events.recordings.datasets.tonic_sets import FAMILY, class_names
 from stdl_events.recordings.entry import read_events
-from stdl_events.recordings.samples import OwnFactory, SampleReader, SampleSource
-from stdl_events.recordings.tonic_sets import FAMILY, class_names
 
 datasets = pytest.importorskip("tonic.datasets")
 INCOMPLETE = pytest.mark.filterwarnings("ignore:.* where Tonic expects")

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from stdl_events.recordings.render import render
-from stdl_events.recordings.walker import GAIT_RANGES, Figure, Gait, Take, draw_gaits, pose
+from stdl_events.recordings.simulated.render import render
+from stdl_events.recordings.simulated.walker import GAIT_RANGES, Figure, Gait, Take, draw_gaits, pose
 
 TAKE = Take(
     speed=1.0, heading=1, azimuth=0.0, start_phase=0.0, height_px=100.0, x_px=60.0, ground_px=110.0, drift_px_per_s=0.0,

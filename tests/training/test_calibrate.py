@@ -18,11 +18,11 @@ from stdl_events.live.readout import softmax
 from stdl_events.model_card import DecisionThresholds, ModelCard
 from stdl_events.recipes import load_recipe
 from stdl_events.training.bundle import load_bundle, write_card
-from stdl_events.training.calibrate import calibrate, fit_calibration
-from stdl_events.training.evaluate import Evaluation
+from stdl_events.training.evaluation.calibrate import calibrate, fit_calibration
+from stdl_events.training.evaluation.evaluate import Evaluation
+from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.still_scenes import clip_rates
 from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate
-from stdl_events.training.still_scenes import clip_rates
 
 RunCli = Callable[..., tuple[int, str, str]]
 AGREEMENT = 0.75

@@ -12,7 +12,9 @@ import pytest
 
 from stdl_events.errors import RunError
 from stdl_events.recipes import load_recipe
-from stdl_events.training.compare import (
+from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.fit import fit
+from stdl_events.training.sweeps.compare import (
     compare,
     compare_runs,
     differing_settings,
@@ -21,8 +23,6 @@ from stdl_events.training.compare import (
     read_run,
     run_folders,
 )
-from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate
 
 Cli = Callable[..., tuple[int, str, str]]
 

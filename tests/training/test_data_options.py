@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stdl_events.cli.data_options import DataOptions
+from stdl_events.cli.options.data_options import DataOptions
 
 NETWORK = ("--set", "network.notation=4C3", "--set", "frames.steps=2", "--set", "frames.dt_us=10000")
 SMALL = (*NETWORK, "--set", "learning.least_blocks=1", "--set", "batch_size=2", "--json")

@@ -19,9 +19,9 @@ from stdl_events.recipes import load_recipe
 from stdl_events.recordings import ClipArray, Entry, RecordingSet, load_clips
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import ordered_batches
-from stdl_events.training.evaluate import Evaluation, evaluate_clips, network_logits
+from stdl_events.training.evaluation.evaluate import Evaluation, evaluate_clips, network_logits
+from stdl_events.training.evaluation.held_out import evaluate, session_logits
 from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate, session_logits
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_split
 

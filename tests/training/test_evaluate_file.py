@@ -13,7 +13,7 @@ from stdl_events.errors import DatasetError
 from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.training.data_settings import DataSettings
-from stdl_events.training.evaluate_file import evaluate_file
+from stdl_events.training.evaluation.evaluate_file import evaluate_file
 
 STEPS, DT_US, SIZE = 4, 10_000, (8, 6)
 RunCli = Callable[..., tuple[int, str, str]]

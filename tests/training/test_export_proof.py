@@ -12,8 +12,8 @@ from stdl_events.errors import DatasetError, UserError
 from stdl_events.frames import FrameSpec
 from stdl_events.live import OnnxSession
 from stdl_events.model_card import ModelCard
-from stdl_events.training.export_proof import held_out_proof, parse_use
-from stdl_events.training.held_out import evaluate
+from stdl_events.training.evaluation.export_proof import held_out_proof, parse_use
+from stdl_events.training.evaluation.held_out import evaluate
 from stdl_events.training.run_folder import load_config
 
 
@@ -97,7 +97,7 @@ def test_missing_recordings_are_left_out_and_said_unless_they_are_asked_for(move
 
 
 def test_some_recordings_and_none(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stdl_events.training.export_proof.SOME_RECORDINGS", 2)
+    monkeypatch.setattr("stdl_events.training.evaluation.export_proof.SOME_RECORDINGS", 2)
     frame = frame_of(small_run)
     everything, some = held_out_proof(small_run, frame, "all"), held_out_proof(small_run, frame, "some")
     assert everything.recordings is not None

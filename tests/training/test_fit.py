@@ -15,8 +15,8 @@ from stdl_events.errors import DatasetError, PlanError, RecipeError, RunError
 from stdl_events.plan.plan import Plan
 from stdl_events.training import prefetch
 from stdl_events.training.bundle import load_bundle
+from stdl_events.training.evaluation.held_out import evaluate
 from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate
 from stdl_events.training.metrics import METRICS_FILE, read_metrics
 from stdl_events.training.run import Run
 from stdl_events.training.run_folder import CHECKPOINT_FILE, load_config

@@ -15,7 +15,7 @@ from stdl_events.errors import RuleError
 from stdl_events.learning.learner import Learner
 from stdl_events.recipes import load_recipe
 from stdl_events.training.data import batch_of
-from stdl_events.training.evaluate import evaluate_clips, network_logits
+from stdl_events.training.evaluation.evaluate import evaluate_clips, network_logits
 from stdl_events.training.fit import RunResult, fit
 from stdl_events.training.metrics import read_metrics
 from stdl_events.training.settings import TrainConfig

@@ -14,9 +14,9 @@ from sklearn.metrics import (
 )
 
 from stdl_events.recordings import ClipArray, Entry, RecordingSet
-from stdl_events.training.evaluate import Evaluation
-from stdl_events.training.measures import ClassMeasures, Reliability, brier_score, top_accuracy
-from stdl_events.training.spread import accuracy_interval, recording_of_entries, wilson
+from stdl_events.training.evaluation.evaluate import Evaluation
+from stdl_events.training.evaluation.measures import ClassMeasures, Reliability, brier_score, top_accuracy
+from stdl_events.training.evaluation.spread import accuracy_interval, recording_of_entries, wilson
 
 
 def random_evaluation(classes: int = 7, clips: int = 200, *, seed: int = 0) -> Evaluation:

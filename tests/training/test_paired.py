@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stdl_events.training.paired import PairedCounts, paired_counts, paired_difference, spread
+from stdl_events.training.sweeps.paired import PairedCounts, paired_counts, paired_difference, spread
 
 
 @pytest.mark.parametrize("count", [2, 3, 20])

@@ -10,9 +10,9 @@ import pytest
 from stdl_events.analysis.baselines import ridge_accuracies, ridge_bytes, ridge_multiplications, ridge_on_summed_events
 from stdl_events.errors import RunError
 from stdl_events.recordings import ClipArray, load_clips
-from stdl_events.training import ridge_beside
+from stdl_events.training.evaluation import ridge_beside
+from stdl_events.training.evaluation.held_out import evaluate
 from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_split
 

@@ -7,7 +7,7 @@ import pytest
 from stdl_events.errors import RunError
 from stdl_events.folder_lock import LOCK_FILE
 from stdl_events.recipes import load_recipe
-from stdl_events.recordings.split_list import SPLIT_FILE
+from stdl_events.recordings.splits.split_list import SPLIT_FILE
 from stdl_events.training.run_folder import CONFIG_FILE, check_run_folder, load_config, write_json
 from stdl_events.training.settings import TrainConfig
 

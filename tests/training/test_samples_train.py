@@ -186,7 +186,7 @@ from tonic.transforms import Compose, RefractoryPeriod, TimeSkew
 
 from stdl_events.recipes import folder
 from stdl_events.recordings import DATASETS
-from stdl_events.recordings.tonic_sets import tonic_dataset
+from stdl_events.recordings.datasets.tonic_sets import tonic_dataset
 
 skewed = Compose([RefractoryPeriod(delta=20), TimeSkew(coefficient=2.0)])
 DATASETS.register("moved", tonic_dataset(NAME, transform=skewed))
@@ -278,7 +278,7 @@ def test_an_unknown_class_is_one_line_with_the_nearest(run_cli: RunCli) -> None:
 
 
 def test_without_tonic_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stdl_events.recordings.tonic_sets.class_names", lambda: ())
+    monkeypatch.setattr("stdl_events.recordings.datasets.tonic_sets.class_names", lambda: ())
     with pytest.raises(MissingExtraError, match=r"got no package tonic; expected the extra `train`; pip install"):
         DataSettings(dataset="tonic:DVSLip")
     assert DataSettings(dataset="folder").dataset == "folder"

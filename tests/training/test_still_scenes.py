@@ -15,11 +15,11 @@ from stdl_events.export.onnx import export_onnx
 from stdl_events.model_card import DecisionThresholds, ModelCard
 from stdl_events.recipes import load_recipe
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.calibrate import calibrate
+from stdl_events.training.evaluation.calibrate import calibrate
+from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.still_scenes import clip_rates
+from stdl_events.training.evaluation.whole_recordings import evaluate_whole
 from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate
-from stdl_events.training.still_scenes import clip_rates
-from stdl_events.training.whole_recordings import evaluate_whole
 
 Cli = Callable[..., tuple[int, str, str]]
 STARTS_US = (505_000, 1_260_000, 2_005_000)

@@ -14,19 +14,20 @@ import pytest
 from stdl_events.analysis.baselines import ridge_on_summed_events
 from stdl_events.errors import RunError
 from stdl_events.recipes import load_recipe
-from stdl_events.training import ridge_beside, sources
+from stdl_events.training import sources
+from stdl_events.training.evaluation import ridge_beside
+from stdl_events.training.evaluation.held_out import evaluate
 from stdl_events.training.fit import fit
-from stdl_events.training.held_out import evaluate
 from stdl_events.training.metrics import read_metrics
 from stdl_events.training.run import Run
 from stdl_events.training.run_folder import lock_of_run, write_json
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.shared_clips import SharedClips
-from stdl_events.training.sweep import run_sweep
-from stdl_events.training.sweep import sweep as sweep_from_python
-from stdl_events.training.sweep_folder import read_sweep
-from stdl_events.training.sweep_grid import Sweep
-from stdl_events.training.sweep_table import table_lines, table_rows
+from stdl_events.training.sweeps.shared_clips import SharedClips
+from stdl_events.training.sweeps.sweep import run_sweep
+from stdl_events.training.sweeps.sweep import sweep as sweep_from_python
+from stdl_events.training.sweeps.sweep_folder import read_sweep
+from stdl_events.training.sweeps.sweep_grid import Sweep
+from stdl_events.training.sweeps.sweep_table import table_lines, table_rows
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -66,8 +67,8 @@ def finished(sweep: Sweep, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         return real_ridges(clips)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stdl_events.training.shared_clips.load_sides", counted)
-        patch.setattr("stdl_events.training.shared_clips.ridges_of", counted_ridges)
+        patch.setattr("stdl_events.training.sweeps.shared_clips.load_sides", counted)
+        patch.setattr("stdl_events.training.sweeps.shared_clips.ridges_of", counted_ridges)
         run_sweep(sweep, folder, quiet=True, say=said.append)
     assert fits == 1, "two runs finished"
     return folder, said, loads
@@ -259,8 +260,8 @@ def test_a_setting_is_given_once(arguments: list[str], message: str, run_cli: Cl
 
 
 def test_nothing_is_chosen_without_validation_or_by_one_seed_less(sweep: Sweep, tmp_path: Path) -> None:
-    from stdl_events.training.sweep_folder import SweepRecord
-    from stdl_events.training.sweep_table import table_notes
+    from stdl_events.training.sweeps.sweep_folder import SweepRecord
+    from stdl_events.training.sweeps.sweep_table import table_notes
 
     def run(accuracy: float, validation: float | None, test: str = "t") -> dict[str, Any]:
         validated = {} if validation is None else {"validation_accuracy": validation, "validation_sha256": "v"}

@@ -6,7 +6,7 @@ import pytest
 
 from stdl_events.errors import RecipeError
 from stdl_events.recipes import load_recipe
-from stdl_events.training.sweep_grid import Sweep, parse_seeds, parse_vary, split_values
+from stdl_events.training.sweeps.sweep_grid import Sweep, parse_seeds, parse_vary, split_values
 
 BASE = load_recipe("folder")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stdl_events.cli.split_options import split_assignments
+from stdl_events.cli.options.split_options import split_assignments
 from stdl_events.errors import RecipeError, SplitError, StdlEventsError
 from stdl_events.events import RecordingWarning, write_recording
 from stdl_events.events.stream import empty_events

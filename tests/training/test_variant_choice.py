@@ -7,7 +7,7 @@ import pytest
 from onnx_models import make_card, stream_spec, write_model
 
 from stdl_events.export.variants import keep_variant
-from stdl_events.training.variant_choice import Candidate, VariantClips, choose, choose_variant, judge
+from stdl_events.training.evaluation.variant_choice import Candidate, VariantClips, choose, choose_variant, judge
 
 
 def candidate(precision: str, p50_ms: float, accuracy: float, size: int = 100) -> Candidate:

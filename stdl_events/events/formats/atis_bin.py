@@ -66,7 +66,7 @@ def _first_records(path: Path) -> Records:
 def _goes_forward(records: Records) -> bool:
     first = records[:_OF_THE_CLOCK]
     t_us = (first["p_t22"].astype(np.int64) & 0x7F) << 16 | first["t15"]
-    steps_back = np.count_nonzero(t_us[1:] < t_us[:-1])
+    steps_back = int(np.count_nonzero(t_us[1:] < t_us[:-1]))
     return len(t_us) < _FEW_RECORDS or steps_back <= _MOST_BACK * len(t_us)
 
 

@@ -1,0 +1,189 @@
+"""The options of a live run: its model, its source, and what happens when one of them is too slow or gone."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stdl_events.cli.options.registry_options import address_of, one_of
+from stdl_events.errors import RecordingError, UserError
+from stdl_events.events.sources import SOURCES
+from stdl_events.live.providers import PROVIDERS
+
+
+class Overload(StrEnum):
+    """What happens when events come faster than the model takes them."""
+
+    fresh = "fresh"
+    complete = "complete"
+
+
+SourceOption = Annotated[
+    str | None,
+    address_of(
+        SOURCES,
+        "The source of events; a file, replayed in real time, also without file:. A USB camera is eventcv:NAME or "
+        "eventcv:SERIAL, as stdl-events cameras lists it; for chips that can, with settings behind a ?, joined by &: "
+        "roi=X,Y,WxH, rate_cap=EVENTS_A_SECOND, adaptive_bias=on.",
+        "--source",
+    ),
+]
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", help="The exported .onnx model, if the argument is the source.")
+]
+OverloadOption = Annotated[
+    Overload | None,
+    typer.Option(
+        "--overload",
+        help="If the model is too slow: fresh sheds late windows and counts them; complete loses nothing, later "
+        "and later.  [default: fresh; complete for stdin, --follow and --speed max]",
+    ),
+]
+ReconnectOption = Annotated[
+    float | None,
+    typer.Option(
+        "--reconnect",
+        min=0,
+        metavar="SECONDS",
+        help="Open a lost source again for so long.  [default: 0, its loss is the end]",
+    ),
+]
+FollowOption = Annotated[
+    bool,
+    typer.Option(
+        "--follow", help="The file is still written: go on with what is appended, and lose nothing. Ctrl-C ends it."
+    ),
+]
+FollowIdleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--follow-idle", metavar="10s", help="Follow, and end when nothing came for so long.  [default: never]"
+    ),
+]
+
+LoopOption = Annotated[
+    bool, typer.Option("--loop", help="Replay the file over and over, with a clock that goes on. Ctrl-C ends it.")
+]
+
+
+def parse_idle(text: str | None) -> float | None:
+    """Parse "10s", "500ms" or "2min" to seconds.
+
+    Raises:
+        RecordingError: the text has another form.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|min)?", text)
+    if found is None:
+        raise RecordingError("--follow-idle", got=repr(text), expected="a time such as 10s or 500ms", todo="correct it")
+    return float(found[1]) * {"ms": 1e-3, "s": 1.0, "min": 60.0}[found[2] or "s"]
+
+
+SinkOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sink",
+        metavar="NAME[:WHERE]|MODULE:FUNCTION",
+        help="Where predictions go, repeatable: terminal, bars in one and lines elsewhere; lines; json-lines, also to "
+        "a FILE, tcp://HOST:PORT or udp://HOST:PORT; mqtt://HOST/TOPIC or mqtts://; prometheus:HOST:PORT, metrics to "
+        "scrape; or a function of yours, called with each.  [default: terminal]",
+    ),
+]
+
+
+RecordOption = Annotated[
+    str | None,
+    typer.Option(
+        "--record",
+        metavar="FILE.aedat4|.h5|.mcap",
+        help="Record the source's events while the model runs, all of them, and the predictions beside, in "
+        "FILE.predictions.jsonl; %Y%m%d-%H%M%S in the name is the time.",
+    ),
+]
+
+SignatureOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--require-signature",
+        metavar="KEY.pub",
+        help="Run the model only if MODEL.sig is its signature by this Ed25519 key; see export --sign.",
+    ),
+]
+BudgetOption = Annotated[
+    float | None,
+    typer.Option(
+        "--budget-ms",
+        min=0,
+        metavar="MS",
+        help="Exit code 6 if p99 of the latency, from the end of a window to its decision, is more.",
+    ),
+]
+CheckOption = Annotated[
+    float | None,
+    typer.Option(
+        "--check",
+        min=0,
+        metavar="SECONDS",
+        help="Measure what this machine keeps up with instead, with events from memory at rising rates, for so long at "
+        "most. Needs a model alone.",
+    ),
+]
+MaxRateOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-rate",
+        min=1,
+        metavar="EVENTS/S",
+        help="In a storm, drop events evenly above this rate, such as 5e6, and count them. A recording has them all.",
+    ),
+]
+
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of an exported model.")]
+ProviderOption = Annotated[
+    str,
+    one_of(
+        PROVIDERS,
+        "What computes an exported model, if the installed onnxruntime has it. Its first ten steps are compared with "
+        "the CPU's; a disagreement ends the run (exit code 5).",
+        "--provider",
+    ),
+]
+
+
+def model_and_source(argument: str | None, model: Path | None, source: str | None) -> tuple[Path, str]:
+    """Return the model and the source: one of them is the argument, the other an option.
+
+    Raises:
+        UserError: both options are given, or none.
+    """
+    if model is not None and source is None and argument is not None:
+        return model, argument
+    if source is not None and model is None and argument is not None:
+        return Path(argument), source
+    if argument is None:
+        got = "a model or a source alone" if model or source else "neither a model nor a source"
+    else:
+        got = "neither --source nor --model" if source is None else "--source and --model"
+    raise UserError(
+        "live", got=got,
+        expected="MODEL --source SOURCE, or SOURCE --model MODEL", todo="give one of them",
+    )  # fmt: skip
+
+
+def model_alone(argument: str | None, model: Path | None, source: str | None) -> Path:
+    """Return the model where no source is needed.
+
+    Raises:
+        UserError: a source is given.
+    """
+    if source is None and (argument is None) != (model is None):
+        return model or Path(argument or "")
+    raise UserError(
+        "live --check",
+        got="a source too",
+        expected="a model alone",
+        todo="leave the source out: events come from memory",
+    )

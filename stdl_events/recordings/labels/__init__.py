@@ -1,0 +1,1 @@
+"""Labels of recordings: files of labels, their rows, times and layouts of paths."""

@@ -1,0 +1,1 @@
+"""Simulated walkers: figures, their pictures, and a model of the pixels of an event camera."""

@@ -1,0 +1,1 @@
+"""Tests of a trained network: held-out recordings, robustness, thresholds, and exported files."""

@@ -1,0 +1,1 @@
+"""Several runs: sweeps over settings and seeds, and comparisons of runs."""
