@@ -12,7 +12,7 @@ from stdl_events.learning.averaging import check_decay
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
 from stdl_events.learning.frozen import freeze_named, freeze_random_classifiers
-from stdl_events.learning.grid import Layerwise, Rule
+from stdl_events.learning.grid import Layerwise, Precision, Rule
 from stdl_events.learning.layerwise import layerwise_cuts
 from stdl_events.learning.lean import check_layer, run_chunk_lean
 from stdl_events.learning.learner import Learner
@@ -28,7 +28,7 @@ from stdl_events.learning.losses import (
 from stdl_events.learning.online import RunChunk
 from stdl_events.learning.optimizers import OptimizerFactory, OptimizerSpec
 from stdl_events.learning.plain import run_chunk_plain
-from stdl_events.learning.precision import Precision, flowing_dtype
+from stdl_events.learning.precision import convolve_in, convolving_dtype, flowing_dtype, settled_precision
 from stdl_events.learning.registries import DEFAULT_OPTIMIZER
 from stdl_events.learning.rules import find_rule
 from stdl_events.network.network import SpikingNetwork
@@ -50,7 +50,8 @@ class Blueprint:
         seed: of the initial weights, which depend on `spec` and `seed` alone.
         memory: "lean" recomputes outputs of convolutions in backward, except those that a plan keeps; "kept" saves all;
             "plain" is ordinary autograd.
-        precision: with "bf16" membrane potentials, currents and convolutions are in bfloat16.
+        precision: with "bf16" membrane potentials and currents are in bfloat16, and convolutions where `device` has
+            such; the field then is "bf16-convolutions" or "bf16-states".
         cuda_graphs: True to record and replay blocks' steps.
         average_decay: of the moving average of the network's weights; None for none.
         accumulate: batches per update, for the meter.
@@ -148,7 +149,9 @@ class Blueprint:
             soft_targets: True for targets_BK, weights of the classes, such as those of mixed clips; None for indices.
             seed: of the initial weights, of dropout's masks, and of the random steps of sltt-k.
             precision: "bf16" computes membrane potentials, currents, their gradients and convolutions in bfloat16;
-                weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces.
+                weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces. On a
+                processor without bfloat16 convolutions they run in float32. "bf16-convolutions" and "bf16-states" ask
+                for either on every machine, such as for another machine's plan.
             cuda_graphs: on a CUDA device, record a block's step once and replay it: the same results, with less work
                 for the host between kernels. The first sequence of each length and batch size runs unrecorded.
             average_decay: decay of an exponential moving average of the network's weights, which
@@ -214,6 +217,7 @@ class Blueprint:
         return flowing_dtype(self.precision, self.dtype, self.rule)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", settled_precision(self.precision, self.device))
         flowing_dtype(self.precision, self.dtype, self.rule)
         if self.spec.classes is None:
             raise RuleError(
@@ -252,6 +256,7 @@ class Blueprint:
         cuts = self.cuts(plan)
         kept = [block.kept for block in plan.blocks] if plan is not None else [()] * len(cuts)
         blocks = [self._block(network, index, cut, kept[index]) for index, cut in enumerate(cuts)]
+        convolve_in(convolving_dtype(self.precision), (part for block in blocks for part in block.parts))
         freeze_random_classifiers(self.rule.space, blocks)
         freeze_named(network, blocks, self.freeze)
         run_chunk: RunChunk = run_chunk_lean if self.is_lean else run_chunk_plain

@@ -10,6 +10,7 @@ from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Trace
 from stdl_events.learning.losses import InstantaneousLoss, Loss
 from stdl_events.learning.optimizers import OptimizerSpec
+from stdl_events.learning.precision import convolving_dtype
 from stdl_events.learning.traces import state_holds
 from stdl_events.memory.layer_step import Entering, LayerSetting, loss_bytes, run_layer
 from stdl_events.memory.meter import metering, tensor_bytes
@@ -31,6 +32,7 @@ class LayerMeter:
         trace: presynaptic trace of the neurons, None for rules without traces.
         kept: in lean mode, True if outputs of convolutions are saved for backward.
         flowing: the activation dtype; None for the parameter dtype.
+        convolving: the dtype of convolutions; None for the activation dtype.
         averaged: True for an averaged copy of the network.
     """
 
@@ -42,6 +44,7 @@ class LayerMeter:
     trace: Trace | None
     kept: bool = False
     flowing: torch.dtype | None = None
+    convolving: torch.dtype | None = None
     loss: Loss = dataclasses.field(default_factory=InstantaneousLoss)
     averaged: bool = False
     _known: dict[tuple[LayerSpec, bool, Entering], LayerCost] = dataclasses.field(default_factory=dict, repr=False)
@@ -58,6 +61,7 @@ class LayerMeter:
             blueprint.rule.time.trace,
             blueprint.memory == "kept",
             blueprint.flowing,
+            convolving_dtype(blueprint.precision),
             blueprint.loss,
             blueprint.average_decay is not None,
         )
@@ -92,6 +96,7 @@ class LayerMeter:
             self.trace,
             self.kept,
             self.flowing or self.dtype,
+            self.convolving,
         )
 
     def _entering(self, layer: LayerSpec, needs_input_gradient: bool, fronts: Fronts) -> Entering:

@@ -19,7 +19,7 @@ from stdl_events.learning.lean.signals import Counts, Dense, Shape, Spikes, Trac
 from stdl_events.learning.lean.signals import Signal as LeanSignal
 from stdl_events.learning.losses import Loss
 from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.precision import mixed_precision
+from stdl_events.learning.precision import convolve_in, mixed_precision
 from stdl_events.learning.targets import example_targets
 from stdl_events.learning.traced_spikes import Signal, TracedSpikes, spikes_of
 from stdl_events.learning.traces import make_factory, state_holds
@@ -49,6 +49,13 @@ class LayerSetting:
     trace: Trace | None
     kept: bool
     flowing: torch.dtype
+    convolving: torch.dtype | None
+
+    def layer(self, spec: LayerSpec) -> Layer:
+        """A layer with these settings."""
+        made = Layer(spec, make_factory(self.spec, self.trace, self.dtype))
+        convolve_in(self.convolving, [made])
+        return made
 
 
 def run_layer(
@@ -61,7 +68,7 @@ def run_layer(
         waits: True if its output is alive during its backward.
     """
     with metering() as live:
-        layer = Layer(spec, make_factory(setting.spec, setting.trace, setting.dtype))
+        layer = setting.layer(spec)
         fixed, update = _fixed(layer, setting, live)
         shape = (setting.batch_size, *spec.input_shape)
         if setting.lean:
@@ -94,7 +101,7 @@ def _lean_input(setting: LayerSetting, shape: Shape, entering: Entering) -> Lean
 @torch.no_grad()
 def _handed_on(setting: LayerSetting, fronts: Fronts) -> LeanSignal:
     """The output of these layers, if the first has spikes as input."""
-    layers = [Layer(spec, make_factory(setting.spec, setting.trace, setting.dtype)) for spec in fronts]
+    layers = [setting.layer(spec) for spec in fronts]
     received = _lean_input(setting, (setting.batch_size, *fronts[0].input_shape), "spikes")
     states = (layer.initial_state(setting.batch_size, dtype=setting.flowing) for layer in layers)
     out, _ = LeanChain().forward(layers, received, deque(itertools.chain.from_iterable(states)))

@@ -24,6 +24,7 @@ class Synapse(nn.Module):
         norm: of its output, such as batch norm; None where the network has none.
         norm_frozen: True to keep the norm in evaluation mode while the network trains: it normalises with its running
             statistics, which are not updated.
+        convolves_in: dtype of the convolution, whose output is cast to the input's; None for that of the input.
     """
 
     def __init__(self, conv: nn.Conv2d, norm: nn.Module | None = None) -> None:
@@ -31,6 +32,7 @@ class Synapse(nn.Module):
         self.conv = conv
         self.norm = norm
         self.norm_frozen = False
+        self.convolves_in: torch.dtype | None = None
 
     def train(self, mode: bool = True) -> Self:
         """`nn.Module.train`, except that a frozen norm stays in evaluation mode."""
@@ -41,8 +43,15 @@ class Synapse(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """current_BCHW."""
-        current_BCHW: Tensor = self.conv(x_BCHW)
+        current_BCHW = self._convolved(x_BCHW)
         return current_BCHW if self.norm is None else self.norm(current_BCHW)
+
+    def _convolved(self, x_BCHW: Tensor) -> Tensor:
+        if self.convolves_in is None or self.convolves_in == x_BCHW.dtype:
+            y_BCHW: Tensor = self.conv(x_BCHW)
+            return y_BCHW
+        with torch.autocast(x_BCHW.device.type, enabled=False):
+            return self.conv(x_BCHW.to(self.convolves_in)).to(x_BCHW.dtype)
 
 
 class ScaledWSConv2d(nn.Conv2d):

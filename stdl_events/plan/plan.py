@@ -49,7 +49,7 @@ class PlanSetting:
         rule: the learning rule's name.
         steps: T of the metered step.
         memory: the memory mode.
-        precision: "fp32" or "bf16".
+        precision: "fp32", "bf16-convolutions", or "bf16-states" with convolutions in float32.
         dtype: of the weights, such as "float32".
         optimizer: its name.
         neuron, norm: those of the network.

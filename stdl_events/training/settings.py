@@ -13,6 +13,7 @@ from stdl_events.errors import RecipeError
 from stdl_events.events.transform_spec import TransformSpec, check_transform
 from stdl_events.frames.mix_registry import MIXES
 from stdl_events.frames.transform_registry import OF_EVENTS, TRANSFORMS
+from stdl_events.learning.grid import Precision
 from stdl_events.learning.registries import LOSSES
 from stdl_events.learning.rules import RULES
 from stdl_events.network.paper_neurons import paper_neuron
@@ -143,7 +144,8 @@ class LearningSettings(Section):
             one block, STDL is SLTT.
         memory: `lean` saves packed spikes and recomputes the rest, `kept` saves outputs of convolutions too, `plain`
             is ordinary autograd, `auto` the fastest that fits into the budget; the gradients are the same.
-        precision: `bf16` keeps membrane potentials and currents in bfloat16, weights in float32.
+        precision: `bf16` keeps membrane potentials and currents in bfloat16, weights in float32; convolutions are in
+            bfloat16 where the device has such. `bf16-convolutions` and `bf16-states` ask for either on every machine.
         cuda_graphs: on a CUDA device, record a block's step and replay it, with less work for the host.
         loss: `ce+mse` is `((1 - alpha) CE + alpha MSE) / T` in each step, `spike-mse` truncated local BPTT's; None is
             the rule's own.
@@ -159,7 +161,7 @@ class LearningSettings(Section):
     plan: str | None = None
     least_blocks: Positive | None = None
     memory: Literal["lean", "kept", "plain", "auto"] = "lean"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     cuda_graphs: bool = False
     loss: Annotated[str, AfterValidator(LOSSES.check)] | None = None
     mse_target: Literal["one-hot", "threshold"] | None = None

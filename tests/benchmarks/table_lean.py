@@ -47,7 +47,7 @@ def ways(row: Published, goal_gb: float) -> Iterator[tuple[str, Blueprint, Plan 
         paper = choose_plan(lean, plan="paper")
         yield "lean, the paper's plan", lean, paper
         yield "plain, the paper's plan", plain, choose_plan(plain, plan="paper")
-    half = dataclasses.replace(lean, precision="bf16")
+    half = dataclasses.replace(lean, precision="bf16-convolutions")
     yield "lean, uncut, bf16", half, Planner(half).within(budget)
 
 

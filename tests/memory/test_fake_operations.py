@@ -56,8 +56,8 @@ def layout(tensor: Tensor, args: tuple[Any, ...]) -> tuple[Any, ...]:
     [
         ("stdl", "lean", "fp32", "sgd", "batch"),
         ("stdl+ndot", "lean", "fp32", "adamw", "ws"),
-        ("sltt", "kept", "bf16", "adamw", "batch"),
-        ("bptt", "plain", "bf16", "adamw", "none"),
+        ("sltt", "kept", "bf16-convolutions", "adamw", "batch"),
+        ("bptt", "plain", "bf16-states", "adamw", "none"),
         ("tbptt", "plain", "fp32", "sgd", "ws"),
     ],
 )

@@ -40,7 +40,7 @@ def test_a_plan_for_the_same_setting_is_taken_as_it_is(given: Plan):
         {"batch_size": 32},
         {"memory": "lean"},
         {"memory": "kept"},
-        {"precision": "bf16"},
+        {"precision": "bf16-convolutions"},
         {"optimizer": OptimizerSpec("adamw")},
         {"rule": get_rule("stdl+ottt")},
         {"spec": SPEC.with_settings({"kind": "alif"})},

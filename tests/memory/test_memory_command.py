@@ -121,10 +121,17 @@ def test_fit_finds_the_plan_for_a_batch_or_says_what_fits_instead():
         assert f"the largest batch within 300.00 kB: {rule}, plain" in text
 
 
-def test_bf16_halves_what_flows():
-    exact, rounded = (json.loads(run(*SMALL, "--precision", each, "--json")) for each in ("fp32", "bf16"))
-    assert (exact["precision"], rounded["precision"]) == ("fp32", "bf16")
-    for part in ("weights", "gradients", "optimizer"):
+@pytest.mark.parametrize(
+    ("precision", "equal"),
+    [
+        ("bf16-convolutions", ("weights", "gradients", "optimizer")),
+        ("bf16-states", ("weights", "optimizer")),  # whose peak is at another layer, before some gradients
+    ],
+)
+def test_bf16_halves_what_flows(precision, equal):
+    exact, rounded = (json.loads(run(*SMALL, "--precision", each, "--json")) for each in ("fp32", precision))
+    assert (exact["precision"], rounded["precision"]) == ("fp32", precision)
+    for part in equal:
         assert rounded["breakdown"][part] == exact["breakdown"][part]
     assert rounded["breakdown"]["membrane"] * 2 == exact["breakdown"]["membrane"]
     assert rounded["floor_bytes"] < rounded["peak_bytes"] < exact["peak_bytes"]

@@ -74,7 +74,11 @@ Auto = Annotated[
 ]
 NeuronKind = Annotated[str | None, one_of(NEURONS, "Kind of neuron.", "--neuron")]
 Precision = Annotated[
-    str | None, typer.Option(help="fp32, or bf16 for membrane potentials, currents and convolutions.")
+    str | None,
+    typer.Option(
+        help="fp32, or bf16 for membrane potentials and currents, and for convolutions where the device has such; "
+        "bf16-convolutions or bf16-states: as on a machine with, or without them."
+    ),
 ]
 OptimizerKind = Annotated[
     str | None,

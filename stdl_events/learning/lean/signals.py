@@ -72,11 +72,27 @@ class Spikes:
             self._fresh = numbers_BCHW
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        batch, count, height, width = self.shape
+        batch, count, *_ = self.shape
         fresh, self._fresh = self._fresh, None
         if fresh is not None and samples in (ALL, slice(0, batch)) and channels in (ALL, slice(0, count)):
             return fresh
-        return unpack(self.bits_BCQ[samples, channels], height * width, self.dtype).unflatten(2, (height, width))
+        return self._unpacked(self.dtype, samples, channels)
+
+    def dense_in(self, dtype: torch.dtype, samples: slice) -> Tensor:
+        """Some samples, unpacked into `dtype`."""
+        if dtype == self.dtype:
+            return self.dense(samples)
+        self._fresh = None
+        return self._unpacked(dtype, samples, ALL)
+
+    def _unpacked(self, dtype: torch.dtype, samples: slice, channels: slice) -> Tensor:
+        height, width = self.shape[2:]
+        return unpack(self.bits_BCQ[samples, channels], height * width, dtype).unflatten(2, (height, width))
+
+
+def dense_in(dtype: torch.dtype, x: Signal, samples: slice) -> Tensor:
+    """The values of some samples in `dtype`; spikes are unpacked into it."""
+    return x.dense_in(dtype, samples) if isinstance(x, Spikes) else x.dense(samples).to(dtype)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stdl_events.learning.lean.parts import accumulate, accumulate_part, channel_parts, sample_parts
-from stdl_events.learning.lean.signals import Shape, Signal, presynaptic
+from stdl_events.learning.lean.signals import Shape, Signal, dense_in, presynaptic
 from stdl_events.network.synapse import ScaledWSConv2d, Synapse
 
 # Convolutions with few output channels are slow, and each group unpacks the input again.
@@ -34,6 +34,7 @@ class LeanSynapse:
     def __init__(self, module: Synapse, x: Signal, *, saves_output: bool = False) -> None:
         conv, norm = module.conv, cast(nn.BatchNorm2d | None, module.norm)  # `supported` refuses other norms
         self._conv, self._norm, self._x = conv, norm, x
+        self._convolves_in = module.convolves_in or x.dtype
         # Without a norm backward does not need the output, and the caller of `current` may overwrite it.
         self._saves_output = saves_output and norm is not None
         self.shape = _output_shape(x.shape, conv)
@@ -121,13 +122,15 @@ class LeanSynapse:
         grad_weight: Tensor | None = None
         for samples in runs:
             part_x, part_weight, part_bias = torch.ops.aten.convolution_backward(
-                grad_y[samples],
+                grad_y[samples].to(self._convolves_in),
                 learned(samples),
                 weight,
                 None if bias is None else list(bias.shape),
                 *self._geometry(),
                 wanted,
             )
+            if needs_input:
+                part_x = part_x.to(self._x.dtype)
             if needs_input and onto is not None:
                 onto[samples].add_(part_x)
             elif needs_input and len(runs) == 1:
@@ -157,7 +160,7 @@ class LeanSynapse:
         weight, bias, geometry = self._weight()[channels], self._conv.bias, self._geometry()
         bias = None if bias is None else bias.detach()[channels].to(weight.dtype)
         runs = self._sample_parts()
-        first = torch.ops.aten.convolution(self._input(runs[0]), weight, bias, *geometry)
+        first = torch.ops.aten.convolution(self._input(runs[0]), weight, bias, *geometry).to(self._x.dtype)
         if len(runs) == 1:
             return first
         y = first.new_empty((self._x.shape[0], *first.shape[1:]))
@@ -170,13 +173,13 @@ class LeanSynapse:
     def _input(self, samples: slice) -> Tensor:
         if self._dense is not None:
             return self._dense
-        dense = self._x.dense(samples)
+        dense = dense_in(self._convolves_in, self._x, samples)
         if len(self._sample_parts()) == 1 and (self._is_backward or len(self._groups) > 1):
             self._dense = dense  # small enough to keep until its next use
         return dense
 
     def _sample_parts(self) -> list[slice]:
-        return sample_parts(self._x.shape, self._x.dtype)
+        return sample_parts(self._x.shape, self._convolves_in)
 
     def _geometry(self) -> tuple[list[int], list[int], list[int], bool, list[int], int]:
         padding = self._conv.padding
@@ -185,8 +188,8 @@ class LeanSynapse:
 
     def _weight(self) -> Tensor:
         if isinstance(self._conv, ScaledWSConv2d):
-            return self._conv.standardised_weight().detach().to(self._x.dtype)
-        return self._conv.weight.detach().to(self._x.dtype)
+            return self._conv.standardised_weight().detach().to(self._convolves_in)
+        return self._conv.weight.detach().to(self._convolves_in)
 
     def _weight_learns(self) -> bool:
         return any(parameter.requires_grad for parameter in _weight_parameters(self._conv))

@@ -13,6 +13,7 @@ from torch import Tensor
 from stdl_events.learning.lean.kernels import reference
 from stdl_events.network.registries import SURROGATES
 
+ON_CPU = (torch.float32, torch.float64, torch.bfloat16)
 ON_CUDA = ("fire_", "surrogate_backward_", "unpack")
 
 
@@ -27,7 +28,7 @@ def kernel(name: str, device: torch.device, dtype: torch.dtype, surrogate: str |
         NotationError: `surrogate` is unknown.
     """
     module: ModuleType = reference
-    if device.type == "cpu" and dtype in (torch.float32, torch.float64):
+    if device.type == "cpu" and dtype in ON_CPU:
         from stdl_events.learning.lean.kernels import cpu
 
         module = cpu

@@ -1,5 +1,7 @@
 """CPU kernels, compiled by numba: one pass over memory, with a tensor's rows divided among threads.
 
+For float32, float64 and bfloat16; `cpu_bf16.py` reads and writes numbers of each.
+
 Eight spikes are packed by one multiplication. With the spikes as the bytes of a 64-bit word, byte j times 2^(63 - 9 j)
 moves its bit into the word's highest byte, in order. No two products overlap in a bit.
 """
@@ -15,6 +17,7 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
+from stdl_events.learning.lean.kernels.cpu_bf16 import as_array, is_set, load, number_type, rounded, store
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.registries import SURROGATES
 from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogate
@@ -49,7 +52,7 @@ def fire_(
     current_BCHW: Tensor, u_BCHW: Tensor, bits_BCQ: Tensor, decay: float, threshold: float, amount: float
 ) -> None:
     arrays = (*_flat(current_BCHW), *_flat(u_BCHW), *_flat(bits_BCQ))
-    number = arrays[0].dtype.type
+    number = number_type(arrays[0])
     _run(_fire, *arrays, *_sizes(current_BCHW), number(decay), number(threshold), number(amount))
 
 
@@ -63,7 +66,7 @@ def surrogate_backward_(
     width: float,
 ) -> None:
     arrays = (*_flat(grad_BCHW), *_flat(u_BCHW), *_flat(bits_BCQ))
-    number = arrays[0].dtype.type
+    number = number_type(arrays[0])
     numbers = (number(threshold), number(amount), number(width))
     _run(_surrogate_backward, *arrays, *_sizes(grad_BCHW), *numbers, FORMULAS[SURROGATES[surrogate]])
 
@@ -86,7 +89,8 @@ def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
 def spread(grad_BCHW: Tensor, window: int) -> Tensor:
     batch, channels, height, width = grad_BCHW.shape
     spread_BCHW = grad_BCHW.new_empty((batch, channels, height * window, width * window))
-    _run(_spread, *_flat(spread_BCHW), *_flat(grad_BCHW), *grad_BCHW.shape, window)
+    arrays = (*_flat(spread_BCHW), *_flat(grad_BCHW))
+    _run(_spread, *arrays, *grad_BCHW.shape, window, number_type(arrays[0])(window * window))
     return spread_BCHW
 
 
@@ -100,7 +104,7 @@ def _run(kernel: Callable[..., None], array: Any, *args: Any) -> None:
 def _flat(x: Tensor) -> tuple[Any, int]:
     """The tensor's memory as a flat array, and the stride of its samples; each sample is contiguous."""
     batch, apart = x.shape[0], x.stride(0)
-    return x.as_strided(((batch - 1) * apart + x.numel() // batch,), (1,)).numpy(), apart
+    return as_array(x.as_strided(((batch - 1) * apart + x.numel() // batch,), (1,))), apart
 
 
 def _sizes(x_BCHW: Tensor) -> tuple[int, int, int]:
@@ -150,11 +154,10 @@ def _fire(
         words_Q = np.zeros(count, np.uint64)
         fired_P = words_Q.view(np.uint8)
         for p in range(pixels):
-            m = current_P[p] + decay * u_P[p]  # STDL eq. (1)
+            m = rounded(u_P, load(current_P, p) + decay * load(u_P, p))  # STDL eq. (1)
             fired = m >= threshold  # STDL eq. (2)
-            s = current.dtype.type(fired)
-            u_P[p] = m - amount * s  # STDL eq. (3)
-            current_P[p] = s
+            store(u_P, p, m - amount if fired else m)  # STDL eq. (3)
+            store(current_P, p, fired)
             fired_P[p] = fired
         _pack_row(words_Q, bits, sample * bits_apart + channel * count)
 
@@ -165,7 +168,7 @@ def _surrogate_backward(
     batch: int, channels: int, pixels: int, threshold: Any, amount: Any, width: Any, surrogate: int,
 ) -> None:  # fmt: skip
     count = (pixels + BITS - 1) // BITS
-    zero, one = grad.dtype.type(0), grad.dtype.type(1)
+    zero, one = width - width, width / width  # in the arithmetic's type
     for row in prange(batch * channels):
         sample, channel = row // channels, row % channels
         at, at_u = sample * grad_apart + channel * pixels, sample * u_apart + channel * pixels
@@ -173,17 +176,17 @@ def _surrogate_backward(
         fired_P = _unpacked_row(bits, sample * bits_apart + channel * count, count)
         if surrogate == _TRIANGLE:  # STDL eq. (7)
             for p in range(pixels):
-                distance = abs((grad.dtype.type(fired_P[p]) * amount + u_P[p]) - threshold)
-                grad_P[p] *= min(distance - width, zero) / (-width * width)
+                distance = abs(((amount if fired_P[p] else zero) + load(u_P, p)) - threshold)
+                store(grad_P, p, load(grad_P, p) * (min(distance - width, zero) / (-width * width)))
         elif surrogate == _RECTANGLE:
             for p in range(pixels):
-                distance = abs((grad.dtype.type(fired_P[p]) * amount + u_P[p]) - threshold)
-                grad_P[p] *= grad.dtype.type(distance < width / 2) / width
+                distance = abs(((amount if fired_P[p] else zero) + load(u_P, p)) - threshold)
+                store(grad_P, p, load(grad_P, p) * ((one if distance < width / 2 else zero) / width))
         elif surrogate == _SIGMOID:
             for p in range(pixels):
-                distance = (grad.dtype.type(fired_P[p]) * amount + u_P[p]) - threshold
+                distance = ((amount if fired_P[p] else zero) + load(u_P, p)) - threshold
                 sigmoid = one / (one + np.exp(-distance * width))
-                grad_P[p] *= sigmoid * (one - sigmoid) * width
+                store(grad_P, p, load(grad_P, p) * (sigmoid * (one - sigmoid) * width))
 
 
 @_compiled
@@ -196,7 +199,7 @@ def _pack(spikes: Any, spikes_apart: int, bits: Any, bits_apart: int, batch: int
         words_Q = np.zeros(count, np.uint64)
         fired_P = words_Q.view(np.uint8)
         for p in range(pixels):
-            fired_P[p] = spikes_P[p] != 0
+            fired_P[p] = is_set(spikes_P, p)
         _pack_row(words_Q, bits, sample * bits_apart + channel * count)
 
 
@@ -209,7 +212,7 @@ def _unpack(spikes: Any, spikes_apart: int, bits: Any, bits_apart: int, batch: i
         spikes_P = spikes[at : at + pixels]
         fired_P = _unpacked_row(bits, sample * bits_apart + channel * count, count)
         for p in range(pixels):
-            spikes_P[p] = fired_P[p]
+            store(spikes_P, p, fired_P[p])
 
 
 @_compiled
@@ -227,7 +230,7 @@ def _count(
             for _ in range(window):
                 spikes_W = spikes[at : at + wide]
                 for x in range(wide):
-                    sums_W[x] += np.uint8(spikes_W[x])
+                    sums_W[x] += np.uint8(is_set(spikes_W, x))
                 at += wide
             counts_W = counts[to + y * width : to + (y + 1) * width]
             for x in range(width):
@@ -240,9 +243,9 @@ def _count(
 @_compiled
 def _spread(
     spread: Any, spread_apart: int, grad: Any, grad_apart: int,
-    batch: int, channels: int, height: int, width: int, window: int,
+    batch: int, channels: int, height: int, width: int, window: int, share: Any,
 ) -> None:  # fmt: skip
-    wide, share = width * window, grad.dtype.type(window * window)
+    wide = width * window
     for row in prange(batch * channels):
         sample, channel = row // channels, row % channels
         at = sample * grad_apart + channel * height * width
@@ -250,9 +253,9 @@ def _spread(
         for y in range(height):
             first_W = spread[to : to + wide]
             for x in range(width):
-                value = grad[at + y * width + x] / share
+                value = load(grad, at + y * width + x) / share
                 for column in range(window):
-                    first_W[x * window + column] = value
+                    store(first_W, x * window + column, value)
             for line in range(1, window):
                 spread[to + line * wide : to + (line + 1) * wide] = first_W
             to += window * wide
