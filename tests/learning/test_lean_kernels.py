@@ -195,7 +195,8 @@ def test_kernels_that_do_not_agree_are_not_used(recwarn):
 
 def test_each_device_has_its_kernels():
     assert kernel("fire_", torch.device("cpu"), torch.float64) is cpu.fire_
-    assert kernel("fire_", torch.device("cpu"), torch.bfloat16) is reference.fire_
+    assert kernel("fire_", torch.device("cpu"), torch.bfloat16) is cpu.fire_
+    assert kernel("fire_", torch.device("cpu"), torch.float16) is reference.fire_
     assert kernel("fire_", torch.device("xpu"), torch.float32) is reference.fire_
     assert kernel("count_", torch.device("cuda"), torch.float32) is reference.count_
     for surrogate in SURROGATES:

@@ -121,20 +121,24 @@ def test_fit_finds_the_plan_for_a_batch_or_says_what_fits_instead():
         assert f"the largest batch within 300.00 kB: {rule}, plain" in text
 
 
-@pytest.mark.parametrize(
-    ("precision", "equal"),
-    [
-        ("bf16-convolutions", ("weights", "gradients", "optimizer")),
-        ("bf16-states", ("weights", "optimizer")),  # whose peak is at another layer, before some gradients
-    ],
-)
-def test_bf16_halves_what_flows(precision, equal):
-    exact, rounded = (json.loads(run(*SMALL, "--precision", each, "--json")) for each in ("fp32", precision))
-    assert (exact["precision"], rounded["precision"]) == ("fp32", precision)
-    for part in equal:
+def test_bf16_halves_what_flows():
+    exact, rounded = (json.loads(run(*SMALL, "--precision", each, "--json")) for each in ("fp32", "bf16-convolutions"))
+    assert (exact["precision"], rounded["precision"]) == ("fp32", "bf16-convolutions")
+    for part in ("weights", "gradients", "optimizer"):
         assert rounded["breakdown"][part] == exact["breakdown"][part]
     assert rounded["breakdown"]["membrane"] * 2 == exact["breakdown"]["membrane"]
     assert rounded["floor_bytes"] < rounded["peak_bytes"] < exact["peak_bytes"]
+
+
+def test_bf16_states_count_the_float32_parts_of_convolutions():
+    exact, mixed, rounded = (
+        json.loads(run(*SMALL, "--rule", "sltt", "--precision", each, "--json"))
+        for each in ("fp32", "bf16-states", "bf16-convolutions")
+    )
+    assert mixed["precision"] == "bf16-states"
+    assert mixed["breakdown"]["weights"] == exact["breakdown"]["weights"]
+    assert mixed["breakdown"]["membrane"] * 2 == exact["breakdown"]["membrane"]
+    assert rounded["peak_bytes"] < mixed["peak_bytes"] < exact["peak_bytes"]
 
 
 def test_a_trace_is_drawn_beside_the_rule_it_is_compared_with(tmp_path):
