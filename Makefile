@@ -9,9 +9,10 @@ PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 	$$candidate -c 'import sys, venv; sys.exit(sys.version_info < $(MINIMUM))' 2>/dev/null && echo $$candidate && break; \
 	done)
 WORKERS ?= 2
+MINUTES ?= 10
 SBOM ?= dist/stdl-events.cdx.json
 
-.PHONY: demo test docs format bench fuzz lock sbom clean
+.PHONY: demo test docs format bench gpu-check fuzz lock sbom clean
 
 demo: $(VENV)/ready
 	$(BIN)/stdl-events demo --out runs/demo
@@ -34,6 +35,10 @@ format: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[bench]'
 	for program in tests/benchmarks/bench_*.py; do $(BIN)/python $$program --out tests/benchmarks/results || exit 1; done
+
+# Without a GPU it says what it would do: code 3, with nothing written.
+gpu-check: $(VENV)/ready
+	$(BIN)/python tests/benchmarks/gpu_check.py --minutes $(MINUTES) --out tests/benchmarks/results || test $$? = 3
 
 fuzz: $(VENV)/ready
 	$(BIN)/python tests/benchmarks/run_fuzz.py --out tests/benchmarks/results

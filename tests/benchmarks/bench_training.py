@@ -2,37 +2,45 @@
 
     python tests/benchmarks/bench_training.py [--network NOTATION] [--input 2x32x32] [--batch 16] [--steps 4 10 20]
                                               [--rounds 9] [--threads 2] [--front-batches 4 8 16]
-                                              [--name training] [--out FOLDER]
+                                              [--name training] [--quick] [--out FOLDER]
 
 For each T every contender trains the same clips. Bytes are those of all live tensors at the peak of a step, input
 apart, counted on the tensors of the step that runs, so that they mean the same for every library. Times are medians
-over rounds, in each of which every contender takes one step; multiply-accumulates are counted as they run. The front
-trains smaller batches too: time per sample against memory; `--front-batches` without numbers leaves it out.
+over rounds, in each of which every contender takes one step; multiply-accumulates are counted as they run. Beside each
+time stands the share of it that the network's bare convolutions take: forward and backward, of the same shapes, with
+the same threads, in the same rounds, of a step of `sltt`. In bf16 they are those that the plain bf16 step runs.
 
-Draws <date>_<name>.png: memory and time over T, and the front.
+The front trains smaller batches too: time per sample against memory; `--front-batches` without numbers leaves it out.
+SpikingJelly's memory optimiser is at level 1, as the higher ones need a GPU; `gpu_check.py` has level 4.
+
+Draws <date>_<name>.svg: memory and time over T of the main contenders, and the front of all.
 """
 
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import spikingjelly_contenders as spikingjelly
 import torch
 from bench_report import REPOSITORY, environment, write_result
-from torch import Tensor
-from training_contenders import Contender, Step, ours, snntorch_bptt, spikingjelly_bptt, spikingjelly_sltt
+from charts import Line, Panel, draw, front
+from step_measures import bare_convolutions, clip, in_turns, peak_bytes
+from training_contenders import HOST, Contender, ours, snntorch_bptt
 
 from stdl_events.memory.macs import MultiplyAccumulates
-from stdl_events.memory.meter import LiveBytes
 from stdl_events.network.spec import NetworkSpec
 
 NETWORK = "32C3-AP2-64C3-AP2-64C3-AP2-128C3-10FC"
 FRONT_BATCHES = (4, 8, 16)
 FRONT_STEPS = 10
+# Of the charts over T, which would not be readable with all.
+OVER_TIME = ("bptt", "sltt, plain", "sltt, lean", "sltt, kept", "SpikingJelly BPTT", "SpikingJelly BPTT, memopt 1")
+QUICK = ["--network", "4C3-AP2-4C3-4C3-10FC", "--input", "2x8x8", "--batch", "2", "--steps", "2", "4", "--rounds", "1"]
 
 
 def contenders() -> list[Contender]:
@@ -42,70 +50,52 @@ def contenders() -> list[Contender]:
         ours("sltt, plain", rule="sltt", memory="plain"),
         ours("sltt, lean", rule="sltt", memory="lean"),
         ours("sltt, kept", rule="sltt", memory="kept"),
+        ours("sltt, lean, bf16", rule="sltt", memory="lean", precision="bf16"),
+        ours("sltt, kept, bf16", rule="sltt", memory="kept", precision="bf16"),
         ours("stdl 2 blocks, plain", rule="stdl", memory="plain", least_blocks=2),
         ours("stdl 2 blocks, lean", rule="stdl", memory="lean", least_blocks=2),
         ours("stdl 2 blocks, kept", rule="stdl", memory="kept", least_blocks=2),
         ours("stdl 3 blocks, lean", rule="stdl", memory="lean", least_blocks=3),
     ]
-    others = [spikingjelly_bptt(memopt=False), spikingjelly_bptt(memopt=True), spikingjelly_sltt(), snntorch_bptt()]
+    others = [spikingjelly.bptt(), spikingjelly.bptt(memopt=1), spikingjelly.sltt(), snntorch_bptt()]
     present = [other for other in others if find_spec(other.library) is not None]
     for name in sorted({other.library for other in others} - {other.library for other in present}):
         print(f"{name} is not installed and left out: pip install -e '.[bench]'", file=sys.stderr)
     return own + present
 
 
-def clip(spec: NetworkSpec, batch_size: int, steps: int) -> tuple[Tensor, Tensor]:
-    """Random event counts, about as dense as real frames, and targets."""
-    generator = torch.Generator().manual_seed(0)
-    frames_TBCHW = torch.poisson(torch.full((steps, batch_size, *spec.input_shape), 0.3), generator)
-    return frames_TBCHW, torch.arange(batch_size) % (spec.classes or 1)
-
-
-def peak_bytes(contender: Contender, spec: NetworkSpec, batch_size: int, steps: int) -> int:
-    """The peak of a settled step, without the clip."""
-    frames_TBCHW, targets_B = clip(spec, batch_size, steps)
-    with LiveBytes() as live:
-        step = contender.make(spec, batch_size, steps)
-        live.exclude(frames_TBCHW)
-        live.exclude(targets_B)
-        step(frames_TBCHW, targets_B)
-        live.reset_peak()
-        step(frames_TBCHW, targets_B)
-    return live.peak
-
-
-def in_turns(steps: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
-    """Seconds of each contender per round, in turns, after one round of warm-up."""
-    seconds: list[list[float]] = [[] for _ in steps]
-    for number in range(rounds + 1):
-        for index, step in enumerate(steps):
-            started = time.perf_counter()
-            step()
-            if number:
-                seconds[index].append(time.perf_counter() - started)
-    return seconds
+def precision_of(contender: Contender) -> str:
+    return str((contender.ours or {}).get("precision", "fp32"))
 
 
 def compare(everybody: Sequence[Contender], spec: NetworkSpec, batch_size: int, steps: int, rounds: int) -> list[Any]:
     """A row for each contender at one batch size and one T."""
-    frames_TBCHW, targets_B = clip(spec, batch_size, steps)
-    made: list[Step] = [contender.make(spec, batch_size, steps) for contender in everybody]
-    seconds = in_turns([lambda step=step: step(frames_TBCHW, targets_B) for step in made], rounds)  # type: ignore[misc]
+    inputs = clip(spec, batch_size, steps)
+    made = [contender.make(spec, batch_size, steps, HOST) for contender in everybody]
+    precisions = sorted({precision_of(contender) for contender in everybody})
+    whole = [
+        ours("", rule="sltt", memory="plain", precision=name).make(spec, batch_size, steps, HOST) for name in precisions
+    ]
+    bare = [bare_convolutions(partial(step, *inputs), HOST) for step in whole]
+    seconds = in_turns([*(partial(step, *inputs) for step in made), *bare], rounds, HOST)
+    medians = [statistics.median(times) for times in seconds]
+    bare_seconds = dict(zip(precisions, medians[len(made) :], strict=True))
     rows = []
-    for contender, step, times in zip(everybody, made, seconds, strict=True):
+    for contender, step, times, median in zip(everybody, made, seconds, medians, strict=False):
         with MultiplyAccumulates() as macs:
-            step(frames_TBCHW, targets_B)
-        median = statistics.median(times)
+            step(*inputs)
         rows.append(
             {
                 "name": contender.name,
                 "library": contender.library,
+                "backend": contender.backend(HOST),
                 "batch": batch_size,
                 "steps": steps,
-                "peak_bytes": peak_bytes(contender, spec, batch_size, steps),
+                "peak_bytes": peak_bytes(partial(contender.make, spec, batch_size, steps, HOST), inputs),
                 "seconds": median,
                 "fastest": min(times),
                 "slowest": max(times),
+                "bare_share": bare_seconds[precision_of(contender)] / median,
                 "samples_per_s": batch_size / median,
                 "macs": macs.count,
             }
@@ -132,9 +122,12 @@ def goals(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "stdl, kept over plain": ratio("stdl 2 blocks, kept", "stdl 2 blocks, plain"),
         "stdl over sltt, plain": ratio("stdl 2 blocks, plain", "sltt, plain"),
         "the same of multiply-accumulates": work,
-        "stdl, lean over SpikingJelly BPTT, memopt": ratio("stdl 2 blocks, lean", "SpikingJelly BPTT, memopt"),
+        "sltt, lean: bf16 over float32": ratio("sltt, lean, bf16", "sltt, lean"),
+        "sltt, kept: bf16 over float32": ratio("sltt, kept, bf16", "sltt, kept"),
+        "stdl, lean over SpikingJelly BPTT, memopt 1": ratio("stdl 2 blocks, lean", "SpikingJelly BPTT, memopt 1"),
         "stdl, lean over SpikingJelly BPTT": ratio("stdl 2 blocks, lean", "SpikingJelly BPTT"),
-        "bytes of that over memopt's": ratio("stdl 2 blocks, lean", "SpikingJelly BPTT, memopt", "peak_bytes"),
+        "sltt, kept over SpikingJelly BPTT": ratio("sltt, kept", "SpikingJelly BPTT"),
+        "bytes of stdl, lean over memopt 1": ratio("stdl 2 blocks, lean", "SpikingJelly BPTT, memopt 1", "peak_bytes"),
     }
 
 
@@ -165,7 +158,7 @@ def to_markdown(document: dict[str, Any]) -> str:
         f"# Training steps beside other libraries, {machine['date']}",
         "",
         f"{document['network']} on {document['input']}, batch {document['batch']}, {document['threads']} threads, "
-        f"medians of {document['rounds']} rounds in turns, float32.",
+        f"medians of {document['rounds']} rounds in turns, float32 where nothing else is said.",
         f"{machine['machine']}, commit {machine['commit']}, "
         + ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
         + ".",
@@ -175,12 +168,13 @@ def to_markdown(document: dict[str, Any]) -> str:
             "",
             f"## T = {steps}",
             "",
-            "| | ms per step | fastest to slowest | MB | GMAC |",
-            "|---|---|---|---|---|",
+            "| | neurons by | ms per step | fastest to slowest | bare convolutions | MB | GMAC |",
+            "|---|---|---|---|---|---|---|",
         ]
         lines += [
-            f"| {row['name']} | {row['seconds'] * 1e3:.1f} | {row['fastest'] * 1e3:.1f} to {row['slowest'] * 1e3:.1f} "
-            f"| {row['peak_bytes'] / 1e6:.2f} | {row['macs'] / 1e9:.2f} |"
+            f"| {row['name']} | {row['backend']} | {row['seconds'] * 1e3:.1f} | {row['fastest'] * 1e3:.1f} to "
+            f"{row['slowest'] * 1e3:.1f} | {row['bare_share']:.0%} | {row['peak_bytes'] / 1e6:.2f} "
+            f"| {row['macs'] / 1e9:.2f} |"
             for row in document["rows"]
             if row["steps"] == steps
         ]
@@ -203,39 +197,31 @@ def to_markdown(document: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def draw(document: dict[str, Any], path: Path) -> None:
-    """Plot memory and time over T, and the Pareto front."""
-    import matplotlib
+def panels(document: dict[str, Any]) -> list[Panel]:
+    """Memory and time over T, and the front of all batches."""
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    def lines(rows: Sequence[dict[str, Any]], of: Callable[[dict[str, Any]], tuple[float, float]]) -> list[Line]:
+        styles = {row["name"]: "-" if row["library"] == "stdl-events" else "--" for row in rows}
+        return [Line(name, [of(row) for row in rows if row["name"] == name], styles[name]) for name in styles]
 
-    figure, (memory, duration, front) = pyplot.subplots(1, 3, figsize=(18, 6))
-    for name in dict.fromkeys(row["name"] for row in document["rows"]):
-        rows = [row for row in document["rows"] if row["name"] == name]
-        style = "-o" if rows[0]["library"] == "stdl-events" else "--s"
-        steps = [row["steps"] for row in rows]
-        memory.plot(steps, [row["peak_bytes"] / 1e6 for row in rows], style, label=name)
-        duration.plot(steps, [row["seconds"] * 1e3 for row in rows], style, label=name)
-        points = [row for row in document["front"] if row["name"] == name]
-        front.plot(
-            [row["peak_bytes"] / 1e6 for row in points],
-            [1e3 / row["samples_per_s"] for row in points],
-            style,
-            label=name,
-        )
-    for axes, title, across, upward in (
-        (memory, "memory of one step", "T", "MB"),
-        (duration, "time of one step", "T", "ms"),
-        (front, f"front, T = {FRONT_STEPS}", "MB", "ms per sample"),
-    ):
-        axes.set(title=title, xlabel=across, ylabel=upward)
-    memory.set_yscale("log")
-    front.set_xscale("log")
-    memory.legend(fontsize="small")
-    figure.tight_layout()
-    figure.savefig(path, dpi=80)
-    pyplot.close(figure)
+    by_batch = document["front"]
+    rows = [row for row in document["rows"] if row["name"] in OVER_TIME]
+    megabytes = lines(rows, lambda row: (row["steps"], row["peak_bytes"] / 1e6))
+    milliseconds = lines(rows, lambda row: (row["steps"], row["seconds"] * 1e3))
+    over_time = [
+        Panel("memory of one step", "T", "MB", megabytes, "y", at_points=True),
+        Panel("time of one step", "T", "ms", milliseconds, at_points=True),
+    ]
+    if not by_batch:
+        return over_time
+
+    def point(row: dict[str, Any]) -> tuple[float, float]:
+        return row["peak_bytes"] / 1e6, 1e3 / row["samples_per_s"]
+
+    points = list(map(point, by_batch))
+    best = Line("Pareto front", [points[index] for index in front(points)], "band")
+    title = f"front, T = {FRONT_STEPS}, batches " + ", ".join(map(str, document["front_batches"]))
+    return [*over_time, Panel(title, "MB", "ms per sample", [*lines(by_batch, point), best], "x")]
 
 
 def main() -> int:
@@ -249,13 +235,16 @@ def main() -> int:
     parser.add_argument("--front-batches", type=int, nargs="*", default=FRONT_BATCHES)
     parser.add_argument("--name", default="training", help="of the result's files")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "benchmarks" / "results")
+    parser.add_argument("--quick", action="store_true", help="a tiny network, to see that it works")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments = parser.parse_args(QUICK, arguments)
     torch.set_num_threads(arguments.threads)
     spec = NetworkSpec.parse(arguments.network, input_shape=tuple(map(int, arguments.input.split("x"))))
     everybody = contenders()
     by_steps = [compare(everybody, spec, arguments.batch, steps, arguments.rounds) for steps in arguments.steps]
     batches = arguments.front_batches
-    front = [row for batch in batches for row in compare(everybody, spec, batch, FRONT_STEPS, arguments.rounds)]
+    by_batch = [row for batch in batches for row in compare(everybody, spec, batch, FRONT_STEPS, arguments.rounds)]
     document = {
         "environment": environment(["stdl-events", "torch", "spikingjelly", "snntorch"]),
         "network": spec.notation,
@@ -266,12 +255,13 @@ def main() -> int:
         "steps": arguments.steps,
         "rows": [row for rows in by_steps for row in rows],
         "goals": [goals(rows) for rows in by_steps],
-        "front": front,
-        "dominated": dominated(front),
+        "front_batches": list(batches),
+        "front": by_batch,
+        "dominated": dominated(by_batch),
     }
     path = write_result(arguments.out, arguments.name, document)
     path.with_suffix(".md").write_text(to_markdown(document), encoding="utf-8")
-    draw(document, path.with_suffix(".png"))
+    draw(panels(document), path.with_suffix(".svg"))
     print(to_markdown(document))
     return 0
 

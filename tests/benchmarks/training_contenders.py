@@ -1,4 +1,4 @@
-"""One network in several libraries, each with its training step: the contenders of bench_training.
+"""One network in several libraries, each with its training step: the contenders of bench_training and gpu_check.
 
 All have convolution, batch norm, leaky integrate-and-fire with soft reset (decay 0.5, threshold 1), average pooling,
 and a linear classifier on the pooled spikes; all learn by SGD from the mean cross-entropy of the steps. SpikingJelly's
@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stdl_events.build import build_learner
+from stdl_events.learning.lean.kernels.choice import kernel
 from stdl_events.network.spec import NetworkSpec
 
 DECAY = 0.5
 LEARNING_RATE = 0.01
-# These settings mean: decay DECAY, unscaled input, soft reset.
-SJ_NEURON: dict[str, Any] = {"tau": 1 / (1 - DECAY), "decay_input": False, "v_reset": None}
+HOST = torch.device("cpu")
 Step = Callable[[Tensor, Tensor], object]
 """(frames_TBCHW float32, targets_B) -> anything; one whole training step."""
 
@@ -31,92 +31,44 @@ class Contender:
     """A way to train.
 
     Args:
-        make: (spec, batch size, T) -> training step of a new network.
+        make: (spec, batch size, T, device) -> training step of a new network.
         library: name of the library.
+        backend: device -> what computes its neurons there, as the library itself says.
         ours: its options of `build_learner`, for contenders of this package.
     """
 
     name: str
     library: str
-    make: Callable[[NetworkSpec, int, int], Step]
+    make: Callable[[NetworkSpec, int, int, torch.device], Step]
+    backend: Callable[[torch.device], str] = lambda _: "torch"
     ours: dict[str, Any] | None = None
 
 
 def ours(name: str, **options: Any) -> Contender:
     """A rule of this package."""
 
-    def make(spec: NetworkSpec, batch_size: int, steps: int) -> Step:
+    def make(spec: NetworkSpec, batch_size: int, steps: int, device: torch.device) -> Step:
         common: dict[str, Any] = {"batch_size": batch_size, "steps": steps, "lr": LEARNING_RATE, "loss": "ce"}
         chosen = dict(options)
         if "least_blocks" in options:
             # The same cuts in every mode, so that modes are compared and not plans.
             chosen["plan"] = build_learner(spec, memory="plain", least_blocks=chosen.pop("least_blocks"), **common).plan
-        return build_learner(spec, decay=DECAY, **common, **chosen).train_step
+        return build_learner(spec, decay=DECAY, device=device, **common, **chosen).train_step
 
-    return Contender(name, "stdl-events", make, options)
+    def backend(device: torch.device) -> str:
+        if options["memory"] == "plain":
+            return "torch"
+        dtype = torch.bfloat16 if options.get("precision") == "bf16" else torch.float32
+        where = kernel("fire_", device, dtype, surrogate="triangle").__module__.rpartition(".")[2]
+        return {"reference": "torch", "cpu": "numba", "cuda": "triton"}.get(where, where)
 
-
-def spikingjelly_bptt(*, memopt: bool) -> Contender:
-    """Multi-step BPTT; `memopt` checkpoints blocks and packs binary inputs, the level that needs no GPU."""
-
-    def make(spec: NetworkSpec, batch_size: int, steps: int) -> Step:
-        from spikingjelly.activation_based import functional, layer, neuron, surrogate
-        from spikingjelly.activation_based import memopt as optimizer_of_memory
-
-        def block(convolution: nn.Conv2d) -> nn.Module:
-            node = neuron.LIFNode(surrogate_function=surrogate.PiecewiseQuadratic(), detach_reset=False, **SJ_NEURON)
-            return SpikingBlock(convolution, layer.BatchNorm2d(convolution.out_channels), node)
-
-        network = nn.Sequential(
-            *layers_of(spec, layer.Conv2d, block, layer.AvgPool2d),
-            layer.AdaptiveAvgPool2d(1),
-            layer.Flatten(),
-            layer.Linear(spec.layers[-1].input_shape[0], spec.classes),
-        )
-        functional.set_step_mode(network, "m")
-        if memopt:
-            clip = torch.zeros(steps, batch_size, *spec.input_shape)
-
-            def example(module: nn.Module) -> object:
-                functional.reset_net(module)
-                return module(clip)
-
-            network = optimizer_of_memory.optimize_memory(network, SpikingBlock, example, level=1)
-        sgd = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=0.9)
-
-        def step(frames_TBCHW: Tensor, targets_B: Tensor) -> Tensor:
-            functional.reset_net(network)
-            sgd.zero_grad(set_to_none=True)
-            logits_TBK = network(frames_TBCHW)
-            loss = F.cross_entropy(logits_TBK.flatten(0, 1), targets_B.repeat(steps))
-            loss.backward()
-            sgd.step()
-            return loss.detach()
-
-        return step
-
-    return Contender("SpikingJelly BPTT" + (", memopt" if memopt else ""), "spikingjelly", make)
-
-
-def spikingjelly_sltt() -> Contender:
-    """SpikingJelly's online LIF nodes, with a backward pass at each step."""
-
-    def make(spec: NetworkSpec, batch_size: int, steps: int) -> Step:
-        from spikingjelly.activation_based import functional, neuron, surrogate
-
-        def block(convolution: nn.Conv2d) -> nn.Module:
-            node = neuron.SLTTLIFNode(surrogate_function=surrogate.PiecewiseQuadratic(), **SJ_NEURON)
-            return SpikingBlock(convolution, nn.BatchNorm2d(convolution.out_channels), node)
-
-        return _step_by_step(spec, block, functional.reset_net, online=True)
-
-    return Contender("SpikingJelly SLTT", "spikingjelly", make)
+    return Contender(name, "stdl-events", make, backend, options)
 
 
 def snntorch_bptt() -> Contender:
     """snnTorch's leaky neurons, stepped in a loop."""
 
-    def make(spec: NetworkSpec, batch_size: int, steps: int) -> Step:
+    def make(spec: NetworkSpec, batch_size: int, steps: int, device: torch.device) -> Step:
         import snntorch
 
         def reset(network: nn.Module) -> None:
@@ -126,15 +78,22 @@ def snntorch_bptt() -> Contender:
 
         def block(convolution: nn.Conv2d) -> nn.Module:
             node = snntorch.Leaky(beta=DECAY, init_hidden=True)
-            return SpikingBlock(convolution, nn.BatchNorm2d(convolution.out_channels), node)
+            return SpikingBlock(nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels)), node)
 
-        return _step_by_step(spec, block, reset, online=False)
+        return step_by_step(spec, block, reset, device, online=False)
 
     return Contender("snnTorch BPTT", "snntorch", make)
 
 
-class SpikingBlock(nn.Sequential):
-    """Convolution, batch norm, neuron."""
+class SpikingBlock(nn.Module):
+    """A current, of convolution and batch norm, and its neuron."""
+
+    def __init__(self, current: nn.Module, neuron: nn.Module) -> None:
+        super().__init__()
+        self.current, self.neuron = current, neuron
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.neuron(self.current(x))
 
 
 def layers_of(
@@ -157,21 +116,27 @@ def layers_of(
     return modules
 
 
-def _step_by_step(
-    spec: NetworkSpec, block: Callable[[nn.Conv2d], nn.Module], reset: Callable[[nn.Module], object], *, online: bool
+def step_by_step(
+    spec: NetworkSpec,
+    block: Callable[[nn.Conv2d], nn.Module],
+    reset: Callable[[nn.Module], object],
+    device: torch.device,
+    *,
+    online: bool,
 ) -> Step:
+    """A training step that loops over time: its backward pass after each step if `online`, else after all."""
     network = nn.Sequential(
         *layers_of(spec, nn.Conv2d, block, nn.AvgPool2d),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(spec.layers[-1].input_shape[0], spec.classes or 0),
-    )
+    ).to(device)
     sgd = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=0.9)
 
     def step(frames_TBCHW: Tensor, targets_B: Tensor) -> Tensor:
         reset(network)
         sgd.zero_grad(set_to_none=True)
-        total = torch.zeros(())
+        total = torch.zeros((), device=device)
         for frame_BCHW in frames_TBCHW:
             loss = F.cross_entropy(network(frame_BCHW), targets_B) / len(frames_TBCHW)
             if online:
