@@ -9,9 +9,8 @@ from typing import Any, TypeAlias
 from stdl_events.errors import PlanError, RuleError
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Planned, Rule
-from stdl_events.memory.footprint import measure_learner
+from stdl_events.memory.footprint import measure_learner, planned_footprint
 from stdl_events.memory.layer_costs import LayerMeter
-from stdl_events.memory.meter import MemoryReport
 from stdl_events.memory.two_blocks import prefer_two_blocks
 from stdl_events.plan.partition import Cut, Partitioner
 from stdl_events.plan.plan import Plan, PlannedBlock, PlanSetting
@@ -260,17 +259,13 @@ def _whole_bytes(blueprint: Blueprint) -> int:
     return measure_learner(blueprint, None)[0].peak_bytes
 
 
-# Runs with several seeds of one recipe have the same.
-@functools.lru_cache(maxsize=256)
-def _learner_bytes(blueprint: Blueprint, plan: Plan) -> tuple[MemoryReport, tuple[int, ...]]:
-    return measure_learner(blueprint, plan)
-
-
 def metered_plan(blueprint: Blueprint, plan: Plan) -> Plan:
     """`plan` with its bytes and every block's metered on the built learner."""
-    report, peaks = _learner_bytes(dataclasses.replace(blueprint.on_host(), seed=0), plan)
-    blocks = [dataclasses.replace(block, metered_bytes=peak) for block, peak in zip(plan.blocks, peaks, strict=True)]
-    return dataclasses.replace(plan, blocks=tuple(blocks), metered_bytes=report.peak_bytes)
+    found = planned_footprint(blueprint, plan)
+    blocks = [
+        dataclasses.replace(block, metered_bytes=peak) for block, peak in zip(plan.blocks, found.blocks, strict=True)
+    ]
+    return dataclasses.replace(plan, blocks=tuple(blocks), metered_bytes=found.peak_bytes)
 
 
 def _ratio(rho: float) -> float:

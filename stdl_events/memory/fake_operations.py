@@ -10,7 +10,13 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_invocation_manager
+from torch._C import (
+    _DisableTorchDispatch,
+    _PreserveDispatchKeyGuard,
+    _set_meta_in_tls_dispatch_include,
+    _set_throw_on_mutable_data_ptr,
+)
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 Kind: TypeAlias = Literal["writes", "view", "new", "other"]
 Layout: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
@@ -26,6 +32,7 @@ class FakeOperations:
 
     def __init__(self, mode: FakeTensorMode) -> None:
         self._mode = mode
+        self._attributes: dict[torch.device, dict[str, Any]] = {}
 
     def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of the operation `func`."""
@@ -39,9 +46,16 @@ class FakeOperations:
         return args[0] if func._schema.returns else None
 
     def _view(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        with in_kernel_invocation_manager(self._mode):
-            view = func(*args, **kwargs)
-        return FakeTensor(self._mode, view, args[0].fake_device)
+        mode = self._mode
+        with _DisableTorchDispatch(), _PreserveDispatchKeyGuard():
+            # As in the mode's own `in_kernel_invocation_manager`: the kernels of meta tensors run.
+            mode.in_kernel_invocation = True
+            _set_meta_in_tls_dispatch_include(True)
+            try:
+                view = func(*args, **kwargs)
+            finally:
+                mode.in_kernel_invocation = False
+        return self._fake(view, args[0].fake_device)
 
     def _new(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         key = (func, _layouts_of(args), tuple(kwargs), _layouts_of(tuple(kwargs.values())))
@@ -60,9 +74,23 @@ class FakeOperations:
 
     def _empty(self, layout: Layout) -> Tensor:
         size, stride, dtype, device = layout
-        with in_kernel_invocation_manager(self._mode):
+        with _DisableTorchDispatch():
             made = torch.empty_strided(size, stride, dtype=dtype, device="meta")
-        return FakeTensor(self._mode, made, device)
+        return self._fake(made, device)
+
+    def _fake(self, meta: Tensor, device: torch.device) -> Tensor:
+        """`FakeTensor(mode, meta, device)`, whose attributes are worked out for the first one on each device alone."""
+        attributes = self._attributes.get(device)
+        if attributes is None:
+            first = FakeTensor(self._mode, meta, device)
+            self._attributes[device] = dict(first.__dict__)
+            return first
+        fake: Tensor = Tensor._make_subclass(
+            FakeTensor, meta, meta.requires_grad, dispatch_device=True, device_for_backend_keys=device
+        )
+        _set_throw_on_mutable_data_ptr(fake)
+        fake.__dict__.update(attributes)
+        return fake
 
 
 # Layouts of results by the operation and the layouts of its arguments, which do not depend on the mode.

@@ -8,6 +8,7 @@ T time, B batch, C channels, H height, W width.
 
 import bisect
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Time
+from stdl_events.learning.lean import alike_parts_skipped
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.observer import Observer
 from stdl_events.learning.targets import example_targets
@@ -102,7 +104,8 @@ def meter_learner(
         watched.append(_BlockPeaks(live))
         return _settled_step(learner, live, batch_size, steps, watched[-1])
 
-    report = measure(prepare, settled=True)
+    with alike_parts_skipped():
+        report = measure(prepare, settled=True)
     return report, watched[-1].in_order()
 
 
@@ -125,7 +128,7 @@ def measure_learner(
 def profile_learner(build: Callable[[], Learner], *, batch_size: int, steps: int | None = None) -> Footprint:
     """`meter_learner` with the breakdown and the position of the peak."""
     ledger = Ledger()
-    with metering(ledger) as live:
+    with metering(ledger) as live, alike_parts_skipped():
         learner = build()
         record = _Recorder(learner, ledger, live)
         step = _settled_step(learner, live, batch_size, steps, record)
@@ -143,6 +146,23 @@ def profile_learner(build: Callable[[], Learner], *, batch_size: int, steps: int
             record.in_order(),
             tuple(record.laps()),
         )
+
+
+def planned_footprint(blueprint: Blueprint, plan: Plan | None) -> Footprint:
+    """`profile_learner` of the learner of `blueprint` and `plan`, metered once per process."""
+    return _footprint(replace(blueprint.on_host(), seed=0), plan and _as_built(plan))
+
+
+# Runs with several seeds of one recipe have the same, and so has what a plan was metered with.
+@functools.lru_cache(maxsize=256)
+def _footprint(blueprint: Blueprint, plan: Plan | None) -> Footprint:
+    return profile_learner(lambda: blueprint.build(plan), batch_size=blueprint.batch_size)
+
+
+def _as_built(plan: Plan) -> Plan:
+    """`plan` without its bytes, on which the learner does not depend."""
+    blocks = tuple(replace(block, predicted_bytes=0, metered_bytes=None) for block in plan.blocks)
+    return replace(plan, blocks=blocks, whole_bytes=0, budget_bytes=None, setting=None, metered_bytes=None)
 
 
 def _settled_step(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.grid import Trace
-from stdl_events.learning.lean import check_layer
+from stdl_events.learning.lean import alike_parts_skipped, check_layer
 from stdl_events.learning.lean.chain import LeanChain
 from stdl_events.learning.lean.signals import Counts, Dense, Shape, Spikes, Traced
 from stdl_events.learning.lean.signals import Signal as LeanSignal
@@ -67,7 +67,7 @@ def run_layer(
         entering: the kind of its input.
         waits: True if its output is alive during its backward.
     """
-    with metering() as live:
+    with metering() as live, alike_parts_skipped():
         layer = setting.layer(spec)
         fixed, update = _fixed(layer, setting, live)
         shape = (setting.batch_size, *spec.input_shape)

@@ -14,7 +14,7 @@ from stdl_events.learning.learner import Learner
 from stdl_events.learning.targets import example_targets
 from stdl_events.memory.allowance import cpu_allowance_bytes
 from stdl_events.memory.describe import plan_note
-from stdl_events.memory.footprint import Footprint, profile_learner
+from stdl_events.memory.footprint import Footprint, planned_footprint, profile_learner
 from stdl_events.memory.meter import metering, tensor_bytes
 from stdl_events.network.layers import Layer
 from stdl_events.network.network import SpikingNetwork
@@ -111,9 +111,10 @@ def meter_step(blueprint: Blueprint, plan: Plan | None, *, every_step: bool = Fa
     Args:
         every_step: meter all T steps of the sequence, for a trace; else the fewest with the same peak.
     """
-    host = dataclasses.replace(blueprint, device=torch.device("cpu"))
-    steps = host.steps if every_step else None
-    footprint = profile_learner(lambda: host.build(plan), batch_size=host.batch_size, steps=steps)
+    if not every_step:
+        return StepMemory(blueprint, plan, planned_footprint(blueprint, plan))
+    host = blueprint.on_host()
+    footprint = profile_learner(lambda: host.build(plan), batch_size=host.batch_size, steps=host.steps)
     return StepMemory(blueprint, plan, footprint)
 
 

@@ -6,7 +6,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from stdl_events.build import build_learner
 from stdl_events.learning.rules import list_rules
-from stdl_events.memory import choose_plan, layer_costs
+from stdl_events.memory import choose_plan, footprint, layer_costs
 from stdl_events.memory.meter import LiveBytes, metering
 from stdl_events.network.spec import NetworkSpec
 
@@ -18,7 +18,7 @@ PLANNED = {"rho": 1.2, "least_blocks": 2}
 
 def forget_what_was_metered() -> None:
     """After this, planning meters again what has been planned before."""
-    for remembered in (layer_costs._measured, choose_plan._whole_bytes, choose_plan._learner_bytes):
+    for remembered in (layer_costs._measured, choose_plan._whole_bytes, footprint._footprint):
         remembered.cache_clear()
 
 

@@ -48,6 +48,8 @@ def layout(tensor: Tensor, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if isinstance(argument, Tensor) and argument.untyped_storage()._cdata == storage._cdata
     ]
     offset = tensor.storage_offset()
+    if isinstance(tensor, FakeTensor):
+        shared += [str(torch._C._dispatch_keys(tensor)), sorted(tensor.__dict__), tensor.fake_mode]
     return tensor.shape, tensor.stride(), offset, tensor.dtype, tensor.device, storage.nbytes(), shared
 
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from stdl_events.learning.blueprint import Blueprint
+from stdl_events.learning.lean.parts import PartSizes, part_sizes
 from stdl_events.learning.losses import make_loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.rules import get_rule
 from stdl_events.memory.choose_plan import Planner
-from stdl_events.memory.footprint import measure_learner
+from stdl_events.memory.footprint import measure_learner, profile_learner
 from stdl_events.memory.ledger import Ledger
 from stdl_events.memory.meter import LiveBytes, measure, tensor_bytes
 from stdl_events.memory.report import StepMemory, floor_bytes, meter_step
@@ -43,7 +44,7 @@ def profile(rule: str, spec: NetworkSpec, **options) -> StepMemory:
 
 
 def two_real_steps(blueprint: Blueprint) -> int:
-    """The peak of training's first two steps, metered without a ledger and without a settled optimiser."""
+    """The peak of training's first two steps, without a ledger or a settled optimiser, with every part of a layer."""
     steps = blueprint.rule.time.steps_to_meter(blueprint.steps)
 
     def prepare(live: LiveBytes):
@@ -54,6 +55,16 @@ def two_real_steps(blueprint: Blueprint) -> int:
         return lambda: learner.train_step(frames, targets)
 
     return measure(prepare).peak_bytes
+
+
+@pytest.mark.parametrize("memory", ["lean", "kept"])
+def test_of_parts_that_are_alike_the_first_ones_are_enough(memory):
+    blueprint = make_blueprint("sltt", make_spec("6C3-8R(s2)-6SEWR-AP2-8C3-10FC"), memory=memory)
+    with part_sizes(PartSizes(1500, 1500)):
+        peak = two_real_steps(blueprint)
+        assert measure_learner(blueprint, None)[0].peak_bytes == peak
+        assert profile_learner(lambda: blueprint.build(None), batch_size=BATCH).peak_bytes == peak
+    assert peak != measure_learner(blueprint, None)[0].peak_bytes, "the parts are small enough to matter"
 
 
 @pytest.mark.parametrize(

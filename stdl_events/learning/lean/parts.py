@@ -27,6 +27,7 @@ class PartSizes:
 
 _DEFAULT = PartSizes()
 _sizes: ContextVar[PartSizes] = ContextVar("part_sizes", default=_DEFAULT)
+_skips_alike: ContextVar[bool] = ContextVar("skips_alike", default=False)
 
 
 @contextlib.contextmanager
@@ -37,6 +38,31 @@ def part_sizes(sizes: PartSizes) -> Iterator[None]:
         yield
     finally:
         _sizes.reset(token)
+
+
+@contextlib.contextmanager
+def alike_parts_skipped() -> Iterator[None]:
+    """Run lean mode for its memory alone, on tensors without data: see `unlike`."""
+    token = _skips_alike.set(True)
+    try:
+        yield
+    finally:
+        _skips_alike.reset(token)
+
+
+def unlike(runs: list[slice]) -> list[slice]:
+    """The runs that a loop has to go through: all of them or, under `alike_parts_skipped`, those that may differ.
+
+    For loops that keep nothing of one run but what they overwrite or add up in the next. From the third run on, runs of
+    the same length behind runs of the same length allocate and release the same, so one of each is enough.
+    """
+    if not _skips_alike.get():
+        return runs
+    counts = [run.stop - run.start for run in runs]
+    found: dict[tuple[int, int, int], slice] = {}
+    for index, (run, before, count) in enumerate(zip(runs, [0, *counts], counts, strict=False)):
+        found.setdefault((min(index, 2), before, count), run)
+    return list(found.values())
 
 
 def accumulate(parameter: nn.Parameter | Tensor | None, gradient: Tensor | None) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stdl_events.learning.lean.kernels import BITS, count_, in_rows, spread, unpack
-from stdl_events.learning.lean.parts import sample_parts
+from stdl_events.learning.lean.parts import sample_parts, unlike
 
 Shape: TypeAlias = tuple[int, int, int, int]
 ALL = slice(None)
@@ -238,7 +238,7 @@ def pooled(source: Signal, pool: nn.AvgPool2d) -> Signal:
         return Pooled(source, pool)
     shape = pooled_shape(source.shape, pool)
     counts_BCHW = torch.empty(shape, dtype=torch.uint8, device=source.bits_BCQ.device)
-    for samples in sample_parts(source.shape, source.dtype):
+    for samples in unlike(sample_parts(source.shape, source.dtype)):
         if _tiles(source.shape, pool):
             count_(source.dense(samples), counts_BCHW[samples], pool_sizes(pool)[0])
         else:

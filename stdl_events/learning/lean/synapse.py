@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from stdl_events.learning.lean.parts import accumulate, accumulate_part, channel_parts, sample_parts
+from stdl_events.learning.lean.parts import accumulate, accumulate_part, channel_parts, sample_parts, unlike
 from stdl_events.learning.lean.signals import Shape, Signal, dense_in, presynaptic
 from stdl_events.network.synapse import ScaledWSConv2d, Synapse
 
@@ -120,7 +120,7 @@ class LeanSynapse:
         runs = self._sample_parts()
         grad_x = onto
         grad_weight: Tensor | None = None
-        for samples in runs:
+        for samples in unlike(runs):
             part_x, part_weight, part_bias = torch.ops.aten.convolution_backward(
                 grad_y[samples].to(self._convolves_in),
                 learned(samples),
@@ -166,7 +166,7 @@ class LeanSynapse:
         y = first.new_empty((self._x.shape[0], *first.shape[1:]))
         y[runs[0]] = first
         del first
-        for samples in runs[1:]:
+        for samples in unlike(runs[1:]):
             y[samples] = torch.ops.aten.convolution(self._input(samples), weight, bias, *geometry)
         return y
 
