@@ -24,7 +24,8 @@
         ├── BudgetError                    a live run was later than its budget of latency (exit code 6)
         ├── ClusterError                   the cluster that prepares does not answer, or fails (exit code 7)
         ├── SinkError                      a sink of a live run, such as a function of one's own, raised (exit code 8)
-        └── NoCameraError                  no camera is found that can be opened (exit code 9)
+        ├── NoCameraError                  no camera is found that can be opened (exit code 9)
+        └── MeasurementError               a process that measures failed, or was killed (exit code 10)
 
 Programmer errors are `assert`s, not part of this tree.
 """
@@ -170,3 +171,7 @@ class SinkError(OutsideError):
 
 class NoCameraError(OutsideError):
     exit_code = 9
+
+
+class MeasurementError(OutsideError):
+    exit_code = 10

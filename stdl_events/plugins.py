@@ -8,6 +8,13 @@ from types import ModuleType
 
 from stdl_events.errors import RecipeError
 
+_loaded: list[str] = []
+
+
+def loaded_plugins() -> tuple[str, ...]:
+    """The plugins that this process has loaded, in order, for a process that has to load them too."""
+    return tuple(_loaded)
+
 
 def load_plugin(plugin: str) -> None:
     """Import a `.py` file by its path, or an installed module by its dotted name; the import registers its entries.
@@ -17,11 +24,13 @@ def load_plugin(plugin: str) -> None:
     """
     if plugin.endswith(".py"):
         import_file(Path(plugin))
-        return
-    try:
-        importlib.import_module(plugin)
-    except Exception as error:
-        raise _fails(plugin, error, "an importable module, or the path of a .py file") from error
+    else:
+        try:
+            importlib.import_module(plugin)
+        except Exception as error:
+            raise _fails(plugin, error, "an importable module, or the path of a .py file") from error
+    if plugin not in _loaded:
+        _loaded.append(plugin)
 
 
 def import_file(path: Path, expected: str = "a Python file") -> ModuleType:

@@ -35,6 +35,7 @@ from stdl_events.cli.options.learner_options import (
 from stdl_events.cli.options.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.cli.options.registry_options import one_of
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.real_step import request, run_real
 from stdl_events.errors import UserError
 from stdl_events.learning.rules import RULES
 
@@ -81,6 +82,9 @@ def memory(
     precision: Precision = None,
     device: Annotated[Device, typer.Option(help="cuda: run the step on a GPU as well.")] = Device.cpu,
     optimizer: OptimizerKind = None,
+    real: Annotated[
+        bool, typer.Option("--real", help="Train two batches for real as well, in a process of their own.")
+    ] = False,
     fit: Annotated[
         str | None, typer.Option(help="Find the largest batch that fits into this memory, or the plan for --batch.")
     ] = None,
@@ -98,6 +102,10 @@ def memory(
     separately: it may stay on the host. The floor is a lower bound for any training of the network: its parameters with
     gradients and optimiser states, its membrane states, and one layer's working set.
 
+    --real trains two batches of sparse random frames in a child process and prints the peak of its resident memory
+    above what it held before it built the learner, beside the metered one. This needs the memory, and minutes for a
+    large network: --steps 2 takes the fewest time steps with the peak of an online rule.
+
     Without --budget, --rho or --plan, rules that cut the network choose the plan like `stdl-events plan`.
 
     Examples:
@@ -106,6 +114,8 @@ def memory(
 
     stdl-events memory runs/folder --fit 8GiB
 
+    stdl-events memory folder --data my_recordings --set batch_size=8 --real
+
     stdl-events memory --network vgg11 --input 2x128x128 --classes 10 --batch 100 --steps 10 --rule stdl
     """
     from stdl_events.build import plan_learner
@@ -113,43 +123,41 @@ def memory(
 
     _check(trace, against)
     options = {"--budget": budget, "--rho": rho, "--auto": auto, "--trace": trace, "--device": device is Device.cuda}
+    options |= {"--real": real}
     _check_alone("--fit", fit is not None, options)
     _check_alone("--auto", auto, {"--plain": lean is False, "--plan": given})
     if device is Device.cuda:
         require_cuda()
-    wanted = Asked(recipe, assignments, data, network, input, classes, variant, config, data_options).options(
-        option,
-        rule=rule,
-        batch_size=batch,
-        steps=steps,
-        loss=loss,
-        memory=memory_mode(lean, auto),
-        budget=budget,
-        rho=rho,
-        plan=given,
-        least_blocks=least_blocks,
-        neuron=neuron,
-        precision=precision,
-        optimizer=optimizer,
-    )
-    with messages.status("metering"):
+    asked = Asked(recipe, assignments, data, network, input, classes, variant, config, data_options)
+    chosen = {
+        "rule": rule, "batch_size": batch, "steps": steps, "loss": loss, "memory": memory_mode(lean, auto),
+        "budget": budget, "rho": rho, "plan": given, "least_blocks": least_blocks, "neuron": neuron,
+        "precision": precision, "optimizer": optimizer,
+    }  # fmt: skip
+    wanted = asked.options(option, **chosen)
+    with messages.status("metering") as status:
         if fit is not None:
             report = _fit(wanted, fit, search=batch is None)
         else:
             blueprint, plan = plan_learner(**wanted)
             step = meter_step(blueprint, plan, every_step=trace is not None)
-            cuda = measure_on_cuda(blueprint, plan, step.footprint.peak_bytes) if device is Device.cuda else None
+            measured = None
+            if real:
+                measured = run_real(step, request(asked, option, chosen, step, device), status.update)
+            elif device is Device.cuda:
+                measured = measure_on_cuda(blueprint, plan, step.footprint.peak_bytes).to_dict()
             if trace is not None:
                 _draw(trace, step, wanted, against)
     if fit is not None:
         _print_report(report, json=json)
         return
+    kind = "cuda" if device is Device.cuda else "real"
     if json:
-        print_json(step.to_dict() | {"cuda": None if cuda is None else cuda.to_dict()})
+        print_json(step.to_dict() | {"cuda": None, "real": None} | ({} if measured is None else {kind: measured}))
         return
     _print(step)
-    if cuda is not None:
-        _print_cuda(cuda.to_dict())
+    if measured is not None:
+        (_print_cuda if kind == "cuda" else _print_real)(measured)
 
 
 def _check(trace: Path | None, against: str | None) -> None:
@@ -272,3 +280,16 @@ def _print_cuda(found: dict[str, Any]) -> None:
         f"{format_bytes(found['workspace_bytes'])} workspaces of libraries; {format_bytes(found['reserved_bytes'])} "
         f"reserved; metered / allocated {found['metered_over_allocated']:.3f}"
     )
+
+
+def _print_real(found: dict[str, Any]) -> None:
+    from stdl_events.memory.meter import format_bytes
+
+    real = f"{'' if found['is_exact'] else 'at least '}{format_bytes(found['real_bytes'])}"
+    results.print(
+        f"a real process: {real} at the peak, {format_bytes(found['metered_bytes'])} metered, real / metered "
+        f"{found['real_over_metered']:.2f}; {found['step_s']:.2g} s a time step, {found['step_cpu_s']:.2g} s of the "
+        f"processor, {found['step_faults']} page faults"
+    )
+    if not found["is_exact"]:
+        results.print("this system does not let a process forget its earlier peak: memory below that is not counted")

@@ -5,17 +5,15 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from stdl_events.errors import MissingExtraError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
 from stdl_events.learning.frozen import freeze_named
-from stdl_events.learning.learner import Learner
-from stdl_events.learning.targets import example_targets
 from stdl_events.memory.allowance import cpu_allowance_bytes
 from stdl_events.memory.describe import plan_note
 from stdl_events.memory.footprint import Footprint, planned_footprint, profile_learner
 from stdl_events.memory.meter import metering, tensor_bytes
+from stdl_events.memory.real import example_batch, train_once
 from stdl_events.network.layers import Layer
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.plan import Plan
@@ -50,6 +48,12 @@ class StepMemory:
     def cpu_allowance_bytes(self) -> int | None:
         """See `cpu_allowance_bytes`."""
         return cpu_allowance_bytes(self.footprint.peak_bytes, self._mode)
+
+    @property
+    def process_bytes(self) -> int:
+        """Expected bytes of a process on the CPU for the step: the clip, the metered bytes, and the allowance."""
+        peak_bytes, allowance = self.footprint.peak_bytes, self.cpu_allowance_bytes
+        return self.input_bytes + peak_bytes + (peak_bytes if allowance is None else allowance)
 
     @property
     def _mode(self) -> MemoryMode:
@@ -195,12 +199,11 @@ def measure_on_cuda(blueprint: Blueprint, plan: Plan | None, metered_bytes: int)
     require_cuda()
     learner = dataclasses.replace(blueprint, device=CUDA).build(plan)
     # Frames stay on the host, as in training; a clip is not part of the peak.
-    frames_TBCHW = torch.zeros((blueprint.steps, blueprint.batch_size, *blueprint.spec.input_shape), dtype=torch.uint8)
-    targets = example_targets(blueprint.loss, blueprint.batch_size, blueprint.spec.classes or 1)
-    _train(learner, frames_TBCHW, targets)
+    frames_TBCHW, targets = example_batch(blueprint)
+    train_once(learner, frames_TBCHW, targets)
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
-    _train(learner, frames_TBCHW, targets)
+    train_once(learner, frames_TBCHW, targets)
     torch.cuda.synchronize()
     return CudaMemory(
         torch.cuda.get_device_name(),
@@ -209,13 +212,3 @@ def measure_on_cuda(blueprint: Blueprint, plan: Plan | None, metered_bytes: int)
         torch.cuda.max_memory_reserved(),
         metered_bytes,
     )
-
-
-def _train(learner: Learner, frames_TBCHW: Tensor, targets_B: Tensor) -> None:
-    """A training step, or the accumulation of two batches and an update."""
-    if learner.batches_per_update == 1:
-        learner.train_step(frames_TBCHW, targets_B)
-        return
-    for _ in range(2):
-        learner.accumulate(frames_TBCHW, targets_B)
-    learner.update()

@@ -1,13 +1,11 @@
 """The device of a run and its peak memory."""
 
 import platform
-import resource
-import sys
-from contextlib import suppress
 
 import torch
 
 from stdl_events.errors import RecipeError
+from stdl_events.memory.process import forget_peak, most_resident_bytes
 
 
 def resolve_device(name: str) -> torch.device:
@@ -36,8 +34,7 @@ def describe_device(device: torch.device) -> dict[str, str | int]:
 
 def peak_memory(device: torch.device) -> dict[str, int]:
     """Peak bytes so far: `peak_rss_bytes` of the process and, on CUDA, `peak_cuda_bytes` of torch's allocator."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = {"peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    peak = {"peak_rss_bytes": most_resident_bytes()}
     if device.type == "cuda":
         peak["peak_cuda_bytes"] = torch.cuda.max_memory_allocated(device)
     return peak
@@ -47,5 +44,4 @@ def reset_peak_memory(device: torch.device) -> None:
     """Let `peak_memory` count from here on, where the system allows it: Linux does, and CUDA."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with suppress(OSError), open("/proc/self/clear_refs", "r+b", buffering=0) as file:
-        file.write(b"5")  # man 5 proc: resets the peak of the resident set
+    forget_peak()

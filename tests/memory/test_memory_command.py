@@ -160,6 +160,7 @@ def test_a_trace_is_drawn_beside_the_rule_it_is_compared_with(tmp_path):
         (["--trace", "x.png", "--against", "nothing"], RuleError, "learning rule: got 'nothing'"),
         (["--rule", "sltt-k", "--option", "k=9"], RuleError, "got 9 steps that learn, of 3"),
         (["--fit", "1GB", "--rho", "0.8", "--trace", "x.png"], UserError, "--fit: got --rho and --trace as well"),
+        (["--fit", "1GB", "--real"], UserError, "--fit: got --real as well"),
         (["--auto", "--plain"], UserError, "--auto: got --plain as well; expected --auto alone"),
         (["--fit", "much"], PlanError, "amount of memory: got 'much'"),
         (["--trace", "no/such/folder.png"], UserError, "got a folder that does not exist"),
