@@ -29,6 +29,8 @@ def print_evaluation(evaluation: "Evaluation", side: str = "test") -> None:
     results.print("\n".join(accuracy_lines(summary, side)), markup=False)
     if 2 < len(evaluation.labels) <= MAX_ROWS:
         results.print("\n".join(class_lines(summary["per_class"], results.width)), markup=False)
+    if summary["density"] is not None:
+        results.print("\n".join(density_lines(summary["density"], results.width)), markup=False)
     for kind in ("subject", "session"):
         if summary[f"per_{kind}"]:
             results.print("\n".join(group_lines(kind, summary[f"per_{kind}"], results.width)), markup=False)
@@ -105,6 +107,16 @@ def class_lines(rows: Sequence[dict[str, Any]], width: int) -> list[str]:
     return list(_table(("class", "clips", "precision", "recall", "F1"), cells, width))
 
 
+def density_lines(density: dict[str, Any], width: int) -> list[str]:
+    """Return the table of the layers' densities; for many layers, the means alone."""
+    rows = density["layers"]
+    means = (_share(density["mean_rate"]), _share(density["mean_entering"]))
+    if len(rows) > MAX_ROWS:
+        return [f"density: {means[0]} of the neurons fire in a step, {means[1]} of what enters a convolution is not 0"]
+    cells = [(f"{row['name']} {row['notation']}", _share(row["rate"]), _share(row["entering"])) for row in rows]
+    return list(_table(("layer", "neurons that fire", "inputs not 0"), [*cells, ("mean", *means)], width))
+
+
 def group_lines(kind: str, rows: Sequence[dict[str, Any]], width: int) -> list[str]:
     """Return the table of subjects or sessions; for many of them, the range of their accuracies."""
     if len(rows) > MAX_ROWS:
@@ -129,6 +141,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> It
 def _span(row: dict[str, Any]) -> str:
     interval = row["interval"]
     return "-" if interval is None else f"{interval['low']:.3f} to {interval['high']:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _number(value: float | None) -> str:

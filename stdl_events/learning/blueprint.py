@@ -29,6 +29,7 @@ from stdl_events.learning.online import RunChunk
 from stdl_events.learning.optimizers import OptimizerFactory, OptimizerSpec
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.precision import convolve_in, convolving_dtype, flowing_dtype, settled_precision
+from stdl_events.learning.rates import RatePenalty, make_rate_penalty
 from stdl_events.learning.registries import DEFAULT_OPTIMIZER
 from stdl_events.learning.rules import find_rule
 from stdl_events.network.network import SpikingNetwork
@@ -56,6 +57,7 @@ class Blueprint:
         average_decay: of the moving average of the network's weights; None for none.
         accumulate: batches per update, for the meter.
         freeze: names of what is not trained, see `freeze_named`.
+        rate_penalty: part of each block's loss; None for none.
 
     Raises:
         RuleError: there is nothing to learn: no classifier, no sequence or no step; no device to replay on; or the
@@ -77,6 +79,7 @@ class Blueprint:
     average_decay: float | None = None
     accumulate: int = 1
     freeze: tuple[str, ...] = ()
+    rate_penalty: RatePenalty | None = None
 
     @classmethod
     def of(
@@ -98,6 +101,8 @@ class Blueprint:
         label_smoothing: float | None = None,
         class_weights: Sequence[float] | None = None,
         soft_targets: bool | None = None,
+        rate_penalty: float | None = None,
+        target_rate: float | Sequence[float] | None = None,
         seed: int = 0,
         precision: Precision = "fp32",
         cuda_graphs: bool = False,
@@ -147,6 +152,9 @@ class Blueprint:
             label_smoothing: of "ce" and "ce+mse": share of each target that is spread over all classes; None for 0.
             class_weights: of "ce" and "ce+mse": weights of the clips of each class; None for equal ones.
             soft_targets: True for targets_BK, weights of the classes, such as those of mixed clips; None for indices.
+            rate_penalty: beta of the penalty on firing rates, part of each block's loss, see `rates`; 0 for none.
+            target_rate: share of a layer's neurons that may fire in a step without a penalty, one for all layers of
+                neurons or one for each; None for 0.02.
             seed: of the initial weights, of dropout's masks, and of the random steps of sltt-k.
             precision: "bf16" computes membrane potentials, currents, their gradients and convolutions in bfloat16;
                 weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces. On a
@@ -204,6 +212,7 @@ class Blueprint:
             average_decay=average_decay,
             accumulate=accumulate,
             freeze=tuple(freeze),
+            rate_penalty=make_rate_penalty(rate_penalty, target_rate, spec),
         )
 
     @property
@@ -275,6 +284,7 @@ class Blueprint:
             replayed=ReplayedChunks(run_chunk, CUDARecorder) if self.cuda_graphs else None,
             average_decay=self.average_decay,
             batches_per_update=self.accumulate,
+            rate_penalty=self.rate_penalty,
         )
 
     def cuts(self, plan: Plan | None) -> list[Cut]:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.block import LocalBlock
-from stdl_events.learning.online import RunChunk
+from stdl_events.learning.online import Chunk, RunChunk
+from stdl_events.learning.rates import BlockPenalty
 
-Chunk: TypeAlias = tuple[Sequence[Any], Tensor]
 Record: TypeAlias = Callable[[Callable[[], Chunk]], tuple[Chunk, Callable[[], None]]]
 """Records a function's device operations without executing them. Returns (its result, the replay function)."""
 
@@ -72,14 +72,15 @@ class ReplayedChunks:
         state: deque[Tensor],
         loss_of: Callable[[Sequence[Tensor]], Tensor],
         learns: bool,
+        penalty: BlockPenalty | None = None,
         /,
     ) -> Chunk:
         """See `stdl_events.learning.online.RunChunk`. The next chunk overwrites the results."""
         if self._sequences <= SEQUENCES_FIRST:
-            return self._run_chunk(block, inputs, state, loss_of, learns)
+            return self._run_chunk(block, inputs, state, loss_of, learns, penalty)
         key = (id(block), learns, len(inputs))
         if key not in self._recordings:
-            self._recordings[key] = self._recorded(block, inputs, state, loss_of, learns)
+            self._recordings[key] = self._recorded(block, inputs, state, loss_of, learns, penalty)
         recording = self._recordings[key]
         for kept, given in zip(recording.inputs, inputs, strict=True):
             _put(kept, given)
@@ -97,6 +98,7 @@ class ReplayedChunks:
         state: deque[Tensor],
         loss_of: Callable[[Sequence[Tensor]], Tensor],
         learns: bool,
+        penalty: BlockPenalty | None,
     ) -> _Recording:
         device = next(block.parameters()).device
         made = {id(out) for recording in self._recordings.values() for out in recording.chunk[0]}
@@ -106,7 +108,7 @@ class ReplayedChunks:
 
         def run() -> Chunk:
             moving = deque(stays)
-            chunk = self._run_chunk(block, kept, moving, loss_of, learns)
+            chunk = self._run_chunk(block, kept, moving, loss_of, learns, penalty)
             with torch.no_grad():
                 for entry, new in zip(stays, moving, strict=True):
                     _put(entry, new)

@@ -25,10 +25,12 @@ from stdl_events.learning.observer import Observer
 from stdl_events.learning.online import RunChunk, run_sequence
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.proximal import Anchor
+from stdl_events.learning.rates import RatePenalty
 from stdl_events.learning.saved import LearnerState, taken_back_on_error
 from stdl_events.learning.targets import count_correct, has_soft_targets, resident_targets
 from stdl_events.network.layers import Layer
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.populations import populations
 from stdl_events.network.readout import running_means
 from stdl_events.plan.plan import Plan
 
@@ -50,6 +52,7 @@ class Learner:
         replayed: `run_chunk` with replayed CUDA graphs, None for no replay.
         average_decay: of `average`, the moving average of the network's weights; None for no average.
         batches_per_update: batches that the caller accumulates, which the meter counts the memory of.
+        rate_penalty: part of each block's loss, which makes its layers of neurons quiet; None for none.
 
     Training puts every module into training mode, so a module's evaluation mode lasts only until the next step.
     `freeze` excludes modules from training, their batch norm included. `requires_grad_(False)` freezes parameters
@@ -72,6 +75,7 @@ class Learner:
         replayed: ReplayedChunks | None = None,
         average_decay: float | None = None,
         batches_per_update: int = 1,
+        rate_penalty: RatePenalty | None = None,
     ) -> None:
         self.network = network
         self.blocks = tuple(blocks)
@@ -87,6 +91,7 @@ class Learner:
         learned = (weight for block in self.blocks for weight in block.parameters() if weight.requires_grad)
         self._anchor = None if rule.proximal is None else Anchor(rule.proximal, learned)
         self.batches_per_update = batches_per_update
+        self.rate_penalty = rate_penalty
         self.average = None if average_decay is None else AveragedWeights(network, average_decay)
         self._gradients = Gradients(self.blocks, optimizer, keep_addresses=replayed is not None)
         self._state = LearnerState(network, self.blocks, optimizer, random, self._anchor, self.average)
@@ -168,7 +173,8 @@ class Learner:
 
         Returns:
             0-d tensors on the device, so that the caller chooses when to synchronise: "loss" of the network's own
-            classifier, "correct" predictions of the batch, and "block_loss_<k>" of each block.
+            classifier, "correct" predictions of the batch, and "block_loss_<k>" of each block. With a rate penalty,
+            which is part of the losses, also "rate_<name>": the mean share that fires, of each of `populations`.
 
         Raises:
             ShapeError: the frames do not match the targets or the network.
@@ -274,7 +280,7 @@ class Learner:
 
         chosen = self.rule.time.draw_learning(steps, self.random) if learning_chunks is None else learning_chunks
         with gathering:
-            logits_BK, losses = run_sequence(
+            logits_BK, losses, rates_L = run_sequence(
                 self.blocks,
                 frames,
                 targets_B,
@@ -286,8 +292,11 @@ class Learner:
                 observer=observer,
                 learning_chunks=chosen,
                 generator=torch.Generator(targets_B.device).manual_seed(int(self.random.integers(2**63))),
+                rate_penalty=self.rate_penalty,
             )
         metrics = {f"block_loss_{index}": loss for index, loss in enumerate(losses)}
+        if rates_L is not None:
+            metrics |= {f"rate_{name}": rate for name, rate in zip(populations(self.network), rates_L, strict=True)}
         return metrics | {"loss": losses[-1], "correct": count_correct(logits_BK, targets_B)}
 
     def _update(self) -> None:

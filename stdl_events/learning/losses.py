@@ -267,6 +267,16 @@ def batch_weight(loss: Loss, targets_B: Tensor) -> Tensor | float:
     return _weights_of(weights_K, targets_B).sum()
 
 
+def clip_shares(loss: Loss, targets_B: Tensor) -> Tensor | None:
+    """The weight of each clip in the mean over its batch, which sum to 1; None where they are equal."""
+    weights = loss.class_weights if isinstance(loss, CrossEntropy) else None
+    if weights is None:
+        return None
+    weights_K = weights if isinstance(weights, Tensor) else torch.tensor(weights, device=targets_B.device)
+    weights_B = _weights_of(weights_K, targets_B)
+    return weights_B / weights_B.sum()
+
+
 def _weights_of(weights_K: Tensor, targets: Tensor) -> Tensor:
     """The weight of each clip's class, or the mean of those of its classes."""
     return targets.to(weights_K.dtype) @ weights_K if targets.ndim == 2 else weights_K[targets]

@@ -10,15 +10,30 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from stdl_events.learning.block import LocalBlock
-from stdl_events.learning.losses import Loss
+from stdl_events.learning.losses import Loss, clip_shares
 from stdl_events.learning.observer import ObservedState, Observer
+from stdl_events.learning.rates import BlockPenalty, RatePenalty
 from stdl_events.network.readout import Readout
+
+
+class Chunk(NamedTuple):
+    """Result of a block's chunk of steps; all detached.
+
+    Attributes:
+        outputs: each step's input of the next block; of the last block logits_BK.
+        loss: of the chunk, with its rate penalty.
+        rates_L: rates of the layers of neurons, summed over the steps; None without a rate penalty.
+    """
+
+    outputs: Sequence[Any]
+    loss: Tensor
+    rates_L: Tensor | None
 
 
 class RunChunk(Protocol):
@@ -31,15 +46,17 @@ class RunChunk(Protocol):
         state: deque[Tensor],
         loss_of: Callable[[Sequence[Tensor]], Tensor],
         learns: bool,
+        penalty: BlockPenalty | None = None,
         /,
-    ) -> tuple[Sequence[Any], Tensor]:
-        """Returns each step's output for the next block (the last block: logits_BK), and the chunk's loss; detached.
+    ) -> Chunk:
+        """Run the chunk.
 
         Args:
             inputs: frames, or the outputs of the previous block.
             state: replaced in place, so that old states can be freed.
             loss_of: the chunk's loss from the logits_BK of its steps, a 0-d tensor.
             learns: True for a backward pass.
+            penalty: on the rates of the block's layers of neurons, added to its loss.
         """
         ...
 
@@ -57,7 +74,8 @@ def run_sequence(
     observer: Observer,
     learning_chunks: Container[int] | None = None,
     generator: torch.Generator | None = None,
-) -> tuple[Tensor, list[Tensor]]:
+    rate_penalty: RatePenalty | None = None,
+) -> tuple[Tensor, list[Tensor], Tensor | None]:
     """Run one sequence forward and every block's loss backward; gradients accumulate in `.grad`.
 
     Args:
@@ -70,15 +88,21 @@ def run_sequence(
         observer: called during the sequence.
         learning_chunks: the chunks with a backward pass, counted from 0; None for all.
         generator: of dropout masks; None for torch's global one.
+        rate_penalty: part of each block's loss; None for none.
 
     Returns:
-        logits_BK: the mean over time of the network's logits, and each block's loss, summed over time; all detached.
+        logits_BK: the mean over time of the network's logits; each block's loss, summed over time; and with a rate
+        penalty the mean over time of the rates of all layers of neurons, rates_L. All are detached.
     """
     states = [
         ObservedState(block.initial_state(len(targets_B), generator), partial(observer.after_step, index))
         for index, block in enumerate(blocks)
     ]
     losses = [torch.zeros((), device=targets_B.device) for _ in blocks]
+    penalties: list[BlockPenalty | None] = [None] * len(blocks)
+    if rate_penalty is not None:
+        penalties = [*rate_penalty.of_blocks(blocks, steps, partial(clip_shares, loss, targets_B))]
+    rates: list[Tensor | None] = [None] * len(blocks)
     readout = Readout()
 
     def loss_of(index: int, learns: bool, logits: Sequence[Tensor]) -> Tensor:
@@ -91,12 +115,19 @@ def run_sequence(
         border: Sequence[Any] = chunk
         for index, block in enumerate(blocks):
             observer.before_chunk(index, len(chunk), states[index])
-            border, chunk_loss = run_chunk(block, border, states[index], partial(loss_of, index, learns), learns)
+            loss_of_block = partial(loss_of, index, learns)
+            border, chunk_loss, rates_L = run_chunk(
+                block, border, states[index], loss_of_block, learns, penalties[index]
+            )
             observer.after_block(index, states[index])
             losses[index] = losses[index] + chunk_loss
+            if rates_L is not None:
+                before = rates[index]
+                rates[index] = rates_L / steps if before is None else before + rates_L / steps
         readout.add(border)
         after_chunk()
-    return readout.mean(), losses
+    found = [rates_L for rates_L in rates if rates_L is not None]
+    return readout.mean(), losses, torch.cat(found) if found else None
 
 
 def _chunks(frames: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:

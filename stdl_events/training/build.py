@@ -81,6 +81,8 @@ def learner_options(config: TrainConfig, spec: NetworkSpec) -> dict[str, Any]:
         "label_smoothing": learning.label_smoothing,
         "class_weights": learning.class_weights,
         "soft_targets": None if config.augment.mix is None else True,
+        "rate_penalty": learning.rate_penalty,
+        "target_rate": learning.target_rate,
         "seed": config.seed,
         "average_decay": config.averaging.decay,
         "accumulate": config.accumulate,

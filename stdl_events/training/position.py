@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+RATE = "rate_"
+
 
 @dataclass
 class Means:
@@ -15,6 +17,7 @@ class Means:
     seconds: float = 0.0
     loss: Tensor | float = 0.0
     correct: Tensor | int = 0
+    rates: dict[str, Tensor] = field(default_factory=dict)
 
     def add(self, metrics: Mapping[str, Tensor], samples: int, seconds: float) -> None:
         """Add one batch of `samples` clips; `metrics` is the result of `Learner.train_step`."""
@@ -22,14 +25,19 @@ class Means:
         self.seconds += seconds
         self.loss = metrics["loss"] * samples + self.loss
         self.correct = metrics["correct"] + self.correct
+        for name, rate in metrics.items():
+            if name.startswith(RATE):
+                self.rates[name] = rate * samples + self.rates.get(name, 0)
 
     def read(self) -> dict[str, float]:
-        """Means over the added clips."""
-        return {
+        """Means over the added clips; with a rate penalty also the rates, and their mean over the layers."""
+        means = {
             "loss": float(self.loss) / self.samples,
             "accuracy": int(self.correct) / self.samples,
             "samples_per_s": self.samples / self.seconds,
         }
+        rates = {name: float(total) / self.samples for name, total in self.rates.items()}
+        return means | ({"mean_rate": sum(rates.values()) / len(rates)} | rates if rates else {})
 
 
 @dataclass

@@ -88,7 +88,7 @@ class TrainingProgress:
         """Show a step row of the metrics."""
         self.at(step)
         numbers = f"loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}  {row['samples_per_s']:.0f}/s"
-        self._bar.update(self._task, completed=step, numbers=numbers)
+        self._bar.update(self._task, completed=step, numbers="  ".join([numbers, *_rate(row)]))
 
     def epoch(self, step: int, row: Mapping[str, Any], epochs: int) -> None:
         """Print an epoch row of the metrics, the first numbers of which fit into a line."""
@@ -98,7 +98,7 @@ class TrainingProgress:
             return
         parts = [
             f"epoch {row['epoch']}/{epochs}", f"loss {row['loss']:.3f}", f"accuracy {row['accuracy']:.3f}",
-            *_watched(row), *self._left(), f"{row['samples_per_s']:.0f} clips/s", *_memory(row),
+            *_watched(row), *_rate(row), *self._left(), f"{row['samples_per_s']:.0f} clips/s", *_memory(row),
         ]  # fmt: skip
         self._console.print(fitted(parts, self._console.width), soft_wrap=True)
         self._said()
@@ -224,6 +224,10 @@ def fitted(parts: Sequence[str], width: int) -> str:
 def _watched(row: Mapping[str, Any]) -> list[str]:
     named = (("validation_accuracy", "validation"), ("held_out_accuracy", "held out"))
     return [f"{words} {row[key]:.3f}" for key, words in named if key in row]
+
+
+def _rate(row: Mapping[str, Any]) -> list[str]:
+    return [f"{row['mean_rate']:.1%} fire"] if "mean_rate" in row else []
 
 
 def _memory(row: Mapping[str, Any]) -> list[str]:

@@ -46,6 +46,7 @@ def _check_mix(spec: TransformSpec) -> TransformSpec:
 GIVEN = ("rng", "cap")
 ClipTransform = Annotated[TransformSpec, AfterValidator(_check_transform)]
 Mix = Annotated[TransformSpec, AfterValidator(_check_mix)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 WAYS_TO_CUT = ("budget", "rho", "plan")
 # Each waiting batch takes memory; a thread that is slower than the step is not made faster by a longer queue.
 MOST_AHEAD = 64
@@ -152,6 +153,10 @@ class LearningSettings(Section):
         mse_target, alpha: target of the MSE of `ce+mse`, and its share; None is the loss's own.
         label_smoothing: of `ce` and `ce+mse`: share of each target that is spread over all classes.
         class_weights: of `ce` and `ce+mse`: weights of the clips of each class, in the order of the classes.
+        rate_penalty: weight of a penalty on the firing rate of each layer, part of each block's loss, for networks with
+            few spikes; such as 3. 0 or None is no penalty.
+        target_rate: share of a layer's neurons that may fire in a step without a penalty: one for all layers, or one
+            for each layer of neurons in order; None is 0.02. Without a penalty it has no effect.
     """
 
     rule: Annotated[str, AfterValidator(RULES.check)] = "stdl"
@@ -168,6 +173,8 @@ class LearningSettings(Section):
     alpha: Annotated[float | None, Field(ge=0, le=1)] = None
     label_smoothing: Annotated[float | None, Field(ge=0, lt=1)] = None
     class_weights: tuple[Annotated[float, Field(gt=0, le=LARGEST)], ...] | None = None
+    rate_penalty: Annotated[float | None, Field(ge=0, le=LARGEST)] = None
+    target_rate: Share | tuple[Share, ...] | None = None
 
     @model_validator(mode="after")
     def _one_way_to_cut(self) -> "LearningSettings":

@@ -32,7 +32,13 @@ class Chain:
     """Layers in sequence, named from `first` on; `back` is a step's backward, newest first."""
 
     def __init__(
-        self, parts: Sequence[Part], first: int, weights: dict[str, Tensor], prefix: str, equations: Equations
+        self,
+        parts: Sequence[Part],
+        first: int,
+        weights: dict[str, Tensor],
+        prefix: str,
+        equations: Equations,
+        steps: int = 1,
     ) -> None:
         self.parts, self.first, self.weights, self.prefix, self.eq = parts, first, weights, prefix, equations
         self.bodies = {
@@ -42,6 +48,8 @@ class Chain:
             "SEWR": self.sew,
             "NFR": self.norm_free,
         }
+        self.steps, self.penalty = steps, 0.0
+        self.rates: dict[str, list[Tensor]] = {}
         self.neurons: dict[str, Neurons] = {}
         self.gradients: dict[str, Tensor] = {}
 
@@ -54,7 +62,8 @@ class Chain:
             if part.kind == "FC":
                 last = classifies and position == len(self.parts) - 1
                 x = self._note(
-                    backs, self.classifier(name, x) if last and not self.eq.interval else self.dense(name, x)
+                    backs,
+                    self.classifier(name, x) if last and not self.eq.interval else self.dense(name, x, quiet=not last),
                 )
             else:
                 x = self._note(backs, self.bodies[part.kind](name, part, x))
@@ -81,21 +90,35 @@ class Chain:
         key = f"{self.prefix}{name}"
         self.gradients[key] = self.gradients.get(key, 0.0) + gradient
 
-    def fire(self, name: str, current: Tensor, gain: float = 1.0) -> tuple[Pair, Back]:
+    def fire(self, name: str, current: Tensor, gain: float = 1.0, *, quiet: bool = True) -> tuple[Pair, Back]:
         neurons = self.neurons.setdefault(name, Neurons(self.eq))
         logit = f"{name}.p.logit"
         if self.eq.kind == "plif":  # λ = σ(logit) (Fang et al., section 4.2)
             neurons.decay = 1 / (1 + torch.exp(-self.weights[logit]))
         spikes = neurons.fire(current)
         pair = Pair(gain * spikes, gain * neurons.trace() if self.eq.trace else gain * spikes)
+        loud = self.loud(name, spikes) if quiet and self.prefix == "network." else torch.zeros_like(spikes)
 
         def back(g: Tensor) -> Tensor:
-            error, of_decay = neurons.back(gain * g)
+            error, of_decay = neurons.back(gain * g + loud)
             if self.eq.kind == "plif":
                 self._add(logit, of_decay * neurons.decay * (1 - neurons.decay))
             return error
 
         return pair, back
+
+    def loud(self, name: str, spikes: Tensor) -> Tensor:
+        """The derivative of the penalty on rates, beta / T Σ over clips of max(0, rate - target) / B, by each spike."""
+        layer = name.removesuffix(".cell").replace(".body", "")
+        slope = torch.zeros_like(spikes)
+        for sample, own in enumerate(spikes):
+            rate = own.sum() / own.numel()
+            self.rates.setdefault(layer, []).append(rate)
+            over = rate - self.eq.targets.get(layer, self.eq.target)
+            if over > 0:
+                self.penalty += self.eq.beta * over.item() / len(spikes) / self.steps
+                slope[sample] = self.eq.beta / own.numel() / len(spikes) / self.steps
+        return slope
 
     def unit(self, name: str, part: Part, x: Pair, stride: int | None = None) -> tuple[Pair, Back]:
         current, undo_synapse = self.synapse(f"{name}.synapse", x, part.stride if stride is None else stride)
@@ -163,11 +186,11 @@ class Chain:
         logits, undo = self.linear(name, x.each(lambda z: z.sum((2, 3)) / pixels))
         return Pair(logits, logits), lambda g: (undo(g) / pixels)[:, :, None, None].expand(shape)
 
-    def dense(self, name: str, x: Pair) -> tuple[Pair, Back]:
+    def dense(self, name: str, x: Pair, *, quiet: bool = True) -> tuple[Pair, Back]:
         """Flatten, linear, neurons."""
         shape = x.value.shape
         current, undo_linear = self.linear(name, x.each(lambda z: z.reshape(len(z), -1)))
-        out, undo_neurons = self.fire(f"{name}.cell", current)
+        out, undo_neurons = self.fire(f"{name}.cell", current, quiet=quiet)
         return out.each(lambda z: z[:, :, None, None]), lambda g: undo_linear(undo_neurons(g[:, :, 0, 0])).reshape(
             shape
         )

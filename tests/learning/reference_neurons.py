@@ -19,6 +19,8 @@ class Equations:
         theta: subtracted from the next step's potential per spike; None is decay times threshold.
         trace: "", "ottt", "ndot paper" or "ndot official".
         interval: the loss is on the mean spikes of each chunk (truncated local BPTT, eq. (3)).
+        beta: weight of the penalty on rates; 0 for none.
+        targets: rates without a penalty, by the layer of neurons; those of the others are `target`.
     """
 
     chunk: int
@@ -37,6 +39,9 @@ class Equations:
     alpha: float = 0.05
     mse_target: float | None = None
     norm: str = "batch"
+    beta: float = 0.0
+    target: float = 0.02
+    targets: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def rise(self) -> float:

@@ -40,11 +40,12 @@ def loss_and_errors(logits: Sequence[Tensor], y: Tensor, steps: int, eq: Equatio
 
 
 class Learned(NamedTuple):
-    """All weights' gradients and each block's loss, summed over the sequence, and the network's logits."""
+    """All weights' gradients and each block's loss, summed over the sequence, the network's logits, and the rates."""
 
     gradients: dict[str, Tensor]
     losses: list[float]
     logits_TBK: Tensor
+    rates: dict[str, float]
 
 
 @dataclasses.dataclass
@@ -66,6 +67,7 @@ class ReferenceBlock:
             logits.append(head.value.flatten(1))
             backs.append((head.value.shape, undo, undo_head))
         loss, errors = loss_and_errors(logits, y, steps, eq)
+        loss, self.subnetwork.penalty = loss + self.subnetwork.penalty, 0.0
         for (shape, undo, undo_head), error in reversed(list(zip(backs, errors, strict=True)) if learns else []):
             g = error.reshape(shape)
             undo(g if undo_head is None else undo_head(g))
@@ -99,7 +101,9 @@ def gradients_by_hand(
         weights |= {f"auxiliary.{index}.{name}": value.double().clone() for name, value in own.items()}
     by_hand = [
         ReferenceBlock(
-            Chain(parts[block.start : block.stop], block.start, Named(weights, "network."), "network.", eq),
+            Chain(
+                parts[block.start : block.stop], block.start, Named(weights, "network."), "network.", eq, len(frames)
+            ),
             Chain(block.auxiliary, 0, Named(weights, f"auxiliary.{index}."), f"auxiliary.{index}.", eq)
             if block.auxiliary
             else None,
@@ -122,7 +126,8 @@ def gradients_by_hand(
         outputs += logits
         if after_chunk is not None:
             after_chunk(weights, total)
-    return Learned(total, losses, torch.stack(outputs))
+    rates = {name: sum(own).item() / len(own) for block in by_hand for name, own in block.subnetwork.rates.items()}
+    return Learned(total, losses, torch.stack(outputs), rates)
 
 
 class Named(dict):

@@ -51,7 +51,7 @@ class Counted:
 
 def replaying(learner: Learner) -> tuple[Learner, Counted]:
     counted = Counted(learner.run_chunk)
-    names = ("network", "blocks", "rule", "loss", "optimizer", "steps", "random", "plan")
+    names = ("network", "blocks", "rule", "loss", "optimizer", "steps", "random", "plan", "rate_penalty")
     parts = {name: getattr(learner, name) for name in names}
     return Learner(**parts, run_chunk=counted, replayed=ReplayedChunks(counted, lambda: record)), counted
 
@@ -92,17 +92,21 @@ def test_replayed_training_is_training(rule, memory):
     assert counted.calls == first + kinds * len(replayed.blocks)
 
 
+QUIET = {"rate_penalty": 3.0, "target_rate": 0.1, "class_weights": [1.0, 3.0, 0.5]}
 LOSS = {"label_smoothing": 0.1, "class_weights": [1.0, 3.0, 0.5], "clip_norm": 0.1}
 
 
-@pytest.mark.parametrize("settings", [{"neuron": "plif"}, {"neuron": "alif"}, {"reset": "hard"}, {"norm": "ws"}, LOSS])
+@pytest.mark.parametrize(
+    "settings", [{"neuron": "plif"}, {"neuron": "alif"}, {"reset": "hard"}, {"norm": "ws"}, LOSS, QUIET]
+)
 def test_any_neuron_and_loss_replays(settings):
     options = {"batch_size": 4, "steps": 3, "plan": PLAN, "lr": 0.01} | settings
     reference = build_learner(SPEC, "stdl", **options)
     replayed, _ = replaying(build_learner(SPEC, "stdl", **options))
     for seed in range(3):
-        reference.train_step(*sequence(seed, steps=3))
-        replayed.train_step(*sequence(seed, steps=3))
+        expected = reference.train_step(*sequence(seed, steps=3))
+        found = replayed.train_step(*sequence(seed, steps=3))
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
     assert_same(replayed, reference)
 
 

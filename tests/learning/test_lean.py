@@ -68,7 +68,7 @@ def run(
     state = deque(block.initial_state(BATCH))
     left: dict[str, Tensor] = {}
     for step, frame_BCHW in enumerate(frames_TBCHW):
-        _, loss = run_chunk(
+        _, loss, _ = run_chunk(
             block, [frame_BCHW], state, lambda logits: torch.nn.functional.cross_entropy(logits[0], targets_B), True
         )
         left[f"loss {step}"] = loss

@@ -54,6 +54,15 @@ def test_bits_are_those_of_numpy(size):
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_spikes_of_each_sample_are_counted(size):
+    spikes = np.random.default_rng(0).random((3, 5, size[0] * size[1])) < 0.4
+    bits = torch.from_numpy(np.packbits(spikes, axis=-1))
+    for module in (reference, cpu, kernels):
+        assert module.fired(bits).tolist() == spikes.sum((1, 2)).tolist()
+        assert module.fired(bits[:, 1:3]).tolist() == spikes[:, 1:3].sum((1, 2)).tolist()
+
+
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_firing_is_the_equations(size, dtype):
     step = Step(size, dtype)

@@ -30,7 +30,7 @@ def assert_equals_equations(case: Case, frozen: tuple[str, ...] = (), tolerance:
     """`frozen` lists the beginnings of the names of frozen weights."""
     for memory in case.modes:
         learner = case.learner(memory=memory)
-        expected, losses, logits_TBK = case.by_hand(learner)
+        expected, losses, logits_TBK, _ = case.by_hand(learner)
         expected = {name: gradient for name, gradient in expected.items() if not name.startswith(frozen)}
         frames, targets = case.data()
         metrics = learner.backward(frames, targets)

@@ -5,6 +5,7 @@ Each function runs one step of a body and returns its output, its new state and 
 B batch, C channels, H height, W width.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias, cast
@@ -20,6 +21,7 @@ from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Spikes, Tra
 from stdl_events.learning.lean.supported import runs_by_hand, steps_as
 from stdl_events.learning.lean.synapse import LeanSynapse
 from stdl_events.learning.precision import mixed_precision
+from stdl_events.learning.rates import ChunkRates
 from stdl_events.learning.traced_spikes import TracedSpikes, spikes_of
 from stdl_events.network.layers import Body, ClassifierBody, ResidualBody, SEWBody, SpikingUnit, State
 
@@ -52,32 +54,42 @@ class UnitStep(NamedTuple):
     backward: UnitBackward
 
 
-def body_step(body: Body, x: Signal, state: State, *, saves_output: bool = False, needs_input: bool = True) -> Step:
+def body_step(
+    body: Body,
+    x: Signal,
+    state: State,
+    *,
+    saves_output: bool = False,
+    needs_input: bool = True,
+    rates: ChunkRates | None = None,
+) -> Step:
     """One step of any body; by ordinary autograd where the body or its neurons have no lean form.
 
     Args:
         saves_output: True to save outputs of convolutions for backward instead of recomputing them.
         needs_input: True if backward will compute the gradient of the input.
+        rates: counts and penalises the spikes of the body's neurons; None for no penalty.
     """
     if not runs_by_hand(body):
-        return _autograd_step(body, x, state, needs_input)
+        return _autograd_step(body, x, state, needs_input, rates)
     if isinstance(body, SpikingUnit):
-        return Step(*_unit_step(body, x, state, saves_output))
+        return Step(*_unit_step(body, x, state, saves_output, rates))
     if isinstance(body, ResidualBody):
-        return _residual_step(body, x, state, saves_output)
+        return _residual_step(body, x, state, saves_output, rates)
     if isinstance(body, SEWBody):
-        return _sew_step(body, x, state, saves_output)
+        return _sew_step(body, x, state, saves_output, rates)
     assert isinstance(body, ClassifierBody), "there is no other body that runs by hand"
     return _classifier_step(body, x)
 
 
-def _unit_step(unit: SpikingUnit, x: Signal, state: State, saves_output: bool) -> UnitStep:
+def _unit_step(unit: SpikingUnit, x: Signal, state: State, saves_output: bool, rates: ChunkRates | None) -> UnitStep:
     synapse = LeanSynapse(unit.synapse, x, saves_output=saves_output)
-    neurons = LeanNeurons(unit.cell, state, synapse.shape)
+    neurons = LeanNeurons(unit.cell, state, synapse.shape, rates)
     del state
     for channels in channel_parts(synapse.shape, neurons.dtype):
         neurons.fire(channels, synapse.current(channels))
     synapse.pause()
+    neurons.pause()
 
     def backward(gradients: list[Tensor], needs_input: bool, onto: Tensor | None = None) -> Tensor | None:
         gradient = _behind_gain(unit, gradients.pop())
@@ -89,18 +101,19 @@ def _unit_step(unit: SpikingUnit, x: Signal, state: State, saves_output: bool) -
     return UnitStep(_scaled(unit, neurons.out), neurons.state, backward)
 
 
-def _residual_step(body: ResidualBody, x: Signal, state: State, saves_output: bool) -> Step:
+def _residual_step(body: ResidualBody, x: Signal, state: State, saves_output: bool, rates: ChunkRates | None) -> Step:
     count = body.first.cell.state_count
-    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], saves_output)
+    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], saves_output, rates)
     synapse = LeanSynapse(body.second.synapse, hidden, saves_output=saves_output)
     shortcut = None if body.shortcut is None else LeanSynapse(body.shortcut, x, saves_output=saves_output)
-    neurons = LeanNeurons(body.second.cell, state[count:], synapse.shape)
+    neurons = LeanNeurons(body.second.cell, state[count:], synapse.shape, rates)
     del state
     runs = channel_parts(synapse.shape, neurons.dtype)
     for channels in runs:
         passed = x.dense(channels=channels) if shortcut is None else shortcut.current(channels)
         neurons.fire(channels, synapse.current(channels) + passed)
     synapse.pause()
+    neurons.pause()
     if shortcut is not None:
         shortcut.pause()
 
@@ -130,14 +143,15 @@ def _synapse_backward(synapse: LeanSynapse, gradient: Tensor, needs_input: bool,
     return synapse.finish(target, needs_input=needs_input)
 
 
-def _sew_step(body: SEWBody, x: Signal, state: State, saves_output: bool) -> Step:
+def _sew_step(body: SEWBody, x: Signal, state: State, saves_output: bool, rates: ChunkRates | None) -> Step:
     count = body.first.cell.state_count
-    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], saves_output)
-    spikes, second_state, second_backward = _unit_step(body.second, hidden, state[count : 2 * count], saves_output)
+    middle = state[count : 2 * count]
+    hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], saves_output, rates)
+    spikes, second_state, second_backward = _unit_step(body.second, hidden, middle, saves_output, rates)
     new = first_state + second_state
     passed, passed_backward = x, None
     if body.shortcut is not None:
-        passed, third_state, passed_backward = _unit_step(body.shortcut, x, state[2 * count :], saves_output)
+        passed, third_state, passed_backward = _unit_step(body.shortcut, x, state[2 * count :], saves_output, rates)
         new = new + third_state
     del state
 
@@ -177,24 +191,29 @@ def _classifier_step(body: ClassifierBody, x: Signal) -> Step:
     return Step(Dense(logits_BK), (), backward)
 
 
-def _autograd_step(body: Body, x: Signal, state: State, needs_input: bool) -> Step:
+def _autograd_step(body: Body, x: Signal, state: State, needs_input: bool, rates: ChunkRates | None) -> Step:
     x_BCHW = x.dense().detach().requires_grad_(needs_input)
     received = TracedSpikes(x_BCHW, x.trace.dense()) if isinstance(x, Traced) else x_BCHW
-    with torch.enable_grad(), mixed_precision(x_BCHW.device, x.dtype):
+    watching = contextlib.nullcontext() if rates is None else rates.watching(_module(body))
+    with torch.enable_grad(), mixed_precision(x_BCHW.device, x.dtype), watching:
         # Bodies are typed for tensors; traced spikes behave like one.
         given, new = body.step(cast(Tensor, received), state)
-    # The edge of the graph instead of its last tensor, so that the tensor can be freed.
+    # Edges of the graph instead of its last tensors, so that the tensors can be freed.
     end = get_gradient_edge(spikes_of(given)) if spikes_of(given).requires_grad else None
+    cost = None if rates is None else rates.cut()
 
     def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
-        gradient = gradients.pop()
+        ends, errors = ([], []) if end is None else ([end], [gradients[0]])
+        gradients.clear()
+        if rates is not None and cost is not None:
+            ends, errors = [*ends, cost], [*errors, torch.ones_like(rates.total)]
         parameters = [p for p in _module(body).parameters() if p.requires_grad]
         wanted = [*parameters, x_BCHW] if needs_input else parameters
-        if not wanted or end is None:
-            return None
-        found = torch.autograd.grad([end], wanted, [gradient], allow_unused=True)
+        found = torch.autograd.grad(ends, wanted, errors, allow_unused=True) if wanted and ends else (None,)
         for parameter, part in zip(parameters, found, strict=False):
             accumulate(parameter, part)
+        if needs_input and found[-1] is None and rates is not None:
+            return torch.zeros_like(x_BCHW, requires_grad=False)  # layers in front still learn to be quiet
         return found[-1] if needs_input else None
 
     new = tuple(entry.detach().to(old.dtype) for entry, old in zip(new, state, strict=True))

@@ -21,6 +21,8 @@ from stdl_events.learning.lean.signals import (
     pool_backward,
     pooled,
 )
+from stdl_events.learning.online import Chunk
+from stdl_events.learning.rates import BlockPenalty, ChunkRates
 from stdl_events.network.layers import Layer, SequenceDropout
 
 
@@ -31,14 +33,16 @@ def run_chunk_lean(
     state: deque[Tensor],
     loss_of: Callable[[Sequence[Tensor]], Tensor],
     learns: bool,
+    penalty: BlockPenalty | None = None,
     /,
-) -> tuple[list[Tensor | Signal], Tensor]:
+) -> Chunk:
     """See `stdl_events.learning.online.RunChunk`; for chunks of one step, whose old states need no gradient."""
     x = _signal(block, inputs[0])
     block.parts[0].check(x.shape, state)
     for auxiliary in block.parts[1:]:
         auxiliary.check_norms(x.shape[0])
-    chain = LeanChain(block.kept)
+    rates = None if penalty is None else ChunkRates(penalty, next(block.parameters()))
+    chain = LeanChain(block.kept, rates=rates)
     out, new = chain.forward(block.parts[0].layers_in_order(), x, state)
     head = out
     for auxiliary in block.parts[1:]:
@@ -51,7 +55,10 @@ def run_chunk_lean(
         loss = loss_of([logits_BK])
     if learns:
         chain.backward(list(torch.autograd.grad(loss, [logits_BK])))
-    return [out if block.auxiliary is not None else logits_BK.detach()], loss.detach()
+    outputs = [out if block.auxiliary is not None else logits_BK.detach()]
+    if rates is None:
+        return Chunk(outputs, loss.detach(), None)
+    return Chunk(outputs, loss.detach() + rates.total, rates.rates_L)
 
 
 def _signal(block: LocalBlock, x: Tensor | Signal) -> Signal:
@@ -68,10 +75,13 @@ class LeanChain:
     Args:
         kept: indices of the layers whose convolutions' outputs are saved for backward.
         needs_input: True to compute the gradient of the chain's own input.
+        rates: counts and penalises the spikes of some of its layers.
     """
 
-    def __init__(self, kept: Container[int] = (), *, needs_input: bool = False) -> None:
-        self._kept, self._count = kept, 0
+    def __init__(
+        self, kept: Container[int] = (), *, needs_input: bool = False, rates: ChunkRates | None = None
+    ) -> None:
+        self._kept, self._count, self._rates = kept, 0, rates
         # True once a gradient of the current output is needed. Layers in front of the first trainable parameter have no
         # backward and save nothing for it.
         self._learns = needs_input
@@ -88,7 +98,9 @@ class LeanChain:
             needs_input = self._learns
             self._learns = needs_input or any(parameter.requires_grad for parameter in layer.parameters())
             saves_output = self._learns and self._count in self._kept
-            x, entries, backward = body_step(layer.body, x, neurons, saves_output=saves_output, needs_input=needs_input)
+            x, entries, backward = body_step(
+                layer.body, x, neurons, saves_output=saves_output, needs_input=needs_input, rates=self._rates
+            )
             self._count += 1
             del neurons
             if self._learns:

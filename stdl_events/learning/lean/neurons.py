@@ -3,11 +3,15 @@
 B batch, C channels, H height, W width.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
+from stdl_events.learning.lean.kernels import fired
 from stdl_events.learning.lean.membranes import membranes
 from stdl_events.learning.lean.signals import Dense, Shape, Signal, Spikes, Traced
+from stdl_events.learning.rates import ChunkRates
 from stdl_events.learning.traces import TracedCell
 from stdl_events.network.layers import State
 from stdl_events.network.neurons.cell import NeuronCell
@@ -22,10 +26,13 @@ class LeanNeurons:
     Args:
         cell: the neurons' parameters.
         state: the cell's state before the step; it is overwritten.
+        rates: counts and penalises the spikes of some cells; None for no penalty.
     """
 
-    def __init__(self, cell: NeuronCell, state: State, shape: Shape) -> None:
+    def __init__(self, cell: NeuronCell, state: State, shape: Shape, rates: ChunkRates | None = None) -> None:
         self.dtype = state[0].dtype
+        self._cell, self._rates = cell, rates if rates is not None and cell in rates else None
+        self._slope_B: Tensor | None = None
         self._old_u, self._traces = state[0], None
         if isinstance(cell, TracedCell):
             self._traces = LeanTraces(cell, state[cell.own_count :])
@@ -49,8 +56,16 @@ class LeanNeurons:
             self._traces.move(channels, s, self._membranes.state[0][:, channels], u_before)
         self._membranes.spikes.hand_on(s)
 
+    def pause(self) -> None:
+        """End of forward: count the spikes, for the penalty on them."""
+        if self._rates is not None:
+            bits_BCQ, (_, *layer) = self._membranes.spikes.bits_BCQ, self._membranes.spikes.shape
+            self._slope_B = self._rates.note_counts(self._cell, fired(bits_BCQ), math.prod(layer)).to(self.dtype)
+
     def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
         """The gradient of some channels' input current, from that of their spikes, which is overwritten."""
+        if self._slope_B is not None:
+            grad_BCHW.add_(self._slope_B[:, None, None, None])
         return self._membranes.backward(channels, grad_BCHW)
 
 

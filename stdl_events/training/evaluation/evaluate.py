@@ -23,6 +23,7 @@ from stdl_events.live.session import OnnxSession
 from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.training.data import Counts, batch_of, ordered_batches
+from stdl_events.training.evaluation.density import Density
 from stdl_events.training.evaluation.groups import group_rows
 from stdl_events.training.evaluation.measures import ClassMeasures, Reliability, brier_score, or_none, top_accuracy
 from stdl_events.training.evaluation.ridge_beside import NO_RIDGE, Ridge
@@ -49,6 +50,7 @@ class Evaluation:
         running_logits_TNK: mean logits of the first 1 to T steps of each clip, float32, if asked for.
         ridge: accuracy of a ridge on summed events on the same clips.
         own: of the run's network, if this is the evaluation of a file exported from it.
+        density: of the network's signals on these clips, if they were counted.
     """
 
     recordings: RecordingSet
@@ -60,6 +62,7 @@ class Evaluation:
     decided: DecidedClips | None = None
     ridge: Ridge = NO_RIDGE
     own: "Evaluation | None" = None
+    density: Density | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -174,6 +177,7 @@ class Evaluation:
             "reliability": reliability.document(),
             "decided": None if self.decided is None else self.decided.document(),
             "over_time": None if accuracy_T is None else accuracy_T.tolist(),
+            "density": None if self.density is None else self.density.document(),
             "per_class": self.class_measures.rows(self.labels),
             "per_subject": self.per_group("subject"),
             "per_session": self.per_group("session"),

@@ -3,6 +3,7 @@
 Shape letters: B clips of a batch, T time steps, K classes.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from stdl_events.recordings.entry import RecordingSet
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.device import resolve_device
+from stdl_events.training.evaluation.density import DensityCount
 from stdl_events.training.evaluation.evaluate import (
     Evaluation,
     MeanLogits,
@@ -52,6 +54,7 @@ class HeldOut:
         card: of the network, or of the exported file in its place.
         logits_of: the network, or the exported file.
         own_logits_of: the network, if `logits_of` is a file exported from it.
+        network: the run's, unless a file is evaluated in its place.
     """
 
     config: TrainConfig
@@ -59,6 +62,7 @@ class HeldOut:
     card: ModelCard
     logits_of: MeanLogits
     own_logits_of: MeanLogits | None = None
+    network: SpikingNetwork | None = None
 
 
 def open_held_out(
@@ -86,7 +90,7 @@ def open_held_out(
     config = load_config(folder)
     if data is not None:
         config = config.derive(data={"path": str(data)})
-    own_logits_of = None
+    own_logits_of, network = None, None
     if model is not None and through is not None:
         raise ModelError(
             str(model), got=f"a file, and to go through {through}", expected="one of the two",
@@ -109,7 +113,7 @@ def open_held_out(
             expected=f"{', '.join(recordings.classes)}, the classes of the recordings",
             todo="evaluate a model on recordings of the classes that it was trained for",
         )
-    return HeldOut(config, recordings, card, logits_of, own_logits_of)
+    return HeldOut(config, recordings, card, logits_of, own_logits_of, network)
 
 
 def evaluate(
@@ -159,13 +163,17 @@ def evaluate(
         evaluate_clips, recordings=recordings, clips=clips, batch_size=opened.config.batch_size, over_time=over_time,
         temperature=opened.card.temperature,
     )  # fmt: skip
-    evaluation = run(opened.logits_of, keep_logits=keep_logits or (over_time and opened.card.decision is not None))
+    count = None if opened.network is None else DensityCount(opened.network)
+    with nullcontext() if count is None else count.counting():
+        evaluation = run(opened.logits_of, keep_logits=keep_logits or (over_time and opened.card.decision is not None))
+        own = None if opened.own_logits_of is None else run(opened.own_logits_of)
     return replace(
         evaluation,
         frame_spec=opened.card.frame,
         decided=_decided(evaluation, opened.card),
         running_logits_TNK=evaluation.running_logits_TNK if keep_logits else None,
-        own=None if opened.own_logits_of is None else run(opened.own_logits_of),
+        own=own,
+        density=None if count is None else count.read(),
         ridge=_ridge(Path(folder), opened, side, clips, asked=baseline, data=data),
     )
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from stdl_events.learning.lean.kernels.choice import kernel
 from stdl_events.learning.lean.kernels.layout import BITS, in_rows
 
-__all__ = ["BITS", "count_", "fire_", "in_rows", "pack_", "spread", "surrogate_backward_", "unpack"]
+__all__ = ["BITS", "count_", "fire_", "fired", "in_rows", "pack_", "spread", "surrogate_backward_", "unpack"]
 
 _operators = torch.library.Library("stdl_events", "DEF")
 _operators.define(
@@ -28,6 +28,7 @@ _operators.define(
 _operators.define("pack_(Tensor spikes, Tensor(a!) bits) -> ()")
 _operators.define("unpack(Tensor bits, int pixels, ScalarType dtype) -> Tensor")
 _operators.define("count_(Tensor spikes, Tensor(a!) counts, int window) -> ()")
+_operators.define("fired(Tensor bits) -> Tensor")
 _operators.define("spread(Tensor grad, int window) -> Tensor")
 
 
@@ -72,6 +73,12 @@ def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
     torch.ops.stdl_events.count_(spikes_BCHW, counts_BCHW, window)
 
 
+def fired(bits_BCQ: Tensor) -> Tensor:
+    """counts_B: the spikes of each sample, int64."""
+    counts_B: Tensor = torch.ops.stdl_events.fired(bits_BCQ)
+    return counts_B
+
+
 def spread(grad_BCHW: Tensor, window: int) -> Tensor:
     """The gradient of the input of average pooling over such windows, from that of the averages."""
     spread_BCHW: Tensor = torch.ops.stdl_events.spread(grad_BCHW, window)
@@ -94,13 +101,18 @@ def _implement(name: str) -> None:
     _operators.impl(name, run, "CompositeExplicitAutograd")
 
 
-for _name in ("fire_", "surrogate_backward_", "pack_", "unpack", "count_", "spread"):
+for _name in ("fire_", "surrogate_backward_", "pack_", "unpack", "fired", "count_", "spread"):
     _implement(_name)
 
 
 @torch.library.register_fake("stdl_events::unpack", lib=_operators)
 def _(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
     return bits_BCQ.new_empty((*bits_BCQ.shape[:2], pixels), dtype=dtype)
+
+
+@torch.library.register_fake("stdl_events::fired", lib=_operators)
+def _(bits_BCQ: Tensor) -> Tensor:
+    return bits_BCQ.new_empty((bits_BCQ.shape[0],), dtype=torch.int64)
 
 
 @torch.library.register_fake("stdl_events::spread", lib=_operators)

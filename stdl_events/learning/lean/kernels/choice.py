@@ -14,6 +14,8 @@ from stdl_events.learning.lean.kernels import reference
 from stdl_events.network.registries import SURROGATES
 
 ON_CPU = (torch.float32, torch.float64, torch.bfloat16)
+# Kernels of packed spikes alone, whatever dtype they are unpacked to.
+OF_BITS = ("fired",)
 ON_CUDA = ("fire_", "surrogate_backward_", "unpack")
 
 
@@ -28,7 +30,7 @@ def kernel(name: str, device: torch.device, dtype: torch.dtype, surrogate: str |
         NotationError: `surrogate` is unknown.
     """
     module: ModuleType = reference
-    if device.type == "cpu" and dtype in ON_CPU:
+    if device.type == "cpu" and (dtype in ON_CPU or name in OF_BITS):
         from stdl_events.learning.lean.kernels import cpu
 
         module = cpu

@@ -31,6 +31,8 @@ FORMULAS: dict[Surrogate, int] = {TRIANGLE: _TRIANGLE, RECTANGLE: _RECTANGLE, SI
 _GATHER, _HIGHEST_BYTE = np.uint64(sum(1 << (63 - 9 * byte) for byte in range(BITS))), np.uint64(56)
 # Each byte value, unpacked into the eight bytes of a word.
 _WORDS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).reshape(-1).view(np.uint64)
+# The ones of each byte value.
+_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1).astype(np.int64)
 # Numba's simplest threading layer is not thread-safe.
 _LOCK = threading.Lock()
 
@@ -80,6 +82,12 @@ def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
     spikes_BCP = torch.empty((batch, channels, pixels), dtype=dtype)
     _run(_unpack, *_flat(spikes_BCP), *_flat(bits_BCQ), batch, channels, pixels)
     return spikes_BCP
+
+
+def fired(bits_BCQ: Tensor) -> Tensor:
+    counts_B = torch.zeros(len(bits_BCQ), dtype=torch.int64)
+    _run(_fired, *_flat(bits_BCQ), counts_B.numpy(), bits_BCQ[0].numel())
+    return counts_B
 
 
 def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
@@ -213,6 +221,15 @@ def _unpack(spikes: Any, spikes_apart: int, bits: Any, bits_apart: int, batch: i
         fired_P = _unpacked_row(bits, sample * bits_apart + channel * count, count)
         for p in range(pixels):
             store(spikes_P, p, fired_P[p])
+
+
+@_compiled
+def _fired(bits: Any, bits_apart: int, counts_B: Any, count: int) -> None:
+    for sample in prange(len(counts_B)):
+        total = 0
+        for q in range(sample * bits_apart, sample * bits_apart + count):
+            total += _ONES[bits[q]]
+        counts_B[sample] = total
 
 
 @_compiled

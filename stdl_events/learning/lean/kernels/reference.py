@@ -42,6 +42,13 @@ def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
     return ((bits_BCQ.unsqueeze(-1) >> _shifts(bits_BCQ.device)) & 1).flatten(-2)[..., :pixels].to(dtype)
 
 
+def fired(bits_BCQ: Tensor) -> Tensor:
+    # Sums of neighbouring bits in place, first of pairs, then of four, then of the whole byte.
+    sums = (bits_BCQ & 0x55) + ((bits_BCQ >> 1) & 0x55)
+    sums = (sums & 0x33) + ((sums >> 2) & 0x33)
+    return ((sums & 0x0F) + (sums >> 4)).sum((1, 2))
+
+
 def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
     tiles = spikes_BCHW.unflatten(3, (-1, window)).unflatten(2, (-1, window))
     counts_BCHW.copy_(tiles.sum((3, 5)))
