@@ -59,7 +59,7 @@ def assert_equals_equations(
         found = {name: rate.item() for name, rate in metrics.items() if name.startswith("rate_")}
         assert found == pytest.approx({f"rate_{name}": rate for name, rate in rates.items()}, rel=1e-12)
     # The bound has both sides.
-    assert min(rates.values()) < TARGET < max(rates.values())
+    assert min(rates.values()) < case.equations.target < max(rates.values())
     return learner
 
 
@@ -95,8 +95,8 @@ def test_neurons_with_more_state_and_learned_decays(neuron):
 
 def test_bodies_that_run_by_autograd():
     parts = (Part("C", 4), Part("NFR", 4), Part("C", 3), classifier())
-    case = case_of(parts, np.random.default_rng(6), 6, "sltt", "ws", {})
-    assert_equals_equations(quiet(case), tolerance=1e-11)
+    case = case_of(parts, np.random.default_rng(6), 6, "sltt", "ws", {}).with_equations(beta=BETA, target=0.4)
+    assert_equals_equations(case, tolerance=1e-11, target_rate=0.4)
 
 
 def test_a_target_for_each_layer():
