@@ -11,6 +11,7 @@ import pytest
 from stdl_events.cli.next_step import say_next_live
 from stdl_events.model_card import ModelCard
 from stdl_events.recipes import RECIPES
+from stdl_events.training.metrics import read_metrics
 from stdl_events.training.settings import TrainConfig
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -38,7 +39,8 @@ def test_train_then_evaluate(
     tmp_path: Path, recipe: Path, folder_of_recordings: Path, run_cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    code, out, err = run_cli("train", recipe, "--out", run, "--set", "epochs=1", "--device", "cpu", "--json")
+    quiet = ("--set", "learning.rate_penalty=3", "--set", "learning.target_rate=[0.1,0.2,0.3]")
+    code, out, err = run_cli("train", recipe, "--out", run, "--set", "epochs=1", *quiet, "--device", "cpu", "--json")
     assert code == 0, err
     trained = json.loads(out)
     assert trained["run"] == str(run)
@@ -47,6 +49,12 @@ def test_train_then_evaluate(
     assert "held-out clips" in (run / "report.html").read_text()
     assert "epoch 1/1" in err
     assert json.loads((run / "config.json").read_text())["epochs"] == 1
+    rows = [row for row in read_metrics(run) if row["kind"] in ("step", "epoch")]
+    for row in rows:
+        rates = [row[f"rate_layers.{layer}"] for layer in range(3)]
+        assert all(0 <= rate <= 1 for rate in rates)
+        assert row["mean_rate"] == pytest.approx(sum(rates) / 3)
+    assert f"{rows[-1]['mean_rate']:.1%} fire" in err
 
     predictions = tmp_path / "predictions.json"
     code, out, err = run_cli("evaluate", run, "--json", "--predictions", predictions)
@@ -58,6 +66,8 @@ def test_train_then_evaluate(
     )  # fmt: skip
     assert [evaluated[key] for key in same] == [trained[key] for key in same]
     assert evaluated["n"] == 18
+    density = evaluated["density"]
+    assert [layer["name"] for layer in density["layers"]] == ["layers.0", "layers.1", "layers.2"]
     assert evaluated["chance"] == pytest.approx(1 / 3)
     clips = json.loads(predictions.read_text())["clips"]
     assert len(clips) == 18
@@ -80,6 +90,8 @@ def test_train_then_evaluate(
     assert f"accuracy {evaluated['baselines']['ridge']:.4f} of a ridge on summed events" in out
     assert ", by 9 recordings" in out
     assert "per subject: unknown, since the recordings name none" in out
+    (line,) = (line for line in out.splitlines() if line.startswith("layers.1 8C3-AP2-DP(0.1)"))
+    assert line.split()[-2:] == [f"{density['layers'][1][key]:.1%}" for key in ("rate", "entering")]
     assert f"{evaluated['over_time'][1]:.3f} after 2, " in out
     assert len(evaluated["over_time"]) == 4
     assert err.endswith(f"next: stdl-events export {run} --out model.onnx\n")
