@@ -27,7 +27,7 @@ except ImportError as error:
     sys.exit(3)
 
 METADATA_KEY = "stdl_events.model_card"
-DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
 WARM_UP_STEPS = 5
 # Share of the pixels with an event in a frame: a busy scene.
 BUSY_SHARE = 0.1

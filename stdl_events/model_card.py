@@ -29,7 +29,7 @@ MAX_STATES = 1 << 12
 MAX_VALUES = 1 << 28  # of a frame and the states of one clip
 
 # Entries that the first cards had not.
-_LATER_ENTRIES = ("decision", "temperature", "weights_sha256", "verification", "accuracy")
+_LATER_ENTRIES = ("decision", "temperature", "weights_sha256", "verification", "accuracy", "state_format")
 
 Size = Annotated[int, Field(strict=True, ge=1)]
 
@@ -60,6 +60,24 @@ Words = Annotated[str, Field(max_length=MAX_LABEL)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 
 
+class StateFormat(BaseModel):
+    """Number format of an exported file's states, where it is not that of its frames.
+
+    Attributes:
+        dtype: of the states.
+        scale: the membrane potential that the integer 1 stands for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dtype: Literal["int8"]
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+    def to_text(self) -> str:
+        """Return it in a few words."""
+        return f"{self.dtype}, potentials of {-128 * self.scale:g} to {127 * self.scale:g} in steps of {self.scale:g}"
+
+
 class Verification(BaseModel):
     """Comparison of an exported file with its network, before the file was kept; see `export.verify`.
 
@@ -72,6 +90,8 @@ class Verification(BaseModel):
         compared: numbers compared, each step from the same state.
         largest_difference: among them.
         near_threshold: neurons that fired on one side only, within rounding of their threshold.
+        near_rounding: states in eight bits that were rounded to neighbouring integers.
+        at_the_ends: share of states in eight bits at the ends of their range, nearly all of them clamped.
         other_classes: clips and simulated sequences that get another class when each side keeps its own state.
         silent_layers: layers that never fired, such as "2. 128C3-AP2".
     """
@@ -86,6 +106,8 @@ class Verification(BaseModel):
     compared: Count
     largest_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     near_threshold: Count
+    near_rounding: Count = 0
+    at_the_ends: Annotated[float, Field(ge=0, le=1)] = 0.0
     other_classes: Count
     silent_layers: Annotated[tuple[Words, ...], Field(max_length=MAX_STATES)] = ()
 
@@ -93,8 +115,9 @@ class Verification(BaseModel):
         """Return it in a few words."""
         of = f"{self.held_out_clips:,} held-out clips of {self.held_out_of}" if self.held_out_clips else ""
         on = " and ".join(filter(None, (f"{self.simulated_sequences} simulated sequences", of)))
+        clamped = f"; {self.at_the_ends:.2%} of states at the ends of their range" if self.at_the_ends else ""
         silent = f"; never fired: {', '.join(self.silent_layers)}" if self.silent_layers else ""
-        return f"{self.steps} steps of {on}, within {self.largest_difference:.1e} of the network{silent}"
+        return f"{self.steps} steps of {on}, within {self.largest_difference:.1e} of the network{clamped}{silent}"
 
 
 class FileAccuracy(BaseModel):
@@ -138,6 +161,7 @@ class ModelCard(BaseModel):
         weights_sha256: of an exported file's weights, which `live` compares; see `live.onnx_file.OnnxFile`.
         verification: how an exported file was compared with its network.
         accuracy: of an exported file on held-out recordings.
+        state_format: of states in eight bits; None for states in the format of the weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -157,6 +181,7 @@ class ModelCard(BaseModel):
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     verification: Verification | None = None
     accuracy: FileAccuracy | None = None
+    state_format: StateFormat | None = None
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:
@@ -247,6 +272,8 @@ class ModelCard(BaseModel):
                 del document[name]
         if self.decision is not None and self.decision.decide_at is None:
             del document["decision"]["decide_at"]
+        if self.verification is not None and self.state_format is None:
+            del document["verification"]["near_rounding"], document["verification"]["at_the_ends"]
         return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 

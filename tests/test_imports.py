@@ -60,7 +60,7 @@ DOORS = {
     "onnxruntime": ("live/session.py", "export/quantize.py"),
     "pyarrow": ("events/formats/text_numbers.py",),
     "distributed": ("prepared/cluster.py",),
-    "numba": ("learning/lean/kernels/cpu.py", "learning/lean/kernels/cpu_bf16.py"),
+    "numba": ("learning/lean/kernels/cpu",),
     "triton": ("learning/lean/kernels/cuda.py",),
 }
 

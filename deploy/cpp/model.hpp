@@ -38,6 +38,8 @@ struct Card {
             read.labels.push_back(*name);
         }
         if (read.labels.empty()) throw wrong_entry("labels", "class names");
+        if (!card["state_format"].is_null())
+            throw unsupported("membrane potentials in eight bits (train it with precision fp32 for this program)");
         std::int64_t values = static_cast<std::int64_t>(read.frame.values());
         const auto* shapes = std::get_if<json::List>(&card["state_shapes"].is);
         if (!shapes) throw wrong_entry("state_shapes", "a list of shapes");

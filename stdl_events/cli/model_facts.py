@@ -59,7 +59,7 @@ def model_table(facts: dict[str, Any]) -> "Table":
         "classes": f"{len(labels)}: {', '.join(labels[:_SHOWN_LABELS])}{more}",
         "network": str(card["network"].get("notation", "unknown")),
         "frames": _frames_text(StoredFrameSpec.model_validate(card["frame"])),
-        "state": "zeroed at each clip" if card["readout"] == "reset" else "carried from clip to clip",
+        "state": _state_text(card),
         "decision": _decision_text(card),
         "accuracy": _measured_text(card["accuracy"], FileAccuracy),
         "checked": _measured_text(card["verification"], Verification),
@@ -94,6 +94,14 @@ def _frames_text(spec: "FrameSpec") -> str:
         return f"{spec.steps} of a whole recording, cut by {spec.by}, {size}"
     length = f"{spec.dt_us / 1000:g} ms" if spec.dt_us else f"{spec.events_per_frame:,} events"
     return f"{spec.steps} of {length} a clip, {size}" + (f", counts up to {spec.cap}" if spec.cap else "")
+
+
+def _state_text(card: dict[str, Any]) -> str:
+    from stdl_events.model_card import StateFormat
+
+    stated = card["state_format"]
+    written = "" if stated is None else f"; {StateFormat.model_validate(stated).to_text()}"
+    return ("zeroed at each clip" if card["readout"] == "reset" else "carried from clip to clip") + written
 
 
 def _measured_text(entry: dict[str, Any] | None, kind: "type[FileAccuracy] | type[Verification]") -> str:

@@ -20,6 +20,9 @@ class LayerAgreement:
         compared: states compared, and logits of a classifier.
         largest_difference: among them.
         near_threshold: neurons that fired on one side only, all within `TOLERANCE` of their threshold.
+        near_rounding: states in eight bits that were rounded to neighbouring integers, all within `TOLERANCE` of the
+            middle between both.
+        at_the_ends: states in eight bits that are the least or the largest integer.
         skipped: values behind such neurons of earlier layers in the same step, not compared.
     """
 
@@ -29,6 +32,8 @@ class LayerAgreement:
     compared: int = 0
     largest_difference: float = 0.0
     near_threshold: int = 0
+    near_rounding: int = 0
+    at_the_ends: int = 0
     skipped: int = 0
 
     @property
@@ -47,7 +52,8 @@ class Agreement:
         held_out_clips: clips of held-out recordings, joined to sequences.
         batch_sizes: of the sequences.
         layers: teacher-forced, layer by layer.
-        compared, largest_difference, near_threshold, skipped: of all layers; see `LayerAgreement`.
+        compared, largest_difference, near_threshold, near_rounding, at_the_ends, skipped: of all layers; see
+            `LayerAgreement`.
         never_compared: states that were skipped in every step.
         runs: clips and simulated sequences over which each side kept its own state.
         other_classes: those of them that get another class.
@@ -62,6 +68,8 @@ class Agreement:
     compared: int = 0
     largest_difference: float = 0.0
     near_threshold: int = 0
+    near_rounding: int = 0
+    at_the_ends: int = 0
     skipped: int = 0
     never_compared: int = 0
     runs: int = 0
@@ -77,6 +85,8 @@ class Agreement:
         """Sum the counts of the layers."""
         self.compared = sum(layer.compared for layer in self.layers)
         self.near_threshold = sum(layer.near_threshold for layer in self.layers)
+        self.near_rounding = sum(layer.near_rounding for layer in self.layers)
+        self.at_the_ends = sum(layer.at_the_ends for layer in self.layers)
         self.skipped = sum(layer.skipped for layer in self.layers)
         self.largest_difference = max(layer.largest_difference for layer in self.layers)
 
@@ -100,5 +110,7 @@ class Agreement:
             steps=self.steps, simulated_sequences=self.simulated_sequences, held_out_clips=self.held_out_clips,
             held_out_of=held_out_of if self.held_out_clips else "", batch_sizes=self.batch_sizes,
             compared=self.compared, largest_difference=float(f"{self.largest_difference:.2g}"),
-            near_threshold=self.near_threshold, other_classes=self.other_classes, silent_layers=self.silent_layers,
+            near_threshold=self.near_threshold, near_rounding=self.near_rounding,
+            at_the_ends=float(f"{self.at_the_ends / max(1, self.compared):.2g}"), other_classes=self.other_classes,
+            silent_layers=self.silent_layers,
         )  # fmt: skip

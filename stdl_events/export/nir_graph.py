@@ -142,6 +142,11 @@ class GraphWriter:
                 expected="a leaky integrate-and-fire neuron with a fixed threshold, the only one in NIR",
                 todo="train with such a neuron, lif for example, or export to .onnx",
             )  # fmt: skip
+        if cell.eight_bits is not None:
+            raise ModelError(
+                "NIR file", got=f"membrane potentials in eight bits ({name}), which NIR does not have",
+                expected="potentials in floating point numbers", todo="train with precision fp32, or export to .onnx",
+            )  # fmt: skip
         sources, gain = self._of_one_gain(name, x)
         unit = (1 - decay) / gain
         amount = spec.threshold if spec.reset_amount is None else spec.reset_amount / decay

@@ -168,7 +168,9 @@ def silenced() -> Iterator[None]:
 
 
 def _check(network: SpikingNetwork, card: ModelCard) -> None:
-    if card.network != network.spec.to_dict() or card.state_shapes != network.state_shapes:
+    scale = None if card.state_format is None else card.state_format.scale
+    stated = card.network, card.state_shapes, scale
+    if stated != (network.spec.to_dict(), network.state_shapes, network.state_scale):
         raise ModelError(
             "model card",
             got=f"one for {card.network.get('notation')}",

@@ -102,9 +102,19 @@ def verification_lines(document: Mapping[str, Any]) -> list[str]:
         f"From the same state, {found['compared']:,} numbers differ by at most {found['largest_difference']:.1e} "
         f"({document['tolerance']:g} is allowed). {excused:,} neurons within rounding of their threshold fired on one "
         f"side only; {found['skipped']:,} numbers behind them in that step were not compared.",
+        *_eight_bits_lines(found),
         f"Each with its own state, {found['other_classes']} of {found['runs']} clips and simulated sequences get "
         f"another class; mean logits differ by at most {found['largest_free_difference']:.1e}.",
         f"Never fired meanwhile, so that nothing is shown of them: {silent}." if silent else "Every layer fired.",
+    ]
+
+
+def _eight_bits_lines(found: Mapping[str, Any]) -> list[str]:
+    if not (found["near_rounding"] or found["at_the_ends"]):
+        return []
+    return [
+        f"Of the states in eight bits, {found['near_rounding']:,} within rounding of the middle between two integers "
+        f"became neighbours; {found['at_the_ends']:,} were at the ends of their range, nearly all of them clamped."
     ]
 
 

@@ -5,7 +5,8 @@ start from the network's state, so that a difference shows where it arises. Free
 on the device.
 
 Folded norms round differently, so a neuron within rounding of its threshold may fire on one side only. Such neurons,
-and the values that later layers compute from them in that step, are counted instead of compared.
+and the values that later layers compute from them in that step, are counted instead of compared. So are potentials in
+eight bits that are rounded to neighbouring integers because they lie within rounding of the middle between both.
 
 B batch, C channels, H height, W width, K classes.
 """
@@ -28,6 +29,7 @@ from stdl_events.live.session import OnnxSession, StepSession
 from stdl_events.network.layers import Layer, State
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.neurons.cell import NeuronCell
+from stdl_events.network.neurons.eight_bits import LEAST, MOST
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Takes the number of steps that were compared, each of a batch of sequences, and that of all."""
@@ -144,7 +146,7 @@ class _Comparison:
         followed = np.ones(len(expected[-1]), dtype=bool)
         for index, (ours, theirs) in enumerate(zip(expected, got, strict=True)):
             layer = self._agreement.layers[self._layer_of[index]]
-            difference = np.abs(ours - theirs)
+            difference = self._difference(index, ours, theirs, near)
             if not followed.all():
                 difference = difference[followed]
                 layer.skipped += ours[~followed].size
@@ -154,12 +156,30 @@ class _Comparison:
             layer.compared += difference.size
             largest = float(difference.max())
             if largest > TOLERANCE and index < len(near):
-                excused = (difference > TOLERANCE) & near[index]()[followed]
+                excused = (difference > TOLERANCE) & near[index].threshold()[followed]
                 layer.near_threshold += int(excused.sum())
                 layer.compared -= int(excused.sum())
                 largest = float(np.max(difference, initial=0, where=~excused))
                 followed[followed] = ~excused.reshape(len(excused), -1).any(1)
             layer.largest_difference = max(layer.largest_difference, largest)
+
+    def _difference(
+        self, index: int, ours: npt.NDArray[Any], theirs: npt.NDArray[Any], near: Sequence[Near]
+    ) -> npt.NDArray[Any]:
+        """Absolute differences; none where a potential in eight bits was rounded to the neighbouring integer.
+
+        That changes no spike of this step, and each side goes on from the network's state.
+        """
+        if ours.dtype != np.int8:
+            return np.abs(ours - theirs)
+        whole = np.abs(ours.astype(np.int16) - theirs)
+        layer, apart = self._agreement.layers[self._layer_of[index]], whole == 1
+        if apart.any():
+            rounded = apart & near[index].rounding()
+            layer.near_rounding += int(rounded.sum())
+            whole[rounded] = 0
+        layer.at_the_ends += int(np.sum((ours == LEAST) | (ours == MOST)))
+        return whole * (self._network.state_scale or 1.0)
 
     def _classes(self, ours_BK: npt.NDArray[Any], theirs_BK: npt.NDArray[Any]) -> None:
         """Compare the readout of a clip; a tie has two classes."""

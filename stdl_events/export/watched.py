@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +11,29 @@ from torch import Tensor, nn
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.neurons.cell import NeuronCell
 
-Near: TypeAlias = Callable[[], npt.NDArray[np.bool_]]
+Mask: TypeAlias = Callable[[], npt.NDArray[np.bool_]]
+
+
+class Near(NamedTuple):
+    """Masks of the neurons of an entry of the state.
+
+    Attributes:
+        threshold: near their threshold.
+        rounding: with a potential in eight bits near the middle between two integers.
+    """
+
+    threshold: Mask
+    rounding: Mask
 
 
 class WatchedCells:
     """Context in which the neurons of a network are watched.
 
     Args:
-        tolerance: distance of the membrane potential to the threshold that counts as near.
+        tolerance: distance of the membrane potential to the threshold, or to the middle, that counts as near.
 
     Attributes:
-        near: for each entry of the state of the last step, returns the mask of the neurons near their threshold.
+        near: for each entry of the state of the last step, the neurons near a decision.
         spikes_L: spikes of each layer in all steps.
     """
 
@@ -49,13 +61,15 @@ class WatchedCells:
     def _watch(self, number: int, cell: NeuronCell) -> None:
         def near(cell: nn.Module, arguments: tuple[Tensor, Any]) -> None:
             assert isinstance(cell, NeuronCell)
-            self.near.extend([partial(self._near, cell, *arguments)] * cell.state_count)
+            distances = cell.distance_to_threshold, cell.distance_to_rounding
+            masks = (partial(self._near, distance, *arguments) for distance in distances)
+            self.near.extend([Near(*masks)] * cell.state_count)
 
         def fired(cell: nn.Module, arguments: tuple[Tensor, Any], output: tuple[Tensor, Any]) -> None:
             self.spikes_L[number] += int(output[0].count_nonzero())
 
         self._handles += [cell.register_forward_pre_hook(near), cell.register_forward_hook(fired)]
 
-    def _near(self, cell: NeuronCell, x: Tensor, state: Any) -> npt.NDArray[np.bool_]:
-        near: npt.NDArray[np.bool_] = (cell.distance_to_threshold(x, state).abs() <= self._tolerance).cpu().numpy()
+    def _near(self, distance: Callable[[Tensor, Any], Tensor], x: Tensor, state: Any) -> npt.NDArray[np.bool_]:
+        near: npt.NDArray[np.bool_] = (distance(x, state).abs() <= self._tolerance).cpu().numpy()
         return near

@@ -3,6 +3,7 @@
 B batch, C channels, H height, W width, K classes.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import cast
@@ -27,6 +28,7 @@ class LocalBlock:
         kept: layers whose convolutions' outputs are saved for backward in lean mode, counted from the subnetwork's
             first through the auxiliary network's last.
         flowing: the activation dtype; None for the parameter dtype.
+        chunk_steps: steps that gradients flow through, None for all.
 
     Attributes:
         parts: the networks that a step runs: the subnetwork and then the auxiliary network, with traced neurons for
@@ -41,15 +43,20 @@ class LocalBlock:
         trace: Trace | None = None,
         kept: Container[int] = (),
         flowing: torch.dtype | None = None,
+        chunk_steps: int | None = 1,
     ) -> None:
         self.subnetwork, self.auxiliary, self.trace = subnetwork, auxiliary, trace
-        self.kept, self.flowing = kept, flowing
+        self.kept, self.flowing, self._chunk_steps = kept, flowing, chunk_steps
         parts = [part for part in (subnetwork, auxiliary) if part is not None]
         self.parts = tuple(part if trace is None else with_traces(part, trace) for part in parts)
 
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
         """The initial state of all layers of the block, see `SpikingNetwork.initial_state`."""
-        return tuple(entry for part in self.parts for entry in part.initial_state(batch_size, generator, self.flowing))
+        through_time = self._chunk_steps != 1
+        states = (
+            part.initial_state(batch_size, generator, self.flowing, differentiable=through_time) for part in self.parts
+        )
+        return tuple(itertools.chain.from_iterable(states))
 
     def step(self, x: Signal, state: State | deque[Tensor]) -> tuple[Signal, Tensor, State]:
         """One time step; a deque is consumed, see `SpikingNetwork.step`.

@@ -12,7 +12,7 @@ from stdl_events.learning.averaging import check_decay
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
 from stdl_events.learning.frozen import freeze_named, freeze_random_classifiers
-from stdl_events.learning.grid import Layerwise, Precision, Rule
+from stdl_events.learning.grid import Layerwise, Rule
 from stdl_events.learning.layerwise import layerwise_cuts
 from stdl_events.learning.lean import check_layer, run_chunk_lean
 from stdl_events.learning.learner import Learner
@@ -30,9 +30,10 @@ from stdl_events.learning.optimizers import OptimizerFactory, OptimizerSpec
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.precision import convolve_in, convolving_dtype, flowing_dtype, settled_precision
 from stdl_events.learning.rates import RatePenalty, make_rate_penalty
-from stdl_events.learning.registries import DEFAULT_OPTIMIZER
+from stdl_events.learning.registries import DEFAULT_OPTIMIZER, STEP_PRECISIONS
 from stdl_events.learning.rules import find_rule
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.neurons.eight_bits import EightBits
 from stdl_events.network.paper_neurons import PAPER, paper_neuron
 from stdl_events.network.spec import NetworkSpec, Reset
 from stdl_events.plan.partition import Cut
@@ -51,8 +52,8 @@ class Blueprint:
         seed: of the initial weights, which depend on `spec` and `seed` alone.
         memory: "lean" recomputes outputs of convolutions in backward, except those that a plan keeps; "kept" saves all;
             "plain" is ordinary autograd.
-        precision: with "bf16" membrane potentials and currents are in bfloat16, and convolutions where `device` has
-            such; the field then is "bf16-convolutions" or "bf16-states".
+        precision: a name in `STEP_PRECISIONS`, which is settled for `device`: "bf16" becomes "bf16-convolutions" or
+            "bf16-states". The neurons of `spec` get the number format of its states.
         cuda_graphs: True to record and replay blocks' steps.
         average_decay: of the moving average of the network's weights; None for none.
         accumulate: batches per update, for the meter.
@@ -74,7 +75,7 @@ class Blueprint:
     dtype: torch.dtype = torch.float32
     device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
     memory: MemoryMode = "lean"
-    precision: Precision = "fp32"
+    precision: str = "fp32"
     cuda_graphs: bool = False
     average_decay: float | None = None
     accumulate: int = 1
@@ -104,7 +105,7 @@ class Blueprint:
         rate_penalty: float | None = None,
         target_rate: float | Sequence[float] | None = None,
         seed: int = 0,
-        precision: Precision = "fp32",
+        precision: str = "fp32",
         cuda_graphs: bool = False,
         average_decay: float | None = None,
         accumulate: int = 1,
@@ -156,10 +157,12 @@ class Blueprint:
             target_rate: share of a layer's neurons that may fire in a step without a penalty, one for all layers of
                 neurons or one for each; None for 0.02.
             seed: of the initial weights, of dropout's masks, and of the random steps of sltt-k.
-            precision: "bf16" computes membrane potentials, currents, their gradients and convolutions in bfloat16;
-                weights, their gradients and batch norm's statistics stay in float32. Not for rules with traces. On a
+            precision: a name in `STEP_PRECISIONS`. "bf16" computes membrane potentials, currents, their gradients and
+                convolutions in bfloat16; weights, their gradients and batch norm's statistics stay in float32. On a
                 processor without bfloat16 convolutions they run in float32. "bf16-convolutions" and "bf16-states" ask
-                for either on every machine, such as for another machine's plan.
+                for either on every machine, such as for another machine's plan. "int8-state" keeps membrane potentials
+                in eight bits between two steps, in training and wherever the network runs, for lif with soft reset.
+                Neither is for rules with traces.
             cuda_graphs: on a CUDA device, record a block's step once and replay it: the same results, with less work
                 for the host between kernels. The first sequence of each length and batch size runs unrecorded.
             average_decay: decay of an exponential moving average of the network's weights, which
@@ -228,6 +231,7 @@ class Blueprint:
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", settled_precision(self.precision, self.device))
         flowing_dtype(self.precision, self.dtype, self.rule)
+        self._set_state_format()
         if self.spec.classes is None:
             raise RuleError(
                 "network",
@@ -254,6 +258,26 @@ class Blueprint:
             self.rule.check_accumulation()
         if self.average_decay is not None:
             check_decay(self.average_decay)
+
+    def _set_state_format(self) -> None:
+        """Give the neurons of the spec the state of the precision.
+
+        Raises:
+            RuleError: the precision has another one than the network, which keeps eight bits.
+            NotationError: the neurons need more than eight bits.
+        """
+        kept = STEP_PRECISIONS[self.precision].state
+        if kept != self.spec.neuron.state:
+            if self.spec.neuron.state != "float":
+                fitting = (name for name, its in STEP_PRECISIONS.items() if its.state == self.spec.neuron.state)
+                raise RuleError(
+                    f"precision {self.precision}",
+                    got=f"a network with membrane potentials in {self.spec.neuron.state}",
+                    expected=f"precision {' or '.join(fitting)}",
+                    todo="choose one of these, or build the network anew with state float",
+                )
+            object.__setattr__(self, "spec", self.spec.with_settings({"state": kept}))
+        EightBits.of(self.spec.neuron)
 
     def on_host(self) -> "Blueprint":
         """The blueprint on the host, for metering instead of training."""
@@ -313,4 +337,5 @@ class Blueprint:
             trace=self.rule.time.trace,
             kept=stay,
             flowing=self.flowing,
+            chunk_steps=self.rule.time.chunk_steps,
         )

@@ -14,8 +14,6 @@ from stdl_events.errors import RuleError
 RandomClassifiers: TypeAlias = Literal["none", "auxiliary", "all"]
 TraceKind: TypeAlias = Literal["ottt", "ndot-paper", "ndot-official"]
 Update: TypeAlias = Literal["sequence", "chunk"]
-Precision: TypeAlias = Literal["fp32", "bf16", "bf16-convolutions", "bf16-states"]
-"""Of activations and convolutions; "bf16" is the third where the device has bfloat16 convolutions, else the fourth."""
 ProximalNorm: TypeAlias = Literal["l1", "l2", "rms"]
 
 

@@ -1,35 +1,69 @@
-"""Mixed precision: parameters, their gradients and statistics in float32, activations and states in bfloat16."""
+"""Number formats of a training step; parameters, their gradients and statistics are always in the weights' own."""
 
 import contextlib
+import dataclasses
 import functools
 import warnings
 from collections.abc import Iterable
-from typing import get_args
 
 import torch
 from torch import nn
 
 from stdl_events.errors import RuleError
-from stdl_events.learning.grid import Precision, Rule, require_choice
+from stdl_events.learning.grid import Rule
+from stdl_events.learning.registries import STEP_PRECISIONS
+from stdl_events.network.spec import Kept
 from stdl_events.network.synapse import Synapse
 
 # Instructions for products of bfloat16, by the names of `torch.cpu.get_capabilities`, that oneDNN's convolutions use.
 BF16_PRODUCTS = ("avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16", "sve_bf16")
 
 
-def settled_precision(precision: Precision, device: torch.device) -> Precision:
+@dataclasses.dataclass(frozen=True)
+class Precision:
+    """One choice of number formats, an entry of `STEP_PRECISIONS`.
+
+    Args:
+        flowing: the activation dtype; None for that of the weights.
+        convolving: the dtype in which synapses convolve; None for the activation dtype.
+        state: number format of membrane potentials between two steps, see `NeuronSpec.state`; "float" is the activation
+            dtype.
+        settled: names of the entries that it stands for on devices with bfloat16 convolutions, and without; None if it
+            is the same on every device.
+    """
+
+    flowing: torch.dtype | None = None
+    convolving: torch.dtype | None = None
+    state: Kept = "float"
+    settled: tuple[str, str] | None = None
+
+
+FP32 = Precision()
+BF16 = Precision(torch.bfloat16, settled=("bf16-convolutions", "bf16-states"))
+BF16_CONVOLUTIONS = Precision(torch.bfloat16)
+BF16_STATES = Precision(torch.bfloat16, torch.float32)
+INT8_STATE = Precision(state="int8")
+INT8_STATE_BF16 = Precision(
+    torch.bfloat16, state="int8", settled=("int8-state+bf16-convolutions", "int8-state+bf16-states")
+)
+INT8_STATE_BF16_CONVOLUTIONS = Precision(torch.bfloat16, state="int8")
+INT8_STATE_BF16_STATES = Precision(torch.bfloat16, torch.float32, "int8")
+
+
+def settled_precision(precision: str, device: torch.device) -> str:
     """`precision` on `device`: "bf16" becomes "bf16-convolutions" or "bf16-states", the latter with a warning.
 
     Raises:
         RuleError: `precision` is unknown.
     """
-    require_choice("precision", precision, get_args(Precision))
-    if precision != "bf16":
+    choices = STEP_PRECISIONS[precision].settled
+    if choices is None:
         return precision
+    convolves, does_not = choices
     if device.type != "cpu" or cpu_convolves_in_bf16():
-        return "bf16-convolutions"
-    _say_that_convolutions_are_in_float32()
-    return "bf16-states"
+        return convolves
+    _say_that_convolutions_are_in_float32(precision, does_not)
+    return does_not
 
 
 @functools.cache
@@ -46,32 +80,37 @@ def cpu_convolves_in_bf16() -> bool:
 
 
 @functools.cache
-def _say_that_convolutions_are_in_float32() -> None:
+def _say_that_convolutions_are_in_float32(precision: str, settled: str) -> None:
     warnings.warn(
-        "precision bf16: this processor has no bfloat16 convolutions, so they run in float32 (bf16-states)",
+        f"precision {precision}: this processor has no bfloat16 convolutions, so they run in float32 ({settled})",
         stacklevel=2,
     )
 
 
-def flowing_dtype(precision: Precision, weights: torch.dtype, rule: Rule) -> torch.dtype:
-    """The activation dtype: that of membrane potentials, currents and their gradients, for weights of dtype `weights`.
+def flowing_dtype(precision: str, weights: torch.dtype, rule: Rule) -> torch.dtype:
+    """The activation dtype: that of currents and their gradients, for weights of dtype `weights`.
 
     Raises:
-        RuleError: bf16 with other weights than float32, or with a rule that keeps traces.
+        RuleError: bf16 with other weights than float32, or anything but fp32 with a rule that keeps traces.
     """
-    if precision == "fp32":
+    chosen = STEP_PRECISIONS[precision]
+    if chosen == FP32:
         return weights
-    if weights != torch.float32 or rule.time.trace is not None:
-        got = f"weights of {weights}" if rule.time.trace is None else f"rule {rule.name}, which keeps traces"
+    of_weights = chosen.flowing is not None and weights != torch.float32
+    if of_weights or rule.time.trace is not None:
+        got = f"weights of {weights}" if of_weights else f"rule {rule.name}, which keeps traces"
         raise RuleError(
-            "precision bf16", got=got, expected="float32 weights and a rule without traces", todo="use fp32"
+            f"precision {precision.removesuffix('-convolutions').removesuffix('-states')}",
+            got=got,
+            expected="float32 weights and a rule without traces" if chosen.flowing else "a rule without traces",
+            todo="use fp32",
         )
-    return torch.bfloat16
+    return chosen.flowing or weights
 
 
-def convolving_dtype(precision: Precision) -> torch.dtype | None:
+def convolving_dtype(precision: str) -> torch.dtype | None:
     """The dtype in which synapses convolve; None for the activation dtype."""
-    return torch.float32 if precision == "bf16-states" else None
+    return STEP_PRECISIONS[precision].convolving
 
 
 def convolve_in(dtype: torch.dtype | None, modules: Iterable[nn.Module]) -> None:

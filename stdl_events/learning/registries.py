@@ -8,6 +8,7 @@ from stdl_events.registry import Registry
 if TYPE_CHECKING:
     from stdl_events.learning.losses import Loss, StepLoss
     from stdl_events.learning.optimizers import OptimizerFactory
+    from stdl_events.learning.precision import Precision
 
 LOSSES: "Registry[Loss | StepLoss]" = Registry(
     "loss",
@@ -30,6 +31,22 @@ OPTIMIZERS: "Registry[OptimizerFactory]" = Registry(
 )
 """An entry builds a `torch.optim.Optimizer` from a list of parameters, like the classes in `torch.optim`. Its settings
 are those of `lr`, `momentum` and `weight_decay` that are among its keywords, with its own defaults."""
+
+STEP_PRECISIONS: "Registry[Precision]" = Registry(
+    "precision",
+    RuleError,
+    {
+        "fp32": "stdl_events.learning.precision:FP32",
+        "bf16": "stdl_events.learning.precision:BF16",
+        "bf16-convolutions": "stdl_events.learning.precision:BF16_CONVOLUTIONS",
+        "bf16-states": "stdl_events.learning.precision:BF16_STATES",
+        "int8-state": "stdl_events.learning.precision:INT8_STATE",
+        "int8-state+bf16": "stdl_events.learning.precision:INT8_STATE_BF16",
+        "int8-state+bf16-convolutions": "stdl_events.learning.precision:INT8_STATE_BF16_CONVOLUTIONS",
+        "int8-state+bf16-states": "stdl_events.learning.precision:INT8_STATE_BF16_STATES",
+    },
+)
+"""An entry says in which number formats a training step computes and keeps its states."""
 
 DEFAULT_OPTIMIZER = "sgd"
 """That of the STDL, SLTT and OTTT papers."""

@@ -27,8 +27,8 @@ MAX_NODES = 1 << 14
 _OPERATORS = """
 Abs Add And AveragePool BatchNormalization Cast Clip Constant Conv DequantizeLinear Div Equal Exp Flatten Floor Gemm
     GlobalAveragePool Greater GreaterOrEqual Identity LayerNormalization Less LessOrEqual Log MatMul Max MaxPool Min Mul
-    Neg Not Or Pow QuantizeLinear Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape Sigmoid Sign Softmax
-    Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Where
+    Neg Not Or Pow QuantizeLinear Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape Round Sigmoid Sign
+    Softmax Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Where
 """
 OPERATORS = frozenset(_OPERATORS.split())
 # Of constants alone only these: weights of fewer bits, which grow at most eight times as large.

@@ -26,7 +26,12 @@ MAX_ARENA_BYTES = 4 << 30
 MAX_LISTED, MAX_REASON = 8, 300
 SAME_AS_REQUESTED = 1  # onnxruntime's other way, doubling, would reach the bound at half of it
 
-_DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
+_FLOATING = np.dtype(np.float32), np.dtype(np.float16)
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(int8)": np.dtype(np.int8),
+}
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,7 @@ class OnnxSession:
         wanted_in |= {f"state_{n}": shape for n, shape in enumerate(card.state_shapes)}
         wanted_out: dict[str, tuple[int, ...]] = {"logits": (len(card.labels),)}
         wanted_out |= {f"next_state_{n}": shape for n, shape in enumerate(card.state_shapes)}
+        of_states = _FLOATING if card.state_format is None else (np.dtype(card.state_format.dtype),)
         dtypes: dict[str, np.dtype[Any]] = {}
         for what, declared, wanted in (
             ("inputs", self._session.get_inputs(), wanted_in),
@@ -166,8 +172,17 @@ class OnnxSession:
                     expected=f"{_listed(wanted)}, as its model card says (without the batch)",
                     todo="export the model again",
                 )
+            for tensor in tensors:
+                self._check_dtype(tensor, of_states if "state_" in tensor.name else _FLOATING)
             dtypes |= {tensor.name: tensor.dtype for tensor in tensors}
         return {name: dtypes[name] for name in wanted_in}
+
+    def _check_dtype(self, tensor: _Tensor, wanted: tuple[np.dtype[Any], ...]) -> None:
+        if tensor.dtype not in wanted:
+            raise ModelError(
+                str(self.path), got=f"{tensor.name} of type {tensor.dtype}",
+                expected=f"{' or '.join(map(str, wanted))}, as its model card says", todo="export the model again",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,7 @@ class Layer(nn.Module):
         self._body_pixels = height * width
         self.after = nn.Sequential(*map(_stateless, spec.ops[position + 1 :]))
         self.state_shapes = self.body.state_shapes
+        self._eight_bits = factory.neuron.state == "int8"
         self.mask_shapes = tuple(
             spec.shape_before(index) for index, op in enumerate(spec.ops) if op.kind == "DP" and op.probability > 0
         )
@@ -177,14 +178,17 @@ class Layer(nn.Module):
         return self.state_shapes + self.mask_shapes if self.training else self.state_shapes
 
     def initial_state(
-        self, batch_size: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
+        self,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        differentiable: bool = False,
     ) -> State:
         """Zeros, and in training mode dropout masks from `generator`; see `SpikingNetwork.initial_state`."""
         weight = next(self.parameters())
-        state = [
-            torch.zeros((batch_size, *shape), dtype=dtype or weight.dtype, device=weight.device)
-            for shape in self.state_shapes
-        ]
+        kept = torch.int8 if self._eight_bits and not differentiable else dtype or weight.dtype
+        state = [torch.zeros((batch_size, *shape), dtype=kept, device=weight.device) for shape in self.state_shapes]
         if self.training:
             dropouts = [module for module in self.modules() if isinstance(module, SequenceDropout)]
             for dropout, shape in zip(dropouts, self.mask_shapes, strict=True):

@@ -3,6 +3,7 @@
 B batch, C channels, H height, W width, K classes.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from stdl_events.errors import ShapeError
 from stdl_events.network.layers import Factory, Layer, State, build_layers
+from stdl_events.network.neurons.eight_bits import EightBits
 from stdl_events.network.spec import NetworkSpec
 
 
@@ -49,8 +51,19 @@ class SpikingNetwork(nn.Module):
         """Shape of each entry of the state, without the batch and without the dropout masks of training mode."""
         return tuple(shape for layer in self.layers_in_order() for shape in layer.state_shapes)
 
+    @property
+    def state_scale(self) -> float | None:
+        """The membrane potential that the integer 1 of a state in eight bits stands for; None for other states."""
+        eight_bits = EightBits.of(self.spec.neuron)
+        return None if eight_bits is None else eight_bits.scale
+
     def initial_state(
-        self, batch_size: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
+        self,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        differentiable: bool = False,
     ) -> State:
         """The state before the first step: zeros, one tensor per entry of `state_shapes`, on the weights' device.
 
@@ -59,10 +72,15 @@ class SpikingNetwork(nn.Module):
 
         Args:
             generator: of the masks, on the weights' device; None for torch's global one.
-            dtype: of the zeros; None for that of the weights.
+            dtype: of floating point states; None for that of the weights. States in eight bits are int8.
+            differentiable: True to keep these too as floating point numbers, on the same grid, so that gradients flow
+                through several steps.
         """
-        layers = self.layers_in_order()
-        return tuple(entry for layer in layers for entry in layer.initial_state(batch_size, generator, dtype))
+        states = (
+            layer.initial_state(batch_size, generator, dtype, differentiable=differentiable)
+            for layer in self.layers_in_order()
+        )
+        return tuple(itertools.chain.from_iterable(states))
 
     def step(self, x_BCHW: Tensor, state: State | deque[Tensor]) -> tuple[Tensor, State]:
         """One time step.

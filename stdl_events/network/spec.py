@@ -12,6 +12,7 @@ from stdl_events.network.registries import NEURONS, NORMS, SURROGATES
 __all__ = ["Classifier", "LayerSpec", "NetworkSpec", "NeuronSpec", "Op", "Reset"]
 
 Reset: TypeAlias = Literal["soft", "hard"]
+Kept: TypeAlias = Literal["float", "int8"]
 Classifier: TypeAlias = Literal["linear", "spiking"]
 
 
@@ -31,6 +32,8 @@ class NeuronSpec:
         surrogate_width: γ of the triangle, full width of the rectangle, slope α of the sigmoid.
         adaptation: β of ALIF, the increase of the threshold per spike.
         adaptation_decay: ρ of ALIF, the share of the spike trace that is left after one step.
+        state: number format of the membrane potential between two steps: that of the weights, or "int8", integers times
+            a power of two (`neurons.eight_bits`), which not every kind and reset can have.
     """
 
     kind: str = "lif"
@@ -42,11 +45,13 @@ class NeuronSpec:
     surrogate_width: float = 1.0
     adaptation: float = 0.2
     adaptation_decay: float = 0.9
+    state: Kept = "float"
 
     def __post_init__(self) -> None:
         NEURONS.check(self.kind)
         SURROGATES.check(self.surrogate)
         _require_choice("reset", self.reset, Reset)
+        _require_choice("state", self.state, Kept)
         _require_range("decay", self.decay, "0 <= decay < 1", 0 <= self.decay < 1)
         _require_range("threshold", self.threshold, "a positive number", self.threshold > 0)
         _require_range("surrogate_width", self.surrogate_width, "a positive number", self.surrogate_width > 0)
@@ -56,6 +61,13 @@ class NeuronSpec:
         if self.reset_amount is not None:
             holds = self.reset_amount >= 0 and self.reset == "soft" and self.decay > 0
             _require_range("reset_amount", self.reset_amount, "0 or more, with reset soft and a decay above 0", holds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready. Without `state` where it is the weights' own, so that older versions read it."""
+        settings = dataclasses.asdict(self)
+        if self.state == "float":
+            del settings["state"]
+        return settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +177,7 @@ class NetworkSpec:
         return {
             "notation": self.notation,
             "input_shape": list(self.input_shape),
-            "neuron": dataclasses.asdict(self.neuron),
+            "neuron": self.neuron.to_dict(),
             "norm": self.norm,
             "classifier": self.classifier,
             "input_variance": self.layers[0].input_variance,

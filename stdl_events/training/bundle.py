@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from stdl_events import __version__
 from stdl_events.errors import ModelError, NotationError, RunError
 from stdl_events.frames import FrameSpec
-from stdl_events.model_card import ModelCard
+from stdl_events.model_card import ModelCard, StateFormat
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.recordings.entry import Split
@@ -122,6 +122,7 @@ def describe_run(
         labels=split.train.classes,
         readout="reset",
         state_shapes=network.state_shapes,
+        state_format=state_format(network),
         versions=package_versions(),
         provenance={
             "recipe": config.name,
@@ -131,6 +132,11 @@ def describe_run(
             **measured,
         },
     )
+
+
+def state_format(network: SpikingNetwork) -> StateFormat | None:
+    """The entry of the card: the format of states in eight bits."""
+    return None if network.state_scale is None else StateFormat(dtype="int8", scale=network.state_scale)
 
 
 def package_versions() -> dict[str, str]:

@@ -13,8 +13,7 @@ from stdl_events.errors import RecipeError
 from stdl_events.events.transform_spec import TransformSpec, check_transform
 from stdl_events.frames.mix_registry import MIXES
 from stdl_events.frames.transform_registry import OF_EVENTS, TRANSFORMS
-from stdl_events.learning.grid import Precision
-from stdl_events.learning.registries import LOSSES
+from stdl_events.learning.registries import LOSSES, STEP_PRECISIONS
 from stdl_events.learning.rules import RULES
 from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
@@ -147,6 +146,8 @@ class LearningSettings(Section):
             is ordinary autograd, `auto` the fastest that fits into the budget; the gradients are the same.
         precision: `bf16` keeps membrane potentials and currents in bfloat16, weights in float32; convolutions are in
             bfloat16 where the device has such. `bf16-convolutions` and `bf16-states` ask for either on every machine.
+            `int8-state` keeps membrane potentials in eight bits between two steps, with everything else as in `fp32`;
+            `int8-state+bf16` as in `bf16`. Exported files keep states in eight bits too.
         cuda_graphs: on a CUDA device, record a block's step and replay it, with less work for the host.
         loss: `ce+mse` is `((1 - alpha) CE + alpha MSE) / T` in each step, `spike-mse` truncated local BPTT's; None is
             the rule's own.
@@ -166,7 +167,7 @@ class LearningSettings(Section):
     plan: str | None = None
     least_blocks: Positive | None = None
     memory: Literal["lean", "kept", "plain", "auto"] = "lean"
-    precision: Precision = "fp32"
+    precision: Annotated[str, AfterValidator(STEP_PRECISIONS.check)] = "fp32"
     cuda_graphs: bool = False
     loss: Annotated[str, AfterValidator(LOSSES.check)] | None = None
     mse_target: Literal["one-hot", "threshold"] | None = None

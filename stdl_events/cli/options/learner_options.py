@@ -10,7 +10,7 @@ import typer
 from stdl_events.cli.options.data_options import NO_OPTIONS, DataOptions
 from stdl_events.cli.options.registry_options import one_of, parse_assignments, parse_shape
 from stdl_events.errors import UserError
-from stdl_events.learning.registries import DEFAULT_OPTIMIZER, LOSSES, OPTIMIZERS
+from stdl_events.learning.registries import DEFAULT_OPTIMIZER, LOSSES, OPTIMIZERS, STEP_PRECISIONS
 from stdl_events.learning.rules import RULES
 from stdl_events.network.registries import NEURONS
 
@@ -75,9 +75,12 @@ Auto = Annotated[
 NeuronKind = Annotated[str | None, one_of(NEURONS, "Kind of neuron.", "--neuron")]
 Precision = Annotated[
     str | None,
-    typer.Option(
-        help="fp32, or bf16 for membrane potentials and currents, and for convolutions where the device has such; "
-        "bf16-convolutions or bf16-states: as on a machine with, or without them."
+    one_of(
+        STEP_PRECISIONS,
+        "Number formats. bf16: membrane potentials and currents, and convolutions where the device has such; "
+        "bf16-convolutions or bf16-states: as on a machine with, or without them. int8-state: membrane potentials in "
+        "eight bits between two steps.",
+        "--precision",
     ),
 ]
 OptimizerKind = Annotated[

@@ -84,7 +84,7 @@ def body_step(
 
 def _unit_step(unit: SpikingUnit, x: Signal, state: State, saves_output: bool, rates: ChunkRates | None) -> UnitStep:
     synapse = LeanSynapse(unit.synapse, x, saves_output=saves_output)
-    neurons = LeanNeurons(unit.cell, state, synapse.shape, rates)
+    neurons = LeanNeurons(unit.cell, state, synapse.shape, x.dtype, rates)
     del state
     for channels in channel_parts(synapse.shape, neurons.dtype):
         neurons.fire(channels, synapse.current(channels))
@@ -106,7 +106,7 @@ def _residual_step(body: ResidualBody, x: Signal, state: State, saves_output: bo
     hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], saves_output, rates)
     synapse = LeanSynapse(body.second.synapse, hidden, saves_output=saves_output)
     shortcut = None if body.shortcut is None else LeanSynapse(body.shortcut, x, saves_output=saves_output)
-    neurons = LeanNeurons(body.second.cell, state[count:], synapse.shape, rates)
+    neurons = LeanNeurons(body.second.cell, state[count:], synapse.shape, x.dtype, rates)
     del state
     runs = channel_parts(synapse.shape, neurons.dtype)
     for channels in runs:

@@ -1,7 +1,7 @@
 """Membrane potentials in lean mode: their update, and the tensors saved for the surrogate gradient.
 
-A neuron's lean form defines both (`network/neurons/neuron.py`). LIF with soft reset has fused kernels for a whole step;
-all other forms are executed here.
+A neuron's lean form defines both (`network/neurons/neuron.py`). LIF with soft reset has fused kernels for a whole step,
+with potentials in the activation dtype or in eight bits; all other forms are executed here.
 
 B batch, C channels, H height, W width.
 """
@@ -11,11 +11,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stdl_events.learning.lean.kernels import fire_, in_rows, pack_, surrogate_backward_
+from stdl_events.learning.lean.kernels import (
+    fire_,
+    fire_eight_bits_,
+    in_rows,
+    pack_,
+    surrogate_backward_,
+    surrogate_backward_eight_bits_,
+)
 from stdl_events.learning.lean.parts import accumulate
 from stdl_events.learning.lean.signals import Spikes
 from stdl_events.network.layers import State
 from stdl_events.network.neurons.cell import NeuronCell
+from stdl_events.network.neurons.eight_bits import EightBits
 from stdl_events.network.neurons.neuron import FusedSoftReset, LeanForm, NeuronState
 from stdl_events.network.surrogate import surrogate_gradient_
 
@@ -42,6 +50,8 @@ class Membranes(Protocol):
 
 def membranes(cell: NeuronCell, state: State, spikes: Spikes) -> Membranes:
     """The membranes of a cell whose neurons have a lean form. `state`, before the step, is overwritten."""
+    if cell.eight_bits is not None:
+        return _EightBitMembranes(cell.eight_bits, state, spikes)
     if isinstance(cell.lean, FusedSoftReset):
         return _FusedMembranes(cell, cell.lean, state, spikes)
     assert cell.lean is not None, "layers whose neurons have no lean form run by autograd"
@@ -63,6 +73,26 @@ class _FusedMembranes:
         u_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
         surrogate = self._spec.surrogate, self._spec.surrogate_width
         surrogate_backward_(grad_BCHW, u_BCHW, bits_BCQ, form.threshold, form.amount, *surrogate)
+        return grad_BCHW
+
+
+class _EightBitMembranes:
+    def __init__(self, neurons: EightBits, state: State, spikes: Spikes) -> None:
+        self._neurons, self.state, self.spikes = neurons, state, spikes
+
+    def fire(self, channels: slice, current_BCHW: Tensor) -> Tensor:
+        form, current_BCHW = self._neurons.form, in_rows(current_BCHW)
+        kept_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
+        numbers = form.decay, form.threshold, form.amount, self._neurons.scale
+        fire_eight_bits_(current_BCHW, kept_BCHW, bits_BCQ, *numbers)
+        return current_BCHW
+
+    def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
+        neurons, grad_BCHW = self._neurons, in_rows(grad_BCHW)
+        kept_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
+        numbers = neurons.form.threshold, neurons.form.amount, neurons.scale
+        surrogate = neurons.surrogate, neurons.surrogate_width
+        surrogate_backward_eight_bits_(grad_BCHW, kept_BCHW, bits_BCQ, *numbers, *surrogate)
         return grad_BCHW
 
 

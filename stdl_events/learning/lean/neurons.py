@@ -26,11 +26,14 @@ class LeanNeurons:
     Args:
         cell: the neurons' parameters.
         state: the cell's state before the step; it is overwritten.
+        dtype: the activation dtype.
         rates: counts and penalises the spikes of some cells; None for no penalty.
     """
 
-    def __init__(self, cell: NeuronCell, state: State, shape: Shape, rates: ChunkRates | None = None) -> None:
-        self.dtype = state[0].dtype
+    def __init__(
+        self, cell: NeuronCell, state: State, shape: Shape, dtype: torch.dtype, rates: ChunkRates | None = None
+    ) -> None:
+        self.dtype = dtype
         self._cell, self._rates = cell, rates if rates is not None and cell in rates else None
         self._slope_B: Tensor | None = None
         self._old_u, self._traces = state[0], None

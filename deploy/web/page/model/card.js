@@ -14,7 +14,7 @@ const FRAME_DEFAULTS = {
 // Those that say nothing about a prediction are not read further.
 const ENTRIES = [
   "schema_version", "network", "frame", "labels", "readout", "state_shapes", "versions", "provenance", "decision",
-  "temperature", "weights_sha256", "verification", "accuracy",
+  "temperature", "weights_sha256", "verification", "accuracy", "state_format",
 ];
 const FILTER_DEFAULTS = { hot_pixels: [], background_us: null, refractory_us: null };
 
@@ -106,6 +106,9 @@ export function parseCard(name, text) {
   require(subject, card, "readout", isOneOf("reset", "sliding"), "reset or sliding");
   const isStates = (shapes) => Array.isArray(shapes) && shapes.length <= MAX_STATES && shapes.every(isShape);
   require(subject, card, "state_shapes", isStates, "lists of sizes");
+  if ((card.state_format ?? null) !== null) {
+    throw wrong(subject, "membrane potentials in eight bits", "potentials in float32", "train with precision fp32 for a browser");
+  }
   const temperature = card.temperature ?? 1;
   require(subject, { temperature }, "temperature", (value) => value >= 1e-3 && value <= 1e3, "0.001 to 1000");
   const frame = frameOf(subject, card.frame);

@@ -15,7 +15,19 @@ from torch import Tensor
 from stdl_events.learning.lean.kernels.choice import kernel
 from stdl_events.learning.lean.kernels.layout import BITS, in_rows
 
-__all__ = ["BITS", "count_", "fire_", "fired", "in_rows", "pack_", "spread", "surrogate_backward_", "unpack"]
+__all__ = [
+    "BITS",
+    "count_",
+    "fire_",
+    "fire_eight_bits_",
+    "fired",
+    "in_rows",
+    "pack_",
+    "spread",
+    "surrogate_backward_",
+    "surrogate_backward_eight_bits_",
+    "unpack",
+]
 
 _operators = torch.library.Library("stdl_events", "DEF")
 _operators.define(
@@ -24,6 +36,14 @@ _operators.define(
 _operators.define(
     "surrogate_backward_(Tensor(a!) grad, Tensor u, Tensor bits, float threshold, float amount, str surrogate, "
     "float width) -> ()"
+)
+_operators.define(
+    "fire_eight_bits_(Tensor(a!) current, Tensor(b!) kept, Tensor(c!) bits, float decay, float threshold, "
+    "float amount, float step) -> ()"
+)
+_operators.define(
+    "surrogate_backward_eight_bits_(Tensor(a!) grad, Tensor kept, Tensor bits, float threshold, float amount, "
+    "float step, str surrogate, float width) -> ()"
 )
 _operators.define("pack_(Tensor spikes, Tensor(a!) bits) -> ()")
 _operators.define("unpack(Tensor bits, int pixels, ScalarType dtype) -> Tensor")
@@ -57,6 +77,39 @@ def surrogate_backward_(
     torch.ops.stdl_events.surrogate_backward_(grad_BCHW, u_BCHW, bits_BCQ, threshold, amount, surrogate, width)
 
 
+def fire_eight_bits_(
+    current_BCHW: Tensor,
+    kept_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    decay: float,
+    threshold: float,
+    amount: float,
+    step: float,
+) -> None:
+    """`fire_` of neurons that keep their membrane potential in eight bits, as `network.neurons.eight_bits` defines.
+
+    Args:
+        kept_BCHW: int8, updated in place.
+        step: a power of two; the kept potential is `step` times the integer.
+    """
+    torch.ops.stdl_events.fire_eight_bits_(current_BCHW, kept_BCHW, bits_BCQ, decay, threshold, amount, step)
+
+
+def surrogate_backward_eight_bits_(
+    grad_BCHW: Tensor,
+    kept_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    threshold: float,
+    amount: float,
+    step: float,
+    surrogate: str,
+    width: float,
+) -> None:
+    """`surrogate_backward_` from the results of `fire_eight_bits_`."""
+    numbers = (threshold, amount, step, surrogate, width)
+    torch.ops.stdl_events.surrogate_backward_eight_bits_(grad_BCHW, kept_BCHW, bits_BCQ, *numbers)
+
+
 def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
     """Pack the non-zeros of `spikes_BCHW` into `bits_BCQ`."""
     torch.ops.stdl_events.pack_(spikes_BCHW, bits_BCQ)
@@ -87,6 +140,7 @@ def spread(grad_BCHW: Tensor, window: int) -> Tensor:
 
 # Position of the surrogate's name among the arguments of `surrogate_backward_`, counted from the second.
 _SURROGATE_AT = 4
+_IN_PLACE = ("fire_", "surrogate_backward_", "fire_eight_bits_", "surrogate_backward_eight_bits_", "pack_", "count_")
 
 
 def _implement(name: str) -> None:
@@ -101,7 +155,7 @@ def _implement(name: str) -> None:
     _operators.impl(name, run, "CompositeExplicitAutograd")
 
 
-for _name in ("fire_", "surrogate_backward_", "pack_", "unpack", "fired", "count_", "spread"):
+for _name in (*_IN_PLACE, "unpack", "fired", "spread"):
     _implement(_name)
 
 
@@ -121,5 +175,5 @@ def _(grad_BCHW: Tensor, window: int) -> Tensor:
     return grad_BCHW.new_empty((batch, channels, height * window, width * window))
 
 
-for _name in ("fire_", "surrogate_backward_", "pack_", "count_"):
+for _name in _IN_PLACE:
     torch.library.register_fake(f"stdl_events::{_name}", lambda *arguments: None, lib=_operators)

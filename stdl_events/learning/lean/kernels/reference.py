@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.lean.kernels.layout import BITS
+from stdl_events.network.neurons.eight_bits import LEAST, MOST
 from stdl_events.network.surrogate import surrogate_gradient_
 
 
@@ -30,6 +31,39 @@ def surrogate_backward_(
 ) -> None:
     taken = unpack(bits_BCQ, grad_BCHW.shape[2] * grad_BCHW.shape[3], u_BCHW.dtype).view(grad_BCHW.shape).mul_(amount)
     grad_BCHW.mul_(surrogate_gradient_(taken.add_(u_BCHW).sub_(threshold), surrogate, width))
+
+
+def fire_eight_bits_(
+    current_BCHW: Tensor,
+    kept_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    decay: float,
+    threshold: float,
+    amount: float,
+    step: float,
+) -> None:
+    dtype = torch.promote_types(current_BCHW.dtype, torch.float32)
+    m_BCHW = current_BCHW.to(dtype) + kept_BCHW.to(dtype).mul_(decay * step)
+    torch.ge(m_BCHW, threshold, out=current_BCHW)
+    u_BCHW = m_BCHW.sub_(current_BCHW.to(dtype) * amount)
+    kept_BCHW.copy_(u_BCHW.mul_(1 / step).round_().clamp_(LEAST, MOST))
+    pack_(current_BCHW, bits_BCQ)
+
+
+def surrogate_backward_eight_bits_(
+    grad_BCHW: Tensor,
+    kept_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    threshold: float,
+    amount: float,
+    step: float,
+    surrogate: str,
+    width: float,
+) -> None:
+    dtype = torch.promote_types(grad_BCHW.dtype, torch.float32)
+    wide_BCHW, u_BCHW = grad_BCHW.to(dtype), kept_BCHW.to(dtype).mul_(step)
+    surrogate_backward_(wide_BCHW, u_BCHW, bits_BCQ, threshold, amount, surrogate, width)
+    grad_BCHW.copy_(wide_BCHW)
 
 
 def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
