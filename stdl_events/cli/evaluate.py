@@ -100,7 +100,8 @@ def evaluate(
     """Test a run's network on its held-out recordings: accuracy, its spread, by class, person and time step.
 
     The recordings are those that the run's split.json lists, each compared with its SHA-256; others are not used. The
-    95 % interval is that over recordings, since clips of one recording are alike.
+    95 % interval is that over recordings, since clips of one recording are alike. The table of the layers says how many
+    neurons fire, and how sparse the inputs of convolutions are; an exported file cannot be asked for it.
 
     An exported model without its run is tested on labelled recordings in --data, with the same numbers and without
     PyTorch. Its classes must be among the model's. The options from --dataset to --columns say how they are labelled
