@@ -7,12 +7,13 @@ A setting is beta, or beta:target; 0 is no penalty. All else of a recipe is equa
 the recipe's variant `quiet`, or 3:0.02 where it has none.
 
 With --validation that share of the recordings to train on is the part that the figures are of, and held-out clips are
-not looked at: by it the settings of the variants were chosen. Without it they are of the held-out clips.
+not looked at: settings are to be chosen by it. Without it the figures are of the held-out clips.
 
-"behind" is the mean over layers of the share of their neurons that fire in a step; "entering" that of the values that
-are not 0 of what enters each convolution but the first, behind poolings. Times are of this process, in CPU seconds:
+"mean_rate" is the mean over layers of the share of their neurons that fire in a step; "mean_entering" that of the values
+that are not 0 of what enters each convolution but the first, behind poolings. Times are of this process, in CPU seconds:
 training as a whole, and one pass over the evaluated clips that are already read. Finished runs in --runs are used
-again, with the time that they took. --quick trains a run for one epoch. Writes <date>_quiet.json after each run.
+again, with the time that they took; killed ones are resumed, and have no time of training. --quick trains a run for
+one epoch. Writes <date>_quiet.json after each run.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from stdl_events.recordings.splits.sides import Side
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.evaluation.evaluate import evaluate_clips, network_logits
 from stdl_events.training.keeping import weights_folder
-from stdl_events.training.run_folder import load_config
+from stdl_events.training.run_folder import CHECKPOINT_FILE, load_config
 from stdl_events.training.settings import TrainConfig
 
 RECIPES = {"nmnist_small": "nmnist", "objects": "objects", "demo_walkers": None}
@@ -79,14 +80,16 @@ def configured(recipe: str, setting: Setting, seed: int, arguments: argparse.Nam
     return config.derive(epochs=1) if arguments.quick else config
 
 
-def trained(config: TrainConfig, run: Path) -> float:
-    """Train, unless the finished run of this configuration is there. Returns its CPU seconds."""
+def trained(config: TrainConfig, run: Path) -> float | None:
+    """Train, unless the finished run of this configuration is there. Returns its CPU seconds, unless it was killed."""
     if (run / TIMES_FILE).exists():
         assert load_config(run) == config, f"{run} has other settings"
-        return float(json.loads((run / TIMES_FILE).read_text())["training_cpu_s"])
+        known: float | None = json.loads((run / TIMES_FILE).read_text())["training_cpu_s"]
+        return known
+    was_killed = (run / CHECKPOINT_FILE).exists()
     began_s = time.process_time()
-    fit(config, run, quiet=True)
-    taken_s = time.process_time() - began_s
+    fit(config, run, resume=was_killed, quiet=True)
+    taken_s = None if was_killed else time.process_time() - began_s
     (run / TIMES_FILE).write_text(json.dumps({"training_cpu_s": taken_s}))
     return taken_s
 
@@ -125,8 +128,9 @@ def summarised(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         own = [row for row in rows if (row["recipe"], row["setting"]) == (recipe, setting)]
         entry: dict[str, Any] = {"recipe": recipe, "setting": setting, "seeds": len(own)}
         for key in KEYS:
-            values = [row[key] for row in own]
-            entry[key] = {"mean": statistics.mean(values), "std": statistics.stdev(values) if len(own) > 1 else 0.0}
+            values = [row[key] for row in own if row[key] is not None]
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            entry[key] = {"mean": statistics.mean(values), "std": spread} if values else None
         layers = zip(*(row["layers"] for row in own), strict=True)
         entry["layers"] = [
             {"name": each[0]["name"], "notation": each[0]["notation"]}
