@@ -9,11 +9,11 @@ the recipe's variant `quiet`, or 3:0.02 where it has none.
 With --validation that share of the recordings to train on is the part that the figures are of, and held-out clips are
 not looked at: settings are to be chosen by it. Without it the figures are of the held-out clips.
 
-"mean_rate" is the mean over layers of the share of their neurons that fire in a step; "mean_entering" that of the values
-that are not 0 of what enters each convolution but the first, behind poolings. Times are of this process, in CPU seconds:
-training as a whole, and one pass over the evaluated clips that are already read. Finished runs in --runs are used
-again, with the time that they took; killed ones are resumed, and have no time of training. --quick trains a run for
-one epoch. Writes <date>_quiet.json after each run.
+"mean_rate" is the mean over layers of the share of their neurons that fire in a step; "mean_entering" that of the
+values that are not 0 of what enters each convolution but the first, behind poolings. Times are of this process, in CPU
+seconds: training as a whole, and one pass over the evaluated clips that are already read. Finished runs in --runs are
+used again, with the time that they took; killed ones are resumed, and have no time of training. --quick trains a run
+for one epoch. Writes <date>_quiet.json after each run.
 """
 
 import argparse
