@@ -9,6 +9,7 @@ Operators are torch's profiler's, each without those that it calls; what is left
 """
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -146,6 +147,7 @@ def main() -> int:
         "steps": STEPS,
         "threads": asked.threads,
         "rounds": rounds,
+        "load": os.getloadavg()[0],
         "rows": rows,
     }
     print(write_result(asked.out, "profile_step", document))

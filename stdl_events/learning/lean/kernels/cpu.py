@@ -250,6 +250,10 @@ def _count(
                     sums_W[x] += np.uint8(is_set(spikes_W, x))
                 at += wide
             counts_W = counts[to + y * width : to + (y + 1) * width]
+            if window == 2:  # the usual one, in a loop that becomes vector instructions
+                for x in range(width):
+                    counts_W[x] = sums_W[2 * x] + sums_W[2 * x + 1]
+                continue
             for x in range(width):
                 total = np.uint8(0)
                 for column in range(window):
@@ -269,10 +273,17 @@ def _spread(
         to = sample * spread_apart + channel * height * window * wide
         for y in range(height):
             first_W = spread[to : to + wide]
-            for x in range(width):
-                value = load(grad, at + y * width + x) / share
-                for column in range(window):
-                    store(first_W, x * window + column, value)
+            grad_W = grad[at + y * width : at + (y + 1) * width]
+            if window == 2:
+                for x in range(width):
+                    value = load(grad_W, x) / share
+                    store(first_W, 2 * x, value)
+                    store(first_W, 2 * x + 1, value)
+            else:
+                for x in range(width):
+                    value = load(grad_W, x) / share
+                    for column in range(window):
+                        store(first_W, x * window + column, value)
             for line in range(1, window):
                 spread[to + line * wide : to + (line + 1) * wide] = first_W
             to += window * wide
