@@ -8,6 +8,7 @@ from stdl_events.learning.grid import Rule
 from stdl_events.learning.learner import Learner
 from stdl_events.memory.choose_mode import resolve_fastest
 from stdl_events.memory.choose_plan import PlanLike, choose_plan
+from stdl_events.memory.cost_store import costs_kept
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan
 
@@ -57,6 +58,7 @@ def build_learner(
     return blueprint.build(chosen)
 
 
+@costs_kept()
 def plan_learner(
     spec: NetworkSpec,
     rule: str | Rule = "stdl",

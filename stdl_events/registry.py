@@ -58,6 +58,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     ) -> None:
         self.kind, self._error, self._reserved = kind, error, reserved
         self._entries: dict[str, Entry | str] = dict(entries)
+        self._own = set(entries)
         self._families = dict(families or {})
 
     @property
@@ -97,6 +98,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         if name not in self._entries:
             raise self._unknown(name, self.names, self.names)
         del self._entries[name]
+        self._own.discard(name)
+
+    def is_built_in(self, name: str) -> bool:
+        """True if the entry of this name is the package's own."""
+        return name in self._own
 
     def check(self, name: object) -> str:
         """Return `name` if an entry has it.

@@ -15,6 +15,9 @@ from stdl_events.cli import main
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+# A test reads no cache of the user's, and none of another test's: what it checks is metered in its own process.
+os.environ["STDL_EVENTS_CACHE"] = "off"
+
 # No test fails because a machine is slow.
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")

@@ -165,6 +165,7 @@ def test_the_list_of_writers_is_whole() -> None:
         "export.proof": "tests/export/test_proof.py",
         "export.variants": "tests/export/test_variants.py",
         "live.signature": "tests/live/test_signature.py",
+        "memory.cost_store": "tests/memory/test_cost_store.py",
         "models.__init__": "tests/test_models.py",
         "prepared.tar_shards": "tests/prepared/test_webdataset.py",
         "recordings.simulated.synthetic": "below",

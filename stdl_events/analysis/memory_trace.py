@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from stdl_events.analysis.figures import new_figure, write_whole
 from stdl_events.analysis.plots import OFF_COLOUR, ON_COLOUR
-from stdl_events.memory.footprint import Lap
+from stdl_events.memory.moments import Lap
 from stdl_events.memory.report import StepMemory
 
 if TYPE_CHECKING:

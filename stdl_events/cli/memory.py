@@ -108,6 +108,8 @@ def memory(
 
     Without --budget, --rho or --plan, rules that cut the network choose the plan like `stdl-events plan`.
 
+    Costs are kept in the user's cache folder for the next time; STDL_EVENTS_CACHE=off keeps none.
+
     Examples:
 
     stdl-events memory folder --data my_recordings --set learning.budget=2GB

@@ -82,6 +82,8 @@ def plan(
     taken. Bytes are predicted from measured layers and then metered on the whole training step; GB is 10^9 bytes. No
     GPU is needed: tensors without data are counted. Shares are of the memory in plain mode.
 
+    Costs are kept in the user's cache folder for the next time; STDL_EVENTS_CACHE=off keeps none.
+
     With --auto, the other modes that fit are listed too: fewest blocks first, then fewest multiply-accumulates.
     Convolution outputs that fit into the budget are saved instead of recomputed.
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from stdl_events.errors import PlanError, RuleError
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Planned, Rule
+from stdl_events.memory.cost_store import remembered, whole_number
 from stdl_events.memory.footprint import measure_learner, planned_footprint
 from stdl_events.memory.layer_costs import LayerMeter
 from stdl_events.memory.two_blocks import prefer_two_blocks
@@ -254,7 +255,7 @@ class Planner:
 
 
 # Plans for several modes and budgets of one network have the same.
-@functools.lru_cache(maxsize=64)
+@remembered(int, whole_number, most=64)
 def _whole_bytes(blueprint: Blueprint) -> int:
     return measure_learner(blueprint, None)[0].peak_bytes
 

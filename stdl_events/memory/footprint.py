@@ -8,10 +8,9 @@ T time, B batch, C channels, H height, W width.
 
 import bisect
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,66 +21,12 @@ from stdl_events.learning.lean import alike_parts_skipped
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.observer import Observer
 from stdl_events.learning.targets import example_targets
-from stdl_events.memory.ledger import Kind, Ledger, Life
+from stdl_events.memory.cost_store import remembered
+from stdl_events.memory.ledger import Ledger, Life
 from stdl_events.memory.meter import LiveBytes, MemoryReport, measure, metering
-from stdl_events.memory.sites import Site, sites_of
+from stdl_events.memory.moments import Footprint, Lap, Moment, Phase
+from stdl_events.memory.sites import sites_of
 from stdl_events.plan.plan import Plan
-
-Phase: TypeAlias = Literal["forward", "backward", "update"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Moment:
-    """A position in a training step.
-
-    Args:
-        block: counted from 1; None during the optimiser's update.
-        steps: first and last time step, counted from 1; the backward of a chunk covers all steps of the chunk.
-        site: the layer, None if no weight identifies it.
-    """
-
-    phase: Phase
-    block: int | None
-    steps: tuple[int, int]
-    site: Site | None = None
-
-    def __str__(self) -> str:
-        first, last = self.steps
-        when = f"step {first}" if first == last else f"steps {first} to {last}"
-        where = "" if self.block is None else f" of block {self.block}"
-        at = "" if self.site is None else f", {self.site}"
-        return f"{self.phase}{where}{at}, {when}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Lap:
-    """Peak bytes while a step was at one layer."""
-
-    moment: Moment
-    peak_bytes: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Footprint:
-    """Memory of one training step.
-
-    Args:
-        peak_bytes: the most live bytes at any time, without the input clip.
-        breakdown: the peak's bytes by purpose; they add up to the peak. "weights" are parameters and running
-            statistics. "membrane" is the state between time steps: membrane potentials, traces, dropout's masks.
-            "saved" is saved for backward or for the next block. "other" is the rest.
-        moment: position of the peak.
-        steps: T of the metered step.
-        blocks: peak bytes while each block ran.
-        laps: peaks from layer to layer, in the order of the computation.
-    """
-
-    peak_bytes: int
-    breakdown: dict[Kind, int]
-    moment: Moment
-    steps: int
-    blocks: tuple[int, ...]
-    laps: tuple[Lap, ...]
 
 
 def meter_learner(
@@ -154,7 +99,7 @@ def planned_footprint(blueprint: Blueprint, plan: Plan | None) -> Footprint:
 
 
 # Runs with several seeds of one recipe have the same, and so has what a plan was metered with.
-@functools.lru_cache(maxsize=256)
+@remembered(dataclasses.asdict, Footprint.from_dict, most=256)
 def _footprint(blueprint: Blueprint, plan: Plan | None) -> Footprint:
     return profile_learner(lambda: blueprint.build(plan), batch_size=blueprint.batch_size)
 

@@ -1,8 +1,8 @@
 """Costs of single layers for the planner: one layer's step, run alone under the memory meter."""
 
 import dataclasses
-import functools
 import math
+from typing import Any
 
 import torch
 
@@ -12,6 +12,7 @@ from stdl_events.learning.losses import InstantaneousLoss, Loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.precision import convolving_dtype
 from stdl_events.learning.traces import state_holds
+from stdl_events.memory.cost_store import remembered, whole_number
 from stdl_events.memory.layer_step import Entering, LayerSetting, loss_bytes, run_layer
 from stdl_events.memory.meter import metering, tensor_bytes
 from stdl_events.network.network import SpikingNetwork
@@ -112,6 +113,7 @@ class LayerMeter:
         return "counts" if after else "spikes"
 
 
+@remembered(int, whole_number, most=64)
 def weight_bytes(spec: NetworkSpec, dtype: torch.dtype) -> int:
     """Bytes of a network's parameters and running statistics."""
     with metering():
@@ -119,8 +121,14 @@ def weight_bytes(spec: NetworkSpec, dtype: torch.dtype) -> int:
         return tensor_bytes([*network.parameters(), *network.buffers()])
 
 
+def _cost_from(numbers: Any) -> LayerCost:
+    if len(numbers) != len(dataclasses.fields(LayerCost)):
+        raise ValueError(f"{numbers!r} is no cost")
+    return LayerCost(*map(whole_number, numbers))
+
+
 # Networks repeat their layers, and plans for several rules, modes and budgets share them.
-@functools.lru_cache(maxsize=4096)
+@remembered(dataclasses.astuple, _cost_from, most=4096)
 def _measured(
     setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering, *, border: bool
 ) -> LayerCost:

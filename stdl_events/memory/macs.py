@@ -10,6 +10,7 @@ from torch.utils.flop_counter import flop_registry
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.targets import example_targets
 from stdl_events.learning.traces import make_factory
+from stdl_events.memory.cost_store import remembered, whole_number
 from stdl_events.memory.meter import metering
 from stdl_events.network.layers import Layer
 from stdl_events.network.spec import LayerSpec, NetworkSpec
@@ -35,6 +36,13 @@ class MultiplyAccumulates(TorchDispatchMode):
         return out
 
 
+def _count_from(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
+
+
+@remembered(float, _count_from, most=256)
 def step_macs(blueprint: Blueprint, plan: Plan | None) -> float:
     """Multiply-accumulates of one batch per time step, averaged over a sequence, for `blueprint` cut by `plan`."""
     steps = blueprint.rule.time.steps_to_meter(blueprint.steps)
@@ -50,6 +58,11 @@ def step_macs(blueprint: Blueprint, plan: Plan | None) -> float:
 
 def forward_macs(layer: LayerSpec, network: NetworkSpec) -> int:
     """Multiply-accumulates of one forward step of one sample through `layer`, built with the settings of `network`."""
+    return _layer_macs(dataclasses.replace(network, layers=(), input_shape=(1, 1, 1)), layer)
+
+
+@remembered(int, whole_number, most=4096)
+def _layer_macs(network: NetworkSpec, layer: LayerSpec) -> int:
     with metering(), torch.no_grad():
         module = Layer(layer, make_factory(network, None, torch.float32))
         x_BCHW, state = torch.empty((1, *layer.input_shape)), module.initial_state(1)

@@ -10,9 +10,11 @@ from stdl_events.errors import MissingExtraError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
 from stdl_events.learning.frozen import freeze_named
 from stdl_events.memory.allowance import cpu_allowance_bytes
+from stdl_events.memory.cost_store import remembered, whole_number
 from stdl_events.memory.describe import plan_note
-from stdl_events.memory.footprint import Footprint, planned_footprint, profile_learner
+from stdl_events.memory.footprint import planned_footprint, profile_learner
 from stdl_events.memory.meter import metering, tensor_bytes
+from stdl_events.memory.moments import Footprint
 from stdl_events.memory.real import example_batch, train_once
 from stdl_events.network.layers import Layer
 from stdl_events.network.network import SpikingNetwork
@@ -122,6 +124,7 @@ def meter_step(blueprint: Blueprint, plan: Plan | None, *, every_step: bool = Fa
     return StepMemory(blueprint, plan, footprint)
 
 
+@remembered(int, whole_number, most=64)
 def floor_bytes(blueprint: Blueprint) -> int:
     """Lower bound for every way of training the network: parameters, membrane states, one layer's working set.
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stdl_events.memory.footprint import Footprint
 from stdl_events.memory.meter import format_bytes
+from stdl_events.memory.moments import Footprint
 from stdl_events.memory.report import meter_step
 from stdl_events.memory.sites import Site
 from stdl_events.plan.plan import Plan

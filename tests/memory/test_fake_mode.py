@@ -19,7 +19,7 @@ PLANNED = {"rho": 1.2, "least_blocks": 2}
 def forget_what_was_metered() -> None:
     """After this, planning meters again what has been planned before."""
     for remembered in (layer_costs._measured, choose_plan._whole_bytes, footprint._footprint):
-        remembered.cache_clear()
+        remembered.forget()
 
 
 def fake_clip():

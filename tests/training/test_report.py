@@ -23,8 +23,8 @@ from stdl_events.analysis.html_page import data_uri
 from stdl_events.cli.report import report_if_interrupted, report_of_training
 from stdl_events.errors import RunError
 from stdl_events.events import write_recording
-from stdl_events.memory.footprint import Footprint, Lap, Moment
 from stdl_events.memory.meter import format_bytes
+from stdl_events.memory.moments import Footprint, Lap, Moment
 from stdl_events.memory.sites import Site
 from stdl_events.model_card import ModelCard
 from stdl_events.recipes import load_recipe

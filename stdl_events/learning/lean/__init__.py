@@ -7,7 +7,7 @@ of recorded by autograd, so that every temporary is known.
 """
 
 from stdl_events.learning.lean.chain import run_chunk_lean
-from stdl_events.learning.lean.parts import alike_parts_skipped
+from stdl_events.learning.lean.parts import alike_parts_skipped, current_part_sizes
 from stdl_events.learning.lean.supported import check_layer
 
-__all__ = ["alike_parts_skipped", "check_layer", "run_chunk_lean"]
+__all__ = ["alike_parts_skipped", "check_layer", "current_part_sizes", "run_chunk_lean"]

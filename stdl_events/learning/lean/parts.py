@@ -40,6 +40,11 @@ def part_sizes(sizes: PartSizes) -> Iterator[None]:
         _sizes.reset(token)
 
 
+def current_part_sizes() -> PartSizes:
+    """The sizes in force."""
+    return _sizes.get()
+
+
 @contextlib.contextmanager
 def alike_parts_skipped() -> Iterator[None]:
     """Run lean mode for its memory alone, on tensors without data: see `unlike`."""
