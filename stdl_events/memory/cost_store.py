@@ -26,9 +26,10 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import torch
 
 from stdl_events.errors import UserError
+from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.lean import current_part_sizes
 from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.registries import OPTIMIZERS
+from stdl_events.learning.registries import OPTIMIZERS, STEP_PRECISIONS
 from stdl_events.network.registries import NEURONS, NORMS, SURROGATES
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.registry import Registry
@@ -47,6 +48,7 @@ _NAMED: dict[tuple[type, str], Registry[Any]] = {
     (NeuronSpec, "surrogate"): SURROGATES,
     (NetworkSpec, "norm"): NORMS,
     (OptimizerSpec, "kind"): OPTIMIZERS,
+    (Blueprint, "precision"): STEP_PRECISIONS,
 }
 
 Inputs = ParamSpec("Inputs")
