@@ -20,7 +20,7 @@ from onnx import TensorProto
 from onnx_models import make_card, stream_spec, write_model
 
 from stdl_events.frames import FrameSpec
-from stdl_events.model_card import DecisionThresholds
+from stdl_events.model_card import DecisionThresholds, StateFormat
 
 pytestmark = pytest.mark.slow
 
@@ -90,6 +90,10 @@ def of_pixels(path: Path, frame: FrameSpec = STREAM, **changes) -> Path:
         (
             lambda path: of_pixels(path, stream_spec(filters={"background_us": 500})),
             "model card: got the filter background_us; expected a model that this program knows;",
+        ),
+        (
+            lambda path: of_pixels(path, state_format=StateFormat(dtype="int8", scale=1 / 64)),
+            "model card: got membrane potentials in eight bits (train it with precision fp32 for this program);",
         ),
         (
             lambda path: of_pixels(path, decision=DecisionThresholds(decide_at=0.9)),

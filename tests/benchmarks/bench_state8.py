@@ -12,8 +12,8 @@ nothing.
 FOLDER has a folder for each data set, as STDL_EVENTS_RECORDINGS, where it is looked for without --data; simulated
 walkers need none. --quick trains one epoch at one seed, to see that it runs. Writes <date>_state8.json after every run.
 
---memory meters one step of the three largest published trainings in lean mode instead, in every precision, with the
-planner's least memory and the paper's optimisers, and writes <date>_state8_memory.json.
+--memory meters one step of three published trainings instead: the uncut network in lean mode, with the paper's
+optimisers, in every precision. Writes <date>_state8_memory.json.
 """
 
 import argparse
@@ -27,16 +27,15 @@ from pathlib import Path
 from typing import Any
 
 from bench_report import REPOSITORY, environment, write_result
-from stdl_events.training.held_out import evenly_chosen
 from table_lean import GOALS_GB, blueprint_of
 from table_memory import PUBLISHED
 
 from stdl_events import evaluate, export_onnx, fit, load_bundle, load_recipe
 from stdl_events.export.sequences import clips_needed
-from stdl_events.learning.registries import STEP_PRECISIONS
-from stdl_events.memory.choose_plan import Planner
+from stdl_events.learning.rules import get_rule
 from stdl_events.memory.report import meter_step
 from stdl_events.recordings.clips import load_clips
+from stdl_events.training.evaluation.held_out import evenly_chosen
 from stdl_events.training.overrides import apply_overrides
 from stdl_events.training.run_folder import BUNDLE_FOLDER
 from stdl_events.training.settings import TrainConfig
@@ -45,6 +44,7 @@ from stdl_events.training.sources import load_split
 # The folder of each recipe's recordings.
 FOLDERS = {"nmnist_small": "nmnist", "objects": "objects", "demo_walkers": None}
 COMPARED_STEPS = 40
+PRECISIONS = ("fp32", "bf16-convolutions", "int8-state", "int8-state+bf16-convolutions")
 
 
 def one_run(config: TrainConfig) -> dict[str, Any]:
@@ -88,10 +88,9 @@ def memory_rows() -> Iterator[dict[str, Any]]:
     """Metered peaks of the uncut networks, GB = 10^9 bytes, with what they consist of."""
     for goal in GOALS_GB:
         row = next(each for each in PUBLISHED if (each.network, each.steps) == goal)
-        lean = blueprint_of(row)
-        for precision in STEP_PRECISIONS.names:
-            blueprint = dataclasses.replace(lean, precision=precision)
-            step = meter_step(blueprint, Planner(blueprint).smallest()).to_dict()
+        lean = dataclasses.replace(blueprint_of(row), rule=get_rule("sltt"))
+        for precision in PRECISIONS:
+            step = meter_step(dataclasses.replace(lean, precision=precision), None).to_dict()
             yield {
                 "network": row.network,
                 "input": list(row.input_shape),
@@ -100,7 +99,6 @@ def memory_rows() -> Iterator[dict[str, Any]]:
                 "precision": precision,
                 "peak_gb": step["peak_bytes"] / 1e9,
                 "breakdown_gb": {name: part / 1e9 for name, part in step["breakdown"].items()},
-                "blocks": len(step["blocks"]),
             }
 
 

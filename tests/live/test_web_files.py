@@ -24,7 +24,7 @@ from stdl_events.events.stream import empty_events
 from stdl_events.frames import Framer, FrameSpec, recording_frames
 from stdl_events.live.decision import Decider
 from stdl_events.live.onnx_file import read_onnx_file, weights_sha256
-from stdl_events.model_card import METADATA_KEY, DecisionThresholds, ModelCard
+from stdl_events.model_card import METADATA_KEY, DecisionThresholds, ModelCard, StateFormat
 
 COLUMNS = {"t": "<f8", "x": "<u2", "y": "<u2", "p": "u1"}
 PROGRAM = Path(__file__).parent / "web_cases.js"
@@ -284,6 +284,12 @@ def test_what_the_page_does_not_know_is_refused(run, changes, word):
     card["frame"] |= changes
     (found,) = run("frames", [{"card": card, "events": [[], [], [], []]}])
     assert word in found["problem"]
+
+
+def test_potentials_in_eight_bits_are_refused(run):
+    card = make_card(stream_spec(), state_format=StateFormat(dtype="int8", scale=1 / 64)).model_dump(mode="json")
+    (found,) = run("frames", [{"card": card, "events": [[], [], [], []]}])
+    assert "got membrane potentials in eight bits; expected potentials in float32" in found["problem"]
 
 
 def test_what_the_readme_says_to_type_is_what_the_tests_do():
