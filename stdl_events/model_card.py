@@ -27,9 +27,12 @@ MAX_CHARACTERS = 4 << 20
 MAX_LABELS, MAX_LABEL = 1 << 16, 200
 MAX_STATES = 1 << 12
 MAX_VALUES = 1 << 28  # of a frame and the states of one clip
+MAX_STEPS_PER_CALL = 1 << 12
 
 # Entries that the first cards had not.
-_LATER_ENTRIES = ("decision", "temperature", "weights_sha256", "verification", "accuracy", "state_format")
+_LATER_ENTRIES = (
+    "decision", "temperature", "steps_per_call", "weights_sha256", "verification", "accuracy", "state_format",
+)  # fmt: skip
 
 Size = Annotated[int, Field(strict=True, ge=1)]
 
@@ -158,6 +161,7 @@ class ModelCard(BaseModel):
         provenance: recipe, data, seed, measured accuracy and the like.
         decision: thresholds of live predictions; None believes all.
         temperature: divides the mean logits before the softmax; the logits of the file are as they were trained.
+        steps_per_call: frames that an exported file takes in one call: 1, or all of a clip.
         weights_sha256: of an exported file's weights, which `live` compares; see `live.onnx_file.OnnxFile`.
         verification: how an exported file was compared with its network.
         accuracy: of an exported file on held-out recordings.
@@ -178,6 +182,7 @@ class ModelCard(BaseModel):
     provenance: dict[str, JsonValue] = {}
     decision: DecisionThresholds | None = None
     temperature: Annotated[float, Field(ge=LEAST_TEMPERATURE, le=LARGEST_TEMPERATURE)] = 1.0
+    steps_per_call: Annotated[int, Field(strict=True, ge=1, le=MAX_STEPS_PER_CALL)] = 1
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     verification: Verification | None = None
     accuracy: FileAccuracy | None = None

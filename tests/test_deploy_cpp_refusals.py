@@ -104,6 +104,10 @@ def of_pixels(path: Path, frame: FrameSpec = STREAM, **changes) -> Path:
             "model card: got clips in a row that must agree (export it with --hold 1);",
         ),
         (
+            lambda path: of_pixels(path, steps_per_call=4),
+            "model card: got whole clips in a call (export it without --whole-clip);",
+        ),
+        (
             lambda path: of_pixels(path, decision=DecisionThresholds(still_below=9.0)),
             "model card: got a rate below which the scene is still (export it with --still-below 0);",
         ),

@@ -54,6 +54,8 @@ struct Card {
         if (card["readout"].is_null()) throw wrong_entry("readout", "reset or sliding");
         read.resets = choice(card["readout"], "readout", {"reset", "sliding"}) == "reset";
         read.temperature = number(card["temperature"], "temperature", 1e-3, 1e3, 1);
+        if (number(card["steps_per_call"], "steps_per_call", 1, 4096, 1) > 1)
+            throw unsupported("whole clips in a call (export it without --whole-clip)");
         read.set_decision(card["decision"]);
         return read;
     }

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from stdl_events.cli.export_variants import AutoOption, OpsetOption, PrecisionOption, Variants, WithinOption
+from stdl_events.cli.export_variants import (
+    AutoOption,
+    OpsetOption,
+    PrecisionOption,
+    Variants,
+    WholeClipOption,
+    WithinOption,
+)
 from stdl_events.cli.next_step import say_next_live
 from stdl_events.cli.options.decision_options import (
     DecideAtOption,
@@ -42,6 +49,7 @@ def export(
     auto: AutoOption = False,
     within: WithinOption = None,
     opset: OpsetOption = None,
+    whole_clip: WholeClipOption = False,
     held_out: Annotated[
         str | None,
         typer.Option(
@@ -92,7 +100,7 @@ def export(
     from stdl_events.training.keeping import bundle_folder
     from stdl_events.training.progress import LineProgress
 
-    kind, variants = kind_of(out), Variants(run, data, precision, within, opset, auto=auto)
+    kind, variants = kind_of(out), Variants(run, data, precision, within, opset, auto=auto, whole_clip=whole_clip)
     if kind != "onnx":
         variants.refuse(kind)
     steps = check_steps or STEPS
@@ -110,7 +118,7 @@ def export(
                 network, card, file, proof.frames(steps), held_out_of=proof.of, steps=steps, progress=progress.at
             )
         if not variants.is_plain:
-            variants.write(file, card.frame, out)
+            variants.write(file, card.frame, out, proof.frames(steps))
     with messages.status("evaluating the file"):
         accuracy = proof.evaluate(out) if kind == "onnx" else None
     document = proof_document(
@@ -133,7 +141,8 @@ def export(
     if signature is not None:
         results.print(f"{signature}: its signature by {sign}")
     if kind == "onnx":
-        say_next_live(out, card, run)
+        if not whole_clip:
+            say_next_live(out, card, run)
     elif network.spec.neuron.reset == "soft":
         print_warning(
             "NIR has no soft reset: importers reset to zero unless they are told; see docs/deployment.md, NIR"

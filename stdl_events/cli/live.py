@@ -149,8 +149,8 @@ def live(
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.events.geometry import Geometry
     from stdl_events.live import LiveSummary, OnnxSession, Recogniser, run_live
+    from stdl_events.live.model_identity import ModelIdentity
     from stdl_events.live.recogniser import live_frame_spec
-    from stdl_events.live.session import ModelIdentity
     from stdl_events.live.sinks import open_sink
     from stdl_events.live.sinks.lines import tell
     from stdl_events.live.sinks.recorder import Recorder

@@ -29,7 +29,7 @@ def describe_model(file: Path) -> dict[str, Any]:
     """
     from stdl_events.live.session import OnnxSession
 
-    session = OnnxSession(str(file))
+    session = OnnxSession(str(file), whole_clips=True)
     stored, card = session.file, session.card.model_dump(mode="json")
     return {
         "path": str(session.path),
@@ -60,6 +60,7 @@ def model_table(facts: dict[str, Any]) -> "Table":
         "network": str(card["network"].get("notation", "unknown")),
         "frames": _frames_text(StoredFrameSpec.model_validate(card["frame"])),
         "state": _state_text(card),
+        "one call": "a frame" if card["steps_per_call"] == 1 else f"a whole clip, {card['steps_per_call']} frames",
         "decision": _decision_text(card),
         "accuracy": _measured_text(card["accuracy"], FileAccuracy),
         "checked": _measured_text(card["verification"], Verification),

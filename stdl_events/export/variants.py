@@ -86,8 +86,5 @@ def keep_variant(made: Path, path: Path) -> None:
 
 def clip_logits(session: OnnxSession, frames_NTCHW: ClipsNTCHW) -> npt.NDArray[np.floating]:
     """Return the mean logits of each clip, [N, K]."""
-    state, logits_TNK = session.initial_state(len(frames_NTCHW)), []
-    for frame_NCHW in frames_NTCHW.swapaxes(0, 1):
-        logits_NK, state = session.step(frame_NCHW, state)
-        logits_TNK.append(logits_NK)
-    return mean_logits(logits_TNK)
+    logits_TNK, _ = session.steps(frames_NTCHW.swapaxes(0, 1), session.initial_state(len(frames_NTCHW)))
+    return mean_logits(list(logits_TNK))

@@ -18,10 +18,10 @@ from stdl_events.frames import Frame, Framer
 from stdl_events.frames.grid import grid_origin_us
 from stdl_events.live.controls import Controls
 from stdl_events.live.frame_queue import FrameQueue, Overload
+from stdl_events.live.model_identity import ModelIdentity
 from stdl_events.live.protocols import CountingSource, Sink, StampedSource, StopRun
 from stdl_events.live.reader import Reader
 from stdl_events.live.recogniser import Recogniser
-from stdl_events.live.session import ModelIdentity
 from stdl_events.live.sink_group import SinkGroup
 from stdl_events.live.steps import Steps
 from stdl_events.live.summary import LiveSummary

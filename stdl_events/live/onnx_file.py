@@ -23,12 +23,13 @@ Signature: TypeAlias = Literal["verified", "not checked", "none"]
 MAX_BYTES = 1 << 30
 MAX_NODES = 1 << 14
 # What an exported network computes: elementwise, linear, pooling, and what keeps the number of values. None of these
-# loops, draws or reads files, and none but a product makes a tensor larger than its inputs: `session` bounds those.
+# loops, draws or reads files, and none but a product and Concat makes a tensor larger than its inputs: `session` bounds
+# those.
 _OPERATORS = """
-Abs Add And AveragePool BatchNormalization Cast Clip Constant Conv DequantizeLinear Div Equal Exp Flatten Floor Gemm
-    GlobalAveragePool Greater GreaterOrEqual Identity LayerNormalization Less LessOrEqual Log MatMul Max MaxPool Min Mul
-    Neg Not Or Pow QuantizeLinear Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape Round Sigmoid Sign
-    Softmax Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Where
+Abs Add And AveragePool BatchNormalization Cast Clip Concat Constant Conv DequantizeLinear Div Equal Exp Flatten
+    Floor Gemm GlobalAveragePool Greater GreaterOrEqual Identity LayerNormalization Less LessOrEqual Log MatMul Max
+    MaxPool Min Mul Neg Not Or Pow QuantizeLinear Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape
+    Round Sigmoid Sign Softmax Split Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Where
 """
 OPERATORS = frozenset(_OPERATORS.split())
 # Of constants alone only these: weights of fewer bits, which grow at most eight times as large.

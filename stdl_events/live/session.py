@@ -71,6 +71,7 @@ class OnnxSession:
         threads: threads within one step. One has the best tail latency for live inference.
         signed_by: the public key whose owner must have signed the file; see `signature`.
         provider: a name in `PROVIDERS`. The first steps of another than the CPU are compared with the CPU's.
+        whole_clips: True opens files of whole clips too, which have `steps` and no `step`.
 
     Attributes:
         path: the file.
@@ -86,8 +87,9 @@ class OnnxSession:
     """
 
     def __init__(
-        self, path: str | Path, *, threads: int = 1, signed_by: Path | None = None, provider: str = CPU
-    ) -> None:
+        self, path: str | Path, *, threads: int = 1, signed_by: Path | None = None, provider: str = CPU,
+        whole_clips: bool = False,
+    ) -> None:  # fmt: skip
         self.path = model_path(path)
         file = read_onnx_file(self.path, signed_by)
         self.file = replace(file, content=b"")
@@ -98,6 +100,11 @@ class OnnxSession:
             )  # fmt: skip
         self.card = ModelCard.from_json(file.metadata[METADATA_KEY], subject=str(path))
         _check_weights(self.path, file, self.card)
+        if self.card.steps_per_call > 1 and not (whole_clips and provider == CPU):
+            raise ModelError(
+                str(path), got=f"a file of whole clips, {self.card.steps_per_call} frames in a call",
+                expected="one frame in a call", todo="export it without --whole-clip; evaluate takes it, on the CPU",
+            )  # fmt: skip
         available = onnxruntime.get_available_providers()
         chosen = installed_provider(provider, available)
         self._session = _open(self.path, file.content, threads, chosen)
@@ -123,24 +130,39 @@ class OnnxSession:
         Raises:
             ModelError: the frame or the state has another shape than the model's, or onnxruntime fails.
         """
-        expected = self.card.frame.frame_shape_CHW
-        if frame_BCHW.ndim != 4 or frame_BCHW.shape[1:] != expected or len(state) != len(self.card.state_shapes):
+        return self._call("frame", frame_BCHW, self.card.frame.frame_shape_CHW, state)
+
+    def steps(self, frames_TBCHW: npt.NDArray[Any], state: State) -> tuple[npt.NDArray[np.float32], State]:
+        """Return (logits_TBK, next state) of several steps, of a file of whole clips in one call; else as `step`."""
+        if (count := self.card.steps_per_call) > 1:
+            shape = (count, *self.card.frame.frame_shape_CHW)
+            logits_BTK, state = self._call("frames", frames_TBCHW.swapaxes(0, 1), shape, state)
+            return logits_BTK.swapaxes(0, 1), state
+        logits_TBK = []
+        for frame_BCHW in frames_TBCHW:
+            logits_BK, state = self.step(frame_BCHW, state)
+            logits_TBK.append(logits_BK)
+        return np.stack(logits_TBK), state
+
+    def _call(
+        self, name: str, x: npt.NDArray[Any], expected: tuple[int, ...], state: State
+    ) -> tuple[npt.NDArray[np.float32], State]:
+        if x.shape[1:] != expected or not x.shape or len(state) != len(self.card.state_shapes):
             raise ModelError(
-                str(self.path),
-                got=f"a frame of shape {frame_BCHW.shape} and {len(state)} state tensors",
+                str(self.path), got=f"{name} of shape {x.shape} and {len(state)} state tensors",
                 expected=f"(batch, {', '.join(map(str, expected))}) and {len(self.card.state_shapes)}",
                 todo="make frames with the model's own frame spec",
-            )
-        feed = {"frame": frame_BCHW.astype(self._input_dtypes["frame"])}
+            )  # fmt: skip
+        feed = {name: x.astype(self._input_dtypes[name])}
         feed |= {f"state_{n}": tensor for n, tensor in enumerate(state)}
         try:
-            logits_BK, *next_state = self._session.run(self._outputs, feed, self._run_options)
+            logits, *next_state = self._session.run(self._outputs, feed, self._run_options)
         except Exception as error:  # onnxruntime's exception classes have no closer common base
             raise ModelError(
                 str(self.path), got=f"a step that fails in onnxruntime ({_reason(error)})",
                 expected=f"one in less than {MAX_ARENA_BYTES >> 30} GiB", todo="use a smaller batch, or another model",
             ) from None  # fmt: skip
-        return logits_BK.astype(np.float32, copy=False), tuple(next_state)
+        return logits.astype(np.float32, copy=False), tuple(next_state)
 
     def stop(self) -> None:
         """End a step that another thread runs, between two of its operators, with a ModelError; and all later ones."""
@@ -153,9 +175,10 @@ class OnnxSession:
     def _check(self) -> dict[str, np.dtype[Any]]:
         """Compare the file's inputs and outputs with its card; return the dtypes of the inputs."""
         card = self.card
-        wanted_in: dict[str, tuple[int, ...]] = {"frame": card.frame.frame_shape_CHW}
+        several = (card.steps_per_call,) if card.steps_per_call > 1 else ()
+        wanted_in: dict[str, tuple[int, ...]] = {"frames" if several else "frame": several + card.frame.frame_shape_CHW}
         wanted_in |= {f"state_{n}": shape for n, shape in enumerate(card.state_shapes)}
-        wanted_out: dict[str, tuple[int, ...]] = {"logits": (len(card.labels),)}
+        wanted_out: dict[str, tuple[int, ...]] = {"logits": (*several, len(card.labels))}
         wanted_out |= {f"next_state_{n}": shape for n, shape in enumerate(card.state_shapes)}
         of_states = _FLOATING if card.state_format is None else (np.dtype(card.state_format.dtype),)
         dtypes: dict[str, np.dtype[Any]] = {}
@@ -167,11 +190,10 @@ class OnnxSession:
             got = {tensor.name: tensor.shape[1:] for tensor in tensors}
             if got != wanted or any(not tensor.shape for tensor in tensors):
                 raise ModelError(
-                    str(self.path),
-                    got=f"the {what} {_listed(got)}",
+                    str(self.path), got=f"the {what} {_listed(got)}",
                     expected=f"{_listed(wanted)}, as its model card says (without the batch)",
                     todo="export the model again",
-                )
+                )  # fmt: skip
             for tensor in tensors:
                 self._check_dtype(tensor, of_states if "state_" in tensor.name else _FLOATING)
             dtypes |= {tensor.name: tensor.dtype for tensor in tensors}
@@ -183,40 +205,6 @@ class OnnxSession:
                 str(self.path), got=f"{tensor.name} of type {tensor.dtype}",
                 expected=f"{' or '.join(map(str, wanted))}, as its model card says", todo="export the model again",
             )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ModelIdentity:
-    """Which model runs.
-
-    Attributes:
-        name: of its file.
-        sha256: of the file; empty for a model of another runtime, as the others.
-        weights_sha256: of its weights, see `OnnxFile`.
-        signature: see `OnnxFile`.
-    """
-
-    name: str
-    sha256: str = ""
-    weights_sha256: str = ""
-    signature: str = ""
-
-    @classmethod
-    def of(cls, session: StepSession) -> "ModelIdentity":
-        """Return the identity of the model of a session."""
-        name = Path(session.path).name
-        if not isinstance(session, OnnxSession):
-            return cls(name)
-        file = session.file
-        return cls(name, file.sha256, file.weights_sha256, file.signature)
-
-    def to_text(self) -> str:
-        """Return three lines of at most 80 columns, but for a long name."""
-        signed = {"verified": "signature verified", "not checked": "signature not checked", "none": "not signed"}
-        name = self.name if self.name.isprintable() else repr(self.name)
-        lines = [f"model {name}" + (f", {signed[self.signature]}" if self.signature else "")]
-        lines += [f"file sha256:{self.sha256}", f"weights sha256:{self.weights_sha256}"] if self.sha256 else []
-        return "\n".join(lines)
 
 
 def _check_weights(path: Path, file: OnnxFile, card: ModelCard) -> None:

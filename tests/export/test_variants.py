@@ -206,3 +206,6 @@ def test_options_without_effect_are_refused(run_cli, tmp_path: Path) -> None:
     code, _, err = run_cli("export", tmp_path, "--out", tmp_path / "m.nir", "--auto")
     assert code == 2
     assert "--auto: got all for a .nir file; expected float32" in err
+    code, _, err = run_cli("export", tmp_path, "--out", tmp_path / "m.nir", "--whole-clip")
+    assert code == 2
+    assert "--whole-clip: got whole clips for a .nir file; expected an .onnx file" in err

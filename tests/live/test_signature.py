@@ -8,7 +8,7 @@ from onnx_models import make_card, stream_spec, write_model
 
 from stdl_events.errors import ModelError, UserError
 from stdl_events.live import OnnxSession
-from stdl_events.live.session import ModelIdentity
+from stdl_events.live.model_identity import ModelIdentity
 from stdl_events.live.signature import read_private_key, read_public_key, sign_file
 
 pytest.importorskip("cryptography", reason="cryptography is not installed: it signs models (extra `sign`)")

@@ -265,6 +265,8 @@ def test_every_entry_of_a_card_is_known(run):
     assert run("frames", [{"card": card, "events": [[], [], [], []]}]) == [[]]
     (found,) = run("frames", [{"card": card | {"shutter": 1}, "events": [[], [], [], []]}])
     assert 'the entry "shutter"' in found["problem"]
+    (found,) = run("frames", [{"card": card | {"steps_per_call": 4}, "events": [[], [], [], []]}])
+    assert "got a file of whole clips; expected one frame in a call; export it without --whole-clip" in found["problem"]
 
 
 @pytest.mark.parametrize(

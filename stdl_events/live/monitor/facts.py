@@ -4,8 +4,8 @@ from typing import Any
 
 from stdl_events import __version__
 from stdl_events.events.stream import EventSource
+from stdl_events.live.model_identity import ModelIdentity
 from stdl_events.live.recogniser import Recogniser
-from stdl_events.live.session import ModelIdentity
 
 
 def run_facts(source_name: str, source: EventSource, recogniser: Recogniser) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from stdl_events import __version__
 from stdl_events.errors import UserError
 from stdl_events.events.stream import EventSource
+from stdl_events.live.model_identity import ModelIdentity
 from stdl_events.live.recogniser import Prediction, Recogniser
-from stdl_events.live.session import ModelIdentity
 from stdl_events.live.sinks.extras import missing_extra
 from stdl_events.live.sinks.lines import say_overloaded
 from stdl_events.live.summary import LiveSummary

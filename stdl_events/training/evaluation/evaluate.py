@@ -281,13 +281,9 @@ def session_logits(session: OnnxSession, *, over_time: bool = False) -> MeanLogi
     """An exported model as a `MeanLogits`."""
 
     def of_clips(frames_TBCHW: Counts) -> npt.NDArray[np.floating]:
-        state = session.initial_state(frames_TBCHW.shape[1])
-        logits_TBK = []
-        for frame_BCHW in frames_TBCHW:
-            logits_BK, state = session.step(frame_BCHW, state)
-            logits_TBK.append(logits_BK)
+        logits_TBK, _ = session.steps(frames_TBCHW, session.initial_state(frames_TBCHW.shape[1]))
         if not over_time:
-            return mean_logits(logits_TBK)
+            return mean_logits(list(logits_TBK))
         counts_T11 = np.arange(1, len(logits_TBK) + 1)[:, None, None]
         running_TBK: npt.NDArray[np.floating] = np.cumsum(logits_TBK, axis=0, dtype=np.float64) / counts_T11
         return running_TBK

@@ -48,7 +48,7 @@ def evaluate_file(
         DatasetError: there are no labelled recordings, a label is none of the model's, or some are unreadable.
         FrameSpecError: recordings have another sensor size than the model's.
     """
-    session = OnnxSession(model, threads=threads, provider=provider)
+    session = OnnxSession(model, threads=threads, provider=provider, whole_clips=True)
     found, used = labelled_recordings(data, side)
     recordings = with_labels_of(found, session.card.labels, str(data.path))
     readable, clips = _readable(data, recordings, session.card.frame)

@@ -76,7 +76,7 @@ class HeldOutProof:
         """
         if self.recordings is None or self.clips is None or self.left_out:
             return None
-        session = OnnxSession(path)
+        session = OnnxSession(path, whole_clips=True)
         evaluation = evaluate_clips(
             session_logits(session), self.recordings, self.clips, batch_size=self.batch_size,
             temperature=session.card.temperature,

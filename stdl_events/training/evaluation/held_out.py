@@ -103,7 +103,7 @@ def open_held_out(
             own_logits_of = logits_of
             logits_of = session_logits(exported_session(network, card), over_time=over_time)
     else:
-        session = OnnxSession(model)
+        session = OnnxSession(model, whole_clips=True)
         card, logits_of = session.card, session_logits(session, over_time=over_time)
     recordings = recordings_of_run(config, folder, side, data=None if data is None else Path(data), verify=verify)
     if card.labels != recordings.classes:

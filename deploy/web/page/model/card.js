@@ -14,7 +14,7 @@ const FRAME_DEFAULTS = {
 // Those that say nothing about a prediction are not read further.
 const ENTRIES = [
   "schema_version", "network", "frame", "labels", "readout", "state_shapes", "versions", "provenance", "decision",
-  "temperature", "weights_sha256", "verification", "accuracy", "state_format",
+  "temperature", "steps_per_call", "weights_sha256", "verification", "accuracy", "state_format",
 ];
 const FILTER_DEFAULTS = { hot_pixels: [], background_us: null, refractory_us: null };
 
@@ -111,6 +111,9 @@ export function parseCard(name, text) {
   }
   const temperature = card.temperature ?? 1;
   require(subject, { temperature }, "temperature", (value) => value >= 1e-3 && value <= 1e3, "0.001 to 1000");
+  if ((card.steps_per_call ?? 1) !== 1) {
+    throw wrong(subject, "a file of whole clips", "one frame in a call", "export it without --whole-clip");
+  }
   const frame = frameOf(subject, card.frame);
   const decision = settings(`${subject}: decision`, card.decision ?? {}, DEFAULT_DECISION, DECISION_TESTS);
   const shapes = [frameShape(subject, frame), ...card.state_shapes];
