@@ -164,6 +164,7 @@ def test_the_list_of_writers_is_whole() -> None:
         "export.nir": "tests/export/test_nir.py",
         "export.proof": "tests/export/test_proof.py",
         "export.variants": "tests/export/test_variants.py",
+        "export.whole_clip": "tests/export/test_whole_clip.py",
         "live.signature": "tests/live/test_signature.py",
         "memory.cost_store": "tests/memory/test_cost_store.py",
         "models.__init__": "tests/test_models.py",

@@ -130,13 +130,13 @@ class OnnxSession:
         Raises:
             ModelError: the frame or the state has another shape than the model's, or onnxruntime fails.
         """
-        return self._call("frame", frame_BCHW, self.card.frame.frame_shape_CHW, state)
+        return self._call("frame", "a frame", frame_BCHW, self.card.frame.frame_shape_CHW, state)
 
     def steps(self, frames_TBCHW: npt.NDArray[Any], state: State) -> tuple[npt.NDArray[np.float32], State]:
         """Return (logits_TBK, next state) of several steps, of a file of whole clips in one call; else as `step`."""
         if (count := self.card.steps_per_call) > 1:
             shape = (count, *self.card.frame.frame_shape_CHW)
-            logits_BTK, state = self._call("frames", frames_TBCHW.swapaxes(0, 1), shape, state)
+            logits_BTK, state = self._call("frames", "frames", frames_TBCHW.swapaxes(0, 1), shape, state)
             return logits_BTK.swapaxes(0, 1), state
         logits_TBK = []
         for frame_BCHW in frames_TBCHW:
@@ -145,11 +145,11 @@ class OnnxSession:
         return np.stack(logits_TBK), state
 
     def _call(
-        self, name: str, x: npt.NDArray[Any], expected: tuple[int, ...], state: State
+        self, name: str, what: str, x: npt.NDArray[Any], expected: tuple[int, ...], state: State
     ) -> tuple[npt.NDArray[np.float32], State]:
         if x.shape[1:] != expected or not x.shape or len(state) != len(self.card.state_shapes):
             raise ModelError(
-                str(self.path), got=f"{name} of shape {x.shape} and {len(state)} state tensors",
+                str(self.path), got=f"{what} of shape {x.shape} and {len(state)} state tensors",
                 expected=f"(batch, {', '.join(map(str, expected))}) and {len(self.card.state_shapes)}",
                 todo="make frames with the model's own frame spec",
             )  # fmt: skip

@@ -125,9 +125,10 @@ def test_a_file_that_gives_another_class_is_not_kept(step_file, tmp_path, clips_
         return model
 
     monkeypatch.setattr(whole_clip, "unrolled", wrong)
+    (tmp_path / "clips.onnx").write_bytes(b"older")
     with pytest.raises(VerificationError, match="another class for a clip"):
         write_whole_clip(step_file, clips_NTCHW, tmp_path / "clips.onnx")
-    assert not list(tmp_path.iterdir())
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"older"]
 
 
 def test_a_graph_that_no_reader_takes_is_refused(step_file: Path) -> None:
