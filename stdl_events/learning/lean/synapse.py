@@ -42,7 +42,8 @@ class LeanSynapse:
         self._is_backward = False
         self._dense: Tensor | None = None
         self._made: tuple[slice, Tensor] | None = None
-        self._statistics: dict[int, tuple[Tensor, Tensor]] = {}
+        # One tensor for all parts: small ones that outlive a part would divide the heap between the large ones.
+        self._statistics_2C = None if norm is None or not norm.training else _empty_statistics(norm)
         if norm is not None and norm.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
 
@@ -66,7 +67,9 @@ class LeanSynapse:
             norm.momentum if norm.momentum is not None else 0.0,
             norm.eps,
         )
-        self._statistics[channels.start] = (mean, inverse_std)
+        if self._statistics_2C is not None:
+            self._statistics_2C[0, channels] = mean
+            self._statistics_2C[1, channels] = inverse_std
         return out
 
     def pause(self) -> None:
@@ -87,7 +90,7 @@ class LeanSynapse:
             # With frozen statistics the norm is a scale and an offset: its input is not needed for its gradient.
             scale_C = norm.weight[channels] / (norm.running_var[channels] + norm.eps).sqrt()
             return (gradient_BCHW * scale_C[:, None, None]).to(gradient_BCHW.dtype)
-        mean, inverse_std = self._statistics[channels.start]
+        mean, inverse_std = (None, None) if self._statistics_2C is None else self._statistics_2C[:, channels]
         grad_y, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
             gradient_BCHW.contiguous(),
             self._output(channels).contiguous(),
@@ -204,6 +207,12 @@ class LeanSynapse:
         found = torch.autograd.grad(standardised, learned, gradient.to(standardised.dtype))
         for parameter, part in zip(learned, found, strict=True):
             accumulate(parameter, part)
+
+
+def _empty_statistics(norm: nn.BatchNorm2d) -> Tensor:
+    """Room for the mean and 1 / standard deviation of each channel's batch, in the dtype of the running ones."""
+    assert norm.running_mean is not None, "`supported` refuses norms without running statistics"
+    return norm.running_mean.new_empty((2, norm.num_features))
 
 
 def _output_shape(shape: Shape, conv: nn.Conv2d) -> Shape:
