@@ -43,6 +43,7 @@ TORCH_FREE = (
     "network.spec",
     "network.zoo",
     "plan.plan",
+    "scatter",
     "analysis.cost",
 )
 # Commands that work without torch; of the other commands only the registration does.
@@ -60,7 +61,8 @@ DOORS = {
     "onnxruntime": ("live/session.py", "export/quantize.py"),
     "pyarrow": ("events/formats/text_numbers.py",),
     "distributed": ("prepared/cluster.py",),
-    "numba": ("learning/lean/kernels/cpu",),
+    "llvmlite": ("scatter/",),
+    "numba": ("learning/lean/kernels/cpu", "scatter/"),
     "triton": ("learning/lean/kernels/cuda.py",),
 }
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from stdl_events.learning.averaging import check_decay
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
 from stdl_events.learning.frozen import freeze_named, freeze_random_classifiers
-from stdl_events.learning.grid import Layerwise, Rule
+from stdl_events.learning.grid import Layerwise, Rule, require_choice
 from stdl_events.learning.layerwise import layerwise_cuts
 from stdl_events.learning.lean import check_layer, run_chunk_lean
 from stdl_events.learning.learner import Learner
@@ -35,7 +35,9 @@ from stdl_events.learning.rules import find_rule
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.neurons.eight_bits import EightBits
 from stdl_events.network.paper_neurons import PAPER, paper_neuron
+from stdl_events.network.scattered import Convolutions
 from stdl_events.network.spec import NetworkSpec, Reset
+from stdl_events.network.synapse import set_convolutions
 from stdl_events.plan.partition import Cut
 from stdl_events.plan.plan import Plan
 
@@ -59,6 +61,7 @@ class Blueprint:
         accumulate: batches per update, for the meter.
         freeze: names of what is not trained, see `freeze_named`.
         rate_penalty: part of each block's loss; None for none.
+        convolutions: "auto" or "dense", see `stdl_events.network.scattered`.
 
     Raises:
         RuleError: there is nothing to learn: no classifier, no sequence or no step; no device to replay on; or the
@@ -81,6 +84,7 @@ class Blueprint:
     accumulate: int = 1
     freeze: tuple[str, ...] = ()
     rate_penalty: RatePenalty | None = None
+    convolutions: Convolutions = "dense"
 
     @classmethod
     def of(
@@ -110,6 +114,7 @@ class Blueprint:
         average_decay: float | None = None,
         accumulate: int = 1,
         freeze: Sequence[str] = (),
+        convolutions: Convolutions = "dense",
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         neuron: str | None = None,
@@ -169,6 +174,8 @@ class Blueprint:
                 `Learner.trained_network` then has; None for none.
             accumulate: batches per update: the caller calls `Learner.accumulate` so often before `Learner.update`.
             freeze: what of the network is not trained: a number of first layers, or names, see `freeze_named`.
+            convolutions: "auto" adds weights for non-zero inputs alone where a layer's input is sparse enough, on the
+                CPU, in lean modes and in evaluation; "dense" never does.
             dtype, device: of weights and states.
             neuron, decay, threshold, reset, reset_amount, surrogate, surrogate_width, norm: replace those of `spec`,
                 see `NeuronSpec` and `NetworkSpec`. neuron="paper" is the neuron that the rule was published with
@@ -216,6 +223,7 @@ class Blueprint:
             accumulate=accumulate,
             freeze=tuple(freeze),
             rate_penalty=make_rate_penalty(rate_penalty, target_rate, spec),
+            convolutions=convolutions,
         )
 
     @property
@@ -232,6 +240,7 @@ class Blueprint:
         object.__setattr__(self, "precision", settled_precision(self.precision, self.device))
         flowing_dtype(self.precision, self.dtype, self.rule)
         self._set_state_format()
+        require_choice("convolutions", self.convolutions, get_args(Convolutions))
         if self.spec.classes is None:
             raise RuleError(
                 "network",
@@ -294,7 +303,7 @@ class Blueprint:
         freeze_named(network, blocks, self.freeze)
         run_chunk: RunChunk = run_chunk_lean if self.is_lean else run_chunk_plain
         weights = [weight for block in blocks for weight in block.parameters() if weight.requires_grad]
-        return Learner(
+        learner = Learner(
             network,
             blocks,
             rule=self.rule,
@@ -310,6 +319,10 @@ class Blueprint:
             batches_per_update=self.accumulate,
             rate_penalty=self.rate_penalty,
         )
+        averaged = [] if learner.average is None else [learner.average.network]
+        parts = [part for block in blocks for part in block.parts]
+        set_convolutions([network, *averaged, *parts], self.convolutions)
+        return learner
 
     def cuts(self, plan: Plan | None) -> list[Cut]:
         """The blocks of `plan` or, without a plan, the rule's own."""

@@ -3,6 +3,7 @@
 B batch, C channels, H height, W width.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Self
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from stdl_events.network.neurons.cell import NeuronCell
 from stdl_events.network.registries import NORMS
+from stdl_events.network.scattered import Convolutions, convolved
 from stdl_events.network.spec import NetworkSpec
 
 # Restores unit variance behind a spike whose input is standardised (OTTT's released networks, sigma_w = 1).
@@ -33,6 +35,7 @@ class Synapse(nn.Module):
         self.norm = norm
         self.norm_frozen = False
         self.convolves_in: torch.dtype | None = None
+        self.convolutions: Convolutions = "dense"
 
     def train(self, mode: bool = True) -> Self:
         """`nn.Module.train`, except that a frozen norm stays in evaluation mode."""
@@ -48,8 +51,10 @@ class Synapse(nn.Module):
 
     def _convolved(self, x_BCHW: Tensor) -> Tensor:
         if self.convolves_in is None or self.convolves_in == x_BCHW.dtype:
-            y_BCHW: Tensor = self.conv(x_BCHW)
-            return y_BCHW
+            weight, y_BCHW = _weight_of(self.conv), None
+            if self.convolutions == "auto" and weight is not None and not torch.is_grad_enabled():
+                y_BCHW = convolved(self.conv, x_BCHW, weight)
+            return self.conv(x_BCHW) if y_BCHW is None else y_BCHW
         with torch.autocast(x_BCHW.device.type, enabled=False):
             return self.conv(x_BCHW.to(self.convolves_in)).to(x_BCHW.dtype)
 
@@ -73,6 +78,21 @@ class ScaledWSConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         return self._conv_forward(input, self.standardised_weight(), self.bias)
+
+
+def set_convolutions(modules: Iterable[nn.Module], convolutions: Convolutions) -> None:
+    """Choose the convolutions of all synapses in `modules`; see `Synapse`."""
+    for module in modules:
+        for synapse in module.modules():
+            if isinstance(synapse, Synapse):
+                synapse.convolutions = convolutions
+
+
+def _weight_of(conv: nn.Conv2d) -> Callable[[], Tensor] | None:
+    """The weight that `conv` convolves with; None for a class of convolutions of the caller's own."""
+    if type(conv) is ScaledWSConv2d:
+        return conv.standardised_weight
+    return (lambda: conv.weight) if type(conv) is nn.Conv2d else None
 
 
 class Factory:

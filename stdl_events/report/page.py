@@ -95,8 +95,9 @@ def warnings_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _held_out(folder: Path, evaluation: Evaluation, weights: Weights | None, device: str) -> dict[str, Any]:
     """Return what the template shows of an evaluation of the held-out clips."""
-    network, card = load_bundle(weights_folder(folder, weights), resolve_device(device))
-    clips, batch_size = evaluation.clips, load_config(folder).batch_size
+    config, kept = load_config(folder), weights_folder(folder, weights)
+    network, card = load_bundle(kept, resolve_device(device), convolutions=config.learning.convolutions)
+    clips, batch_size = evaluation.clips, config.batch_size
     if evaluation.accuracy_T is None and len(clips) <= CLIPS_OVER_TIME:
         logits_of = network_logits(network, over_time=True)
         timed = evaluate_clips(logits_of, evaluation.recordings, clips, batch_size=batch_size, over_time=True)

@@ -69,6 +69,7 @@ def learner_options(config: TrainConfig, spec: NetworkSpec) -> dict[str, Any]:
         "steps": config.frames.steps,
         "memory": learning.memory,
         "precision": learning.precision,
+        "convolutions": learning.convolutions,
         "cuda_graphs": learning.cuda_graphs,
         "optimizer": config.optimiser.kind,
         "lr": config.optimiser.lr,

@@ -19,7 +19,9 @@ from stdl_events.errors import ModelError, NotationError, RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.model_card import ModelCard, StateFormat
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.scattered import Convolutions
 from stdl_events.network.spec import NetworkSpec
+from stdl_events.network.synapse import set_convolutions
 from stdl_events.recordings.entry import Split
 from stdl_events.recordings.file_digest import file_digest
 from stdl_events.training.run_folder import CARD_FILE
@@ -56,8 +58,13 @@ def write_card(folder: Path, card: ModelCard) -> None:
         file.write(f"{card.to_json()}\n".encode())
 
 
-def load_bundle(folder: Path, device: torch.device | str | None = None) -> tuple[SpikingNetwork, ModelCard]:
+def load_bundle(
+    folder: Path, device: torch.device | str | None = None, *, convolutions: Convolutions = "dense"
+) -> tuple[SpikingNetwork, ModelCard]:
     """The network of a bundle, in evaluation mode, and its card.
+
+    Args:
+        convolutions: see `stdl_events.network.scattered`.
 
     Raises:
         RunError: the folder is not a bundle, its weights do not match its card, or they have changed since they were
@@ -82,6 +89,7 @@ def load_bundle(folder: Path, device: torch.device | str | None = None) -> tuple
         ) from error
     _check_digest(folder)
     network = SpikingNetwork.build(spec)
+    set_convolutions([network], convolutions)
     try:
         network.load_state_dict(load_file(weights_path))
     except (SafetensorError, RuntimeError) as error:

@@ -171,7 +171,9 @@ class Run:
             held_out = watched or self._evaluate("test", self.learner.trained_network)
             self._keep("last", held_out)
             return held_out
-        network, card = load_bundle(self.folder / FOLDERS["best"], self.device)
+        network, card = load_bundle(
+            self.folder / FOLDERS["best"], self.device, convolutions=self.config.learning.convolutions
+        )
         held_out = self._evaluate("test", network)
         card = card.model_copy(update={"provenance": card.provenance | held_out_measures(held_out)})
         save_bundle(self.folder / FOLDERS["best"], network, card)

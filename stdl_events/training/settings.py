@@ -148,6 +148,9 @@ class LearningSettings(Section):
             bfloat16 where the device has such. `bf16-convolutions` and `bf16-states` ask for either on every machine.
             `int8-state` keeps membrane potentials in eight bits between two steps, with everything else as in `fp32`;
             `int8-state+bf16` as in `bf16`. Exported files keep states in eight bits too.
+        convolutions: `auto` follows the events: where a layer's input has few non-zeros, only these are added up, on
+            the CPU, in training (`lean`, `kept`) and evaluation; `dense` never, so that rounding does not depend on the
+            density.
         cuda_graphs: on a CUDA device, record a block's step and replay it, with less work for the host.
         loss: `ce+mse` is `((1 - alpha) CE + alpha MSE) / T` in each step, `spike-mse` truncated local BPTT's; None is
             the rule's own.
@@ -168,6 +171,7 @@ class LearningSettings(Section):
     least_blocks: Positive | None = None
     memory: Literal["lean", "kept", "plain", "auto"] = "lean"
     precision: Annotated[str, AfterValidator(STEP_PRECISIONS.check)] = "fp32"
+    convolutions: Literal["auto", "dense"] = "dense"
     cuda_graphs: bool = False
     loss: Annotated[str, AfterValidator(LOSSES.check)] | None = None
     mse_target: Literal["one-hot", "threshold"] | None = None

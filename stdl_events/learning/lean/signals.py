@@ -71,6 +71,10 @@ class Spikes:
         if numbers_BCHW.shape == self.shape:
             self._fresh = numbers_BCHW
 
+    def forget_fresh(self) -> None:
+        """Free the unpacked spikes, if the next layer reads the bits."""
+        self._fresh = None
+
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         batch, count, *_ = self.shape
         fresh, self._fresh = self._fresh, None

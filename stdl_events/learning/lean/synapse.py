@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from stdl_events.learning.lean.parts import accumulate, accumulate_part, channel_parts, sample_parts, unlike
-from stdl_events.learning.lean.signals import Shape, Signal, dense_in, presynaptic
+from stdl_events.learning.lean.signals import Shape, Signal, Spikes, dense_in, presynaptic
+from stdl_events.learning.lean.sparse import Scattering, choose
 from stdl_events.network.synapse import ScaledWSConv2d, Synapse
 
 # Convolutions with few output channels are slow, and each group unpacks the input again.
@@ -39,6 +40,7 @@ class LeanSynapse:
         self._saves_output = saves_output and norm is not None
         self.shape = _output_shape(x.shape, conv)
         self._groups = [slice(0, self.shape[1])] if self._saves_output else _groups(channel_parts(self.shape, x.dtype))
+        self._scattering = self._choose() if module.convolutions == "auto" and self._convolves_in == x.dtype else None
         self._is_backward = False
         self._dense: Tensor | None = None
         self._made: tuple[slice, Tensor] | None = None
@@ -123,6 +125,11 @@ class LeanSynapse:
         runs = self._sample_parts()
         grad_x = onto
         grad_weight: Tensor | None = None
+        if wanted[1] and self._scattering is not None and self._scattering.weights and grad_y.is_contiguous():
+            grad_weight = self._scattering.weight_gradient(runs, grad_y, weight)
+            accumulate(bias, grad_y.sum((0, 2, 3)) if wanted[2] else None)
+            wanted, learned = [needs_input, False, False], self._unread
+            runs = runs if needs_input else []
         for samples in unlike(runs):
             part_x, part_weight, part_bias = torch.ops.aten.convolution_backward(
                 grad_y[samples].to(self._convolves_in),
@@ -163,6 +170,11 @@ class LeanSynapse:
         weight, bias, geometry = self._weight()[channels], self._conv.bias, self._geometry()
         bias = None if bias is None else bias.detach()[channels].to(weight.dtype)
         runs = self._sample_parts()
+        if self._scattering is not None and self._scattering.forward:
+            y = weight.new_empty((self._x.shape[0], len(weight), *self.shape[2:]))
+            for samples in runs:
+                self._scattering.convolve(samples, weight, bias, y[samples])
+            return y
         first = torch.ops.aten.convolution(self._input(runs[0]), weight, bias, *geometry).to(self._x.dtype)
         if len(runs) == 1:
             return first
@@ -172,6 +184,25 @@ class LeanSynapse:
         for samples in unlike(runs[1:]):
             y[samples] = torch.ops.aten.convolution(self._input(samples), weight, bias, *geometry)
         return y
+
+    def _choose(self) -> Scattering | None:
+        runs, norm = self._sample_parts(), self._norm
+        # The dense path has the norm's output beside the convolution's, which is not there yet.
+        room = 0 if norm is None else self._group_bytes(channel_parts(self.shape, self._x.dtype)[0])
+        learns = self._weight_learns() and presynaptic(self._x) is self._x
+        found = choose(self._conv, self._x, runs, self._groups, room=room, learns=learns)
+        if found is not None and found.forward and isinstance(self._x, Spikes):
+            self._x.forget_fresh()
+        return found
+
+    def _unread(self, samples: slice) -> Tensor:
+        """A tensor of the input's shape, where only its shape is read."""
+        batch, *sizes = self._x.shape
+        return self._weight().new_empty((len(range(batch)[samples]), *sizes))
+
+    def _group_bytes(self, channels: slice) -> int:
+        batch, _, height, width = self.shape
+        return batch * (channels.stop - channels.start) * height * width * self._x.dtype.itemsize
 
     def _input(self, samples: slice) -> Tensor:
         if self._dense is not None:

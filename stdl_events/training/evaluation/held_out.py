@@ -97,7 +97,8 @@ def open_held_out(
             todo="leave --model out, or --through",
         )  # fmt: skip
     if model is None:
-        network, card = load_bundle(weights_folder(folder, weights), resolve_device(device))
+        kept = weights_folder(folder, weights)
+        network, card = load_bundle(kept, resolve_device(device), convolutions=config.learning.convolutions)
         logits_of = network_logits(network, over_time=over_time)
         if through is not None:
             own_logits_of = logits_of

@@ -7,20 +7,19 @@ moves its bit into the word's highest byte, in order. No two products overlap in
 """
 
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
 from stdl_events.learning.lean.kernels.cpu_bf16 import as_array, is_set, load, number_type, rounded, store
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.registries import SURROGATES
 from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogate
+from stdl_events.scatter.compiled import cached_njit, most_threads, run
 
 # Below this many elements another thread costs more than it gains.
 ITEMS_PER_THREAD = 2**14
@@ -33,19 +32,16 @@ _GATHER, _HIGHEST_BYTE = np.uint64(sum(1 << (63 - 9 * byte) for byte in range(BI
 _WORDS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).reshape(-1).view(np.uint64)
 # The ones of each byte value.
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1).astype(np.int64)
-# Numba's simplest threading layer is not thread-safe.
-_LOCK = threading.Lock()
 
 
-def _started_threads() -> int:
-    """Start numba's threads and restore torch's thread count, which that changes. Returns numba's thread count."""
+def _start_threads() -> None:
+    """Start numba's threads and restore torch's thread count, which that changes."""
     number = torch.get_num_threads()
-    most = numba.get_num_threads()
+    most_threads()
     torch.set_num_threads(number)
-    return most
 
 
-_MOST_THREADS = _started_threads()
+_start_threads()
 
 assert sys.byteorder == "little", "the first pixel is the lowest byte of a word"
 
@@ -104,9 +100,7 @@ def spread(grad_BCHW: Tensor, window: int) -> Tensor:
 
 def _run(kernel: Callable[..., None], array: Any, *args: Any) -> None:
     """Run a kernel with as many threads as its first argument, the largest, is worth."""
-    with _LOCK:
-        numba.set_num_threads(min(torch.get_num_threads(), _MOST_THREADS, 1 + len(array) // ITEMS_PER_THREAD))
-        kernel(array, *args)
+    run(kernel, min(torch.get_num_threads(), 1 + len(array) // ITEMS_PER_THREAD), array, *args)
 
 
 def _flat(x: Tensor) -> tuple[Any, int]:
@@ -120,19 +114,8 @@ def _sizes(x_BCHW: Tensor) -> tuple[int, int, int]:
     return batch, channels, height * width
 
 
-def _njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            kept: Callable[..., Any] = njit(cache=True, **options)(function)
-        except RuntimeError:  # no folder for the cache of machine code: each process compiles
-            kept = njit(**options)(function)
-        return kept
-
-    return compiled
-
-
-_compiled = _njit(parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
-_inlined = _njit(nogil=True, error_model="numpy")
+_compiled = cached_njit(parallel=True, fastmath={"contract"})
+_inlined = cached_njit()
 
 
 @_inlined

@@ -14,12 +14,13 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from stdl_events.learning.lean.kernels.cpu import _flat, _njit, _pack_row, _run, _sizes, _unpacked_row
+from stdl_events.learning.lean.kernels.cpu import _flat, _pack_row, _run, _sizes, _unpacked_row
 from stdl_events.learning.lean.kernels.cpu_bf16 import load, number_type, store
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.neurons.eight_bits import LEAST, MOST
 from stdl_events.network.registries import SURROGATES
 from stdl_events.network.surrogate import Surrogate
+from stdl_events.scatter.compiled import cached_njit
 
 VALUES = MOST - LEAST + 1
 # Adding and subtracting it rounds a small number to the nearest whole one, half to even.
@@ -66,7 +67,7 @@ def _table(surrogate: Surrogate, width: float, threshold: float, amount: float, 
         return surrogate.gradient_((s * amount + u).sub_(threshold), width).flatten().numpy()
 
 
-_compiled = _njit(parallel=True, nogil=True, error_model="numpy")
+_compiled = cached_njit(parallel=True)
 
 
 @_compiled
