@@ -78,6 +78,10 @@ def _verdicts(times: "list[StepTimes]", machine: dict[str, Any]) -> list[str]:
             late = [str(each.threads) for each in alone if not each.in_time]
             verdict = f"too slow with --threads {', '.join(late)}" if late else "in time"
             made.append(f"{path}: a frame comes every {frame_ms:g} ms: {verdict}")
+    for path in dict.fromkeys(each.path for each in times):
+        shares = [each.scattered for each in times if each.path == path and each.scattered is not None]
+        if shares:
+            made.append(f"{path}: {max(shares):.0%} of its convolutions were scattered, on frames of a busy scene")
     if machine["eight_bit_dot_product"] is False and any(each.precision == "int8" for each in times):
         made.append("this processor has no product of eight bits (VNNI): int8 gains less than on others")
     return made

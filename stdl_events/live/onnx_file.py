@@ -106,6 +106,12 @@ def read_onnx_file(path: Path, signed_by: Path | None = None) -> OnnxFile:
     )
 
 
+def initializers_of(graph: Any) -> dict[str, npt.NDArray[Any]]:
+    """Return the constant tensors of a graph that was checked, by name."""
+    path = Path("the exported model")
+    return {tensor.name: _values(path, tensor).reshape(tensor.dims) for tensor in graph.initializer}
+
+
 def weights_sha256(content: bytes) -> str:
     """Return the checksum that a file's card states: of its initializers in the order of their names."""
     path = Path("the exported model")

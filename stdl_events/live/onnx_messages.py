@@ -43,9 +43,12 @@ _FIELDS: dict[str, tuple[tuple[str, int, int, int, str | None], ...]] = {
     "Attribute": (
         ("name", 1, _STRING, _OPTIONAL, None),
         ("f", 2, _FLOAT, _OPTIONAL, None),
+        ("i", 3, _INT64, _OPTIONAL, None),
+        ("s", 4, _BYTES, _OPTIONAL, None),
         ("tensor", 5, _MESSAGE, _OPTIONAL, "Tensor"),
         ("graph", 6, _MESSAGE, _OPTIONAL, "Graph"),
         ("floats", 7, _FLOAT, _REPEATED, None),
+        ("ints", 8, _INT64, _REPEATED, None),
         ("tensors", 10, _MESSAGE, _REPEATED, "Tensor"),
         ("graphs", 11, _MESSAGE, _REPEATED, "Graph"),
         ("doc_string", 13, _STRING, _OPTIONAL, None),

@@ -5,19 +5,22 @@ B batch, C channels, H height, W width, K classes.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from stdl_events.errors import MissingExtraError, ModelError, VerificationError
 from stdl_events.live.synthetic import busy_frames
 from stdl_events.registry import Registry
 
 if TYPE_CHECKING:
+    from stdl_events.live.scattered import ScatteredGraph
     from stdl_events.live.session import StepSession
 
-CPU = "cpu"
+CPU, SCATTER = "cpu", "scatter"
 CHECKED_STEPS = 10
 # A neuron within rounding of its threshold may fire on one side alone, and changes what it feeds in that step.
 TOLERANCE = 1e-3
@@ -34,6 +37,7 @@ class Provider:
         package: what brings it.
         options: of onnxruntime. They ask for float32 where the provider would round more coarsely by itself.
         threads: its option for the threads within a step; None where onnxruntime's own holds, or it has none.
+        scatters: convolutions of sparse inputs are computed by `scattered` instead; `package` is then what that needs.
     """
 
     summary: str
@@ -41,6 +45,7 @@ class Provider:
     package: str
     options: Mapping[str, str] = dataclasses.field(default_factory=dict)
     threads: str | None = None
+    scatters: bool = False
 
     def options_for(self, threads: int) -> dict[str, str]:
         """The options of a session with `threads` threads."""
@@ -52,6 +57,12 @@ PROVIDERS: Registry[Provider] = Registry(
     ModelError,
     {
         CPU: Provider("the processor", "CPUExecutionProvider", "onnxruntime"),
+        SCATTER: Provider(
+            "the processor, where convolutions of quiet inputs follow the spikes",
+            "CPUExecutionProvider",
+            "numba",
+            scatters=True,
+        ),
         "cuda": Provider("NVIDIA GPU", "CUDAExecutionProvider", "onnxruntime-gpu", {"use_tf32": "0"}),
         "tensorrt": Provider("NVIDIA GPU through TensorRT", "TensorrtExecutionProvider", "onnxruntime-gpu"),
         "openvino": Provider(
@@ -77,6 +88,11 @@ def installed_provider(name: str, available: Sequence[str]) -> Provider:
         MissingExtraError: another build of onnxruntime has it.
     """
     provider = PROVIDERS[name]
+    if provider.scatters and find_spec(provider.package) is None:
+        raise MissingExtraError(
+            f"--provider {name}", got=f"no package {provider.package}", expected="the extra fast",
+            todo="pip install 'stdl-events[fast]'",
+        )  # fmt: skip
     if provider.execution not in available:
         raise MissingExtraError(
             f"--provider {name}", got=f"an onnxruntime with {', '.join(available)}", expected=provider.execution,
@@ -94,18 +110,20 @@ class ProviderCheck:
         compared: number of values compared.
         differing: those that differ by more than `TOLERANCE`.
         largest_difference: among all values.
+        of: what was compared, in words.
     """
 
     provider: str
     compared: int
     differing: int
     largest_difference: float
+    of: str
 
     def to_text(self) -> str:
         """One line."""
         share = f", {self.differing} of {self.compared} by more than {TOLERANCE:g}" if self.differing else ""
         return (
-            f"provider {self.provider}: its first {CHECKED_STEPS} steps differ from the CPU's by at most "
+            f"provider {self.provider}: its {self.of} differ from the CPU's by at most "
             f"{self.largest_difference:.1g}{share}"
         )
 
@@ -122,14 +140,31 @@ def check_against_cpu(path: Path, provider: str, session: "StepSession", cpu: "S
         expected_BK, state = cpu.step(frame_BCHW, state)
         pairs = zip((logits_BK, *entries), (expected_BK, *state), strict=True)
         differences += [np.abs(got.astype(np.float64) - expected).ravel() for got, expected in pairs]
-    difference = np.concatenate(differences)
+    return _judged(path, provider, np.concatenate(differences), f"first {CHECKED_STEPS} steps", LEAST_SHARE)
+
+
+def check_scattering(path: Path, provider: str, graph: "ScatteredGraph", cpu: "StepSession") -> ProviderCheck:
+    """Compute each convolution of a graph on random inputs by scattering and in onnxruntime.
+
+    Raises:
+        VerificationError: they differ by more than rounding explains.
+    """
+    feed = {"frame": busy_frames(cpu.card, 1, 1)[0].astype(np.float32)}
+    feed |= {f"state_{n}": entry for n, entry in enumerate(cpu.initial_state())}
+    pairs = graph.check(feed)
+    scales = [max(1.0, float(np.abs(dense_BOHW).max())) for _, dense_BOHW in pairs]
+    differences = [np.abs(ours - dense).ravel() / scale for (ours, dense), scale in zip(pairs, scales, strict=True)]
+    return _judged(path, provider, np.concatenate([np.zeros(0), *differences]), f"{len(pairs)} convolutions", 1.0)
+
+
+def _judged(path: Path, provider: str, difference: npt.NDArray[np.floating], of: str, least: float) -> ProviderCheck:
     differing = int(np.sum(~(difference <= TOLERANCE)))
-    check = ProviderCheck(provider, difference.size, differing, float(difference.max()))
-    if differing > (1 - LEAST_SHARE) * difference.size or not np.isfinite(check.largest_difference):
+    check = ProviderCheck(provider, difference.size, differing, float(np.max(difference, initial=0.0)), of)
+    if differing > (1 - least) * difference.size or not np.isfinite(check.largest_difference):
         raise VerificationError(
             f"{path} with --provider {provider}",
-            got=f"{differing} of {difference.size} values of {CHECKED_STEPS} steps that differ from the CPU's by more "
-            f"than {TOLERANCE:g}, the largest by {check.largest_difference:.2g}",
-            expected=f"at least {LEAST_SHARE:.1%} of them within it", todo="run it with --provider cpu",
+            got=f"{differing} of {difference.size} values of its {of} that differ from the CPU's by "
+            f"more than {TOLERANCE:g}, the largest by {check.largest_difference:.2g}",
+            expected=f"at least {least:.1%} of them within it", todo="run it with --provider cpu",
         )  # fmt: skip
     return check

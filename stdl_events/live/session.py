@@ -7,7 +7,7 @@ import copy
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,19 @@ import onnxruntime
 
 from stdl_events.errors import MissingExtraError, ModelError
 from stdl_events.live.onnx_file import OnnxFile, read_onnx_file
-from stdl_events.live.providers import CPU, Provider, ProviderCheck, check_against_cpu, installed_provider
+from stdl_events.live.providers import (
+    CPU,
+    Provider,
+    ProviderCheck,
+    check_against_cpu,
+    check_scattering,
+    installed_provider,
+)
 from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.models import model_path
+
+if TYPE_CHECKING:
+    from stdl_events.live.scattered import Scattered, ScatteredGraph
 
 State: TypeAlias = tuple[npt.NDArray[Any], ...]
 
@@ -111,7 +121,10 @@ class OnnxSession:
         self._run_options = onnxruntime.RunOptions()
         self._input_dtypes = self._check()
         self.provider_check: ProviderCheck | None = None
-        if provider != CPU:
+        if chosen.scatters:
+            self._session = graph = _scattered(self._session, self.path, file.content, threads, chosen)
+            self.provider_check = check_scattering(self.path, provider, graph, self)
+        elif provider != CPU:
             on_cpu = copy.copy(self)
             on_cpu._session = _open(self.path, file.content, threads, installed_provider(CPU, available))
             self.provider_check = check_against_cpu(self.path, provider, self, on_cpu)
@@ -163,6 +176,12 @@ class OnnxSession:
                 expected=f"one in less than {MAX_ARENA_BYTES >> 30} GiB", todo="use a smaller batch, or another model",
             ) from None  # fmt: skip
         return logits.astype(np.float32, copy=False), tuple(next_state)
+
+    @property
+    def scattered(self) -> "Scattered | None":
+        """How often convolutions were scattered; None with other providers."""
+        found: Scattered | None = getattr(self._session, "scattered", None)
+        return found
 
     def stop(self) -> None:
         """End a step that another thread runs, between two of its operators, with a ModelError; and all later ones."""
@@ -239,6 +258,14 @@ def _open(path: Path, content: bytes, threads: int, provider: Provider) -> onnxr
             expected="its libraries and device", todo=f"install what {provider.package} needs, or leave --provider out",
         )  # fmt: skip
     return session
+
+
+def _scattered(
+    whole: onnxruntime.InferenceSession, path: Path, content: bytes, threads: int, provider: Provider
+) -> "ScatteredGraph":
+    from stdl_events.live.scattered import ScatteredGraph
+
+    return ScatteredGraph(content, whole, lambda part: _open(path, part, threads, provider), threads)
 
 
 def _reason(error: Exception) -> str:

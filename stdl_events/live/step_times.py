@@ -40,6 +40,7 @@ class StepTimes:
         p50_ms, p95_ms, p99_ms: of a step.
         steps_per_s: time steps of one clip per second, all of the batch counted.
         frame_ms: time between two frames; None if they are not of equal time.
+        scattered: share of the convolutions that were scattered; None with providers that scatter none.
     """
 
     path: str
@@ -53,6 +54,7 @@ class StepTimes:
     p99_ms: float
     steps_per_s: float
     frame_ms: float | None
+    scattered: float | None
 
     @property
     def in_time(self) -> bool | None:
@@ -89,10 +91,11 @@ class _Contender:
         p50, p95, p99 = (round(float(value), 4) for value in np.percentile(times_ms, [50, 95, 99]))
         card = self.session.card
         frame_ms = card.frame.dt_us / 1e3 if card.frame.dt_us else None
+        counts = self.session.scattered
         rate = 1e3 * self.batch * len(times_ms) / float(times_ms.sum())
         return StepTimes(
             str(self.path), precision_of(card), self.session.path.stat().st_size, self.threads, self.batch,
-            len(times_ms), p50, p95, p99, round(rate, 1), frame_ms,
+            len(times_ms), p50, p95, p99, round(rate, 1), frame_ms, None if counts is None else round(counts.share, 4),
         )  # fmt: skip
 
 
