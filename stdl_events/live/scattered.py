@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from stdl_events.live.onnx_file import initializers_of
 from stdl_events.live.onnx_messages import parse_model
-from stdl_events.scatter import Geometry, Nonzeros, convolve, forward_break_even, from_values, sample
+from stdl_events.scatter import Geometry, Nonzeros, convolve, forward_break_even, from_values, sample, tiled
 
 Values: TypeAlias = dict[str, npt.NDArray[Any]]
 Open: TypeAlias = Callable[[bytes], Any]
@@ -75,6 +75,7 @@ class _Convolution:
     stride: int
     padding: int
     threads: int
+    tiles: npt.NDArray[np.float32] | None = None
     geometries: dict[tuple[int, ...], Geometry] = field(default_factory=dict)
 
     def run(self, values: Values, run_options: Any) -> bool:
@@ -107,7 +108,11 @@ class _Convolution:
         geometry = self._geometry(x_BCHW.shape)
         shape = len(x_BCHW), geometry.outputs, geometry.out_height, geometry.out_width
         out_BOHW = np.empty(shape, np.float32)
-        convolve(nonzeros, self.weight_OCkk, self.bias_O, geometry, out_BOHW, threads=self.threads)
+        if self.tiles is None:
+            self.tiles = tiled(self.weight_OCkk, geometry, threads=self.threads)
+        convolve(
+            nonzeros, self.weight_OCkk, self.bias_O, geometry, out_BOHW, threads=self.threads, tiles=self.tiles
+        )  # fmt: skip
         return out_BOHW
 
     def _geometry(self, shape: tuple[int, ...]) -> Geometry:

@@ -25,6 +25,7 @@ __all__ = [
     "gradient_bytes",
     "most_threads",
     "sample",
+    "tiled",
     "weight_break_even",
     "weight_gradient",
 ]
@@ -40,6 +41,7 @@ __getattr__, __dir__ = lazy_names(
         "gradient_bytes": "stdl_events.scatter.gradient",
         "most_threads": "stdl_events.scatter.compiled",
         "sample": "stdl_events.scatter.events",
+        "tiled": "stdl_events.scatter.forward",
         "weight_gradient": "stdl_events.scatter.gradient",
     },
 )

@@ -28,6 +28,7 @@ def convolve(
     *,
     threads: int = 1,
     empty: Empty = np.empty,
+    tiles: Array | None = None,
 ) -> None:
     """Write the convolution of sparse inputs to `out_BOHW`.
 
@@ -37,6 +38,7 @@ def convolve(
         weight_OCkk: contiguous, float32 or float64, as is all else.
         out_BOHW: contiguous.
         empty: allocates the temporary arrays.
+        tiles: result of `tiled` for these weights, which are then not copied again; for inputs of scale 1.
     """
     batch, dtype, g = len(out_BOHW), weight_OCkk.dtype, geometry
     tile, workers = g.tile(dtype.itemsize), _workers(g, batch, threads)
@@ -53,17 +55,37 @@ def convolve(
         _list, threads, nonzeros.bits_BCQ.reshape(-1), nonzeros.numbers, firsts_B, g.inputs, g.height, g.width, tile,
         workers, found, starts_BP, keys, values,
     )  # fmt: skip
-    for first in range(0, g.outputs, tile):
+    assert tiles is None or nonzeros.scale == 1, "the copied weights have no factor"
+    for number, first in enumerate(range(0, g.outputs, tile)):
         real = min(tile, g.outputs - first)
         bias[:real] = 0.0 if bias_O is None else bias_O[first : first + real]
         bias[real:] = 0.0
-        scale = dtype.type(nonzeros.scale)
-        run(_tile_weights, threads, weight_OCkk.reshape(-1), scale, g.inputs, g.taps, first, real, tile, table)
+        if tiles is None:
+            _copy_tile(weight_OCkk, nonzeros.scale, g, number, table, threads)
+        else:
+            table = tiles[number]
         run(
             _convolve, threads, starts_BP, keys, values, table, bias, out_BOHW.reshape(-1), batch, g.inputs, g.height,
             g.width, g.kernel, g.stride, g.padding, g.outputs, g.out_height, g.out_width, first, real, tile, workers,
             rows, runs,
         )  # fmt: skip
+
+
+def tiled(weight_OCkk: Array, geometry: Geometry, *, threads: int = 1) -> Array:
+    """The weights as `convolve` reads them, for callers whose weights do not change: [tiles, numbers of a tile]."""
+    tile = geometry.tile(weight_OCkk.dtype.itemsize)
+    count = -(-geometry.outputs // tile)
+    tiles = np.empty((count, geometry.taps * geometry.inputs * tile), weight_OCkk.dtype)
+    for number in range(count):
+        _copy_tile(weight_OCkk, 1.0, geometry, number, tiles[number], threads)
+    return tiles
+
+
+def _copy_tile(weight_OCkk: Array, scale: float, g: Geometry, number: int, table: Array, threads: int) -> None:
+    tile = g.tile(weight_OCkk.dtype.itemsize)
+    first = number * tile
+    real, factor = min(tile, g.outputs - first), weight_OCkk.dtype.type(scale)
+    run(_tile_weights, threads, weight_OCkk.reshape(-1), factor, g.inputs, g.taps, first, real, tile, table)
 
 
 def convolution_bytes(

@@ -20,6 +20,7 @@ from stdl_events.scatter import (
     from_values,
     gradient_bytes,
     sample,
+    tiled,
     weight_break_even,
     weight_gradient,
 )
@@ -107,6 +108,9 @@ def test_results_do_not_depend_on_threads_and_float32_is_as_exact_as_torch(shape
     for first, second, wanted in zip(one, three, (out, learned), strict=True):
         assert torch.equal(first, second)
         torch.testing.assert_close(first.double(), wanted, rtol=1e-3, atol=1e-3)
+    again, tiles = torch.full_like(one[0], torch.nan), tiled(weight.numpy(), geometry)
+    convolve(from_values(x.flatten(2).numpy()), weight.numpy(), bias.numpy(), geometry, again.numpy(), tiles=tiles)
+    assert torch.equal(again, one[0]), "weights that were copied before"
 
 
 @pytest.mark.parametrize("shape", SHAPES)
