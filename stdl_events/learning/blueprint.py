@@ -7,9 +7,9 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import torch
 
-from stdl_events.errors import RuleError
 from stdl_events.learning.averaging import check_decay
 from stdl_events.learning.block import LocalBlock
+from stdl_events.learning.blueprint_checks import check_counts, check_device, check_network, spec_in_precision
 from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
 from stdl_events.learning.frozen import freeze_named, freeze_random_classifiers
 from stdl_events.learning.grid import Layerwise, Rule, require_choice
@@ -30,10 +30,9 @@ from stdl_events.learning.optimizers import OptimizerFactory, OptimizerSpec
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.precision import convolve_in, convolving_dtype, flowing_dtype, settled_precision
 from stdl_events.learning.rates import RatePenalty, make_rate_penalty
-from stdl_events.learning.registries import DEFAULT_OPTIMIZER, STEP_PRECISIONS
+from stdl_events.learning.registries import DEFAULT_OPTIMIZER
 from stdl_events.learning.rules import find_rule
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.network.neurons.eight_bits import EightBits
 from stdl_events.network.paper_neurons import PAPER, paper_neuron
 from stdl_events.network.scattered import Convolutions
 from stdl_events.network.spec import NetworkSpec, Reset
@@ -239,54 +238,16 @@ class Blueprint:
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", settled_precision(self.precision, self.device))
         flowing_dtype(self.precision, self.dtype, self.rule)
-        self._set_state_format()
+        object.__setattr__(self, "spec", spec_in_precision(self.spec, self.precision))
         require_choice("convolutions", self.convolutions, get_args(Convolutions))
-        if self.spec.classes is None:
-            raise RuleError(
-                "network",
-                got=f"{self.spec.notation}, which ends in spikes",
-                expected="a classifier at its end",
-                todo="end the notation with the number of classes and FC, such as 10FC",
-            )
-        check_class_weights(self.loss, self.spec.classes)
-        if self.cuda_graphs and self.device.type != "cuda":
-            raise RuleError(
-                "cuda_graphs", got=f"the device {self.device}", expected="a CUDA device", todo="train without them"
-            )
-        if not self.dtype.is_floating_point:
-            raise RuleError(
-                "dtype",
-                got=str(self.dtype),
-                expected="a floating point type: membrane potentials are compared with a threshold",
-                todo="use torch.float32 or torch.float64",
-            )
-        for name, count in (("batch_size", self.batch_size), ("steps", self.steps), ("accumulate", self.accumulate)):
-            if count < 1:
-                raise RuleError(name, got=str(count), expected="a positive number", todo=f"change {name}")
+        classes = check_network(self.spec)
+        check_class_weights(self.loss, classes)
+        check_device(self.device, self.dtype, cuda_graphs=self.cuda_graphs)
+        check_counts(batch_size=self.batch_size, steps=self.steps, accumulate=self.accumulate)
         if self.accumulate > 1:
             self.rule.check_accumulation()
         if self.average_decay is not None:
             check_decay(self.average_decay)
-
-    def _set_state_format(self) -> None:
-        """Give the neurons of the spec the state of the precision.
-
-        Raises:
-            RuleError: the precision has another one than the network, which keeps eight bits.
-            NotationError: the neurons need more than eight bits.
-        """
-        kept = STEP_PRECISIONS[self.precision].state
-        if kept != self.spec.neuron.state:
-            if self.spec.neuron.state != "float":
-                fitting = (name for name, its in STEP_PRECISIONS.items() if its.state == self.spec.neuron.state)
-                raise RuleError(
-                    f"precision {self.precision}",
-                    got=f"a network with membrane potentials in {self.spec.neuron.state}",
-                    expected=f"precision {' or '.join(fitting)}",
-                    todo="choose one of these, or build the network anew with state float",
-                )
-            object.__setattr__(self, "spec", self.spec.with_settings({"state": kept}))
-        EightBits.of(self.spec.neuron)
 
     def on_host(self) -> "Blueprint":
         """The blueprint on the host, for metering instead of training."""

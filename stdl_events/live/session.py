@@ -4,7 +4,7 @@ Shape letters: B batch, C=2 polarities, H and W pixels of a frame, K classes.
 """
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from stdl_events.errors import MissingExtraError, ModelError
+from stdl_events.live.declared import input_dtypes
 from stdl_events.live.onnx_file import OnnxFile, read_onnx_file
 from stdl_events.live.providers import (
     CPU,
@@ -33,24 +34,8 @@ State: TypeAlias = tuple[npt.NDArray[Any], ...]
 
 # Of all sessions of a process: a batch of a hundred of the largest published network needs less.
 MAX_ARENA_BYTES = 4 << 30
-MAX_LISTED, MAX_REASON = 8, 300
+MAX_REASON = 300
 SAME_AS_REQUESTED = 1  # onnxruntime's other way, doubling, would reach the bound at half of it
-
-_FLOATING = np.dtype(np.float32), np.dtype(np.float16)
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "tensor(float)": np.dtype(np.float32),
-    "tensor(float16)": np.dtype(np.float16),
-    "tensor(int8)": np.dtype(np.int8),
-}
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    """A declared input or output of the file; a free dimension is None."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int | None, ...]
 
 
 class StepSession(Protocol):
@@ -119,7 +104,7 @@ class OnnxSession:
         chosen = installed_provider(provider, available)
         self._session = _open(self.path, file.content, threads, chosen)
         self._run_options = onnxruntime.RunOptions()
-        self._input_dtypes = self._check()
+        self._input_dtypes = input_dtypes(self.path, self._session, self.card)
         self.provider_check: ProviderCheck | None = None
         if chosen.scatters:
             self._session = graph = _scattered(self._session, self.path, file.content, threads, chosen)
@@ -191,40 +176,6 @@ class OnnxSession:
     def _outputs(self) -> list[str]:
         return ["logits", *(f"next_state_{n}" for n in range(len(self.card.state_shapes)))]
 
-    def _check(self) -> dict[str, np.dtype[Any]]:
-        """Compare the file's inputs and outputs with its card; return the dtypes of the inputs."""
-        card = self.card
-        several = (card.steps_per_call,) if card.steps_per_call > 1 else ()
-        wanted_in: dict[str, tuple[int, ...]] = {"frames" if several else "frame": several + card.frame.frame_shape_CHW}
-        wanted_in |= {f"state_{n}": shape for n, shape in enumerate(card.state_shapes)}
-        wanted_out: dict[str, tuple[int, ...]] = {"logits": (*several, len(card.labels))}
-        wanted_out |= {f"next_state_{n}": shape for n, shape in enumerate(card.state_shapes)}
-        of_states = _FLOATING if card.state_format is None else (np.dtype(card.state_format.dtype),)
-        dtypes: dict[str, np.dtype[Any]] = {}
-        for what, declared, wanted in (
-            ("inputs", self._session.get_inputs(), wanted_in),
-            ("outputs", self._session.get_outputs(), wanted_out),
-        ):
-            tensors = [_tensor(self.path, value) for value in declared]
-            got = {tensor.name: tensor.shape[1:] for tensor in tensors}
-            if got != wanted or any(not tensor.shape for tensor in tensors):
-                raise ModelError(
-                    str(self.path), got=f"the {what} {_listed(got)}",
-                    expected=f"{_listed(wanted)}, as its model card says (without the batch)",
-                    todo="export the model again",
-                )  # fmt: skip
-            for tensor in tensors:
-                self._check_dtype(tensor, of_states if "state_" in tensor.name else _FLOATING)
-            dtypes |= {tensor.name: tensor.dtype for tensor in tensors}
-        return {name: dtypes[name] for name in wanted_in}
-
-    def _check_dtype(self, tensor: _Tensor, wanted: tuple[np.dtype[Any], ...]) -> None:
-        if tensor.dtype not in wanted:
-            raise ModelError(
-                str(self.path), got=f"{tensor.name} of type {tensor.dtype}",
-                expected=f"{' or '.join(map(str, wanted))}, as its model card says", todo="export the model again",
-            )  # fmt: skip
-
 
 def _check_weights(path: Path, file: OnnxFile, card: ModelCard) -> None:
     if card.weights_sha256 not in (None, file.weights_sha256):
@@ -280,24 +231,3 @@ def _bound_memory() -> None:
     arena = onnxruntime.OrtArenaCfg({"max_mem": MAX_ARENA_BYTES, "arena_extend_strategy": SAME_AS_REQUESTED})
     kinds = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kinds), arena)
-
-
-def _tensor(path: Path, declared: Any) -> _Tensor:
-    dtype = _DTYPES.get(declared.type)
-    if dtype is None:
-        raise ModelError(
-            str(path), got=f"{declared.name} of type {declared.type}", expected=" or ".join(_DTYPES),
-            todo="export the model again",
-        )  # fmt: skip
-    shape = tuple(size if isinstance(size, int) else None for size in declared.shape)
-    if shape and shape[0] is not None:
-        raise ModelError(
-            str(path), got=f"{declared.name} of a batch of {shape[0]}", expected="a batch of any size",
-            todo="export the model again",
-        )  # fmt: skip
-    return _Tensor(declared.name, dtype, shape)
-
-
-def _listed(shapes: dict[str, Any]) -> str:
-    shown = [f"{name}{list(shape)}" for name, shape in list(shapes.items())[:MAX_LISTED]]
-    return ", ".join([*shown, *([f"and {len(shapes) - MAX_LISTED} more"] if len(shapes) > MAX_LISTED else [])])
