@@ -11,6 +11,7 @@ import pytest
 from new_entries import ADAPTIVE_EXPONENTIAL, registered
 
 from stdl_events.build import plan_learner
+from stdl_events.errors import NotationError
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.lean.parts import PartSizes, part_sizes
 from stdl_events.memory import choose_plan, cost_store, footprint, layer_costs
@@ -21,6 +22,7 @@ from stdl_events.memory.report import meter_step
 from stdl_events.network.registries import NEURONS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.plan.plan import Plan
+from stdl_events.registry import Registry
 
 SPEC = NetworkSpec.parse("4C3-AP2-4C3-6C3-3FC", input_shape=(2, 8, 8))
 
@@ -135,15 +137,11 @@ def test_neurons_of_the_callers_own_are_not_kept(cache: Path) -> None:
 
 
 def test_a_built_in_name_with_another_entry_is_not_the_packages_own() -> None:
-    lif = NEURONS["lif"]
-    assert NEURONS.is_built_in("lif")
-    NEURONS.unregister("lif")
-    try:
-        with registered(NEURONS, "lif", ADAPTIVE_EXPONENTIAL):
-            assert not NEURONS.is_built_in("lif")
-    finally:
-        NEURONS.register("lif", lif)
-        NEURONS._own.add("lif")
+    neurons = Registry("neuron", NotationError, {"lif": NEURONS["lif"]})
+    assert neurons.is_built_in("lif")
+    neurons.unregister("lif")
+    neurons.register("lif", ADAPTIVE_EXPONENTIAL)
+    assert not neurons.is_built_in("lif")
 
 
 def test_other_settings_have_other_costs(cache: Path) -> None:

@@ -155,6 +155,7 @@ def test_a_store_of_changed_recordings_is_not_evaluated(
         evaluate(tmp_path / "run")
 
 
+@pytest.mark.filterwarnings("ignore:1 pair of recordings have the same events and two labels")
 def test_a_store_that_is_split_again_is_compared_by_events(config: TrainConfig, tmp_path: Path) -> None:
     """A copy in another format is on one side in the store, and on the other side of the split that is asked for."""
     root = Path(str(config.data.path))
