@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from bench_report import REPOSITORY, environment, write_result
+from charts import Line, Panel, draw
 from torch import Tensor
 from vgg11 import vgg11
 
@@ -102,6 +103,19 @@ def frames_of(density: float, shape: tuple[int, ...]) -> npt.NDArray[np.float32]
     return (np.random.default_rng(0).random(shape) < density).astype(np.float32)
 
 
+def panel(rows: list[dict[str, Any]]) -> Panel:
+    """Return the chart of time over density."""
+    names = {"float32": "onnxruntime, float32", "int8": "onnxruntime, int8", "scatter": "--provider scatter"}
+    lines = [
+        Line(text, [(100 * row["density"], row["median_ms"][name]) for row in rows], "-" if name == "scatter" else "--")
+        for name, text in names.items()
+    ]
+    return Panel(
+        "A step of VGG-11, 2x128x128, one thread", "neurons that fire and pixels with events, %", "ms", lines,
+        logarithmic="x", at_points=True,
+    )  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two densities, three turns instead of ten")
@@ -116,7 +130,9 @@ def main() -> None:
         share = times["scatter"] / times["float32"]
         print(f"{density:8.2f} {times['float32']:11.1f} {times['int8']:8.1f} {times['scatter']:11.1f} {share:9.2f}")
     document = {"environment": environment(PACKAGES), "processor": machine(), "rows": rows}
-    print(write_result(asked.out, "quiet_steps", document))
+    written = write_result(asked.out, "quiet_steps", document)
+    draw([panel(rows)], written.with_suffix(".svg"))
+    print(written)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,9 @@ def _draw_panel(place: Any, panel: Panel, names: Sequence[str]) -> None:
     else:
         place.set_ylim(bottom=0)
     if panel.at_points:
-        place.set_xticks(sorted({x for line in panel.lines for x, _ in line.points}))
+        ticks = sorted({x for line in panel.lines for x, _ in line.points})
+        place.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        place.xaxis.minorticks_off()
     place.set(title=panel.title, xlabel=panel.across, ylabel=panel.upward)
     place.grid(color="#dddddd", linewidth=0.6)
     place.spines[["top", "right"]].set_visible(False)
