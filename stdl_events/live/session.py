@@ -106,9 +106,10 @@ class OnnxSession:
         self._run_options = onnxruntime.RunOptions()
         self._input_dtypes = input_dtypes(self.path, self._session, self.card)
         self.provider_check: ProviderCheck | None = None
+        self._graph: ScatteredGraph | None = None
         if chosen.scatters:
-            self._session = graph = _scattered(self._session, self.path, file.content, threads, chosen)
-            self.provider_check = check_scattering(self.path, provider, graph, self)
+            self._session = self._graph = _scattered(self._session, self.path, file.content, threads, chosen)
+            self.provider_check = check_scattering(self.path, provider, self._graph, self)
         elif provider != CPU:
             on_cpu = copy.copy(self)
             on_cpu._session = _open(self.path, file.content, threads, installed_provider(CPU, available))
@@ -165,8 +166,7 @@ class OnnxSession:
     @property
     def scattered(self) -> "Scattered | None":
         """How often convolutions were scattered; None with other providers."""
-        found: Scattered | None = getattr(self._session, "scattered", None)
-        return found
+        return None if self._graph is None else self._graph.scattered
 
     def stop(self) -> None:
         """End a step that another thread runs, between two of its operators, with a ModelError; and all later ones."""

@@ -25,7 +25,7 @@ def loop_windows(events, spec) -> list[np.ndarray]:
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("chunk", [1, 7, 400])
 @pytest.mark.parametrize("kept", [0, 1, 3, 1000])
-def test_frames_stay_what_they_are_for_as_long_as_somebody_holds_them(chunk, kept):
+def test_frames_stay_what_they_are_for_as_long_as_they_are_referenced(chunk, kept):
     spec = stream(dt_us=20)
     framer = Framer(spec)
     for seed in range(4):  # one framer for several recordings

@@ -162,7 +162,7 @@ def test_old_files_and_versions_go(cache: Path, monkeypatch: pytest.MonkeyPatch)
     folder = costs_folder()
     assert folder is not None
     others = [folder.parent / f"{number:016x}" for number in range(6)]
-    for place in (*others, folder, folder.parent / "somebody's"):
+    for place in (*others, folder, folder.parent / "another-program"):
         place.mkdir(parents=True)
     for number in range(6):
         (folder / f"{number}.json").write_text("{}")
@@ -172,7 +172,7 @@ def test_old_files_and_versions_go(cache: Path, monkeypatch: pytest.MonkeyPatch)
     assert not (folder / "0.json").exists()
     kept = set(folder.parent.iterdir())
     assert folder in kept
-    assert folder.parent / "somebody's" in kept
+    assert folder.parent / "another-program" in kept
     assert len(kept) == 1 + 4
 
 

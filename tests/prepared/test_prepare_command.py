@@ -212,7 +212,7 @@ def test_helpers_end_with_a_killed_parent(many: tuple[Path, dict[str, bytes]], t
             break
         time.sleep(0.05)
     else:
-        pytest.fail("somebody of the group is still there")
+        pytest.fail("a process of the group is still there")
     finish(root, store)
     assert content(store) == whole
 
