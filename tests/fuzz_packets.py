@@ -18,7 +18,7 @@ from stdl_events.errors import StdlEventsError
 from stdl_events.events.sources.datagrams import DamagedDatagram, Datagram, Layout
 from stdl_events.events.sources.jaer import JaerDatagrams
 from stdl_events.events.sources.jaer_tcp import JaerBytes
-from stdl_events.events.sources.received import ReceivedSource, in_order
+from stdl_events.events.sources.received import ReceivedSource
 from stdl_events.events.sources.stdin import open_stdin
 from stdl_events.events.sources.tcp import Aedat4Bytes
 from stdl_events.events.sources.udp import EventWords
@@ -67,7 +67,7 @@ class Behind:
 
     def take(self, events: EventArray) -> None:
         self.decoded += len(events)
-        for part in in_order(self.source._inside(events)):
+        for part in self.source._parts(events):
             self.source._now_us = int(part["t"][-1])
             self.reader.take(part)
 

@@ -116,19 +116,19 @@ class Window:
         """Start from `counts` [C*H*W], which hold `events` events, uncapped."""
         self.events = events
         self._counts = counts
+        # No pixel has more counts than this.
+        self._most = events
         self._cap = spec.cap
         self._wide: npt.NDArray[np.int64] | None = None
 
     def add(self, indices: Indices) -> None:
         """Count at most `BLOCK_EVENTS` events, given by their linear indices."""
         self.events += len(indices)
-        # Only pixels counted in this call can overflow in it.
-        if (
-            self._wide is None
-            and self.events > MAX_COUNT
-            and int(self._counts[indices].max(initial=0)) + len(indices) > MAX_COUNT
-        ):
-            self._wide = self._counts.astype(np.int64)
+        if self._wide is None and self._most + len(indices) > MAX_COUNT:
+            self._most = int(self._counts.max())
+            if self._most + len(indices) > MAX_COUNT:
+                self._wide = self._counts.astype(np.int64)
+        self._most += len(indices)
         if self._wide is None:
             count(self._counts, indices)
         else:

@@ -94,10 +94,14 @@ def one_run(asked: argparse.Namespace) -> dict[str, Any]:
         source = open_source(f"tcp://127.0.0.1:{port}")
     else:
         source = kind(size, asked.rate, asked.seconds)
+    began_s = time.process_time()
     summary = run_live(source, recogniser, [watch], every="frame", overload=asked.overload)
-    if sender is not None:
-        sender.wait(30)
     found = json.loads(summary.to_json())["summary"]
+    found["cpu_s"] = time.process_time() - began_s
+    if sender is not None:
+        assert sender.stdout is not None
+        found["sender_cpu_s"] = float(sender.stdout.readline())
+        sender.wait(30)
     found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = np.arange(len(watch.rss_mib))
     warm = seconds >= min(10, len(seconds) // 3)

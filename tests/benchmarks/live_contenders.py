@@ -6,16 +6,18 @@ Shape letters: C polarities, H height, W width.
 import argparse
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stdl_events.events.formats.aedat4 import STORED_DTYPE
 from stdl_events.events.formats.aedat4_append import _packet
 from stdl_events.events.formats.aedat4_layout import PACKET_HEADER
 from stdl_events.events.stream import EventArray, empty_events
-from stdl_events.live.synthetic import SyntheticSource
+from stdl_events.live.synthetic import CHUNK_US, SyntheticSource
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,19 +31,29 @@ Step = Callable[[EventArray], object]
 
 
 def send(port: int, sensor_size: tuple[int, int], rate: float, seconds: float) -> None:
-    """Serve one AEDAT 4 connection, without compression, a packet every 2 ms."""
+    """Serve one AEDAT 4 connection, without compression, a packet every 2 ms, and print the CPU seconds that took.
+
+    All packets are written in the same memory: new memory for each took three times as long as the rest.
+    """
     from network_senders import network_writer
 
     source = SyntheticSource(sensor_size, rate, seconds, behind_s=float("inf"))
     header = network_writer(empty_events(), sensor_size, compression="none")
+    count = round(rate * CHUNK_US * 1e-6)
+    data = bytearray(_packet(empty_events(count)))
+    stored = np.frombuffer(data, STORED_DTYPE, count, len(data) - count * STORED_DTYPE.itemsize)
     with socket.create_server(("127.0.0.1", port)) as server:
         print("ready", flush=True)
         connection, _ = server.accept()
+    began_s = time.process_time()
     with connection:
         connection.sendall(header)
         for events in source.chunks():
-            data = _packet(events)
-            connection.sendall(PACKET_HEADER.pack(0, len(data)) + data)
+            for name in ("t", "x", "y", "p"):
+                stored[name] = events[name]
+            connection.sendall(PACKET_HEADER.pack(0, len(data)))
+            connection.sendall(data)
+        print(time.process_time() - began_s, flush=True)
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)
 

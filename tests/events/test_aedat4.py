@@ -46,6 +46,16 @@ def test_every_compression_decodes_what_was_written(write, compression: str, tab
     assert (open_recording(path).read() == events).all()
 
 
+def test_any_byte_but_zero_is_on_and_a_packet_may_hold_one_event(write) -> None:
+    events = event_files.make_events(4, 60, 50)
+    wide = events.astype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])
+    wide["p"] = [0, 1, 2, 255]
+    path = write("a.aedat4", event_files.aedat4([(0, 60, 50, [wide[:3], wide[3:]])], compression="none"))
+    read = open_recording(path).read()
+    assert read["p"].view(np.uint8).tolist() == [0, 1, 1, 1]
+    assert (read[["t", "x", "y"]] == events[["t", "x", "y"]]).all()
+
+
 def test_other_streams_are_skipped(write) -> None:
     events = event_files.make_events(50, 60, 50)
     streams = [(0, 9, 9, [events[:5]] * 3), (1, 60, 50, [events])]

@@ -16,6 +16,7 @@ from until import Until
 
 from stdl_events.errors import RecordingError, SourceLostError
 from stdl_events.events import open_source, write_recording
+from stdl_events.events.ordering import extent_of
 from stdl_events.events.sources import connection
 from stdl_events.events.sources.aedat4_packets import Aedat4Packets, decode_packets
 from stdl_events.events.sources.datagrams import DamagedDatagram, Datagram
@@ -386,9 +387,9 @@ def events_at(times_us):
 
 def test_chunks_are_in_order_but_for_resets():
     times = [5, 3, 9, 7, 10_000_000, 8, 6]
-    parts = [part["t"].tolist() for part in in_order(events_at(times))]
+    parts = [part["t"].tolist() for part in in_order(events_at(times), extent_of(events_at(times)))]
     assert parts == [[3, 5, 7, 9, 10_000_000], [6, 8]]
-    assert list(in_order(events_at([]))) == []
+    assert list(in_order(events_at([]), extent_of(events_at([])))) == []
 
 
 class Given:

@@ -10,7 +10,7 @@ from onnx_models import make_card, stream_spec
 
 from stdl_events.events.sources.datagrams import DamagedDatagram, Datagram
 from stdl_events.events.sources.jaer import JaerDatagrams
-from stdl_events.events.sources.received import ReceivedSource, in_order
+from stdl_events.events.sources.received import ReceivedSource
 from stdl_events.events.stream import empty_events
 from stdl_events.frames import Framer
 from stdl_events.live import Recogniser
@@ -79,7 +79,7 @@ class Hour:
                 continue
             for events in self.layout.decode([Datagram(admitted, 0)] if admitted else []):
                 self.events += len(events)
-                for part in in_order(self.source._inside(events)):
+                for part in self.source._parts(events):
                     self.source._advance(int(part["t"][0]), int(part["t"][-1]))
                     self.reader.take(part)
         self.source._tick()  # in silence the clock goes on

@@ -15,6 +15,7 @@ from onnx_models import make_card, stream_spec
 
 from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.geometry import Geometry
+from stdl_events.events.ordering import extent_of
 from stdl_events.events.sources.datagrams import DamagedDatagram, Datagram
 from stdl_events.events.sources.jaer import JaerDatagrams
 from stdl_events.events.sources.received import in_order
@@ -128,7 +129,7 @@ class Live(RuleBasedStateMachine):
         if packet.data:
             (decoded,) = self.layout.decode([packet])
             assert np.array_equal(decoded, events), "the counter is unwrapped"
-            for part in in_order(decoded):
+            for part in in_order(decoded, extent_of(decoded)):
                 self.source.t_now_us = int(part["t"][-1])
                 self.reader.take(part)
                 self.reference.take(part)

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from stdl_events.events.other_streams import OtherStreams
 
 STORED_DTYPE = np.dtype({"names": ["t", "x", "y", "p"], "formats": ["<i8", "<i2", "<i2", "u1"], "itemsize": 16})
+# The fields of an event lie in the same order as in `EVENT_DTYPE`: they are copied as one.
+_STORED_EVENT = np.dtype(
+    {"names": ["event"], "formats": [f"V{EVENT_DTYPE.itemsize}"], "itemsize": STORED_DTYPE.itemsize}
+)
 _MAX_PACKET_BYTES = 1 << 26
 _ZSTD_OPTIONS: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: _MAX_PACKET_BYTES.bit_length() - 1}
 _SMALL_PACKET_BYTES = 1 << 16
@@ -41,7 +45,8 @@ _UNPACK_STEP_BYTES = 1 << 21
 _LZ4_NAMES_SIZE = 1 << 3
 _BLOCK_BYTES = STORED_DTYPE.itemsize << 14
 
-Unpacker: TypeAlias = Callable[[bytes], bytes]
+Bytes: TypeAlias = bytes | memoryview
+Unpacker: TypeAlias = Callable[[Bytes], Bytes]
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Aedat4Decoder:
                 raise
             yield from _blocks_of(waiting, first_offset)
 
-    def blocks_of(self, packet: bytes, offset: int, unpack: Unpacker) -> Iterator[Block]:
+    def blocks_of(self, packet: Bytes, offset: int, unpack: Unpacker) -> Iterator[Block]:
         """Yield the events of one packet, whose data is at byte `offset`.
 
         Raises:
@@ -87,7 +92,7 @@ class Aedat4Decoder:
         """
         yield from _blocks_of([self._stored_events(packet, offset, unpack)], offset)
 
-    def _stored_events(self, packet: bytes, offset: int, unpack: Unpacker) -> memoryview:
+    def _stored_events(self, packet: Bytes, offset: int, unpack: Unpacker) -> memoryview:
         """Return the bytes of the event structs of the packet at byte `offset`."""
 
         def fail(got: str) -> CorruptRecordingError:
@@ -160,16 +165,16 @@ def _blocks_of(packets: list[memoryview], offset: int) -> Iterator[Block]:
     """Decode the event structs of packets, the first at byte `offset`; blocks are small enough for the CPU's caches."""
     data = packets[0] if len(packets) == 1 else b"".join(packets)
     for start in range(0, len(data), _BLOCK_BYTES):
-        stored = np.frombuffer(data[start : start + _BLOCK_BYTES], STORED_DTYPE)
-        events = np.empty(len(stored), EVENT_DTYPE)
-        for name in ("t", "x", "y"):
-            # A negative coordinate becomes one above 32767, outside every sensor of this format.
-            events[name] = stored[name]
-        events["p"] = stored["p"] != 0
+        stored = np.frombuffer(data[start : start + _BLOCK_BYTES], _STORED_EVENT)["event"]
+        # A negative coordinate becomes one above 32767, outside every sensor of this format.
+        events = stored.copy().view(EVENT_DTYPE)
+        polarities = events["p"].view(np.uint8)
+        if polarities.max(initial=0) > 1:
+            np.minimum(polarities, 1, out=polarities)
         yield Block(events, offset)
 
 
-def _unpack_lz4(packet: bytes) -> bytes:
+def _unpack_lz4(packet: Bytes) -> bytes:
     # LZ4 expands at most 255 times, but the package trusts the size in the frame's header.
     names_size = len(packet) > 4 and packet[4] & _LZ4_NAMES_SIZE
     if len(packet) <= _SMALL_PACKET_BYTES and not names_size:
@@ -186,7 +191,7 @@ def _unpack_lz4(packet: bytes) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _unpack_zstd(packet: bytes) -> bytes:
+def _unpack_zstd(packet: Bytes) -> bytes:
     unpacker = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
     data = unpacker.decompress(packet, max_length=_MAX_PACKET_BYTES)
     if not unpacker.eof:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from stdl_events.errors import CorruptRecordingError, RecordingError
 from stdl_events.events.formats.aedat4 import Aedat4Decoder, make_unpacker
 from stdl_events.events.formats.aedat4_layout import MAGIC, PACKET_HEADER, EventStream, read_layout
@@ -73,7 +75,25 @@ class Packet:
 
     stream: Aedat4Stream
     offset: int
-    data: bytes
+    data: memoryview
+
+
+class _OpenPacket:
+    """A packet whose bytes arrive in pieces, each copied once; bytes of other streams are counted alone."""
+
+    def __init__(self, size: int, is_wanted: bool) -> None:
+        # Memory that is not written is not used, whatever size a damaged packet states.
+        self.data = np.empty(size, np.uint8).data if is_wanted else None
+        self.size = self.missing = size
+
+    def take(self, piece: memoryview) -> memoryview:
+        """Add the next bytes of the packet; returns those behind it."""
+        taken = min(self.missing, len(piece))
+        if self.data is not None:
+            begin = self.size - self.missing
+            self.data[begin : begin + taken] = piece[:taken]
+        self.missing -= taken
+        return piece[taken:]
 
 
 class Aedat4Packets:
@@ -88,54 +108,63 @@ class Aedat4Packets:
         self.stream: Aedat4Stream | None = None
         self.ended = False
         self._name, self._asked = name, stream
+        # An incomplete header, or the header of the open packet, which begins at byte `_offset` behind the former.
         self._left = bytearray()
+        self._open: _OpenPacket | None = None
         self._offset = 0
 
     @property
     def incomplete(self) -> int:
         """Number of bytes of a packet, or of the header, that is not complete."""
-        return 0 if self.ended else len(self._left)
+        arrived = 0 if self._open is None else self._open.size - self._open.missing
+        return 0 if self.ended else len(self._left) + arrived
 
-    def push(self, data: bytes) -> Iterator[Packet]:
-        """Yield the packets of events that are complete with `data`.
+    def push(self, data: bytes | memoryview) -> Iterator[Packet]:
+        """Yield the packets of events that are complete with `data`, which is copied.
 
         Raises:
             RecordingError: see `Aedat4Stream`; or, after all packets before, one cannot be as large as it says.
         """
-        self._left += data
-        if self.stream is None and not self._take_header():
-            return
-        used = 0
-        try:
-            for packet, end in self._cut(self.stream):
-                used = end
-                if packet is not None:
-                    yield packet
-        finally:
-            del self._left[:used]
-            self._offset += used
+        piece = memoryview(data)
+        if self.stream is None:
+            self._left += piece
+            if not self._take_header():
+                return
+            piece = memoryview(bytes(self._left))
+            self._left.clear()
+        while True:
+            assert self.stream is not None, "its header is complete"
+            if self._open is None:
+                piece = self._begin_packet(self.stream, piece)
+            if self._open is None:
+                return
+            piece = self._open.take(piece)
+            if self._open.missing:
+                return
+            data_of_packet, offset = self._open.data, self._offset
+            self._offset += PACKET_HEADER.size + self._open.size
+            self._open = None
+            self._left.clear()
+            if data_of_packet is not None:
+                yield Packet(self.stream, offset, data_of_packet)
 
-    def _cut(self, stream: Aedat4Stream | None) -> Iterator[tuple[Packet | None, int]]:
-        """Yield each complete packet, None for one of another stream, and the number of bytes up to its end."""
-        assert stream is not None
-        used = 0
-        while not self.ended and len(self._left) - used >= PACKET_HEADER.size:
-            offset = self._offset + used
-            if stream.packet_bytes is not None and offset >= stream.packet_bytes:
-                self.ended = True
-                break
-            stream_id, size = PACKET_HEADER.unpack_from(self._left, used)
+    def _begin_packet(self, stream: Aedat4Stream, piece: memoryview) -> memoryview:
+        """Open the next packet, if its header is complete with `piece`; returns what is behind the header."""
+        packet_bytes = stream.packet_bytes
+        if packet_bytes is not None and self._offset >= packet_bytes:
+            self.ended = True
+            return piece
+        missing = PACKET_HEADER.size - len(self._left)
+        self._left += piece[:missing]
+        if len(self._left) == PACKET_HEADER.size:
+            stream_id, size = PACKET_HEADER.unpack(self._left)
             if size > MAX_PACKET_BYTES:
                 raise RecordingError(
-                    self._name, got=f"a packet of {size} bytes at byte {offset} behind the header",
+                    self._name, got=f"a packet of {size} bytes at byte {self._offset} behind the header",
                     expected=f"at most {MAX_PACKET_BYTES}", todo="connect again: the next packet cannot be found",
                 )  # fmt: skip
-            begin = used + PACKET_HEADER.size
-            if len(self._left) - begin < size:
-                break
-            used = begin + size
-            is_wanted = stream_id == stream.events.id
-            yield (Packet(stream, offset, bytes(self._left[begin:used])) if is_wanted else None), used
+            self._open = _OpenPacket(size, stream_id == stream.events.id)
+        return piece[missing:]
 
     def _take_header(self) -> bool:
         before = len(MAGIC) if self._left.startswith(MAGIC) else 0

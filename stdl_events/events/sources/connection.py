@@ -54,8 +54,8 @@ class ByteStream(Protocol[PacketT]):
         """Begin with another connection."""
         ...
 
-    def push(self, data: bytes) -> Iterable[tuple[PacketT, int]]:
-        """Yield the packets that are complete with `data`, each with its number of bytes.
+    def push(self, data: bytes | memoryview) -> Iterable[tuple[PacketT, int]]:
+        """Yield the packets that are complete with `data`, which is copied, each with its number of bytes.
 
         Raises:
             RecordingError: the next packet cannot be found; after all packets before, and again by the next call.
@@ -75,6 +75,8 @@ class Connection(Generic[PacketT]):
         self.name = address.name
         self._address, self._stream, self._reconnect_s = address, stream, reconnect_s
         self._socket: socket.socket | None = None
+        # One for all pieces: new memory for each costs more than copying out of it.
+        self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
         self._first: list[tuple[PacketT, int]] = []
         self._size: tuple[int, int] | None = None
         self._brought, self._away_since_s, self._pause_s = False, 0.0, FIRST_PAUSE_S
@@ -143,11 +145,14 @@ class Connection(Generic[PacketT]):
             self._brought = True
             inbox.put(packet, size)
 
-    def _received(self) -> bytes | None:
-        """Return what has arrived; None if nothing has for `_POLL_S`, no bytes at the end of the connection."""
+    def _received(self) -> memoryview | None:
+        """Return what has arrived, valid until the next call.
+
+        None if nothing has for `_POLL_S`, no bytes at the end of the connection.
+        """
         assert self._socket is not None
         try:
-            return self._socket.recv(_RECEIVE_BYTES)
+            return self._buffer[: self._socket.recv_into(self._buffer)]
         except TimeoutError:
             return None
 
@@ -211,7 +216,7 @@ class Connection(Generic[PacketT]):
             self.close()
             raise
 
-    def _push_first(self, data: bytes) -> None:
+    def _push_first(self, data: bytes | memoryview) -> None:
         """Take the header, and what came with it; what is wrong behind it is raised again by the next push."""
         try:
             self._first += self._stream.push(data)
@@ -219,7 +224,7 @@ class Connection(Generic[PacketT]):
             if not self._stream.is_open:
                 raise
 
-    def _header(self, deadline_s: float) -> bytes:
+    def _header(self, deadline_s: float) -> bytes | memoryview:
         """Return the next bytes before the deadline, however slowly they come."""
         data = self._received()
         if self._stream.is_open or (data != b"" and time.monotonic() <= deadline_s):

@@ -62,7 +62,7 @@ class JaerBytes:
     def incomplete(self) -> int:
         return len(self._left)
 
-    def push(self, data: bytes) -> Iterator[tuple[bytes, int]]:
+    def push(self, data: bytes | memoryview) -> Iterator[tuple[bytes, int]]:
         whole = self._left + data
         used = len(whole) - len(whole) % RECORD_DTYPE.itemsize
         self._left = whole[used:]

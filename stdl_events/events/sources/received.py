@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from stdl_events.events.ordering import Extent, extent_of, sorted_by_time
 from stdl_events.events.sources.inbox import Inbox, Overload
 from stdl_events.events.stream import MAX_TIME_US, EventArray, RecordingWarning, empty_events
 from stdl_events.events.takes import BACK_US
@@ -124,7 +125,7 @@ class ReceivedSource(Generic[Packet]):
                 for together, arrived_s in _batches(packets, self._inbox.arrived_s):
                     self._arrived_s = arrived_s
                     for events in self._receiver.decode(together):
-                        for part in in_order(self._inside(events)):
+                        for part in self._parts(events):
                             self._advance(int(part["t"][0]), int(part["t"][-1]))
                             yield part
                 self._arrived_s = time.monotonic()
@@ -159,23 +160,30 @@ class ReceivedSource(Generic[Packet]):
         if self._seen and self.overload == "fresh" and silent_us > 0:
             self._now_us = self._newest_us + int(silent_us)
 
-    def _inside(self, events: EventArray) -> EventArray:
+    def _parts(self, events: EventArray) -> Iterator[EventArray]:
+        """Yield the possible events in order, see `in_order`; count the others."""
+        extent = extent_of(events)
+        if extent.t_min_us < -MAX_TIME_US or extent.t_max_us > MAX_TIME_US:
+            events = self._possible(events, extent)
+            extent = extent_of(events)
         width, height = self._sensor_size
-        events = self._possible(events)
+        if extent.width > width or extent.height > height:
+            events = self._inside(events)
+            extent = extent_of(events)
+        return in_order(events, extent)
+
+    def _inside(self, events: EventArray) -> EventArray:
+        """Return the events on the sensor; count the others, of which there are some."""
+        width, height = self._sensor_size
         inside = (events["x"] < width) & (events["y"] < height)
-        outside = len(events) - int(np.count_nonzero(inside))
-        if not outside:
-            return events
         if not self._counts["outside_events"]:
             say(self.name, f"events outside the {width}x{height} sensor are skipped")
-        self._counts["outside_events"] += outside
+        self._counts["outside_events"] += len(events) - int(np.count_nonzero(inside))
         return events[inside]
 
-    def _possible(self, events: EventArray) -> EventArray:
-        """Return the events whose times can be computed with; count the others."""
-        t_us = events["t"]
-        if not len(t_us) or (t_us.min() >= -MAX_TIME_US and t_us.max() <= MAX_TIME_US):
-            return events
+    def _possible(self, events: EventArray, extent: Extent) -> EventArray:
+        """Return the events whose times can be computed with; count the others, of which there are some."""
+        t_us = extent.t_us
         possible = (t_us >= -MAX_TIME_US) & (t_us <= MAX_TIME_US)
         if not self._counts["impossible_times"]:
             say(self.name, f"events at times such as {t_us[~possible][0]} us are skipped")
@@ -194,16 +202,15 @@ def _batches(packets: Sequence[Packet], arrived_s: Sequence[float]) -> Iterator[
         yield packets[first:], arrived_s[first]
 
 
-def in_order(events: EventArray) -> Iterator[EventArray]:
+def in_order(events: EventArray, extent: Extent) -> Iterator[EventArray]:
     """Yield `events` in parts, each sorted by time; a step back of more than a second begins another part."""
     if not len(events):
         return
-    steps_us = np.diff(events["t"])
-    if not len(steps_us) or steps_us.min() >= 0:
+    if not extent.backward_steps:
         yield events
         return
-    for part in np.split(events, np.flatnonzero(steps_us < -BACK_US) + 1):
-        yield part[np.argsort(part["t"], kind="stable")]
+    for part in np.split(events, np.flatnonzero(np.diff(extent.t_us) < -BACK_US) + 1):
+        yield sorted_by_time(part)
 
 
 def say(name: str, text: str) -> None:

@@ -68,7 +68,7 @@ class Aedat4Bytes:
         assert self._packets.stream is not None, "the header is read"
         return self._packets.stream.events.sensor_size
 
-    def push(self, data: bytes) -> Iterator[tuple[Packet, int]]:
+    def push(self, data: bytes | memoryview) -> Iterator[tuple[Packet, int]]:
         return ((packet, len(packet.data)) for packet in self._packets.push(data))
 
     def decode(self, packets: Sequence[Packet], counts: Counter[str]) -> Iterator[EventArray]:
