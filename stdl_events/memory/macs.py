@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.targets import example_targets
@@ -24,13 +23,16 @@ class MultiplyAccumulates(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
+        from torch.utils.flop_counter import flop_registry  # which imports Triton
+
+        self._formulas = flop_registry
         self.count = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func.overloadpacket)
+        formula = self._formulas.get(func.overloadpacket)
         if formula is not None:
             self.count += formula(*args, **(kwargs or {}), out_val=out) // FLOPS_PER_MAC
         return out
