@@ -119,11 +119,16 @@ def fixed_bytes(costs: Sequence[LayerCost]) -> int:
 
 def chain_costs(layers: Sequence[LayerSpec], cost_of: CostOf, fronts: Fronts = ()) -> list[LayerCost]:
     """The costs of a block's layers, auxiliary ones included, in order; `fronts` are the layers in front of them."""
-    costs = []
+    return [cost_of(*place) for place in chain_places(layers, fronts)]
+
+
+def chain_places(layers: Sequence[LayerSpec], fronts: Fronts = ()) -> list[tuple[LayerSpec, bool, Fronts]]:
+    """The arguments of `CostOf` for a block's layers, as in `chain_costs`."""
+    places = []
     for index, layer in enumerate(layers):
-        costs.append(cost_of(layer, index > 0, fronts))
+        places.append((layer, index > 0, fronts))
         fronts = behind(fronts, layer)
-    return costs
+    return places
 
 
 def fronts_of(layers: Sequence[LayerSpec]) -> list[Fronts]:

@@ -18,9 +18,17 @@ from collections.abc import Container, Iterable, Sequence
 from functools import cached_property
 
 from stdl_events.errors import PlanError
-from stdl_events.network.spec import NetworkSpec
+from stdl_events.network.spec import LayerSpec, NetworkSpec
 from stdl_events.plan.auxiliary import AuxiliaryMaker, depth_limit, notation_of
-from stdl_events.plan.cost import CostOf, LayerCost, chain_costs, chain_links, fixed_bytes, fronts_of, working_bytes
+from stdl_events.plan.cost import (
+    CostOf,
+    chain_costs,
+    chain_links,
+    chain_places,
+    fixed_bytes,
+    fronts_of,
+    working_bytes,
+)
 from stdl_events.plan.heads import Head, HeadSearch
 from stdl_events.plan.needs import NOTHING, Need, joined, pareto, sums
 from stdl_events.plan.own_layers import OwnLayers
@@ -156,10 +164,10 @@ class Partitioner:
 
     def least_kept(self, cut: Cut) -> tuple[int, ...]:
         """The layers whose outputs are kept in a block's step of least memory, counted from the block's first layer."""
-        chains, border, _ = self._chains(cut)
-        links = [chain_links(costs, border) for costs in chains]
+        layers, border, _ = self._chain(cut)
+        links = [chain_links(chain_costs(layers, cost_of, self._fronts[cut.start]), border) for cost_of in self._costs]
         rest, kept = 0, []
-        for index in reversed(range(len(chains[0]))):
+        for index in reversed(range(len(layers))):
             needs = [chain[index].before(rest) for chain in links]
             rest = min(needs)
             if needs[0] > rest:
@@ -167,18 +175,17 @@ class Partitioner:
         return tuple(reversed(kept))
 
     def _peak(self, cut: Cut, kept: Container[int]) -> int:
-        chains, border, received = self._chains(cut)
-        chosen = [chains[-1 if index in kept else 0][index] for index in range(len(chains[0]))]
+        layers, border, received = self._chain(cut)
+        places = chain_places(layers, self._fronts[cut.start])
+        chosen = [self._costs[-1 if index in kept else 0](*place) for index, place in enumerate(places)]
         return working_bytes(chosen, border, received)
 
-    def _chains(self, cut: Cut) -> tuple[list[list[LayerCost]], int | None, int | None]:
-        """The costs of a block's layers, the index of the first auxiliary one, and the bytes of the block's input."""
+    def _chain(self, cut: Cut) -> tuple[tuple[LayerSpec, ...], int | None, int | None]:
+        """A block's layers, the index of the first auxiliary one, and the bytes of the block's input."""
         own = self.spec.layers[cut.start : cut.stop]
         auxiliary = () if cut.auxiliary is None else cut.auxiliary.layers
-        fronts = self._fronts[cut.start]
-        chains = [chain_costs((*own, *auxiliary), cost_of, fronts) for cost_of in self._costs]
         received = self._own.output(cut.start) if cut.start else None
-        return chains, len(own) if auxiliary else None, received
+        return (*own, *auxiliary), len(own) if auxiliary else None, received
 
     def _fewest(self, budget_bytes: int, depth: int) -> list[tuple[int, int]]:
         """Start and stop of the fewest blocks, cut as late as possible."""
