@@ -86,16 +86,23 @@ def _unit_step(unit: SpikingUnit, x: Signal, state: State, saves_output: bool, r
     synapse = LeanSynapse(unit.synapse, x, saves_output=saves_output)
     neurons = LeanNeurons(unit.cell, state, synapse.shape, x.dtype, rates)
     del state
-    for channels in channel_parts(synapse.shape, neurons.dtype):
-        neurons.fire(channels, synapse.current(channels))
+    runs = channel_parts(synapse.shape, neurons.dtype)
+    fuses = neurons.fuses_norm and synapse.normalises
+    for channels in runs:
+        neurons.fire(channels, synapse.before_norm(channels) if fuses else synapse.current(channels))
     synapse.pause()
     neurons.pause()
 
     def backward(gradients: list[Tensor], needs_input: bool, onto: Tensor | None = None) -> Tensor | None:
         gradient = _behind_gain(unit, gradients.pop())
-        for channels in channel_parts(synapse.shape, neurons.dtype):
-            current = neurons.backward(channels, gradient[:, channels])
-            gradient = put_part(gradient, channels, synapse.backward(channels, current))
+        if fuses and synapse.learns_norm:
+            gradient = in_rows(gradient)
+            for channels in runs:
+                neurons.backward(channels, gradient[:, channels], synapse.before_norm(channels))
+        else:
+            for channels in runs:
+                current = neurons.backward(channels, gradient[:, channels])
+                gradient = put_part(gradient, channels, synapse.backward(channels, current))
         return synapse.finish(gradient, needs_input=needs_input, onto=onto)
 
     return UnitStep(_scaled(unit, neurons.out), neurons.state, backward)

@@ -6,6 +6,7 @@ with potentials in the activation dtype or in eight bits; all other forms are ex
 B batch, C channels, H height, W width.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -14,17 +15,22 @@ from torch import Tensor
 from stdl_events.learning.lean.kernels import (
     fire_,
     fire_eight_bits_,
+    fire_normed_,
+    fuses_norm,
     in_rows,
     pack_,
     surrogate_backward_,
     surrogate_backward_eight_bits_,
+    surrogate_backward_normed_,
 )
+from stdl_events.learning.lean.normed import BeforeNorm
 from stdl_events.learning.lean.parts import accumulate
 from stdl_events.learning.lean.signals import Spikes
 from stdl_events.network.layers import State
 from stdl_events.network.neurons.cell import NeuronCell
 from stdl_events.network.neurons.eight_bits import EightBits
 from stdl_events.network.neurons.neuron import FusedSoftReset, LeanForm, NeuronState
+from stdl_events.network.spec import NeuronSpec
 from stdl_events.network.surrogate import surrogate_gradient_
 
 
@@ -34,69 +40,81 @@ class Membranes(Protocol):
     Attributes:
         state: the state after the step, valid once `fire` was called for all channels.
         spikes: the packed spikes that `fire` writes.
+        fuses_norm: True if both methods take what is before batch norm.
     """
 
     state: State
     spikes: Spikes
+    fuses_norm: bool
 
-    def fire(self, channels: slice, current_BCHW: Tensor) -> Tensor:
+    def fire(self, channels: slice, current: Tensor | BeforeNorm) -> Tensor:
         """Step some channels. Returns their spikes unpacked; overwrites the current."""
         ...
 
-    def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
-        """The gradient of some channels' input current, from that of their spikes, which is overwritten."""
+    def backward(self, channels: slice, grad_BCHW: Tensor, before: BeforeNorm | None) -> Tensor:
+        """The gradient of some channels' input current, from that of their spikes, which is overwritten.
+
+        Args:
+            before: the norm's input; the gradient is then that of this.
+        """
         ...
 
 
 def membranes(cell: NeuronCell, state: State, spikes: Spikes) -> Membranes:
     """The membranes of a cell whose neurons have a lean form. `state`, before the step, is overwritten."""
     if cell.eight_bits is not None:
-        return _EightBitMembranes(cell.eight_bits, state, spikes)
+        neurons = cell.eight_bits
+        return _FusedMembranes(neurons.form, (neurons.scale,), neurons, state, spikes)
     if isinstance(cell.lean, FusedSoftReset):
-        return _FusedMembranes(cell, cell.lean, state, spikes)
+        return _FusedMembranes(cell.lean, (), cell.spec, state, spikes)
     assert cell.lean is not None, "layers whose neurons have no lean form run by autograd"
     return _FormMembranes(cell, cell.lean, state, spikes)
 
 
 class _FusedMembranes:
-    def __init__(self, cell: NeuronCell, form: FusedSoftReset, state: State, spikes: Spikes) -> None:
-        self._spec, self._form, self.state, self.spikes = cell.spec, form, state, spikes
+    """Neurons with kernels for a whole step.
 
-    def fire(self, channels: slice, current_BCHW: Tensor) -> Tensor:
-        form, current_BCHW = self._form, in_rows(current_BCHW)
-        bits_BCQ = self.spikes.bits_BCQ[:, channels]
-        fire_(current_BCHW, self.state[0][:, channels], bits_BCQ, form.decay, form.threshold, form.amount)
-        return current_BCHW
+    Args:
+        step: of a potential that is kept in eight bits; empty for one in the activation dtype.
+    """
 
-    def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
-        form, grad_BCHW = self._form, in_rows(grad_BCHW)
+    def __init__(
+        self, form: FusedSoftReset, step: tuple[float, ...], spec: NeuronSpec | EightBits, state: State, spikes: Spikes
+    ) -> None:
+        self._neurons = (form.decay, form.threshold, form.amount, *step)
+        self._surrogate = spec.surrogate, spec.surrogate_width
+        self._fire: Callable[..., None] = fire_eight_bits_ if step else fire_
+        self._backward: Callable[..., None] = surrogate_backward_eight_bits_ if step else surrogate_backward_
+        self.state, self.spikes = state, spikes
+        self.fuses_norm = fuses_norm(spikes.bits_BCQ.device, spikes.dtype)
+
+    def fire(self, channels: slice, current: Tensor | BeforeNorm) -> Tensor:
         u_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
-        surrogate = self._spec.surrogate, self._spec.surrogate_width
-        surrogate_backward_(grad_BCHW, u_BCHW, bits_BCQ, form.threshold, form.amount, *surrogate)
-        return grad_BCHW
+        if isinstance(current, Tensor):
+            spikes_BCHW = in_rows(current)
+            self._fire(spikes_BCHW, u_BCHW, bits_BCQ, *self._neurons)
+            return spikes_BCHW
+        y_BCHW = in_rows(current.y_BCHW)
+        spikes_BCHW = y_BCHW.new_empty(y_BCHW.shape) if current.is_saved else y_BCHW
+        norm = current.forward_numbers(), current.momentum, current.norm.eps
+        fire_normed_(spikes_BCHW, y_BCHW, u_BCHW, bits_BCQ, *norm, self._neurons)
+        return spikes_BCHW
 
-
-class _EightBitMembranes:
-    def __init__(self, neurons: EightBits, state: State, spikes: Spikes) -> None:
-        self._neurons, self.state, self.spikes = neurons, state, spikes
-
-    def fire(self, channels: slice, current_BCHW: Tensor) -> Tensor:
-        form, current_BCHW = self._neurons.form, in_rows(current_BCHW)
-        kept_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
-        numbers = form.decay, form.threshold, form.amount, self._neurons.scale
-        fire_eight_bits_(current_BCHW, kept_BCHW, bits_BCQ, *numbers)
-        return current_BCHW
-
-    def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
-        neurons, grad_BCHW = self._neurons, in_rows(grad_BCHW)
-        kept_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
-        numbers = neurons.form.threshold, neurons.form.amount, neurons.scale
-        surrogate = neurons.surrogate, neurons.surrogate_width
-        surrogate_backward_eight_bits_(grad_BCHW, kept_BCHW, bits_BCQ, *numbers, *surrogate)
+    def backward(self, channels: slice, grad_BCHW: Tensor, before: BeforeNorm | None) -> Tensor:
+        grad_BCHW = in_rows(grad_BCHW)
+        u_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
+        numbers = self._neurons[1:]
+        if before is None:
+            self._backward(grad_BCHW, u_BCHW, bits_BCQ, *numbers, *self._surrogate)
+        else:
+            y_BCHW, norm = in_rows(before.y_BCHW), before.backward_numbers()
+            surrogate_backward_normed_(grad_BCHW, y_BCHW, u_BCHW, bits_BCQ, norm, numbers, *self._surrogate)
         return grad_BCHW
 
 
 class _FormMembranes:
+    fuses_norm = False
+
     def __init__(self, cell: NeuronCell, form: LeanForm, state: State, spikes: Spikes) -> None:
         self._spec, self._neuron, self._p, self._form, self.spikes = cell.spec, cell.neuron, cell.p, form, spikes
         self._old = state
@@ -107,9 +125,10 @@ class _FormMembranes:
         )
         self._m = torch.empty_like(state[0]) if form.potential is None else None
 
-    def fire(self, channels: slice, current_BCHW: Tensor) -> Tensor:
+    def fire(self, channels: slice, current: Tensor | BeforeNorm) -> Tensor:
+        assert isinstance(current, Tensor), "these neurons do not normalise"
         old, new = self._part(self._old, channels), self._part(self.state, channels)
-        m = self._form.charge_(current_BCHW, old, self._p)
+        m = self._form.charge_(current, old, self._p)
         threshold = self._neuron.threshold(old, self._p)
         fired = (m - threshold >= 0) if isinstance(threshold, Tensor) else (m >= threshold)  # STDL eq. (2)
         s = fired.to(m.dtype)
@@ -119,7 +138,8 @@ class _FormMembranes:
         self._form.settle_(m, s, old, new, self._p)
         return s
 
-    def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
+    def backward(self, channels: slice, grad_BCHW: Tensor, before: BeforeNorm | None) -> Tensor:
+        assert before is None, "these neurons do not normalise"
         old, spec = self._part(self._old, channels), self._spec
         distance = self._potential(channels).sub_(self._neuron.threshold(old, self._p))
         gradient = surrogate_gradient_(distance, spec.surrogate, spec.surrogate_width).mul_(grad_BCHW)

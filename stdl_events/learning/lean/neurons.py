@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stdl_events.learning.lean.kernels import fired
 from stdl_events.learning.lean.membranes import membranes
+from stdl_events.learning.lean.normed import BeforeNorm
 from stdl_events.learning.lean.signals import Dense, Shape, Signal, Spikes, Traced
 from stdl_events.learning.rates import ChunkRates
 from stdl_events.learning.traces import TracedCell
@@ -51,10 +52,15 @@ class LeanNeurons:
         spikes = self._membranes.spikes
         return spikes if self._traces is None else Traced(spikes, Dense(self._traces.trace_BCHW))
 
-    def fire(self, channels: slice, current_BCHW: Tensor) -> None:
+    @property
+    def fuses_norm(self) -> bool:
+        """True if the neurons normalise their input themselves, see `BeforeNorm`."""
+        return self._membranes.fuses_norm
+
+    def fire(self, channels: slice, current: Tensor | BeforeNorm) -> None:
         """Step some channels. Overwrites the current."""
         u_before = self._old_u[:, channels].clone() if self._traces is not None else None
-        s = self._membranes.fire(channels, current_BCHW)
+        s = self._membranes.fire(channels, current)
         if self._traces is not None and u_before is not None:
             self._traces.move(channels, s, self._membranes.state[0][:, channels], u_before)
         self._membranes.spikes.hand_on(s)
@@ -65,11 +71,15 @@ class LeanNeurons:
             bits_BCQ, (_, *layer) = self._membranes.spikes.bits_BCQ, self._membranes.spikes.shape
             self._slope_B = self._rates.note_counts(self._cell, fired(bits_BCQ), math.prod(layer)).to(self.dtype)
 
-    def backward(self, channels: slice, grad_BCHW: Tensor) -> Tensor:
-        """The gradient of some channels' input current, from that of their spikes, which is overwritten."""
+    def backward(self, channels: slice, grad_BCHW: Tensor, before: BeforeNorm | None = None) -> Tensor:
+        """The gradient of some channels' input current, from that of their spikes, which is overwritten.
+
+        Args:
+            before: their norm's input; the gradient returned is that of this, and those of the norm are accumulated.
+        """
         if self._slope_B is not None:
             grad_BCHW.add_(self._slope_B[:, None, None, None])
-        return self._membranes.backward(channels, grad_BCHW)
+        return self._membranes.backward(channels, grad_BCHW, before)
 
 
 class LeanTraces:

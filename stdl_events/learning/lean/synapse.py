@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from stdl_events.learning.lean.normed import BeforeNorm
 from stdl_events.learning.lean.parts import accumulate, accumulate_part, channel_parts, sample_parts, unlike
 from stdl_events.learning.lean.signals import Shape, Signal, Spikes, dense_in, presynaptic
 from stdl_events.learning.lean.sparse import Scattering, choose
@@ -24,7 +25,7 @@ class LeanSynapse:
     """One step of a synapse.
 
     Forward: `current` for all channels, part by part, then `pause`. Backward: `backward` for the same parts, then
-    `finish`.
+    `finish`. Neurons that compute the norm themselves take `before_norm` in place of `current` and of `backward`.
 
     Args:
         module: convolution, then batch norm where the network has it.
@@ -53,6 +54,24 @@ class LeanSynapse:
     def has_norm(self) -> bool:
         return self._norm is not None
 
+    @property
+    def normalises(self) -> bool:
+        """True if the statistics are those of the batch."""
+        return self._statistics_2C is not None
+
+    @property
+    def learns_norm(self) -> bool:
+        """True if the statistics are those of the batch, and weight and bias of the norm have gradients."""
+        norm = self._norm
+        return self.normalises and norm is not None and norm.weight.requires_grad and norm.bias.requires_grad
+
+    def before_norm(self, channels: slice) -> BeforeNorm:
+        """The output of some channels in front of its norm, in place of `current` and of `backward`."""
+        assert self._norm is not None and self._statistics_2C is not None, "`normalises` is true"  # noqa: PT018
+        return BeforeNorm(
+            self._output(channels), self._norm, channels, self._statistics_2C[:, channels], self._saves_output
+        )
+
     def current(self, channels: slice) -> Tensor:
         """The normalised output of some channels, which the caller may overwrite."""
         y, norm = self._output(channels), self._norm
@@ -76,13 +95,13 @@ class LeanSynapse:
 
     def pause(self) -> None:
         """End of forward: free the tensors that backward recomputes."""
+        self._is_backward = True
         self._dense = None
         if not self._saves_output:
             self._made = None
 
     def backward(self, channels: slice, gradient_BCHW: Tensor) -> Tensor:
         """The gradient of the convolution's output from that of `current`, for some channels; equal without norm."""
-        self._is_backward = True
         norm = self._norm
         if norm is None:
             return gradient_BCHW
@@ -187,7 +206,7 @@ class LeanSynapse:
 
     def _choose(self) -> Scattering | None:
         runs, norm = self._sample_parts(), self._norm
-        # The dense path has the norm's output beside the convolution's, which is not there yet.
+        # The dense path has the norm's output, or in backward its gradient, beside the convolution's output.
         room = 0 if norm is None else self._group_bytes(channel_parts(self.shape, self._x.dtype)[0])
         learns = self._weight_learns() and presynaptic(self._x) is self._x
         found = choose(self._conv, self._x, runs, self._groups, room=room, learns=learns)

@@ -12,7 +12,7 @@ each channel, the first pixel in the highest bit of its byte; missing pixels are
 import torch
 from torch import Tensor
 
-from stdl_events.learning.lean.kernels.choice import kernel
+from stdl_events.learning.lean.kernels.choice import OF_EIGHT_BITS, OF_NORM, fuses_norm, kernel
 from stdl_events.learning.lean.kernels.layout import BITS, in_rows
 
 __all__ = [
@@ -20,12 +20,15 @@ __all__ = [
     "count_",
     "fire_",
     "fire_eight_bits_",
+    "fire_normed_",
     "fired",
+    "fuses_norm",
     "in_rows",
     "pack_",
     "spread",
     "surrogate_backward_",
     "surrogate_backward_eight_bits_",
+    "surrogate_backward_normed_",
     "unpack",
 ]
 
@@ -45,6 +48,16 @@ _operators.define(
     "surrogate_backward_eight_bits_(Tensor(a!) grad, Tensor kept, Tensor bits, float threshold, float amount, "
     "float step, str surrogate, float width) -> ()"
 )
+for _name in ("fire_normed_", "fire_eight_bits_normed_"):
+    _operators.define(
+        f"{_name}(Tensor(a!) spikes, Tensor y, Tensor(b!) u, Tensor(c!) bits, Tensor(d!)[] norm, float momentum, "
+        "float eps, float[] neurons) -> ()"
+    )
+for _name in ("surrogate_backward_normed_", "surrogate_backward_eight_bits_normed_"):
+    _operators.define(
+        f"{_name}(Tensor(a!) grad, Tensor y, Tensor u, Tensor bits, Tensor(b!)[] norm, float[] neurons, "
+        "str surrogate, float width) -> ()"
+    )
 _operators.define("pack_(Tensor spikes, Tensor(a!) bits) -> ()")
 _operators.define("unpack(Tensor bits, int pixels, ScalarType dtype) -> Tensor")
 _operators.define("count_(Tensor spikes, Tensor(a!) counts, int window) -> ()")
@@ -110,6 +123,51 @@ def surrogate_backward_eight_bits_(
     torch.ops.stdl_events.surrogate_backward_eight_bits_(grad_BCHW, kept_BCHW, bits_BCQ, *numbers)
 
 
+def fire_normed_(
+    spikes_BCHW: Tensor,
+    y_BCHW: Tensor,
+    u_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    norm_C: list[Tensor],
+    momentum: float,
+    eps: float,
+    neurons: tuple[float, ...],
+) -> None:
+    """Batch norm in training, then `fire_` or, for potentials in int8, `fire_eight_bits_`; updates running statistics.
+
+    Args:
+        spikes_BCHW: overwritten; may be `y_BCHW`.
+        y_BCHW: the norm's input.
+        norm_C: weight, bias, running mean and variance, and room for the mean and 1 / standard deviation of the batch.
+        neurons: the numbers of `fire_` or `fire_eight_bits_`.
+    """
+    operators = torch.ops.stdl_events
+    fire = operators.fire_eight_bits_normed_ if u_BCHW.dtype == torch.int8 else operators.fire_normed_
+    fire(spikes_BCHW, y_BCHW, u_BCHW, bits_BCQ, norm_C, momentum, eps, neurons)
+
+
+def surrogate_backward_normed_(
+    grad_BCHW: Tensor,
+    y_BCHW: Tensor,
+    u_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    norm_C: list[Tensor],
+    neurons: tuple[float, ...],
+    surrogate: str,
+    width: float,
+) -> None:
+    """Overwrite the gradient of the spikes with that of the norm's input, from the results of `fire_normed_`.
+
+    Args:
+        norm_C: weight, mean and 1 / standard deviation of the batch; the gradients of weight and bias, added to.
+        neurons: threshold and amount, for potentials in int8 the step too.
+    """
+    operators = torch.ops.stdl_events
+    is_kept = u_BCHW.dtype == torch.int8
+    backward = operators.surrogate_backward_eight_bits_normed_ if is_kept else operators.surrogate_backward_normed_
+    backward(grad_BCHW, y_BCHW, u_BCHW, bits_BCQ, norm_C, neurons, surrogate, width)
+
+
 def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
     """Pack the non-zeros of `spikes_BCHW` into `bits_BCQ`."""
     torch.ops.stdl_events.pack_(spikes_BCHW, bits_BCQ)
@@ -138,16 +196,16 @@ def spread(grad_BCHW: Tensor, window: int) -> Tensor:
     return spread_BCHW
 
 
-# Position of the surrogate's name among the arguments of `surrogate_backward_`, counted from the second.
-_SURROGATE_AT = 4
-_IN_PLACE = ("fire_", "surrogate_backward_", "fire_eight_bits_", "surrogate_backward_eight_bits_", "pack_", "count_")
+# Position of the surrogate's name among the arguments, counted from the second.
+_SURROGATE_AT = {"surrogate_backward_": 4, "surrogate_backward_normed_": 5}
+_IN_PLACE = ("fire_", "surrogate_backward_", "pack_", "count_", *OF_NORM, *OF_EIGHT_BITS)
 
 
 def _implement(name: str) -> None:
     def run(first: Tensor, *others: object) -> Tensor | None:
         dtype = first.dtype if name != "unpack" else others[-1]
         assert isinstance(dtype, torch.dtype), "unpack is asked for a type"
-        surrogate = others[_SURROGATE_AT] if name == "surrogate_backward_" else None
+        surrogate = others[_SURROGATE_AT[name]] if name in _SURROGATE_AT else None
         assert surrogate is None or isinstance(surrogate, str), "a surrogate is given by its name"
         result: Tensor | None = kernel(name, first.device, dtype, surrogate)(first, *others)
         return result

@@ -17,7 +17,18 @@ ON_CPU = (torch.float32, torch.float64, torch.bfloat16)
 # Kernels of packed spikes alone, whatever dtype they are unpacked to.
 OF_BITS = ("fired",)
 ON_CUDA = ("fire_", "surrogate_backward_", "unpack")
-OF_EIGHT_BITS = ("fire_eight_bits_", "surrogate_backward_eight_bits_")
+OF_NORM = ("fire_normed_", "surrogate_backward_normed_")
+OF_EIGHT_BITS = (
+    "fire_eight_bits_",
+    "surrogate_backward_eight_bits_",
+    "fire_eight_bits_normed_",
+    "surrogate_backward_eight_bits_normed_",
+)
+
+
+def fuses_norm(device: torch.device, dtype: torch.dtype) -> bool:
+    """True where batch norm in training and the neurons behind it have one kernel."""
+    return device.type == "cpu" and dtype in ON_CPU
 
 
 def kernel(name: str, device: torch.device, dtype: torch.dtype, surrogate: str | None = None) -> Callable[..., Any]:
@@ -32,9 +43,9 @@ def kernel(name: str, device: torch.device, dtype: torch.dtype, surrogate: str |
     """
     module: ModuleType = reference
     if device.type == "cpu" and (dtype in ON_CPU or name in OF_BITS):
-        from stdl_events.learning.lean.kernels import cpu, cpu_state8
+        from stdl_events.learning.lean.kernels import cpu, cpu_norm, cpu_state8
 
-        module = cpu_state8 if name in OF_EIGHT_BITS else cpu
+        module = cpu_state8 if name in OF_EIGHT_BITS else cpu_norm if name in OF_NORM else cpu
     elif device.type == "cuda" and name in ON_CUDA:
         module = _for_cuda(device, dtype)
     if surrogate is not None and module is not reference and SURROGATES[surrogate] not in module.FORMULAS:

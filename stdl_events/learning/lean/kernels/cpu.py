@@ -15,11 +15,11 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from stdl_events.learning.lean.kernels.cpu_bf16 import as_array, is_set, load, number_type, rounded, store
+from stdl_events.learning.lean.kernels.cpu_bf16 import as_array, is_set, load, number_of, number_type, rounded, store
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.registries import SURROGATES
 from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogate
-from stdl_events.scatter.compiled import cached_njit, most_threads, run
+from stdl_events.scatter.compiled import cached_njit, inlined, most_threads, run
 
 # Below this many elements another thread costs more than it gains.
 ITEMS_PER_THREAD = 2**14
@@ -49,9 +49,9 @@ assert sys.byteorder == "little", "the first pixel is the lowest byte of a word"
 def fire_(
     current_BCHW: Tensor, u_BCHW: Tensor, bits_BCQ: Tensor, decay: float, threshold: float, amount: float
 ) -> None:
-    arrays = (*_flat(current_BCHW), *_flat(u_BCHW), *_flat(bits_BCQ))
+    arrays = (*flat(current_BCHW), *flat(u_BCHW), *flat(bits_BCQ))
     number = number_type(arrays[0])
-    _run(_fire, *arrays, *_sizes(current_BCHW), number(decay), number(threshold), number(amount))
+    run_on_rows(_fire, *arrays, *sizes(current_BCHW), number(decay), number(threshold), number(amount))
 
 
 def surrogate_backward_(
@@ -63,53 +63,53 @@ def surrogate_backward_(
     surrogate: str,
     width: float,
 ) -> None:
-    arrays = (*_flat(grad_BCHW), *_flat(u_BCHW), *_flat(bits_BCQ))
+    arrays = (*flat(grad_BCHW), *flat(u_BCHW), *flat(bits_BCQ))
     number = number_type(arrays[0])
     numbers = (number(threshold), number(amount), number(width))
-    _run(_surrogate_backward, *arrays, *_sizes(grad_BCHW), *numbers, FORMULAS[SURROGATES[surrogate]])
+    run_on_rows(_surrogate_backward, *arrays, *sizes(grad_BCHW), *numbers, FORMULAS[SURROGATES[surrogate]])
 
 
 def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
-    _run(_pack, *_flat(spikes_BCHW), *_flat(bits_BCQ), *_sizes(spikes_BCHW))
+    run_on_rows(_pack, *flat(spikes_BCHW), *flat(bits_BCQ), *sizes(spikes_BCHW))
 
 
 def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
     batch, channels, _ = bits_BCQ.shape
     spikes_BCP = torch.empty((batch, channels, pixels), dtype=dtype)
-    _run(_unpack, *_flat(spikes_BCP), *_flat(bits_BCQ), batch, channels, pixels)
+    run_on_rows(_unpack, *flat(spikes_BCP), *flat(bits_BCQ), batch, channels, pixels)
     return spikes_BCP
 
 
 def fired(bits_BCQ: Tensor) -> Tensor:
     counts_B = torch.zeros(len(bits_BCQ), dtype=torch.int64)
-    _run(_fired, *_flat(bits_BCQ), counts_B.numpy(), bits_BCQ[0].numel())
+    run_on_rows(_fired, *flat(bits_BCQ), counts_B.numpy(), bits_BCQ[0].numel())
     return counts_B
 
 
 def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
-    _run(_count, *_flat(spikes_BCHW), *_flat(counts_BCHW), *counts_BCHW.shape, window)
+    run_on_rows(_count, *flat(spikes_BCHW), *flat(counts_BCHW), *counts_BCHW.shape, window)
 
 
 def spread(grad_BCHW: Tensor, window: int) -> Tensor:
     batch, channels, height, width = grad_BCHW.shape
     spread_BCHW = grad_BCHW.new_empty((batch, channels, height * window, width * window))
-    arrays = (*_flat(spread_BCHW), *_flat(grad_BCHW))
-    _run(_spread, *arrays, *grad_BCHW.shape, window, number_type(arrays[0])(window * window))
+    arrays = (*flat(spread_BCHW), *flat(grad_BCHW))
+    run_on_rows(_spread, *arrays, *grad_BCHW.shape, window, number_type(arrays[0])(window * window))
     return spread_BCHW
 
 
-def _run(kernel: Callable[..., None], array: Any, *args: Any) -> None:
+def run_on_rows(kernel: Callable[..., None], array: Any, *args: Any) -> None:
     """Run a kernel with as many threads as its first argument, the largest, is worth."""
     run(kernel, min(torch.get_num_threads(), 1 + len(array) // ITEMS_PER_THREAD), array, *args)
 
 
-def _flat(x: Tensor) -> tuple[Any, int]:
+def flat(x: Tensor) -> tuple[Any, int]:
     """The tensor's memory as a flat array, and the stride of its samples; each sample is contiguous."""
     batch, apart = x.shape[0], x.stride(0)
     return as_array(x.as_strided(((batch - 1) * apart + x.numel() // batch,), (1,))), apart
 
 
-def _sizes(x_BCHW: Tensor) -> tuple[int, int, int]:
+def sizes(x_BCHW: Tensor) -> tuple[int, int, int]:
     batch, channels, height, width = x_BCHW.shape
     return batch, channels, height * width
 
@@ -119,17 +119,35 @@ _inlined = cached_njit()
 
 
 @_inlined
-def _pack_row(words_Q: Any, bits: Any, start: int) -> None:
+def pack_row(words_Q: Any, bits: Any, start: int) -> None:
     for q in range(len(words_Q)):
         bits[start + q] = (words_Q[q] * _GATHER) >> _HIGHEST_BYTE
 
 
 @_inlined
-def _unpacked_row(bits: Any, start: int, count: int) -> Any:
-    words_Q = np.empty(count, np.uint64)
-    for q in range(count):
+def unpack_row(bits: Any, start: int, words_Q: Any) -> None:
+    for q in range(len(words_Q)):
         words_Q[q] = _WORDS[bits[start + q]]
-    return words_Q.view(np.uint8)
+
+
+@inlined
+def fire_row(
+    y_P: Any, scale: Any, offset: Any, u_P: Any, fired_P: Any, decay: Any, threshold: Any, amount: Any
+) -> None:
+    """Step one row of neurons, whose current is `y_P` times `scale` plus `offset`; writes potentials and spikes."""
+    for p in range(len(y_P)):
+        current = rounded(y_P, load(y_P, p) * scale + offset)
+        m = rounded(u_P, current + decay * load(u_P, p))  # STDL eq. (1)
+        fired = m >= threshold  # STDL eq. (2)
+        store(u_P, p, m - amount if fired else m)  # STDL eq. (3)
+        fired_P[p] = fired
+
+
+@inlined
+def spikes_row(fired_P: Any, spikes_P: Any) -> None:
+    """Write spikes as numbers: a loop of its own, in which `spikes_P` may have been the current."""
+    for p in range(len(spikes_P)):
+        store(spikes_P, p, fired_P[p])
 
 
 @_compiled
@@ -138,19 +156,35 @@ def _fire(
     batch: int, channels: int, pixels: int, decay: Any, threshold: Any, amount: Any,
 ) -> None:  # fmt: skip
     count = (pixels + BITS - 1) // BITS
+    zero, one = number_of(current, 0), number_of(current, 1)
     for row in prange(batch * channels):
         sample, channel = row // channels, row % channels
         at, at_u = sample * current_apart + channel * pixels, sample * u_apart + channel * pixels
         current_P, u_P = current[at : at + pixels], u[at_u : at_u + pixels]
         words_Q = np.zeros(count, np.uint64)
         fired_P = words_Q.view(np.uint8)
-        for p in range(pixels):
-            m = rounded(u_P, load(current_P, p) + decay * load(u_P, p))  # STDL eq. (1)
-            fired = m >= threshold  # STDL eq. (2)
-            store(u_P, p, m - amount if fired else m)  # STDL eq. (3)
-            store(current_P, p, fired)
-            fired_P[p] = fired
-        _pack_row(words_Q, bits, sample * bits_apart + channel * count)
+        fire_row(current_P, one, zero, u_P, fired_P, decay, threshold, amount)
+        spikes_row(fired_P, current_P)
+        pack_row(words_Q, bits, sample * bits_apart + channel * count)
+
+
+@inlined
+def surrogate_row(grad_P: Any, u_P: Any, fired_P: Any, threshold: Any, amount: Any, width: Any, surrogate: int) -> None:
+    """Overwrite the gradient of one row's spikes with that of their current."""
+    zero, one = number_of(grad_P, 0), number_of(grad_P, 1)
+    if surrogate == _TRIANGLE:  # STDL eq. (7)
+        for p in range(len(grad_P)):
+            distance = abs(((amount if fired_P[p] else zero) + load(u_P, p)) - threshold)
+            store(grad_P, p, load(grad_P, p) * (min(distance - width, zero) / (-width * width)))
+    elif surrogate == _RECTANGLE:
+        for p in range(len(grad_P)):
+            distance = abs(((amount if fired_P[p] else zero) + load(u_P, p)) - threshold)
+            store(grad_P, p, load(grad_P, p) * ((one if distance < width / 2 else zero) / width))
+    elif surrogate == _SIGMOID:
+        for p in range(len(grad_P)):
+            distance = ((amount if fired_P[p] else zero) + load(u_P, p)) - threshold
+            sigmoid = one / (one + np.exp(-distance * width))
+            store(grad_P, p, load(grad_P, p) * (sigmoid * (one - sigmoid) * width))
 
 
 @_compiled
@@ -159,25 +193,13 @@ def _surrogate_backward(
     batch: int, channels: int, pixels: int, threshold: Any, amount: Any, width: Any, surrogate: int,
 ) -> None:  # fmt: skip
     count = (pixels + BITS - 1) // BITS
-    zero, one = width - width, width / width  # in the arithmetic's type
     for row in prange(batch * channels):
         sample, channel = row // channels, row % channels
         at, at_u = sample * grad_apart + channel * pixels, sample * u_apart + channel * pixels
         grad_P, u_P = grad[at : at + pixels], u[at_u : at_u + pixels]
-        fired_P = _unpacked_row(bits, sample * bits_apart + channel * count, count)
-        if surrogate == _TRIANGLE:  # STDL eq. (7)
-            for p in range(pixels):
-                distance = abs(((amount if fired_P[p] else zero) + load(u_P, p)) - threshold)
-                store(grad_P, p, load(grad_P, p) * (min(distance - width, zero) / (-width * width)))
-        elif surrogate == _RECTANGLE:
-            for p in range(pixels):
-                distance = abs(((amount if fired_P[p] else zero) + load(u_P, p)) - threshold)
-                store(grad_P, p, load(grad_P, p) * ((one if distance < width / 2 else zero) / width))
-        elif surrogate == _SIGMOID:
-            for p in range(pixels):
-                distance = ((amount if fired_P[p] else zero) + load(u_P, p)) - threshold
-                sigmoid = one / (one + np.exp(-distance * width))
-                store(grad_P, p, load(grad_P, p) * (sigmoid * (one - sigmoid) * width))
+        words_Q = np.empty(count, np.uint64)
+        unpack_row(bits, sample * bits_apart + channel * count, words_Q)
+        surrogate_row(grad_P, u_P, words_Q.view(np.uint8), threshold, amount, width, surrogate)
 
 
 @_compiled
@@ -191,7 +213,7 @@ def _pack(spikes: Any, spikes_apart: int, bits: Any, bits_apart: int, batch: int
         fired_P = words_Q.view(np.uint8)
         for p in range(pixels):
             fired_P[p] = is_set(spikes_P, p)
-        _pack_row(words_Q, bits, sample * bits_apart + channel * count)
+        pack_row(words_Q, bits, sample * bits_apart + channel * count)
 
 
 @_compiled
@@ -201,9 +223,9 @@ def _unpack(spikes: Any, spikes_apart: int, bits: Any, bits_apart: int, batch: i
         sample, channel = row // channels, row % channels
         at = sample * spikes_apart + channel * pixels
         spikes_P = spikes[at : at + pixels]
-        fired_P = _unpacked_row(bits, sample * bits_apart + channel * count, count)
-        for p in range(pixels):
-            store(spikes_P, p, fired_P[p])
+        words_Q = np.empty(count, np.uint64)
+        unpack_row(bits, sample * bits_apart + channel * count, words_Q)
+        spikes_row(words_Q.view(np.uint8), spikes_P)
 
 
 @_compiled

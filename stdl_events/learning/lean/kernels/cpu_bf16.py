@@ -45,6 +45,11 @@ def rounded(x_P: Any, value: Any) -> Any:
     raise NotImplementedError("compiled functions alone")
 
 
+def number_of(x_P: Any, value: Any) -> Any:
+    """A number in the arithmetic's type."""
+    raise NotImplementedError("compiled functions alone")
+
+
 def is_set(x_P: Any, p: int) -> Any:
     """True if the number at `p` is not zero, of either sign."""
     raise NotImplementedError("compiled functions alone")
@@ -107,6 +112,12 @@ def _(x_P: Any, value: Any) -> Any:
     if _is_half(x_P):
         return lambda x_P, value: _widened(_narrowed(value))
     return lambda x_P, value: value
+
+
+@overload(number_of, strict=False)
+def _(x_P: Any, value: Any) -> Any:
+    kind = types.float32 if _is_half(x_P) else x_P.dtype
+    return lambda x_P, value: kind(value)
 
 
 @overload(is_set, strict=False)

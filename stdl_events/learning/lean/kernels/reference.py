@@ -3,6 +3,8 @@
 The package documents shapes and arguments.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -64,6 +66,53 @@ def surrogate_backward_eight_bits_(
     wide_BCHW, u_BCHW = grad_BCHW.to(dtype), kept_BCHW.to(dtype).mul_(step)
     surrogate_backward_(wide_BCHW, u_BCHW, bits_BCQ, threshold, amount, surrogate, width)
     grad_BCHW.copy_(wide_BCHW)
+
+
+def fire_normed_(
+    spikes_BCHW: Tensor,
+    y_BCHW: Tensor,
+    u_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    norm_C: list[Tensor],
+    momentum: float,
+    eps: float,
+    neurons: list[float],
+) -> None:
+    weight_C, bias_C, running_mean_C, running_var_C, mean_C, inverse_std_C = norm_C
+    normed_BCHW, mean, inverse_std = torch.native_batch_norm(
+        y_BCHW, weight_C, bias_C, running_mean_C, running_var_C, True, momentum, eps
+    )
+    spikes_BCHW.copy_(normed_BCHW)
+    mean_C.copy_(mean)
+    inverse_std_C.copy_(inverse_std)
+    fire: Callable[..., None] = fire_eight_bits_ if u_BCHW.dtype == torch.int8 else fire_
+    fire(spikes_BCHW, u_BCHW, bits_BCQ, *neurons)
+
+
+def surrogate_backward_normed_(
+    grad_BCHW: Tensor,
+    y_BCHW: Tensor,
+    u_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    norm_C: list[Tensor],
+    neurons: list[float],
+    surrogate: str,
+    width: float,
+) -> None:
+    weight_C, mean_C, inverse_std_C, grad_weight_C, grad_bias_C = norm_C
+    is_kept = u_BCHW.dtype == torch.int8
+    backward: Callable[..., None] = surrogate_backward_eight_bits_ if is_kept else surrogate_backward_
+    backward(grad_BCHW, u_BCHW, bits_BCQ, *neurons, surrogate, width)
+    found_BCHW, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
+        grad_BCHW, y_BCHW, weight_C, None, None, mean_C, inverse_std_C, True, 0.0, [True, True, True]
+    )
+    grad_BCHW.copy_(found_BCHW)
+    grad_weight_C.add_(grad_weight)
+    grad_bias_C.add_(grad_bias)
+
+
+fire_eight_bits_normed_ = fire_normed_
+surrogate_backward_eight_bits_normed_ = surrogate_backward_normed_
 
 
 def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:

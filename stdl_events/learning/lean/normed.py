@@ -1,0 +1,49 @@
+"""A convolution's output in front of batch norm in training, for neurons that normalise it themselves.
+
+B batch, C channels, H height, W width.
+"""
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclasses.dataclass(frozen=True)
+class BeforeNorm:
+    """Some channels of a convolution's output and what their norm needs.
+
+    Args:
+        norm: in training.
+        statistics_2C: mean and 1 / standard deviation of the batch, of these channels; forward writes them.
+        is_saved: True if backward needs `y_BCHW`, which must not be overwritten then.
+    """
+
+    y_BCHW: Tensor
+    norm: nn.BatchNorm2d
+    channels: slice
+    statistics_2C: Tensor
+    is_saved: bool
+
+    @property
+    def momentum(self) -> float:
+        return self.norm.momentum if self.norm.momentum is not None else 0.0
+
+    def forward_numbers(self) -> list[Tensor]:
+        """Weight, bias, running mean and variance, mean and 1 / standard deviation of the batch."""
+        norm, mean_C, var_C = self.norm, self.norm.running_mean, self.norm.running_var
+        assert mean_C is not None and var_C is not None, "`supported` refuses norms without them"  # noqa: PT018
+        return [*self._of_channels(norm.weight.detach(), norm.bias.detach(), mean_C, var_C), *self.statistics_2C]
+
+    def backward_numbers(self) -> list[Tensor]:
+        """Weight, mean and 1 / standard deviation of the batch, the gradients of weight and bias."""
+        weight, bias = self.norm.weight, self.norm.bias
+        for parameter in (weight, bias):
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        assert weight.grad is not None and bias.grad is not None  # noqa: PT018
+        scale_C, *gradients = self._of_channels(weight.detach(), weight.grad, bias.grad)
+        return [scale_C, *self.statistics_2C, *gradients]
+
+    def _of_channels(self, *numbers_C: Tensor) -> list[Tensor]:
+        return [x[self.channels] for x in numbers_C]
