@@ -3,8 +3,11 @@
 Nothing here uses the library: the events that its readers decode are compared with the arguments of these functions.
 """
 
+import base64
 import io
+import json
 import struct
+import zlib
 from collections.abc import Sequence
 
 import h5py
@@ -297,6 +300,42 @@ def es_atis(events, *, width: int, height: int) -> bytes:
         if index % 3 == 0:
             data += bytes([1]) + struct.pack("<HH", 5, 5)
     return data
+
+
+def _mcap_record(opcode: int, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    return struct.pack("<BQ", opcode, len(content)) + content
+
+
+def mcap(
+    events, *, width: int = 30, height: int = 30, compression: str = "lz4", schema: str = "stdl_events.Events"
+) -> bytes:
+    """Events in JSON: some in a message of their own, the others in two of a chunk, which another topic precedes."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<I", len(value)) + value.encode()
+
+    def message(channel: int, part) -> bytes:
+        packed = base64.b64encode(b"".join(struct.pack("<qHHB", t, x, y, p) for t, x, y, p in part.tolist())).decode()
+        content = {"width": width, "height": height, "count": len(part), "events": packed}
+        return _mcap_record(5, struct.pack("<HIQQ", channel, 0, 0, 0), json.dumps(content).encode())
+
+    first, *others = np.array_split(events, 3)
+    declared = b""
+    for number, name in ((1, "other.Picture"), (2, schema)):
+        declared += _mcap_record(3, struct.pack("<H", number), text(name), text("jsonschema"), text("{}"))
+        declared += _mcap_record(4, struct.pack("<HH", number, number), text(f"/{name}"), text("json"), bytes(4))
+    inner = message(1, events[:2]) + b"".join(message(2, part) for part in others)
+    packed = _compress(inner, compression)
+    chunk = struct.pack("<QQQI", 0, 0, len(inner), zlib.crc32(inner))
+    chunk += text("" if compression == "none" else compression) + struct.pack("<Q", len(packed)) + packed
+    magic = b"\x89MCAP0\r\n"
+    return b"".join(
+        [
+            magic, _mcap_record(1, text(""), text("test")), declared, message(2, first), _mcap_record(6, chunk),
+            _mcap_record(15, bytes(4)), _mcap_record(2, bytes(20)), magic,
+        ]
+    )  # fmt: skip
 
 
 def text(events, *, order: str = "txyp", separator: str = " ", header: str = "", seconds: bool = False) -> bytes:

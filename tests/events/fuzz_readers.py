@@ -78,6 +78,7 @@ FORMATS: dict[str, Callable[[Path], Seeds]] = {
     "dat": lambda folder: [(".dat", event_files.dat(SMALL, version=version)) for version in (1, 2, None)],
     "es": es_seeds,
     "hdf5": hdf5_seeds,
+    "mcap": lambda folder: [(".mcap", event_files.mcap(SMALL, compression=name)) for name in ("none", "lz4")],
     "text": text_seeds,
     "nmnist": lambda folder: [(".bin", event_files.atis_bin(SMALL))],
     "ncaltech": lambda folder: [(".bin", event_files.atis_bin(event_files.make_events(300, 200, 150)))],

@@ -47,6 +47,7 @@ WRITTEN = {
     "evt3": Written(".raw", lambda events, _: event_files.evt3(events, **SIZE), far=False),
     "dat": Written(".dat", lambda events, _: event_files.dat(events, width=None), None, far=False),
     "es": Written(".es", lambda events, _: event_files.es_dvs(events, **SIZE), beyond=False, far=False),
+    "mcap": Written(".mcap", lambda events, _: event_files.mcap(events, **SIZE)),
     "stdl-hdf5": Written(".h5", event_files.stdl_hdf5, None, False, False),
     "hdf5": Written(".h5", event_files.hdf5_columns, None),
     "npy": Written(".npy", lambda events, _: event_files.npy_structured(events), None),

@@ -14,7 +14,7 @@ from onnx_models import make_card, stream_spec, write_model
 from recorded_scene import SIZE, scene
 
 from stdl_events.errors import RecordingError
-from stdl_events.events import write_recording
+from stdl_events.events import open_recording, write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.live import Prediction
 from stdl_events.live.sinks import mcap_recording
@@ -65,6 +65,9 @@ def test_a_live_run_has_events_pictures_and_predictions(tmp_path, run_cli):
         found = messages(reader)
         assert reader.get_summary().statistics.message_count == len(found)
     assert same(unpacked(found), events)
+    recording = open_recording(tmp_path / "a.mcap")
+    assert np.array_equal(recording.read(), events)
+    assert (recording.sensor_size, recording.sensor_size_from) == (SIZE, "header")
     said = [(t_ns, content) for topic, t_ns, content in found if topic == "/predictions"]
     expected = [json.loads(line) for line in out.splitlines()[:-1]]
     assert [t_ns for t_ns, _ in said] == [each["t_us"] * 1_000 for each in expected]
@@ -126,6 +129,7 @@ def test_a_full_disk_ends_the_recording_and_leaves_what_was_written(tmp_path, mo
     assert f"file too large: the recording ends here, with {recorder.events:,} events" in said.getvalue()
     assert 0 < recorder.events < len(events)
     assert same(unpacked(read_as_it_came(tmp_path / "a.mcap")), events[: recorder.events])
+    assert np.array_equal(open_recording(tmp_path / "a.mcap").read(), events[: recorder.events])
     assert (tmp_path / "a.mcap").stat().st_size <= 20_000
 
 

@@ -2,7 +2,8 @@
 
 `FORMATS` and `WRITERS` are the only lists. A format is one module that defines a `Format`, and one line here:
 aedat2 (and AEDAT 1), aedat3, aedat4, evt and evt3 (EVT 2.0, 2.1 and 3.0), dat, es, hdf5 (ours), hdf5_layouts (others'),
-npy, npz, atis_bin (N-MNIST and N-Caltech101), text; with_faery writes through the package faery.
+mcap (of `live --record`), npy, npz, atis_bin (N-MNIST and N-Caltech101), text; with_faery writes through the package
+faery.
 
 Shared modules: format (the type `Format`), recognise (format of a file), clock (times that wrap), columns (assignment
 of t, x, y and p), column_reading and polarity (their values), text_header and text_numbers, hdf5_size, flatbuffers
@@ -28,6 +29,7 @@ FORMATS = FormatRegistry(
         "evt3": "stdl_events.events.formats.evt:EVT3",
         "dat": "stdl_events.events.formats.dat:FORMAT",
         "es": "stdl_events.events.formats.es:FORMAT",
+        "mcap": "stdl_events.events.formats.mcap:FORMAT",
         "stdl-hdf5": "stdl_events.events.formats.hdf5:FORMAT",
         "hdf5": "stdl_events.events.formats.hdf5_layouts:FORMAT",
         "npy": "stdl_events.events.formats.npy:NPY",

@@ -38,8 +38,10 @@ STORED_DTYPE = np.dtype({"names": ["t", "x", "y", "p"], "formats": ["<i8", "<i2"
 _STORED_EVENT = np.dtype(
     {"names": ["event"], "formats": [f"V{EVENT_DTYPE.itemsize}"], "itemsize": STORED_DTYPE.itemsize}
 )
-_MAX_PACKET_BYTES = 1 << 26
-_ZSTD_OPTIONS: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: _MAX_PACKET_BYTES.bit_length() - 1}
+MAX_PACKET_BYTES = 1 << 26
+_ZSTD_OPTIONS: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: MAX_PACKET_BYTES.bit_length() - 1}
+# Of the functions of `make_unpacker`.
+UNPACK_ERRORS = (RuntimeError, EOFError, ValueError, MemoryError, zstd.ZstdError)
 _SMALL_PACKET_BYTES = 1 << 16
 _UNPACK_STEP_BYTES = 1 << 21
 _LZ4_NAMES_SIZE = 1 << 3
@@ -100,7 +102,7 @@ class Aedat4Decoder:
 
         try:
             data = unpack(packet)
-        except (RuntimeError, EOFError, ValueError, MemoryError, zstd.ZstdError) as error:
+        except UNPACK_ERRORS as error:
             raise fail(f"{self.layout.compression} data that does not unpack ({error})") from None
         if len(data) < 4 or int.from_bytes(data[:4], "little") > len(data) - 4:
             raise fail(f"{len(data)} bytes of a larger buffer")
@@ -133,11 +135,11 @@ def _follow(decoder: Decoder, asked: int | None) -> Pieces:
                 is_closed = _begins_table(path, offset + used)
                 if is_closed:
                     yield None, len(data)
-                elif len(data) - used > _MAX_PACKET_BYTES:
+                elif len(data) - used > MAX_PACKET_BYTES:
                     raise corrupt(path, offset + used, f"a packet of the stream {stream_id}", "a declared stream")
                 return
-            if size > _MAX_PACKET_BYTES:
-                raise corrupt(path, offset + used, f"a packet of {size} bytes", f"at most {_MAX_PACKET_BYTES}")
+            if size > MAX_PACKET_BYTES:
+                raise corrupt(path, offset + used, f"a packet of {size} bytes", f"at most {MAX_PACKET_BYTES}")
             begin = used + PACKET_HEADER.size
             if len(data) - begin < size:
                 return
@@ -182,20 +184,20 @@ def _unpack_lz4(packet: Bytes) -> bytes:
         return data
     unpacker = lz4.frame.LZ4FrameDecompressor()
     parts = [unpacker.decompress(packet, max_length=_UNPACK_STEP_BYTES)]
-    while not unpacker.eof and len(parts) * _UNPACK_STEP_BYTES < _MAX_PACKET_BYTES:
+    while not unpacker.eof and len(parts) * _UNPACK_STEP_BYTES < MAX_PACKET_BYTES:
         parts.append(unpacker.decompress(b"", max_length=_UNPACK_STEP_BYTES))
         if not parts[-1]:
             break
     if not unpacker.eof:
-        raise ValueError(f"cut off, or more than {_MAX_PACKET_BYTES} bytes")
+        raise ValueError(f"cut off, or more than {MAX_PACKET_BYTES} bytes")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _unpack_zstd(packet: Bytes) -> bytes:
     unpacker = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
-    data = unpacker.decompress(packet, max_length=_MAX_PACKET_BYTES)
+    data = unpacker.decompress(packet, max_length=MAX_PACKET_BYTES)
     if not unpacker.eof:
-        raise ValueError("cut off" if unpacker.needs_input else f"more than {_MAX_PACKET_BYTES} bytes")
+        raise ValueError("cut off" if unpacker.needs_input else f"more than {MAX_PACKET_BYTES} bytes")
     return data
 
 
@@ -206,9 +208,9 @@ def compress_lz4(data: bytes) -> bytes:
 
 
 def make_unpacker(compression: str) -> Unpacker:
-    """Return a function that unpacks a packet to at most `_MAX_PACKET_BYTES`, so that damage cannot exhaust the memory.
+    """Return a function that unpacks a packet to at most `MAX_PACKET_BYTES`, so that damage cannot exhaust the memory.
 
-    It raises the package's own errors, or a ValueError for a truncated packet or a larger result.
+    It raises one of `UNPACK_ERRORS`, a ValueError for a truncated packet or a larger result.
     """
     if compression == "none":
         return lambda packet: packet

@@ -6,7 +6,8 @@
 | /picture | foxglove.RawImage | the packet's pixels: brighter red, darker blue; at most `PICTURE_SIDE` pixels a side |
 | /predictions | stdl_events.Prediction | the objects of `json-lines` |
 
-All messages are JSON and their schemas JSON Schema. Their times are those of the source's clock.
+All messages are JSON and their schemas JSON Schema. Their times are those of the source's clock. `events.formats.mcap`
+reads the events back, without the package.
 
 Source: docs.foxglove.dev, schemas, RawImage.
 """
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from stdl_events.errors import RecordingError
 from stdl_events.events.formats.format import require_sides
+from stdl_events.events.formats.mcap import EVENTS_SCHEMA, RECORD_DTYPE
 from stdl_events.events.stream import EventArray
 from stdl_events.growing_file import GrowingFile
 from stdl_events.live.recogniser import Prediction
@@ -30,8 +32,6 @@ from stdl_events.live.sinks.extras import missing_extra
 MAX_PIXELS = 65536
 PICTURE_SIDE = 320
 FLUSH_S = 1.0
-# Records of a message of events: t in microseconds, x, y, and p, 1 for brighter.
-RECORD = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])
 _MESSAGE_EVENTS = 1 << 18
 _CHUNK_BYTES = 4 << 20
 _BACKGROUND, _DARKER, _BRIGHTER = (24, 24, 27), (96, 165, 250), (248, 113, 113)
@@ -45,7 +45,7 @@ _COUNT = {"type": "integer", "minimum": 0}
 _BYTES = {"type": "string", "contentEncoding": "base64"}
 _NAME = {"type": ["string", "null"]}
 SCHEMAS: dict[str, tuple[str, dict[str, Any]]] = {
-    "/events": ("stdl_events.Events", {
+    "/events": (EVENTS_SCHEMA, {
         "timestamp": _TIME, "width": _COUNT, "height": _COUNT, "count": _COUNT,
         "events": _BYTES | {"description": "records of 13 bytes, little-endian: int64 t in us, uint16 x, uint16 y, "
                             "uint8 p, 1 for brighter; the origin is at the top left"},
@@ -132,7 +132,7 @@ class McapRecording:
 
     def _packed(self, events: EventArray) -> dict[str, Any]:
         width, height = self._size
-        packed = base64.b64encode(events.astype(RECORD).tobytes()).decode()
+        packed = base64.b64encode(events.astype(RECORD_DTYPE).tobytes()).decode()
         return {"width": width, "height": height, "count": len(events), "events": packed}
 
     def _flush(self) -> None:
