@@ -14,7 +14,7 @@ from onnx import numpy_helper, shape_inference
 # Processors without a product of eight bits in one instruction add two products of a byte and a signed byte in sixteen
 # bits: 2 * 128 * 127 fits, more saturates. So a tensor is exact, on every processor, if it needs no more than 0 to 128.
 LARGEST_INTEGER = 128
-_COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "And", "Or", "Not"})
+COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "And", "Or", "Not"})
 _UNCHANGED = frozenset({"MaxPool", "Reshape", "Flatten", "Identity", "Squeeze", "Unsqueeze", "Transpose"})
 
 
@@ -48,7 +48,7 @@ def grids_of(model: onnx.ModelProto, largest_count: int | None) -> dict[str, Gri
     for node in graph.node:
         of_inputs = [grids.get(name) for name in node.input]
         if node.op_type == "Cast" and node.input[0] in producers:
-            if producers[node.input[0]].op_type in _COMPARISONS:
+            if producers[node.input[0]].op_type in COMPARISONS:
                 grids[node.output[0]] = Grid(1, 1)
         elif of_inputs and (first := of_inputs[0]) is not None:
             second = of_inputs[1] if len(of_inputs) > 1 else None

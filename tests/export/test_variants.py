@@ -92,7 +92,7 @@ def test_eight_bits_are_integer_products_of_exact_spikes(trained: Make, tmp_path
     """The reference: integers in numpy and torch's float64, layer by layer, from the scales in the file.
 
     All weights of a channel are alike and most neurons fire, so that products in sixteen bits would saturate if spikes
-    were stored as 255.
+    were stored as 255. The first layer stays in float32.
     """
     network, card = trained("16C3-16C3-AP2-6C3-3FC", norm="none")
     with torch.no_grad():
@@ -102,15 +102,24 @@ def test_eight_bits_are_integer_products_of_exact_spikes(trained: Make, tmp_path
     export_onnx(network, card, tmp_path / "float.onnx", steps=20)
     write_variant("int8", tmp_path / "float.onnx", clips_NTCHW, tmp_path / "int8.onnx")
     model = onnx.load(tmp_path / "int8.onnx")
-    assert Counter(node.op_type for node in model.graph.node)["Conv"] == 3
+    made = Counter(node.op_type for node in model.graph.node)
+    assert (made["Conv"], made["AveragePool"]) == (4, 0), "the mean of four spikes is one of them"
+    makers = {name: node.op_type for node in model.graph.node for name in node.output}
+    assert "Cast" not in {makers[node.input[0]] for node in model.graph.node if node.op_type == "QuantizeLinear"}
     values = constants(tmp_path / "int8.onnx")
-    assert {array.dtype for array in values.values() if array.ndim > 1} == {np.dtype(np.int8)}
+    assert [name for name, array in values.items() if array.ndim > 1 and array.dtype != np.int8] == [
+        "network.layers.0.body.synapse.weight"
+    ]
     session = OnnxSession(tmp_path / "int8.onnx")
     frame_NCHW = clips_NTCHW[:, 0]
     _, states = session.step(frame_NCHW, session.initial_state(len(frame_NCHW)))
 
-    input_NCHW, parts = torch.from_numpy(frame_NCHW.astype(np.float64)), (1, 1, 4)
-    for layer, part in enumerate(parts):
+    with torch.no_grad():
+        first_NCHW = network.layers[0].body.synapse(torch.from_numpy(frame_NCHW.astype(np.float32))).numpy()
+    spikes_NCHW = first_NCHW >= 1
+    np.testing.assert_allclose(states[0], first_NCHW - spikes_NCHW, atol=1e-5)
+    input_NCHW = torch.from_numpy(spikes_NCHW.astype(np.float64))
+    for layer, part in ((1, 1), (2, 4)):
         integers_NCHW = input_NCHW * part
         assert (integers_NCHW == integers_NCHW.round()).all()
         assert integers_NCHW.max() <= LARGEST_INTEGER
@@ -159,11 +168,15 @@ def test_what_has_no_grid_is_not_given_one(float_file: Path) -> None:
     assert "frame" not in grids_of(model, None)
 
 
-def test_an_input_without_a_grid_leaves_room_for_sums_of_two(float_file: Path, tmp_path: Path) -> None:
+def test_an_input_without_a_grid_leaves_room_for_sums_of_two(trained: Make, tmp_path: Path) -> None:
+    """Counts of up to 255 that a linear layer receives."""
+    export_onnx(*trained("6FC-3FC"), tmp_path / "float.onnx", steps=20)
     clips_NTCHW = np.random.default_rng(1).integers(0, 256, (6, STEPS, 2, 12, 12)).astype(np.uint8)
-    variant = write_variant("int8", float_file, clips_NTCHW, tmp_path / "int8.onnx")
-    assert "2 of 3 inputs exact" in variant.precision
-    scale = float(constants(tmp_path / "int8.onnx")["frame_scale"])
+    variant = write_variant("int8", tmp_path / "float.onnx", clips_NTCHW, tmp_path / "int8.onnx")
+    assert "1 of 2 inputs exact, state" in variant.precision
+    nodes = onnx.load(tmp_path / "int8.onnx").graph.node
+    stored = next(node for node in nodes if node.op_type == "QuantizeLinear")
+    scale = float(constants(tmp_path / "int8.onnx")[stored.input[1]])
     assert scale == pytest.approx(255 / LARGEST_INTEGER, rel=1e-6)
 
 
