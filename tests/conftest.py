@@ -9,9 +9,10 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+import typer
 from hypothesis import HealthCheck, settings
 
-from stdl_events.cli import main
+from stdl_events import cli
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -74,17 +75,23 @@ def exports_share_what_is_the_same() -> None:
                 setattr(owner, function, functools.cache(getattr(owner, function)))
 
 
+# Typer makes all commands anew at every call, though only a help text may differ: it lists what is registered.
+options_of_commands = functools.lru_cache(maxsize=1)(typer.main.get_command)
+
+
 @pytest.fixture
 def run_cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
     """Run `stdl-events` with the given arguments; returns (exit code, stdout, stderr)."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["stdl-events", *map(str, arguments)])
+        if "--help" not in sys.argv:
+            monkeypatch.setattr(typer.main, "get_command", options_of_commands)
         code: int | str | None = None
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             try:
-                main()
+                cli.main()
             except SystemExit as ended:
                 code = ended.code
         streams = capsys.readouterr()

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from class_recordings import CLASSES, SENSOR_SIZE, draw_events
+from class_recordings import write_classes
 
-from stdl_events.events import write_recording
 from stdl_events.recipes import load_recipe
 from stdl_events.training.fit import fit
 from stdl_events.training.settings import TrainConfig
@@ -16,13 +15,7 @@ from stdl_events.training.settings import TrainConfig
 def folder_of_recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`train/<class>/` with 6 and `test/<class>/` with 3 recordings of two clips each."""
     root = tmp_path_factory.mktemp("recordings")
-    rng = np.random.default_rng(0)
-    for side, count in (("train", 6), ("test", 3)):
-        for label, name in enumerate(CLASSES):
-            for number in range(count):
-                path = root / side / name / f"{number}.h5"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_recording(path, draw_events(label, rng), SENSOR_SIZE)
+    write_classes(root, {"train": 6, "test": 3}, np.random.default_rng(0))
     return root
 
 

@@ -8,11 +8,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
-from class_recordings import CLASSES, SENSOR_SIZE, draw_events
+from class_recordings import write_classes
 from safetensors import safe_open
 
 from stdl_events.errors import StdlEventsError
-from stdl_events.events import write_recording
 from stdl_events.recipes import load_recipe
 from stdl_events.training.fit import fit
 from stdl_events.training.metrics import METRICS_FILE
@@ -23,13 +22,7 @@ SECONDS_AT_MOST = 600
 
 def make_config(folder: Path) -> TrainConfig:
     """Recordings of three classes, and settings with dropout, augmentation, averages and accumulated gradients."""
-    rng = np.random.default_rng(0)
-    for side, count in (("train", 8), ("test", 2)):
-        for label, name in enumerate(CLASSES):
-            (folder / "recordings" / side / name).mkdir(parents=True)
-            for number in range(count):
-                path = folder / "recordings" / side / name / f"{number}.h5"
-                write_recording(path, draw_events(label, rng), SENSOR_SIZE)
+    write_classes(folder / "recordings", {"train": 8, "test": 2}, np.random.default_rng(0))
     return load_recipe("folder").derive(
         data={"path": str(folder / "recordings"), "split": {"rule": "given", "validation": 0.25}},
         frames={"steps": 4, "dt_us": 20_000},

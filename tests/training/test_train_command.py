@@ -73,7 +73,7 @@ def test_train_then_evaluate(
     assert len(clips) == 18
     right = sum(clip["label"] == clip["predicted"] for clip in clips)
     assert right / 18 == evaluated["accuracy"]
-    assert clips[0]["key"] == "test/left/0.h5"
+    assert clips[0]["key"] == "test/left/0.raw"
     assert [clip["t_start_us"] for clip in clips[:2]] == [0, 80_000]
 
     code, _, err = run_cli("evaluate", run, "--data", "absent", "--predictions", tmp_path)
@@ -98,7 +98,7 @@ def test_train_then_evaluate(
     card = ModelCard.from_json((run / "bundle" / "model.json").read_text(), subject="card")
     say_next_live(Path("model.onnx"), card, run)
     said = capsys.readouterr().err
-    assert said == f"next: stdl-events live model.onnx --source {folder_of_recordings / 'test/left/0.h5'}\n"
+    assert said == f"next: stdl-events live model.onnx --source {folder_of_recordings / 'test/left/0.raw'}\n"
     assert f"accuracy {evaluated['accuracy']:.4f} on 18 held-out clips (chance 0.333)" in out
     assert "middle" in out
 

@@ -95,7 +95,7 @@ def test_recordings_of_one_class_have_shares_of_time(small_run: Path, labelled_r
     assert len(found.recordings) == 9
     assert found.movements is None
     first = found.recordings[0]
-    assert (first.key, first.label, first.score) == ("test/left/0.h5", "left", None)
+    assert (first.key, first.label, first.score) == ("test/left/0.raw", "left", None)
     assert first.shares == share_of_time(first.decisions, "left", (0, 160_000))
     assert found.shares is not None
     assert sum(found.shares.values()) == pytest.approx(1)
