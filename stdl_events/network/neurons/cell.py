@@ -1,12 +1,12 @@
-"""A layer of neurons with the interface of Norse's cells: `(input, state) -> (spikes, state)`, without hidden state.
+"""A layer of neurons as a Norse cell: `(input, state) -> (spikes, state)`, without hidden state.
 
-The cells can be used in `norse.torch.SequentialState`, which goes by the argument `state` of `forward`. They are no
-subclass of Norse's own: importing its base class imports all of Norse, with matplotlib and tensorboard.
+The cells can be used in `norse.torch.SequentialState`.
 """
 
 from typing import Any
 
 import torch
+from norse.torch.module.snn import SNNCell
 from torch import Tensor, nn
 
 from stdl_events.errors import NotationError
@@ -16,7 +16,7 @@ from stdl_events.network.registries import NEURONS
 from stdl_events.network.spec import NeuronSpec
 
 
-class NeuronCell(nn.Module):
+class NeuronCell(SNNCell):
     """A layer of neurons, built from a `NeuronSpec`.
 
     `forward` takes the input current and the state (a named tuple, or None for zeros). It returns the spikes and the
@@ -38,19 +38,11 @@ class NeuronCell(nn.Module):
         neuron = NEURONS[spec.kind]
         p: Parameters = spec if neuron.parameters is None else neuron.parameters(spec, dtype, device)
         eight_bits = EightBits.of(spec)
-        super().__init__()
-        self.p = p
+        step = neuron.step if eight_bits is None else eight_bits.step
+        super().__init__(activation=step, state_fallback=self.initial_state, p=p, dt=1.0)
         self.spec, self.neuron, self.eight_bits = spec, neuron, eight_bits
-        self._step = neuron.step if eight_bits is None else eight_bits.step
         self.lean = neuron.lean(spec)
         self.state_type: type[Any] = neuron.state
-
-    def forward(self, x: Tensor, state: NeuronState | None = None) -> tuple[Tensor, NeuronState]:
-        """The spikes and the new state."""
-        return self._step(x, self.initial_state(x) if state is None else state, self.p)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
 
     def distance_to_threshold(self, x: Tensor, state: NeuronState) -> Tensor:
         """Membrane potential minus threshold of each neuron in the step with input `x`."""
