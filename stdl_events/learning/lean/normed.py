@@ -15,14 +15,14 @@ class BeforeNorm:
 
     Args:
         norm: in training.
-        statistics_2C: mean and 1 / standard deviation of the batch, of these channels; forward writes them.
+        statistics: mean and 1 / standard deviation of each channel's batch; forward writes them.
         is_saved: True if backward needs `y_BCHW`, which must not be overwritten then.
     """
 
     y_BCHW: Tensor
     norm: nn.BatchNorm2d
     channels: slice
-    statistics_2C: Tensor
+    statistics: tuple[Tensor, Tensor]
     is_saved: bool
 
     @property
@@ -33,7 +33,7 @@ class BeforeNorm:
         """Weight, bias, running mean and variance, mean and 1 / standard deviation of the batch."""
         norm, mean_C, var_C = self.norm, self.norm.running_mean, self.norm.running_var
         assert mean_C is not None and var_C is not None, "`supported` refuses norms without them"  # noqa: PT018
-        return [*self._of_channels(norm.weight.detach(), norm.bias.detach(), mean_C, var_C), *self.statistics_2C]
+        return self._of_channels(norm.weight, norm.bias, mean_C, var_C, *self.statistics)
 
     def backward_numbers(self) -> list[Tensor]:
         """Weight, mean and 1 / standard deviation of the batch, the gradients of weight and bias."""
@@ -42,8 +42,8 @@ class BeforeNorm:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         assert weight.grad is not None and bias.grad is not None  # noqa: PT018
-        scale_C, *gradients = self._of_channels(weight.detach(), weight.grad, bias.grad)
-        return [scale_C, *self.statistics_2C, *gradients]
+        return self._of_channels(weight, *self.statistics, weight.grad, bias.grad)
 
     def _of_channels(self, *numbers_C: Tensor) -> list[Tensor]:
-        return [x[self.channels] for x in numbers_C]
+        every = self.channels == slice(0, self.norm.num_features)
+        return [*numbers_C] if every else [x.detach()[self.channels] for x in numbers_C]

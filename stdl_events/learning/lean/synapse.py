@@ -41,12 +41,12 @@ class LeanSynapse:
         self._saves_output = saves_output and norm is not None
         self.shape = _output_shape(x.shape, conv)
         self._groups = [slice(0, self.shape[1])] if self._saves_output else _groups(channel_parts(self.shape, x.dtype))
+        self._is_backward, self._runs = False, sample_parts(x.shape, self._convolves_in)
         self._scattering = self._choose() if module.convolutions == "auto" and self._convolves_in == x.dtype else None
-        self._is_backward = False
         self._dense: Tensor | None = None
         self._made: tuple[slice, Tensor] | None = None
         # One tensor for all parts: small ones that outlive a part would divide the heap between the large ones.
-        self._statistics_2C = None if norm is None or not norm.training else _empty_statistics(norm)
+        self._statistics = None if norm is None or not norm.training else _empty_statistics(norm)
         if norm is not None and norm.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
 
@@ -57,7 +57,7 @@ class LeanSynapse:
     @property
     def normalises(self) -> bool:
         """True if the statistics are those of the batch."""
-        return self._statistics_2C is not None
+        return self._statistics is not None
 
     @property
     def learns_norm(self) -> bool:
@@ -67,10 +67,8 @@ class LeanSynapse:
 
     def before_norm(self, channels: slice) -> BeforeNorm:
         """The output of some channels in front of its norm, in place of `current` and of `backward`."""
-        assert self._norm is not None and self._statistics_2C is not None, "`normalises` is true"  # noqa: PT018
-        return BeforeNorm(
-            self._output(channels), self._norm, channels, self._statistics_2C[:, channels], self._saves_output
-        )
+        assert self._norm is not None and self._statistics is not None, "`normalises` is true"  # noqa: PT018
+        return BeforeNorm(self._output(channels), self._norm, channels, self._statistics, self._saves_output)
 
     def current(self, channels: slice) -> Tensor:
         """The normalised output of some channels, which the caller may overwrite."""
@@ -88,9 +86,9 @@ class LeanSynapse:
             norm.momentum if norm.momentum is not None else 0.0,
             norm.eps,
         )
-        if self._statistics_2C is not None:
-            self._statistics_2C[0, channels] = mean
-            self._statistics_2C[1, channels] = inverse_std
+        if self._statistics is not None:
+            for whole, part in zip(self._statistics, (mean, inverse_std), strict=True):
+                whole[channels] = part
         return out
 
     def pause(self) -> None:
@@ -111,7 +109,7 @@ class LeanSynapse:
             # With frozen statistics the norm is a scale and an offset: its input is not needed for its gradient.
             scale_C = norm.weight[channels] / (norm.running_var[channels] + norm.eps).sqrt()
             return (gradient_BCHW * scale_C[:, None, None]).to(gradient_BCHW.dtype)
-        mean, inverse_std = (None, None) if self._statistics_2C is None else self._statistics_2C[:, channels]
+        mean, inverse_std = (whole[channels] for whole in self._statistics) if self._statistics else (None, None)
         grad_y, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
             gradient_BCHW.contiguous(),
             self._output(channels).contiguous(),
@@ -141,7 +139,7 @@ class LeanSynapse:
         if not any(wanted):
             return None
         learned = self._input if presynaptic(self._x) is self._x else presynaptic(self._x).dense
-        runs = self._sample_parts()
+        runs = self._runs
         grad_x = onto
         grad_weight: Tensor | None = None
         if wanted[1] and self._scattering is not None and self._scattering.weights and grad_y.is_contiguous():
@@ -188,7 +186,7 @@ class LeanSynapse:
     def _convolve(self, channels: slice) -> Tensor:
         weight, bias, geometry = self._weight()[channels], self._conv.bias, self._geometry()
         bias = None if bias is None else bias.detach()[channels].to(weight.dtype)
-        runs = self._sample_parts()
+        runs = self._runs
         if self._scattering is not None and self._scattering.forward:
             y = weight.new_empty((self._x.shape[0], len(weight), *self.shape[2:]))
             for samples in runs:
@@ -205,7 +203,7 @@ class LeanSynapse:
         return y
 
     def _choose(self) -> Scattering | None:
-        runs, norm = self._sample_parts(), self._norm
+        runs, norm = self._runs, self._norm
         # The dense path has the norm's output, or in backward its gradient, beside the convolution's output.
         room = 0 if norm is None else self._group_bytes(channel_parts(self.shape, self._x.dtype)[0])
         learns = self._weight_learns() and presynaptic(self._x) is self._x
@@ -227,12 +225,9 @@ class LeanSynapse:
         if self._dense is not None:
             return self._dense
         dense = dense_in(self._convolves_in, self._x, samples)
-        if len(self._sample_parts()) == 1 and (self._is_backward or len(self._groups) > 1):
+        if len(self._runs) == 1 and (self._is_backward or len(self._groups) > 1):
             self._dense = dense  # small enough to keep until its next use
         return dense
-
-    def _sample_parts(self) -> list[slice]:
-        return sample_parts(self._x.shape, self._convolves_in)
 
     def _geometry(self) -> tuple[list[int], list[int], list[int], bool, list[int], int]:
         padding = self._conv.padding
@@ -259,10 +254,11 @@ class LeanSynapse:
             accumulate(parameter, part)
 
 
-def _empty_statistics(norm: nn.BatchNorm2d) -> Tensor:
+def _empty_statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Room for the mean and 1 / standard deviation of each channel's batch, in the dtype of the running ones."""
     assert norm.running_mean is not None, "`supported` refuses norms without running statistics"
-    return norm.running_mean.new_empty((2, norm.num_features))
+    mean_C, inverse_std_C = norm.running_mean.new_empty((2, norm.num_features))
+    return mean_C, inverse_std_C
 
 
 def _output_shape(shape: Shape, conv: nn.Conv2d) -> Shape:

@@ -9,8 +9,13 @@ samples may have any stride, so that a tensor may be a channel slice of another.
 each channel, the first pixel in the highest bit of its byte; missing pixels are zeros.
 """
 
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch._C import _len_torch_dispatch_stack
+from torch._C._autograd import _profiler_enabled
 
 from stdl_events.learning.lean.kernels.choice import OF_EIGHT_BITS, OF_NORM, fuses_norm, kernel
 from stdl_events.learning.lean.kernels.layout import BITS, in_rows
@@ -74,7 +79,7 @@ def fire_(
         u_BCHW: membrane potential after reset, updated in place.
         amount: subtracted per spike.
     """
-    torch.ops.stdl_events.fire_(current_BCHW, u_BCHW, bits_BCQ, decay, threshold, amount)
+    _run("fire_", current_BCHW, u_BCHW, bits_BCQ, decay, threshold, amount)
 
 
 def surrogate_backward_(
@@ -87,7 +92,7 @@ def surrogate_backward_(
     width: float,
 ) -> None:
     """Overwrite the gradient of the spikes with that of the current; `u_BCHW` and `bits_BCQ` are results of `fire_`."""
-    torch.ops.stdl_events.surrogate_backward_(grad_BCHW, u_BCHW, bits_BCQ, threshold, amount, surrogate, width)
+    _run("surrogate_backward_", grad_BCHW, u_BCHW, bits_BCQ, threshold, amount, surrogate, width)
 
 
 def fire_eight_bits_(
@@ -105,7 +110,7 @@ def fire_eight_bits_(
         kept_BCHW: int8, updated in place.
         step: a power of two; the kept potential is `step` times the integer.
     """
-    torch.ops.stdl_events.fire_eight_bits_(current_BCHW, kept_BCHW, bits_BCQ, decay, threshold, amount, step)
+    _run("fire_eight_bits_", current_BCHW, kept_BCHW, bits_BCQ, decay, threshold, amount, step)
 
 
 def surrogate_backward_eight_bits_(
@@ -120,7 +125,7 @@ def surrogate_backward_eight_bits_(
 ) -> None:
     """`surrogate_backward_` from the results of `fire_eight_bits_`."""
     numbers = (threshold, amount, step, surrogate, width)
-    torch.ops.stdl_events.surrogate_backward_eight_bits_(grad_BCHW, kept_BCHW, bits_BCQ, *numbers)
+    _run("surrogate_backward_eight_bits_", grad_BCHW, kept_BCHW, bits_BCQ, *numbers)
 
 
 def fire_normed_(
@@ -141,9 +146,8 @@ def fire_normed_(
         norm_C: weight, bias, running mean and variance, and room for the mean and 1 / standard deviation of the batch.
         neurons: the numbers of `fire_` or `fire_eight_bits_`.
     """
-    operators = torch.ops.stdl_events
-    fire = operators.fire_eight_bits_normed_ if u_BCHW.dtype == torch.int8 else operators.fire_normed_
-    fire(spikes_BCHW, y_BCHW, u_BCHW, bits_BCQ, norm_C, momentum, eps, neurons)
+    name = "fire_eight_bits_normed_" if u_BCHW.dtype == torch.int8 else "fire_normed_"
+    _run(name, spikes_BCHW, y_BCHW, u_BCHW, bits_BCQ, norm_C, momentum, eps, neurons)
 
 
 def surrogate_backward_normed_(
@@ -162,37 +166,36 @@ def surrogate_backward_normed_(
         norm_C: weight, mean and 1 / standard deviation of the batch; the gradients of weight and bias, added to.
         neurons: threshold and amount, for potentials in int8 the step too.
     """
-    operators = torch.ops.stdl_events
     is_kept = u_BCHW.dtype == torch.int8
-    backward = operators.surrogate_backward_eight_bits_normed_ if is_kept else operators.surrogate_backward_normed_
-    backward(grad_BCHW, y_BCHW, u_BCHW, bits_BCQ, norm_C, neurons, surrogate, width)
+    name = "surrogate_backward_eight_bits_normed_" if is_kept else "surrogate_backward_normed_"
+    _run(name, grad_BCHW, y_BCHW, u_BCHW, bits_BCQ, norm_C, neurons, surrogate, width)
 
 
 def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
     """Pack the non-zeros of `spikes_BCHW` into `bits_BCQ`."""
-    torch.ops.stdl_events.pack_(spikes_BCHW, bits_BCQ)
+    _run("pack_", spikes_BCHW, bits_BCQ)
 
 
 def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
     """spikes_BCP: zeros and ones."""
-    spikes_BCP: Tensor = torch.ops.stdl_events.unpack(bits_BCQ, pixels, dtype)
+    spikes_BCP: Tensor = _run("unpack", bits_BCQ, pixels, dtype)
     return spikes_BCP
 
 
 def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
     """Count the spikes of each of the tiles of `window` by `window` pixels into `counts_BCHW`, uint8."""
-    torch.ops.stdl_events.count_(spikes_BCHW, counts_BCHW, window)
+    _run("count_", spikes_BCHW, counts_BCHW, window)
 
 
 def fired(bits_BCQ: Tensor) -> Tensor:
     """counts_B: the spikes of each sample, int64."""
-    counts_B: Tensor = torch.ops.stdl_events.fired(bits_BCQ)
+    counts_B: Tensor = _run("fired", bits_BCQ)
     return counts_B
 
 
 def spread(grad_BCHW: Tensor, window: int) -> Tensor:
     """The gradient of the input of average pooling over such windows, from that of the averages."""
-    spread_BCHW: Tensor = torch.ops.stdl_events.spread(grad_BCHW, window)
+    spread_BCHW: Tensor = _run("spread", grad_BCHW, window)
     return spread_BCHW
 
 
@@ -201,20 +204,24 @@ _SURROGATE_AT = {"surrogate_backward_": 4, "surrogate_backward_normed_": 5}
 _IN_PLACE = ("fire_", "surrogate_backward_", "pack_", "count_", *OF_NORM, *OF_EIGHT_BITS)
 
 
-def _implement(name: str) -> None:
-    def run(first: Tensor, *others: object) -> Tensor | None:
-        dtype = first.dtype if name != "unpack" else others[-1]
-        assert isinstance(dtype, torch.dtype), "unpack is asked for a type"
-        surrogate = others[_SURROGATE_AT[name]] if name in _SURROGATE_AT else None
-        assert surrogate is None or isinstance(surrogate, str), "a surrogate is given by its name"
-        result: Tensor | None = kernel(name, first.device, dtype, surrogate)(first, *others)
-        return result
+def _run(name: str, first: Tensor, *others: Any) -> Any:
+    """Run a kernel; as an operator where a mode, a fake tensor or the profiler has to see it.
 
-    _operators.impl(name, run, "CompositeExplicitAutograd")
+    Torch takes longer to call an operator written in Python than a kernel takes for a small layer.
+    """
+    if type(first) is Tensor and not _len_torch_dispatch_stack() and not _profiler_enabled():
+        return _run_kernel(name, first, *others)
+    return getattr(torch.ops.stdl_events, name)(first, *others)
+
+
+def _run_kernel(name: str, first: Tensor, *others: Any) -> Any:
+    dtype = first.dtype if name != "unpack" else others[-1]
+    surrogate = others[_SURROGATE_AT[name]] if name in _SURROGATE_AT else None
+    return kernel(name, first.device, dtype, surrogate)(first, *others)
 
 
 for _name in (*_IN_PLACE, "unpack", "fired", "spread"):
-    _implement(_name)
+    _operators.impl(_name, partial(_run_kernel, _name), "CompositeExplicitAutograd")
 
 
 @torch.library.register_fake("stdl_events::unpack", lib=_operators)

@@ -41,17 +41,21 @@ def kernel(name: str, device: torch.device, dtype: torch.dtype, surrogate: str |
     Raises:
         NotationError: `surrogate` is unknown.
     """
-    module: ModuleType = reference
-    if device.type == "cpu" and (dtype in ON_CPU or name in OF_BITS):
-        from stdl_events.learning.lean.kernels import cpu, cpu_norm, cpu_state8
-
-        module = cpu_state8 if name in OF_EIGHT_BITS else cpu_norm if name in OF_NORM else cpu
-    elif device.type == "cuda" and name in ON_CUDA:
-        module = _for_cuda(device, dtype)
+    module = _compiled_for(name, device, dtype)
     if surrogate is not None and module is not reference and SURROGATES[surrogate] not in module.FORMULAS:
         module = reference
     chosen: Callable[..., Any] = getattr(module, name)
     return chosen
+
+
+@functools.cache
+def _compiled_for(name: str, device: torch.device, dtype: torch.dtype) -> ModuleType:
+    """The module with the fastest kernels of a name, whatever the surrogate."""
+    if device.type == "cpu" and (dtype in ON_CPU or name in OF_BITS):
+        from stdl_events.learning.lean.kernels import cpu, cpu_norm, cpu_state8
+
+        return cpu_state8 if name in OF_EIGHT_BITS else cpu_norm if name in OF_NORM else cpu
+    return _for_cuda(device, dtype) if device.type == "cuda" and name in ON_CUDA else reference
 
 
 @functools.cache

@@ -15,7 +15,16 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from stdl_events.learning.lean.kernels.cpu_bf16 import as_array, is_set, load, number_of, number_type, rounded, store
+from stdl_events.learning.lean.kernels.cpu_bf16 import (
+    as_array,
+    as_numbers,
+    is_set,
+    load,
+    number_of,
+    number_type,
+    rounded,
+    store,
+)
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.registries import SURROGATES
 from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogate
@@ -50,8 +59,8 @@ def fire_(
     current_BCHW: Tensor, u_BCHW: Tensor, bits_BCQ: Tensor, decay: float, threshold: float, amount: float
 ) -> None:
     arrays = (*flat(current_BCHW), *flat(u_BCHW), *flat(bits_BCQ))
-    number = number_type(arrays[0])
-    run_on_rows(_fire, *arrays, *sizes(current_BCHW), number(decay), number(threshold), number(amount))
+    numbers = as_numbers(number_type(arrays[0]), decay, threshold, amount)
+    run_on_rows(_fire, *arrays, *sizes(current_BCHW), *numbers)
 
 
 def surrogate_backward_(
@@ -64,8 +73,7 @@ def surrogate_backward_(
     width: float,
 ) -> None:
     arrays = (*flat(grad_BCHW), *flat(u_BCHW), *flat(bits_BCQ))
-    number = number_type(arrays[0])
-    numbers = (number(threshold), number(amount), number(width))
+    numbers = as_numbers(number_type(arrays[0]), threshold, amount, width)
     run_on_rows(_surrogate_backward, *arrays, *sizes(grad_BCHW), *numbers, FORMULAS[SURROGATES[surrogate]])
 
 
@@ -106,6 +114,8 @@ def run_on_rows(kernel: Callable[..., None], array: Any, *args: Any) -> None:
 def flat(x: Tensor) -> tuple[Any, int]:
     """The tensor's memory as a flat array, and the stride of its samples; each sample is contiguous."""
     batch, apart = x.shape[0], x.stride(0)
+    if x.is_contiguous():  # without an operator of torch, each of which takes as long as a small kernel
+        return as_array(x).reshape(-1), apart
     return as_array(x.as_strided(((batch - 1) * apart + x.numel() // batch,), (1,))), apart
 
 

@@ -5,6 +5,7 @@ float32. What is stored is rounded to the nearest, ties to even, as torch does. 
 dtype when a kernel is compiled, so that one kernel serves all dtypes.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,12 @@ def number_type(array: Any) -> Callable[[float], Any]:
     """The type of the arithmetic on an array's numbers."""
     kind: Callable[[float], Any] = np.float32 if array.dtype == np.uint16 else array.dtype.type
     return kind
+
+
+@functools.lru_cache(maxsize=256)
+def as_numbers(kind: Callable[[float], Any], *values: float) -> tuple[Any, ...]:
+    """A kernel's constants in the type of its arithmetic."""
+    return tuple(map(kind, values))
 
 
 def load(x_P: Any, p: int) -> Any:

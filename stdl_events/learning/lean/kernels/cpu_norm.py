@@ -26,7 +26,7 @@ from stdl_events.learning.lean.kernels.cpu import (
     surrogate_row,
     unpack_row,
 )
-from stdl_events.learning.lean.kernels.cpu_bf16 import load, number_of, number_type, store
+from stdl_events.learning.lean.kernels.cpu_bf16 import as_numbers, load, number_of, number_type, store
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.registries import SURROGATES
 from stdl_events.scatter.compiled import cached_njit, inlined
@@ -45,7 +45,7 @@ def fire_normed_(
     neurons: list[float],
 ) -> None:
     arrays = (*flat(y_BCHW), *flat(spikes_BCHW), *flat(u_BCHW), *flat(bits_BCQ))
-    numbers = tuple(map(number_type(arrays[0]), neurons))
+    numbers = as_numbers(number_type(arrays[0]), *neurons)
     run_on_rows(_fire_normed, *arrays, *sizes(y_BCHW), per_channel(norm_C), momentum, eps, numbers)
 
 
@@ -60,14 +60,14 @@ def surrogate_backward_normed_(
     width: float,
 ) -> None:
     arrays = (*flat(grad_BCHW), *flat(y_BCHW), *flat(u_BCHW), *flat(bits_BCQ))
-    numbers = tuple(map(number_type(arrays[0]), (*neurons, width)))
+    numbers = as_numbers(number_type(arrays[0]), *neurons, width)
     formula = FORMULAS[SURROGATES[surrogate]]
     run_on_rows(_surrogate_backward_normed, *arrays, *sizes(grad_BCHW), per_channel(norm_C), numbers, formula)
 
 
 def per_channel(norm_C: list[Tensor]) -> tuple[Any, ...]:
     """Tensors of one number per channel as arrays."""
-    return tuple(x.detach().numpy() for x in norm_C)
+    return tuple((x.detach() if x.requires_grad else x).numpy() for x in norm_C)
 
 
 _compiled = cached_njit(parallel=True, fastmath={"contract"})

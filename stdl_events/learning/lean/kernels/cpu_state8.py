@@ -15,7 +15,7 @@ from numba import prange
 from torch import Tensor
 
 from stdl_events.learning.lean.kernels.cpu import flat, pack_row, run_on_rows, sizes, spikes_row, unpack_row
-from stdl_events.learning.lean.kernels.cpu_bf16 import load, number_of, rounded, store
+from stdl_events.learning.lean.kernels.cpu_bf16 import as_numbers, load, number_of, rounded, store
 from stdl_events.learning.lean.kernels.cpu_norm import normalise, per_channel, through_norm
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.neurons.eight_bits import LEAST, MOST
@@ -91,7 +91,7 @@ def _numbers(dtype: torch.dtype, decay: float, threshold: float, amount: float, 
     """Arguments of `_fire_row`, in the arithmetic's type."""
     wide = torch.promote_types(dtype, torch.float32)
     number = np.float64 if wide == torch.float64 else np.float32
-    return tuple(map(number, (decay * step, threshold, amount, 1 / step, LEAST, MOST, _ROUNDS[wide])))
+    return as_numbers(number, decay * step, threshold, amount, 1 / step, LEAST, MOST, _ROUNDS[wide])
 
 
 @functools.lru_cache(maxsize=64)
