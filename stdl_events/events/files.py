@@ -48,7 +48,8 @@ def open_recording(
         UnknownFormatError: no format accepts the file, or `format` is not a name of `FORMATS`.
         TruncatedRecordingError, CorruptRecordingError: the header is damaged.
     """
-    path = Path(path)
+    if not isinstance(path, Path):  # a path of a path takes as long as opening the file
+        path = Path(path)
     if sensor_size is not None and not (0 < sensor_size[0] <= 65536 and 0 < sensor_size[1] <= 65536):
         raise RecordingError(
             str(path), got=f"the sensor size {sensor_size}", expected="width and height from 1 to 65536",

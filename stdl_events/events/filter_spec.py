@@ -94,6 +94,9 @@ Microseconds = Annotated[int, Field(ge=1)]
 Coordinate = Annotated[int, Field(ge=0, le=65535)]
 Pixels = Annotated[tuple[tuple[Coordinate, Coordinate], ...], BeforeValidator(_read_pixels), AfterValidator(_in_order)]
 
+# Settings of filters that are not active.
+_NOTHING: frozenset[object] = frozenset({None, ()})
+
 
 class FilterSpec(BaseModel):
     """Filters applied to events before they are counted, in the order of `FILTERS`; all are off by default.
@@ -141,11 +144,11 @@ class FilterSpec(BaseModel):
     @property
     def settings(self) -> Mapping[str, Any]:
         """The active filters and their settings, in the order of application."""
-        return {name: value for name, value in self if value not in (None, ())}
+        return {name: value for name, value in self if value not in _NOTHING}
 
     def __bool__(self) -> bool:
         """True if any filter is active."""
-        return any(value not in (None, ()) for value in vars(self).values())
+        return not _NOTHING.issuperset(vars(self).values())
 
     @property
     def words(self) -> list[str]:

@@ -287,4 +287,5 @@ def _reader_name(reader: Callable[[Path], Recording]) -> str:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return os.path.join(relative_folder(os.path.dirname(path), str(root)), path.name)
+    folder, name = os.path.split(str(path))
+    return os.path.join(relative_folder(folder, str(root)), name)
