@@ -5,6 +5,7 @@ column is known at the end of the first pass. Where they do not, the pass is rep
 """
 
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ class ColumnReading:
     def time_unit_from(self) -> TimeUnitFrom:
         """`format`: the convention for whole numbers and fractions, which the whole column fits."""
         return self._origin or ("guessed" if self._guess and self._guess.doubt else "format")
+
+    def copy(self) -> "ColumnReading":
+        """Return the same interpretation, which can be changed for itself."""
+        other = copy(self)
+        other._polarity = copy(self._polarity)
+        return other
 
     def restart(self) -> None:
         """Begin a pass over the file with what earlier passes found."""

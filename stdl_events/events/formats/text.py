@@ -5,7 +5,6 @@ lines before the first event. A first column without a name, or one that numbers
 recognised by its first line, counts rows upwards and is flipped.
 """
 
-import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -105,7 +104,7 @@ class TextDecoder:
 
     def _block(self, data: bytes, offset: int) -> Iterator[Block]:
         """Yield the events of complete lines, up to the first bad line, for which it raises."""
-        before = copy.deepcopy(self.reading)
+        before = self.reading.copy()
         try:
             yield self._to_block(self.reading, data, offset)
             return
@@ -130,7 +129,7 @@ class TextDecoder:
         good, start, stop = 0, 0, len(lines)
         while stop - start > 1:
             middle = (start + stop) // 2
-            part, trial = b"".join(lines[start:middle]), copy.deepcopy(reading)
+            part, trial = b"".join(lines[start:middle]), reading.copy()
             try:
                 self._to_block(trial, part, offset + good)
             except ValueError:

@@ -113,13 +113,14 @@ class LineParser:
         import pyarrow
         from pyarrow import csv
 
+        has_threads = pyarrow.cpu_count() > 1
         kinds = {f"f{index}": "int64" if whole else "float64" for index, whole in enumerate(self._is_whole)}
         try:
             table = csv.read_csv(
                 pyarrow.BufferReader(data),
                 csv.ReadOptions(
-                    use_threads=pyarrow.cpu_count() > 1,
-                    block_size=_ARROW_BLOCK_BYTES,
+                    use_threads=has_threads,
+                    block_size=_ARROW_BLOCK_BYTES if has_threads else len(data),  # of one block nothing is joined
                     autogenerate_column_names=True,
                 ),
                 csv.ParseOptions(delimiter=self.delimiter or " ", quote_char=False),
