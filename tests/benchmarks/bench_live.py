@@ -102,7 +102,7 @@ def one_run(asked: argparse.Namespace) -> dict[str, Any]:
         assert sender.stdout is not None
         found["sender_cpu_s"] = float(sender.stdout.readline())
         sender.wait(30)
-    found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found["peak_mib"] = peak_mib()
     seconds = np.arange(len(watch.rss_mib))
     warm = seconds >= min(10, len(seconds) // 3)
     found["rss_slope_mib_min"] = (
@@ -113,6 +113,12 @@ def one_run(asked: argparse.Namespace) -> dict[str, Any]:
             (late / 1e3 for t_us, late in watch.windows if t_us > (asked.seconds + 1) * 1e6), default=None
         )
     return found
+
+
+def peak_mib() -> float:
+    """Return the largest memory of this process; `getrusage` may return that of the process that started it."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
 
 
 def measured(model: Path, kind: str, rate: float, seconds: float, window_us: int, **options: Any) -> dict[str, Any]:
