@@ -176,6 +176,7 @@ def test_one_clip(run_cli, root: Path, tmp_path: Path) -> None:
     [clip] = json.loads(out)["clips"]
     assert clip == {
         "clip": 3, "t_start_us": t_start_us_N[2], "t_end_us": t_start_us_N[2] + 40_000, "events": frames_NTCHW[2].sum(),
+        "predictions": [],
     }  # fmt: skip
     code, out, err = run_cli(*ask, "--clip", 3, "--out", tmp_path / "c.png")
     assert (code, out) == (0, f"{tmp_path / 'c.png'}: 1 clips of 4 frames\n"), err

@@ -1,7 +1,7 @@
 """`show` of single clips: the N-th of a recording, or those that a network recognised worst."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,20 +34,26 @@ class Told:
 def show_clip(
     whole: "Recording", recording: "Recording", spec: "FrameSpec", number: int, out: Path | None, json: bool
 ) -> None:
-    """Show the clip `number`, from 1, of `recording`, which is `whole` or a part of it.
+    """Show the clip `number`, from 1, of `recording`, which is `whole` or a part of it, with what was said of it live.
 
     Raises:
-        RecordingError: there is no such clip.
+        RecordingError: there is no such clip, or the file of predictions beside the recording is unreadable.
         UserError: `out` is not writable.
     """
+    from stdl_events.analysis.said_clips import clips_said, runs_said
+    from stdl_events.live.sinks.lines import short
+
     found = next(islice(_clips(recording, spec), number - 1, None), None)
     if found is None:
         raise RecordingError(
             str(recording.path), got=f"no clip {number}", expected=f"1 to {sum(1 for _ in _clips(recording, spec))}",
             todo="choose one of them, or shorter clips with --steps or --frame-us",
         )  # fmt: skip
-    facts = {"clip": number, "t_start_us": found.t_start_us, "t_end_us": found.t_end_us}
+    said = clips_said(recording.path, found.t_start_us, found.t_end_us)
+    facts: dict[str, Any] = {"clip": number, "t_start_us": found.t_start_us, "t_end_us": found.t_end_us}
+    facts["predictions"] = [asdict(each) for each in said]
     title = f"clip {number}: {_seconds(found.t_start_us)} to {_seconds(found.t_end_us)} of the recording's clock"
+    title += "".join(f"; said: {short(run.word)} {run.probability:.2f}" for run, _ in runs_said(said))
     pictures = None if out is None else _pictures_of(whole, found, spec)
     caption = (
         [] if pictures is None else ["below each frame the picture nearest in time, and how much later it was taken"]
@@ -147,7 +153,7 @@ def _show(
         print_json({"clips": facts, "frames": spec.model_dump(mode="json"), "out": None if out is None else str(out)})
     elif out is None:
         for line in [*caption, *(told.title for told in clips)]:
-            results.print(line, soft_wrap=True)
+            results.print(line, markup=False, soft_wrap=True)
     else:
         results.print(f"{out}: {len(clips)} clips of {spec.steps} frames", soft_wrap=True)
 

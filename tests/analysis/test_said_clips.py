@@ -66,6 +66,16 @@ def test_the_terminal_and_the_document_have_them(recording, said, run_cli):
     assert json.loads(run_cli("show", said, "--json")[1])["predictions"] == []
 
 
+def test_one_clip_alone_has_what_was_said_of_it(said, run_cli):
+    ask = ("show", said, "--steps", 5, "--clip")
+    code, out, err = run_cli(*ask, 3)
+    assert (code, err) == (0, "")
+    assert "clip 3: 5.200 s to 5.300 s of the recording's clock; said: unknown 0.75\n" in out
+    [clip] = json.loads(run_cli(*ask, 1, "--json")[1])["clips"]
+    assert [each["word"] for each in clip["predictions"]] == ["walk"]
+    assert "\x1b" not in run_cli(*ask, 4)[1]
+
+
 def test_something_else_beside_is_one_line(recording, run_cli):
     recording.with_name("r.predictions.jsonl").write_text("[1]\n")
     code, out, err = run_cli("show", recording)
