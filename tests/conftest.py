@@ -13,11 +13,15 @@ import typer
 from hypothesis import HealthCheck, settings
 
 from stdl_events import cli
+from stdl_events.live import session
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # A test reads no cache of the user's, and none of another test's: what it checks is metered in its own process.
 os.environ["STDL_EVENTS_CACHE"] = "off"
+
+# What hostile models fill before they fail stays in the process.
+session.MAX_ARENA_BYTES = 1 << 30
 
 # No test fails because a machine is slow.
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from new_entries import ADAPTIVE_EXPONENTIAL, ARCTAN, neuron_settings, registered
+from pairs import pairs
 from torch import Tensor
 
 from stdl_events.build import build_learner
@@ -90,9 +91,7 @@ def largest_relative_difference(ours: dict[str, Tensor], theirs: dict[str, Tenso
     return worst
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("neuron", NEURONS)
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("network", "neuron", "norm"), pairs(NETWORKS, NEURONS, NORMS))
 def test_lean_is_plain_in_float64(network: str, neuron: str, norm: str) -> None:
     notation, auxiliary = NETWORKS[network]
     settings = {"neuron": NEURONS[neuron], "norm": norm}
@@ -104,13 +103,8 @@ def test_lean_is_plain_in_float64(network: str, neuron: str, norm: str) -> None:
         assert len(silent) <= 2, "a network that does not learn would agree with anything"
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("neuron", NEURONS)
-@pytest.mark.parametrize("trace", TRACES)
-def test_lean_traces_are_plain_in_float64(network: str, neuron: str, trace: str) -> None:
-    """Every network with every neuron and every trace; norms in turn, so that each meets each of them."""
-    turn = [*NETWORKS].index(network) + [*NEURONS].index(neuron) + [*TRACES].index(trace)
-    norm = [*NORMS][turn % len(NORMS)]
+@pytest.mark.parametrize(("network", "neuron", "trace", "norm"), pairs(NETWORKS, NEURONS, TRACES, NORMS))
+def test_lean_traces_are_plain_in_float64(network: str, neuron: str, trace: str, norm: str) -> None:
     notation, auxiliary = NETWORKS[network]
     settings = {"neuron": NEURONS[neuron], "norm": norm, "trace": TRACES[trace]}
     plain = run(run_chunk_plain, notation, auxiliary, torch.float64, **settings)
@@ -169,9 +163,7 @@ def test_lean_in_small_parts_is_plain(network: str, trace: str | None) -> None:
     assert largest_relative_difference(lean, plain) <= 1e-12
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("kept", [(0, 1, 2, 3), (1,)])
+@pytest.mark.parametrize(("network", "norm", "kept"), pairs(NETWORKS, NORMS, [(0, 1, 2, 3), (1,)]))
 def test_what_stays_and_what_is_made_again_are_the_same_bits(network: str, norm: str, kept: tuple[int, ...]) -> None:
     notation, auxiliary = NETWORKS[network]
     settings = {"neuron": NEURONS["lif"], "norm": norm}
