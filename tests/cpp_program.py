@@ -87,23 +87,32 @@ def pixel_card(frame: FrameSpec, **changes: Any) -> ModelCard:
 
 
 def write_pixel_model(path: Path, card: ModelCard) -> Path:
-    """A leaky count of every pixel and polarity; each has random weights, so that no two frames have equal logits."""
+    """A leaky count of every pixel and polarity; each has random weights, so that no two frames have equal logits.
+
+    Counts are kept as whole numbers where the card says that the state has eight bits.
+    """
     shape = card.frame.frame_shape_CHW
+    kept = TensorProto.FLOAT if card.state_format is None else TensorProto.INT8
     weights = np.random.default_rng(0).normal(0, 0.1, (int(np.prod(shape)), len(card.labels))).astype(np.float32)
     constants = {"leak": np.array(0.5, np.float32), "weights": weights}
     nodes = [
-        helper.make_node("Mul", ["state_0", "leak"], ["decayed"]),
-        helper.make_node("Add", ["decayed", "frame"], ["next_state_0"]),
-        helper.make_node("Flatten", ["next_state_0"], ["flat"]),
+        helper.make_node("Cast", ["state_0"], ["count_before"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["count_before", "leak"], ["decayed"]),
+        helper.make_node("Add", ["decayed", "frame"], ["count"]),
+        helper.make_node("Cast", ["count"], ["next_state_0"], to=kept),
+        helper.make_node("Flatten", ["count"], ["flat"]),
         helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
     ]
     tensor, batch = helper.make_tensor_value_info, "batch"
     graph = helper.make_graph(
         nodes, "leaky_pixels",
-        [tensor(name, TensorProto.FLOAT, [batch, *shape]) for name in ("frame", "state_0")],
+        [
+            tensor("frame", TensorProto.FLOAT, [batch, *shape]),
+            tensor("state_0", kept, [batch, *shape]),
+        ],
         [
             tensor("logits", TensorProto.FLOAT, [batch, len(card.labels)]),
-            tensor("next_state_0", TensorProto.FLOAT, [batch, *shape]),
+            tensor("next_state_0", kept, [batch, *shape]),
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )  # fmt: skip

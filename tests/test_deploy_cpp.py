@@ -23,8 +23,9 @@ from stdl_events.events import open_recording
 from stdl_events.events.convert import convert
 from stdl_events.events.stream import EventArray
 from stdl_events.frames import FrameSpec
+from stdl_events.frames.selection import Selection
 from stdl_events.live import OnnxSession
-from stdl_events.model_card import DecisionThresholds
+from stdl_events.model_card import DecisionThresholds, StateFormat
 
 pytestmark = pytest.mark.slow
 
@@ -80,8 +81,16 @@ def test_fifty_real_digits_agree(cpp_program_path, recordings_dir, tmp_path):
     agree(found.clips, [clip for file in files for clip in python_clips(session, file)], session.card.labels)
 
 
-@pytest.mark.parametrize("decision", [None, DecisionThresholds(unknown_below=0.5)])
-def test_lines_are_those_of_live(cpp_program_path, tmp_path, run_cli, decision):
+@pytest.mark.parametrize(
+    ("decision", "states"),
+    [
+        (None, {"recognised"}),
+        (DecisionThresholds(unknown_below=0.5, still_below=2_500), {"recognised", "unknown", "still"}),
+        (DecisionThresholds(hold=2, decide_at=0.9), {"recognised", "held"}),
+        (DecisionThresholds(unknown_below=0.6, hold=3, decide_at=0.5), {"recognised", "unknown", "held"}),
+    ],
+)
+def test_lines_are_those_of_live(cpp_program_path, tmp_path, run_cli, decision, states):
     card = pixel_card(FrameSpec(kind="stream", steps=4, dt_us=10_000, sensor_size=SIZE), decision=decision)
     card = card.model_copy(update={"temperature": 0.2})
     model = write_pixel_model(tmp_path / "m.onnx", card)
@@ -90,10 +99,12 @@ def test_lines_are_those_of_live(cpp_program_path, tmp_path, run_cli, decision):
     *live, summary = map(json.loads, filter(None, out.split("\n")))
     found = run_program(cpp_program_path, model, path)
     assert (code, found.code) == (0, 0)
-    for name in ("clips", "frames", "incomplete_clips", "events", "late_events", "cropped_events"):
+    for name in ("clips", "early_clips", "frames", "incomplete_clips", "events", "late_events", "cropped_events"):
         assert found.summaries[0][name] == summary["summary"][name]
-    assert len(live) == 24
-    assert {line["state"] for line in live} == ({"recognised", "unknown"} if decision else {"recognised"})
+    assert {line["state"] for line in live} == states
+    is_early = decision is not None and decision.decide_at is not None
+    assert (found.summaries[0]["early_clips"] > 0) == is_early
+    assert len(live) == 24 or is_early
     for ours, theirs in zip(found.clips, live, strict=True):
         assert ours.keys() - theirs.keys() == {"recording", "logits"}
         assert theirs.keys() <= ours.keys()
@@ -107,6 +118,13 @@ SETTINGS = [
     {"kind": "stream", "dt_us": 7_001, "grid": "clock", "cap": 2},
     {"kind": "stream", "events_per_frame": 90},
     {"kind": "stream", "dt_us": 20_000, "downscale": 3, "filters": {"hot_pixels": [[3, 4], [6, 5]]}},
+    {"kind": "stream", "dt_us": 20_000, "filters": {"background_us": 4_000}},
+    {"kind": "stream", "dt_us": 20_000, "filters": {"refractory_us": 9_000}},
+    {
+        "kind": "recording",
+        "by": "time",
+        "filters": {"hot_pixels": [[3, 4]], "background_us": 5_000, "refractory_us": 3_000},
+    },
     {"kind": "stream", "dt_us": 20_000, "rotate": 90, "flip": "horizontal", "crop": [1, 2, 7, 8], "downscale": 2},
     {"kind": "stream", "dt_us": 20_000, "rotate": 180, "center_crop": [9, 5], "scale": [4, 3]},
     {"kind": "stream", "dt_us": 20_000, "rotate": 270, "flip": "vertical", "scale": [4, 7], "scale_by": "pick"},
@@ -128,6 +146,11 @@ def test_frames_are_cut_as_in_training(cpp_program_path, tmp_path, settings):
     assert expected
     agree(found.clips, expected, LABELS)
     assert found.summaries[0]["frames"] % spec.steps == 0 or spec.kind == "stream"
+    select = Selection.of(spec)
+    for chunk in open_recording(path).chunks():
+        select(chunk)
+    assert found.summaries[0]["filtered_events"] == select.filtered_events
+    assert (select.filtered_events > 50) == bool(spec.filters)
 
 
 def shuffled(events: EventArray) -> EventArray:
@@ -207,3 +230,15 @@ def test_a_state_that_goes_on_over_clips(cpp_program_path, tmp_path, run_cli):
     assert [clip["label"] for clip in found.clips] == [line["label"] for line in live]
     for ours, theirs in zip(found.clips, live, strict=True):
         assert ours["probabilities"] == pytest.approx(theirs["probabilities"], rel=0, abs=1e-6)
+
+
+def test_a_state_in_eight_bits_is_what_python_keeps(cpp_program_path, tmp_path):
+    """A count of each pixel that loses half of itself in every step, as an integer that is stored in eight bits."""
+    spec = FrameSpec(kind="stream", steps=4, dt_us=20_000, sensor_size=SIZE)
+    card = pixel_card(spec, state_format=StateFormat(dtype="int8", scale=1.0))
+    session = OnnxSession(write_pixel_model(tmp_path / "m.onnx", card))
+    path = written(tmp_path / "scene.raw", scene())
+    expected = python_clips(session, path)
+    found = run_program(cpp_program_path, session.path, path)
+    assert (found.code, found.errors, len(expected)) == (0, [], 12)
+    agree(found.clips, expected, LABELS)

@@ -88,28 +88,20 @@ def of_pixels(path: Path, frame: FrameSpec = STREAM, **changes) -> Path:
         (lambda path: write_model(path, make_card(STREAM, labels=("a", "b"))), "m.onnx: got another logits;"),
         (lambda path: write_model(path, make_card(WIDE), frame_CHW=(2, 6, 8)), "m.onnx: got another frame;"),
         (
-            lambda path: of_pixels(path, stream_spec(filters={"background_us": 500})),
-            "model card: got the filter background_us; expected a model that this program knows;",
+            lambda path: of_pixels(path, state_format=StateFormat(dtype="int8", scale=1 / 64), state_shapes=((9,),)),
+            "m.onnx: got another state_0; expected int8 of the shape in its model card, in batches of one or free;",
         ),
         (
-            lambda path: of_pixels(path, state_format=StateFormat(dtype="int8", scale=1 / 64)),
-            "model card: got membrane potentials in eight bits (train it with precision fp32 for this program);",
+            lambda path: of_pixels(path, readout="sliding", decision=DecisionThresholds(decide_at=0.9)),
+            "model card: got decide_at, and a state that goes on over clips (use --decide-at none);",
         ),
         (
-            lambda path: of_pixels(path, decision=DecisionThresholds(decide_at=0.9)),
-            "model card: got decisions before the end of a clip (export it with --decide-at none);",
-        ),
-        (
-            lambda path: of_pixels(path, decision=DecisionThresholds(hold=2)),
-            "model card: got clips in a row that must agree (export it with --hold 1);",
+            lambda path: of_pixels(path, stream_spec((60_000, 60_000), scale=(8, 6), filters={"refractory_us": 9})),
+            "model card: got a filter of times on more than 2^24 pixels; expected a model that this program knows;",
         ),
         (
             lambda path: of_pixels(path, steps_per_call=4),
             "model card: got whole clips in a call (export it without --whole-clip);",
-        ),
-        (
-            lambda path: of_pixels(path, decision=DecisionThresholds(still_below=9.0)),
-            "model card: got a rate below which the scene is still (export it with --still-below 0);",
         ),
     ],
 )  # fmt: skip

@@ -22,6 +22,7 @@ struct FrameSpec {
     std::int64_t cap = 65535, downscale = 1;
     Size sensor_size{0, 0};
     std::set<std::pair<std::int64_t, std::int64_t>> hot_pixels;
+    std::int64_t background_us = 0, refractory_us = 0;  // of the filters; 0 is none
     bool exchanges = false;                       // columns and rows, by a quarter turn
     std::vector<std::int32_t> to_column, to_row;  // of the frame; -1 drops the event
     std::int64_t height = 0, width = 0;           // of a frame
@@ -62,7 +63,7 @@ inline std::string choice(const json::Value& value, const std::string& name, con
     return *text;
 }
 
-constexpr std::int64_t longest_side = 65536;
+constexpr std::int64_t longest_side = 65536, most_timed_pixels = 1 << 24;
 
 inline Size size_entry(const json::Value& value, const std::string& name) {
     const auto sides = whole_numbers(value, name, 1, longest_side);
@@ -119,8 +120,14 @@ inline void set_geometry(FrameSpec& spec, const json::Value& card) {
 }
 
 inline void set_filters(FrameSpec& spec, const json::Value& filters) {
-    for (const char* name : {"background_us", "refractory_us"})
-        if (!filters[name].is_null()) throw unsupported(std::string("the filter ") + name);
+    const auto microseconds = [&](const char* name) {
+        if (filters[name].is_null()) return std::int64_t{0};
+        if ((spec.sensor_size.first + 2) * (spec.sensor_size.second + 2) > most_timed_pixels)
+            throw unsupported("a filter of times on more than 2^24 pixels");
+        return whole_number(filters[name], std::string("frame.filters.") + name, 1, std::int64_t{1} << 52);
+    };
+    spec.background_us = microseconds("background_us");
+    spec.refractory_us = microseconds("refractory_us");
     if (filters["hot_pixels"].is_null()) return;
     const auto* pixels = std::get_if<json::List>(&filters["hot_pixels"].is);
     if (!pixels) throw wrong_entry("frame.filters.hot_pixels", "a list of pixels");

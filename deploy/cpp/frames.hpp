@@ -5,11 +5,13 @@
 #include <deque>
 #include <functional>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "evt.hpp"
+#include "filters.hpp"
 #include "frame_spec.hpp"
 #include "refusal.hpp"
 
@@ -24,7 +26,10 @@ class Framer {
 public:
     // Args: name: of the recording, for messages.
     Framer(const FrameSpec& spec, std::string name, std::function<void(const Frame&)> hand_on)
-        : spec_(spec), name_(std::move(name)), hand_on_(std::move(hand_on)), counts_(spec.values()) {}
+        : spec_(spec), name_(std::move(name)), hand_on_(std::move(hand_on)), counts_(spec.values()) {
+        if (spec.background_us) background_.emplace(spec.sensor_size, spec.background_us);
+        if (spec.refractory_us) refractory_.emplace(spec.sensor_size, spec.refractory_us);
+    }
 
     std::int64_t events = 0, outside = 0, late = 0, filtered = 0, cropped = 0;
 
@@ -77,7 +82,9 @@ private:
 
     // Moves the event to its pixel of the frame; false if it is dropped.
     bool select(Event& event) {
-        if (!spec_.hot_pixels.empty() && spec_.hot_pixels.count({event.x, event.y})) return ++filtered, false;
+        const bool is_hot = !spec_.hot_pixels.empty() && spec_.hot_pixels.count({event.x, event.y});
+        if (is_hot || (background_ && !background_->keeps(event)) || (refractory_ && !refractory_->keeps(event)))
+            return ++filtered, false;
         if (spec_.exchanges) std::swap(event.x, event.y);
         const std::int32_t x = spec_.to_column[event.x], y = spec_.to_row[event.y];
         if (x < 0 || y < 0) return ++cropped, false;
@@ -157,6 +164,8 @@ private:
     std::string name_;
     std::function<void(const Frame&)> hand_on_;
     std::vector<float> counts_;
+    std::optional<BackgroundFilter> background_;
+    std::optional<RefractoryFilter> refractory_;
     std::deque<Event> held_;
     std::int64_t index_ = -1, origin_us_ = 0, newest_us_ = 0, in_open_ = 0, t_start_us_ = 0, t_last_us_ = 0;
 };

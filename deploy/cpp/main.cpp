@@ -69,7 +69,7 @@ static void recognise(Model& model, const std::string& path, const std::optional
     readout.finish();
     const double steps = static_cast<double>(std::max<std::int64_t>(readout.frames, 1));
     std::cout << "{\"summary\": {\"recording\": " << json::text(path) << ", \"clips\": " << readout.clips
-              << ", \"frames\": " << readout.frames << ", \"incomplete_clips\": " << readout.incomplete
+              << ", \"early_clips\": " << readout.early_clips << ", \"frames\": " << readout.frames << ", \"incomplete_clips\": " << readout.incomplete
               << ", \"events\": " << framer.events << ", \"outside_events\": " << framer.outside
               << ", \"late_events\": " << framer.late << ", \"filtered_events\": " << framer.filtered
               << ", \"cropped_events\": " << framer.cropped

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "decision.hpp"
 #include "frame_spec.hpp"
 #include "json.hpp"
 #include "refusal.hpp"
@@ -22,8 +23,9 @@ struct Card {
     std::vector<std::string> labels;
     std::vector<std::vector<std::int64_t>> state_shapes;
     bool resets = true;        // the state, at the first frame of each clip
+    bool keeps_bytes = false;  // potentials are integers of eight bits, not float32
     double temperature = 1;    // divides the mean logits before the softmax
-    double unknown_below = 0;  // probability of the most probable class
+    Thresholds decision;
 
     static Card parse(const std::string& text) {
         const json::Value card = json::Parser(text).document();
@@ -38,8 +40,9 @@ struct Card {
             read.labels.push_back(*name);
         }
         if (read.labels.empty()) throw wrong_entry("labels", "class names");
-        if (!card["state_format"].is_null())
-            throw unsupported("membrane potentials in eight bits (train it with precision fp32 for this program)");
+        refuse_other_entries(card["state_format"], {"dtype", "scale"}, "state_format");
+        read.keeps_bytes = !card["state_format"].is_null();
+        if (read.keeps_bytes) choice(card["state_format"]["dtype"], "state_format.dtype", {"int8"});
         std::int64_t values = static_cast<std::int64_t>(read.frame.values());
         const auto* shapes = std::get_if<json::List>(&card["state_shapes"].is);
         if (!shapes) throw wrong_entry("state_shapes", "a list of shapes");
@@ -71,15 +74,18 @@ private:
             throw wrong_entry(name, "a number from " + json::text(least) + " to " + json::text(most));
         return *found;
     }
-    void set_decision(const json::Value& decision) {
-        refuse_other_entries(decision, {"unknown_below", "still_below", "hold", "decide_at"}, "decision");
-        unknown_below = number(decision["unknown_below"], "decision.unknown_below", 0, 1, 0);
-        if (number(decision["still_below"], "decision.still_below", 0, 1e300, 0) > 0)
-            throw unsupported("a rate below which the scene is still (export it with --still-below 0)");
-        if (number(decision["hold"], "decision.hold", 1, 1e9, 1) > 1)
-            throw unsupported("clips in a row that must agree (export it with --hold 1)");
-        if (!decision["decide_at"].is_null())
-            throw unsupported("decisions before the end of a clip (export it with --decide-at none)");
+    void set_decision(const json::Value& thresholds) {
+        refuse_other_entries(thresholds, {"unknown_below", "still_below", "hold", "decide_at"}, "decision");
+        const auto least = [&](const char* name, double from, double to) {
+            return number(thresholds[name], std::string("decision.") + name, from, to, 0);
+        };
+        decision.unknown_below = least("unknown_below", 0, 1);
+        decision.still_below = least("still_below", 0, 1e300);
+        if (!thresholds["hold"].is_null())
+            decision.hold = whole_number(thresholds["hold"], "decision.hold", 1, std::int64_t{1} << 52);
+        if (thresholds["decide_at"].is_null()) return;
+        decision.decide_at = least("decide_at", 1e-300, 1);
+        if (!resets) throw unsupported("decide_at, and a state that goes on over clips (use --decide-at none)");
     }
 };
 
@@ -99,8 +105,8 @@ public:
         check(0, {2, frame.height, frame.width});
         check(1, {static_cast<std::int64_t>(card_.labels.size())});
         for (const std::size_t side : {0, 1}) {
-            in_[side].push_back(value(frame_, {1, 2, frame.height, frame.width}));
-            out_[side].push_back(value(logits_, {1, static_cast<std::int64_t>(logits_.size())}));
+            in_[side].push_back(floats(frame_, {1, 2, frame.height, frame.width}));
+            out_[side].push_back(floats(logits_, {1, static_cast<std::int64_t>(logits_.size())}));
         }
         for (std::size_t n = 0; n < card_.state_shapes.size(); ++n) add_state(n);
         for (std::size_t n = 0; n < names_.size(); ++n) (n % 2 ? names_out_ : names_in_).push_back(names_[n].c_str());
@@ -110,7 +116,7 @@ public:
 
     // The state before a clip: zeros.
     void reset() {
-        for (auto& state : states_[now_]) std::fill(state.begin(), state.end(), 0.0F);
+        for (auto& state : states_[now_]) std::fill(state.begin(), state.end(), '\0');
     }
 
     // Advances the state by a frame of counts [2, H, W]; returns the logits, one for each label.
@@ -137,6 +143,8 @@ private:
         Ort::SessionOptions options;
         options.SetIntraOpNumThreads(threads);
         options.SetInterOpNumThreads(1);
+        // Eight-bit convolutions turn what they read and write around themselves, quicker than operators beside them.
+        options.AddConfigEntry("optimization.disable_specified_optimizers", "NhwcTransformer");
         try {
             return Ort::Session(env, content.data(), content.size(), options);
         } catch (const Ort::Exception& error) {
@@ -161,7 +169,8 @@ private:
     }
 
     // Compares an input (even) or output (odd) of the file with the card's shape, which has no batch.
-    void check(std::size_t n, const Shape& shape) const {
+    void check(std::size_t n, const Shape& shape, bool in_bytes = false) const {
+        const auto type = in_bytes ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8 : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
         Ort::AllocatorWithDefaultOptions allocator;
         for (std::size_t place = 0; place < names_.size() / 2; ++place) {
             const auto name = n % 2 ? session_.GetOutputNameAllocated(place, allocator)
@@ -171,33 +180,39 @@ private:
             if (info.GetONNXType() != ONNX_TYPE_TENSOR) break;
             const auto tensor = info.GetTensorTypeAndShapeInfo();
             const Shape declared = tensor.GetShape();
-            if (tensor.GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT || declared.empty() || declared[0] > 1 ||
+            if (tensor.GetElementType() != type || declared.empty() || declared[0] > 1 ||
                 Shape(declared.begin() + 1, declared.end()) != shape)
                 break;
             return;
         }
         throw Refusal(path_, "another " + names_[n],
-                      "float32 of the shape in its model card, in batches of one or free",
+                      std::string(in_bytes ? "int8" : "float32") +
+                          " of the shape in its model card, in batches of one or free",
                       "export the model again as float32, or use stdl-events live");
     }
 
     void add_state(std::size_t n) {
         Shape shape = card_.state_shapes[n];
-        check(2 + 2 * n, shape);
-        check(3 + 2 * n, shape);
-        std::size_t size = 1;
-        for (const std::int64_t side : shape) size *= static_cast<std::size_t>(side);
+        check(2 + 2 * n, shape, card_.keeps_bytes);
+        check(3 + 2 * n, shape, card_.keeps_bytes);
+        std::size_t bytes = card_.keeps_bytes ? 1 : sizeof(float);
+        for (const std::int64_t side : shape) bytes *= static_cast<std::size_t>(side);
         shape.insert(shape.begin(), 1);
+        const auto type = card_.keeps_bytes ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8 : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
         for (const std::size_t side : {0, 1}) {
-            states_[side].emplace_back(size);
-            in_[side].push_back(value(states_[side].back(), shape));
-            out_[1 - side].push_back(value(states_[side].back(), shape));
+            auto& state = states_[side].emplace_back(bytes);
+            in_[side].push_back(value(state.data(), bytes, shape, type));
+            out_[1 - side].push_back(value(state.data(), bytes, shape, type));
         }
     }
 
-    static Ort::Value value(std::vector<float>& values, const Shape& shape) {
+    static Ort::Value floats(std::vector<float>& values, const Shape& shape) {
+        return value(values.data(), values.size() * sizeof(float), shape, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
+    }
+
+    static Ort::Value value(void* data, std::size_t bytes, const Shape& shape, ONNXTensorElementDataType type) {
         static const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
-        return Ort::Value::CreateTensor<float>(memory, values.data(), values.size(), shape.data(), shape.size());
+        return Ort::Value::CreateTensor(memory, data, bytes, shape.data(), shape.size(), type);
     }
 
     std::string path_;
@@ -207,7 +222,7 @@ private:
     std::vector<const char*> names_in_, names_out_;
     std::vector<float> frame_, logits_;
     // A step reads the states of one side and writes those of the other.
-    std::array<std::deque<std::vector<float>>, 2> states_;
+    std::array<std::deque<std::vector<char>>, 2> states_;
     std::array<std::vector<Ort::Value>, 2> in_, out_;
     std::size_t now_ = 0;
 };

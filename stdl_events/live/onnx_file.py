@@ -22,9 +22,12 @@ Signature: TypeAlias = Literal["verified", "not checked", "none"]
 
 MAX_BYTES = 1 << 30
 MAX_NODES = 1 << 14
+# What joins repeat of one tensor: the steps of the longest clip, or the channels of a densely connected network.
+MAX_JOINED = 1 << 12
+CHANNEL_AXIS = 1
 # What an exported network computes: elementwise, linear, pooling, and what keeps the number of values. None of these
 # loops, draws or reads files, and none but a product and Concat makes a tensor larger than its inputs: `session` bounds
-# those.
+# the products.
 _OPERATORS = """
 Abs Add And AveragePool BatchNormalization Cast Clip Concat Constant Conv DequantizeLinear Div Equal Exp Flatten
     Floor Gemm GlobalAveragePool Greater GreaterOrEqual Identity LayerNormalization Less LessOrEqual Log MatMul Max
@@ -83,8 +86,8 @@ def read_onnx_file(path: Path, signed_by: Path | None = None) -> OnnxFile:
 
     Raises:
         ModelError: it is not there, too large, no ONNX file, or holds what no exported network has: other files' data,
-            operators outside `OPERATORS`, custom functions, tensors without their values, weights that are not finite;
-            or it is not signed as required.
+            operators outside `OPERATORS`, custom functions, tensors without their values, weights that are not finite,
+            joins of joins that grow without bound; or it is not signed as required.
     """
     content = _read(path)
     signature = _check_signature(path, content, signed_by)
@@ -92,6 +95,7 @@ def read_onnx_file(path: Path, signed_by: Path | None = None) -> OnnxFile:
     graph = model.graph
     _refuse_unknown(path, model)
     _refuse_computed_constants(path, graph)
+    _refuse_growth(path, graph)
     tensors = [*graph.initializer, *(tensor for node in graph.node for tensor in _tensors_of(node))]
     values = {tensor.name: _values(path, tensor) for tensor in tensors}
     return OnnxFile(
@@ -181,6 +185,30 @@ def _refuse_computed_constants(path: Path, graph: Any) -> None:
             constants.update(node.output)
         elif node.op_type not in _WIDENED and all(name in constants for name in node.input):
             raise _refused(path, f"{node.op_type} of constants alone")
+
+
+def _refuse_growth(path: Path, graph: Any) -> None:
+    """Refuse joins that repeat a tensor more than `MAX_JOINED` times, before anything of that size is made.
+
+    A convolution by weights of the file has their channels, whatever is joined before it.
+    """
+    constants = {tensor.name for tensor in graph.initializer}
+    times = dict.fromkeys([*constants, *(value.name for value in graph.input), ""], 1.0)
+    for node in graph.node:
+        # What no node before has made, onnxruntime may order first: it counts as if it had no end.
+        of_inputs = [times.get(name, math.inf) for name in node.input]
+        grown = max(of_inputs, default=1.0)
+        if node.op_type == "Conv" and len(node.input) > 1 and node.input[1] in constants:
+            grown = 1.0
+        elif node.op_type == "Concat":
+            grown = sum(of_inputs)
+            axes = [attribute.i for attribute in node.attribute if attribute.name == "axis"]
+            if axes != [CHANNEL_AXIS] or grown > MAX_JOINED:
+                raise _refused(
+                    path, "a Concat that grows without bound",
+                    expected=f"channels or steps, joined at most {MAX_JOINED:,} times",
+                )  # fmt: skip
+        times.update(dict.fromkeys(node.output, grown))
 
 
 def _tensors_of(node: Any) -> Iterator[Any]:

@@ -118,15 +118,16 @@ def endless(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("Loop", names, [], body=body))
 
 
-def doubled(operator: str, times: int) -> Change:
-    """Put a chain before the model that doubles its input in each node."""
+def doubled(times: int, axis: int, *, in_order: bool = True) -> Change:
+    """Add a chain of nodes that doubles the frame again and again."""
 
     def change(model: onnx.ModelProto) -> None:
-        last = "frame"
+        last, nodes = "frame", []
         for index in range(times):
-            name = f"d{index}"
-            model.graph.node.insert(index, helper.make_node(operator, [last, last], [name], axis=0))
-            last = name
+            nodes.append(helper.make_node("Concat", [last, last], [f"d{index}"], axis=axis))
+            last = f"a{index}"
+            nodes.append(helper.make_node("Abs", [f"d{index}"], [last]))
+        model.graph.node.extend(nodes if in_order else reversed(nodes))
 
     return change
 
@@ -256,7 +257,11 @@ for name, fields in {"a number": {"value_float": np.nan}, "numbers": {"value_flo
     add(f"a constant that is {name} not finite", "not finite", of_constants("Constant", **fields))
 add("an expansion", "Expand", with_constants("Expand", np.array([2**40, 1, 1, 1], np.int64)))
 add("a padding", "Pad", with_constants("Pad", np.array([0, 0, 2**30, 2**30] * 2, np.int64)))
-add("a hundred doublings", "Concat", doubled("Concat", 100))
+for name, change in {
+    "of the batch": doubled(100, 0), "of the columns": doubled(9, -1), "of the channels": doubled(13, 1),
+    "in another order": doubled(9, 1, in_order=False),
+}.items():  # fmt: skip
+    add(f"doublings {name}", "a Concat that grows without bound", change)
 add("a product of constants", "constants alone", of_constants("MatMul", np.ones((9, 1), "f"), np.ones((1, 9), "f")))
 add("a node without inputs", "constants alone", of_constants("Add"))
 add("a product of products", "fails in onnxruntime", outer_product)

@@ -4,7 +4,8 @@ import fuzz_models
 import numpy as np
 import onnx
 import pytest
-from hostile_models import CORPUS, external
+from hostile_models import CORPUS, constant, external
+from onnx import helper
 from onnx_models import make_card, stream_spec, write_model
 from opened_files import opened_files
 
@@ -50,6 +51,18 @@ def test_a_hostile_file_is_refused_or_runs(name, good, tmp_path):
 
 def test_the_corpus_is_of_a_hundred_files_and_more():
     assert len(CORPUS) > 100
+
+
+def test_channels_that_are_joined_to_few_are_no_growth(good, tmp_path):
+    """A densely connected network: each layer joins what is there with what a convolution makes of it."""
+    model, last = copy_of(good), "frame"
+    constant(model, "kernel", np.ones((2, 2, 1, 1), np.float32))
+    for index in range(40):
+        model.graph.node.append(helper.make_node("Conv", [last, "kernel"], [f"c{index}"]))
+        model.graph.node.append(helper.make_node("Concat", [last, f"c{index}"], [f"d{index}"], axis=1))
+        last = f"d{index}"
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    assert read_onnx_file(tmp_path / "m.onnx").operators["Concat"] == 40
 
 
 def test_data_beside_the_file_is_not_read(good, tmp_path):

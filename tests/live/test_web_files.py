@@ -288,10 +288,11 @@ def test_what_the_page_does_not_know_is_refused(run, changes, word):
     assert word in found["problem"]
 
 
-def test_potentials_in_eight_bits_are_refused(run):
+def test_a_state_of_another_type_is_refused(run):
     card = make_card(stream_spec(), state_format=StateFormat(dtype="int8", scale=1 / 64)).model_dump(mode="json")
+    card["state_format"]["dtype"] = "int4"
     (found,) = run("frames", [{"card": card, "events": [[], [], [], []]}])
-    assert "got membrane potentials in eight bits; expected potentials in float32" in found["problem"]
+    assert "state_format: got dtype: " in found["problem"] or 'state_format: dtype: got "int4"' in found["problem"]
 
 
 def test_what_the_readme_says_to_type_is_what_the_tests_do():

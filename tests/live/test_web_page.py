@@ -13,6 +13,7 @@ pytest.importorskip("faery", reason="needs the extra `formats`")
 
 import onnx
 from axe import check_page, require_axe
+from cpp_program import pixel_card, write_pixel_model
 from hostile_models import CORPUS
 from onnx_models import make_card, stream_spec, write_model
 from playwright import sync_api
@@ -24,6 +25,7 @@ from stdl_events.events.stream import empty_events
 from stdl_events.frames import FrameSpec
 from stdl_events.live import OnnxSession
 from stdl_events.live.predict import Reading, predict_recordings
+from stdl_events.model_card import StateFormat
 from stdl_events.models import model_path
 from stdl_events.recordings.cutting import cut_clips
 from stdl_events.recordings.entry import Entry
@@ -201,6 +203,8 @@ def test_all_readouts_decisions_and_older_files_are_as_in_predict(page, tmp_path
     models |= {
         write_model(tmp_path / f"{name}.onnx", make_card(**({"frame": SPEC} | c))): (8, 6) for name, c in CARDS.items()
     }
+    in_bytes = pixel_card(SPEC, labels=("a", "b", "c"), state_format=StateFormat(dtype="int8", scale=1.0))
+    models[write_pixel_model(tmp_path / "bytes.onnx", in_bytes)] = (8, 6)
     for number, (model, size) in enumerate(models.items()):
         recording = clip_of_events(tmp_path / f"{number}.raw", 900, number, 400_000, size)
         document = recognise(page, model, [recording])[-1]

@@ -106,8 +106,11 @@ export function parseCard(name, text) {
   require(subject, card, "readout", isOneOf("reset", "sliding"), "reset or sliding");
   const isStates = (shapes) => Array.isArray(shapes) && shapes.length <= MAX_STATES && shapes.every(isShape);
   require(subject, card, "state_shapes", isStates, "lists of sizes");
-  if ((card.state_format ?? null) !== null) {
-    throw wrong(subject, "membrane potentials in eight bits", "potentials in float32", "train with precision fp32 for a browser");
+  const stateFormat = card.state_format ?? null;
+  if (stateFormat !== null) {
+    if (!isObject(stateFormat)) throw wrong(`${subject}: state_format`, quoted(stateFormat), "an object");
+    refuseUnknown(`${subject}: state_format`, stateFormat, ["dtype", "scale"]);
+    require(`${subject}: state_format`, stateFormat, "dtype", isOneOf("int8"), "int8");
   }
   const temperature = card.temperature ?? 1;
   require(subject, { temperature }, "temperature", (value) => value >= 1e-3 && value <= 1e3, "0.001 to 1000");
@@ -122,5 +125,6 @@ export function parseCard(name, text) {
   const { labels, readout, state_shapes: stateShapes, weights_sha256: checksum = null } = card;
   require(subject, { weights_sha256: checksum }, "weights_sha256", isOptional(isChecksum), "64 hexadecimal digits");
   const provenance = isObject(card.provenance) ? card.provenance : {};
-  return { labels, readout, stateShapes, temperature, frame, frameShape: shapes[0], decision, provenance, checksum };
+  const stateType = stateFormat === null ? "float32" : "int8";
+  return { labels, readout, stateShapes, stateType, temperature, frame, frameShape: shapes[0], decision, provenance, checksum };
 }

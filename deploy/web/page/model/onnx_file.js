@@ -4,12 +4,13 @@
 import { Problem, quoted } from "../problem.js";
 import { OPERATORS } from "./operators.js";
 
-const MAX_BYTES = 1 << 30, MAX_NODES = 1 << 14;
+const MAX_BYTES = 1 << 30, MAX_NODES = 1 << 14, MAX_JOINED = 1 << 12, CHANNEL_AXIS = 1;
 const METADATA_KEY = "stdl_events.model_card";
 const MODEL = { graph: 7, metadata: 14, training: 20, functions: 25 };
-const GRAPH = { node: 1, initializer: 5, sparse: 15 };
-const NODE = { operator: 4, attribute: 5, domain: 7 };
-const ATTRIBUTE = { float: 2, tensor: 5, graph: 6, floats: 7, tensors: 10, graphs: 11, sparse: 22, sparses: 23 };
+const GRAPH = { node: 1, initializer: 5, input: 11, sparse: 15 };
+const NODE = { input: 1, output: 2, operator: 4, attribute: 5, domain: 7 };
+const ATTRIBUTE = { name: 1, float: 2, integer: 3, tensor: 5, graph: 6, floats: 7, tensors: 10, graphs: 11, sparse: 22, sparses: 23 };
+const VALUE_NAME = 1;
 const TENSOR = { dims: 1, type: 2, floats: 4, name: 8, raw: 9, external: 13, location: 14 };
 // Measured: eight-bit layers give other numbers here than in native onnxruntime.
 const OTHER_PRECISION = ["QuantizeLinear", "DequantizeLinear"], FLOAT16 = 10;
@@ -113,32 +114,61 @@ function checked(name, content) {
 }
 
 function checkGraph(name, graph) {
-  const weights = [];
+  const weights = [], joined = [], given = [""];
   let nodes = 0;
   for (const [number, value] of fields(graph)) {
     if (number === GRAPH.sparse) throw new Problem(name, "sparse tensors", EXPECTED, AGAIN);
     if (number === GRAPH.initializer) weights.push(tensorOf(name, bytesOf(value)));
     if (number === GRAPH.node) {
-      checkNode(name, bytesOf(value));
+      joined.push(checkNode(name, bytesOf(value)));
       nodes++;
     }
+    if (number === GRAPH.input) given.push(textOf(Object.fromEntries(fields(bytesOf(value)))[VALUE_NAME] ?? NOTHING));
   }
   if (!nodes || nodes > MAX_NODES) throw new Problem(name, `a graph of ${nodes} nodes`, `1 to ${MAX_NODES}`, AGAIN);
+  refuseGrowth(name, joined, given, weights.map((tensor) => tensor.name));
   return weights;
 }
 
+// Refuses joins that repeat a tensor more than `MAX_JOINED` times. A convolution by weights of the file has their channels.
+function refuseGrowth(name, nodes, given, constants) {
+  const times = new Map([...given, ...constants].map((tensor) => [tensor, 1])), fixed = new Set(constants);
+  for (const { operator, inputs, outputs, axis } of nodes) {
+    // What no node before has made, onnxruntime may order first: it counts as if it had no end.
+    const ofInputs = inputs.map((tensor) => times.get(tensor) ?? Infinity);
+    let grown = Math.max(1, ...ofInputs);
+    if (operator === "Conv" && fixed.has(inputs[1])) grown = 1;
+    if (operator === "Concat") {
+      grown = ofInputs.reduce((sum, each) => sum + each, 0);
+      if (axis !== CHANNEL_AXIS || grown > MAX_JOINED) {
+        throw new Problem(name, "a Concat that grows without bound", `channels, joined at most ${MAX_JOINED} times`, AGAIN);
+      }
+    }
+    outputs.forEach((tensor) => times.set(tensor, grown));
+  }
+}
+
+// Returns { operator, inputs, outputs, axis }.
 function checkNode(name, node) {
-  let operator = "", domain = "";
+  const inputs = [], outputs = [];
+  let operator = "", domain = "", axis = null;
   for (const [number, value] of fields(node)) {
+    if (number === NODE.input) inputs.push(textOf(bytesOf(value)));
+    if (number === NODE.output) outputs.push(textOf(bytesOf(value)));
     if (number === NODE.operator) operator = textOf(bytesOf(value));
     if (number === NODE.domain) domain = textOf(bytesOf(value));
-    if (number === NODE.attribute) checkAttribute(name, bytesOf(value));
+    if (number === NODE.attribute) {
+      checkAttribute(name, bytesOf(value));
+      const entries = Object.fromEntries(fields(value));
+      if (textOf(entries[ATTRIBUTE.name] ?? NOTHING) === "axis") axis = entries[ATTRIBUTE.integer] ?? 0;
+    }
   }
   if (OTHER_PRECISION.includes(operator)) throw imprecise(name, "layers in eight bits");
   if (!["", "ai.onnx"].includes(domain) || !OPERATORS.has(operator)) {
     const full = domain ? `${domain}:${operator}` : operator;
     throw new Problem(name, `the operator ${quoted(full)}`, "operators of an exported network", AGAIN);
   }
+  return { operator, inputs, outputs, axis };
 }
 
 function checkAttribute(name, attribute) {

@@ -38,9 +38,9 @@ export class StepSession {
     this.isWhole = isWhole;
     this.card = card;
     this.session = session;
-    const states = (prefix) => card.stateShapes.map((shape, at) => [`${prefix}state_${at}`, shape]);
-    this.#compare("inputs", session.inputMetadata, [["frame", card.frameShape], ...states("")]);
-    this.#compare("outputs", session.outputMetadata, [["logits", [card.labels.length]], ...states("next_")]);
+    const states = (prefix) => card.stateShapes.map((shape, at) => [`${prefix}state_${at}`, card.stateType, shape]);
+    this.#compare("inputs", session.inputMetadata, [["frame", "float32", card.frameShape], ...states("")]);
+    this.#compare("outputs", session.outputMetadata, [["logits", "float32", [card.labels.length]], ...states("next_")]);
   }
 
   async release() {
@@ -49,7 +49,8 @@ export class StepSession {
 
   initialState() {
     const sizeOf = (shape) => shape.reduce((product, size) => product * size, 1);
-    return this.card.stateShapes.map((shape) => new Tensor("float32", new Float32Array(sizeOf(shape)), [1, ...shape]));
+    const { stateShapes, stateType } = this.card, Values = stateType === "int8" ? Int8Array : Float32Array;
+    return stateShapes.map((shape) => new Tensor(stateType, new Values(sizeOf(shape)), [1, ...shape]));
   }
 
   // Returns [logits, next state].
@@ -68,7 +69,7 @@ export class StepSession {
   #compare(what, declared, wanted) {
     const shapeOf = (its) => its.shape.slice(1).join("x");
     const got = declared.map((its) => `${its.name} ${its.isTensor ? `${its.type} ${shapeOf(its)}` : "no tensor"}`);
-    const expected = wanted.map(([name, shape]) => `${name} float32 ${shape.join("x")}`);
+    const expected = wanted.map(([name, type, shape]) => `${name} ${type} ${shape.join("x")}`);
     if (got.length !== expected.length || expected.some((its) => !got.includes(its))) {
       const listed = (texts) => texts.slice(0, 4).join(", ").slice(0, 200) + (texts.length > 4 ? ", …" : "");
       const float16 = declared.some((its) => its.isTensor && its.type === "float16");
