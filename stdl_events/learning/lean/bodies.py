@@ -16,7 +16,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from stdl_events.learning.lean.kernels import in_rows, pack_
 from stdl_events.learning.lean.neurons import LeanNeurons
-from stdl_events.learning.lean.parts import accumulate, channel_parts, put_part, sample_parts
+from stdl_events.learning.lean.parts import accumulate, channel_parts, put_part, sample_parts, unlike
 from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Spikes, Traced, added, moved, presynaptic
 from stdl_events.learning.lean.supported import runs_by_hand, steps_as
 from stdl_events.learning.lean.synapse import LeanSynapse
@@ -86,7 +86,7 @@ def _unit_step(unit: SpikingUnit, x: Signal, state: State, saves_output: bool, r
     synapse = LeanSynapse(unit.synapse, x, saves_output=saves_output)
     neurons = LeanNeurons(unit.cell, state, synapse.shape, x.dtype, rates)
     del state
-    runs = channel_parts(synapse.shape, neurons.dtype)
+    runs = unlike(channel_parts(synapse.shape, neurons.dtype), synapse.groups)
     fuses = neurons.fuses_norm and synapse.normalises
     for channels in runs:
         neurons.fire(channels, synapse.before_norm(channels) if fuses else synapse.current(channels))
@@ -116,7 +116,7 @@ def _residual_step(body: ResidualBody, x: Signal, state: State, saves_output: bo
     neurons = LeanNeurons(body.second.cell, state[count:], synapse.shape, x.dtype, rates)
     del state
     runs = channel_parts(synapse.shape, neurons.dtype)
-    for channels in runs:
+    for channels in unlike(runs, synapse.groups):
         passed = x.dense(channels=channels) if shortcut is None else shortcut.current(channels)
         neurons.fire(channels, synapse.current(channels) + passed)
     synapse.pause()
@@ -126,7 +126,7 @@ def _residual_step(body: ResidualBody, x: Signal, state: State, saves_output: bo
 
     def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
         gradient = _behind_gain(body.second, gradients.pop())
-        for channels in runs:
+        for channels in unlike(runs):
             gradient = put_part(gradient, channels, neurons.backward(channels, gradient[:, channels]))
         passed = gradient if shortcut is None else _synapse_backward(shortcut, gradient, needs_input, keep=True)
         hidden_gradient = _synapse_backward(synapse, gradient, True, keep=shortcut is None)
@@ -145,7 +145,7 @@ def _synapse_backward(synapse: LeanSynapse, gradient: Tensor, needs_input: bool,
         return synapse.finish(gradient.clone() if keep else gradient, needs_input=needs_input)
     parts = channel_parts(synapse.shape, gradient.dtype)
     target = torch.empty_like(gradient) if keep and len(parts) > 1 else gradient
-    for channels in parts:
+    for channels in unlike(parts, synapse.groups):
         target = put_part(target, channels, synapse.backward(channels, gradient[:, channels]))
     return synapse.finish(target, needs_input=needs_input)
 

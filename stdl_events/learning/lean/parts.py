@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 
 import torch
@@ -55,19 +55,40 @@ def alike_parts_skipped() -> Iterator[None]:
         _skips_alike.reset(token)
 
 
-def unlike(runs: list[slice]) -> list[slice]:
+def unlike(runs: list[slice], groups: Sequence[slice] | None = None) -> list[slice]:
     """The runs that a loop has to go through: all of them or, under `alike_parts_skipped`, those that may differ.
 
-    For loops that keep nothing of one run but what they overwrite or add up in the next. From the third run on, runs of
-    the same length behind runs of the same length allocate and release the same, so one of each is enough.
+    For loops that keep nothing of one run but what they overwrite or add up in the next, and a tensor for each group of
+    runs, which the first run of the group allocates. A run allocates and releases what another did if both and the runs
+    before them have the same lengths and places in groups of the same lengths. The first two runs may differ from all.
+
+    Args:
+        groups: consecutive runs share a group; None if each run is its own.
     """
-    if not _skips_alike.get():
+    if not _skips_alike.get() or len(runs) < 3:
         return runs
-    counts = [run.stop - run.start for run in runs]
-    found: dict[tuple[int, int, int], slice] = {}
-    for index, (run, before, count) in enumerate(zip(runs, [0, *counts], counts, strict=False)):
-        found.setdefault((min(index, 2), before, count), run)
-    return list(found.values())
+    group_of = [next(group for group in groups or runs if run.stop <= group.stop) for run in runs]
+    left = [(run.stop - run.start, group.stop - group.start) for run, group in zip(runs, group_of, strict=True)]
+    taken: list[int] = []
+    known: set[tuple[object, ...]] = set()
+
+    def take(index: int) -> None:
+        """Go through a run, behind one that leaves what the run before it leaves."""
+        same_group = index > 0 and group_of[index] == group_of[index - 1]
+        follows = left[taken[-1]] == left[index - 1] if taken else index == 0
+        if not follows or (same_group and group_of[taken[-1]] != group_of[index]):
+            take(index - 1)
+        taken.append(index)
+
+    for index, group in enumerate(group_of):
+        before = () if index == 0 else (left[index - 1], group_of[index - 1] == group)
+        key = (min(index, 2), before, left[index])
+        if key not in known:
+            known.add(key)
+            take(index)
+    if left[taken[-1]] != left[-1]:  # what the loop leaves behind
+        take(len(runs) - 1)
+    return [runs[index] for index in taken]
 
 
 def accumulate(parameter: nn.Parameter | Tensor | None, gradient: Tensor | None) -> None:

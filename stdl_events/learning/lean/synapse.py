@@ -31,6 +31,9 @@ class LeanSynapse:
         module: convolution, then batch norm where the network has it.
         x: the input, saved for backward; its dtype is the activation dtype.
         saves_output: True to save the convolution's output for backward.
+
+    Attributes:
+        groups: runs of channels that are convolved together.
     """
 
     def __init__(self, module: Synapse, x: Signal, *, saves_output: bool = False) -> None:
@@ -40,7 +43,7 @@ class LeanSynapse:
         # Without a norm backward does not need the output, and the caller of `current` may overwrite it.
         self._saves_output = saves_output and norm is not None
         self.shape = _output_shape(x.shape, conv)
-        self._groups = [slice(0, self.shape[1])] if self._saves_output else _groups(channel_parts(self.shape, x.dtype))
+        self.groups = [slice(0, self.shape[1])] if self._saves_output else _groups(channel_parts(self.shape, x.dtype))
         self._is_backward, self._runs = False, sample_parts(x.shape, self._convolves_in)
         self._scattering = self._choose() if module.convolutions == "auto" and self._convolves_in == x.dtype else None
         self._dense: Tensor | None = None
@@ -177,7 +180,7 @@ class LeanSynapse:
 
     def _output(self, channels: slice) -> Tensor:
         """The convolution's output for some channels, computed together with the others of their group."""
-        group = next(group for group in self._groups if group.start <= channels.start and channels.stop <= group.stop)
+        group = next(group for group in self.groups if group.start <= channels.start and channels.stop <= group.stop)
         if self._made is None or self._made[0] != group:
             self._made = None
             self._made = (group, self._convolve(group))
@@ -207,7 +210,7 @@ class LeanSynapse:
         # The dense path has the norm's output, or in backward its gradient, beside the convolution's output.
         room = 0 if norm is None else self._group_bytes(channel_parts(self.shape, self._x.dtype)[0])
         learns = self._weight_learns() and presynaptic(self._x) is self._x
-        found = choose(self._conv, self._x, runs, self._groups, room=room, learns=learns)
+        found = choose(self._conv, self._x, runs, self.groups, room=room, learns=learns)
         if found is not None and found.forward and isinstance(self._x, Spikes):
             self._x.forget_fresh()
         return found
@@ -225,7 +228,7 @@ class LeanSynapse:
         if self._dense is not None:
             return self._dense
         dense = dense_in(self._convolves_in, self._x, samples)
-        if len(self._runs) == 1 and (self._is_backward or len(self._groups) > 1):
+        if len(self._runs) == 1 and (self._is_backward or len(self.groups) > 1):
             self._dense = dense  # small enough to keep until its next use
         return dense
 
