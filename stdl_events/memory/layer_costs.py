@@ -132,11 +132,7 @@ def _cost_from(numbers: Any) -> LayerCost:
 def _measured(
     setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering, *, border: bool
 ) -> LayerCost:
-    cost = run_layer(setting, spec, needs_input_gradient, entering, waits=False)
-    if border and cost.shared:
-        # Backward starts with part of the output. Measure whether all of it, as in front of a next block, needs more.
-        waited = run_layer(setting, spec, needs_input_gradient, entering, waits=True)
-        cost = dataclasses.replace(cost, shared=cost.output - (waited.backward - cost.backward))
+    cost = run_layer(setting, spec, needs_input_gradient, entering, border=border)
     if setting.trace is None or entering == "frames" or state_holds(setting.trace):
         return cost
     shape = (setting.batch_size, *spec.input_shape)

@@ -6,14 +6,14 @@ B batch, C channels, H height, W width, K classes.
 import dataclasses
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
 from stdl_events.learning.grid import Trace
-from stdl_events.learning.lean import alike_parts_skipped, check_layer
+from stdl_events.learning.lean import alike_parts_skipped, check_layer, current_part_sizes
 from stdl_events.learning.lean.chain import LeanChain
 from stdl_events.learning.lean.signals import Counts, Dense, Shape, Spikes, Traced
 from stdl_events.learning.lean.signals import Signal as LeanSignal
@@ -59,28 +59,45 @@ class LayerSetting:
 
 
 def run_layer(
-    setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering, *, waits: bool
+    setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering, *, border: bool
 ) -> LayerCost:
     """The metered cost of a layer.
 
     Args:
         entering: the kind of its input.
-        waits: True if its output is alive during its backward.
+        border: True if it may be the last of its block. A second step then measures whether its backward, which starts
+            with part of the output, needs more with all of it, as in front of a next block.
     """
     with metering() as live, alike_parts_skipped():
         layer = setting.layer(spec)
         fixed, update = _fixed(layer, setting, live)
-        shape = (setting.batch_size, *spec.input_shape)
-        if setting.lean:
-            check_layer(f"layer {layer.spec}", layer)
-            x = _lean_input(setting, shape, entering)
-            cost = _lean_step(layer, x, setting, live, needs_input=needs_input_gradient, waits=waits)
-        else:
-            x_BCHW = torch.empty(shape, dtype=setting.flowing)
-            x_BCHW.requires_grad_(needs_input_gradient)
-            with mixed_precision(x_BCHW.device, setting.flowing):
-                cost = _step(layer, x_BCHW, setting, live, waits=waits)
-    return dataclasses.replace(cost, fixed=fixed, update=update)
+        step = _stepping(setting, layer, needs_input_gradient, entering, live)
+        before = live.now
+        cost = dataclasses.replace(step(False), fixed=fixed, update=update)
+        if border and cost.shared:
+            assert live.now == before, "a step frees what it allocates"
+            waited = step(True)
+            cost = dataclasses.replace(cost, shared=cost.output - (waited.backward - cost.backward))
+    return cost
+
+
+def _stepping(
+    setting: LayerSetting, layer: Layer, needs_input_gradient: bool, entering: Entering, live: LiveBytes
+) -> Callable[[bool], LayerCost]:
+    """A function that runs one step, with True if the output is to be alive during its backward."""
+    shape = (setting.batch_size, *layer.spec.input_shape)
+    if setting.lean:
+        check_layer(f"layer {layer.spec}", layer)
+        x = _lean_input(setting, shape, entering)
+        return lambda waits: _lean_step(layer, x, setting, live, needs_input=needs_input_gradient, waits=waits)
+    x_BCHW = torch.empty(shape, dtype=setting.flowing)
+    x_BCHW.requires_grad_(needs_input_gradient)
+
+    def step(waits: bool) -> LayerCost:
+        with mixed_precision(x_BCHW.device, setting.flowing):
+            return _step(layer, x_BCHW, setting, live, waits=waits)
+
+    return step
 
 
 def _lean_input(setting: LayerSetting, shape: Shape, entering: Entering) -> LeanSignal:
@@ -98,9 +115,24 @@ def _lean_input(setting: LayerSetting, shape: Shape, entering: Entering) -> Lean
     return Traced(values, Dense(torch.empty(shape, dtype=setting.flowing)))
 
 
-@torch.no_grad()
 def _handed_on(setting: LayerSetting, fronts: Fronts) -> LeanSignal:
     """The output of these layers, if the first has spikes as input."""
+    formats = setting.dtype, setting.flowing, setting.convolving
+    key = (setting.spec, setting.batch_size, setting.trace, formats, current_part_sizes(), fronts)
+    if key in _plain_outputs:
+        return Dense(torch.empty((setting.batch_size, *fronts[-1].output_shape), dtype=_plain_outputs[key]))
+    out = _run_fronts(setting, fronts)
+    if isinstance(out, Dense) and out.values_BCHW.untyped_storage().nbytes() == tensor_bytes([out.values_BCHW]):
+        _plain_outputs[key] = out.dtype
+    return out
+
+
+# Dtypes of outputs that are one dense tensor and nothing else: deep networks meter many layers behind the same one.
+_plain_outputs: dict[Hashable, torch.dtype] = {}
+
+
+@torch.no_grad()
+def _run_fronts(setting: LayerSetting, fronts: Fronts) -> LeanSignal:
     layers = [setting.layer(spec) for spec in fronts]
     received = _lean_input(setting, (setting.batch_size, *fronts[0].input_shape), "spikes")
     states = (layer.initial_state(setting.batch_size, dtype=setting.flowing) for layer in layers)

@@ -59,7 +59,7 @@ def two_real_steps(blueprint: Blueprint) -> int:
 
 @pytest.mark.parametrize("memory", ["lean", "kept"])
 def test_of_parts_that_are_alike_the_first_ones_are_enough(memory):
-    blueprint = make_blueprint("sltt", make_spec("6C3-8R(s2)-6SEWR-AP2-8C3-10FC"), memory=memory)
+    blueprint = make_blueprint("sltt", make_spec("6C3-20R(s2)-6SEWR-AP2-8C3-10FC"), memory=memory)
     with part_sizes(PartSizes(1500, 1500)):
         peak = two_real_steps(blueprint)
         assert measure_learner(blueprint, None)[0].peak_bytes == peak
