@@ -15,16 +15,16 @@ def pairs(*axes: Iterable[Any]) -> list[tuple[Any, ...]]:
         AssertionError: the first axes are too short for that.
     """
     values = [list(axis) for axis in axes]
-    first, second, *others = values
+    first, second, *others = map(len, values)
     points = [
-        (a, b, *(other[(i + (1 + number) * j) % len(other)] for number, other in enumerate(others)))
-        for (i, a), (j, b) in itertools.product(enumerate(first), enumerate(second))
+        (i, j, *((i + number * j) % other for number, other in enumerate(others, start=1)))
+        for i, j in itertools.product(range(first), range(second))
     ]
-    missing = set(_pairs_of(itertools.product(*values))) - set(_pairs_of(points))
+    missing = set(_pairs_of(itertools.product(*(range(len(axis)) for axis in values)))) - set(_pairs_of(points))
     assert not missing, f"{len(missing)} pairs are missing: order the axes by length, the longest first"
-    return points
+    return [tuple(axis[index] for axis, index in zip(values, point, strict=True)) for point in points]
 
 
-def _pairs_of(points: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+def _pairs_of(points: Iterable[tuple[int, ...]]) -> Iterator[tuple[tuple[int, int], ...]]:
     for point in points:
         yield from itertools.combinations(enumerate(point), 2)

@@ -31,6 +31,8 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"sh", "python", "text", "toml", "json", "csv", "bibtex", "yaml"}
 SENSOR = (32, 24)
+# Three clips of the recipe `folder`.
+DURATION_US = 720_000
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -48,8 +50,8 @@ def commands(block: str) -> Iterator[list[str]]:
 def write_moving_spot(path: Path, direction: int, seed: int) -> None:
     """Events of a spot that crosses the sensor to the right (1) or to the left (-1)."""
     rng = np.random.default_rng(seed)
-    events = empty_events(6_000)
-    events["t"] = np.sort(rng.integers(0, 1_000_000, len(events)))
+    events = empty_events(4_320)
+    events["t"] = np.sort(rng.integers(0, DURATION_US, len(events)))
     centre = SENSOR[0] / 2 + direction * (events["t"] % 200_000 / 200_000 - 0.5) * 20
     events["x"] = np.clip(centre + rng.normal(0, 2, len(events)), 0, SENSOR[0] - 1)
     events["y"] = np.clip(SENSOR[1] / 2 + rng.normal(0, 3, len(events)), 0, SENSOR[1] - 1)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from pairs import pairs
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stdl_events.build import build_learner, plan_learner
@@ -33,9 +34,7 @@ def gradients(trained: Learner) -> torch.Tensor:
     return torch.cat([weight.grad.flatten() for weight in trained.network.parameters()])
 
 
-@pytest.mark.parametrize("memory", ["plain", "lean", "kept"])
-@pytest.mark.parametrize("notation", NETWORKS)
-@pytest.mark.parametrize("precision", BF16)
+@pytest.mark.parametrize(("notation", "memory", "precision"), pairs(NETWORKS, ["plain", "lean", "kept"], BF16))
 def test_weights_and_gradients_stay_in_float32_and_states_flow_in_bfloat16(precision, notation, memory):
     trained = learner(notation, rule="sltt", memory=memory, precision=precision)
     seen = set()
@@ -53,9 +52,9 @@ def test_weights_and_gradients_stay_in_float32_and_states_flow_in_bfloat16(preci
     assert {buffer.dtype for buffer in floating} == {torch.float32}
 
 
-@pytest.mark.parametrize("rule", ["bptt", "sltt", "stdl", "ell", "tbptt"])
-@pytest.mark.parametrize("memory", ["plain", "lean"])
-@pytest.mark.parametrize("precision", BF16)
+@pytest.mark.parametrize(
+    ("rule", "memory", "precision"), pairs(["bptt", "sltt", "stdl", "ell", "tbptt"], ["plain", "lean"], BF16)
+)
 def test_gradients_point_where_those_of_float32_do(precision, rule, memory):
     exact, rounded = (learner(NETWORKS[0], rule=rule, memory=memory, precision=p) for p in ("fp32", precision))
     for trained in (exact, rounded):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from new_entries import neuron_settings
+from pairs import pairs
 from reference_cases import Case, case_of, classifier, gradients, largest_difference, random_case
 from reference_parts import Block, Part, Pool
 
@@ -41,9 +42,7 @@ def assert_equals_equations(case: Case, frozen: tuple[str, ...] = (), tolerance:
         assert metrics["correct"].item() == (logits_TBK.mean(0).argmax(1) == targets).sum().item()
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("rule", END_TO_END + LOCAL)
+@pytest.mark.parametrize(("rule", "norm", "seed"), pairs(END_TO_END + LOCAL, NORMS, range(2)))
 def test_random_networks(rule, norm, seed):
     assert_equals_equations(random_case(seed, rule, norm), ("auxiliary",) if rule == "decolle" else ())
 
@@ -144,9 +143,7 @@ def test_the_two_readings_of_ndot_differ():
     assert largest_difference(gradients(paper), gradients(official)) > 1e-3
 
 
-@pytest.mark.parametrize("norm", ["batch", "none"])
-@pytest.mark.parametrize("k", [1, 2, 3, 4, 9])
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize(("k", "n", "norm"), pairs([1, 2, 3, 4, 9], [1, 2], ["batch", "none"]))
 def test_truncated_local_bptt(k, n, norm):
     """T is 5: the last interval of k = 2 and k = 4 is short."""
     case = random_case(6, "tbptt", norm, k=k, n=n).changed(steps=5)

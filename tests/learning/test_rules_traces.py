@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from pairs import pairs
 from reference_cases import BATCH, SHAPE, gradients, largest_difference, scramble_weights
 
 from stdl_events.build import build_learner
@@ -42,13 +43,17 @@ def learn(learner: Learner) -> dict[str, torch.Tensor]:
     return gradients(learner)
 
 
-@pytest.mark.parametrize("rule", ["ottt-a", "ndot-a"])
-@pytest.mark.parametrize("neuron", [{}, {"neuron": "plif"}, {"neuron": "alif"}, {"reset": "hard"}])
 @pytest.mark.parametrize(
-    ("notation", "norm"), [(EVERYTHING, "batch"), (EVERYTHING, "ws"), (EVERYTHING, "none"), (NORM_FREE, "ws")]
+    ("network", "neuron", "rule"),
+    pairs(
+        [(EVERYTHING, "batch"), (EVERYTHING, "ws"), (EVERYTHING, "none"), (NORM_FREE, "ws")],
+        [{}, {"neuron": "plif"}, {"neuron": "alif"}, {"reset": "hard"}],
+        ["ottt-a", "ndot-a"],
+    ),
 )
-def test_traces_follow_their_spikes_through_every_layer(notation, norm, neuron, rule):
+def test_traces_follow_their_spikes_through_every_layer(network, neuron, rule):
     """With λ = 0 the trace is the spike wherever it has gone, dropout's masks included; with λ > 0 it is not."""
+    notation, norm = network
     sltt = learn(make(notation, "sltt", norm=norm, **neuron))
     assert largest_difference(learn(make(notation, rule, norm=norm, trace_decay=0.0, **neuron)), sltt) <= 1e-12
     assert largest_difference(learn(make(notation, rule, norm=norm, trace_decay=0.6, **neuron)), sltt) > 1e-3
