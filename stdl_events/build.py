@@ -2,12 +2,16 @@
 
 from typing import Any, Literal, TypeAlias, get_args
 
+import torch
+
 from stdl_events.errors import RuleError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
 from stdl_events.learning.grid import Rule
 from stdl_events.learning.learner import Learner
+from stdl_events.learning.registries import DEFAULT_PRECISION, STEP_PRECISIONS
 from stdl_events.memory.choose_mode import resolve_fastest
 from stdl_events.memory.choose_plan import PlanLike, choose_plan
+from stdl_events.memory.choose_precision import choose_precision, precision_of
 from stdl_events.memory.cost_store import costs_kept
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan
@@ -81,7 +85,9 @@ def plan_learner(
             allows it: with one block, STDL is SLTT.
         memory: a mode of `Blueprint.of`, or "auto" for the fastest that fits into the budget with the fewest blocks:
             usually lean with as many outputs kept as fit; the plan lists them.
-        options: see `Blueprint.of`.
+        options: see `Blueprint.of`. precision="auto" is the first of fp32, bf16, int8-state and int8-state+bf16 whose
+            plan fits into the budget or rho; a warning says which one is chosen, if not fp32, and why. With a plan it
+            is the plan's.
 
     Returns:
         A plan of None for rules that do not plan.
@@ -91,8 +97,19 @@ def plan_learner(
     """
     if memory not in MEMORY_MODES:
         raise RuleError("memory mode", got=repr(memory), expected=" or ".join(MEMORY_MODES), todo="choose one of these")
-    if memory != "auto" or plan is not None:
-        mode = "lean" if memory == "auto" else memory
-        blueprint = Blueprint.of(spec, rule, memory=mode, **options)
+
+    def planned_in(precision: str) -> tuple[Blueprint, Plan | None]:
+        named = options | {"precision": precision}
+        if memory == "auto" and plan is None:
+            blueprint = Blueprint.of(spec, rule, **named)
+            return resolve_fastest(blueprint, budget=budget, rho=rho, least_blocks=least_blocks)
+        blueprint = Blueprint.of(spec, rule, memory="lean" if memory == "auto" else memory, **named)
         return blueprint, choose_plan(blueprint, budget=budget, rho=rho, plan=plan, least_blocks=least_blocks)
-    return resolve_fastest(Blueprint.of(spec, rule, **options), budget=budget, rho=rho, least_blocks=least_blocks)
+
+    precision = options.get("precision", DEFAULT_PRECISION)
+    if not STEP_PRECISIONS[precision].candidates:
+        return planned_in(precision)
+    if plan is not None:
+        return planned_in(precision_of(plan))
+    device, is_bounded = torch.device(options.get("device", "cpu")), budget is not None or rho is not None
+    return choose_precision(precision, device, planned_in, is_bounded=is_bounded)

@@ -35,7 +35,7 @@ from stdl_events.cli.options.learner_options import (
 from stdl_events.cli.options.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.cli.options.registry_options import one_of
 from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.real_step import request, run_real
+from stdl_events.cli.real_step import print_cuda, print_real, request, run_shown
 from stdl_events.errors import UserError
 from stdl_events.learning.rules import RULES
 
@@ -137,6 +137,8 @@ def memory(
         "precision": precision, "optimizer": optimizer,
     }  # fmt: skip
     wanted = asked.options(option, **chosen)
+    if device is Device.cuda:
+        wanted["device"] = device.value  # its number formats are those of the plan
     with messages.status("metering") as status:
         if fit is not None:
             report = _fit(wanted, fit, search=batch is None)
@@ -145,7 +147,7 @@ def memory(
             step = meter_step(blueprint, plan, every_step=trace is not None)
             measured = None
             if real:
-                measured = run_real(step, request(asked, option, chosen, step, device), status.update)
+                measured = run_shown(step, request(asked, option, chosen, step, device), status)
             elif device is Device.cuda:
                 measured = measure_on_cuda(blueprint, plan, step.footprint.peak_bytes).to_dict()
             if trace is not None:
@@ -159,7 +161,7 @@ def memory(
         return
     _print(step)
     if measured is not None:
-        (_print_cuda if kind == "cuda" else _print_real)(measured)
+        (print_cuda if kind == "cuda" else print_real)(measured)
 
 
 def _check(trace: Path | None, against: str | None) -> None:
@@ -189,7 +191,7 @@ def _draw(path: Path, step: "StepMemory", wanted: Mapping[str, Any], against: st
     from stdl_events.memory.report import meter_step
 
     other = against or ("stdl" if step.blueprint.rule.name == "bptt" else "bptt")
-    shared = shared_options(wanted) | {"memory": step.blueprint.memory}
+    shared = shared_options(wanted) | {"memory": step.blueprint.memory, "precision": step.blueprint.precision}
     draw_memory_trace(path, [meter_step(*plan_learner(**shared, rule=other), every_step=True), step])
 
 
@@ -272,26 +274,3 @@ def _print(step: "StepMemory") -> None:
         if block["kept"]:
             auxiliary += f", outputs kept of {len(block['kept'])} layers"
         results.print(f"block {number}: {block['subnetwork']}{auxiliary}: {format_bytes(block['peak_bytes'])}")
-
-
-def _print_cuda(found: dict[str, Any]) -> None:
-    from stdl_events.memory.meter import format_bytes
-
-    results.print(
-        f"on {found['device']}: {format_bytes(found['allocated_bytes'])} allocated, of which "
-        f"{format_bytes(found['workspace_bytes'])} workspaces of libraries; {format_bytes(found['reserved_bytes'])} "
-        f"reserved; metered / allocated {found['metered_over_allocated']:.3f}"
-    )
-
-
-def _print_real(found: dict[str, Any]) -> None:
-    from stdl_events.memory.meter import format_bytes
-
-    real = f"{'' if found['is_exact'] else 'at least '}{format_bytes(found['real_bytes'])}"
-    results.print(
-        f"a real process: {real} at the peak, {format_bytes(found['metered_bytes'])} metered, real / metered "
-        f"{found['real_over_metered']:.2f}; {found['step_s']:.2g} s a time step, {found['step_cpu_s']:.2g} s of the "
-        f"processor, {found['step_faults']} page faults"
-    )
-    if not found["is_exact"]:
-        results.print("this system does not let a process forget its earlier peak: memory below that is not counted")

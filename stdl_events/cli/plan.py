@@ -141,8 +141,11 @@ def _planned(wanted: dict[str, Any]) -> "tuple[Blueprint, Plan, Choice | None]":
     from stdl_events.errors import RuleError
     from stdl_events.learning.blueprint import Blueprint
     from stdl_events.learning.grid import Planned
+    from stdl_events.learning.registries import DEFAULT_PRECISION, STEP_PRECISIONS
     from stdl_events.memory.choose_mode import choose_fastest
 
+    if STEP_PRECISIONS[wanted.get("precision", DEFAULT_PRECISION)].candidates:
+        wanted = wanted | {"precision": plan_learner(**wanted)[0].precision}
     ways_to_cut = {name: wanted.get(name) for name in ("budget", "rho", "least_blocks")}
     options = {name: value for name, value in wanted.items() if name not in (*ways_to_cut, "plan", "memory")}
     blueprint = Blueprint.of(**options)
@@ -164,6 +167,7 @@ def _planned(wanted: dict[str, Any]) -> "tuple[Blueprint, Plan, Choice | None]":
 def _print_plan(plan: "Plan", rule: "Rule") -> None:
     from rich.table import Table
 
+    from stdl_events.learning.registries import DEFAULT_PRECISION
     from stdl_events.memory.describe import plan_note
     from stdl_events.memory.meter import format_bytes
 
@@ -183,6 +187,8 @@ def _print_plan(plan: "Plan", rule: "Rule") -> None:
         f"peak {format_bytes(plan.total_bytes)}, {plan.rho:.3f} of the {format_bytes(plan.whole_bytes)} that the uncut "
         f"network needs trained online{budget}"
     )
+    if plan.setting is not None and plan.setting.precision != DEFAULT_PRECISION:
+        results.print(f"precision {plan.setting.precision}")
     if note := plan_note(plan, rule):
         results.print(note)
 

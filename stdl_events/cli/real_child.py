@@ -37,7 +37,7 @@ def _measured(document: Mapping[str, Any]) -> dict[str, Any]:
     asked, rule_options, given = asked_again(document)
     options = asked.options(rule_options, **given)
     chosen = {name: value for name, value in options.items() if name not in PLANNING}
-    blueprint = Blueprint.of(**chosen, memory=document["mode"])
+    blueprint = Blueprint.of(**chosen | {"precision": document["precision"]}, memory=document["mode"])
     plan = None if document["plan"] is None else Plan.from_dict(document["plan"])
     metered = document["metered_bytes"]
     if document["device"] == "cuda":

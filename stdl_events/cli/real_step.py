@@ -15,10 +15,13 @@ from typing import IO, TYPE_CHECKING, Any
 from stdl_events import child_process
 from stdl_events.cli.options.data_options import DataOptions
 from stdl_events.cli.options.learner_options import Asked
+from stdl_events.cli.output import messages, results
 from stdl_events.errors import MeasurementError, UserError
 from stdl_events.plugins import loaded_plugins
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from stdl_events.memory.report import StepMemory
 
 PROGRAM = "stdl_events.cli.real_child"
@@ -37,6 +40,7 @@ def request(
         "rule_options": rule_options,
         "given": {name: value for name, value in given.items() if name not in PLANNING},
         "mode": step.blueprint.memory,
+        "precision": step.blueprint.precision,
         "plan": None if step.plan is None else step.plan.to_dict(),
         "metered_bytes": step.footprint.peak_bytes,
         "plugins": list(loaded_plugins()),
@@ -44,11 +48,11 @@ def request(
     }
 
 
-def run_real(step: "StepMemory", document: Mapping[str, Any], show: Callable[[str], None]) -> dict[str, Any]:
+def run_real(step: "StepMemory", document: Mapping[str, Any], progress: Callable[[int, int], None]) -> dict[str, Any]:
     """Run the step of `document`, made by `request`, where there is room for it.
 
     Args:
-        show: called with the progress.
+        progress: called with the time steps that are done, and all; before the first one too.
 
     Returns:
         A `RealMemory` as a document; on CUDA a `CudaMemory`.
@@ -58,11 +62,30 @@ def run_real(step: "StepMemory", document: Mapping[str, Any], show: Callable[[st
         MeasurementError: the child failed or was killed.
     """
     from stdl_events.memory.process import available_bytes
+    from stdl_events.memory.real import BATCHES
 
     if document["device"] == "cpu":
         check_room(step.process_bytes, available_bytes())
-    show("training: starting")
-    return run_child(document, lambda done, of: show(f"training: time step {done} of {of}"))
+    progress(0, BATCHES * step.blueprint.accumulate * step.blueprint.steps)
+    return run_child(document, progress)
+
+
+def run_shown(
+    step: "StepMemory", document: Mapping[str, Any], status: "Status", *, every_s: float = 10.0
+) -> dict[str, Any]:
+    """`run_real` with its progress: a status on a terminal, elsewhere lines."""
+    from stdl_events.training.progress import LineProgress
+
+    def show(done: int, of: int) -> None:
+        status.update(f"training: time step {done} of {of}")
+        if lines is not None:
+            lines.at(done, of)
+
+    if messages.is_terminal:
+        lines = None
+        return run_real(step, document, show)
+    with LineProgress("time steps of training", console=messages, every_s=every_s) as lines:
+        return run_real(step, document, show)
 
 
 def asked_again(document: Mapping[str, Any]) -> tuple[Asked, list[str] | None, dict[str, Any]]:
@@ -162,3 +185,28 @@ def _last_line(errors: IO[bytes]) -> str:
     errors.seek(0)
     lines = [line.strip() for line in errors.read()[-4096:].decode("utf-8", "replace").splitlines()]
     return next((line for line in reversed(lines) if line), "without a message")[:300]
+
+
+def print_cuda(found: dict[str, Any]) -> None:
+    """Print a `CudaMemory`, as a document."""
+    from stdl_events.memory.meter import format_bytes
+
+    results.print(
+        f"on {found['device']}: {format_bytes(found['allocated_bytes'])} allocated, of which "
+        f"{format_bytes(found['workspace_bytes'])} workspaces of libraries; {format_bytes(found['reserved_bytes'])} "
+        f"reserved; metered / allocated {found['metered_over_allocated']:.3f}"
+    )
+
+
+def print_real(found: dict[str, Any]) -> None:
+    """Print a `RealMemory`, as a document."""
+    from stdl_events.memory.meter import format_bytes
+
+    real = f"{'' if found['is_exact'] else 'at least '}{format_bytes(found['real_bytes'])}"
+    results.print(
+        f"a real process: {real} at the peak, {format_bytes(found['metered_bytes'])} metered, real / metered "
+        f"{found['real_over_metered']:.2f}; {found['step_s']:.2g} s a time step, {found['step_cpu_s']:.2g} s of the "
+        f"processor, {found['step_faults']} page faults"
+    )
+    if not found["is_exact"]:
+        results.print("this system does not let a process forget its earlier peak: memory below that is not counted")

@@ -30,7 +30,7 @@ from stdl_events.learning.optimizers import OptimizerFactory, OptimizerSpec
 from stdl_events.learning.plain import run_chunk_plain
 from stdl_events.learning.precision import convolve_in, convolving_dtype, flowing_dtype, settled_precision
 from stdl_events.learning.rates import RatePenalty, make_rate_penalty
-from stdl_events.learning.registries import DEFAULT_OPTIMIZER
+from stdl_events.learning.registries import DEFAULT_OPTIMIZER, DEFAULT_PRECISION
 from stdl_events.learning.rules import find_rule
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.paper_neurons import PAPER, paper_neuron
@@ -77,7 +77,7 @@ class Blueprint:
     dtype: torch.dtype = torch.float32
     device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
     memory: MemoryMode = "lean"
-    precision: str = "fp32"
+    precision: str = DEFAULT_PRECISION
     cuda_graphs: bool = False
     average_decay: float | None = None
     accumulate: int = 1
@@ -108,7 +108,7 @@ class Blueprint:
         rate_penalty: float | None = None,
         target_rate: float | Sequence[float] | None = None,
         seed: int = 0,
-        precision: str = "fp32",
+        precision: str = DEFAULT_PRECISION,
         cuda_graphs: bool = False,
         average_decay: float | None = None,
         accumulate: int = 1,
@@ -166,7 +166,7 @@ class Blueprint:
                 processor without bfloat16 convolutions they run in float32. "bf16-convolutions" and "bf16-states" ask
                 for either on every machine, such as for another machine's plan. "int8-state" keeps membrane potentials
                 in eight bits between two steps, in training and wherever the network runs, for lif with soft reset.
-                Neither is for rules with traces.
+                Neither is for rules with traces. "auto" is settled by `plan_learner` and `build_learner`.
             cuda_graphs: on a CUDA device, record a block's step once and replay it: the same results, with less work
                 for the host between kernels. The first sequence of each length and batch size runs unrecorded.
             average_decay: decay of an exponential moving average of the network's weights, which

@@ -30,12 +30,15 @@ class Precision:
             dtype.
         settled: names of the entries that it stands for on devices with bfloat16 convolutions, and without; None if it
             is the same on every device.
+        candidates: names of the entries of which it stands for the first that fits into a memory budget, see
+            `stdl_events.memory.choose_precision`; empty for all others.
     """
 
     flowing: torch.dtype | None = None
     convolving: torch.dtype | None = None
     state: Kept = "float"
     settled: tuple[str, str] | None = None
+    candidates: tuple[str, ...] = ()
 
 
 FP32 = Precision()
@@ -48,22 +51,35 @@ INT8_STATE_BF16 = Precision(
 )
 INT8_STATE_BF16_CONVOLUTIONS = Precision(torch.bfloat16, state="int8")
 INT8_STATE_BF16_STATES = Precision(torch.bfloat16, torch.float32, "int8")
+AUTO = Precision(candidates=("fp32", "bf16", "int8-state", "int8-state+bf16"))
 
 
 def settled_precision(precision: str, device: torch.device) -> str:
     """`precision` on `device`: "bf16" becomes "bf16-convolutions" or "bf16-states", the latter with a warning.
 
     Raises:
-        RuleError: `precision` is unknown.
+        RuleError: `precision` is unknown, or still to be chosen for a memory budget.
     """
+    if STEP_PRECISIONS[precision].candidates:
+        raise RuleError(
+            f"precision {precision}",
+            got="a learner without a search for its plan",
+            expected="a precision by its name here",
+            todo="choose it by `plan_learner`, `build_learner` or `stdl-events plan`, with a budget",
+        )
+    settled = precision_on(precision, device)
+    if settled.endswith("-states") and settled != precision:
+        _say_that_convolutions_are_in_float32(precision, settled)
+    return settled
+
+
+def precision_on(precision: str, device: torch.device) -> str:
+    """`settled_precision` without the warning, for one that may not be chosen."""
     choices = STEP_PRECISIONS[precision].settled
     if choices is None:
         return precision
     convolves, does_not = choices
-    if device.type != "cpu" or cpu_convolves_in_bf16():
-        return convolves
-    _say_that_convolutions_are_in_float32(precision, does_not)
-    return does_not
+    return convolves if device.type != "cpu" or cpu_convolves_in_bf16() else does_not
 
 
 @functools.cache

@@ -44,9 +44,12 @@ STEP_PRECISIONS: "Registry[Precision]" = Registry(
         "int8-state+bf16": "stdl_events.learning.precision:INT8_STATE_BF16",
         "int8-state+bf16-convolutions": "stdl_events.learning.precision:INT8_STATE_BF16_CONVOLUTIONS",
         "int8-state+bf16-states": "stdl_events.learning.precision:INT8_STATE_BF16_STATES",
+        "auto": "stdl_events.learning.precision:AUTO",
     },
 )
 """An entry says in which number formats a training step computes and keeps its states."""
+
+DEFAULT_PRECISION = "fp32"
 
 DEFAULT_OPTIMIZER = "sgd"
 """That of the STDL, SLTT and OTTT papers."""

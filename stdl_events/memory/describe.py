@@ -3,6 +3,7 @@
 from typing import Any
 
 from stdl_events.learning.grid import Rule
+from stdl_events.learning.registries import DEFAULT_PRECISION
 from stdl_events.memory.meter import format_bytes
 from stdl_events.plan.plan import Plan
 
@@ -21,6 +22,9 @@ def describe_plan(plan: Plan, rule: Rule) -> list[str]:
     """Return text lines: the number of blocks, then each block with its auxiliary network and its peak."""
     share = f"{plan.rho:.3f} of the {format_bytes(plan.whole_bytes)} that the uncut network needs trained online"
     blocks = plan_note(plan, rule) or f"{len(plan.blocks)} blocks"
+    setting = plan.setting
+    if setting is not None and setting.precision != DEFAULT_PRECISION:
+        blocks += f"; precision {setting.precision}"
     lines = [f"plan: {blocks}; peak {format_bytes(plan.total_bytes)}, {share}"]
     for number, block in enumerate(plan.blocks, 1):
         auxiliary = "" if block.auxiliary is None else f", auxiliary network {block.auxiliary}"

@@ -13,7 +13,7 @@ from stdl_events.errors import RecipeError
 from stdl_events.events.transform_spec import TransformSpec, check_transform
 from stdl_events.frames.mix_registry import MIXES
 from stdl_events.frames.transform_registry import OF_EVENTS, TRANSFORMS
-from stdl_events.learning.registries import LOSSES, STEP_PRECISIONS
+from stdl_events.learning.registries import DEFAULT_PRECISION, LOSSES, STEP_PRECISIONS
 from stdl_events.learning.rules import RULES
 from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
@@ -147,7 +147,8 @@ class LearningSettings(Section):
         precision: `bf16` keeps membrane potentials and currents in bfloat16, weights in float32; convolutions are in
             bfloat16 where the device has such. `bf16-convolutions` and `bf16-states` ask for either on every machine.
             `int8-state` keeps membrane potentials in eight bits between two steps, with everything else as in `fp32`;
-            `int8-state+bf16` as in `bf16`. Exported files keep states in eight bits too.
+            `int8-state+bf16` as in `bf16`. Exported files keep states in eight bits too. `auto` is the first of `fp32`,
+            `bf16`, `int8-state` and `int8-state+bf16` that fits into `budget` or `rho`; the run says which, and why.
         convolutions: `auto` follows the events: where a layer's input has few non-zeros, only these are added up, on
             the CPU, in training (`lean`, `kept`) and evaluation; `dense` never, so that rounding does not depend on the
             density.
@@ -170,7 +171,7 @@ class LearningSettings(Section):
     plan: str | None = None
     least_blocks: Positive | None = None
     memory: Literal["lean", "kept", "plain", "auto"] = "lean"
-    precision: Annotated[str, AfterValidator(STEP_PRECISIONS.check)] = "fp32"
+    precision: Annotated[str, AfterValidator(STEP_PRECISIONS.check)] = DEFAULT_PRECISION
     convolutions: Literal["auto", "dense"] = "dense"
     cuda_graphs: bool = False
     loss: Annotated[str, AfterValidator(LOSSES.check)] | None = None

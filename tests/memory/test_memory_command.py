@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from stdl_events.cli import app
 from stdl_events.errors import MissingExtraError, NotationError, PlanError, RuleError, UserError
+from stdl_events.learning import precision
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.memory import report as memory_report
 from stdl_events.memory.footprint import measure_learner
@@ -217,6 +218,9 @@ def test_what_a_gpu_says_is_printed_beside_the_meter(monkeypatch):
     }
     assert calls == ["wait", "reset", "wait"], "the first step, in which the optimiser gets its states, does not count"
     assert "on a GPU: 2.00 MB allocated, of which " in run(*SMALL, "--rule", "sltt", "--device", "cuda")
+    monkeypatch.setattr(precision, "cpu_convolves_in_bf16", lambda: False)
+    document = json.loads(run(*SMALL, "--rule", "sltt", "--device", "cuda", "--precision", "bf16", "--json"))
+    assert document["precision"] == "bf16-convolutions", "the device's formats, whatever the host has"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from stdl_events.build import plan_learner
-from stdl_events.cli import app
+from stdl_events.cli import app, real_step
 from stdl_events.cli.options.data_options import DataOptions
 from stdl_events.cli.options.learner_options import Asked
+from stdl_events.cli.output import messages
 from stdl_events.cli.real_step import asked_again, check_room, request, run_child
 from stdl_events.errors import MeasurementError, UserError
 from stdl_events.memory.process import PeakWatch, _left_in_group, available_bytes
@@ -59,6 +62,21 @@ def test_the_child_says_how_far_it_is_and_what_it_found() -> None:
     program = 'for n in (1, 2): print(json.dumps({"done": n, "of": 2}))\nprint(json.dumps({"result": document}))'
     assert run_child({"a": 1}, lambda *at: seen.append(at), child_that(program)) == {"a": 1}
     assert seen == [(1, 2), (2, 2)]
+
+
+def test_without_a_terminal_the_progress_is_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(step: object, document: object, progress: Callable[[int, int], None]) -> dict[str, int]:
+        del step, document
+        progress(1, 4)
+        time.sleep(0.2)
+        return {"a": 1}
+
+    monkeypatch.setattr(real_step, "run_real", train)
+    with messages.status("metering") as status:
+        assert real_step.run_shown(None, {}, status, every_s=0.02) == {"a": 1}  # type: ignore[arg-type]
+    assert "time steps of training: 1 of 4 done\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ Precision = Annotated[
         STEP_PRECISIONS,
         "Number formats. bf16: membrane potentials and currents, and convolutions where the device has such; "
         "bf16-convolutions or bf16-states: as on a machine with, or without them. int8-state: membrane potentials in "
-        "eight bits between two steps.",
+        "eight bits between two steps; auto: the first that fits into the budget.",
         "--precision",
     ),
 ]
