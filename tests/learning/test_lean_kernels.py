@@ -106,9 +106,10 @@ def test_windows_are_those_of_average_pooling(size, window):
     grad = torch.randn((3, 5, *averages.shape[2:]), generator=torch.Generator().manual_seed(2))
     leaf = spikes.clone().requires_grad_()
     torch.nn.functional.avg_pool2d(leaf, window).backward(grad)
-    for module in (reference, cpu):
+    bits = torch.from_numpy(np.packbits(spikes.flatten(2).numpy().astype(bool), axis=-1))
+    for module in (reference, cpu, kernels):
         counts = torch.full((3, 5, *averages.shape[2:]), 255, dtype=torch.uint8)
-        module.count_(spikes[1:], counts[1:], window)
+        module.count_(bits[1:], counts[1:], window)
         assert torch.equal(counts[1:] / (window * window), averages[1:])
         assert (counts[0] == 255).all()
         torch.testing.assert_close(module.spread(grad, window), leaf.grad, rtol=1e-6, atol=0)
@@ -138,7 +139,7 @@ def test_operators_keep_torchs_contract():
         (operators.surrogate_backward_, (step.grad, step.u, step.bits, THRESHOLD, AMOUNT, "triangle", 1.0)),
         (operators.pack_, (step.current, step.bits)),
         (operators.unpack, (step.bits, 9, torch.float64)),
-        (operators.count_, (step.current, counts, 3)),
+        (operators.count_, (step.bits, counts, 3)),
         (operators.spread, (step.grad, 2)),
     ):
         torch.library.opcheck(operator.default, arguments, test_utils=("test_schema", "test_faketensor"))
@@ -207,7 +208,8 @@ def test_each_device_has_its_kernels():
     assert kernel("fire_", torch.device("cpu"), torch.bfloat16) is cpu.fire_
     assert kernel("fire_", torch.device("cpu"), torch.float16) is reference.fire_
     assert kernel("fire_", torch.device("xpu"), torch.float32) is reference.fire_
-    assert kernel("count_", torch.device("cuda"), torch.float32) is reference.count_
+    assert kernel("count_", torch.device("cuda"), torch.uint8) is reference.count_
+    assert kernel("count_", torch.device("cpu"), torch.uint8) is cpu.count_
     for surrogate in SURROGATES:
         chosen = kernel("surrogate_backward_", torch.device("cpu"), torch.float64, surrogate)
         assert chosen is (cpu if SURROGATES[surrogate] in cpu.FORMULAS else reference).surrogate_backward_

@@ -110,14 +110,18 @@ def test_a_large_mean_costs_no_digits(mean):
 
 
 @pytest.mark.parametrize("state", [None, KEPT])
-def test_spikes_may_overwrite_the_input_of_the_norm(state):
-    apart, in_place = (Step((5, 24), torch.float32, state) for _ in range(2))
+def test_spikes_may_overwrite_the_input_of_the_norm_or_be_left_out(state):
+    apart, in_place, packed, plain = (Step((5, 24), torch.float32, state) for _ in range(4))
     spikes = torch.empty_like(apart.y)
     apart.fire(kernels, spikes)
     in_place.fire(kernels, in_place.y)
     assert torch.equal(in_place.y, spikes)
+    packed.fire(kernels, torch.empty(0))
+    plain.fire(reference, torch.empty(0))
+    assert torch.equal(plain.bits, apart.bits)
     for name, wanted in apart.results().items():
         assert torch.equal(in_place.results()[name], wanted), name
+        assert torch.equal(packed.results()[name], wanted), name
 
 
 @pytest.mark.parametrize("state", [None, KEPT])

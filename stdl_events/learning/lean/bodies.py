@@ -62,6 +62,7 @@ def body_step(
     saves_output: bool = False,
     needs_input: bool = True,
     rates: ChunkRates | None = None,
+    packs_only: bool = False,
 ) -> Step:
     """One step of any body; by ordinary autograd where the body or its neurons have no lean form.
 
@@ -69,11 +70,12 @@ def body_step(
         saves_output: True to save outputs of convolutions for backward instead of recomputing them.
         needs_input: True if backward will compute the gradient of the input.
         rates: counts and penalises the spikes of the body's neurons; None for no penalty.
+        packs_only: True if the next layer reads packed spikes alone. Other spikes are unpacked again.
     """
     if not runs_by_hand(body):
         return _autograd_step(body, x, state, needs_input, rates)
     if isinstance(body, SpikingUnit):
-        return Step(*_unit_step(body, x, state, saves_output, rates))
+        return Step(*_unit_step(body, x, state, saves_output, rates, packs_only))
     if isinstance(body, ResidualBody):
         return _residual_step(body, x, state, saves_output, rates)
     if isinstance(body, SEWBody):
@@ -82,9 +84,16 @@ def body_step(
     return _classifier_step(body, x)
 
 
-def _unit_step(unit: SpikingUnit, x: Signal, state: State, saves_output: bool, rates: ChunkRates | None) -> UnitStep:
+def _unit_step(
+    unit: SpikingUnit,
+    x: Signal,
+    state: State,
+    saves_output: bool,
+    rates: ChunkRates | None,
+    packs_only: bool = False,
+) -> UnitStep:
     synapse = LeanSynapse(unit.synapse, x, saves_output=saves_output)
-    neurons = LeanNeurons(unit.cell, state, synapse.shape, x.dtype, rates)
+    neurons = LeanNeurons(unit.cell, state, synapse.shape, x.dtype, rates, packs_only=packs_only)
     del state
     runs = unlike(channel_parts(synapse.shape, neurons.dtype), synapse.groups)
     fuses = neurons.fuses_norm and synapse.normalises

@@ -19,6 +19,7 @@ from stdl_events.learning.lean.signals import (
     dropout_backward,
     moved,
     pool_backward,
+    pool_sizes,
     pooled,
 )
 from stdl_events.learning.online import Chunk
@@ -90,7 +91,8 @@ class LeanChain:
     def forward(self, layers: Iterable[Layer], x: Signal, state: deque[Tensor]) -> tuple[Signal, list[Tensor]]:
         """Run `layers`; `state` is consumed entry by entry. Returns the output and the new state."""
         new: list[Tensor] = []
-        for layer in layers:
+        in_order = [*layers]
+        for layer, following in zip(in_order, [*in_order[1:], None], strict=True):
             neurons = tuple(state.popleft() for _ in layer.state_shapes)
             masks = tuple(state.popleft() for _ in layer.entry_shapes[len(layer.state_shapes) :])
             unused = deque(masks)
@@ -98,9 +100,11 @@ class LeanChain:
             needs_input = self._learns
             self._learns = needs_input or any(parameter.requires_grad for parameter in layer.parameters())
             saves_output = self._learns and self._count in self._kept
+            behind = [*layer.after, *(following.before if following is not None else ())]
             x, entries, backward = body_step(
-                layer.body, x, neurons, saves_output=saves_output, needs_input=needs_input, rates=self._rates
-            )
+                layer.body, x, neurons, saves_output=saves_output, needs_input=needs_input, rates=self._rates,
+                packs_only=_counts_spikes(behind),
+            )  # fmt: skip
             self._count += 1
             del neurons
             if self._learns:
@@ -149,3 +153,9 @@ class LeanChain:
             else:
                 assert isinstance(module, nn.Identity | SequenceDropout), "layers pool and drop out, nothing else"
         return x
+
+
+def _counts_spikes(behind: Sequence[nn.Module]) -> bool:
+    """True if the first of the modules behind a body is a pooling that counts packed spikes."""
+    first = next((module for module in behind if not isinstance(module, nn.Identity)), None)
+    return isinstance(first, nn.AvgPool2d) and pool_sizes(first)[0] == pool_sizes(first)[1]

@@ -47,8 +47,12 @@ class Membranes(Protocol):
     spikes: Spikes
     fuses_norm: bool
 
-    def fire(self, channels: slice, current: Tensor | BeforeNorm) -> Tensor:
-        """Step some channels. Returns their spikes unpacked; overwrites the current."""
+    def fire(self, channels: slice, current: Tensor | BeforeNorm, *, packs_only: bool = False) -> Tensor:
+        """Step some channels. Returns their spikes unpacked, nothing of use with `packs_only`; overwrites the current.
+
+        Args:
+            packs_only: True if the packed spikes are all that is needed.
+        """
         ...
 
     def backward(self, channels: slice, grad_BCHW: Tensor, before: BeforeNorm | None) -> Tensor:
@@ -88,14 +92,15 @@ class _FusedMembranes:
         self.state, self.spikes = state, spikes
         self.fuses_norm = fuses_norm(spikes.bits_BCQ.device, spikes.dtype)
 
-    def fire(self, channels: slice, current: Tensor | BeforeNorm) -> Tensor:
+    def fire(self, channels: slice, current: Tensor | BeforeNorm, *, packs_only: bool = False) -> Tensor:
         u_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
         if isinstance(current, Tensor):
             spikes_BCHW = in_rows(current)
             self._fire(spikes_BCHW, u_BCHW, bits_BCQ, *self._neurons)
             return spikes_BCHW
         y_BCHW = in_rows(current.y_BCHW)
-        spikes_BCHW = y_BCHW.new_empty(y_BCHW.shape) if current.is_saved else y_BCHW
+        overwrites = not (current.is_saved or packs_only)
+        spikes_BCHW = y_BCHW if overwrites else y_BCHW.new_empty((0,) if packs_only else y_BCHW.shape)
         norm = current.forward_numbers(), current.momentum, current.norm.eps
         fire_normed_(spikes_BCHW, y_BCHW, u_BCHW, bits_BCQ, *norm, self._neurons)
         return spikes_BCHW
@@ -125,7 +130,8 @@ class _FormMembranes:
         )
         self._m = torch.empty_like(state[0]) if form.potential is None else None
 
-    def fire(self, channels: slice, current: Tensor | BeforeNorm) -> Tensor:
+    def fire(self, channels: slice, current: Tensor | BeforeNorm, *, packs_only: bool = False) -> Tensor:
+        del packs_only  # an option of the protocol: these neurons need their spikes anyway
         assert isinstance(current, Tensor), "these neurons do not normalise"
         old, new = self._part(self._old, channels), self._part(self.state, channels)
         m = self._form.charge_(current, old, self._p)

@@ -29,11 +29,13 @@ class LeanNeurons:
         state: the cell's state before the step; it is overwritten.
         dtype: the activation dtype.
         rates: counts and penalises the spikes of some cells; None for no penalty.
+        packs_only: True if the next layer reads packed spikes alone.
     """
 
     def __init__(
-        self, cell: NeuronCell, state: State, shape: Shape, dtype: torch.dtype, rates: ChunkRates | None = None
-    ) -> None:
+        self, cell: NeuronCell, state: State, shape: Shape, dtype: torch.dtype, rates: ChunkRates | None = None,
+        *, packs_only: bool = False,
+    ) -> None:  # fmt: skip
         self.dtype = dtype
         self._cell, self._rates = cell, rates if rates is not None and cell in rates else None
         self._slope_B: Tensor | None = None
@@ -41,6 +43,7 @@ class LeanNeurons:
         if isinstance(cell, TracedCell):
             self._traces = LeanTraces(cell, state[cell.own_count :])
             state = state[: cell.own_count]
+        self._packs_only = packs_only and self._traces is None
         self._membranes = membranes(cell, state, Spikes(shape, self.dtype, state[0].device))
 
     @property
@@ -59,6 +62,9 @@ class LeanNeurons:
 
     def fire(self, channels: slice, current: Tensor | BeforeNorm) -> None:
         """Step some channels. Overwrites the current."""
+        if self._packs_only:
+            self._membranes.fire(channels, current, packs_only=True)
+            return
         u_before = self._old_u[:, channels].clone() if self._traces is not None else None
         s = self._membranes.fire(channels, current)
         if self._traces is not None and u_before is not None:

@@ -72,7 +72,7 @@ class Spikes:
             self._fresh = numbers_BCHW
 
     def forget_fresh(self) -> None:
-        """Free the unpacked spikes, if the next layer reads the bits."""
+        """Free the unpacked spikes, since the next layer reads the bits."""
         self._fresh = None
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
@@ -242,9 +242,11 @@ def pooled(source: Signal, pool: nn.AvgPool2d) -> Signal:
         return Pooled(source, pool)
     shape = pooled_shape(source.shape, pool)
     counts_BCHW = torch.empty(shape, dtype=torch.uint8, device=source.bits_BCQ.device)
+    # Plain kernels unpack the bits inside of themselves, one byte each, a part of the batch at a time.
     for samples in unlike(sample_parts(source.shape, source.dtype)):
-        if _tiles(source.shape, pool):
-            count_(source.dense(samples), counts_BCHW[samples], pool_sizes(pool)[0])
+        if tiles(source.shape, pool):
+            source.forget_fresh()
+            count_(source.bits_BCQ[samples], counts_BCHW[samples], pool_sizes(pool)[0])
         else:
             counts_BCHW[samples] = pool(source.dense(samples)).mul_(window).round_()
     return Counts(counts_BCHW, source.dtype, window)
@@ -253,7 +255,7 @@ def pooled(source: Signal, pool: nn.AvgPool2d) -> Signal:
 def pool_backward(grad_BCHW: Tensor, shape: Shape, pool: nn.AvgPool2d) -> Tensor:
     """The gradient in front of the pooling, of `shape`, from the one behind it."""
     kernel, stride, padding = pool_sizes(pool)
-    if _tiles(shape, pool):
+    if tiles(shape, pool):
         return spread(in_rows(grad_BCHW), kernel)
     # The operator reads only the shape of the pooling's input, so an expanded scalar is enough.
     like = grad_BCHW.new_empty(()).expand(shape)
@@ -263,7 +265,7 @@ def pool_backward(grad_BCHW: Tensor, shape: Shape, pool: nn.AvgPool2d) -> Tensor
     return gradient
 
 
-def _tiles(shape: Shape, pool: nn.AvgPool2d) -> bool:
+def tiles(shape: Shape, pool: nn.AvgPool2d) -> bool:
     """True if every pixel in front of the pooling is in one of its windows."""
     kernel, stride, padding = pool_sizes(pool)
     return kernel == stride and padding == 0 and all(size % kernel == 0 for size in shape[2:])

@@ -65,7 +65,7 @@ for _name in ("surrogate_backward_normed_", "surrogate_backward_eight_bits_norme
     )
 _operators.define("pack_(Tensor spikes, Tensor(a!) bits) -> ()")
 _operators.define("unpack(Tensor bits, int pixels, ScalarType dtype) -> Tensor")
-_operators.define("count_(Tensor spikes, Tensor(a!) counts, int window) -> ()")
+_operators.define("count_(Tensor bits, Tensor(a!) counts, int window) -> ()")
 _operators.define("fired(Tensor bits) -> Tensor")
 _operators.define("spread(Tensor grad, int window) -> Tensor")
 
@@ -141,7 +141,7 @@ def fire_normed_(
     """Batch norm in training, then `fire_` or, for potentials in int8, `fire_eight_bits_`; updates running statistics.
 
     Args:
-        spikes_BCHW: overwritten; may be `y_BCHW`.
+        spikes_BCHW: overwritten; may be `y_BCHW`, or empty, for packed spikes alone.
         y_BCHW: the norm's input.
         norm_C: weight, bias, running mean and variance, and room for the mean and 1 / standard deviation of the batch.
         neurons: the numbers of `fire_` or `fire_eight_bits_`.
@@ -182,9 +182,9 @@ def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
     return spikes_BCP
 
 
-def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
-    """Count the spikes of each of the tiles of `window` by `window` pixels into `counts_BCHW`, uint8."""
-    _run("count_", spikes_BCHW, counts_BCHW, window)
+def count_(bits_BCQ: Tensor, counts_BCHW: Tensor, window: int) -> None:
+    """Count the packed spikes of each of the tiles of `window` by `window` pixels into `counts_BCHW`, uint8."""
+    _run("count_", bits_BCQ, counts_BCHW, window)
 
 
 def fired(bits_BCQ: Tensor) -> Tensor:

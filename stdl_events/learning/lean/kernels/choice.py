@@ -15,7 +15,7 @@ from stdl_events.network.registries import SURROGATES
 
 ON_CPU = (torch.float32, torch.float64, torch.bfloat16)
 # Kernels of packed spikes alone, whatever dtype they are unpacked to.
-OF_BITS = ("fired",)
+OF_BITS = ("fired", "count_")
 ON_CUDA = ("fire_", "surrogate_backward_", "unpack")
 OF_NORM = ("fire_normed_", "surrogate_backward_normed_")
 OF_EIGHT_BITS = (

@@ -1,12 +1,8 @@
 """CPU kernels, compiled by numba: one pass over memory, with a tensor's rows divided among threads.
 
 For float32, float64 and bfloat16; `cpu_bf16.py` reads and writes numbers of each.
-
-Eight spikes are packed by one multiplication. With the spikes as the bytes of a 64-bit word, byte j times 2^(63 - 9 j)
-moves its bit into the word's highest byte, in order. No two products overlap in a bit.
 """
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,23 +18,23 @@ from stdl_events.learning.lean.kernels.cpu_bf16 import (
     load,
     number_of,
     number_type,
-    rounded,
     store,
+)
+from stdl_events.learning.lean.kernels.cpu_rows import (
+    FORMULAS,
+    fire_row,
+    pack_row,
+    spikes_row,
+    surrogate_row,
+    unpack_row,
 )
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.registries import SURROGATES
-from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogate
-from stdl_events.scatter.compiled import cached_njit, inlined, most_threads, run
+from stdl_events.scatter.compiled import cached_njit, most_threads, run
 
 # Below this many elements another thread costs more than it gains.
 ITEMS_PER_THREAD = 2**14
 
-_TRIANGLE, _RECTANGLE, _SIGMOID = range(3)
-# The surrogates that `surrogate_backward_` has a formula for.
-FORMULAS: dict[Surrogate, int] = {TRIANGLE: _TRIANGLE, RECTANGLE: _RECTANGLE, SIGMOID: _SIGMOID}
-_GATHER, _HIGHEST_BYTE = np.uint64(sum(1 << (63 - 9 * byte) for byte in range(BITS))), np.uint64(56)
-# Each byte value, unpacked into the eight bytes of a word.
-_WORDS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).reshape(-1).view(np.uint64)
 # The ones of each byte value.
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1).astype(np.int64)
 
@@ -51,8 +47,6 @@ def _start_threads() -> None:
 
 
 _start_threads()
-
-assert sys.byteorder == "little", "the first pixel is the lowest byte of a word"
 
 
 def fire_(
@@ -94,8 +88,8 @@ def fired(bits_BCQ: Tensor) -> Tensor:
     return counts_B
 
 
-def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
-    run_on_rows(_count, *flat(spikes_BCHW), *flat(counts_BCHW), *counts_BCHW.shape, window)
+def count_(bits_BCQ: Tensor, counts_BCHW: Tensor, window: int) -> None:
+    run_on_rows(_count, *flat(counts_BCHW), *flat(bits_BCQ), *counts_BCHW.shape, window)
 
 
 def spread(grad_BCHW: Tensor, window: int) -> Tensor:
@@ -125,39 +119,6 @@ def sizes(x_BCHW: Tensor) -> tuple[int, int, int]:
 
 
 _compiled = cached_njit(parallel=True, fastmath={"contract"})
-_inlined = cached_njit()
-
-
-@_inlined
-def pack_row(words_Q: Any, bits: Any, start: int) -> None:
-    for q in range(len(words_Q)):
-        bits[start + q] = (words_Q[q] * _GATHER) >> _HIGHEST_BYTE
-
-
-@_inlined
-def unpack_row(bits: Any, start: int, words_Q: Any) -> None:
-    for q in range(len(words_Q)):
-        words_Q[q] = _WORDS[bits[start + q]]
-
-
-@inlined
-def fire_row(
-    y_P: Any, scale: Any, offset: Any, u_P: Any, fired_P: Any, decay: Any, threshold: Any, amount: Any
-) -> None:
-    """Step one row of neurons, whose current is `y_P` times `scale` plus `offset`; writes potentials and spikes."""
-    for p in range(len(y_P)):
-        current = rounded(y_P, load(y_P, p) * scale + offset)
-        m = rounded(u_P, current + decay * load(u_P, p))  # STDL eq. (1)
-        fired = m >= threshold  # STDL eq. (2)
-        store(u_P, p, m - amount if fired else m)  # STDL eq. (3)
-        fired_P[p] = fired
-
-
-@inlined
-def spikes_row(fired_P: Any, spikes_P: Any) -> None:
-    """Write spikes as numbers: a loop of its own, in which `spikes_P` may have been the current."""
-    for p in range(len(spikes_P)):
-        store(spikes_P, p, fired_P[p])
 
 
 @_compiled
@@ -176,25 +137,6 @@ def _fire(
         fire_row(current_P, one, zero, u_P, fired_P, decay, threshold, amount)
         spikes_row(fired_P, current_P)
         pack_row(words_Q, bits, sample * bits_apart + channel * count)
-
-
-@inlined
-def surrogate_row(grad_P: Any, u_P: Any, fired_P: Any, threshold: Any, amount: Any, width: Any, surrogate: int) -> None:
-    """Overwrite the gradient of one row's spikes with that of their current."""
-    zero, one = number_of(grad_P, 0), number_of(grad_P, 1)
-    if surrogate == _TRIANGLE:  # STDL eq. (7)
-        for p in range(len(grad_P)):
-            distance = abs(((amount if fired_P[p] else zero) + load(u_P, p)) - threshold)
-            store(grad_P, p, load(grad_P, p) * (min(distance - width, zero) / (-width * width)))
-    elif surrogate == _RECTANGLE:
-        for p in range(len(grad_P)):
-            distance = abs(((amount if fired_P[p] else zero) + load(u_P, p)) - threshold)
-            store(grad_P, p, load(grad_P, p) * ((one if distance < width / 2 else zero) / width))
-    elif surrogate == _SIGMOID:
-        for p in range(len(grad_P)):
-            distance = ((amount if fired_P[p] else zero) + load(u_P, p)) - threshold
-            sigmoid = one / (one + np.exp(-distance * width))
-            store(grad_P, p, load(grad_P, p) * (sigmoid * (one - sigmoid) * width))
 
 
 @_compiled
@@ -249,21 +191,24 @@ def _fired(bits: Any, bits_apart: int, counts_B: Any, count: int) -> None:
 
 @_compiled
 def _count(
-    spikes: Any, spikes_apart: int, counts: Any, counts_apart: int,
+    counts: Any, counts_apart: int, bits: Any, bits_apart: int,
     batch: int, channels: int, height: int, width: int, window: int,
 ) -> None:  # fmt: skip
     wide = width * window
+    count = (height * window * wide + BITS - 1) // BITS
     for row in prange(batch * channels):
         sample, channel = row // channels, row % channels
-        at = sample * spikes_apart + channel * height * window * wide
         to = sample * counts_apart + channel * height * width
+        words_Q = np.empty(count, np.uint64)
+        unpack_row(bits, sample * bits_apart + channel * count, words_Q)
+        fired_P = words_Q.view(np.uint8)
+        sums_W = np.empty(wide, np.uint8)
         for y in range(height):
-            sums_W = np.zeros(wide, np.uint8)
-            for _ in range(window):
-                spikes_W = spikes[at : at + wide]
+            sums_W[:] = 0
+            for line in range(y * window, (y + 1) * window):
+                fired_W = fired_P[line * wide : (line + 1) * wide]
                 for x in range(wide):
-                    sums_W[x] += np.uint8(is_set(spikes_W, x))
-                at += wide
+                    sums_W[x] += fired_W[x]
             counts_W = counts[to + y * width : to + (y + 1) * width]
             if window == 2:  # the usual one, in a loop that becomes vector instructions
                 for x in range(width):

@@ -15,18 +15,16 @@ import numpy as np
 from numba import prange
 from torch import Tensor
 
-from stdl_events.learning.lean.kernels.cpu import (
+from stdl_events.learning.lean.kernels.cpu import flat, run_on_rows, sizes
+from stdl_events.learning.lean.kernels.cpu_bf16 import as_numbers, load, number_of, number_type, store
+from stdl_events.learning.lean.kernels.cpu_rows import (
     FORMULAS,
     fire_row,
-    flat,
     pack_row,
-    run_on_rows,
-    sizes,
     spikes_row,
     surrogate_row,
     unpack_row,
 )
-from stdl_events.learning.lean.kernels.cpu_bf16 import as_numbers, load, number_of, number_type, store
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.registries import SURROGATES
 from stdl_events.scatter.compiled import cached_njit, inlined
@@ -162,7 +160,8 @@ def _fire_normed(
             at_u = sample * u_apart + channel * pixels
             y_P, u_P = y[at_y : at_y + pixels], u[at_u : at_u + pixels]
             fire_row(y_P, scale, offset, u_P, fired_P, decay, threshold, amount)
-            spikes_row(fired_P, spikes[at : at + pixels])
+            if len(spikes) > 0:
+                spikes_row(fired_P, spikes[at : at + pixels])
             pack_row(words_Q, bits, sample * bits_apart + channel * count)
 
 

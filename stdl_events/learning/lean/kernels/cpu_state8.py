@@ -14,9 +14,10 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from stdl_events.learning.lean.kernels.cpu import flat, pack_row, run_on_rows, sizes, spikes_row, unpack_row
+from stdl_events.learning.lean.kernels.cpu import flat, run_on_rows, sizes
 from stdl_events.learning.lean.kernels.cpu_bf16 import as_numbers, load, number_of, rounded, store
 from stdl_events.learning.lean.kernels.cpu_norm import normalise, per_channel, through_norm
+from stdl_events.learning.lean.kernels.cpu_rows import pack_row, spikes_row, unpack_row
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.neurons.eight_bits import LEAST, MOST
 from stdl_events.network.registries import SURROGATES
@@ -161,7 +162,8 @@ def _fire_normed(
             at_kept = sample * kept_apart + channel * pixels
             y_P, kept_P = y[at_y : at_y + pixels], kept[at_kept : at_kept + pixels]
             _fire_row(y_P, scale, offset, kept_P, fired_P, numbers)
-            spikes_row(fired_P, spikes[at : at + pixels])
+            if len(spikes) > 0:
+                spikes_row(fired_P, spikes[at : at + pixels])
             pack_row(words_Q, bits, sample * bits_apart + channel * count)
 
 

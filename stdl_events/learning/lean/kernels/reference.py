@@ -82,7 +82,7 @@ def fire_normed_(
     normed_BCHW, mean, inverse_std = torch.native_batch_norm(
         y_BCHW, weight_C, bias_C, running_mean_C, running_var_C, True, momentum, eps
     )
-    spikes_BCHW.copy_(normed_BCHW)
+    spikes_BCHW = spikes_BCHW.copy_(normed_BCHW) if len(spikes_BCHW) else normed_BCHW
     mean_C.copy_(mean)
     inverse_std_C.copy_(inverse_std)
     fire: Callable[..., None] = fire_eight_bits_ if u_BCHW.dtype == torch.int8 else fire_
@@ -132,7 +132,9 @@ def fired(bits_BCQ: Tensor) -> Tensor:
     return ((sums & 0x0F) + (sums >> 4)).sum((1, 2))
 
 
-def count_(spikes_BCHW: Tensor, counts_BCHW: Tensor, window: int) -> None:
+def count_(bits_BCQ: Tensor, counts_BCHW: Tensor, window: int) -> None:
+    height, width = (size * window for size in counts_BCHW.shape[2:])
+    spikes_BCHW = unpack(bits_BCQ, height * width, torch.uint8).unflatten(2, (height, width))
     tiles = spikes_BCHW.unflatten(3, (-1, window)).unflatten(2, (-1, window))
     counts_BCHW.copy_(tiles.sum((3, 5)))
 
