@@ -9,6 +9,7 @@ from stdl_events.learning.blueprint import Blueprint, MemoryMode
 from stdl_events.learning.grid import Rule
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.registries import DEFAULT_PRECISION, STEP_PRECISIONS
+from stdl_events.memory.allowance import BudgetOf, step_budget_of
 from stdl_events.memory.choose_mode import resolve_fastest
 from stdl_events.memory.choose_plan import PlanLike, choose_plan
 from stdl_events.memory.choose_precision import choose_precision, precision_of
@@ -31,6 +32,7 @@ def build_learner(
     plan: PlanLike | None = None,
     least_blocks: int | None = None,
     memory: AnyMemory = "lean",
+    budget_of: BudgetOf = "step",
     **options: Any,
 ) -> Learner:
     """A learner for `spec`: weights, blocks, auxiliary networks and optimiser.
@@ -40,7 +42,7 @@ def build_learner(
         rule: a name, see `list_rules`, or any other point of the grid as a `Rule`.
         batch_size: sequences per batch; the plan is made for it.
         steps: T, time steps per sequence.
-        budget, rho, plan, least_blocks, memory: see `plan_learner`.
+        budget, rho, plan, least_blocks, memory, budget_of: see `plan_learner`.
         options: of the rule, the loss, the optimiser, the neuron and so on, see `Blueprint.of`.
 
     Raises:
@@ -57,6 +59,7 @@ def build_learner(
         plan=plan,
         least_blocks=least_blocks,
         memory=memory,
+        budget_of=budget_of,
         **options,
     )
     return blueprint.build(chosen)
@@ -72,6 +75,7 @@ def plan_learner(
     plan: PlanLike | None = None,
     least_blocks: int | None = None,
     memory: AnyMemory = "lean",
+    budget_of: BudgetOf = "step",
     **options: Any,
 ) -> tuple[Blueprint, Plan | None]:
     """The blueprint and the plan of `build_learner` with the same options, for metering or display.
@@ -85,6 +89,8 @@ def plan_learner(
             allows it: with one block, STDL is SLTT.
         memory: a mode of `Blueprint.of`, or "auto" for the fastest that fits into the budget with the fewest blocks:
             usually lean with as many outputs kept as fit; the plan lists them.
+        budget_of: "step" for a budget of the metered bytes; "process" for one of all that a process on the CPU takes:
+            the clip, the step, and the allowance of `stdl_events.memory.allowance`.
         options: see `Blueprint.of`. precision="auto" is the first of fp32, bf16, int8-state and int8-state+bf16 whose
             plan fits into the budget or rho; a warning says which one is chosen, if not fp32, and why. With a plan it
             is the plan's.
@@ -100,11 +106,11 @@ def plan_learner(
 
     def planned_in(precision: str) -> tuple[Blueprint, Plan | None]:
         named = options | {"precision": precision}
-        if memory == "auto" and plan is None:
-            blueprint = Blueprint.of(spec, rule, **named)
-            return resolve_fastest(blueprint, budget=budget, rho=rho, least_blocks=least_blocks)
         blueprint = Blueprint.of(spec, rule, memory="lean" if memory == "auto" else memory, **named)
-        return blueprint, choose_plan(blueprint, budget=budget, rho=rho, plan=plan, least_blocks=least_blocks)
+        with step_budget_of(blueprint, budget, budget_of) as allowed:
+            if memory == "auto" and plan is None:
+                return resolve_fastest(blueprint, budget=allowed, rho=rho, least_blocks=least_blocks)
+            return blueprint, choose_plan(blueprint, budget=allowed, rho=rho, plan=plan, least_blocks=least_blocks)
 
     precision = options.get("precision", DEFAULT_PRECISION)
     if not STEP_PRECISIONS[precision].candidates:

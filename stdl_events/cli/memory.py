@@ -13,6 +13,7 @@ from stdl_events.cli.options.learner_options import (
     Auto,
     Batch,
     Budget,
+    BudgetOf,
     Classes,
     Data,
     GivenPlan,
@@ -35,7 +36,7 @@ from stdl_events.cli.options.learner_options import (
 from stdl_events.cli.options.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.cli.options.registry_options import one_of
 from stdl_events.cli.output import messages, print_json, results
-from stdl_events.cli.real_step import print_cuda, print_real, request, run_shown
+from stdl_events.cli.real_step import PLANNING, print_cuda, print_real, request, run_shown
 from stdl_events.errors import UserError
 from stdl_events.learning.rules import RULES
 
@@ -75,6 +76,7 @@ def memory(
     lean: Mode = None,
     auto: Auto = False,
     budget: Budget = None,
+    budget_of: BudgetOf = None,
     rho: Rho = None,
     given: GivenPlan = None,
     least_blocks: LeastBlocks = None,
@@ -124,7 +126,14 @@ def memory(
     from stdl_events.memory.report import measure_on_cuda, meter_step, require_cuda
 
     _check(trace, against)
-    options = {"--budget": budget, "--rho": rho, "--auto": auto, "--trace": trace, "--device": device is Device.cuda}
+    options = {
+        "--budget": budget,
+        "--budget-of": budget_of,
+        "--rho": rho,
+        "--auto": auto,
+        "--trace": trace,
+        "--device": device is Device.cuda,
+    }
     options |= {"--real": real}
     _check_alone("--fit", fit is not None, options)
     _check_alone("--auto", auto, {"--plain": lean is False, "--plan": given})
@@ -133,8 +142,8 @@ def memory(
     asked = Asked(recipe, assignments, data, network, input, classes, variant, config, data_options)
     chosen = {
         "rule": rule, "batch_size": batch, "steps": steps, "loss": loss, "memory": memory_mode(lean, auto),
-        "budget": budget, "rho": rho, "plan": given, "least_blocks": least_blocks, "neuron": neuron,
-        "precision": precision, "optimizer": optimizer,
+        "budget": budget, "budget_of": budget_of, "rho": rho, "plan": given, "least_blocks": least_blocks,
+        "neuron": neuron, "precision": precision, "optimizer": optimizer,
     }  # fmt: skip
     wanted = asked.options(option, **chosen)
     if device is Device.cuda:
@@ -200,11 +209,10 @@ def _fit(wanted: Mapping[str, Any], limit: str, *, search: bool) -> "FitReport":
     from stdl_events.memory.largest_batch import fit_limit
     from stdl_events.sizes import parse_bytes
 
-    options = {name: value for name, value in wanted.items() if name not in ("budget", "rho", "plan", "least_blocks")}
-    if options.get("memory") == "auto":
-        options["memory"] = "lean"
+    options = {name: value for name, value in wanted.items() if name not in PLANNING}
+    mode = wanted.get("memory", "lean")
     return fit_limit(
-        Blueprint.of(**options),
+        Blueprint.of(**options, memory="lean" if mode == "auto" else mode),
         parse_bytes(limit),
         search=search,
         plan=wanted.get("plan"),
@@ -264,9 +272,11 @@ def _print(step: "StepMemory") -> None:
     floor = format_bytes(document["floor_bytes"])
     results.print(f"floor {floor}, peak / floor {document['peak_over_floor']:.2f}")
     results.print(f"input clip {format_bytes(breakdown['input'])}, not counted")
-    allowance = document["cpu_allowance_bytes"]
-    more = "more, not measured at such sizes" if allowance is None else f"up to {format_bytes(allowance)} more"
-    results.print(f"a process on the CPU takes {more}: buffers of libraries, and what the heap keeps")
+    allowance, total = (format_bytes(document[f"cpu_{name}_bytes"]) for name in ("allowance", "process"))
+    results.print(
+        f"a process on the CPU: {format_bytes(peak)} planned, up to {allowance} for buffers of libraries and what the "
+        f"heap keeps, and the clip: up to {total}"
+    )
     if document["note"] is not None:
         results.print(document["note"])
     for number, block in enumerate(document["blocks"], 1):

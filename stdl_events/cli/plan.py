@@ -13,6 +13,7 @@ from stdl_events.cli.options.learner_options import (
     Auto,
     Batch,
     Budget,
+    BudgetOf,
     Classes,
     Data,
     GivenPlan,
@@ -31,6 +32,7 @@ from stdl_events.cli.options.learner_options import (
 )
 from stdl_events.cli.options.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.real_step import PLANNING
 
 if TYPE_CHECKING:
     from stdl_events.learning.blueprint import Blueprint
@@ -61,6 +63,7 @@ def plan(
     rule: RuleName = None,
     option: RuleOptions = None,
     budget: Budget = None,
+    budget_of: BudgetOf = None,
     rho: Rho = None,
     given: GivenPlan = None,
     neuron: NeuronKind = None,
@@ -109,6 +112,7 @@ def plan(
         steps=steps,
         memory=memory_mode(False if plain else None, auto),
         budget=budget,
+        budget_of=budget_of,
         rho=rho,
         plan=given,
         least_blocks=least_blocks,
@@ -142,12 +146,13 @@ def _planned(wanted: dict[str, Any]) -> "tuple[Blueprint, Plan, Choice | None]":
     from stdl_events.learning.blueprint import Blueprint
     from stdl_events.learning.grid import Planned
     from stdl_events.learning.registries import DEFAULT_PRECISION, STEP_PRECISIONS
+    from stdl_events.memory.allowance import step_budget_of
     from stdl_events.memory.choose_mode import choose_fastest
 
     if STEP_PRECISIONS[wanted.get("precision", DEFAULT_PRECISION)].candidates:
         wanted = wanted | {"precision": plan_learner(**wanted)[0].precision}
     ways_to_cut = {name: wanted.get(name) for name in ("budget", "rho", "least_blocks")}
-    options = {name: value for name, value in wanted.items() if name not in (*ways_to_cut, "plan", "memory")}
+    options = {name: value for name, value in wanted.items() if name not in PLANNING}
     blueprint = Blueprint.of(**options)
     if not isinstance(blueprint.rule.space, Planned):
         raise RuleError(
@@ -157,7 +162,8 @@ def _planned(wanted: dict[str, Any]) -> "tuple[Blueprint, Plan, Choice | None]":
             todo="use --rule stdl; stdl-events memory says what other rules need",
         )
     if wanted.get("memory") == "auto" and wanted.get("plan") is None:
-        choice = choose_fastest(blueprint, **ways_to_cut)
+        with step_budget_of(blueprint, ways_to_cut.pop("budget"), wanted.get("budget_of", "step")) as allowed:
+            choice = choose_fastest(blueprint, budget=allowed, **ways_to_cut)
         return dataclasses.replace(blueprint, memory=choice.chosen.memory), choice.chosen.plan, choice
     blueprint, plan = plan_learner(**wanted)
     assert plan is not None, "the rule plans"

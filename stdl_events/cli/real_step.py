@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "stdl_events.cli.real_child"
 # Options that the plan and the mode are the answer to.
-PLANNING = ("memory", "budget", "rho", "plan", "least_blocks")
+PLANNING = ("memory", "budget", "budget_of", "rho", "plan", "least_blocks")
 _PATHS = ("data", "config")
 
 

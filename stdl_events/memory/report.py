@@ -9,7 +9,7 @@ import torch
 from stdl_events.errors import MissingExtraError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
 from stdl_events.learning.frozen import freeze_named
-from stdl_events.memory.allowance import cpu_allowance_bytes
+from stdl_events.memory.allowance import clip_bytes, cpu_allowance_bytes
 from stdl_events.memory.cost_store import remembered, whole_number
 from stdl_events.memory.describe import plan_note
 from stdl_events.memory.footprint import planned_footprint, profile_learner
@@ -44,18 +44,17 @@ class StepMemory:
     @property
     def input_bytes(self) -> int:
         """Bytes of the clip of T frames as uint8, which is not part of the peak."""
-        return self.blueprint.steps * self.blueprint.batch_size * math.prod(self.blueprint.spec.input_shape)
+        return clip_bytes(self.blueprint)
 
     @property
-    def cpu_allowance_bytes(self) -> int | None:
+    def cpu_allowance_bytes(self) -> int:
         """See `cpu_allowance_bytes`."""
         return cpu_allowance_bytes(self.footprint.peak_bytes, self._mode)
 
     @property
     def process_bytes(self) -> int:
         """Expected bytes of a process on the CPU for the step: the clip, the metered bytes, and the allowance."""
-        peak_bytes, allowance = self.footprint.peak_bytes, self.cpu_allowance_bytes
-        return self.input_bytes + peak_bytes + (peak_bytes if allowance is None else allowance)
+        return self.input_bytes + self.footprint.peak_bytes + self.cpu_allowance_bytes
 
     @property
     def _mode(self) -> MemoryMode:
@@ -73,6 +72,7 @@ class StepMemory:
             "floor_bytes": self.floor_bytes,
             "peak_over_floor": found.peak_bytes / self.floor_bytes,
             "cpu_allowance_bytes": self.cpu_allowance_bytes,
+            "cpu_process_bytes": self.process_bytes,
             "moment": {
                 "words": str(found.moment),
                 "phase": found.moment.phase,

@@ -43,7 +43,9 @@ def plan_configured_learner(
         plan: to use instead of searching one by `config`.
     """
     spec = config.network.spec(frame_spec.frame_shape_CHW, classes, config.learning.rule)
-    known = {} if plan is None else {"budget": None, "rho": None, "least_blocks": None, "plan": plan}
+    known = (
+        {} if plan is None else {"budget": None, "budget_of": "step", "rho": None, "least_blocks": None, "plan": plan}
+    )
     return plan_learner(**learner_options(config, spec) | known)
 
 
@@ -58,6 +60,7 @@ def learner_options(config: TrainConfig, spec: NetworkSpec) -> dict[str, Any]:
     planned = isinstance(get_rule(learning.rule).space, Planned)
     ways_to_cut = {
         "budget": learning.budget,
+        "budget_of": learning.budget_of,
         "rho": learning.rho,
         "plan": learning.plan,
         "least_blocks": learning.least_blocks,

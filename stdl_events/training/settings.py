@@ -138,6 +138,8 @@ class LearningSettings(Section):
     Attributes:
         rule: one of `stdl_events.learning.rules.RULES`.
         budget: bytes that one training step may use, for example `2GiB`.
+        budget_of: `step` if these are the metered bytes; `process` if all that the process takes on the CPU is to fit:
+            the clips of a batch, the step, and the measured allowance for libraries and the heap.
         rho: the same as a share of the memory of training the whole network online.
         plan: `paper` for the published plan of a network of the zoo, or the path of a plan's JSON file.
         least_blocks: least number of blocks; None is two wherever the network can be cut and the memory allows it. With
@@ -167,6 +169,7 @@ class LearningSettings(Section):
     rule: Annotated[str, AfterValidator(RULES.check)] = "stdl"
     options: RuleOptions = RuleOptions()
     budget: ByteSize | None = None
+    budget_of: Literal["step", "process"] = "step"
     rho: Annotated[float | None, Field(gt=0)] = None
     plan: str | None = None
     least_blocks: Positive | None = None

@@ -21,6 +21,7 @@ SETTINGS = {
     "steps": "frames.steps",
     "rule": "learning.rule",
     "budget": "learning.budget",
+    "budget_of": "learning.budget_of",
     "rho": "learning.rho",
     "plan": "learning.plan",
     "least_blocks": "learning.least_blocks",
@@ -59,6 +60,13 @@ RuleOptions = Annotated[
     typer.Option("--option", metavar="NAME=VALUE", help="An option of the rule, such as k=10; repeatable."),
 ]
 Budget = Annotated[str | None, typer.Option(help="Memory that training may use, such as 8GB or 8GiB.")]
+BudgetOf = Annotated[
+    str | None,
+    typer.Option(
+        metavar="step|process",
+        help="The budget is that of the metered step, or of the process with clip and allowance.  [default: step]",
+    ),
+]
 Loss = Annotated[str | None, one_of(LOSSES, "The local loss of each block; the rule's own by default.", "--loss")]
 Rho = Annotated[float | None, typer.Option(help="The budget as a share of the uncut network's memory, trained online.")]
 GivenPlan = Annotated[str | None, typer.Option("--plan", metavar="paper|FILE", help="Cut as in this plan.")]
