@@ -164,14 +164,14 @@ class Own(nn.Module):
 
     def __init__(self, unit: SpikingUnit) -> None:
         super().__init__()
-        self.unit, self.scale = unit, nn.Parameter(torch.ones((), dtype=torch.float64))
+        self.unit, self.shift = unit, nn.Parameter(torch.ones((), dtype=torch.float64))
         self.unused = nn.Parameter(torch.ones(2, dtype=torch.float64))
         self.norm = nn.GroupNorm(1, 4, dtype=torch.float64)
         self.state_shapes = unit.state_shapes
 
     def step(self, x_BCHW, state):
         out, new = self.unit.step(x_BCHW, state)
-        return self.scale * self.norm(out), new
+        return self.norm(out) + self.shift, new
 
 
 @pytest.mark.parametrize("rule", ["sltt"])
