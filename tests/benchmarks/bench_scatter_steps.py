@@ -1,6 +1,7 @@
 """A training step and an evaluation with scattered convolutions beside dense ones, over density, in turns.
 
-    python tests/benchmarks/bench_scatter_steps.py [--quick] [--threads 1] [--rounds 7] [--out FOLDER]
+    python tests/benchmarks/bench_scatter_steps.py [--networks N-MNIST VGG-11] [--quick] [--threads 1] [--rounds 7]
+                                                   [--out FOLDER]
 
 The networks are one for N-MNIST and a VGG-11 on 128x128 frames. Frames have the stated share of non-zeros, and the
 biases of the batch norms are set so that about as many neurons fire; what the layers really see is printed. Learning
@@ -129,6 +130,7 @@ def to_markdown(document: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one density, three rounds")
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "benchmarks" / "results")
@@ -137,7 +139,7 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     rounds = 3 if arguments.quick else arguments.rounds
     rows = []
-    for name in NETWORKS:
+    for name in arguments.networks:
         for memory in ("lean", "kept"):
             for density in QUICK_DENSITIES if arguments.quick else DENSITIES:
                 rows.append(compare(name, memory, density, rounds))
