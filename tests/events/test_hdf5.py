@@ -28,6 +28,17 @@ def test_round_trip(tmp_path: Path, chunk_events: int | None) -> None:
     assert os.listdir(tmp_path) == ["a.h5"]
 
 
+@pytest.mark.parametrize(("lengths", "stored_together"), [([600], 600), ([600, 1], 1 << 15), ([40_000], 1 << 15)])
+def test_a_short_recording_is_not_stored_in_long_chunks(
+    tmp_path: Path, lengths: list[int], stored_together: int
+) -> None:
+    events = event_files.make_events(sum(lengths), 34, 34)
+    write_recording(tmp_path / "a.h5", np.split(events, np.cumsum(lengths)[:-1]), (34, 34))
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["events/x"].chunks == (stored_together,)
+        assert (file["events/x"][:] == events["x"]).all()
+
+
 def test_empty_recording_round_trip(tmp_path: Path) -> None:
     write_recording(tmp_path / "a.h5", np.zeros(0, event_files.EVENT_DTYPE), (8, 9))
     recording = open_recording(tmp_path / "a.h5")

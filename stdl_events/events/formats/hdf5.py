@@ -6,6 +6,7 @@ further attributes on the group `attributes`. Files are written to a temporary n
 """
 
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -133,9 +134,13 @@ def _fill(
     sensor_size: tuple[int, int],
     attributes: Mapping[str, str | int | float],
 ) -> None:
-    _make_fields(file, compression="gzip", compression_opts=1, shuffle=True)
+    chunks = iter(chunks)
+    begun = list(itertools.islice(chunks, 2))
+    # HDF5 stores and reads whole chunks, so that a short recording has one of its own length.
+    most = max(1, len(begun[0])) if len(begun) == 1 else _CHUNK_EVENTS
+    _make_fields(file, min(most, _CHUNK_EVENTS), compression="gzip", compression_opts=1, shuffle=True)
     count, t_last_us = 0, None
-    for chunk in chunks:
+    for chunk in itertools.chain(begun, chunks):
         _check_chunk(chunk, path, sensor_size, t_last_us)
         if not len(chunk):
             continue
@@ -148,10 +153,10 @@ def _fill(
     file.attrs["stdl_events_schema"] = SCHEMA_VERSION
 
 
-def _make_fields(file: "h5py.File", **storage: Any) -> None:
+def _make_fields(file: "h5py.File", chunk_events: int, **storage: Any) -> None:
     for name, dtype in _FIELD_TYPES.items():
         file.create_dataset(
-            f"events/{name}", (0,), dtype, maxshape=(None,), chunks=(_CHUNK_EVENTS,), fletcher32=True, **storage
+            f"events/{name}", (0,), dtype, maxshape=(None,), chunks=(chunk_events,), fletcher32=True, **storage
         )
 
 
@@ -173,7 +178,7 @@ def new_document(file: io.RawIOBase, sensor_size: tuple[int, int]) -> "h5py.File
     import h5py
 
     document = h5py.File(file, "w", libver=("v108", "v108"))
-    _make_fields(document)
+    _make_fields(document, _CHUNK_EVENTS)
     document.create_group("attributes")
     document.attrs["width"], document.attrs["height"] = sensor_size
     document.attrs["events"] = 0
@@ -205,10 +210,11 @@ class OwnDecoder:
 
     def blocks(self) -> Iterator[Block]:
         with hdf5_file(self.path) as file:
+            fields = {name: file[f"events/{name}"] for name in _FIELD_TYPES}
             for start in range(0, self.count, BLOCK_EVENTS):
                 events = empty_events(min(BLOCK_EVENTS, self.count - start))
-                for name in _FIELD_TYPES:
-                    events[name] = file["events"][name][start : start + len(events)]
+                for name, field in fields.items():
+                    events[name] = field[start : start + len(events)]
                 yield Block(events, 0)
 
 
@@ -238,7 +244,7 @@ def open_own(path: Path) -> OwnDecoder:
         size = (int(file.attrs["width"]), int(file.attrs["height"]))
         count = int(file.attrs["events"])
         for name, dtype in _FIELD_TYPES.items():
-            dataset = file["events"][name]
+            dataset = file[f"events/{name}"]
             if dataset.shape != (count,) or dataset.dtype != np.dtype(dtype):
                 got = f"events/{name} of shape {dataset.shape} and type {dataset.dtype}"
                 raise corrupt(path, 0, got, f"shape ({count},) and type {dtype}")
