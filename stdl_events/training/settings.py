@@ -139,7 +139,7 @@ class LearningSettings(Section):
         rule: one of `stdl_events.learning.rules.RULES`.
         budget: bytes that one training step may use, for example `2GiB`.
         budget_of: `step` if these are the metered bytes; `process` if all that the process takes on the CPU is to fit:
-            the clips of a batch, the step, and the measured allowance for libraries and the heap.
+            the clips of a batch, the step, and the allowance for libraries and the heap.
         rho: the same as a share of the memory of training the whole network online.
         plan: `paper` for the published plan of a network of the zoo, or the path of a plan's JSON file.
         least_blocks: least number of blocks; None is two wherever the network can be cut and the memory allows it. With
