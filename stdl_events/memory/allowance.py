@@ -19,8 +19,8 @@ BudgetOf: TypeAlias = Literal["step", "process"]
 """What a budget bounds: the metered bytes of a step, or all that a process on the CPU takes for it."""
 
 # Bounds of all rows of `tests/benchmarks/measure_workspace.py` (glibc 2.36, torch 2.13) with the heap as it comes, of
-# steps below `FIRST_BYTES`. The share of the bytes above is assumed: the few larger steps that were seen took at most half
-# of theirs.
+# steps below `FIRST_BYTES`. The share of the bytes above is assumed: the few larger steps that were seen took at most
+# half of theirs.
 FIXED_BYTES = 4_000_000
 SHARES = {"lean": 1.5, "kept": 1.5, "plain": 1.1}
 FIRST_BYTES = 350_000_000
