@@ -59,7 +59,7 @@ class Blueprint:
         average_decay: of the moving average of the network's weights; None for none.
         accumulate: batches per update, for the meter.
         freeze: names of what is not trained, see `freeze_named`.
-        rate_penalty: part of each block's loss; None for none.
+        rate_penalty: part of each block's loss, of weight 0 to watch the rates; None for neither.
         convolutions: "auto" or "dense", see `stdl_events.network.scattered`.
 
     Raises:
@@ -107,6 +107,7 @@ class Blueprint:
         soft_targets: bool | None = None,
         rate_penalty: float | None = None,
         target_rate: float | Sequence[float] | None = None,
+        watch_rates: bool = False,
         seed: int = 0,
         precision: str = DEFAULT_PRECISION,
         cuda_graphs: bool = False,
@@ -160,6 +161,7 @@ class Blueprint:
             rate_penalty: beta of the penalty on firing rates, part of each block's loss, see `rates`; 0 for none.
             target_rate: share of a layer's neurons that may fire in a step without a penalty, one for all layers of
                 neurons or one for each; None for 0.02.
+            watch_rates: count the spikes of each layer of neurons for `train_step`'s metrics, without a penalty too.
             seed: of the initial weights, of dropout's masks, and of the random steps of sltt-k.
             precision: a name in `STEP_PRECISIONS`. "bf16" computes membrane potentials, currents, their gradients and
                 convolutions in bfloat16; weights, their gradients and batch norm's statistics stay in float32. On a
@@ -221,7 +223,7 @@ class Blueprint:
             average_decay=average_decay,
             accumulate=accumulate,
             freeze=tuple(freeze),
-            rate_penalty=make_rate_penalty(rate_penalty, target_rate, spec),
+            rate_penalty=make_rate_penalty(rate_penalty, target_rate, spec, watch=watch_rates),
             convolutions=convolutions,
         )
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stdl_events.errors import ShapeError
+from stdl_events.errors import RuleError, ShapeError
 from stdl_events.learning.averaging import AveragedWeights
 from stdl_events.learning.block import LocalBlock, start_training
 from stdl_events.learning.checks import check_any
@@ -20,7 +20,7 @@ from stdl_events.learning.cuda_graphs import ReplayedChunks
 from stdl_events.learning.frozen import frozen_marks, set_frozen
 from stdl_events.learning.gradients import Gradients
 from stdl_events.learning.grid import Rule
-from stdl_events.learning.losses import Loss, batch_weight
+from stdl_events.learning.losses import Loss, batch_weight, resident_loss
 from stdl_events.learning.observer import Observer
 from stdl_events.learning.online import RunChunk, run_sequence
 from stdl_events.learning.plain import run_chunk_plain
@@ -52,7 +52,8 @@ class Learner:
         replayed: `run_chunk` with replayed CUDA graphs, None for no replay.
         average_decay: of `average`, the moving average of the network's weights; None for no average.
         batches_per_update: batches that the caller accumulates, which the meter counts the memory of.
-        rate_penalty: part of each block's loss, which makes its layers of neurons quiet; None for none.
+        rate_penalty: part of each block's loss, which makes its layers of neurons quiet, or with weight 0
+            watches them; None for neither.
 
     Training puts every module into training mode, so a module's evaluation mode lasts only until the next step.
     `freeze` excludes modules from training, their batch norm included. `requires_grad_(False)` freezes parameters
@@ -174,7 +175,8 @@ class Learner:
         Returns:
             0-d tensors on the device, so that the caller chooses when to synchronise: "loss" of the network's own
             classifier, "correct" predictions of the batch, and "block_loss_<k>" of each block. With a rate penalty,
-            which is part of the losses, also "rate_<name>": the mean share that fires, of each of `populations`.
+            which is part of the losses, or watched rates also "rate_<name>": the mean share that fires, of each of
+            `populations`.
 
         Raises:
             ShapeError: the frames do not match the targets or the network.
@@ -227,6 +229,24 @@ class Learner:
     def unfreeze(self, *modules: torch.nn.Module) -> None:
         """Undo `freeze`, with the same arguments and errors."""
         set_frozen(self._networks(), modules, frozen=False)
+
+    def to(self, device: torch.device | str) -> "Learner":
+        """Move everything that the learner keeps, and compute there from now on; returns itself.
+
+        Weights stay the same objects, so an optimiser or a schedule of one's own goes on. Accumulated gradients move
+        too. `build_learner(device=...)` plans for a device, this does not: its budget is that of the first one.
+
+        Raises:
+            RuleError: CUDA graphs are recorded, which contain addresses.
+        """
+        if self._replayed is not None:
+            raise RuleError(
+                "to", got="a learner with cuda_graphs", expected="one without", todo="build it with device=... instead"
+            )
+        place = torch.device(device)
+        self._state.move(place)
+        self.loss = resident_loss(self.loss, place, next(self.network.parameters()).dtype)
+        return self
 
     def _networks(self) -> list[SpikingNetwork]:
         return [self.network, *(block.auxiliary for block in self.blocks if block.auxiliary is not None)]

@@ -285,7 +285,8 @@ def _weights_of(weights_K: Tensor, targets: Tensor) -> Tensor:
 def resident_loss(loss: Loss, device: torch.device, dtype: torch.dtype) -> Loss:
     """`loss` with its class weights as a tensor on the device, so that no step copies them there."""
     if isinstance(loss, CrossEntropy) and loss.class_weights is not None:
-        return dataclasses.replace(loss, class_weights=torch.tensor(loss.class_weights, dtype=dtype).to(device))
+        weights_K = torch.as_tensor(loss.class_weights, dtype=dtype).to(device)
+        return dataclasses.replace(loss, class_weights=weights_K)
     return loss
 
 

@@ -32,6 +32,10 @@ class Anchor:
         for weight, value in zip(self._weights, self._values, strict=True):
             value.copy_(weight)
 
+    def to(self, device: torch.device) -> None:
+        """Move Ŵ to `device`."""
+        self._values = [value.to(device) for value in self._values]
+
     def state(self) -> list[Tensor]:
         """Ŵ, in the order of the weights."""
         return [value.clone() for value in self._values]

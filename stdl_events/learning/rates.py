@@ -41,7 +41,7 @@ class RatePenalty:
     """The settings of the penalty.
 
     Args:
-        weight: beta.
+        weight: beta; 0 watches the rates without a penalty.
         target: r*, the share of neurons that may fire in a step without a penalty; one for all layers of neurons, or
             one for each in order.
 
@@ -53,9 +53,9 @@ class RatePenalty:
     target: float | tuple[float, ...] = DEFAULT_TARGET
 
     def __post_init__(self) -> None:
-        if not 0 < self.weight < math.inf:
+        if not 0 <= self.weight < math.inf:
             raise RuleError(
-                "rate_penalty", got=repr(self.weight), expected="a positive number", todo="use None for no penalty"
+                "rate_penalty", got=repr(self.weight), expected="a number of at least 0", todo="use None for no penalty"
             )
         targets = self.target if isinstance(self.target, tuple) else (self.target,)
         if not all(0 <= target < 1 for target in targets):
@@ -69,14 +69,18 @@ class RatePenalty:
         names = populations(SpikingNetwork.build(spec, device="meta"))
         if not names:
             raise RuleError(
-                "rate_penalty", got=f"{spec.notation}, which has no neurons in front of its classifier",
-                expected="layers with spikes", todo="leave rate_penalty out",
+                self._setting, got=f"{spec.notation}, which has no neurons in front of its classifier",
+                expected="layers with spikes", todo=f"leave {self._setting} out",
             )  # fmt: skip
         if isinstance(self.target, tuple) and len(self.target) != len(names):
             raise RuleError(
                 "target_rate", got=f"{len(self.target)} targets",
                 expected=f"one, or {len(names)}, one for each of {', '.join(names)}", todo="give as many",
             )  # fmt: skip
+
+    @property
+    def _setting(self) -> str:
+        return "rate_penalty" if self.weight else "watch_rates"
 
     def of_blocks(
         self, blocks: Sequence[LocalBlock], steps: int, shares: Callable[[], Tensor | None]
@@ -89,17 +93,19 @@ class RatePenalty:
 
 
 def make_rate_penalty(
-    weight: float | None, target: float | Sequence[float] | None, spec: NetworkSpec
+    weight: float | None, target: float | Sequence[float] | None, spec: NetworkSpec, *, watch: bool = False
 ) -> RatePenalty | None:
-    """The penalty on the rates of `spec`, None for a weight of 0 or None; a target of None is the default.
+    """The penalty on the rates of `spec`; None for a weight of 0 or None, unless the rates are to be watched.
+
+    A target of None is the default.
 
     Raises:
         RuleError: a value is impossible, or the network has no such layers.
     """
-    if not weight:
+    if not weight and not watch:
         return None
     chosen = DEFAULT_TARGET if target is None else target
-    penalty = RatePenalty(float(weight), float(chosen) if isinstance(chosen, int | float) else tuple(chosen))
+    penalty = RatePenalty(float(weight or 0), float(chosen) if isinstance(chosen, int | float) else tuple(chosen))
     penalty.check(spec)
     return penalty
 
@@ -143,7 +149,8 @@ class ChunkRates:
 
     def note_spikes(self, cell: NeuronCell, spikes_BCHW: Tensor) -> None:
         """Add the penalty of one step's spikes to `total`, for autograd."""
-        self._note(cell, _per_clip(spikes_BCHW, self._dtype) / spikes_BCHW[0].numel())
+        with contextlib.nullcontext() if self._penalty.weight else torch.no_grad():
+            self._note(cell, _per_clip(spikes_BCHW, self._dtype) / spikes_BCHW[0].numel())
 
     def note_counts(self, cell: NeuronCell, counts_B: Tensor, neurons: int) -> Tensor:
         """Add the penalty of one step. Returns the derivative by a spike of each clip, slope_B.

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,21 @@ class LearnerState:
             self.anchor.restore(state["anchor"])
         elif self.anchor is not None:
             self.anchor.move()
+
+    @torch.no_grad()
+    def move(self, device: torch.device) -> None:
+        """See `Learner.to`."""
+        networks = [self.network, *(part for block in self.blocks for part in block.parts)]
+        networks += [] if self.average is None else [self.average.network]
+        # In place, since the traced copies of a network share its tensors, and optimisers know them.
+        for tensor in itertools.chain.from_iterable((*each.parameters(), *each.buffers()) for each in networks):
+            gradient, tensor.grad = tensor.grad, None
+            tensor.data = tensor.data.to(device)
+            tensor.grad = None if gradient is None else gradient.to(device)
+        if self.anchor is not None:
+            self.anchor.to(device)
+        # Loading casts each state to its weight's device, and leaves the counts of steps where the optimiser has them.
+        self.optimizer.load_state_dict(self.optimizer.state_dict())
 
     def buffers(self) -> Iterator[Tensor]:
         """Running statistics, those of auxiliary networks included."""

@@ -87,6 +87,7 @@ def learner_options(config: TrainConfig, spec: NetworkSpec) -> dict[str, Any]:
         "soft_targets": None if config.augment.mix is None else True,
         "rate_penalty": learning.rate_penalty,
         "target_rate": learning.target_rate,
+        "watch_rates": learning.watch_rates,
         "seed": config.seed,
         "average_decay": config.averaging.decay,
         "accumulate": config.accumulate,

@@ -164,6 +164,7 @@ class LearningSettings(Section):
             few spikes; such as 3. 0 or None is no penalty.
         target_rate: share of a layer's neurons that may fire in a step without a penalty: one for all layers, or one
             for each layer of neurons in order; None is 0.02. Without a penalty it has no effect.
+        watch_rates: write the firing rate of each layer of neurons to the log, as a penalty does.
     """
 
     rule: Annotated[str, AfterValidator(RULES.check)] = "stdl"
@@ -184,6 +185,7 @@ class LearningSettings(Section):
     class_weights: tuple[Annotated[float, Field(gt=0, le=LARGEST)], ...] | None = None
     rate_penalty: Annotated[float | None, Field(ge=0, le=LARGEST)] = None
     target_rate: Share | tuple[Share, ...] | None = None
+    watch_rates: bool = False
 
     @model_validator(mode="after")
     def _one_way_to_cut(self) -> "LearningSettings":

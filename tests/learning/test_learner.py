@@ -283,3 +283,33 @@ def test_a_plan_may_be_an_object_a_document_or_a_file(tmp_path):
         assert learner.plan.blocks[0].auxiliary == str(SPEC.auxiliary(plan.blocks[0].auxiliary, 2).notation)
         assert learner.plan.metered_bytes is not None, "bytes of an unknown setting are metered again"
         assert len(learner.blocks) == 2
+
+
+MOVED = [("stdl", {}), ("ottt-a", {}), ("ftrl-ottt", {}), ("sltt", {"class_weights": (1.0, 2.0, 1.0, 3.0)})]
+
+
+@pytest.mark.parametrize(("rule", "options"), MOVED)
+def test_moving_to_the_same_device_changes_nothing(rule, options):
+    stays, moves = (make_learner(rule, optimizer="adamw", average_decay=0.9, **options) for _ in range(2))
+    before = [id(weight) for weight in moves.network.parameters()]
+    for learner in (stays, moves):
+        train(learner, 1)
+        if learner is moves:
+            assert moves.to("cpu") is moves
+        train(learner, 2, first_seed=1)
+    assert equal(weights(stays), weights(moves))
+    assert [id(weight) for weight in moves.network.parameters()] == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("rule", "options"), MOVED)
+def test_a_learner_goes_on_after_moving(rule, options):
+    stays, moves = (make_learner(rule, optimizer="adamw", average_decay=0.9, **options) for _ in range(2))
+    for learner in (stays, moves):
+        train(learner, 1)
+        learner.accumulate(*counts(1)) if rule != "ftrl-ottt" else None
+    moves.to("cuda")
+    for learner in (stays, moves):
+        learner.update() if rule != "ftrl-ottt" else None
+        train(learner, 2, first_seed=2)
+    torch.testing.assert_close([weight.cpu() for weight in weights(moves)], weights(stays), rtol=1e-9, atol=1e-12)

@@ -192,13 +192,33 @@ def test_off_is_the_learner_without_it():
     assert set(metrics) == {"loss", "block_loss_0", "correct"}
 
 
+@pytest.mark.parametrize("mode", [("stdl", "lean"), ("stdl", "kept"), ("sltt", "plain"), ("ndot-a", "plain")])
+def test_watched_rates_change_nothing(mode):
+    rule, memory = mode
+    spec = NetworkSpec.parse("6C3-AP2-6R(s2)-8SEWR-3FC", input_shape=(2, 8, 8))
+    frames = torch.randint(0, 3, (3, 4, 2, 8, 8), generator=torch.Generator().manual_seed(0))
+    options = {"batch_size": 4, "steps": 3, "memory": memory, "threshold": 0.5}
+    found = {}
+    for name, more in {"off": {}, "watched": {"watch_rates": True}, "quiet": {"rate_penalty": 1e-9}}.items():
+        learner = build_learner(spec, rule, **options, **more)
+        found[name] = learner.backward(frames, torch.arange(4) % 3), gradients(learner)
+    rates = {name: rate for name, rate in found["watched"][0].items() if name.startswith("rate_")}
+    assert {name: found["quiet"][0][name] for name in rates} == rates
+    assert len(rates) == 6
+    assert max(rates.values()) > 0
+    assert found["off"][0] == {name: value for name, value in found["watched"][0].items() if name not in rates}
+    for name, gradient in found["off"][1].items():
+        assert torch.equal(gradient, found["watched"][1][name]), name
+
+
 @pytest.mark.parametrize(
     ("notation", "options", "text"),
     [
         ("8S3-10FC", {}, "rate_penalty: got 8S3-10FC, which has no neurons in front of its classifier"),
+        ("8S3-10FC", {"rate_penalty": 0, "watch_rates": True}, "watch_rates: got 8S3-10FC, which has no neurons"),
         ("8C3-8R-10FC", {"target_rate": [0.1, 0.2]}, "got 2 targets; expected one, or 3, one for each of layers.0, "),
         ("8C3-10FC", {"target_rate": 1.0}, "target_rate: got 1.0; expected shares of a layer's neurons"),
-        ("8C3-10FC", {"rate_penalty": -1}, "rate_penalty: got -1.0; expected a positive number"),
+        ("8C3-10FC", {"rate_penalty": -1}, "rate_penalty: got -1.0; expected a number of at least 0"),
         ("8C3-10FC", {"rate_penalty": float("nan")}, "rate_penalty: got nan"),
     ],
 )
