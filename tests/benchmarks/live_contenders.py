@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from stdl_events.events.formats.aedat4 import STORED_DTYPE
 from stdl_events.events.formats.aedat4_append import _packet
@@ -22,6 +23,7 @@ from stdl_events.live.synthetic import CHUNK_US, SyntheticSource
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stdl_events.live import OnnxSession
     from stdl_events.network.network import SpikingNetwork
 
 sys.path += [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "events")]
@@ -90,6 +92,18 @@ def tonic_and_norse(network: dict[str, object], sensor_size: tuple[int, int]) ->
     to_frame = tonic.transforms.ToFrame(sensor_size=(*sensor_size, 2), n_time_bins=1)
     step = norse_step(SpikingNetwork.build(NetworkSpec.from_dict(network)).eval())
     return lambda events: step(torch.from_numpy(to_frame(events).astype(np.float32)))
+
+
+def eventcv_loop(path: Path, session: "OnnxSession", window_us: int) -> npt.NDArray[np.float32]:
+    """The file's windows, counts of each polarity and recurrent model by eventcv. Returns the last logits."""
+    import eventcv
+
+    states = {f"next_state_{number}": f"state_{number}" for number in range(len(session.card.state_shapes))}
+    model = eventcv.StatefulModel(eventcv.Model(str(session.path)), state_map=states)
+    for window in eventcv.open(str(path), dt_ms=window_us / 1e3):
+        counts = [window.filter_polarity(polarity).count().numpy() for polarity in (False, True)]
+        logits_BK = model(np.concatenate(counts)[np.newaxis].astype(np.float32))
+    return logits_BK
 
 
 def main() -> None:
