@@ -110,7 +110,8 @@ def _require_taken(split: SplitSettings, stated: Iterable[str]) -> None:
         RecipeError: it does not.
     """
     of_rules = {key for name in SPLIT_RULES.names for key in SPLIT_RULES[name].options}
-    for key in (key.removeprefix("data.split.") for key in stated):
+    prefix = "data.split."  # without it, seed is that of the training
+    for key in (key.removeprefix(prefix) for key in stated if key.startswith(prefix)):
         if key in of_rules and split.rule != "auto" and key not in SPLIT_RULES[split.rule].options:
             raise not_taken(key, getattr(split, key), split.rule)
 

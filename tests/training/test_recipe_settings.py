@@ -56,6 +56,13 @@ def test_each_setting_is_from_the_last_that_states_it(tmp_path: Path, mine: Path
     assert resolved.config.learning.plan is None
 
 
+def test_the_seed_of_the_training_is_none_of_the_split(mine: Path) -> None:
+    folds = ["data.split.rule=leave-one-subject-out", "data.split.fold=1"]
+    assert resolve(str(mine), assignments=[*folds, "seed=3"]).config.seed == 3
+    with pytest.raises(RecipeError, match=r"data\.split\.seed: got 3, and a split by the rule leave-one-subject-out"):
+        resolve(str(mine), assignments=[*folds, "data.split.seed=3"])
+
+
 def test_a_section_given_as_a_whole_is_from_there(mine: Path) -> None:
     resolved = resolve(str(mine), assignments=["network.neuron=paper"])
     assert resolved.origins["network.neuron"] == "--set"
