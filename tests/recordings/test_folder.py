@@ -105,6 +105,22 @@ def test_a_given_split_with_other_classes_on_one_side(write: Write, tmp_path: Pa
         read_given_split(tmp_path / "train")
 
 
+def test_a_split_that_would_pass_for_classes_is_named(write: Write, tmp_path: Path) -> None:
+    for name in ("a/walk/1.h5", "a/wave/2.h5", "b/walk/3.h5", "b/wave/4.h5"):
+        for root, side, other in (("half", "train", "holdout"), ("days", "day1", "day2")):
+            write(f"{root}/{name}".replace("/a/", f"/{side}/").replace("/b/", f"/{other}/"))
+    with pytest.raises(DatasetError, match=r"got train/ beside holdout/, with the folders walk, wave in each"):
+        read_folder(tmp_path / "half")
+    assert read_folder(tmp_path / "days").classes == ("day1", "day2"), "who walked on which day is no split"
+    for name in ("walk/Train/1.h5", "walk/Test/2.h5", "wave/Train/3.h5", "wave/Test/4.h5"):
+        write(f"sides/{name}")
+    with pytest.raises(DatasetError, match=r"sides Test, Train inside the class walk .* --layout '\{class\}/\{split\}"):
+        read_folder(tmp_path / "sides")
+    split = read_given_split(tmp_path / "sides", layout="{class}/{split}/**")
+    assert [entry.key for entry in split.test.entries] == ["walk/Test/2.h5", "wave/Test/4.h5"]
+    assert len(read_folder(tmp_path / "sides", layout="{class}/**")) == 4
+
+
 def test_several_sensors_are_refused(write: Write, tmp_path: Path) -> None:
     write("a/1.h5")
     write("b/1.h5", size=(64, 48))

@@ -25,6 +25,7 @@ from stdl_events.recordings.labels.label_times import AUTO
 from stdl_events.recordings.labels.labelled import read_labelled
 from stdl_events.recordings.orientation import Orientation, oriented
 from stdl_events.recordings.registry import RECORDING_OPTIONS, Dataset
+from stdl_events.recordings.splits.misplaced_sides import require_no_sides_as_classes
 from stdl_events.recordings.splits.sides import Side, side_of_folder, sides_of
 
 LAYOUT = "<class>/<recording> or <class>.<suffix>, or both sides as train/ and test/"
@@ -93,6 +94,7 @@ def read_folder(
         raise _odd_layout(root, f"the folders {names}, and none to train on", "add the folder train")
     found = FoundFiles(root, format)
     files = _files_of_classes(found, root)
+    require_no_sides_as_classes(root, files)
     classes = tuple(sorted(files))
     entries = oriented(_entries(root, files, classes, options), classes, orientation, root)
     found.say()

@@ -11,9 +11,9 @@ SIDES: tuple[Side, ...] = ("train", "validation", "test")
 COUNTED: dict[Side, str] = {"train": "to train", "validation": "to validate", "test": "held out"}
 # In any case, and with a word such as "set" behind.
 SIDE_NAMES: dict[Side, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "validation": ("val", "valid", "validation", "validate"),
-    "test": ("test", "testing"),
+    "train": ("train", "training", "trn"),
+    "validation": ("val", "valid", "validation", "validate", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "tst"),
 }
 _ENDINGS = ("", "set", "_set", "-set", " set", "_data", "-data", " data")
 _SIDE_OF: dict[str, Side] = {
