@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stdl_events.errors import RecordingError, TruncatedRecordingError
 from stdl_events.events.compressed import unpack
-from stdl_events.events.decoder import Decoder
+from stdl_events.events.decoder import TODO_DAMAGE, Decoder
 from stdl_events.events.formats import FORMATS
 from stdl_events.events.formats.columns import parse_columns
 from stdl_events.events.formats.recognise import HEAD_BYTES, recognise
@@ -80,9 +80,14 @@ def open_decoder(
 ) -> tuple[str, Decoder]:
     """Return (name of the format, decoder) of the file at `path`, which begins with `head`; see `open_recording`."""
     name = recognise(path, head) if format is None else FORMATS.check(format)
-    if asked is not None:
-        return name, _open_columns(path, name, asked, stream)
-    return name, FORMATS[name].open(path) if stream is None else _open_stream(path, name, stream)
+    try:
+        if asked is not None:
+            return name, _open_columns(path, name, asked, stream)
+        return name, FORMATS[name].open(path) if stream is None else _open_stream(path, name, stream)
+    except RecordingError as error:
+        if error.todo == TODO_DAMAGE:  # in front of the first event, so that repair would keep none
+            error.todo = "copy or save the file again; no event is in front of the damage"
+        raise
 
 
 def read_head(path: Path) -> bytes:

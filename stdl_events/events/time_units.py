@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from stdl_events.errors import RecordingError
 from stdl_events.registry import Registry
 
@@ -13,6 +16,8 @@ _EPOCH_NS = 10**17
 _SLOW_SPAN_US = 60e6
 _LONG_SPAN_US, _LONG_RATE_HZ = 600e6, 1000.0
 _SHORT_SPAN_US, _SHORT_EVENTS = 10e3, 1000
+# Leaps are few pauses that take most of the time: before stray events, or where the clock was set anew.
+_LEAPS, _LEAP_FRACTION, _FEWEST_EVENTS = 8, 0.1, 100
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,41 @@ class Guess:
     doubt: str | None = None
 
 
-def guess_unit(count: int, first: float, last: float, has_fractions: bool) -> Guess:
-    """Guess the unit of `count` times from `first` to `last`.
+class LongestPauses:
+    """The longest pauses in a column of times without a stated unit, found block by block."""
+
+    def __init__(self) -> None:
+        self._longest: npt.NDArray[np.float64] = np.empty(0)
+        self._last: float | None = None
+
+    def add(self, t: npt.NDArray[np.number], has_fractions: bool) -> None:
+        """Note the next times of the column."""
+        if not len(t):
+            return
+        before = float(t[0]) if self._last is None else self._last
+        self._last = float(t[-1])
+        units, slow_hz = _conventions(has_fractions)
+        if not self._last - before > len(t) * 1e6 / (slow_hz * TIME_UNITS[units[0]]):
+            return  # no pause in it can make the column look slow
+        with np.errstate(invalid="ignore"):  # infinite times, which are refused later
+            found = np.concatenate([self._longest, np.diff(t.astype(np.float64), prepend=before)])
+        self._longest = np.partition(found, -_LEAPS)[-_LEAPS:] if len(found) > _LEAPS else found
+
+    def without_leaps(self, count: int, span: float) -> float:
+        """Return `span`, the time between the first and the last of `count` events, without leaps of the clock."""
+        if count < _FEWEST_EVENTS:
+            return span
+        leaps = (self._longest > _LEAP_FRACTION * span) & (self._longest <= span)
+        return max(0.0, span - float(self._longest[leaps].sum()))
+
+
+def _conventions(has_fractions: bool) -> tuple[tuple[str, ...], float]:
+    """Return (the units to try, the rate in events/s below which the next one is tried)."""
+    return (("s", "ms", "us", "ns"), 100.0) if has_fractions else (("us", "ns"), 20.0)
+
+
+def guess_unit(count: int, first: float, last: float, has_fractions: bool, busy: float | None = None) -> Guess:
+    """Guess the unit of `count` times from `first` to `last`, which without leaps of the clock take `busy`.
 
     Whole numbers are microseconds, or nanoseconds above 10^17 (since 1970); numbers with fractions are seconds. Where a
     recording would have hardly any events for minutes, the next unit is taken in which it has: of nanoseconds for whole
@@ -37,19 +75,20 @@ def guess_unit(count: int, first: float, last: float, has_fractions: bool) -> Gu
     """
     if max(abs(first), abs(last)) > _EPOCH_NS:
         return Guess("ns")
-    units, slow_hz = (("s", "ms", "us", "ns"), 100.0) if has_fractions else (("us", "ns"), 20.0)
+    units, slow_hz = _conventions(has_fractions)
     span = last - first
+    busy = span if busy is None else busy
 
     def is_slow(unit: str) -> bool:
-        span_us = span * TIME_UNITS[unit]
+        span_us = busy * TIME_UNITS[unit]
         return span_us > _SLOW_SPAN_US and count < slow_hz * span_us / 1e6
 
     unit = next((unit for unit in units if not is_slow(unit)), units[0])
     span_us = span * TIME_UNITS[units[0]]
     rate_hz = count * 1e6 / span_us if span_us else 0.0
     is_odd = span_us > _LONG_SPAN_US and rate_hz < _LONG_RATE_HZ
-    is_short = count >= _SHORT_EVENTS and 0 < span_us < _SHORT_SPAN_US
+    is_short = count >= _SHORT_EVENTS and span_us < _SHORT_SPAN_US
     if unit == units[0] and not is_slow(unit) and not is_odd and not is_short:
         return Guess(unit)
-    facts = f"{span_us / 1e6:g} s at {rate_hz:,.0f} events/s"
+    facts = f"{span_us / 1e6:g} s at {rate_hz:,.0f} events/s" if span_us else "0 s: all events have one time"
     return Guess(unit, f"it lasts {facts}" if unit == units[0] else f"in {units[0]} it would last {facts}")

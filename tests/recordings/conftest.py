@@ -19,8 +19,9 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     def write_at(name: str, events: EventArray | None = None, size: tuple[int, int] = SIZE) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_recording(path, draw_events(crc32(name.encode())) if events is None else events, size)
-        return path
+        written = path.with_name(f"{path.name}.h5")  # what a file is, its content says
+        write_recording(written, draw_events(crc32(name.encode())) if events is None else events, size)
+        return written.rename(path)
 
     return write_at
 

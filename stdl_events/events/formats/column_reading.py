@@ -17,9 +17,11 @@ from stdl_events.events.decoder import Block, OffEverySensor, TimeUnitFrom, corr
 from stdl_events.events.formats.columns import NAMES
 from stdl_events.events.formats.polarity import EXPECTED, PolarityCodes, UnknownPolarityError
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
-from stdl_events.events.time_units import TIME_UNITS, Guess, guess_unit
+from stdl_events.events.time_units import TIME_UNITS, Guess, LongestPauses, guess_unit
 
 _PIXELS = 65536
+_DOUBLE_BYTES = 8
+_COARSE_US = 10.0
 _ALWAYS_PIXELS = (np.dtype("u2"), np.dtype("u1"), np.dtype("?"))
 
 
@@ -40,6 +42,8 @@ class ColumnReading:
         self._has_judged_whole = False
         self._has_fractions = False
         self._fractional_pixels = 0
+        self._coarsest_us = 0.0
+        self._pauses = LongestPauses()
         self._polarity = PolarityCodes()
 
     @property
@@ -56,11 +60,14 @@ class ColumnReading:
         """Return the same interpretation, which can be changed for itself."""
         other = copy(self)
         other._polarity = copy(self._polarity)
+        other._pauses = copy(self._pauses)
         return other
 
     def restart(self) -> None:
         """Begin a pass over the file with what earlier passes found."""
         self._fractional_pixels = 0
+        self._coarsest_us = 0.0
+        self._pauses = LongestPauses()
         self._polarity.restart()
 
     def use_time_unit(self, unit: str) -> str | None:
@@ -76,7 +83,8 @@ class ColumnReading:
         if self._unit is None and not self._has_judged_whole and t_first_us is not None and t_last_us is not None:
             per_unit = TIME_UNITS[self.time_unit]
             first, last = ((t - self._t_offset_us) / per_unit for t in (t_first_us, t_last_us))
-            guess = guess_unit(count, first, last, self._has_fractions)
+            busy = self._pauses.without_leaps(count, last - first)
+            guess = guess_unit(count, first, last, self._has_fractions, busy)
             is_settled = is_settled and guess.unit == self.time_unit
             self._guess, self._has_judged_whole = guess, True
         return is_settled
@@ -89,6 +97,11 @@ class ColumnReading:
             found.append(
                 f"its times are read in {self.time_unit}, a guess: {self._guess.doubt}; state the unit with --time-unit"
                 " (time_unit=)"
+            )
+        if self._coarsest_us > _COARSE_US:
+            found.append(
+                f"its times are {self._coarsest_us:g} us apart, since floating-point numbers of so few bits are no "
+                "finer: the order of events is lost; save the times as float64 or whole numbers"
             )
         if self._fractional_pixels:
             found.append(f"{self._fractional_pixels} values of x and y with fractions: rounded down")
@@ -136,9 +149,16 @@ class ColumnReading:
     def _write_times(self, events: EventArray, t: npt.NDArray[Any], offset: int) -> None:
         if t.dtype.kind == "f" and not self._has_fractions:
             self._has_fractions = bool((t != np.floor(t)).any())
+        if self._unit is None:
+            self._pauses.add(t, self._has_fractions)
         if self._unit is None and self._guess is None and len(t):
-            self._guess = guess_unit(len(t), float(t[0]), float(t[-1]), self._has_fractions)
+            first, last = float(t[0]), float(t[-1])
+            busy = self._pauses.without_leaps(len(t), last - first)
+            self._guess = guess_unit(len(t), first, last, self._has_fractions, busy)
         us_per_unit = TIME_UNITS[self.time_unit]
+        if t.dtype.kind == "f" and t.dtype.itemsize < _DOUBLE_BYTES and len(t):
+            step = float(np.spacing(np.abs(t).max()))
+            self._coarsest_us = max(self._coarsest_us, step * us_per_unit)
         if t.dtype.kind == "f" and len(t) and not max(-t.min(), t.max()) * us_per_unit < 2**62:
             raise corrupt(self._path, offset, "a time that is not a finite number of microseconds", "times")
         if t.dtype == np.uint64 and (t > np.uint64(2**62)).any():

@@ -13,11 +13,12 @@ from stdl_events.events.formats.polarity import can_be_polarity
 
 NAMES = {
     "t": ("t", "ts", "time", "timestamp", "timestamps", "time_stamp"),
-    "x": ("x", "xs", "x_pos", "x_px"),
-    "y": ("y", "ys", "y_pos", "y_px"),
+    "x": ("x", "xs", "x_pos", "x_px", "x_coord", "x_coordinate", "x_coordinates", "x_addr", "x_address"),
+    "y": ("y", "ys", "y_pos", "y_px", "y_coord", "y_coordinate", "y_coordinates", "y_addr", "y_address"),
     "p": ("p", "ps", "pol", "polarity", "polarities", "on"),
 }
 _PIXELS = 65536
+_NAMED, _NAME_LENGTH = 12, 40
 _UNIT_WORDS = {
     "us": ("us", "µs", "μs", "usec", "microsecond", "microseconds"),
     "ms": ("ms", "msec", "millisecond", "milliseconds"),
@@ -70,7 +71,7 @@ def plain_name(name: str) -> str:
     """Return the name of a column in lower case, without a unit: "t" for "t_us" and "x" for "X [px]"."""
     text = name.strip().lower()
     found = _BRACKETED.fullmatch(text)
-    text = found.group(1) if found else text
+    text = (found.group(1) if found else text).replace("-", "_")
     stem, _, word = text.replace(" ", "_").rpartition("_")
     return stem if stem and unit_of_word(word) else text
 
@@ -112,11 +113,16 @@ def match_names(path: Path, names: Sequence[str]) -> dict[str, str]:
     if missing:
         raise UnknownFormatError(
             str(path),
-            got=f"columns named {', '.join(names) or 'nothing'}",
+            got=f"columns named {_listed(names) or 'nothing'}",
             expected=f"columns t, x, y and p ({', '.join(missing)} not found)",
-            todo="rename the columns",
+            todo="rename the columns, or say what they hold with --columns (columns=), such as x,y,-,t,p",
         )
     return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(name[:_NAME_LENGTH] for name in names[:_NAMED]) + more
 
 
 def match(path: Path, names: Sequence[str], asked: Sequence[str] | None) -> dict[str, str]:
@@ -157,7 +163,7 @@ def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:
             str(path),
             got=f"an unnamed table of shape {list(table.shape)}",
             expected="four columns in the order t x y p, x y t p or x y p t",
-            todo="name the columns t, x, y and p (a structured array, a header line, or arrays of these names)",
+            todo="say what the columns hold with --columns (columns=), such as p,x,y,t, or name them in the file",
         )
     return fitting[0]
 

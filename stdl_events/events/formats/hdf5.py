@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MAGIC = b"\x89HDF\r\n\x1a\n"
 SCHEMA_VERSION = 1
 _FIELD_TYPES = {"t": "<i8", "x": "<u2", "y": "<u2", "p": "u1"}
+_SUFFIXES = (".h5", ".hdf5")
 _CHUNK_EVENTS = 1 << 15
 _BAD_HDF5 = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError)
 
@@ -42,9 +43,15 @@ def write_recording(
     """Write `events` (one array, or chunks in order) to our HDF5 file at `path`, atomically.
 
     Raises:
-        RecordingError: times step back, an event is outside `sensor_size`, or the folder is not writable.
+        RecordingError: times step back, an event is outside `sensor_size`, or `path` has another suffix than .h5 and
+            .hdf5, or is not writable.
     """
     path = Path(path)
+    if path.suffix.lower() not in _SUFFIXES:
+        raise RecordingError(
+            str(path), got=f"the suffix {path.suffix}", expected=" or ".join(_SUFFIXES),
+            todo="write such a file, and convert it with stdl-events convert",
+        )  # fmt: skip
     with whole_file(path, room_for="events", error=RecordingError) as file:
         fill(file, path, [events] if isinstance(events, np.ndarray) else events, sensor_size, attributes or {})
 
@@ -291,5 +298,5 @@ def _write(path: Path, recording: Recording) -> None:
         fill(file, path, recording.chunks(), recording.sensor_size, recording.attributes)
 
 
-FORMAT = Format("HDF5, as stdl-events writes it", open_own, (".h5", ".hdf5"), (Signature(MAGIC, is_own),))
-WRITER = Writer(_write, (".h5", ".hdf5"))
+FORMAT = Format("HDF5, as stdl-events writes it", open_own, _SUFFIXES, (Signature(MAGIC, is_own),))
+WRITER = Writer(_write, _SUFFIXES)

@@ -30,6 +30,7 @@ from stdl_events.events.formats.hdf5_size import find_sensor_size
 
 _ECF_FILTER = 0x8ECF
 _MAX_ITEMS = 10_000
+_GROUP_UNITS = ("time_unit", "time_units", "timestamp_unit", "timestamp_units")
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,24 @@ def _choose(path: Path, layouts: list[Layout], content: list[str], stream: int |
 
 
 def _unit(file: Any, place: Place) -> str | None:
-    """Return the unit of time that the attribute `units` or the name of the column states."""
+    """Return the unit of time that the attribute `units`, the name of the column, or an attribute of a group states."""
     attributes = file[place.dataset].attrs
-    stated = next((attributes[name] for name in ("units", "unit") if name in attributes), "")
+    stated = next((attributes[name] for name in ("units", "unit", *_GROUP_UNITS) if name in attributes), "")
     name = place.column if isinstance(place.column, str) else place.dataset.rpartition("/")[2]
-    return columns.unit_of_word(stated) or (None if isinstance(place.column, int) else columns.unit_of_name(name))
+    named = None if isinstance(place.column, int) else columns.unit_of_name(name)
+    return columns.unit_of_word(stated) or named or _unit_of_groups(file, place.dataset)
+
+
+def _unit_of_groups(file: Any, dataset: str) -> str | None:
+    """Return the unit that an attribute of the innermost group around `dataset` states."""
+    while dataset:
+        dataset = dataset.rpartition("/")[0]
+        attributes = file[dataset or "/"].attrs
+        for name in _GROUP_UNITS:
+            unit = columns.unit_of_word(attributes.get(name, ""))
+            if unit is not None:
+                return unit
+    return None
 
 
 def _find_layouts(path: Path, file: Any, asked: tuple[str, ...] | None) -> list[Layout]:

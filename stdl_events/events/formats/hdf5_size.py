@@ -1,7 +1,5 @@
 """The sensor size in HDF5 files of other software."""
 
-import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +7,7 @@ import numpy as np
 
 from stdl_events.events.decoder import corrupt
 from stdl_events.events.formats.hdf5 import is_dataset
-from stdl_events.events.stream import RecordingWarning
-
-_ARRAYS = ("sensor_size", "sensor_resolution", "resolution")
+from stdl_events.events.formats.stated_size import SIZE_NAMES, numbers_of, width_first
 
 
 def find_sensor_size(path: Path, file: Any, place: str) -> tuple[int, int] | None:
@@ -38,26 +34,18 @@ def find_sensor_size(path: Path, file: Any, place: str) -> tuple[int, int] | Non
 
 
 def _size_at(path: Path, item: Any) -> tuple[float, float] | None:
-    geometry = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(item.attrs.get("geometry", "")))
-    if geometry:
-        return int(geometry.group(1)), int(geometry.group(2))
     width, height = _numbers(item, "width"), _numbers(item, "height")
     if len(width) == 1 and len(height) == 1:
         return width[0], height[0]
-    for name in _ARRAYS:
+    for name in ("geometry", *SIZE_NAMES):
         numbers = _numbers(item, name)
-        if len(numbers) not in (2, 3):
-            continue
-        if name == _ARRAYS[0] or numbers[0] >= numbers[1]:
-            return numbers[0], numbers[1]
-        text = f"its {name} {numbers[0]:g}, {numbers[1]:g} is read as height, width"
-        warnings.warn(f"{path}: {text}", RecordingWarning, stacklevel=6)
-        return numbers[1], numbers[0]
+        if len(numbers) in (2, 3):
+            return width_first(path, name, numbers)
     return None
 
 
 def _numbers(item: Any, name: str) -> list[float]:
-    """Return the numbers of an attribute or a small dataset; none if there is no such one."""
+    """Return the numbers of an attribute or a small dataset, or of its text "WxH"; none if there is no such one."""
     if name in item.attrs:
         value = item.attrs[name]
     elif not is_dataset(item) and name in item and is_dataset(item[name]) and item[name].size <= 3:
@@ -65,4 +53,4 @@ def _numbers(item: Any, name: str) -> list[float]:
     else:
         return []
     array = np.asarray(value).ravel()
-    return array.tolist() if array.dtype.kind in "iuf" else []
+    return numbers_of(array.tolist()) if array.dtype.kind in "iufSUO" else []

@@ -6,7 +6,7 @@ Headers are parsed here and checked against the file's size before any allocatio
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -27,17 +27,22 @@ _BAD_HEADER = (ValueError, TypeError, SyntaxError, KeyError, IndexError, Overflo
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """Type and shape of an array in the NPY format, and the offset of its data."""
+    """Type and shape of an array in the NPY format, and the offset of its data; `width` is that of a table."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     fortran_order: bool
     data_offset: int
+    width: int = len(columns.NAMES)
+
+    def of(self, asked: tuple[str, ...] | None) -> "ArrayHeader":
+        """Return the same for the columns that the caller names, if there are any."""
+        return self if asked is None else replace(self, width=len(asked))
 
     @property
     def is_transposed(self) -> bool:
-        """True for a table [4, N]."""
-        return len(self.shape) == 2 and self.shape[-1] != 4
+        """True for a table [width, N]."""
+        return len(self.shape) == 2 and self.shape[-1] != self.width
 
     @property
     def is_planar(self) -> bool:
@@ -52,26 +57,28 @@ class ArrayHeader:
     @property
     def bytes_per_event(self) -> int:
         """Size of all columns of one event."""
-        return self.dtype.itemsize * (4 if len(self.shape) == 2 else 1)
+        return self.dtype.itemsize * (self.width if len(self.shape) == 2 else 1)
 
     def check(self, path: Path) -> None:
         """Check the shape.
 
         Raises:
-            UnknownFormatError: it is neither a structured array [N] nor a table [N, 4] or [4, N].
+            UnknownFormatError: it is neither a structured array [N] nor a table [N, width] or [width, N].
         """
         if len(self.shape) == 1 and (self.dtype.names or self.shape == (0,)):
             return
-        if len(self.shape) != 2 or 4 not in self.shape:
+        width = self.width
+        if len(self.shape) != 2 or width not in self.shape:
             raise UnknownFormatError(
                 str(path), got=f"an array of {self.dtype} of shape {list(self.shape)}",
-                expected="a structured array of N events, or a table [N, 4] or [4, N]",
-                todo="save the columns t, x, y and p as one of these",
+                expected=f"a structured array of N events, or a table [N, {width}] or [{width}, N]",
+                todo="save the columns t, x, y and p as one of these, or name all columns with --columns (columns=)",
             )  # fmt: skip
 
     def map(self, path: Path, count: int) -> npt.NDArray[Any]:
-        """Return the first `count` events of the file at `path` as a memory map, [N] or [N, 4]."""
-        shape = (count,) if len(self.shape) == 1 else (4, count) if self.is_transposed else (count, 4)
+        """Return the first `count` events of the file at `path` as a memory map, [N] or [N, width]."""
+        shape = (count,) if len(self.shape) == 1 else (count, self.width)
+        shape = shape[::-1] if self.is_transposed else shape
         order: Literal["F", "C"] = "F" if self.fortran_order else "C"
         data: npt.NDArray[Any] = np.memmap(path, self.dtype, "r", self.data_offset, shape, order)
         return data.T if self.is_transposed else data
@@ -216,7 +223,7 @@ def open_npy(path: Path, asked: tuple[str, ...] | None = None) -> NpyDecoder:
         UnknownFormatError: it holds no columns t, x, y and p.
     """
     with path.open("rb") as file:
-        array = read_array_header(file, path)
+        array = read_array_header(file, path).of(asked)
     array.check(path)
     available = max(0, path.stat().st_size - array.data_offset) // array.bytes_per_event
     whole = min(array.count, available)

@@ -21,13 +21,13 @@ from stdl_events.events.formats import columns
 from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format, Signature, Writer
 from stdl_events.events.formats.npy import ArrayHeader, pick_columns, read_array_header
+from stdl_events.events.formats.stated_size import SENSOR_SIZE, SIZE_NAMES, numbers_of, width_first
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EVENT_DTYPE
 
 NPZ_MAGIC = b"PK\x03\x04"
-SENSOR_SIZE_ARRAY = "sensor_size"
 TIME_UNIT_ARRAY = "time_unit"
-SIZE_ARRAYS = (SENSOR_SIZE_ARRAY, "width", "height")
+SIZE_ARRAYS = (*SIZE_NAMES, "width", "height")
 _BAD_ZIP = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, struct.error, ValueError,
     IndexError, OverflowError,
@@ -128,7 +128,7 @@ def open_npz(path: Path, asked: tuple[str, ...] | None = None) -> NpzDecoder:
         size = _sensor_size(path, archive, arrays)
         unit = _time_unit(path, archive, arrays)
         names = [name for name in arrays if name not in (*SIZE_ARRAYS, TIME_UNIT_ARRAY)]
-        is_by_column = columns.has_all_names(names) if asked is None else len(names) > 1
+        is_by_column = columns.has_all_names(names) if asked is None else len(names) == len(asked)
         if is_by_column:
             order: dict[str, Any] = columns.match(path, names, asked)
             members: dict[Any, NpzMember] = {
@@ -136,7 +136,7 @@ def open_npz(path: Path, asked: tuple[str, ...] | None = None) -> NpzDecoder:
                 for name in order.values()
             }
         else:
-            name, array = _array_of_all(path, archive, {name: arrays[name] for name in names})
+            name, array = _array_of_all(path, archive, {name: arrays[name] for name in names}, asked)
             members = _members_of(arrays[name], array)
             order = _order_in(path, archive, members, array, asked)
         counts = {name or "events": member.array.count for name, member in members.items()}
@@ -163,13 +163,15 @@ def _one_column(path: Path, name: str, array: ArrayHeader) -> ArrayHeader:
     return replace(array, shape=(lengths[0],))
 
 
-def _array_of_all(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) -> tuple[str, ArrayHeader]:
+def _array_of_all(
+    path: Path, archive: zipfile.ZipFile, arrays: dict[str, str], asked: tuple[str, ...] | None
+) -> tuple[str, ArrayHeader]:
     """Return (name, header) of the one structured array or table among `arrays`; "events" if there are several."""
     found: dict[str, ArrayHeader] = {}
     refused: UnknownFormatError | None = None
     for name, member in arrays.items():
         try:
-            array = _array_header(path, archive, member)
+            array = _array_header(path, archive, member).of(asked)
             array.check(path)
         except UnknownFormatError as error:
             refused = refused or error
@@ -190,8 +192,8 @@ def _array_of_all(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) 
 def _members_of(name: str, array: ArrayHeader) -> dict[Any, NpzMember]:
     if array.is_planar:
         column_bytes = array.count * array.dtype.itemsize
-        return {index: NpzMember(name, array, skip=index * column_bytes) for index in range(4)}
-    return {"": NpzMember(name, array, 1 if len(array.shape) == 1 else 4)}
+        return {index: NpzMember(name, array, skip=index * column_bytes) for index in range(array.width)}
+    return {"": NpzMember(name, array, 1 if len(array.shape) == 1 else array.width)}
 
 
 def _order_in(
@@ -226,24 +228,26 @@ def _time_unit(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) -> 
 
 
 def _sensor_size(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) -> tuple[int, int] | None:
-    """Return (width, height) from the array `sensor_size`, whose further numbers are channels, or width and height."""
-    name = next((name for name in SIZE_ARRAYS if name in arrays), None)
-    names = [SENSOR_SIZE_ARRAY] if name == SENSOR_SIZE_ARRAY else ["width", "height"]
+    """Return (width, height) from the array `sensor_size` or a resolution, whose further numbers are channels, or from
+    width and height."""
+    stated = next((name for name in SIZE_NAMES if name in arrays), None)
+    names = ["width", "height"] if stated is None else [stated]
     if not all(name in arrays for name in names):
         return None
     values: list[float] = []
     for name in names:
         with archive.open(arrays[name]) as file:
             array = read_array_header(file, path)
-            if array.dtype.kind in "iuf" and not array.dtype.names:
+            if array.dtype.kind in "iufSU" and not array.dtype.names:
                 data = file.read(64 * array.dtype.itemsize)
-                values += np.frombuffer(data, array.dtype, len(data) // array.dtype.itemsize).tolist()
+                values += numbers_of(np.frombuffer(data, array.dtype, len(data) // array.dtype.itemsize).tolist())
     if len(values) not in (2, 3) or not all(0 < pixels <= 65536 and pixels == int(pixels) for pixels in values[:2]):
         raise UnknownFormatError(
             str(path), got=f"the {' and '.join(names)} {values[:6]}", expected="width and height from 1 to 65536",
-            todo="save sensor_size as two whole numbers, or leave it out and pass --sensor WxH",
+            todo=f"save {' and '.join(names)} as two whole numbers, or leave it out and pass --sensor WxH",
         )  # fmt: skip
-    return int(values[0]), int(values[1])
+    width, height = width_first(path, names[0], values)
+    return int(width), int(height)
 
 
 def write_npz(path: Path, recording: Recording) -> None:
@@ -256,7 +260,7 @@ def write_npz(path: Path, recording: Recording) -> None:
     """
     count = recording.summary.events
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open(f"{SENSOR_SIZE_ARRAY}.npy", "w") as file:
+        with archive.open(f"{SENSOR_SIZE}.npy", "w") as file:
             np.lib.format.write_array(file, np.array(recording.sensor_size, "<i8"), allow_pickle=False)
         with archive.open(f"{TIME_UNIT_ARRAY}.npy", "w") as file:
             np.lib.format.write_array(file, np.array("us"), allow_pickle=False)

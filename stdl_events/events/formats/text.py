@@ -28,6 +28,8 @@ _SAMPLE_BYTES = 1 << 14
 _BLOCK_BYTES = 1 << 22
 _JAER = b"# jAER"
 _BOM = b"\xef\xbb\xbf"
+# A comma within a number, where another mark separates the columns.
+_DECIMAL_COMMA = re.compile(rb"\d,\d.*[;\t]|[;\t].*\d,\d")
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def open_text(path: Path, asked: tuple[str, ...] | None = None) -> TextDecoder:
 
     Raises:
         UnknownFormatError: the file is not text of at least four columns of numbers, or its columns are ambiguous.
-        CorruptRecordingError: its first events are not lines of numbers.
+        CorruptRecordingError: its first line has more or fewer words than the columns have names.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -179,6 +181,11 @@ def open_text(path: Path, asked: tuple[str, ...] | None = None) -> TextDecoder:
         raise UnknownFormatError(
             str(path), got="text in UTF-16" if is_utf16 else "binary data", expected="text with one event a line",
             todo="save it as UTF-8" if is_utf16 else "check --format",
+        )  # fmt: skip
+    if b"\n" not in head and b"\r" in head.strip():
+        raise UnknownFormatError(
+            str(path), got="lines that end with a carriage return alone", expected="lines that end with a line feed",
+            todo="save it with line ends of Unix or Windows",
         )  # fmt: skip
     start = len(_BOM) if head.startswith(_BOM) else 0
     top = text_header.read_header(path, head[start:])
@@ -193,6 +200,11 @@ def _with_columns(
     line = first.split(b"\n", 1)[0]
     names, offset, words = top.names, top.offset, text_header.words_of(line, top.delimiter)
     width = len(words)
+    if _DECIMAL_COMMA.search(line):
+        raise UnknownFormatError(
+            str(path), got=f"the line {line[:60]!r}, with decimal commas", expected="decimal points",
+            todo="save it with decimal points",
+        )  # fmt: skip
     has_words = not all(text_header.NUMBER.fullmatch(word) for word in words)
     is_empty = not first.strip()
 
@@ -236,7 +248,7 @@ def _parse_start(path: Path, first: bytes, lines: LineParser, offset: int) -> np
     """Return the table of the first lines, or of the first one where a bad line follows, which a pass reports.
 
     Raises:
-        CorruptRecordingError: the first line is bad.
+        UnknownFormatError: the first line is no numbers.
     """
     line = first.split(b"\n", 1)[0]
     try:
@@ -245,7 +257,11 @@ def _parse_start(path: Path, first: bytes, lines: LineParser, offset: int) -> np
         try:
             found = lines.parse(line)
         except ValueError:
-            raise corrupt(path, offset, f"the line {line[:60]!r}", f"{lines.width} numbers") from None
+            raise UnknownFormatError(
+                str(path), got=f"the line {line[:60]!r} at byte {offset}",
+                expected=f"{lines.width} numbers, or a polarity such as ON or false among them",
+                todo="write its times, coordinates and polarities as numbers",
+            ) from None  # fmt: skip
     return np.stack(found, axis=1)
 
 

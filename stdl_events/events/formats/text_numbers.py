@@ -19,6 +19,8 @@ from stdl_events.events.formats.polarity import polarity_of_word
 
 _BOM = b"\xef\xbb\xbf"
 _WORDS = re.compile(rb"(?i)\b(on|true|pos|positive|off|false|neg|negative)\b")
+# Lines without a value, as spreadsheets write empty rows.
+_EMPTY_LINES = re.compile(rb"(?m)^[ \t\r,;]+(?:\n|\Z)")
 _FRACTION_MARKS = (b".", b"e", b"E", b"n", b"N")  # the last two stand for nan and inf
 # A call of pyarrow does not pay for fewer bytes.
 _PYARROW_BYTES = 1 << 18
@@ -65,7 +67,15 @@ class LineParser:
         if not data or data.isspace():
             return [np.empty(0, np.int64)] * self.width
         columns = self._parse_with_pyarrow(data) if len(data) >= _PYARROW_BYTES and _find_pyarrow() else None
-        return columns or self._parse_with_numpy(data)
+        if columns is not None:
+            return columns
+        try:
+            return self._parse_with_numpy(data)
+        except ValueError:
+            filled = _EMPTY_LINES.sub(b"", data)
+            if len(filled) == len(data):
+                raise
+            return self.parse(filled)
 
     def _parse_with_numpy(self, data: bytes) -> Columns:
         if any(self._is_whole) and not all(self._is_whole):

@@ -19,7 +19,7 @@ from stdl_events.events.files import open_decoder, read_head
 from stdl_events.events.formats import FORMATS
 from stdl_events.events.formats.columns import parse_columns
 from stdl_events.events.formats.pieces import Pieces
-from stdl_events.events.formats.recognise import HEAD_BYTES
+from stdl_events.events.formats.recognise import HEAD_BYTES, recognise
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.events.time_units import TIME_UNITS
 
@@ -119,14 +119,15 @@ def _open(
         )  # fmt: skip
     if format is None:
         _refuse_guess(path)
-    name, decoder = open_decoder(path, head, format, stream, asked)
-    follow = FORMATS[name].follow
+    name = recognise(path, head) if format is None else FORMATS.check(format)
+    follow = FORMATS[name].follow  # before it is opened, since formats without it have to be whole
     if follow is None:
         names = [name for name, format in FORMATS.items() if format.follow is not None]
         raise RecordingError(
             str(path), got=f"a file in the format {name}, to which events are not appended one by one",
             expected=f"one of {', '.join(names)}", todo="record in one of these, or leave --follow out",
         )  # fmt: skip
+    _, decoder = open_decoder(path, head, name, stream, asked)
     interpretation = decoder.header.interpretation
     text = interpretation.use_time_unit(time_unit) if interpretation is not None and time_unit is not None else None
     pieces = follow(decoder, stream)

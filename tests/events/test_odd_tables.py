@@ -1,0 +1,136 @@
+"""Tables that name, measure or end in uncommon ways: read as their writers meant them, or refused with a way out."""
+
+import warnings
+from pathlib import Path
+
+import event_files
+import h5py
+import numpy as np
+import pytest
+
+from stdl_events.errors import CorruptRecordingError, RecordingError, UnknownFormatError
+from stdl_events.events import RecordingWarning, open_recording
+from stdl_events.events.formats.hdf5 import write_recording
+
+EVENTS = event_files.make_events(400, 346, 260)
+LINES = [f"{t},{x},{y},{p:d}" for t, x, y, p in EVENTS.tolist()]
+X_FIRST = np.stack([EVENTS["x"], EVENTS["y"], EVENTS["t"], np.arange(len(EVENTS)), EVENTS["p"]], axis=1)
+
+
+def times(*, strays: int = 0, leap_us: int = 0) -> np.ndarray:
+    """Times of 3,000 events in 3 s, the last ones half an hour late, or with a leap of the clock in the middle."""
+    t_us = np.arange(0, 3_000_000, 1000)
+    t_us[len(t_us) - strays :] += 1_800_000_000
+    t_us[1500:] += leap_us
+    return t_us
+
+
+def save_times(path: Path, t: np.ndarray) -> Path:
+    np.savez(path, t=t, x=np.arange(len(t)) % 32, y=np.arange(len(t)) % 24, p=np.arange(len(t)) % 2)
+    return path
+
+
+def test_stray_events_and_leaps_do_not_change_the_unit(tmp_path: Path) -> None:
+    with pytest.warns(RecordingWarning, match="5 stray events") as said:
+        summary = open_recording(save_times(tmp_path / "late.npz", times(strays=5))).summary
+    assert (summary.events, summary.strays, summary.t_last_us) == (2995, 5, 2_994_000)
+    assert len(said) == 1, "the unit is not doubted, since the strays are known"
+    leaping = open_recording(save_times(tmp_path / "leaping.npz", times(leap_us=3_600_000_000)))
+    with pytest.warns(RecordingWarning, match="read in us, a guess: it lasts 3603 s at 1 events/s"):
+        assert leaping.summary.t_last_us == 3_602_999_000
+    slow = open_recording(save_times(tmp_path / "slow.npz", times() * 1000))
+    with pytest.warns(RecordingWarning, match="read in ns, a guess"):
+        assert slow.summary.t_last_us == 2_999_000
+
+
+def test_times_of_too_few_bits_are_said(tmp_path: Path) -> None:
+    """Seconds since 1970 in float32 are 128 s apart; those of an hour's recording 0.2 ms."""
+    since_1970 = save_times(tmp_path / "a.npz", (times() / 1e6 + 1.7e9).astype("f4"))
+    with pytest.warns(RecordingWarning) as said:
+        assert open_recording(since_1970).summary.events == 3000
+    assert any("all events have one time" in str(each.message) for each in said)
+    hour = save_times(tmp_path / "b.npz", (times() / 1e6 + 3600).astype("f4"))
+    with pytest.warns(RecordingWarning, match=r"its times are 244\.141 us apart"):
+        assert open_recording(hour).summary.events == 3000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_recording(save_times(tmp_path / "c.npz", (times() / 1e6).astype("f4"))).summary.events == 3000
+
+
+@pytest.mark.parametrize("empty", ["  ", ",,,", " , ,, "])
+def test_empty_rows_of_a_spreadsheet_are_no_events(tmp_path: Path, empty: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["t,x,y,p", *LINES[:200], empty, *LINES[200:], empty, ""]))
+    assert np.array_equal(open_recording(path).read(), EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("t,x,y,p\r1,2,3,1\r", "lines that end with a carriage return alone; .* save it with line ends"),
+        ("t;x;y;p\n0,5;2;3;1\n", "'0,5;2;3;1', with decimal commas; expected decimal points"),
+        ("t,x,y,p\n2024-01-01T00:00:00,2,3,1\n", "expected 4 numbers, .*; write its times"),
+        ("when,x,y,p\n1,2,3,1\n", r"t not found\); rename the columns, or say what they hold with --columns"),
+        ("\n".join(f"{p:d},{x},{y},{t}" for t, x, y, p in EVENTS.tolist()), "say what the columns hold with --columns"),
+    ],
+)
+def test_text_that_is_refused_says_what_would_be_read(tmp_path: Path, text: str, error: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(text.encode())
+    with pytest.raises(UnknownFormatError, match=error):
+        open_recording(path)
+
+
+@pytest.mark.parametrize("names", ["timestamp,x_coord,y-coordinate,polarity", "t (us),X-POS,y_addr,pol"])
+def test_usual_names_of_columns(tmp_path: Path, names: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([names, *LINES]))
+    assert np.array_equal(open_recording(path).read(), EVENTS)
+
+
+@pytest.mark.parametrize("table", [X_FIRST, X_FIRST.T, np.asfortranarray(X_FIRST)], ids=["rows", "columns", "fortran"])
+def test_named_columns_of_a_wider_table(tmp_path: Path, table: np.ndarray) -> None:
+    np.save(tmp_path / "a.npy", table)
+    np.savez(tmp_path / "a.npz", recorded=table, subject=7)
+    for name in ("a.npy", "a.npz"):
+        assert np.array_equal(open_recording(tmp_path / name, columns="x,y,t,-,p").read(), EVENTS), name
+    with pytest.raises(UnknownFormatError, match="or name all columns with --columns"):
+        open_recording(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("size", [np.bytes_("640x480"), "640x480", "(640, 480)", [640, 480]])
+@pytest.mark.parametrize("name", ["geometry", "sensor_size", "resolution"])
+def test_a_stated_size_may_be_text(tmp_path: Path, name: str, size: object) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for field in "txyp":
+            file[f"events/{field}"] = EVENTS[field]
+        file.attrs[name] = size
+    sizes = [open_recording(tmp_path / "a.h5").sensor_size]
+    if name != "geometry":
+        np.savez(tmp_path / "a.npz", **{field: EVENTS[field] for field in "txyp"}, **{name: size})
+        sizes.append(open_recording(tmp_path / "a.npz").sensor_size)
+    assert set(sizes) == {(640, 480)}
+
+
+def test_a_group_states_the_unit_of_its_times(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for field in "txyp":
+            file[f"cam/events/{field}"] = EVENTS[field]
+        file.attrs["time_unit"] = "ns"
+        file["cam"].attrs["time_unit"] = "milliseconds"
+    recording = open_recording(tmp_path / "a.h5")
+    assert (recording.time_unit, recording.time_unit_from) == ("ms", "header")
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_repair_is_no_advice_where_it_would_keep_nothing(tmp_path: Path, repair: bool) -> None:
+    np.savez(tmp_path / "a.npz", t=EVENTS["t"], x=EVENTS["x"], y=EVENTS["y"], p=EVENTS["p"][:-1])
+    with pytest.raises(CorruptRecordingError, match="different lengths") as caught:
+        open_recording(tmp_path / "a.npz", repair=repair)
+    assert "--repair" not in str(caught.value)
+
+
+def test_hdf5_is_not_written_under_the_name_of_another_format(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"got the suffix \.aedat4; expected \.h5 or \.hdf5"):
+        write_recording(tmp_path / "a.aedat4", EVENTS, (346, 260))
+    assert not list(tmp_path.iterdir())
