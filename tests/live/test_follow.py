@@ -232,7 +232,7 @@ def never(seconds):
 def test_hdf5_is_not_followed(tmp_path):
     whole = event_files.hdf5_columns(make_events(), tmp_path)
     (tmp_path / "r.h5").write_bytes(whole[: len(whole) // 2])  # as a pipe has it at first
-    with pytest.raises(RecordingError, match="in the format (stdl-)?hdf5, to which events are not appended"):
+    with pytest.raises(RecordingError, match=r"in the format (stdl-)?hdf5, to which events are not appended"):
         open_followed(tmp_path / "r.h5", Waiting(sleep_s=never))
 
 
