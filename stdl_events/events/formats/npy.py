@@ -35,9 +35,17 @@ class ArrayHeader:
     data_offset: int
     width: int = len(columns.NAMES)
 
-    def of(self, asked: tuple[str, ...] | None) -> "ArrayHeader":
-        """Return the same for the columns that the caller names, if there are any."""
-        return self if asked is None else replace(self, width=len(asked))
+    def of(self, path: Path, asked: tuple[str, ...] | None) -> "ArrayHeader":
+        """Return the same for the columns that the caller names, if there are any.
+
+        Raises:
+            UnknownFormatError: a table has more or fewer columns.
+        """
+        if asked is None:
+            return self
+        if len(self.shape) == 2 and len(asked) not in self.shape:
+            columns.places_of(path, asked, min(self.shape))
+        return replace(self, width=len(asked))
 
     @property
     def is_transposed(self) -> bool:
@@ -223,7 +231,7 @@ def open_npy(path: Path, asked: tuple[str, ...] | None = None) -> NpyDecoder:
         UnknownFormatError: it holds no columns t, x, y and p.
     """
     with path.open("rb") as file:
-        array = read_array_header(file, path).of(asked)
+        array = read_array_header(file, path).of(path, asked)
     array.check(path)
     available = max(0, path.stat().st_size - array.data_offset) // array.bytes_per_event
     whole = min(array.count, available)

@@ -171,7 +171,7 @@ def _array_of_all(
     refused: UnknownFormatError | None = None
     for name, member in arrays.items():
         try:
-            array = _array_header(path, archive, member).of(asked)
+            array = _array_header(path, archive, member).of(path, asked)
             array.check(path)
         except UnknownFormatError as error:
             refused = refused or error
@@ -183,6 +183,8 @@ def _array_of_all(
         return name, found[name]
     if not found and refused is not None and len(arrays) == 1:
         raise refused
+    if not found and asked is not None:
+        columns.places_of(path, asked, len(arrays))
     raise UnknownFormatError(
         str(path), got=f"{'several' if found else 'no'} arrays of events among {', '.join(arrays) or 'nothing'}",
         expected="arrays t, x, y and p, or one array of all called events", todo="save them so",
