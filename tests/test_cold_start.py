@@ -10,7 +10,7 @@ from stdl_events.events.stream import empty_events
 
 # Each took longer to import than the rest of a start is long, or belongs to another task than `live`.
 NOT_YET = (
-    "torch", "norse", "tonic", "matplotlib", "h5py", "scipy", "pandas", "pyarrow", "numba", "jinja2", "rich.console",
+    "torch", "norse", "tonic", "matplotlib", "h5py", "scipy", "pandas", "numba", "jinja2", "rich.console",
     "asyncio", "ssl", "fastapi", "uvicorn", "eventcv", "mcap", "paho", "prometheus_client", "unittest", "onnx",
     "stdl_events.training", "stdl_events.learning", "stdl_events.prepared", "stdl_events.recipes",
     "stdl_events.cli.train", "stdl_events.live.monitor.hub",

@@ -59,10 +59,9 @@ DOORS = {
     "onnx": ("export/",),
     "onnxscript": ("export/",),
     "onnxruntime": ("live/session.py", "export/quantize.py"),
-    "pyarrow": ("events/formats/text_numbers.py",),
     "distributed": ("prepared/cluster.py",),
     "llvmlite": ("scatter/",),
-    "numba": ("learning/lean/kernels/cpu", "scatter/"),
+    "numba": ("learning/lean/kernels/cpu", "scatter/", "compiled.py"),
     "triton": ("learning/lean/kernels/cuda.py",),
 }
 

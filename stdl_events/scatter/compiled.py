@@ -1,4 +1,4 @@
-"""Numba's options, its cache of machine code, and its threads: one place for all compiled kernels.
+"""Numba's options and threads for kernels that compute: one place for all of them.
 
 Kernels never choose by a timer, and their results do not depend on the number of threads.
 """
@@ -9,23 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
-from numba import njit
+
+from stdl_events.compiled import cached_njit
 
 # Numba's simplest threading layer is not thread-safe.
 _LOCK = threading.Lock()
-
-
-def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`numba.njit` without the GIL, with the machine code kept on disk where there is a folder for it."""
-
-    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            kept: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-        except RuntimeError:  # no folder for the cache of machine code: each process compiles
-            kept = njit(nogil=True, error_model="numpy", **options)(function)
-        return kept
-
-    return compiled
 
 
 @functools.cache

@@ -3,8 +3,9 @@
     python tests/benchmarks/bench_decoding.py [--repeat 15] [--out FOLDER]
 
 A case is timed only after both sides gave equal events, as one array in order of time. Each repetition runs both sides
-one after the other, so that a slow moment of the machine hits both; the ratio is the median over these pairs. Real
-recordings are read where STDL_EVENTS_RECORDINGS finds them; the long AEDAT 4 file is written for the purpose.
+one after the other, so that a slow moment of the machine hits both; the ratio is the median over these pairs. Formats
+that have a compiled loop have a row with it, numba being loaded, and a row without. Real recordings are read where
+STDL_EVENTS_RECORDINGS finds them; the long AEDAT 4 file is written for the purpose.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import numpy as np
 import tonic.io
 from bench_report import REPOSITORY, environment, write_result
 
+from stdl_events.compiled import Loading
 from stdl_events.events import open_recording, write_recording
 from stdl_events.events.convert import convert
 from stdl_events.events.stream import EventArray, empty_events
@@ -39,6 +41,7 @@ class Case:
     path: Path
     package: str
     read: Callable[[Path], Any]
+    is_compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Timing:
 
     case: str
     package: str
+    decoder: str
     events: int
     ours_mev_s: float
     theirs_mev_s: float
@@ -99,15 +103,21 @@ def cases(scratch: Path) -> Iterator[Case]:
         Case("AEDAT 4, 544 small packets", folder / "hand_wave" / "wave_3.aedat4", "aedat", read_aedat4),
         Case("AEDAT 4, 544 small packets", folder / "hand_wave" / "wave_3.aedat4", "aedat, packets only", drain_aedat4),
         Case("EVT 2", formats / "evt2" / "evt2_sample.raw", "faery", read_faery),
-        Case("EVT 3", formats / "evt3" / "evt3_sample.raw", "faery", read_faery),
-        Case("Event Stream", formats / "es" / "dvs.es", "faery", read_faery),
+        *with_and_without_loops("EVT 3", formats / "evt3" / "evt3_sample.raw", "faery", read_faery),
+        *with_and_without_loops("Event Stream", formats / "es" / "dvs.es", "faery", read_faery),
         Case("N-MNIST", formats / "bin" / "nmnist_tonic.bin", "tonic", read_nmnist),
-        Case("text", formats / "txt" / "slider_depth_50k.txt", "numpy loadtxt", read_text),
+        *with_and_without_loops("text", formats / "txt" / "slider_depth_50k.txt", "numpy loadtxt", read_text),
     ]
     return (case for case in candidates if case.path.exists())
 
 
+def with_and_without_loops(*case: Any) -> list[Case]:
+    return [Case(*case, is_compiled=True), Case(*case)]
+
+
 def compare(case: Case, repeat: int) -> Timing:
+    Loading.pays = lambda loading, file_bytes: case.is_compiled  # type: ignore[method-assign]
+
     def ours() -> EventArray:
         return open_recording(case.path).read()
 
@@ -118,7 +128,10 @@ def compare(case: Case, repeat: int) -> Timing:
     pairs = [[seconds(ours), seconds(lambda: case.read(case.path))] for _ in range(repeat)]
     ratios = [theirs_s / ours_s for ours_s, theirs_s in pairs]
     speeds = [len(events) / statistics.median(column) / 1e6 for column in zip(*pairs, strict=True)]
-    return Timing(case.name, case.package, len(events), *speeds, statistics.median(ratios), min(ratios), max(ratios))
+    decoder = "compiled" if case.is_compiled else "numpy"
+    return Timing(
+        case.name, case.package, decoder, len(events), *speeds, statistics.median(ratios), min(ratios), max(ratios)
+    )
 
 
 def seconds(side: Callable[[], object]) -> float:
@@ -133,18 +146,18 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="folder for a dated JSON result")
     arguments = parser.parse_args()
     timings = []
-    print(f"{'file':36} {'against':20} {'ours Mev/s':>11} {'theirs':>8} {'ratio':>7}  lowest to highest")
+    print(f"{'file':36} {'decoder':9} {'against':20} {'ours Mev/s':>11} {'theirs':>8} {'ratio':>7}  lowest to highest")
     with tempfile.TemporaryDirectory() as scratch:
         for case in cases(Path(scratch)):
             row = compare(case, arguments.repeat)
             timings.append(asdict(row))
             print(
-                f"{row.case:36} {row.package:20} {row.ours_mev_s:11.1f} {row.theirs_mev_s:8.1f} {row.ratio:7.2f}  "
-                f"{row.ratio_lowest:.2f} to {row.ratio_highest:.2f}",
+                f"{row.case:36} {row.decoder:9} {row.package:20} {row.ours_mev_s:11.1f} {row.theirs_mev_s:8.1f} "
+                f"{row.ratio:7.2f}  {row.ratio_lowest:.2f} to {row.ratio_highest:.2f}",
                 flush=True,
             )
     if arguments.out:
-        facts = environment(["stdl-events", "numpy", "aedat", "faery", "tonic", "lz4"])
+        facts = environment(["stdl-events", "numpy", "numba", "aedat", "faery", "tonic", "lz4"])
         configuration = {"repeat": arguments.repeat, "long_events": LONG_EVENTS, "load_average": os.getloadavg()[0]}
         document = {"environment": facts, "configuration": configuration, "timings": timings}
         print(write_result(arguments.out, "decoding", document))

@@ -225,7 +225,7 @@ def main() -> int:
     if arguments.out:
         limits = {"max_seconds": MAX_SECONDS, "max_bytes": MAX_BYTES, "max_input_bytes": MAX_INPUT_BYTES}
         configuration = {"minutes": arguments.minutes, "seed": arguments.seed, **limits}
-        facts = environment(["stdl-events", "atheris", "numpy", "h5py", "lz4", "zstandard", "pyarrow", "onnxruntime"])
+        facts = environment(["stdl-events", "atheris", "numpy", "h5py", "lz4", "zstandard", "numba", "onnxruntime"])
         before = rows_before(arguments.out / f"{facts['date']}_fuzz_coverage.json", configuration)
         by_name = before | {row["target"]: {"commit": facts["commit"]} | row for row in rows}
         rows = [by_name[name] for name in modules if name in by_name]

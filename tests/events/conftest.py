@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from stdl_events.compiled import Loading
+
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
@@ -16,3 +18,12 @@ def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
         return path
 
     return write_bytes
+
+
+@pytest.fixture(params=["numpy", "compiled"])
+def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Decode without compiled loops, then with them, whatever pays."""
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="numba is not installed: it compiles loops that decode")
+    monkeypatch.setattr(Loading, "pays", lambda loading, file_bytes: request.param == "compiled")
+    return request.param

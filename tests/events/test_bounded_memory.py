@@ -8,6 +8,7 @@ import event_files
 import numpy as np
 import pytest
 
+from stdl_events.compiled import Loading
 from stdl_events.events import RecordingWarning, open_recording, write_recording
 from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.filtered import filtered
@@ -82,6 +83,17 @@ def test_chunks_take_little_memory(tmp_path: Path, name: str) -> None:
     peak_bytes, count = read_in_chunks(write_as(name, tmp_path))
     assert count == EVENTS
     assert peak_bytes < PEAK_BYTES
+
+
+def test_compiled_loops_take_little_memory(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="numba is not installed: it compiles loops that decode")
+    monkeypatch.setattr(Loading, "pays", lambda loading, file_bytes: True)
+    lines = "".join(f"{t},{x},{y},{p:d}\n" for t, x, y, p in long_events()[: EVENTS // 2].tolist())
+    path = write("a.csv", b"t,x,y,p\n" + lines.encode())
+    read_in_chunks(path)  # what numba keeps
+    peak_bytes, count = read_in_chunks(path)
+    assert count == EVENTS // 2
+    assert peak_bytes < PEAK_BYTES * 3 // 4
 
 
 def test_filters_take_little_memory(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import event_files
 import literal_decoders
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stdl_events.errors import (
@@ -58,7 +58,7 @@ def test_aedat3_compressed_is_refused(write) -> None:
 
 
 @pytest.mark.parametrize("name", ["dvs.es", "poker_trcl0.es"])
-def test_real_event_streams_equal_a_literal_decode(recordings_dir: Path, name: str) -> None:
+def test_real_event_streams_equal_a_literal_decode(recordings_dir: Path, loops, name: str) -> None:
     path = recordings_dir / "formats" / "es" / name
     recording = open_recording(path)
     height = recording.sensor_size[1]
@@ -81,7 +81,7 @@ def test_poker_event_stream_stands_upright_like_its_aedat_twin(recordings_dir: P
 
 
 @pytest.mark.parametrize("kind", ["dvs", "atis"])
-def test_event_streams_decode_what_was_written(write, kind: str) -> None:
+def test_event_streams_decode_what_was_written(write, loops, kind: str) -> None:
     events = event_files.make_events(500, 300, 200, step_us=700)
     data = getattr(event_files, f"es_{kind}")(events, width=304, height=240)
     recording = open_recording(write("a.es", data))
@@ -89,9 +89,9 @@ def test_event_streams_decode_what_was_written(write, kind: str) -> None:
     assert (recording.read() == events).all()
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.lists(st.sampled_from([0, 1, 2, 3, 251, 252, 253, 254, 255]), max_size=60), is_atis=st.booleans())
-def test_event_stream_bytes_of_any_kind(tmp_path_factory, data: list[int], is_atis: bool) -> None:
+def test_event_stream_bytes_of_any_kind(tmp_path_factory, loops, data: list[int], is_atis: bool) -> None:
     path = tmp_path_factory.getbasetemp() / "any.es"
     path.write_bytes(b"Event Stream\x02\x00\x00" + bytes([2 if is_atis else 1]) + b"\xff\xff\xff\xff" + bytes(data))
     whole = es.open_es(path)
@@ -105,7 +105,7 @@ def test_event_stream_bytes_of_any_kind(tmp_path_factory, data: list[int], is_at
     assert found == expected
 
 
-def test_event_stream_blocks_continue_records(write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_stream_blocks_continue_records(write, loops, monkeypatch: pytest.MonkeyPatch) -> None:
     events = event_files.make_events(300, 300, 200, step_us=300)
     path = write("a.es", event_files.es_dvs(events, width=304, height=240))
     for block_bytes in (1, 3, 64):

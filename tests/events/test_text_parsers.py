@@ -1,5 +1,6 @@
-"""Text gives the same events, warnings and errors with pyarrow and without it."""
+"""Text gives the same events, warnings and errors with the compiled parser and without it."""
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stdl_events.compiled import Loading
 from stdl_events.errors import RecordingError
 from stdl_events.events import RecordingWarning, open_recording
-from stdl_events.events.formats import text, text_numbers
+from stdl_events.events.formats import text
+from stdl_events.events.formats.text_numbers import Columns, LineParser
 
-pytest.importorskip("pyarrow", reason="pyarrow is not installed: it reads text fast")
+pytest.importorskip("numba", reason="numba is not installed: it compiles the parser of text")
+
+from stdl_events.events.formats.text_loop import parse_lines
 
 BAD_LINES = (
     b"oops", b"1 2 3", b"1,2,3,4,5", b"1,2,,1", b"1;2;3;1", b"0x1F,2,3,1", b"1,2-3,4,1", b"1.5.2,2,3,1", b"1,2,3,1,",
@@ -64,10 +69,10 @@ def tables(draw: st.DrawFn) -> bytes:
 
 
 def outcome(path: Path, *, fast: bool, **options: Any) -> list[object]:
-    """Events, warnings and error of a file, read whole and in chunks, with or without pyarrow."""
+    """Events, warnings and error of a file, read whole and in chunks, with the compiled parser or without it."""
     found: list[object] = []
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as said:
-        patch.setattr(text_numbers, "_PYARROW_BYTES", 0 if fast else 1 << 62)
+        patch.setattr(Loading, "pays", lambda loading, file_bytes: fast)
         warnings.simplefilter("always")
         try:
             recording = open_recording(path, **options)
@@ -102,43 +107,64 @@ def test_both_parsers_name_the_same_line(write, line: bytes, at: int, separator:
     assert outcome(path, fast=True, repair=True) == outcome(path, fast=False, repair=True)
 
 
-@pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize(
     "lines",
     [
         lambda t, x, y, p: f"{t} {x} {y} {int(p)}",
         lambda t, x, y, p: f"{t / 1e6:.6f} {x} {y} {int(p)}",
-        lambda t, x, y, p: f"{t / 1e6:.12e}, {x}.0, {y}, {2 * p - 1}",
+        lambda t, x, y, p: f"{t / 1e6:.12e}, {x}.0, {y}, {2 * p - 1:+}",
         lambda t, x, y, p: f"   {t / 1e6:12.6f}   {x:4d}   {y:4d}  {int(p)}",
     ],
     ids=["whole", "seconds", "scientific", "aligned"],
 )
-def test_both_parsers_read_what_was_written(write, lines, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_numbers, "_PYARROW_BYTES", 0 if fast else 1 << 62)
-    calls: list[bool] = []
-    call = text_numbers.LineParser._call_pyarrow
-
-    def noted(parser: text_numbers.LineParser, data: bytes) -> text_numbers.Columns | None:
-        found = call(parser, data)
-        calls.append(found is not None)
-        return found
-
-    monkeypatch.setattr(text_numbers.LineParser, "_call_pyarrow", noted)
+def test_both_parsers_read_what_was_written(write, lines, loops, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow: list[bytes] = []
+    parse = LineParser._parse_with_numpy
+    monkeypatch.setattr(LineParser, "_parse_with_numpy", lambda parser, data: slow.append(data) or parse(parser, data))
     events = event_files.make_events(5000, 640, 480)
     path = write("a.txt", "".join(lines(*event) + "\n" for event in events.tolist()).encode())
     assert (open_recording(path, sensor_size=(640, 480)).read() == events).all()
-    assert any(calls) == fast
+    assert (not slow) == (loops == "compiled")
+
+
+NUMBERS = st.one_of(
+    st.integers(-(10**19), 10**19).map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.decimals(allow_nan=False, allow_infinity=False, places=6).map(str),
+    st.text("0123456789+-.eE ", max_size=8),
+)
+
+
+@settings(max_examples=400)
+@given(
+    lines=st.lists(st.lists(NUMBERS, min_size=2, max_size=2), min_size=1, max_size=4),
+    delimiter=st.sampled_from([",", None]),
+    end=st.sampled_from(["\n", "\r\n", "\n\n", " \n", "\r", ""]),
+    is_whole=st.lists(st.booleans(), min_size=2, max_size=2),
+)
+def test_what_the_compiled_parser_takes_numpy_reads_the_same(lines, delimiter, end, is_whole) -> None:
+    data = end.join((delimiter or " ").join(line) for line in lines).encode() + end.encode()
+    found = parse_lines(data, delimiter, is_whole)
+    if found is None:
+        return
+    kinds = np.dtype([(f"f{column}", "i8" if whole else "f8") for column, whole in enumerate(is_whole)])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "loadtxt: input contained no data", UserWarning)
+        expected = np.loadtxt(io.BytesIO(data), kinds, comments=None, delimiter=delimiter, ndmin=1)
+    for column, name in zip(found, expected.dtype.names, strict=True):
+        assert column.dtype == expected[name].dtype
+        assert column.tobytes() == expected[name].tobytes()
 
 
 def test_a_bad_line_at_the_end_of_many_is_found_in_few_calls(write, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[int] = []
-    parse = text_numbers.LineParser.parse
+    parse = LineParser.parse
 
-    def counted(parser: text_numbers.LineParser, data: bytes) -> text_numbers.Columns:
+    def counted(parser: LineParser, data: bytes) -> Columns:
         parsed.append(len(data))
         return parse(parser, data)
 
-    monkeypatch.setattr(text_numbers.LineParser, "parse", counted)
+    monkeypatch.setattr(LineParser, "parse", counted)
     data = event_files.text(event_files.make_events(4000, 64, 48)) + b"1 2 oops\n"
     path = write("a.csv", data)
     with pytest.raises(RecordingError, match=r"line b'1 2 oops\\n', number 4001, at byte \d+; expected 4 numbers"):

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stdl_events.compiled import LOADING
 from stdl_events.errors import UnknownFormatError
 from stdl_events.events.decoder import Block, Header, corrupt, truncated
 from stdl_events.events.formats.format import Format, Signature
@@ -26,8 +27,8 @@ from stdl_events.events.stream import EventArray, empty_events
 
 MAGIC = b"Event Stream"
 _DATA_OFFSET = 20
-_RECORD_BYTES = 5
-_BLOCK_BYTES = _RECORD_BYTES << 17
+RECORD_BYTES = 5
+_BLOCK_BYTES = RECORD_BYTES << 17
 _TYPE_NAMES = {0: "generic", 3: "asynchronous and modular display", 4: "colour"}
 
 
@@ -62,42 +63,48 @@ class EsDecoder:
     first_byte: FirstByte
 
     def blocks(self) -> Iterator[Block]:
+        decode = decode_records
+        if LOADING.pays(self.path.stat().st_size):
+            from stdl_events.events.formats import es_loop
+
+            decode = es_loop.decode_records
         t_us, offset, left_over = 0, _DATA_OFFSET, b""
         with self.path.open("rb") as file:
             file.seek(_DATA_OFFSET)
             while data := file.read(_BLOCK_BYTES):
                 data = left_over + data
-                events, t_us, used = self._decode(np.frombuffer(data, np.uint8), t_us)
+                events, t_us, used = decode(np.frombuffer(data, np.uint8), t_us, self.first_byte)
                 yield Block(events, offset)
                 offset += used
                 left_over = data[used:]
         if left_over:
-            raise truncated(self.path, offset, f"{len(left_over)} of {_RECORD_BYTES} bytes of a record")
+            raise truncated(self.path, offset, f"{len(left_over)} of {RECORD_BYTES} bytes of a record")
 
-    def _decode(self, data: npt.NDArray[np.uint8], t_us: int) -> tuple[EventArray, int, int]:
-        """Return (events of `data`, time after them, bytes used: all but an incomplete last record)."""
-        starts, alone, used = record_starts(data, self.first_byte.alone_from)
-        heads = np.concatenate([starts, alone])
-        order = np.argsort(heads, kind="stable")
-        is_alone = order >= len(starts)
-        first = data[heads[order]].astype(np.int64)
-        steps_us = np.where(
-            is_alone,
-            (first - self.first_byte.alone_from) * self.first_byte.overflow_us,
-            first >> self.first_byte.time_shift,
-        )
-        times_us = t_us + np.cumsum(steps_us)
-        t_end_us = int(times_us[-1]) if len(times_us) else t_us
-        events = empty_events(len(starts))
-        if not len(starts):
-            return events, t_end_us, used
-        events["t"] = times_us[~is_alone]
-        events["x"] = data[starts + 1] | data[starts + 2].astype(np.uint16) << 8
-        events["y"] = data[starts + 3] | data[starts + 4].astype(np.uint16) << 8
-        events["p"] = data[starts] >> self.first_byte.polarity_bit & 1
-        if self.first_byte.has_exposure:
-            events = events[data[starts] & 1 == 0]
+
+def decode_records(data: npt.NDArray[np.uint8], t_us: int, first_byte: FirstByte) -> tuple[EventArray, int, int]:
+    """Return (events of `data`, time after them, bytes used: all but an incomplete last record)."""
+    starts, alone, used = record_starts(data, first_byte.alone_from)
+    heads = np.concatenate([starts, alone])
+    order = np.argsort(heads, kind="stable")
+    is_alone = order >= len(starts)
+    first = data[heads[order]].astype(np.int64)
+    steps_us = np.where(
+        is_alone,
+        (first - first_byte.alone_from) * first_byte.overflow_us,
+        first >> first_byte.time_shift,
+    )
+    times_us = t_us + np.cumsum(steps_us)
+    t_end_us = int(times_us[-1]) if len(times_us) else t_us
+    events = empty_events(len(starts))
+    if not len(starts):
         return events, t_end_us, used
+    events["t"] = times_us[~is_alone]
+    events["x"] = data[starts + 1] | data[starts + 2].astype(np.uint16) << 8
+    events["y"] = data[starts + 3] | data[starts + 4].astype(np.uint16) << 8
+    events["p"] = data[starts] >> first_byte.polarity_bit & 1
+    if first_byte.has_exposure:
+        events = events[data[starts] & 1 == 0]
+    return events, t_end_us, used
 
 
 def record_starts(
@@ -109,19 +116,19 @@ def record_starts(
     one iteration per run of records, not per record.
     """
     candidates = np.flatnonzero(data >= alone_from)
-    by_remainder = [candidates[candidates % _RECORD_BYTES == remainder].tolist() for remainder in range(_RECORD_BYTES)]
-    cursors = [0] * _RECORD_BYTES
+    by_remainder = [candidates[candidates % RECORD_BYTES == remainder].tolist() for remainder in range(RECORD_BYTES)]
+    cursors = [0] * RECORD_BYTES
     runs: list[npt.NDArray[np.intp]] = []
     alone: list[int] = []
     position, end = 0, len(data)
     while position < end:
-        remainder = position % _RECORD_BYTES
+        remainder = position % RECORD_BYTES
         places, cursor = by_remainder[remainder], cursors[remainder]
         while cursor < len(places) and places[cursor] < position:
             cursor += 1
         cursors[remainder] = cursor
-        stop = places[cursor] if cursor < len(places) else position + (end - position) // _RECORD_BYTES * _RECORD_BYTES
-        runs.append(np.arange(position, stop, _RECORD_BYTES))
+        stop = places[cursor] if cursor < len(places) else position + (end - position) // RECORD_BYTES * RECORD_BYTES
+        runs.append(np.arange(position, stop, RECORD_BYTES))
         if cursor == len(places):
             return np.concatenate(runs), np.array(alone, np.intp), stop
         alone.append(stop)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from stdl_events.errors import UnknownFormatError
 from stdl_events.events.decoder import BLOCK_EVENTS, Decoder, Header, Records, RecordsDecoder, corrupt
 from stdl_events.events.formats.clock import UnwrappedClock
-from stdl_events.events.formats.evt3 import make_evt3
+from stdl_events.events.formats.evt3 import evt3_decoder
 from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.formats.pieces import Pieces, follow_records
 from stdl_events.events.formats.prophesee import read_header
@@ -81,7 +81,7 @@ def open_evt3(path: Path) -> RecordsDecoder:
     Raises:
         UnknownFormatError: the header names another encoding.
     """
-    return _open(path, "3.0", np.dtype("<u2"), make_evt3, _EVT3_BLOCK_WORDS)
+    return _open(path, "3.0", np.dtype("<u2"), lambda: evt3_decoder(path.stat().st_size), _EVT3_BLOCK_WORDS)
 
 
 def _open(

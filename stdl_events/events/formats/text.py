@@ -25,7 +25,7 @@ from stdl_events.events.recording import Recording
 
 _HEAD_BYTES = 1 << 16
 _SAMPLE_BYTES = 1 << 14
-_BLOCK_BYTES = 1 << 22
+_BLOCK_BYTES = 1 << 19
 _JAER = b"# jAER"
 _BOM = b"\xef\xbb\xbf"
 # A comma within a number, where another mark separates the columns.
@@ -53,6 +53,7 @@ class TextDecoder:
     def blocks(self) -> Iterator[Block]:
         offset, left_over = self.data_offset, b""
         self.reading.restart()
+        self.lines.expect(self.path.stat().st_size)
         with self.path.open("rb") as file:
             file.seek(offset)
             while data := file.read(_BLOCK_BYTES):

@@ -1,4 +1,4 @@
-"""Lines of text to columns of numbers: through pyarrow where it is installed, otherwise through numpy.
+"""Lines of text to columns of numbers: through a compiled loop where loading it pays, otherwise through numpy.
 
 A column is parsed as whole numbers until a line has a fraction in it: numpy parses these five times as fast. Lines that
 the fast parsers refuse go to one that takes all spellings and decides what is an error, so that every installation
@@ -8,23 +8,18 @@ reads the same events and reports the same bad lines.
 import io
 import re
 from collections.abc import Sequence
-from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from stdl_events.compiled import LOADING
 from stdl_events.events.formats.polarity import polarity_of_word
 
-_BOM = b"\xef\xbb\xbf"
 _WORDS = re.compile(rb"(?i)\b(on|true|pos|positive|off|false|neg|negative)\b")
 # Lines without a value, as spreadsheets write empty rows.
 _EMPTY_LINES = re.compile(rb"(?m)^[ \t\r,;]+(?:\n|\Z)")
 _FRACTION_MARKS = (b".", b"e", b"E", b"n", b"N")  # the last two stand for nan and inf
-# A call of pyarrow does not pay for fewer bytes.
-_PYARROW_BYTES = 1 << 18
-_ARROW_BLOCK_BYTES = 1 << 18
 
 Columns = list[npt.NDArray[Any]]
 
@@ -51,7 +46,11 @@ class LineParser:
         self.width = width
         self._has_words = has_words
         self._is_whole = [not _has_fractions(word) for word in example] if len(example) == width else [True] * width
-        self._squeezes = False
+        self._is_compiled = LOADING.pays(0)
+
+    def expect(self, file_bytes: int) -> None:
+        """Prepare for a pass over so many bytes."""
+        self._is_compiled = LOADING.pays(file_bytes)
 
     def parse(self, data: bytes) -> Columns:
         """Parse complete lines to columns of equal length, int64 or float64.
@@ -66,7 +65,7 @@ class LineParser:
             data = _WORDS.sub(lambda found: str(polarity_of_word(found[1])).encode(), data.replace(b'"', b""))
         if not data or data.isspace():
             return [np.empty(0, np.int64)] * self.width
-        columns = self._parse_with_pyarrow(data) if len(data) >= _PYARROW_BYTES and _find_pyarrow() else None
+        columns = self._parse_compiled(data) if self._is_compiled else None
         if columns is not None:
             return columns
         try:
@@ -76,6 +75,12 @@ class LineParser:
             if len(filled) == len(data):
                 raise
             return self.parse(filled)
+
+    def _parse_compiled(self, data: bytes) -> Columns | None:
+        """Return the columns of lines in the commonest spelling, None for others and for bad ones."""
+        from stdl_events.events.formats.text_loop import parse_lines
+
+        return parse_lines(data, self.delimiter, self._is_whole)
 
     def _parse_with_numpy(self, data: bytes) -> Columns:
         if any(self._is_whole) and not all(self._is_whole):
@@ -104,54 +109,6 @@ class LineParser:
         ]
         self._is_whole = [False] * self.width if found == self._is_whole else found
 
-    def _parse_with_pyarrow(self, data: bytes) -> Columns | None:
-        """Return the columns of lines in the commonest spelling, None for others and for bad ones."""
-        # It takes hexadecimal numbers, lone carriage returns and further byte-order marks; numpy does not.
-        if b"x" in data or b"X" in data or data.startswith(_BOM):
-            return None
-        if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
-            return None
-        if not self._squeezes:
-            columns = self._call_pyarrow(data)
-            if columns is not None or self.delimiter is not None:
-                return columns
-        columns = self._call_pyarrow(_squeeze(data))
-        self._squeezes = columns is not None
-        return columns
-
-    def _call_pyarrow(self, data: bytes) -> Columns | None:
-        import pyarrow
-        from pyarrow import csv
-
-        has_threads = pyarrow.cpu_count() > 1
-        kinds = {f"f{index}": "int64" if whole else "float64" for index, whole in enumerate(self._is_whole)}
-        try:
-            table = csv.read_csv(
-                pyarrow.BufferReader(data),
-                csv.ReadOptions(
-                    use_threads=has_threads,
-                    block_size=_ARROW_BLOCK_BYTES if has_threads else len(data),  # of one block nothing is joined
-                    autogenerate_column_names=True,
-                ),
-                csv.ParseOptions(delimiter=self.delimiter or " ", quote_char=False),
-                csv.ConvertOptions(column_types=kinds, null_values=[], check_utf8=False),
-            )
-        except pyarrow.ArrowInvalid:
-            return None
-        return [column.to_numpy() for column in table.columns] if table.num_columns == self.width else None
-
 
 def _has_fractions(text: bytes) -> bool:
     return any(mark in text for mark in _FRACTION_MARKS)
-
-
-@cache
-def _find_pyarrow() -> bool:
-    return find_spec("pyarrow") is not None
-
-
-def _squeeze(data: bytes) -> bytes:
-    """Return lines with one blank between columns and none around them."""
-    while b"  " in data:
-        data = data.replace(b"  ", b" ")
-    return data.replace(b"\n ", b"\n").replace(b" \n", b"\n").replace(b" \r", b"\r").strip(b" ")

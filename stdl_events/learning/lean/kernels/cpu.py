@@ -11,6 +11,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
+from stdl_events.compiled import cached_njit
 from stdl_events.learning.lean.kernels.cpu_bf16 import (
     as_array,
     as_numbers,
@@ -30,7 +31,7 @@ from stdl_events.learning.lean.kernels.cpu_rows import (
 )
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.registries import SURROGATES
-from stdl_events.scatter.compiled import cached_njit, most_threads, run
+from stdl_events.scatter.compiled import most_threads, run
 
 # Below this many elements another thread costs more than it gains.
 ITEMS_PER_THREAD = 2**14

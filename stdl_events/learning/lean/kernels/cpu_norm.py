@@ -15,6 +15,7 @@ import numpy as np
 from numba import prange
 from torch import Tensor
 
+from stdl_events.compiled import cached_njit
 from stdl_events.learning.lean.kernels.cpu import flat, run_on_rows, sizes
 from stdl_events.learning.lean.kernels.cpu_bf16 import as_numbers, load, number_of, number_type, store
 from stdl_events.learning.lean.kernels.cpu_rows import (
@@ -27,7 +28,7 @@ from stdl_events.learning.lean.kernels.cpu_rows import (
 )
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.registries import SURROGATES
-from stdl_events.scatter.compiled import cached_njit, inlined
+from stdl_events.scatter.compiled import inlined
 
 __all__ = ["FORMULAS", "fire_normed_", "surrogate_backward_normed_"]
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from stdl_events.compiled import cached_njit
 from stdl_events.learning.lean.kernels.cpu_bf16 import load, number_of, rounded, store
 from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogate
-from stdl_events.scatter.compiled import cached_njit, inlined
+from stdl_events.scatter.compiled import inlined
 
 _TRIANGLE, _RECTANGLE, _SIGMOID = range(3)
 # The surrogates that `surrogate_backward_` has a formula for.

@@ -14,6 +14,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
+from stdl_events.compiled import cached_njit
 from stdl_events.learning.lean.kernels.cpu import flat, run_on_rows, sizes
 from stdl_events.learning.lean.kernels.cpu_bf16 import as_numbers, load, number_of, rounded, store
 from stdl_events.learning.lean.kernels.cpu_norm import normalise, per_channel, through_norm
@@ -22,7 +23,6 @@ from stdl_events.learning.lean.kernels.layout import BITS
 from stdl_events.network.neurons.eight_bits import LEAST, MOST
 from stdl_events.network.registries import SURROGATES
 from stdl_events.network.surrogate import Surrogate
-from stdl_events.scatter.compiled import cached_njit
 
 VALUES = MOST - LEAST + 1
 # Adding and subtracting it rounds a small number to the nearest whole one, half to even.
