@@ -23,20 +23,23 @@ class BlockCheck:
         size: the sensor's (width, height); None if it is not known yet.
         repair: damage ends the recording instead of raising.
         strict: a backward time step, an event outside the sensor and a stray event are damage.
+        is_stated: the file says the size, so that the caller cannot choose another.
     """
 
     path: Path
     size: tuple[int, int] | None
     repair: bool
     strict: bool
+    is_stated: bool = False
 
     def whole(self, summary: Summary, maker: SummaryMaker) -> None:
         """Refuse a file of which most events are outside the sensor or, when strict, some are stray."""
         if summary.outside > maker.events and not self.repair:
+            check = "correct the sensor's size in the file" if self.is_stated else "check the sensor's size (--sensor)"
             raise CorruptRecordingError(
                 str(self.path), got=f"{maker.first_outside} and {summary.outside - 1} more events outside the sensor",
-                expected=self._pixels,
-                todo="check the sensor's size (--sensor), or use the other events with --repair (repair=True)",
+                expected=f"{self._pixels}{self.hint(maker)}",
+                todo=f"{check}, or use the other events with --repair (repair=True)",
             )  # fmt: skip
         if summary.strays and self.strict:
             raise CorruptRecordingError(
@@ -44,6 +47,14 @@ class BlockCheck:
                 expected=f"times near the others, {summary.t_first_us} to {summary.t_last_us} us",
                 todo="leave --strict (strict=True) out",
             )  # fmt: skip
+
+    def hint(self, maker: SummaryMaker) -> str:
+        """Return what may explain the events outside the sensor, in words; nothing if nothing does."""
+        if self.size is None or not maker.outside:
+            return ""
+        (width, height), (seen_width, seen_height) = self.size, maker.seen_size
+        fits = seen_width <= height and seen_height <= width
+        return f"; all are inside {height}x{width}: its width and height may be exchanged" if fits else ""
 
     def good_blocks(self, decoder: Decoder, maker: SummaryMaker) -> Iterator[Block]:
         """Yield the file's blocks up to its end or, with `repair`, up to its first damage; `maker` counts all."""
@@ -109,6 +120,7 @@ class BlockCheck:
             return events[:bad], self._damage(block, got, self._pixels, todo)
         maker.first_outside = maker.first_outside or f"{got}, in the block from byte {block.offset}"
         maker.outside += len(outside) + len(off)
+        maker.seen_size = max(maker.seen_size[0], extent.width), max(maker.seen_size[1], extent.height)
         return self.inside(events) if len(outside) else events, None
 
     @property

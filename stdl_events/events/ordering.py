@@ -100,6 +100,7 @@ class SummaryMaker:
         self.events = 0
         self.outside = 0
         self.first_outside = ""
+        self.seen_size = (0, 0)  # of the blocks with events outside
         self.damage: str | None = None
         self._is_checked = is_checked
         self._runs: list[Run] = []

@@ -220,7 +220,10 @@ class Recording:
 
     @property
     def _check(self) -> BlockCheck:
-        return BlockCheck(self.path, self._known_size, repair=self.repair, strict=self.strict)
+        is_stated = self._known_size_from in ("header", "format")
+        return BlockCheck(
+            self.path, self._known_size, repair=self.repair, strict=self.strict, is_stated=is_stated
+        )  # fmt: skip
 
     def _turn_upright(self, events: EventArray) -> None:
         """Flip the rows of `events`, not yet shared, in place if the file counts them upwards."""
@@ -267,7 +270,8 @@ class Recording:
             return
         if self.take is None and len(summary.takes) > 1:
             self._maker = maker
-        for text in defects_of(summary, self._known_size, self._known_size_from, maker.first_outside, self._joined):
+        first_outside = maker.first_outside + check.hint(maker)
+        for text in defects_of(summary, self._known_size, self._known_size_from, first_outside, self._joined):
             warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=4)
 
     @property

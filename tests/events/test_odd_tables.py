@@ -1,5 +1,6 @@
 """Tables that name, measure or end in uncommon ways: read as their writers meant them, or refused with a way out."""
 
+import tarfile
 import warnings
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from stdl_events.errors import CorruptRecordingError, RecordingError, UnknownFormatError
 from stdl_events.events import RecordingWarning, open_recording
 from stdl_events.events.formats.hdf5 import write_recording
+from stdl_events.events.sources.replay import span_us
 
 EVENTS = event_files.make_events(400, 346, 260)
 LINES = [f"{t},{x},{y},{p:d}" for t, x, y, p in EVENTS.tolist()]
@@ -134,3 +136,38 @@ def test_hdf5_is_not_written_under_the_name_of_another_format(tmp_path: Path) ->
     with pytest.raises(RecordingError, match=r"got the suffix \.aedat4; expected \.h5 or \.hdf5"):
         write_recording(tmp_path / "a.aedat4", EVENTS, (346, 260))
     assert not list(tmp_path.iterdir())
+
+
+def test_an_exchanged_sensor_size_is_guessed_at(tmp_path: Path) -> None:
+    columns = {field: EVENTS[field] for field in "txyp"}
+    np.savez(tmp_path / "a.npz", **columns, sensor_size=(260, 346))
+    with pytest.warns(RecordingWarning, match="; all are inside 346x260: its width and height may be exchanged"):
+        assert 0 < open_recording(tmp_path / "a.npz").summary.events < 400
+    np.savez(tmp_path / "b.npz", **columns, sensor_size=(16, 16))
+    with pytest.raises(CorruptRecordingError, match="16x16 sensor; correct the sensor's size in the file, or use"):
+        assert open_recording(tmp_path / "b.npz").summary
+    np.savez(tmp_path / "c.npz", **columns)
+    with pytest.raises(CorruptRecordingError, match=r"16x16 sensor; check the sensor's size \(--sensor\), or use"):
+        assert open_recording(tmp_path / "c.npz", sensor_size=(16, 16)).summary
+
+
+def test_codes_of_polarity_are_named_as_stored(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", t=EVENTS["t"], x=EVENTS["x"], y=EVENTS["y"], p=EVENTS["p"] * np.uint8(255))
+    with pytest.raises(UnknownFormatError, match="got the values 0, 255 in the column of polarity"):
+        open_recording(tmp_path / "a.npz").read()
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_an_archive_is_to_be_unpacked(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(["t,x,y,p", *LINES]))
+    path = tmp_path / f"a{suffix}"
+    with tarfile.open(path, "w:gz" if suffix.endswith("gz") else "w") as archive:
+        archive.add(tmp_path / "a.csv", "a.csv")
+    with pytest.raises(UnknownFormatError, match=r"got a tar archive; .*; unpack it"):
+        open_recording(path)
+
+
+def test_a_start_behind_the_end_says_where_the_end_is(tmp_path: Path) -> None:
+    recording = open_recording(save_times(tmp_path / "a.npz", times()))
+    with pytest.raises(RecordingError, match=r"from 9000000 to \d+ us, .*; expected a part of 0 to 2999000 us"):
+        span_us(recording, 9_000_000, None)

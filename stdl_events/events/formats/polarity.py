@@ -26,6 +26,7 @@ class PolarityCodes:
 
     def __init__(self) -> None:
         self._seen: set[float] = set()
+        self._stored: set[float] = set()
         self._on = 1
         self.is_settled = True
 
@@ -55,7 +56,7 @@ class PolarityCodes:
             and not ((column == low) | (column == high)).all()
         ):
             raise UnknownPolarityError(_names(np.unique(column)))
-        self._note({_code(low.item()), _code(high.item())})
+        self._note({low.item(), high.item()})
         found: npt.NDArray[np.bool_] = column == self._on
         return found
 
@@ -69,16 +70,17 @@ class PolarityCodes:
         found: npt.NDArray[np.bool_] = codes[index] == self._on
         return found
 
-    def _note(self, codes: set[float]) -> None:
-        if codes <= self._seen:
+    def _note(self, stored: set[float]) -> None:
+        if stored <= self._stored:
             return
-        seen = self._seen | codes
+        stored = self._stored | stored
+        seen = {_code(value) for value in stored}
         if not any(seen <= known for known in _CODES):
-            raise UnknownPolarityError(_names(sorted(seen)))
+            raise UnknownPolarityError(_names(sorted(stored)))
         if 2 in seen and self._on == 1:
             self.is_settled = not self._seen
             self._on = 2
-        self._seen = seen
+        self._seen, self._stored = seen, stored
 
 
 def can_be_polarity(column: npt.NDArray[Any]) -> bool:

@@ -23,10 +23,10 @@ _OTHER_KINDS = {
     b"\x1a\x45\xdf\xa3": "a Matroska video",
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive",
     b"%PDF": "a PDF document",
 }
+# Name, and where its magic is.
+_ARCHIVES = {"7z": (0, b"7z\xbc\xaf"), "RAR": (0, b"Rar!"), "tar": (257, b"ustar")}
 
 
 def recognise(path: Path, head: bytes) -> str:
@@ -44,6 +44,11 @@ def recognise(path: Path, head: bytes) -> str:
                 return name
     if _is_text(head):
         return "text"
+    archive = next((name for name, (at, magic) in _ARCHIVES.items() if head[at:].startswith(magic)), None)
+    if archive is not None:
+        raise UnknownFormatError(
+            str(path), got=f"a {archive} archive", expected="a recording, alone or in a .zip", todo="unpack it"
+        )
     kind = next((kind for magic, kind in _OTHER_KINDS.items() if head.startswith(magic)), None)
     if kind is not None:
         raise UnknownFormatError(
