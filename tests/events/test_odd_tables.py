@@ -59,6 +59,15 @@ def test_times_of_too_few_bits_are_said(tmp_path: Path) -> None:
         assert open_recording(save_times(tmp_path / "c.npz", (times() / 1e6).astype("f4"))).summary.events == 3000
 
 
+@pytest.mark.parametrize("dtype", ["u4", "i4"])
+def test_counters_of_32_bits_wrap(tmp_path: Path, dtype: str) -> None:
+    """In nanoseconds every 4.3 s; here the last wrap is within a block and the first between two."""
+    t_ns = (np.arange(100_000) * 100_000 + 2**32 - 32_768 * 100_000).astype(np.uint64)
+    path = save_times(tmp_path / "a.npz", (t_ns % 2**32).astype("u4").view(dtype))
+    summary = open_recording(path, time_unit="ns").summary
+    assert (summary.t_last_us - summary.t_first_us, len(summary.takes)) == (9_999_900, 1)
+
+
 @pytest.mark.parametrize("empty", ["  ", ",,,", " , ,, "])
 def test_empty_rows_of_a_spreadsheet_are_no_events(tmp_path: Path, empty: str) -> None:
     path = tmp_path / "a.csv"

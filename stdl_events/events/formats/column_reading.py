@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from stdl_events.errors import UnknownFormatError
 from stdl_events.events.decoder import Block, OffEverySensor, TimeUnitFrom, corrupt
+from stdl_events.events.formats.clock import UnwrappedClock
 from stdl_events.events.formats.columns import NAMES
 from stdl_events.events.formats.polarity import EXPECTED, PolarityCodes, UnknownPolarityError
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 from stdl_events.events.time_units import TIME_UNITS, Guess, LongestPauses, guess_unit
 
 _PIXELS = 65536
-_DOUBLE_BYTES = 8
+_DOUBLE_BYTES, _COUNTER_BYTES = 8, 4
 _COARSE_US = 10.0
 _ALWAYS_PIXELS = (np.dtype("u2"), np.dtype("u1"), np.dtype("?"))
 
@@ -44,6 +45,7 @@ class ColumnReading:
         self._fractional_pixels = 0
         self._coarsest_us = 0.0
         self._pauses = LongestPauses()
+        self._clock = UnwrappedClock()
         self._polarity = PolarityCodes()
 
     @property
@@ -60,14 +62,14 @@ class ColumnReading:
         """Return the same interpretation, which can be changed for itself."""
         other = copy(self)
         other._polarity = copy(self._polarity)
-        other._pauses = copy(self._pauses)
+        other._pauses, other._clock = copy(self._pauses), copy(self._clock)
         return other
 
     def restart(self) -> None:
         """Begin a pass over the file with what earlier passes found."""
         self._fractional_pixels = 0
         self._coarsest_us = 0.0
-        self._pauses = LongestPauses()
+        self._pauses, self._clock = LongestPauses(), UnwrappedClock()
         self._polarity.restart()
 
     def use_time_unit(self, unit: str) -> str | None:
@@ -149,6 +151,8 @@ class ColumnReading:
     def _write_times(self, events: EventArray, t: npt.NDArray[Any], offset: int) -> None:
         if t.dtype.kind == "f" and not self._has_fractions:
             self._has_fractions = bool((t != np.floor(t)).any())
+        if t.dtype.kind in "iu" and t.dtype.itemsize == _COUNTER_BYTES:
+            t = self._clock.unwrap(t)
         if self._unit is None:
             self._pauses.add(t, self._has_fractions)
         if self._unit is None and self._guess is None and len(t):
