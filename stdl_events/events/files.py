@@ -34,7 +34,8 @@ def open_recording(
     Args:
         format: a name of `FORMATS`, for files without recognisable content or with a wrong suffix.
         sensor_size: (width, height), used if neither the header nor the format gives it.
-        stream: the number of one of several event streams, in a format that can hold them (AEDAT 4).
+        stream: the number of one of several event streams, in a format that can hold them (AEDAT 4, HDF5); 0 is the
+            only one of others.
         time_unit: of the file's times, a name of `TIME_UNITS`, in a format that leaves it open (text, NPY, NPZ, HDF5).
         repair: use the events before the first damage instead of raising.
         strict: raise at a backward time step instead of sorting, and at an event outside the sensor or far from all
@@ -135,13 +136,15 @@ def _open_columns(path: Path, name: str, asked: tuple[str, ...], stream: int | N
             str(path), got=f"the columns {','.join(asked)} of a file in the format {name}",
             expected=f"a table, which is {' or '.join(tables)}", todo="leave --columns (columns=) out",
         )  # fmt: skip
-    if stream is not None and FORMATS[name].open_stream is None:
+    if stream and FORMATS[name].open_stream is None:
         return _open_stream(path, name, stream)
     return open_columns(path, asked, stream)
 
 
 def _open_stream(path: Path, name: str, stream: int) -> Decoder:
     open_stream = FORMATS[name].open_stream
+    if open_stream is None and stream == 0:  # the only one, as in files of other formats beside
+        return FORMATS[name].open(path)
     if open_stream is None:
         several = [name for name, format in FORMATS.items() if format.open_stream is not None]
         raise RecordingError(

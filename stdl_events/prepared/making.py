@@ -298,7 +298,7 @@ def _judge(manifest: Manifest, store: Path, total: int, skip_bad: bool, split: S
         todo = f"copy them again, {repair}or skip them with --skip-bad; finished clips are kept"
         raise unreadable(str(store), manifest.bad, total, todo)
     if not manifest.clip_count:
-        raise no_clips(total, manifest.frames)
+        raise no_clips(split.entries, manifest.frames)
     clips = {entry.key: len(entry.clips) for entry in manifest.entries}
     labels = {entry.label for entry in split.entries}
     for name, side in ((SIDE_TEXT[name], side) for name, side in split.sides.items()):

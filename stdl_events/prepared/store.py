@@ -151,7 +151,7 @@ class PreparedSet:
         counts = [len(part) for part in numbers]
         number_N = np.concatenate([np.zeros(0, np.int64), *numbers])
         if not len(number_N):
-            raise no_clips(len(recordings), self.frame_spec)
+            raise no_clips(recordings.entries, self.frame_spec)
         return ClipArray(
             StoredFrames(self.table, number_N), self.table.label_N[number_N], np.repeat(np.arange(len(counts)), counts),
             self.table.t_start_us_N[number_N], incomplete,

@@ -3,7 +3,7 @@
 Shape letters: N clips, T frames of a clip, C=2 polarities, H rows, W columns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from stdl_events.events import Recording
 from stdl_events.frames import Counts, FrameSpec
 from stdl_events.frames.picture import PictureSpec, repeated
 from stdl_events.recordings.counted import counted
+from stdl_events.recordings.coverage import length, longest
 from stdl_events.recordings.cutting import cut_clips, cut_takes, stacked
 from stdl_events.recordings.entry import Entry, RecordingSet
 from stdl_events.recordings.framers import Cut
@@ -102,7 +103,7 @@ def load_clips(
     taken, clips, bad = load_readable_clips(recordings, frame_spec, progress, bad_at_most=0, cut=cut)
     assert not bad, "the first one raises"
     if not len(clips):
-        raise no_clips(len(recordings), frame_spec)
+        raise no_clips(recordings.entries, frame_spec)
     index_of = {entry.key: index for index, entry in enumerate(recordings.entries)}
     given_E = np.array([index_of.get(entry.key, index_of.get(entry.file_key)) for entry in taken.entries], np.int64)
     return replace(clips, entry_index_N=given_E[clips.entry_index_N])
@@ -192,10 +193,10 @@ def require_bytes(frame_spec: FrameSpec) -> None:
         )  # fmt: skip
 
 
-def no_clips(count: int, frame_spec: FrameSpec) -> DatasetError:
-    """Return the error for `count` recordings without a complete clip."""
+def no_clips(entries: Sequence[Entry], frame_spec: FrameSpec) -> DatasetError:
+    """Return the error for recordings without a complete clip."""
     return DatasetError(
-        "recordings", got=f"{count} without one complete clip",
-        expected=f"at least one that spans {frame_spec.steps} frames",
-        todo="use fewer or shorter frames, or longer recordings",
+        "recordings", got=f"{len(entries)} without one complete clip{longest(entries, frame_spec)}",
+        expected=f"at least one of {frame_spec.steps} frames, {length(frame_spec)}",
+        todo="use fewer or shorter frames, or longer recordings; if they are longer, say their --time-unit",
     )  # fmt: skip

@@ -92,7 +92,7 @@ def require_every_class(
             if all(_lies_across(entry, frame_spec) for entry in entries):
                 errors.append(f"{name} (its {counts[label]} recordings {_ACROSS[frame_spec.grid]})")
             else:
-                errors.append(f"{name} (its {counts[label]} recordings are too short{_longest(entries, frame_spec)})")
+                errors.append(f"{name} (its {counts[label]} recordings are too short{longest(entries, frame_spec)})")
         elif side == TO_TRAIN and label in bad_labels:
             errors.append(f"{name} (none of its recordings is readable)")
         elif side == TO_TRAIN and label in labels_of_all:
@@ -134,8 +134,8 @@ def _keys(entries: list[Entry]) -> str:
     return ", ".join(entry.key for entry in entries[:NAMES_SHOWN]) + more
 
 
-def _longest(entries: list[Entry], frame_spec: FrameSpec) -> str:
-    """Describe the longest of the recordings, as far as they can be opened."""
+def longest(entries: Sequence[Entry], frame_spec: FrameSpec) -> str:
+    """Describe the longest of the recordings, as far as they can be opened, such as ", 50 ms at most"."""
     lengths: list[int] = []
     for entry in entries[:_MEASURED]:
         with suppress(UserError, OSError):

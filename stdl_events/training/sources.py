@@ -91,7 +91,7 @@ def load_sides(
     labels = {entry.label for recordings in sides.values() for entry in recordings.entries} if len(sides) > 1 else set()
     for side, readable, clips, bad_labels in loaded:
         if not len(clips):
-            raise no_clips(len(readable), frame_spec)
+            raise no_clips(readable.entries, frame_spec)
         counts = np.bincount(clips.entry_index_N, minlength=len(readable)).tolist()
         require_every_class(side, readable, counts, frame_spec, bad_labels=bad_labels, labels_of_all=labels)
         say_too_short(side, readable, counts, frame_spec)

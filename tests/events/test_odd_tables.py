@@ -180,3 +180,12 @@ def test_a_start_behind_the_end_says_where_the_end_is(tmp_path: Path) -> None:
     recording = open_recording(save_times(tmp_path / "a.npz", times()))
     with pytest.raises(RecordingError, match=r"from 9000000 to \d+ us, .*; expected a part of 0 to 2999000 us"):
         span_us(recording, 9_000_000, None)
+
+
+def test_the_first_stream_of_a_format_with_one(tmp_path: Path) -> None:
+    path = save_times(tmp_path / "a.npz", times())
+    assert open_recording(path, stream=0).summary.events == 3000
+    with pytest.raises(
+        RecordingError, match="the stream 1 of a file in the format npz; expected a format with several"
+    ):
+        open_recording(path, stream=1)

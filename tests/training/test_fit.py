@@ -224,7 +224,11 @@ def test_rules_that_cut_nothing_train_the_same_recipe(tmp_path: Path, config: Tr
         ({"learning": {"rho": None, "budget": "1KiB"}}, PlanError, "memory budget: got 1024 bytes; expected at least "),
         ({"data": {"path": "nowhere"}}, DatasetError, "nowhere: got no such folder; expected a folder of recordings"),
         ({"data": {"path": None}}, DatasetError, "recipe folder: got no folder of recordings; expected the folder"),
-        ({"frames": {"steps": 50}}, DatasetError, "recordings: got 18 without one complete clip; expected at least"),
+        (
+            {"frames": {"steps": 50}},
+            DatasetError,
+            "recordings: got 18 without one complete clip, 160 ms at most; expected",
+        ),
         ({"data": {"split": {"rule": "recording"}}}, DatasetError, "{root}: got the folders train and test, a given"),
     ],
 )

@@ -118,7 +118,7 @@ def _readable(data: DataSettings, recordings: RecordingSet, frame: FrameSpec) ->
     if bad:
         raise unreadable(str(data.path), bad, len(recordings), "repair or remove them")
     if not len(clips):
-        raise no_clips(len(readable), frame)
+        raise no_clips(readable.entries, frame)
     counts = np.bincount(clips.entry_index_N, minlength=len(readable)).tolist()
     require_every_class(TO_EVALUATE, readable, counts, frame)
     say_too_short(TO_EVALUATE, readable, counts, frame)

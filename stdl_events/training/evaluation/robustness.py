@@ -135,7 +135,7 @@ def evaluate_robustness(
             progress(done, len(todo) + 1, f"{kind} {level:g}" if done else "clean")
         evaluations.append(_at(opened, CorruptedCut(CORRUPTIONS[kind], level, seed)))
         if evaluations[0] is None:
-            raise no_clips(len(opened.recordings), opened.card.frame)
+            raise no_clips(opened.recordings.entries, opened.card.frame)
     clean = evaluations[0]
     assert clean is not None
     levels_found = [LevelAccuracy.of(*at, found) for at, found in zip(todo, evaluations[1:], strict=True)]
