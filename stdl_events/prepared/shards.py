@@ -11,6 +11,7 @@ import struct
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -136,7 +137,17 @@ def plan_shards(store: Path, frame_spec: FrameSpec, root: Path, entries: Iterabl
 
 
 def make_shard(job: ShardJob) -> Shard:
-    """Cut the clips of all entries of `job` and write its file, atomically; unreadable recordings are listed in it.
+    """Make the file of `job`, atomically; see `cut_shard`."""
+    shard, complete = cut_shard(job)
+    complete()
+    return shard
+
+
+def cut_shard(job: ShardJob) -> tuple[Shard, Callable[[], None]]:
+    """Cut the clips of all entries of `job` and write them; unreadable recordings are listed in the shard.
+
+    Returns:
+        The shard, and a function that brings the file to the disk under its name, from any thread.
 
     Raises:
         DatasetError: the file is not writable.
@@ -147,7 +158,8 @@ def make_shard(job: ShardJob) -> Shard:
     opened: Recording | None = None
     opened_of: Entry | None = None
     pack = packer()
-    with store_file(job.path) as file:
+    with ExitStack() as stack:
+        file = stack.enter_context(store_file(job.path))
         file.write(MAGIC)
         for entry in job.entries:
             if opened is None or opened_of is None or opened_of.recording != entry.recording:
@@ -158,7 +170,7 @@ def make_shard(job: ShardJob) -> Shard:
         shard = Shard(description=job.description(), entries=tuple(entries))
         text = shard.model_dump_json().encode()
         file.write(text + _TRAILER.pack(len(text), checksum(text), MAGIC))
-    return shard
+        return shard, stack.pop_all().close
 
 
 def read_shard(job: ShardJob) -> Shard | None:

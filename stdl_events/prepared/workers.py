@@ -2,7 +2,7 @@
 
 Helpers are separate programs, not copies of the caller: a script needs no `__main__` guard, and its imports are not
 repeated. They start once the work has taken longer than their start, and get a job when ready, so that they never delay
-the end.
+the end. The calling process cuts the next shard while a thread waits for the disk.
 """
 
 import os
@@ -21,7 +21,7 @@ from typing import TypeAlias
 from stdl_events import child_process
 from stdl_events.errors import OutsideError, StdlEventsError
 from stdl_events.events import FORMATS
-from stdl_events.prepared.shards import Shard, ShardJob, make_shard
+from stdl_events.prepared.shards import Shard, ShardJob, cut_shard, make_shard
 
 # Approximate start-up time of a helper.
 HELP_AFTER_S = 0.5
@@ -45,18 +45,20 @@ def make_shards(jobs: Sequence[ShardJob], workers: int) -> Iterator[tuple[ShardJ
     helpers: list[_Helper] = []
     wanted = workers - 1 if stays_here(jobs) is None else 0
     began_s = time.monotonic()
+    disk = _Disk(done)
     try:
         for _ in jobs:
             while left and done.empty():
                 if wanted and time.monotonic() - began_s >= HELP_AFTER_S:
                     helpers, wanted = [_Helper(left, done) for _ in range(min(wanted, len(left)))], 0
-                _work(left, done)
+                _work(left, disk)
             job, outcome = done.get()
             if isinstance(outcome, StdlEventsError):
                 raise outcome
             yield job, outcome
     finally:
         left.clear()
+        disk.end()
         for helper in helpers:
             helper.end()
 
@@ -69,13 +71,39 @@ def outcome(job: ShardJob) -> Shard | StdlEventsError:
         return error
 
 
-def _work(left: deque[ShardJob], done: _Done) -> None:
+class _Disk:
+    """A thread that brings one shard at a time to the disk."""
+
+    def __init__(self, done: _Done) -> None:
+        self._done = done
+        self._thread: threading.Thread | None = None
+
+    def complete(self, job: ShardJob, shard: Shard, complete: Callable[[], None]) -> None:
+        """Wait for the shard before, and complete this one in the background."""
+        self.end()
+        self._thread = threading.Thread(target=self._run, args=(job, shard, complete))
+        self._thread.start()
+
+    def end(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, job: ShardJob, shard: Shard, complete: Callable[[], None]) -> None:
+        try:
+            complete()
+        except StdlEventsError as error:
+            self._done.put((job, error))
+        else:
+            self._done.put((job, shard))
+
+
+def _work(left: deque[ShardJob], disk: _Disk) -> None:
     """Make one shard in this process, unless a helper has taken the last one."""
     try:
         job = left.popleft()
     except IndexError:
         return
-    done.put((job, make_shard(job)))
+    disk.complete(job, *cut_shard(job))
 
 
 def stays_here(jobs: Sequence[ShardJob]) -> str | None:

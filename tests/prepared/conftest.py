@@ -42,14 +42,14 @@ def idle_parent(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Start helpers at once and wait for a shard of theirs before the parent's first; returns the parent's shards."""
     made: list[Path] = []
 
-    def wait_for_another(job: shards.ShardJob) -> shards.Shard:
+    def wait_for_another(job: shards.ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
         until_s = time.monotonic() + 60
         while not set(job.path.parent.glob("[0-9]*.clips")) - set(made):
             assert time.monotonic() < until_s, "no helper made a shard"
             time.sleep(0.01)
         made.append(job.path)
-        return shards.make_shard(job)
+        return shards.cut_shard(job)
 
     monkeypatch.setattr(workers, "HELP_AFTER_S", 0.0)
-    monkeypatch.setattr(workers, "make_shard", wait_for_another)
+    monkeypatch.setattr(workers, "cut_shard", wait_for_another)
     return made

@@ -50,15 +50,15 @@ def test_a_killed_run_is_finished(make: Make, monkeypatch: pytest.MonkeyPatch) -
     whole = content(make("whole").store)
     calls = []
 
-    def die_at_the_second(job: shards.ShardJob) -> shards.Shard:
+    def die_at_the_second(job: shards.ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
         calls.append(job)
         if len(calls) == 2:
             job.path.with_name(f".{job.path.name}.1-0.part").write_bytes(b"half")
             raise KeyboardInterrupt
-        return shards.make_shard(job)
+        return shards.cut_shard(job)
 
     with monkeypatch.context() as dying:
-        dying.setattr(workers, "make_shard", die_at_the_second)
+        dying.setattr(workers, "cut_shard", die_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             make()
     store = calls[0].path.parent
@@ -69,6 +69,23 @@ def test_a_killed_run_is_finished(make: Make, monkeypatch: pytest.MonkeyPatch) -
     assert (finished.made, finished.kept) == (24, 16)
     assert seen == [(16, 40), (32, 40), (40, 40)]
     assert content(store) == whole
+
+
+def test_a_disk_that_fills_up_behind_the_cutting_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(job: shards.ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
+        shard, complete = shards.cut_shard(job)
+
+        def refuse() -> None:
+            complete()
+            raise DatasetError(str(job.path), got="no room", expected="room", todo="make room")
+
+        return shard, refuse
+
+    with monkeypatch.context() as filling:
+        filling.setattr(workers, "cut_shard", full)
+        with pytest.raises(DatasetError, match="got no room"):
+            make()
+    assert make().manifest.complete
 
 
 def test_a_finished_store_is_left_alone(make: Make) -> None:
@@ -216,12 +233,12 @@ def test_no_clip_at_all_is_an_error(make: Make) -> None:
 
 
 def test_warnings_of_recordings_are_handed_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def warned(job: shards.ShardJob) -> shards.Shard:
-        shard = shards.make_shard(job)
+    def warned(job: shards.ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
+        shard, complete = shards.cut_shard(job)
         entries = tuple(entry.model_copy(update={"warnings": ("odd",)}) for entry in shard.entries)
-        return shard.model_copy(update={"entries": entries})
+        return shard.model_copy(update={"entries": entries}), complete
 
-    monkeypatch.setattr(workers, "make_shard", warned)
+    monkeypatch.setattr(workers, "cut_shard", warned)
     with pytest.warns(making.RecordingWarning) as caught:
         make()
     assert [str(warning.message) for warning in caught] == ["odd"] * 5 + ["35 more such warnings about recordings"]
@@ -265,7 +282,10 @@ def test_a_full_disk_is_one_error_and_no_bad_recording(
         ):
             make(skip_bad=True)
     assert not list(store.glob(".*.part"))
-    assert (make().made, make().kept) == (40, 40)
+    mended = make()
+    # The shard that was being cut when the disk refused the first one may be there.
+    assert (mended.made, mended.kept) in ((40, 0), (24, 16))
+    assert make().kept == 40
 
 
 def test_a_store_below_a_file_is_refused(make: Make, tmp_path: Path) -> None:

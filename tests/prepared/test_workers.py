@@ -55,14 +55,14 @@ connection.send(DatasetError("shard", got="No space left on device", expected="r
 def test_a_helper_that_fails_is_reported(
     make: Make, monkeypatch: pytest.MonkeyPatch, program: str, error: type[Exception], expected: str
 ) -> None:
-    def slow(job: shards.ShardJob) -> shards.Shard:
+    def slow(job: shards.ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
         time.sleep(2)
-        return shards.make_shard(job)
+        return shards.cut_shard(job)
 
     with monkeypatch.context() as patched:
         patched.setattr(workers, "HELP_AFTER_S", 0.0)
         patched.setattr(workers, "PROGRAM", ("-c", program))
-        patched.setattr(workers, "make_shard", slow)
+        patched.setattr(workers, "cut_shard", slow)
         with pytest.raises(error, match=expected):
             make(workers=2)
     assert make().manifest.complete
