@@ -24,6 +24,7 @@ from stdl_events.errors import ModelError, VerificationError
 from stdl_events.export.agreement import Agreement
 from stdl_events.export.fold import fold_norms
 from stdl_events.export.opsets import at_opset, exporter_opset
+from stdl_events.export.order import states_last
 from stdl_events.export.verify import STEPS, Progress, compare
 from stdl_events.live.onnx_file import weights_sha256
 from stdl_events.model_card import METADATA_KEY, ModelCard
@@ -117,6 +118,7 @@ def write_model(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
     What the card states of another graph is omitted; see `state_in_card`.
     """
     _remove_notes(model)
+    states_last(model.graph)
     of_this_graph = {
         "weights_sha256": weights_sha256(model.SerializeToString()),
         "verification": None,

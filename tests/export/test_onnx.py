@@ -1,11 +1,13 @@
 """The exported file against the network, through onnxruntime."""
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -14,7 +16,7 @@ import stdl_events.export.onnx as onnx_export
 from stdl_events.errors import ModelError, VerificationError
 from stdl_events.export.agreement import Agreement
 from stdl_events.export.fold import fold_norms
-from stdl_events.export.onnx import export_onnx
+from stdl_events.export.onnx import export_onnx, write_step
 from stdl_events.export.sequences import MEAN_COUNTS
 from stdl_events.export.verify import STEPS, compare
 from stdl_events.live.onnx_file import read_onnx_file
@@ -106,6 +108,18 @@ def test_file_runs_at_any_batch_and_carries_its_card(trained: Make, tmp_path: Pa
     together, _ = session.step(frames, session.initial_state(5))
     alone = [session.step(frame[None], session.initial_state(1))[0][0] for frame in frames]
     np.testing.assert_allclose(together, np.stack(alone), atol=1e-6)
+
+
+def test_neurons_are_reset_before_the_next_layer_computes(trained: Make, tmp_path: Path) -> None:
+    """In onnxruntime, which orders a graph's nodes itself; what it ran is in its profile."""
+    write_step(*trained("4C3-6C3-8C3-3FC"), tmp_path / "model.onnx")
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "ran")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", options, providers=["CPUExecutionProvider"])
+    session.run(None, {value.name: np.zeros([1, *value.shape[1:]], np.float32) for value in session.get_inputs()})
+    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    ran = [event["args"]["op_name"] for event in events if event["name"].endswith("_kernel_time")]
+    assert [name for name in ran if name in ("Conv", "Sub")] == ["Conv", "Sub"] * 3
 
 
 def test_file_says_nothing_of_the_machine_that_made_it(trained: Make, tmp_path: Path) -> None:
