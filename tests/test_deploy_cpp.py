@@ -1,10 +1,13 @@
 """The C++ program of `deploy/cpp`: class for class and logit for logit what Python computes of the same recordings."""
 
 import json
+import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cpp_program import (
     HEADER,
     LABELS,
@@ -22,10 +25,14 @@ from cpp_program import (
 from stdl_events.events import open_recording
 from stdl_events.events.convert import convert
 from stdl_events.events.stream import EventArray
+from stdl_events.export.onnx import write_step
+from stdl_events.export.variants import write_variant
 from stdl_events.frames import FrameSpec
 from stdl_events.frames.selection import Selection
 from stdl_events.live import OnnxSession
 from stdl_events.model_card import DecisionThresholds, StateFormat
+from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.spec import NetworkSpec
 
 pytestmark = pytest.mark.slow
 
@@ -214,7 +221,8 @@ def test_real_files_of_prophesee_agree(cpp_program_path, recordings_dir, tmp_pat
     size = {"evt2": (640, 480), "evt3": (1280, 720)}[name]
     spec = FrameSpec(kind="stream", steps=2, dt_us=2_000, sensor_size=size, downscale=16)
     session = OnnxSession(write_pixel_model(tmp_path / "m.onnx", pixel_card(spec)))
-    found = run_program(cpp_program_path, session.path, path, "--sensor", "{}x{}".format(*size))
+    options = "--sensor", "{}x{}".format(*size), "--threads", 2
+    found = run_program(cpp_program_path, session.path, path, *options)
     expected = python_clips(session, path)
     assert len(expected) >= 2
     agree(found.clips, expected, LABELS)
@@ -242,3 +250,40 @@ def test_a_state_in_eight_bits_is_what_python_keeps(cpp_program_path, tmp_path):
     found = run_program(cpp_program_path, session.path, path)
     assert (found.code, found.errors, len(expected)) == (0, [], 12)
     agree(found.clips, expected, LABELS)
+
+
+def test_layers_in_eight_bits_are_what_python_computes(cpp_program_path, tmp_path):
+    frame = FrameSpec(kind="stream", steps=4, dt_us=20_000, sensor_size=SIZE)
+    spec = NetworkSpec.parse("8C3-AP2-8C3-4FC", input_shape=frame.frame_shape_CHW)
+    network = SpikingNetwork.build(spec, seed=3)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3)  # so that both layers fire
+    card = pixel_card(frame, network=spec.to_dict(), state_shapes=network.state_shapes)
+    write_step(network, card, tmp_path / "float.onnx")
+    clips_NTCHW = np.random.default_rng(0).poisson(0.3, (8, 4, *frame.frame_shape_CHW)).astype(np.uint8)
+    write_variant("int8", tmp_path / "float.onnx", clips_NTCHW, tmp_path / "int8.onnx")
+    session = OnnxSession(tmp_path / "int8.onnx")
+    path = written(tmp_path / "scene.raw", scene())
+    expected = python_clips(session, path)
+    found = run_program(cpp_program_path, session.path, path)
+    assert (found.code, found.errors, len(expected)) == (0, [], 12)
+    assert len({tuple(logits) for *_, logits in expected}) > 6
+    agree(found.clips, expected, LABELS)
+
+
+def test_a_window_ends_when_an_event_after_it_is_a_millisecond_old(cpp_program_path, model):
+    """The line of the clip comes while the input is still open."""
+    events = scene(4)
+    events["t"] = 0, 39_999, 40_000, 41_000
+    with subprocess.Popen([cpp_program_path, model, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        watch = threading.Timer(60, process.kill)
+        watch.start()
+        process.stdin.write(HEADER + evt2_words(events))
+        process.stdin.flush()
+        line = json.loads(process.stdout.readline())
+        process.stdin.close()
+        rest = process.stdout.read().splitlines()
+        watch.cancel()
+    assert (line["t_start_us"], line["t_us"], process.returncode) == (0, 40_000, 0)
+    assert ["summary" in json.loads(each) for each in rest] == [True], "the other clip is not complete"

@@ -19,7 +19,9 @@ from cpp_program import (
 from onnx import TensorProto
 from onnx_models import make_card, stream_spec, write_model
 
+from stdl_events.errors import ModelError
 from stdl_events.frames import FrameSpec
+from stdl_events.live import OnnxSession
 from stdl_events.model_card import DecisionThresholds, StateFormat
 
 pytestmark = pytest.mark.slow
@@ -111,6 +113,13 @@ def test_models_that_are_refused_in_one_line(cpp_program_path, tmp_path, monkeyp
     found = run_program(cpp_program_path, "m.onnx", "-", stdin=b"")
     assert (found.code, found.clips, len(found.errors)) == (2, [], 1)
     assert found.errors[0].startswith(f"recognise: error: {text}")
+
+
+def test_the_checksum_of_weights_is_not_compared(cpp_program_path, tmp_path):
+    path = of_pixels(tmp_path / "m.onnx", weights_sha256="0" * 64)
+    with pytest.raises(ModelError, match="it was changed since"):
+        OnnxSession(path)
+    assert run_program(cpp_program_path, path, "-", stdin=HEADER.replace(b"12x10", b"8x6")).code == 0
 
 
 @pytest.mark.parametrize(
