@@ -8,7 +8,7 @@ from stdl_events.events.compressed import unpack
 from stdl_events.events.decoder import TODO_DAMAGE, Decoder
 from stdl_events.events.formats import FORMATS
 from stdl_events.events.formats.columns import parse_columns
-from stdl_events.events.formats.recognise import HEAD_BYTES, recognise
+from stdl_events.events.formats.recognise import HEAD_BYTES, recognise, require_uncontradicted
 from stdl_events.events.recording import Recording
 from stdl_events.events.time_units import TIME_UNITS
 
@@ -80,7 +80,8 @@ def open_decoder(
     path: Path, head: bytes, format: str | None, stream: int | None, asked: tuple[str, ...] | None
 ) -> tuple[str, Decoder]:
     """Return (name of the format, decoder) of the file at `path`, which begins with `head`; see `open_recording`."""
-    name = recognise(path, head) if format is None else FORMATS.check(format)
+    chosen = None if format is None else FORMATS.check(format)
+    name = recognise(path, head) if chosen is None else require_uncontradicted(path, head, chosen)
     try:
         if asked is not None:
             return name, _open_columns(path, name, asked, stream)

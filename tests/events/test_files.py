@@ -71,7 +71,7 @@ def test_unknown_format_name(write) -> None:
 
 
 def test_named_format_still_checks_the_content(write) -> None:
-    with pytest.raises(RecordingError, match="expected the first line of AEDAT 4"):
+    with pytest.raises(RecordingError, match="in the format aedat2, to be read as aedat4"):
         open_recording(write("a.aedat", event_files.JAER_HEADER), format="aedat4")
 
 

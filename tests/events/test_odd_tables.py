@@ -189,3 +189,12 @@ def test_the_first_stream_of_a_format_with_one(tmp_path: Path) -> None:
         RecordingError, match="the stream 1 of a file in the format npz; expected a format with several"
     ):
         open_recording(path, stream=1)
+
+
+def test_a_chosen_format_that_the_content_contradicts(tmp_path: Path) -> None:
+    """As EVT 3.0 this AEDAT 3.1 was a recording without events."""
+    path = tmp_path / "a.raw"
+    path.write_bytes(event_files.aedat3(event_files.make_events(50, 128, 128)))
+    with pytest.raises(RecordingError, match=r"in the format aedat3, to be read as evt3; .*; leave --format"):
+        open_recording(path, format="evt3")
+    assert open_recording(path, format="aedat3").summary.events == 50

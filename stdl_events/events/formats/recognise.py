@@ -7,11 +7,13 @@ magic may look at the records (`Signature.fits`).
 import re
 from pathlib import Path
 
-from stdl_events.errors import TruncatedRecordingError, UnknownFormatError
+from stdl_events.errors import RecordingError, TruncatedRecordingError, UnknownFormatError
 from stdl_events.events.formats import FORMATS, prophesee
 
 # Enough for every magic, and for the version in an unsupported RAW file's header.
 HEAD_BYTES = 4096
+# Shorter ones may be the first events of a format without a magic.
+_SURE_MAGIC_BYTES = 6
 _NUMBERS = rb"[-+]?[\d.][-+.\deE]*([ \t]*[,;\t ][ \t]*[-+]?[\d.][-+.\deE]*){3,}"
 _TEXT = re.compile(rb"(\xef\xbb\xbf)?([^\0\n]*\n)??" + _NUMBERS + rb"[ \t]*\r?\n" + _NUMBERS)
 # Files of other kinds, which people open as recordings.
@@ -81,6 +83,24 @@ def recognise(path: Path, head: bytes) -> str:
         str(path), got=f"a file that begins with {_excerpt(head)}", expected=f"one of {', '.join(FORMATS)}",
         todo="name its format with --format if it is one of these",
     )  # fmt: skip
+
+
+def require_uncontradicted(path: Path, head: bytes, name: str) -> str:
+    """Return the name of the format that the caller chose.
+
+    Raises:
+        RecordingError: the file begins with the magic of another one.
+    """
+    if any(known.magic and head.startswith(known.magic) for known in FORMATS[name].signatures):
+        return name
+    for other, format in FORMATS.items():
+        for known in format.signatures:
+            if len(known.magic) >= _SURE_MAGIC_BYTES and head.startswith(known.magic) and known.takes(path):
+                raise RecordingError(
+                    str(path), got=f"a file in the format {other}, to be read as {name}", expected=f"the format {name}",
+                    todo="leave --format (format=) out",
+                )  # fmt: skip
+    return name
 
 
 def _excerpt(data: bytes) -> str:
