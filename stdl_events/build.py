@@ -1,13 +1,12 @@
 """`build_learner`: a learner for a network, a rule and a memory budget."""
 
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import torch
 
 from stdl_events.errors import RuleError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
 from stdl_events.learning.grid import Rule
-from stdl_events.learning.learner import Learner
 from stdl_events.learning.registries import DEFAULT_PRECISION, STEP_PRECISIONS
 from stdl_events.memory.allowance import BudgetOf, step_budget_of
 from stdl_events.memory.choose_mode import resolve_fastest
@@ -16,6 +15,9 @@ from stdl_events.memory.choose_precision import choose_precision, precision_of
 from stdl_events.memory.cost_store import costs_kept
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from stdl_events.learning.learner import Learner
 
 AnyMemory: TypeAlias = MemoryMode | Literal["auto"]
 MEMORY_MODES = (*get_args(MemoryMode), "auto")
@@ -34,7 +36,7 @@ def build_learner(
     memory: AnyMemory = "lean",
     budget_of: BudgetOf = "step",
     **options: Any,
-) -> Learner:
+) -> "Learner":
     """A learner for `spec`: weights, blocks, auxiliary networks and optimiser.
 
     Args:

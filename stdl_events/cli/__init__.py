@@ -31,8 +31,8 @@ STAGES = (
     "demo", "events", "show", "frames", "prepare", "plan", "memory", "cost", "train", "sweep", "evaluate", "report",
     "compare", "calibrate", "export", "models", "bench", "predict", "cameras", "live",
 )  # fmt: skip
-# Commands that start without the other stages, whose imports take longer than the first prediction.
-ALONE = ("live",)
+# Commands that start without the other stages: importing those takes longer than a prediction or a remembered plan.
+ALONE = ("plan", "memory", "train", "live")
 
 
 def _common(

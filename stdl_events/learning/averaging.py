@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from stdl_events.errors import RuleError
+from stdl_events.learning.blueprint_checks import check_decay
 from stdl_events.network.network import SpikingNetwork
 
 
@@ -62,11 +62,3 @@ class AveragedWeights:
         network: Mapping[str, Tensor] = state.get("network", {})
         if network:
             self.network.load_state_dict(network)
-
-
-def check_decay(decay: float) -> None:
-    """Raise RuleError unless `decay` is one of an average."""
-    if not 0 <= decay < 1:
-        raise RuleError(
-            "average_decay", got=repr(decay), expected="0 <= average_decay < 1", todo="leave it out to average nothing"
-        )

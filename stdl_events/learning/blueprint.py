@@ -2,43 +2,40 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-import numpy as np
 import torch
 
-from stdl_events.learning.averaging import check_decay
-from stdl_events.learning.block import LocalBlock
-from stdl_events.learning.blueprint_checks import check_counts, check_device, check_network, spec_in_precision
-from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
-from stdl_events.learning.frozen import freeze_named, freeze_random_classifiers
+from stdl_events.learning.blueprint_checks import (
+    check_counts,
+    check_decay,
+    check_device,
+    check_network,
+    spec_in_precision,
+)
 from stdl_events.learning.grid import Layerwise, Rule, require_choice
 from stdl_events.learning.layerwise import layerwise_cuts
-from stdl_events.learning.lean import check_layer, run_chunk_lean
-from stdl_events.learning.learner import Learner
 from stdl_events.learning.losses import (
     Loss,
     MSETarget,
     StepLoss,
     check_class_weights,
     make_loss,
-    resident_loss,
     spec_for,
 )
-from stdl_events.learning.online import RunChunk
 from stdl_events.learning.optimizers import OptimizerFactory, OptimizerSpec
-from stdl_events.learning.plain import run_chunk_plain
-from stdl_events.learning.precision import convolve_in, convolving_dtype, flowing_dtype, settled_precision
-from stdl_events.learning.rates import RatePenalty, make_rate_penalty
+from stdl_events.learning.precision import flowing_dtype, settled_precision
 from stdl_events.learning.registries import DEFAULT_OPTIMIZER, DEFAULT_PRECISION
 from stdl_events.learning.rules import find_rule
-from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.paper_neurons import PAPER, paper_neuron
 from stdl_events.network.scattered import Convolutions
 from stdl_events.network.spec import NetworkSpec, Reset
-from stdl_events.network.synapse import set_convolutions
 from stdl_events.plan.partition import Cut
 from stdl_events.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from stdl_events.learning.learner import Learner
+    from stdl_events.learning.rates import RatePenalty
 
 MemoryMode: TypeAlias = Literal["lean", "kept", "plain"]
 
@@ -82,7 +79,7 @@ class Blueprint:
     average_decay: float | None = None
     accumulate: int = 1
     freeze: tuple[str, ...] = ()
-    rate_penalty: RatePenalty | None = None
+    rate_penalty: "RatePenalty | None" = None
     convolutions: Convolutions = "dense"
 
     @classmethod
@@ -223,7 +220,7 @@ class Blueprint:
             average_decay=average_decay,
             accumulate=accumulate,
             freeze=tuple(freeze),
-            rate_penalty=make_rate_penalty(rate_penalty, target_rate, spec, watch=watch_rates),
+            rate_penalty=_rate_penalty(rate_penalty, target_rate, spec) if rate_penalty or watch_rates else None,
             convolutions=convolutions,
         )
 
@@ -255,37 +252,12 @@ class Blueprint:
         """The blueprint on the host, for metering instead of training."""
         return dataclasses.replace(self, device=torch.device("cpu"), cuda_graphs=False)
 
-    def build(self, plan: Plan | None) -> Learner:
+    def build(self, plan: Plan | None) -> "Learner":
         """The learner with the blocks of `plan` or, without a plan, with the rule's own."""
-        network = SpikingNetwork.build(self.spec, seed=self.seed, dtype=self.dtype, device=self.device)
-        cuts = self.cuts(plan)
-        kept = [block.kept for block in plan.blocks] if plan is not None else [()] * len(cuts)
-        blocks = [self._block(network, index, cut, kept[index]) for index, cut in enumerate(cuts)]
-        convolve_in(convolving_dtype(self.precision), (part for block in blocks for part in block.parts))
-        freeze_random_classifiers(self.rule.space, blocks)
-        freeze_named(network, blocks, self.freeze)
-        run_chunk: RunChunk = run_chunk_lean if self.is_lean else run_chunk_plain
-        weights = [weight for block in blocks for weight in block.parameters() if weight.requires_grad]
-        learner = Learner(
-            network,
-            blocks,
-            rule=self.rule,
-            loss=resident_loss(self.loss, self.device, self.dtype),
-            optimizer=self.optimizer.build(weights),
-            steps=self.steps,
-            random=np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,))),
-            plan=plan,
-            run_chunk=run_chunk,
-            check_layer=check_layer if self.is_lean else None,
-            replayed=ReplayedChunks(run_chunk, CUDARecorder) if self.cuda_graphs else None,
-            average_decay=self.average_decay,
-            batches_per_update=self.accumulate,
-            rate_penalty=self.rate_penalty,
-        )
-        averaged = [] if learner.average is None else [learner.average.network]
-        parts = [part for block in blocks for part in block.parts]
-        set_convolutions([network, *averaged, *parts], self.convolutions)
-        return learner
+        # The modules of a network take a second to import, and plans of remembered costs build none.
+        from stdl_events.learning.construction import construct
+
+        return construct(self, plan)
 
     def cuts(self, plan: Plan | None) -> list[Cut]:
         """The blocks of `plan` or, without a plan, the rule's own."""
@@ -299,19 +271,9 @@ class Blueprint:
             return layerwise_cuts(self.spec, self.rule.space.layers)
         return [Cut(0, len(self.spec.layers), None)]
 
-    def _block(self, network: SpikingNetwork, index: int, cut: Cut, kept: Sequence[int]) -> LocalBlock:
-        auxiliary = None
-        if cut.auxiliary is not None:
-            # Separate seeds, so that the network's weights do not depend on the plan.
-            seed = int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0])
-            auxiliary = SpikingNetwork.build(cut.auxiliary, seed=seed, dtype=self.dtype, device=self.device)
-        layers = cut.stop - cut.start + (len(cut.auxiliary.layers) if cut.auxiliary else 0)
-        stay = range(layers) if self.memory == "kept" else kept
-        return LocalBlock(
-            network.slice(cut.start, cut.stop),
-            auxiliary,
-            trace=self.rule.time.trace,
-            kept=stay,
-            flowing=self.flowing,
-            chunk_steps=self.rule.time.chunk_steps,
-        )
+
+def _rate_penalty(weight: float | None, target: float | Sequence[float] | None, spec: NetworkSpec) -> "RatePenalty":
+    """See `make_rate_penalty`, which builds the network."""
+    from stdl_events.learning.rates import make_rate_penalty
+
+    return make_rate_penalty(weight or 0, target, spec)

@@ -44,6 +44,14 @@ def check_counts(**counts: int) -> None:
             raise RuleError(name, got=str(count), expected="a positive number", todo=f"change {name}")
 
 
+def check_decay(decay: float) -> None:
+    """Raise RuleError unless `decay` is one of an average."""
+    if not 0 <= decay < 1:
+        raise RuleError(
+            "average_decay", got=repr(decay), expected="0 <= average_decay < 1", todo="leave it out to average nothing"
+        )
+
+
 def spec_in_precision(spec: NetworkSpec, precision: str) -> NetworkSpec:
     """`spec`, whose neurons have the number format of the states of `precision`.
 

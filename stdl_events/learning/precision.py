@@ -4,16 +4,13 @@ import contextlib
 import dataclasses
 import functools
 import warnings
-from collections.abc import Iterable
 
 import torch
-from torch import nn
 
 from stdl_events.errors import RuleError
 from stdl_events.learning.grid import Rule
 from stdl_events.learning.registries import STEP_PRECISIONS
 from stdl_events.network.spec import Kept
-from stdl_events.network.synapse import Synapse
 
 # Instructions for products of bfloat16, by the names of `torch.cpu.get_capabilities`, that oneDNN's convolutions use.
 BF16_PRODUCTS = ("avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16", "sve_bf16")
@@ -127,14 +124,6 @@ def flowing_dtype(precision: str, weights: torch.dtype, rule: Rule) -> torch.dty
 def convolving_dtype(precision: str) -> torch.dtype | None:
     """The dtype in which synapses convolve; None for the activation dtype."""
     return STEP_PRECISIONS[precision].convolving
-
-
-def convolve_in(dtype: torch.dtype | None, modules: Iterable[nn.Module]) -> None:
-    """Let all synapses of some modules convolve in `dtype`; None is the dtype of their input."""
-    for module in modules:
-        for part in module.modules():
-            if isinstance(part, Synapse):
-                part.convolves_in = dtype
 
 
 def mixed_precision(device: torch.device, flowing: torch.dtype) -> contextlib.AbstractContextManager[None]:

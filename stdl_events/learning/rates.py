@@ -92,20 +92,14 @@ class RatePenalty:
         return [BlockPenalty(self.weight / steps, {cell: next(targets) for cell in own}, shares) for own in cells]
 
 
-def make_rate_penalty(
-    weight: float | None, target: float | Sequence[float] | None, spec: NetworkSpec, *, watch: bool = False
-) -> RatePenalty | None:
-    """The penalty on the rates of `spec`; None for a weight of 0 or None, unless the rates are to be watched.
-
-    A target of None is the default.
+def make_rate_penalty(weight: float, target: float | Sequence[float] | None, spec: NetworkSpec) -> RatePenalty:
+    """The penalty on the rates of `spec`, of weight 0 to watch them alone; a target of None is the default.
 
     Raises:
         RuleError: a value is impossible, or the network has no such layers.
     """
-    if not weight and not watch:
-        return None
     chosen = DEFAULT_TARGET if target is None else target
-    penalty = RatePenalty(float(weight or 0), float(chosen) if isinstance(chosen, int | float) else tuple(chosen))
+    penalty = RatePenalty(float(weight), float(chosen) if isinstance(chosen, int | float) else tuple(chosen))
     penalty.check(spec)
     return penalty
 

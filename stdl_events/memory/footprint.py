@@ -10,7 +10,7 @@ import bisect
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,6 @@ from torch import Tensor
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Time
 from stdl_events.learning.lean import alike_parts_skipped
-from stdl_events.learning.learner import Learner
 from stdl_events.learning.observer import Observer
 from stdl_events.learning.targets import example_targets
 from stdl_events.memory.cost_store import remembered
@@ -28,9 +27,12 @@ from stdl_events.memory.moments import Footprint, Lap, Moment, Phase
 from stdl_events.memory.sites import sites_of
 from stdl_events.plan.plan import Plan
 
+if TYPE_CHECKING:
+    from stdl_events.learning.learner import Learner
+
 
 def meter_learner(
-    build: Callable[[], Learner], *, batch_size: int, steps: int | None = None
+    build: "Callable[[], Learner]", *, batch_size: int, steps: int | None = None
 ) -> tuple[MemoryReport, tuple[int, ...]]:
     """Meter one training step.
 
@@ -70,7 +72,7 @@ def measure_learner(
     return meter_learner(lambda: host.build(plan), batch_size=host.batch_size, steps=steps)
 
 
-def profile_learner(build: Callable[[], Learner], *, batch_size: int, steps: int | None = None) -> Footprint:
+def profile_learner(build: "Callable[[], Learner]", *, batch_size: int, steps: int | None = None) -> Footprint:
     """`meter_learner` with the breakdown and the position of the peak."""
     ledger = Ledger()
     with metering(ledger) as live, alike_parts_skipped():
@@ -111,7 +113,7 @@ def _as_built(plan: Plan) -> Plan:
 
 
 def _settled_step(
-    learner: Learner, live: LiveBytes, batch_size: int, steps: int | None, observer: Observer
+    learner: "Learner", live: LiveBytes, batch_size: int, steps: int | None, observer: Observer
 ) -> Callable[[], object]:
     """The training step, with gradients and optimiser states allocated as after a first step.
 
@@ -169,7 +171,7 @@ class _BlockPeaks(Observer):
 class _Recorder(_BlockPeaks):
     """Labels tensors in the ledger by purpose during a learner's step."""
 
-    def __init__(self, learner: Learner, ledger: Ledger, live: LiveBytes) -> None:
+    def __init__(self, learner: "Learner", ledger: Ledger, live: LiveBytes) -> None:
         super().__init__(live)
         self._learner, self._ledger = learner, ledger
         self._marks: list[tuple[int, Moment]] = [(0, Moment("update", None, (1, 1)))]
@@ -258,6 +260,6 @@ def _same_layer(*moments: Moment) -> bool:
     return layers[0] == layers[1]
 
 
-def _steps_to_meter(learner: Learner, steps: int | None) -> int:
+def _steps_to_meter(learner: "Learner", steps: int | None) -> int:
     time = learner.rule.time
     return time.steps_to_meter(learner.steps) if steps is None else max(steps, time.steps_to_meter(steps))

@@ -11,11 +11,9 @@ from stdl_events.learning.grid import Trace
 from stdl_events.learning.losses import InstantaneousLoss, Loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.precision import convolving_dtype
-from stdl_events.learning.traces import state_holds
 from stdl_events.memory.cost_store import remembered, whole_number
-from stdl_events.memory.layer_step import Entering, LayerSetting, loss_bytes, run_layer
+from stdl_events.memory.layer_setting import Entering, LayerSetting, loss_bytes
 from stdl_events.memory.meter import metering, tensor_bytes
-from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import LayerSpec, NetworkSpec
 from stdl_events.plan.cost import Fronts, LayerCost
 
@@ -116,6 +114,8 @@ class LayerMeter:
 @remembered(int, whole_number, most=64)
 def weight_bytes(spec: NetworkSpec, dtype: torch.dtype) -> int:
     """Bytes of a network's parameters and running statistics."""
+    from stdl_events.network.network import SpikingNetwork
+
     with metering():
         network = SpikingNetwork.build(spec, dtype=dtype)
         return tensor_bytes([*network.parameters(), *network.buffers()])
@@ -132,6 +132,9 @@ def _cost_from(numbers: Any) -> LayerCost:
 def _measured(
     setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering, *, border: bool
 ) -> LayerCost:
+    from stdl_events.learning.traces import state_holds
+    from stdl_events.memory.layer_step import run_layer
+
     cost = run_layer(setting, spec, needs_input_gradient, entering, border=border)
     if setting.trace is None or entering == "frames" or state_holds(setting.trace):
         return cost

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,45 +17,16 @@ from stdl_events.learning.lean import alike_parts_skipped, check_layer, current_
 from stdl_events.learning.lean.chain import LeanChain
 from stdl_events.learning.lean.signals import Counts, Dense, Shape, Spikes, Traced
 from stdl_events.learning.lean.signals import Signal as LeanSignal
-from stdl_events.learning.losses import Loss
-from stdl_events.learning.optimizers import OptimizerSpec
-from stdl_events.learning.precision import convolve_in, mixed_precision
+from stdl_events.learning.precision import mixed_precision
 from stdl_events.learning.targets import example_targets
 from stdl_events.learning.traced_spikes import Signal, TracedSpikes, spikes_of
 from stdl_events.learning.traces import make_factory, state_holds
+from stdl_events.memory.layer_setting import Entering, LayerSetting, loss_bytes
 from stdl_events.memory.meter import LiveBytes, metering, tensor_bytes
 from stdl_events.network.layers import Layer
-from stdl_events.network.spec import LayerSpec, NetworkSpec
+from stdl_events.network.spec import LayerSpec
+from stdl_events.network.synapse import convolve_in
 from stdl_events.plan.cost import Fronts, LayerCost
-
-# A layer's input: frames, packed spikes, their counts in pooling windows, or the output of the layers in front.
-Entering: TypeAlias = Literal["frames", "spikes", "counts"] | Fronts
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerSetting:
-    """All settings that a layer's cost depends on.
-
-    Args:
-        spec: settings of the network, without its layers.
-    """
-
-    spec: NetworkSpec
-    batch_size: int
-    optimizer: OptimizerSpec
-    loss: Loss
-    dtype: torch.dtype
-    lean: bool
-    trace: Trace | None
-    kept: bool
-    flowing: torch.dtype
-    convolving: torch.dtype | None
-
-    def layer(self, spec: LayerSpec) -> Layer:
-        """A layer with these settings."""
-        made = Layer(spec, make_factory(self.spec, self.trace, self.dtype))
-        convolve_in(self.convolving, [made])
-        return made
 
 
 def run_layer(
@@ -69,7 +40,7 @@ def run_layer(
             with part of the output, needs more with all of it, as in front of a next block.
     """
     with metering() as live, alike_parts_skipped():
-        layer = setting.layer(spec)
+        layer = _layer(setting, spec)
         fixed, update = _fixed(layer, setting, live)
         step = _stepping(setting, layer, needs_input_gradient, entering, live)
         before = live.now
@@ -79,6 +50,12 @@ def run_layer(
             waited = step(True)
             cost = dataclasses.replace(cost, shared=cost.output - (waited.backward - cost.backward))
     return cost
+
+
+def _layer(setting: LayerSetting, spec: LayerSpec) -> Layer:
+    made = Layer(spec, make_factory(setting.spec, setting.trace, setting.dtype))
+    convolve_in(setting.convolving, [made])
+    return made
 
 
 def _stepping(
@@ -133,7 +110,7 @@ _plain_outputs: dict[Hashable, torch.dtype] = {}
 
 @torch.no_grad()
 def _run_fronts(setting: LayerSetting, fronts: Fronts) -> LeanSignal:
-    layers = [setting.layer(spec) for spec in fronts]
+    layers = [_layer(setting, spec) for spec in fronts]
     received = _lean_input(setting, (setting.batch_size, *fronts[0].input_shape), "spikes")
     states = (layer.initial_state(setting.batch_size, dtype=setting.flowing) for layer in layers)
     out, _ = LeanChain().forward(layers, received, deque(itertools.chain.from_iterable(states)))
@@ -160,11 +137,6 @@ def _fixed(layer: Layer, setting: LayerSetting, live: LiveBytes) -> tuple[int, i
     moving = layer.initial_state(setting.batch_size, dtype=setting.flowing)
     loss = loss_bytes(setting.dtype) if layer.spec.classifier else 0
     return tensor_bytes([*kept, *moving]) + loss, update
-
-
-def loss_bytes(dtype: torch.dtype) -> int:
-    """Bytes of a block's loss, summed over time."""
-    return torch.promote_types(torch.float32, dtype).itemsize
 
 
 def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveBytes, *, waits: bool) -> LayerCost:

@@ -8,10 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.targets import example_targets
-from stdl_events.learning.traces import make_factory
 from stdl_events.memory.cost_store import remembered, whole_number
 from stdl_events.memory.meter import metering
-from stdl_events.network.layers import Layer
 from stdl_events.network.spec import LayerSpec, NetworkSpec
 from stdl_events.plan.plan import Plan
 
@@ -65,6 +63,9 @@ def forward_macs(layer: LayerSpec, network: NetworkSpec) -> int:
 
 @remembered(int, whole_number, most=4096)
 def _layer_macs(network: NetworkSpec, layer: LayerSpec) -> int:
+    from stdl_events.learning.traces import make_factory
+    from stdl_events.network.layers import Layer
+
     with metering(), torch.no_grad():
         module = Layer(layer, make_factory(network, None, torch.float32))
         x_BCHW, state = torch.empty((1, *layer.input_shape)), module.initial_state(1)

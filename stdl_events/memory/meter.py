@@ -110,6 +110,9 @@ def metering(ledger: Ledger | None = None) -> Iterator[LiveBytes]:
 
     Outer dispatch modes, such as the caller's own fake tensor mode or meter, do not see the body's operations.
     """
+    # Importing what a learner is built of makes tensors, which must be neither fake nor counted.
+    import stdl_events.learning.construction  # noqa: F401
+
     with _disable_current_modes(), FakeTensorMode() as mode, LiveBytes(ledger, mode) as live:
         yield live
 

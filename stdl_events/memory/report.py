@@ -2,23 +2,22 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from stdl_events.errors import MissingExtraError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
-from stdl_events.learning.frozen import freeze_named
 from stdl_events.memory.allowance import clip_bytes, cpu_allowance_bytes
 from stdl_events.memory.cost_store import remembered, whole_number
 from stdl_events.memory.describe import plan_note
 from stdl_events.memory.footprint import planned_footprint, profile_learner
 from stdl_events.memory.meter import metering, tensor_bytes
 from stdl_events.memory.moments import Footprint
-from stdl_events.memory.real import example_batch, train_once
-from stdl_events.network.layers import Layer
-from stdl_events.network.network import SpikingNetwork
 from stdl_events.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from stdl_events.network.layers import Layer
 
 CUDA = torch.device("cuda")
 BREAKDOWN = ("weights", "gradients", "optimizer", "membrane", "saved", "input", "other")
@@ -132,6 +131,9 @@ def floor_bytes(blueprint: Blueprint) -> int:
     averaged copy is. Frozen weights have neither gradients nor states. One layer's working set is the input current of
     its neurons, and its input at one bit per spike (frames as they are).
     """
+    from stdl_events.learning.frozen import freeze_named
+    from stdl_events.network.network import SpikingNetwork
+
     with metering():
         network = SpikingNetwork.build(blueprint.spec, dtype=blueprint.dtype)
         freeze_named(network, (), blueprint.freeze)
@@ -148,7 +150,7 @@ def floor_bytes(blueprint: Blueprint) -> int:
         return kept + -(-max(bits) * blueprint.batch_size // 8)
 
 
-def _working_bits(layer: Layer, dtype: torch.dtype, *, input_bits: int) -> int:
+def _working_bits(layer: "Layer", dtype: torch.dtype, *, input_bits: int) -> int:
     """Bits per sequence: the largest current of the layer, and its input."""
     current = max(math.prod(shape) for shape in (*layer.state_shapes, layer.spec.output_shape))
     return current * dtype.itemsize * 8 + math.prod(layer.spec.input_shape) * input_bits
@@ -199,6 +201,8 @@ def measure_on_cuda(blueprint: Blueprint, plan: Plan | None, metered_bytes: int)
     Raises:
         MissingExtraError: there is no GPU.
     """
+    from stdl_events.memory.real import example_batch, train_once
+
     require_cuda()
     learner = dataclasses.replace(blueprint, device=CUDA).build(plan)
     # Frames stay on the host, as in training; a clip is not part of the peak.

@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from stdl_events.learning.block import LocalBlock
-from stdl_events.network.network import SpikingNetwork
+if TYPE_CHECKING:
+    from stdl_events.learning.block import LocalBlock
+    from stdl_events.network.network import SpikingNetwork
 
 _UNITS = {"first": "first convolution", "second": "second convolution", "shortcut": "shortcut"}
 
@@ -37,7 +39,7 @@ class Site:
         return f"{network}layer {self.layer} ({self.notation})" + (f", {self.unit}" if self.unit else "")
 
 
-def sites_of(blocks: Iterable[LocalBlock]) -> Iterator[tuple[Tensor, Site]]:
+def sites_of(blocks: "Iterable[LocalBlock]") -> Iterator[tuple[Tensor, Site]]:
     """Every weight of `blocks`, with its site."""
     start = 0
     for number, block in enumerate(blocks, 1):
@@ -47,7 +49,7 @@ def sites_of(blocks: Iterable[LocalBlock]) -> Iterator[tuple[Tensor, Site]]:
             yield from _sites(block.auxiliary, 0, number)
 
 
-def _sites(network: SpikingNetwork, start: int, auxiliary_of: int | None) -> Iterator[tuple[Tensor, Site]]:
+def _sites(network: "SpikingNetwork", start: int, auxiliary_of: int | None) -> Iterator[tuple[Tensor, Site]]:
     for index, layer in enumerate(network.layers_in_order()):
         # One object for all weights of a unit: the ledger distinguishes sites by identity.
         units: dict[str, Site] = {}

@@ -80,6 +80,14 @@ class ScaledWSConv2d(nn.Conv2d):
         return self._conv_forward(input, self.standardised_weight(), self.bias)
 
 
+def convolve_in(dtype: torch.dtype | None, modules: Iterable[nn.Module]) -> None:
+    """Let all synapses of some modules convolve in `dtype`; None is the dtype of their input."""
+    for module in modules:
+        for part in module.modules():
+            if isinstance(part, Synapse):
+                part.convolves_in = dtype
+
+
 def set_convolutions(modules: Iterable[nn.Module], convolutions: Convolutions) -> None:
     """Choose the convolutions of all synapses in `modules`; see `Synapse`."""
     for module in modules:

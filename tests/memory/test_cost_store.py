@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +85,32 @@ def test_what_is_on_the_disk_is_used(cache: Path) -> None:
     assert changed == 1
     forget()
     assert Planner(blueprint).whole_bytes == whole + 1
+
+
+# The first process imports what it meters with, the second one reads what the first has kept.
+PROGRAM = """
+import os, sys
+from stdl_events.build import plan_learner
+from stdl_events.memory.report import meter_step
+from stdl_events.network.spec import NetworkSpec
+
+first = os.fork()
+if first:
+    assert os.waitpid(first, 0)[1] == 0
+spec = NetworkSpec.parse("4C3-AP2-4C3-6C3-3FC", input_shape=(2, 8, 8))
+step = meter_step(*plan_learner(spec, batch_size=4, steps=3, memory="lean", rho=1.2, least_blocks=2))
+print(step.plan.whole_bytes, step.to_dict())
+assert ({"norse", "torch._dynamo", "matplotlib"} & {*sys.modules} == set()) == (first > 0), sorted(sys.modules)
+"""
+
+
+def test_remembered_costs_need_no_module_of_a_network_and_importing_them_is_not_counted(cache: Path) -> None:
+    command, environ = [sys.executable, "-c", PROGRAM], os.environ | {SWITCH: str(cache.with_name("another"))}
+    said = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.splitlines()
+    Blueprint.of(SPEC, batch_size=4, steps=3).build(None)  # imports it all in this process
+    plan, found = planned()
+    del found["laps"]
+    assert said == [f"{plan.whole_bytes} {found}"] * 2
 
 
 DAMAGED = ["", "{", "[1]", '{"costs": [1]}', "\x00" * 9, "[" * 100_000]
