@@ -15,6 +15,7 @@ from stdl_events.learning.blueprint_checks import (
 )
 from stdl_events.learning.grid import Layerwise, Rule, require_choice
 from stdl_events.learning.layerwise import layerwise_cuts
+from stdl_events.learning.loading import construction
 from stdl_events.learning.losses import (
     Loss,
     MSETarget,
@@ -254,10 +255,8 @@ class Blueprint:
 
     def build(self, plan: Plan | None) -> "Learner":
         """The learner with the blocks of `plan` or, without a plan, with the rule's own."""
-        # The modules of a network take a second to import, and plans of remembered costs build none.
-        from stdl_events.learning.construction import construct
-
-        return construct(self, plan)
+        learner: Learner = construction().construct(self, plan)
+        return learner
 
     def cuts(self, plan: Plan | None) -> list[Cut]:
         """The blocks of `plan` or, without a plan, the rule's own."""
@@ -274,6 +273,7 @@ class Blueprint:
 
 def _rate_penalty(weight: float | None, target: float | Sequence[float] | None, spec: NetworkSpec) -> "RatePenalty":
     """See `make_rate_penalty`, which builds the network."""
+    construction()
     from stdl_events.learning.rates import make_rate_penalty
 
     return make_rate_penalty(weight or 0, target, spec)

@@ -28,6 +28,7 @@ import torch
 from stdl_events.errors import UserError
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.lean import current_part_sizes
+from stdl_events.learning.loading import construction
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.registries import OPTIMIZERS, STEP_PRECISIONS
 from stdl_events.network.registries import NEURONS, NORMS, SURROGATES
@@ -93,23 +94,27 @@ class Remembered(Generic[Inputs, Cost]):
         """Forget the costs of this process."""
         functools.update_wrapper(self, meter)
 
+    def _metered(self, *args: Inputs.args, **named: Inputs.kwargs) -> Cost:
+        construction()  # of all that is metered, before the meter counts
+        return self._meter(*args, **named)
+
     def __call__(self, *args: Inputs.args, **named: Inputs.kwargs) -> Cost:
         try:
             hash((args, tuple(named.values())))
         except TypeError:
-            return self._meter(*args, **named)
+            return self._metered(*args, **named)
         return self._known(*args, **named)
 
     def _stored(self, *args: Inputs.args, **named: Inputs.kwargs) -> Cost:
         group, key = _group_of(self._meter.__qualname__, args[0]), _text([args[1:], named])
         if group is None or key is None:
-            return self._meter(*args, **named)
+            return self._metered(*args, **named)
         if key in group.costs:
             try:
                 return self._from_json(group.costs[key])
             except (ValueError, TypeError, KeyError):
                 _say(f"{group.path} is damaged: its costs are metered again")
-        found = self._meter(*args, **named)
+        found = self._metered(*args, **named)
         group.add(key, self._to_json(found))
         return found
 

@@ -12,7 +12,7 @@ from stdl_events.learning.losses import InstantaneousLoss, Loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.precision import convolving_dtype
 from stdl_events.memory.cost_store import remembered, whole_number
-from stdl_events.memory.layer_setting import Entering, LayerSetting, loss_bytes
+from stdl_events.memory.layer_setting import Entering, LayerSetting, TensorInput, loss_bytes
 from stdl_events.memory.meter import metering, tensor_bytes
 from stdl_events.network.spec import LayerSpec, NetworkSpec
 from stdl_events.plan.cost import Fronts, LayerCost
@@ -79,8 +79,10 @@ class LayerMeter:
         entering = self._entering(layer, needs_input_gradient, fronts)
         key = (layer, needs_input_gradient, entering)
         if key not in self._known:
-            border = layer in self.spec.layers and not layer.classifier
-            self._known[key] = _measured(self._setting, layer, needs_input_gradient, entering, border=border)
+            if isinstance(entering, tuple):
+                # Deep networks have many layers with the same costs behind different ones.
+                entering = _tensor_output(dataclasses.replace(self._setting, kept=False), entering) or entering
+            self._known[key] = _measured(self._setting, layer, needs_input_gradient, entering)
         return self._known[key]
 
     @property
@@ -121,6 +123,33 @@ def weight_bytes(spec: NetworkSpec, dtype: torch.dtype) -> int:
         return tensor_bytes([*network.parameters(), *network.buffers()])
 
 
+def _input_from(document: Any) -> TensorInput | None:
+    if document is None:
+        return None
+    dtype, divisor = getattr(torch, document["dtype"], None), document["divisor"]
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"{document!r} is no input")
+    shape, pool = _three(document["shape"]), document["pool"]
+    divisor = None if divisor is None else whole_number(divisor)
+    return TensorInput(dtype, shape, divisor, None if pool is None else _three(pool))
+
+
+def _three(values: Any) -> tuple[int, int, int]:
+    first, second, third = map(whole_number, values)
+    return first, second, third
+
+
+def _input_to(found: TensorInput | None) -> dict[str, Any] | None:
+    return None if found is None else dataclasses.asdict(found) | {"dtype": str(found.dtype).removeprefix("torch.")}
+
+
+@remembered(_input_to, _input_from, most=4096)
+def _tensor_output(setting: LayerSetting, fronts: Fronts) -> TensorInput | None:
+    from stdl_events.memory.layer_step import tensor_output
+
+    return tensor_output(setting, fronts)
+
+
 def _cost_from(numbers: Any) -> LayerCost:
     if len(numbers) != len(dataclasses.fields(LayerCost)):
         raise ValueError(f"{numbers!r} is no cost")
@@ -129,13 +158,11 @@ def _cost_from(numbers: Any) -> LayerCost:
 
 # Networks repeat their layers, and plans for several rules, modes and budgets share them.
 @remembered(dataclasses.astuple, _cost_from, most=4096)
-def _measured(
-    setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering, *, border: bool
-) -> LayerCost:
+def _measured(setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering) -> LayerCost:
     from stdl_events.learning.traces import state_holds
     from stdl_events.memory.layer_step import run_layer
 
-    cost = run_layer(setting, spec, needs_input_gradient, entering, border=border)
+    cost = run_layer(setting, spec, needs_input_gradient, entering)
     if setting.trace is None or entering == "frames" or state_holds(setting.trace):
         return cost
     shape = (setting.batch_size, *spec.input_shape)

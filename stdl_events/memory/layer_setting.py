@@ -11,8 +11,27 @@ from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.cost import Fronts
 
-# A layer's input: frames, packed spikes, their counts in pooling windows, or the output of the layers in front.
-Entering: TypeAlias = Literal["frames", "spikes", "counts"] | Fronts
+
+@dataclasses.dataclass(frozen=True)
+class TensorInput:
+    """A layer's input that is one tensor and nothing else, or an average pooling of it, recomputed where needed.
+
+    Args:
+        dtype: of the values.
+        shape: (C, H, W) of the tensor.
+        divisor: of counts, which take one byte each; None for the values themselves.
+        pool: kernel, stride and padding; None for no pooling.
+    """
+
+    dtype: torch.dtype
+    shape: tuple[int, int, int]
+    divisor: int | None
+    pool: tuple[int, int, int] | None
+
+
+Entering: TypeAlias = Literal["frames", "spikes", "counts"] | TensorInput | Fronts
+"""A layer's input: frames, packed spikes, their counts in pooling windows, one tensor, or the output of the layers in
+front."""
 
 
 @dataclasses.dataclass(frozen=True)

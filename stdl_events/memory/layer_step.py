@@ -6,22 +6,22 @@ B batch, C channels, H height, W width, K classes.
 import dataclasses
 import itertools
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stdl_events.learning.grid import Trace
-from stdl_events.learning.lean import alike_parts_skipped, check_layer, current_part_sizes
+from stdl_events.learning.lean import alike_parts_skipped, check_layer
 from stdl_events.learning.lean.chain import LeanChain
-from stdl_events.learning.lean.signals import Counts, Dense, Shape, Spikes, Traced
+from stdl_events.learning.lean.signals import Counts, Dense, Pooled, Shape, Spikes, Traced, pool_sizes
 from stdl_events.learning.lean.signals import Signal as LeanSignal
 from stdl_events.learning.precision import mixed_precision
 from stdl_events.learning.targets import example_targets
 from stdl_events.learning.traced_spikes import Signal, TracedSpikes, spikes_of
 from stdl_events.learning.traces import make_factory, state_holds
-from stdl_events.memory.layer_setting import Entering, LayerSetting, loss_bytes
+from stdl_events.memory.layer_setting import Entering, LayerSetting, TensorInput, loss_bytes
 from stdl_events.memory.meter import LiveBytes, metering, tensor_bytes
 from stdl_events.network.layers import Layer
 from stdl_events.network.spec import LayerSpec
@@ -29,27 +29,13 @@ from stdl_events.network.synapse import convolve_in
 from stdl_events.plan.cost import Fronts, LayerCost
 
 
-def run_layer(
-    setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering, *, border: bool
-) -> LayerCost:
-    """The metered cost of a layer.
-
-    Args:
-        entering: the kind of its input.
-        border: True if it may be the last of its block. A second step then measures whether its backward, which starts
-            with part of the output, needs more with all of it, as in front of a next block.
-    """
+def run_layer(setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering) -> LayerCost:
+    """The metered cost of a layer, `entering` its input."""
     with metering() as live, alike_parts_skipped():
         layer = _layer(setting, spec)
         fixed, update = _fixed(layer, setting, live)
-        step = _stepping(setting, layer, needs_input_gradient, entering, live)
-        before = live.now
-        cost = dataclasses.replace(step(False), fixed=fixed, update=update)
-        if border and cost.shared:
-            assert live.now == before, "a step frees what it allocates"
-            waited = step(True)
-            cost = dataclasses.replace(cost, shared=cost.output - (waited.backward - cost.backward))
-    return cost
+        cost = _stepped(setting, layer, needs_input_gradient, entering, live)
+    return dataclasses.replace(cost, fixed=fixed, update=update)
 
 
 def _layer(setting: LayerSetting, spec: LayerSpec) -> Layer:
@@ -58,31 +44,28 @@ def _layer(setting: LayerSetting, spec: LayerSpec) -> Layer:
     return made
 
 
-def _stepping(
+def _stepped(
     setting: LayerSetting, layer: Layer, needs_input_gradient: bool, entering: Entering, live: LiveBytes
-) -> Callable[[bool], LayerCost]:
-    """A function that runs one step, with True if the output is to be alive during its backward."""
+) -> LayerCost:
     shape = (setting.batch_size, *layer.spec.input_shape)
     if setting.lean:
         check_layer(f"layer {layer.spec}", layer)
         x = _lean_input(setting, shape, entering)
-        return lambda waits: _lean_step(layer, x, setting, live, needs_input=needs_input_gradient, waits=waits)
+        return _lean_step(layer, x, setting, live, needs_input=needs_input_gradient)
     x_BCHW = torch.empty(shape, dtype=setting.flowing)
     x_BCHW.requires_grad_(needs_input_gradient)
-
-    def step(waits: bool) -> LayerCost:
-        with mixed_precision(x_BCHW.device, setting.flowing):
-            return _step(layer, x_BCHW, setting, live, waits=waits)
-
-    return step
+    with mixed_precision(x_BCHW.device, setting.flowing):
+        return _step(layer, x_BCHW, setting, live)
 
 
 def _lean_input(setting: LayerSetting, shape: Shape, entering: Entering) -> LeanSignal:
     device = torch.device("cpu")
     if entering == "frames":
         return Dense(torch.empty(shape, dtype=setting.flowing))
+    if isinstance(entering, TensorInput):
+        return _tensor_input(setting.batch_size, entering)
     if isinstance(entering, tuple):
-        return _handed_on(setting, entering)
+        return _run_fronts(setting, entering)
     values: LeanSignal = Spikes(shape, setting.flowing, device)
     if entering == "counts":
         values = Counts(torch.empty(shape, dtype=torch.uint8), setting.flowing, divisor=4)
@@ -92,20 +75,28 @@ def _lean_input(setting: LayerSetting, shape: Shape, entering: Entering) -> Lean
     return Traced(values, Dense(torch.empty(shape, dtype=setting.flowing)))
 
 
-def _handed_on(setting: LayerSetting, fronts: Fronts) -> LeanSignal:
-    """The output of these layers, if the first has spikes as input."""
-    formats = setting.dtype, setting.flowing, setting.convolving
-    key = (setting.spec, setting.batch_size, setting.trace, formats, current_part_sizes(), fronts)
-    if key in _plain_outputs:
-        return Dense(torch.empty((setting.batch_size, *fronts[-1].output_shape), dtype=_plain_outputs[key]))
-    out = _run_fronts(setting, fronts)
-    if isinstance(out, Dense) and out.values_BCHW.untyped_storage().nbytes() == tensor_bytes([out.values_BCHW]):
-        _plain_outputs[key] = out.dtype
-    return out
+def _tensor_input(batch_size: int, entering: TensorInput) -> LeanSignal:
+    shape, dtype, divisor = (batch_size, *entering.shape), entering.dtype, entering.divisor
+    held: LeanSignal
+    if divisor is None:
+        held = Dense(torch.empty(shape, dtype=dtype))
+    else:
+        held = Counts(torch.empty(shape, dtype=torch.uint8), dtype, divisor)
+    return held if entering.pool is None else Pooled(held, nn.AvgPool2d(*entering.pool))
 
 
-# Dtypes of outputs that are one dense tensor and nothing else: deep networks meter many layers behind the same one.
-_plain_outputs: dict[Hashable, torch.dtype] = {}
+def tensor_output(setting: LayerSetting, fronts: Fronts) -> TensorInput | None:
+    """The output of these layers, the first of which has spikes as input; None if it is no `TensorInput`."""
+    with metering(), alike_parts_skipped():
+        out = _run_fronts(setting, fronts)
+        source, pool = (out.source, pool_sizes(out.pool)) if isinstance(out, Pooled) else (out, None)
+        if not isinstance(source, Dense | Counts):
+            return None
+        values_BCHW, divisor = (
+            (source.values_BCHW, None) if isinstance(source, Dense) else (source.counts_BCHW, source.divisor)
+        )
+        is_alone = values_BCHW.untyped_storage().nbytes() == tensor_bytes([values_BCHW])
+        return TensorInput(source.dtype, source.shape[1:], divisor, pool) if is_alone else None
 
 
 @torch.no_grad()
@@ -139,7 +130,7 @@ def _fixed(layer: Layer, setting: LayerSetting, live: LiveBytes) -> tuple[int, i
     return tensor_bytes([*kept, *moving]) + loss, update
 
 
-def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveBytes, *, waits: bool) -> LayerCost:
+def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveBytes) -> LayerCost:
     # A separate storage for the input shows whether the graph saves it; that of a block's first layer is resident.
     x_BCHW = leaf_BCHW + 0 if leaf_BCHW.requires_grad else leaf_BCHW
     # Kept by the layer in front, in its state or beside it.
@@ -164,16 +155,14 @@ def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveByte
     del x, x_BCHW
     released = before + saved - live.now
     output = 0 if logits else _own_bytes(out, new)
-    waiting = out.detach() if waits else None
-    with_output = live.now
+    live.hold(_storages(out) if output else ())  # a next block's input is alive in this block's backward
     del out
-    shared = output - (with_output - live.now)
     live.reset_peak()
     end.backward(torch.ones_like(end, requires_grad=False))
     backward = live.peak - before - saved
+    shared = output - (live.held_peak - live.peak)
     leaf_BCHW.grad = None
     left = live.now - before + copied if logits else 0
-    del waiting
     return LayerCost(tensor_bytes([leaf_BCHW]), forward, saved, backward, 0, released, left, output, shared)
 
 
@@ -208,9 +197,7 @@ class _Rest(torch.autograd.Function):
 
 
 @torch.no_grad()
-def _lean_step(
-    layer: Layer, x: LeanSignal, setting: LayerSetting, live: LiveBytes, *, needs_input: bool, waits: bool
-) -> LayerCost:
+def _lean_step(layer: Layer, x: LeanSignal, setting: LayerSetting, live: LiveBytes, *, needs_input: bool) -> LayerCost:
     chain = LeanChain((0,) if setting.kept else (), needs_input=needs_input)
     state = deque(layer.initial_state(x.shape[0], dtype=x.dtype))
     targets_B = example_targets(setting.loss, x.shape[0], layer.spec.body.channels)
@@ -231,16 +218,15 @@ def _lean_step(
         forward = live.peak - before
         gradients = [torch.empty_like(out.dense())]  # which also releases what the next layer would release
         saved = live.now - before - tensor_bytes(gradients)
-        # The next layer's input, freed when this layer's backward starts, unless a next block uses it.
-        waiting = out if waits else None
         # The traces of a sum refer to those of the summands, which are counted for the layer in front.
         states = [*new, x.trace] if isinstance(x, Traced) and state_holds(cast(Trace, setting.trace)) else new
-        output, with_output = _own_bytes(out, states), live.now
+        output = _own_bytes(out, states)
+        # The next layer's input, freed when this layer's backward starts, unless a next block uses it.
+        live.hold(_storages(out))
         del out
-        shared = output - (with_output - live.now)
         live.reset_peak()
         chain.backward(gradients)
-        del waiting
+        shared = output - (live.held_peak - live.peak)
     values = x.spikes if isinstance(x, Traced) else x
     received = values.bits_BCQ if isinstance(values, Spikes) else values.dense()
     return LayerCost(

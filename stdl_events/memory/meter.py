@@ -28,6 +28,7 @@ class LiveBytes(TorchDispatchMode):
     """Counts the bytes of all storages that operations return while the mode is active.
 
     `now` is the live bytes, `peak` the most since `reset_peak`, and `lap_peak()` the most since its last call.
+    `held_peak` is what `peak` would be if the storages of the last `hold` were not released.
 
     Args:
         ledger: records every allocation and release.
@@ -43,7 +44,10 @@ class LiveBytes(TorchDispatchMode):
         self._operations = None if mode is None else FakeOperations(mode)
         self.now = 0
         self.peak = 0
+        self.held_peak = 0
         self._lap = 0
+        self._held: set[int] = set()
+        self._held_bytes = 0
         self._sizes: dict[int, int] = {}
         self._ledger = ledger
 
@@ -68,6 +72,11 @@ class LiveBytes(TorchDispatchMode):
     def reset_peak(self) -> None:
         """Reset the peak to the live bytes."""
         self.peak = self._lap = self.now
+        self.held_peak = self.now + self._held_bytes
+
+    def hold(self, storages: Iterable[torch.UntypedStorage]) -> None:
+        """Count these as alive in `held_peak`, whether or not they are released."""
+        self._held, self._held_bytes = {storage._cdata for storage in storages}, 0
 
     def lap_peak(self) -> int:
         """The peak since the last call, or since `reset_peak`; starts the next lap."""
@@ -93,13 +102,18 @@ class LiveBytes(TorchDispatchMode):
         self._sizes[key] = count
         self.now += count
         self.peak = max(self.peak, self.now)
+        self.held_peak = max(self.held_peak, self.now + self._held_bytes)
         self._lap = max(self._lap, self.now)
         if self._ledger is not None:
             self._ledger.bear(key, count)
         weakref.finalize(storage, self._free, key)
 
     def _free(self, key: int) -> None:
-        self.now -= self._sizes.pop(key, 0)
+        size = self._sizes.pop(key, 0)
+        self.now -= size
+        if key in self._held:
+            self._held.remove(key)  # a later storage may have the key of a released one
+            self._held_bytes += size
         if self._ledger is not None:
             self._ledger.die(key)
 
@@ -110,9 +124,6 @@ def metering(ledger: Ledger | None = None) -> Iterator[LiveBytes]:
 
     Outer dispatch modes, such as the caller's own fake tensor mode or meter, do not see the body's operations.
     """
-    # Importing what a learner is built of makes tensors, which must be neither fake nor counted.
-    import stdl_events.learning.construction  # noqa: F401
-
     with _disable_current_modes(), FakeTensorMode() as mode, LiveBytes(ledger, mode) as live:
         yield live
 

@@ -87,20 +87,28 @@ def test_what_is_on_the_disk_is_used(cache: Path) -> None:
     assert Planner(blueprint).whole_bytes == whole + 1
 
 
-# The first process imports what it meters with, the second one reads what the first has kept.
+# The first process imports what it meters with, in a caller's own fake tensor mode; the second one reads what the first
+# has kept.
 PROGRAM = """
-import os, sys
+import contextlib, os, sys
+import torch
 from stdl_events.build import plan_learner
 from stdl_events.memory.report import meter_step
 from stdl_events.network.spec import NetworkSpec
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 first = os.fork()
 if first:
     assert os.waitpid(first, 0)[1] == 0
 spec = NetworkSpec.parse("4C3-AP2-4C3-6C3-3FC", input_shape=(2, 8, 8))
-step = meter_step(*plan_learner(spec, batch_size=4, steps=3, memory="lean", rho=1.2, least_blocks=2))
+with contextlib.nullcontext() if first else FakeTensorMode():
+    step = meter_step(*plan_learner(spec, batch_size=4, steps=3, memory="lean", rho=1.2, least_blocks=2))
 print(step.plan.whole_bytes, step.to_dict())
 assert ({"norse", "torch._dynamo", "matplotlib"} & {*sys.modules} == set()) == (first > 0), sorted(sys.modules)
+if not first:
+    from norse.torch import LIFBoxParameters
+
+    assert type(LIFBoxParameters().tau_mem_inv) is torch.Tensor
 """
 
 
