@@ -4,7 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-from stdl_events.errors import RecordingError
+from stdl_events.errors import RecordingError, StdlEventsError
 from stdl_events.events.files import open_recording
 from stdl_events.events.formats import FORMATS, WRITERS
 from stdl_events.events.recording import Recording
@@ -37,7 +37,11 @@ def convert(recording: Recording, path: str | Path, *, format: str | None = None
             expected=f"at most {writer.max_pixels} pixels a side in the format {name}", todo="write it as .h5",
         )  # fmt: skip
     with whole_path(path, room_for="events", error=RecordingError) as partial:
-        writer.write(partial, recording)
+        try:
+            writer.write(partial, recording)
+        except StdlEventsError as error:
+            error.subject = str(path) if error.subject == str(partial) else error.subject
+            raise
         if name in FORMATS:
             _check_whole(partial, name, recording.summary.events)
     return name

@@ -1,5 +1,6 @@
 """Tables that name, measure or end in uncommon ways: read as their writers meant them, or refused with a way out."""
 
+import sys
 import tarfile
 import warnings
 from pathlib import Path
@@ -9,8 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from stdl_events.errors import CorruptRecordingError, RecordingError, UnknownFormatError
+from stdl_events.errors import CorruptRecordingError, MissingExtraError, RecordingError, UnknownFormatError
 from stdl_events.events import RecordingWarning, open_recording
+from stdl_events.events.convert import convert
 from stdl_events.events.formats.hdf5 import write_recording
 from stdl_events.events.sources.replay import span_us
 
@@ -198,3 +200,11 @@ def test_a_chosen_format_that_the_content_contradicts(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"in the format aedat3, to be read as evt3; .*; leave --format"):
         open_recording(path, format="evt3")
     assert open_recording(path, format="aedat3").summary.events == 50
+
+
+def test_a_missing_writer_names_the_file_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faery", None)
+    recording = open_recording(save_times(tmp_path / "a.npz", times()))
+    with pytest.raises(MissingExtraError) as caught:
+        convert(recording, tmp_path / "b.aedat4")
+    assert caught.value.subject == str(tmp_path / "b.aedat4")
