@@ -156,6 +156,15 @@ def test_what_the_compiled_parser_takes_numpy_reads_the_same(lines, delimiter, e
         assert column.tobytes() == expected[name].tobytes()
 
 
+def test_a_number_that_the_compiled_parser_takes_is_the_nearest_float64() -> None:
+    digits = np.random.default_rng(0).integers(2**52, 10**17, 500).tolist()
+    texts = [f"{number // 10**9}.{number % 10**9:09}" for number in digits]
+    found = {text: parse_lines(text.encode(), None, [False]) for text in texts}
+    taken = {text: columns[0][0] for text, columns in found.items() if columns is not None}
+    assert taken == {text: float(text) for text in taken}
+    assert 0 < len(taken) < len(texts)
+
+
 def test_a_bad_line_at_the_end_of_many_is_found_in_few_calls(write, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[int] = []
     parse = LineParser.parse
