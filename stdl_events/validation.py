@@ -43,5 +43,7 @@ def first_problem(error: ValidationError) -> Problem:
         return Problem(where, "nothing", "a value", "add it")
     shown = repr(detail["input"])
     got = shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 3] + "..."
+    if detail["type"].startswith("byte_size"):
+        return Problem(where, got, "an amount of memory, such as 8GB or 512MiB", None)
     message = detail["msg"].removeprefix("Input should be ")
     return Problem(where, got, message[:1].lower() + message[1:], None)

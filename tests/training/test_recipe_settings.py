@@ -63,6 +63,11 @@ def test_the_seed_of_the_training_is_none_of_the_split(mine: Path) -> None:
         resolve(str(mine), assignments=[*folds, "data.split.seed=3"])
 
 
+def test_an_amount_of_memory_is_asked_for_in_words(mine: Path) -> None:
+    with pytest.raises(RecipeError, match="got '-1GB'; expected an amount of memory, such as 8GB or 512MiB"):
+        resolve(str(mine), assignments=["learning.budget=-1GB"])
+
+
 def test_a_section_given_as_a_whole_is_from_there(mine: Path) -> None:
     resolved = resolve(str(mine), assignments=["network.neuron=paper"])
     assert resolved.origins["network.neuron"] == "--set"
