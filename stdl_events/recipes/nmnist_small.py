@@ -8,6 +8,10 @@ from stdl_events.training.settings import TrainConfig
 
 SOURCE = "this package"
 VARIANTS = {
+    "long": Variant(
+        "30 epochs instead of 12, shifts of two pixels and averaged weights: better by a validation part",
+        {"epochs": 30, "augment": {"shift_px": 2}, "averaging": {"decay": 0.98}},
+    ),
     "quiet": Variant(
         "a penalty on firing rates: 3 instead of 13 % of the neurons fire, at the same accuracy on a validation part",
         {"learning": {"rate_penalty": 3.0, "target_rate": 0.02}},
