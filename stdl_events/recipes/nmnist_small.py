@@ -15,7 +15,7 @@ VARIANTS = {
     "quiet": Variant(
         "a penalty on firing rates: 3 instead of 13 % of the neurons fire, at the same accuracy on a validation part",
         {"learning": {"rate_penalty": 3.0, "target_rate": 0.02}},
-    )
+    ),
 }
 
 
