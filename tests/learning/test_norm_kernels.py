@@ -19,16 +19,30 @@ KEPT = torch.int8
 
 
 class Step:
-    """The tensors of one step: channels 1 to 3 of 5, so that writes outside the slices can be checked."""
+    """The tensors of one step: channels 1 to 3 of 5, so that writes outside the slices can be checked.
 
-    def __init__(self, size: tuple[int, int], dtype: torch.dtype, state: torch.dtype | None = None) -> None:
+    Args:
+        layout: "rows", "last" for channels last, "whole" for these with nothing between the pixels.
+    """
+
+    def __init__(
+        self, size: tuple[int, int], dtype: torch.dtype, state: torch.dtype | None = None, layout: str = "rows"
+    ) -> None:
         generator = torch.Generator().manual_seed(size[0])
         wide = torch.promote_types(dtype, torch.float32)
         self.y, self.grad_all, u = (torch.randn((4, 5, *size), generator=generator).to(dtype) for _ in range(3))
+        if layout != "rows":
+            self.y, self.grad_all, u = (
+                x.contiguous(memory_format=torch.channels_last) for x in (self.y, self.grad_all, u)
+            )
         self.y = self.y[:, 1:3]
         self.u_all = u if state is None else (u.float() / STEP).clamp(-128, 127).to(KEPT)
         self.bits_all = torch.full((4, 5, -(-size[0] * size[1] // 8)), 255, dtype=torch.uint8)
         self.u, self.grad, self.bits = (x[:, 1:3] for x in (self.u_all, self.grad_all, self.bits_all))
+        if layout == "whole":
+            self.y, self.u, self.grad = (
+                x.contiguous(memory_format=torch.channels_last) for x in (self.y, self.u, self.grad)
+            )
         self.weight, self.bias, self.mean, self.var = torch.tensor(
             [[1.5, -0.5], [0.5, 0.25], [0.1, 0.2], [0.9, 2.0]], dtype=wide
         )
@@ -57,10 +71,10 @@ class Step:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", ROOM)
-@pytest.mark.parametrize("state", [None, KEPT])
-def test_compiled_steps_are_the_plain_ones(size, dtype, state):
+@pytest.mark.parametrize(("state", "layout"), [(None, "rows"), (None, "last"), (None, "whole"), (KEPT, "rows")])
+def test_compiled_steps_are_the_plain_ones(size, dtype, state, layout):
     compiled_module = cpu_norm if state is None else cpu_state8
-    compiled, plain = (Step(size, dtype, state) for _ in range(2))
+    compiled, plain = (Step(size, dtype, state, layout) for _ in range(2))
     beside = compiled.beside()
     spikes = plain.y.clone()
     plain.fire(reference, spikes)

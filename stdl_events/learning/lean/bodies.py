@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from stdl_events.learning.lean.kernels import in_rows, pack_
+from stdl_events.learning.lean.kernels import in_rows, laid_out, pack_
+from stdl_events.learning.lean.membranes import takes_channels_last
 from stdl_events.learning.lean.neurons import LeanNeurons
 from stdl_events.learning.lean.parts import accumulate, channel_parts, put_part, sample_parts, unlike
 from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Spikes, Traced, added, moved, presynaptic
@@ -92,10 +93,16 @@ def _unit_step(
     rates: ChunkRates | None,
     packs_only: bool = False,
 ) -> UnitStep:
-    synapse = LeanSynapse(unit.synapse, x, saves_output=saves_output)
-    neurons = LeanNeurons(unit.cell, state, synapse.shape, x.dtype, rates, packs_only=packs_only)
+    likes_last = takes_channels_last(unit.cell, state[0].device, x.dtype)
+    synapse = LeanSynapse(unit.synapse, x, saves_output=saves_output, channels_last=likes_last)
+    neurons = LeanNeurons(
+        unit.cell, state, synapse.shape, x.dtype, rates, packs_only=packs_only, channels_last=synapse.channels_last
+    )
     del state
-    runs = unlike(channel_parts(synapse.shape, neurons.dtype), synapse.groups)
+    if synapse.channels_last:  # the kernels have no temporary tensors, and a wide slice is one run of memory
+        runs = unlike(synapse.groups)
+    else:
+        runs = unlike(channel_parts(synapse.shape, neurons.dtype), synapse.groups)
     fuses = neurons.fuses_norm and synapse.normalises
     for channels in runs:
         neurons.fire(channels, synapse.before_norm(channels) if fuses else synapse.current(channels))
@@ -105,7 +112,7 @@ def _unit_step(
     def backward(gradients: list[Tensor], needs_input: bool, onto: Tensor | None = None) -> Tensor | None:
         gradient = _behind_gain(unit, gradients.pop())
         if fuses and synapse.learns_norm:
-            gradient = in_rows(gradient)
+            gradient = laid_out(gradient, channels_last=synapse.channels_last)
             for channels in runs:
                 neurons.backward(channels, gradient[:, channels], synapse.before_norm(channels))
         else:

@@ -13,15 +13,17 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.lean.kernels import (
+    empty,
     fire_,
     fire_eight_bits_,
     fire_normed_,
     fuses_norm,
-    in_rows,
+    laid_out,
     pack_,
     surrogate_backward_,
     surrogate_backward_eight_bits_,
     surrogate_backward_normed_,
+    turned,
 )
 from stdl_events.learning.lean.normed import BeforeNorm
 from stdl_events.learning.lean.parts import accumulate
@@ -64,6 +66,12 @@ class Membranes(Protocol):
         ...
 
 
+def takes_channels_last(cell: NeuronCell, device: torch.device, dtype: torch.dtype) -> bool:
+    """True if the neurons behind a batch norm in training are quicker with channels last."""
+    is_fused = type(cell) is NeuronCell and isinstance(cell.lean, FusedSoftReset) and cell.eight_bits is None
+    return is_fused and fuses_norm(device, dtype)
+
+
 def membranes(cell: NeuronCell, state: State, spikes: Spikes) -> Membranes:
     """The membranes of a cell whose neurons have a lean form. `state`, before the step, is overwritten."""
     if cell.eight_bits is not None:
@@ -89,30 +97,34 @@ class _FusedMembranes:
         self._surrogate = spec.surrogate, spec.surrogate_width
         self._fire: Callable[..., None] = fire_eight_bits_ if step else fire_
         self._backward: Callable[..., None] = surrogate_backward_eight_bits_ if step else surrogate_backward_
-        self.state, self.spikes = state, spikes
+        self.spikes, self._last = spikes, spikes.channels_last
+        self.state: State = (turned(state[0], channels_last=self._last),)
         self.fuses_norm = fuses_norm(spikes.bits_BCQ.device, spikes.dtype)
 
     def fire(self, channels: slice, current: Tensor | BeforeNorm, *, packs_only: bool = False) -> Tensor:
         u_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
         if isinstance(current, Tensor):
-            spikes_BCHW = in_rows(current)
+            spikes_BCHW = laid_out(current, channels_last=self._last)
             self._fire(spikes_BCHW, u_BCHW, bits_BCQ, *self._neurons)
             return spikes_BCHW
-        y_BCHW = in_rows(current.y_BCHW)
+        y_BCHW = laid_out(current.y_BCHW, channels_last=self._last)
         overwrites = not (current.is_saved or packs_only)
-        spikes_BCHW = y_BCHW if overwrites else y_BCHW.new_empty((0,) if packs_only else y_BCHW.shape)
+        spikes_BCHW = y_BCHW
+        if not overwrites:
+            like = y_BCHW[:0] if packs_only else y_BCHW
+            spikes_BCHW = empty(y_BCHW, like.shape, channels_last=self._last)
         norm = current.forward_numbers(), current.momentum, current.norm.eps
         fire_normed_(spikes_BCHW, y_BCHW, u_BCHW, bits_BCQ, *norm, self._neurons)
         return spikes_BCHW
 
     def backward(self, channels: slice, grad_BCHW: Tensor, before: BeforeNorm | None) -> Tensor:
-        grad_BCHW = in_rows(grad_BCHW)
+        grad_BCHW = laid_out(grad_BCHW, channels_last=self._last)
         u_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
         numbers = self._neurons[1:]
         if before is None:
             self._backward(grad_BCHW, u_BCHW, bits_BCQ, *numbers, *self._surrogate)
         else:
-            y_BCHW, norm = in_rows(before.y_BCHW), before.backward_numbers()
+            y_BCHW, norm = laid_out(before.y_BCHW, channels_last=self._last), before.backward_numbers()
             surrogate_backward_normed_(grad_BCHW, y_BCHW, u_BCHW, bits_BCQ, norm, numbers, *self._surrogate)
         return grad_BCHW
 

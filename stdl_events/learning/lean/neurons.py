@@ -30,11 +30,12 @@ class LeanNeurons:
         dtype: the activation dtype.
         rates: counts and penalises the spikes of some cells; None for no penalty.
         packs_only: True if the next layer reads packed spikes alone.
+        channels_last: True if current, potentials and gradients lie channels last, see `takes_channels_last`.
     """
 
     def __init__(
         self, cell: NeuronCell, state: State, shape: Shape, dtype: torch.dtype, rates: ChunkRates | None = None,
-        *, packs_only: bool = False,
+        *, packs_only: bool = False, channels_last: bool = False,
     ) -> None:  # fmt: skip
         self.dtype = dtype
         self._cell, self._rates = cell, rates if rates is not None and cell in rates else None
@@ -44,7 +45,8 @@ class LeanNeurons:
             self._traces = LeanTraces(cell, state[cell.own_count :])
             state = state[: cell.own_count]
         self._packs_only = packs_only and self._traces is None
-        self._membranes = membranes(cell, state, Spikes(shape, self.dtype, state[0].device))
+        spikes = Spikes(shape, self.dtype, state[0].device, channels_last=channels_last)
+        self._membranes = membranes(cell, state, spikes)
 
     @property
     def state(self) -> State:

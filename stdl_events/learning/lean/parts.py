@@ -96,7 +96,7 @@ def accumulate(parameter: nn.Parameter | Tensor | None, gradient: Tensor | None)
     if parameter is None or gradient is None or not parameter.requires_grad:
         return
     if parameter.grad is None:
-        parameter.grad = gradient.to(parameter.dtype)
+        parameter.grad = gradient.to(parameter.dtype).contiguous()
     else:
         parameter.grad.add_(gradient)
 

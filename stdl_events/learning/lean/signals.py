@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from stdl_events.learning.lean.kernels import BITS, count_, in_rows, spread, unpack
+from stdl_events.learning.lean.kernels import BITS, count_, empty, in_rows, laid_out, lies_channels_last, spread, unpack
 from stdl_events.learning.lean.parts import sample_parts, unlike
 
 Shape: TypeAlias = tuple[int, int, int, int]
@@ -57,11 +57,13 @@ class Spikes:
 
     The first call of `dense` for all of them returns the unpacked tensor without copying, if it was written in one
     part.
+
+    Args:
+        channels_last: True if signals that are computed from it shall lie channels last.
     """
 
-    def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> None:
-        self.shape = shape
-        self.dtype = dtype
+    def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device, *, channels_last: bool = False) -> None:
+        self.shape, self.dtype, self.channels_last = shape, dtype, channels_last
         batch, channels, height, width = shape
         self.bits_BCQ = torch.empty((batch, channels, -(-height * width // BITS)), dtype=torch.uint8, device=device)
         self._fresh: Tensor | None = None
@@ -76,27 +78,29 @@ class Spikes:
         self._fresh = None
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        batch, count, *_ = self.shape
-        fresh, self._fresh = self._fresh, None
-        if fresh is not None and samples in (ALL, slice(0, batch)) and channels in (ALL, slice(0, count)):
-            return fresh
-        return self._unpacked(self.dtype, samples, channels)
+        return self._values(self.dtype, samples, channels, channels_last=False)
 
-    def dense_in(self, dtype: torch.dtype, samples: slice) -> Tensor:
+    def dense_in(self, dtype: torch.dtype, samples: slice, *, channels_last: bool) -> Tensor:
         """Some samples, unpacked into `dtype`."""
-        if dtype == self.dtype:
-            return self.dense(samples)
-        self._fresh = None
-        return self._unpacked(dtype, samples, ALL)
+        return self._values(dtype, samples, ALL, channels_last=channels_last)
 
-    def _unpacked(self, dtype: torch.dtype, samples: slice, channels: slice) -> Tensor:
-        height, width = self.shape[2:]
-        return unpack(self.bits_BCQ[samples, channels], height * width, dtype).unflatten(2, (height, width))
+    def _values(self, dtype: torch.dtype, samples: slice, channels: slice, *, channels_last: bool) -> Tensor:
+        batch, count, height, width = self.shape
+        fresh, self._fresh = self._fresh, None
+        is_all = samples in (ALL, slice(0, batch)) and channels in (ALL, slice(0, count))
+        if fresh is not None and is_all and dtype == self.dtype:
+            return fresh
+        spikes_BCP = unpack(self.bits_BCQ[samples, channels], height * width, dtype, channels_last)
+        return spikes_BCP.unflatten(2, (height, width))
 
 
-def dense_in(dtype: torch.dtype, x: Signal, samples: slice) -> Tensor:
+def dense_in(dtype: torch.dtype, x: Signal, samples: slice, *, channels_last: bool = False) -> Tensor:
     """The values of some samples in `dtype`; spikes are unpacked into it."""
-    return x.dense_in(dtype, samples) if isinstance(x, Spikes) else x.dense(samples).to(dtype)
+    if isinstance(x, Spikes):
+        values = x.dense_in(dtype, samples, channels_last=channels_last)
+    else:
+        values = x.dense(samples).to(dtype)
+    return laid_out(values, channels_last=True) if channels_last else values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,7 +245,7 @@ def pooled(source: Signal, pool: nn.AvgPool2d) -> Signal:
     if not isinstance(source, Spikes) or window > torch.iinfo(torch.uint8).max:
         return Pooled(source, pool)
     shape = pooled_shape(source.shape, pool)
-    counts_BCHW = torch.empty(shape, dtype=torch.uint8, device=source.bits_BCQ.device)
+    counts_BCHW = empty(source.bits_BCQ, shape, channels_last=source.channels_last)
     # Plain kernels unpack the bits inside of themselves, one byte each, a part of the batch at a time.
     for samples in unlike(sample_parts(source.shape, source.dtype)):
         if tiles(source.shape, pool):
@@ -256,7 +260,7 @@ def pool_backward(grad_BCHW: Tensor, shape: Shape, pool: nn.AvgPool2d) -> Tensor
     """The gradient in front of the pooling, of `shape`, from the one behind it."""
     kernel, stride, padding = pool_sizes(pool)
     if tiles(shape, pool):
-        return spread(in_rows(grad_BCHW), kernel)
+        return spread(grad_BCHW if lies_channels_last(grad_BCHW) else in_rows(grad_BCHW), kernel)
     # The operator reads only the shape of the pooling's input, so an expanded scalar is enough.
     like = grad_BCHW.new_empty(()).expand(shape)
     gradient: Tensor = torch.ops.aten.avg_pool2d_backward(

@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from stdl_events.learning.lean.kernels import empty
 from stdl_events.learning.lean.normed import BeforeNorm
 from stdl_events.learning.lean.parts import accumulate, accumulate_part, channel_parts, sample_parts, unlike
 from stdl_events.learning.lean.signals import Shape, Signal, Spikes, dense_in, presynaptic
@@ -19,6 +20,8 @@ from stdl_events.network.synapse import ScaledWSConv2d, Synapse
 
 # Convolutions with few output channels are slow, and each group unpacks the input again.
 MOST_GROUPS = 8
+# Channels of a group that fill a line of the processor's cache; narrower groups lie in rows.
+LEAST_LAST = 16
 
 
 class LeanSynapse:
@@ -31,12 +34,14 @@ class LeanSynapse:
         module: convolution, then batch norm where the network has it.
         x: the input, saved for backward; its dtype is the activation dtype.
         saves_output: True to save the convolution's output for backward.
+        channels_last: True if the neurons take tensors with channels last, in which oneDNN convolves without copies.
 
     Attributes:
+        channels_last: True if input, output and gradients lie so.
         groups: runs of channels that are convolved together.
     """
 
-    def __init__(self, module: Synapse, x: Signal, *, saves_output: bool = False) -> None:
+    def __init__(self, module: Synapse, x: Signal, *, saves_output: bool = False, channels_last: bool = False) -> None:
         conv, norm = module.conv, cast(nn.BatchNorm2d | None, module.norm)  # `supported` refuses other norms
         self._conv, self._norm, self._x = conv, norm, x
         self._convolves_in = module.convolves_in or x.dtype
@@ -50,6 +55,10 @@ class LeanSynapse:
         self._made: tuple[slice, Tensor] | None = None
         # One tensor for all parts: small ones that outlive a part would divide the heap between the large ones.
         self._statistics = None if norm is None or not norm.training else _empty_statistics(norm)
+        widths = [group.stop - group.start for group in self.groups]
+        is_wide = len(widths) == 1 or min(widths) >= LEAST_LAST
+        # Scattered convolutions write rows.
+        self.channels_last = channels_last and is_wide and self.normalises and module.convolutions != "auto"
         if norm is not None and norm.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
 
@@ -167,7 +176,11 @@ class LeanSynapse:
                 grad_x = part_x
             elif needs_input:
                 if grad_x is None:
-                    grad_x = grad_y if grad_y.shape == self._x.shape else grad_y.new_empty(self._x.shape)
+                    grad_x = (
+                        grad_y
+                        if grad_y.shape == self._x.shape
+                        else empty(grad_y, self._x.shape, channels_last=self.channels_last)
+                    )
                 grad_x[samples] = part_x
             del part_x
             if wanted[1]:
@@ -198,7 +211,7 @@ class LeanSynapse:
         first = torch.ops.aten.convolution(self._input(runs[0]), weight, bias, *geometry).to(self._x.dtype)
         if len(runs) == 1:
             return first
-        y = first.new_empty((self._x.shape[0], *first.shape[1:]))
+        y = empty(first, (self._x.shape[0], *first.shape[1:]), channels_last=self.channels_last)
         y[runs[0]] = first
         del first
         for samples in unlike(runs[1:]):
@@ -227,7 +240,7 @@ class LeanSynapse:
     def _input(self, samples: slice) -> Tensor:
         if self._dense is not None:
             return self._dense
-        dense = dense_in(self._convolves_in, self._x, samples)
+        dense = dense_in(self._convolves_in, self._x, samples, channels_last=self.channels_last)
         if len(self._runs) == 1 and (self._is_backward or len(self.groups) > 1):
             self._dense = dense  # small enough to keep until its next use
         return dense

@@ -4,9 +4,10 @@ They are torch operators, so that the meter can run them on fake tensors. The CP
 has Triton kernels for the neurons (`cuda.py`). All else runs the plain kernels (`reference.py`), against which both are
 tested.
 
-B batch, C channels, H height, W width, P pixels (H W), Q = ceil(P / 8) bytes. Each sample is contiguous, see `in_rows`;
-samples may have any stride, so that a tensor may be a channel slice of another. Bits are packed along the pixels of
-each channel, the first pixel in the highest bit of its byte; missing pixels are zeros.
+B batch, C channels, H height, W width, P pixels (H W), Q = ceil(P / 8) bytes. Tensors lie in rows, those of batch norm
+and poolings on the CPU may lie channels last (`layout.py`), all of one call alike; a tensor may be a channel slice of
+another. Bits are packed along the pixels of each channel, the first pixel in the highest bit of its byte; missing
+pixels are zeros.
 """
 
 from functools import partial
@@ -18,22 +19,26 @@ from torch._C import _len_torch_dispatch_stack
 from torch._C._autograd import _profiler_enabled
 
 from stdl_events.learning.lean.kernels.choice import OF_EIGHT_BITS, OF_NORM, fuses_norm, kernel
-from stdl_events.learning.lean.kernels.layout import BITS, in_rows
+from stdl_events.learning.lean.kernels.layout import BITS, empty, in_rows, laid_out, lies_channels_last, turned
 
 __all__ = [
     "BITS",
     "count_",
+    "empty",
     "fire_",
     "fire_eight_bits_",
     "fire_normed_",
     "fired",
     "fuses_norm",
     "in_rows",
+    "laid_out",
+    "lies_channels_last",
     "pack_",
     "spread",
     "surrogate_backward_",
     "surrogate_backward_eight_bits_",
     "surrogate_backward_normed_",
+    "turned",
     "unpack",
 ]
 
@@ -64,7 +69,7 @@ for _name in ("surrogate_backward_normed_", "surrogate_backward_eight_bits_norme
         "str surrogate, float width) -> ()"
     )
 _operators.define("pack_(Tensor spikes, Tensor(a!) bits) -> ()")
-_operators.define("unpack(Tensor bits, int pixels, ScalarType dtype) -> Tensor")
+_operators.define("unpack(Tensor bits, int pixels, ScalarType dtype, bool channels_last=False) -> Tensor")
 _operators.define("count_(Tensor bits, Tensor(a!) counts, int window) -> ()")
 _operators.define("fired(Tensor bits) -> Tensor")
 _operators.define("spread(Tensor grad, int window) -> Tensor")
@@ -176,9 +181,9 @@ def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
     _run("pack_", spikes_BCHW, bits_BCQ)
 
 
-def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
-    """spikes_BCP: zeros and ones."""
-    spikes_BCP: Tensor = _run("unpack", bits_BCQ, pixels, dtype)
+def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype, channels_last: bool = False) -> Tensor:
+    """spikes_BCP: zeros and ones; in rows, or with the channels of a pixel side by side."""
+    spikes_BCP: Tensor = _run("unpack", bits_BCQ, pixels, dtype, channels_last)
     return spikes_BCP
 
 
@@ -215,7 +220,7 @@ def _run(name: str, first: Tensor, *others: Any) -> Any:
 
 
 def _run_kernel(name: str, first: Tensor, *others: Any) -> Any:
-    dtype = first.dtype if name != "unpack" else others[-1]
+    dtype = first.dtype if name != "unpack" else others[1]
     surrogate = others[_SURROGATE_AT[name]] if name in _SURROGATE_AT else None
     return kernel(name, first.device, dtype, surrogate)(first, *others)
 
@@ -225,8 +230,11 @@ for _name in (*_IN_PLACE, "unpack", "fired", "spread"):
 
 
 @torch.library.register_fake("stdl_events::unpack", lib=_operators)
-def _(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
-    return bits_BCQ.new_empty((*bits_BCQ.shape[:2], pixels), dtype=dtype)
+def _(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype, channels_last: bool = False) -> Tensor:
+    batch, channels, _ = bits_BCQ.shape
+    if channels_last:
+        return bits_BCQ.new_empty((batch, pixels, channels), dtype=dtype).transpose(1, 2)
+    return bits_BCQ.new_empty((batch, channels, pixels), dtype=dtype)
 
 
 @torch.library.register_fake("stdl_events::fired", lib=_operators)
@@ -237,7 +245,8 @@ def _(bits_BCQ: Tensor) -> Tensor:
 @torch.library.register_fake("stdl_events::spread", lib=_operators)
 def _(grad_BCHW: Tensor, window: int) -> Tensor:
     batch, channels, height, width = grad_BCHW.shape
-    return grad_BCHW.new_empty((batch, channels, height * window, width * window))
+    size = (batch, channels, height * window, width * window)
+    return empty(grad_BCHW, size, channels_last=lies_channels_last(grad_BCHW))
 
 
 for _name in _IN_PLACE:

@@ -21,6 +21,7 @@ from stdl_events.learning.lean.kernels.cpu_bf16 import (
     number_type,
     store,
 )
+from stdl_events.learning.lean.kernels.cpu_last import placed, spread_last, unpack_last
 from stdl_events.learning.lean.kernels.cpu_rows import (
     FORMULAS,
     fire_row,
@@ -29,7 +30,7 @@ from stdl_events.learning.lean.kernels.cpu_rows import (
     surrogate_row,
     unpack_row,
 )
-from stdl_events.learning.lean.kernels.layout import BITS
+from stdl_events.learning.lean.kernels.layout import BITS, empty, lies_channels_last, pixels_apart
 from stdl_events.network.registries import SURROGATES
 from stdl_events.scatter.compiled import most_threads, run
 
@@ -76,8 +77,12 @@ def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
     run_on_rows(_pack, *flat(spikes_BCHW), *flat(bits_BCQ), *sizes(spikes_BCHW))
 
 
-def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
+def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype, channels_last: bool = False) -> Tensor:
     batch, channels, _ = bits_BCQ.shape
+    if channels_last:
+        spikes_BPC = torch.empty((batch, pixels, channels), dtype=dtype)
+        run_on_rows(unpack_last, *flat(spikes_BPC), *flat(bits_BCQ), batch, channels, pixels)
+        return spikes_BPC.transpose(1, 2)
     spikes_BCP = torch.empty((batch, channels, pixels), dtype=dtype)
     run_on_rows(_unpack, *flat(spikes_BCP), *flat(bits_BCQ), batch, channels, pixels)
     return spikes_BCP
@@ -90,14 +95,21 @@ def fired(bits_BCQ: Tensor) -> Tensor:
 
 
 def count_(bits_BCQ: Tensor, counts_BCHW: Tensor, window: int) -> None:
-    run_on_rows(_count, *flat(counts_BCHW), *flat(bits_BCQ), *counts_BCHW.shape, window)
+    batch, channels, height, width = counts_BCHW.shape
+    is_last = lies_channels_last(counts_BCHW)
+    strides = (1, pixels_apart(counts_BCHW)) if is_last else (height * width, 1)
+    counts = placed(counts_BCHW)[:2] if is_last else flat(counts_BCHW)
+    run_on_rows(_count, *counts, *strides, *flat(bits_BCQ), batch, channels, height, width, window)
 
 
 def spread(grad_BCHW: Tensor, window: int) -> Tensor:
     batch, channels, height, width = grad_BCHW.shape
-    spread_BCHW = grad_BCHW.new_empty((batch, channels, height * window, width * window))
-    arrays = (*flat(spread_BCHW), *flat(grad_BCHW))
-    run_on_rows(_spread, *arrays, *grad_BCHW.shape, window, number_type(arrays[0])(window * window))
+    is_last = lies_channels_last(grad_BCHW)
+    size = (batch, channels, height * window, width * window)
+    spread_BCHW = empty(grad_BCHW, size, channels_last=is_last)
+    arrays = (*placed(spread_BCHW), *placed(grad_BCHW)) if is_last else (*flat(spread_BCHW), *flat(grad_BCHW))
+    kernel = spread_last if is_last else _spread
+    run_on_rows(kernel, *arrays, *grad_BCHW.shape, window, number_type(arrays[0])(window * window))
     return spread_BCHW
 
 
@@ -192,34 +204,35 @@ def _fired(bits: Any, bits_apart: int, counts_B: Any, count: int) -> None:
 
 @_compiled
 def _count(
-    counts: Any, counts_apart: int, bits: Any, bits_apart: int,
+    counts: Any, counts_apart: int, channels_apart: int, pixels_apart: int, bits: Any, bits_apart: int,
     batch: int, channels: int, height: int, width: int, window: int,
 ) -> None:  # fmt: skip
     wide = width * window
     count = (height * window * wide + BITS - 1) // BITS
     for row in prange(batch * channels):
         sample, channel = row // channels, row % channels
-        to = sample * counts_apart + channel * height * width
+        to = sample * counts_apart + channel * channels_apart
         words_Q = np.empty(count, np.uint64)
         unpack_row(bits, sample * bits_apart + channel * count, words_Q)
         fired_P = words_Q.view(np.uint8)
-        sums_W = np.empty(wide, np.uint8)
+        sums_W, counts_W = np.empty(wide, np.uint8), np.empty(width, np.uint8)
         for y in range(height):
             sums_W[:] = 0
             for line in range(y * window, (y + 1) * window):
                 fired_W = fired_P[line * wide : (line + 1) * wide]
                 for x in range(wide):
                     sums_W[x] += fired_W[x]
-            counts_W = counts[to + y * width : to + (y + 1) * width]
             if window == 2:  # the usual one, in a loop that becomes vector instructions
                 for x in range(width):
                     counts_W[x] = sums_W[2 * x] + sums_W[2 * x + 1]
-                continue
+            else:
+                for x in range(width):
+                    total = np.uint8(0)
+                    for column in range(window):
+                        total += sums_W[x * window + column]
+                    counts_W[x] = total
             for x in range(width):
-                total = np.uint8(0)
-                for column in range(window):
-                    total += sums_W[x * window + column]
-                counts_W[x] = total
+                counts[to + (y * width + x) * pixels_apart] = counts_W[x]
 
 
 @_compiled

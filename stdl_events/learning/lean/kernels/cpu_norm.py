@@ -18,6 +18,7 @@ from torch import Tensor
 from stdl_events.compiled import cached_njit
 from stdl_events.learning.lean.kernels.cpu import flat, run_on_rows, sizes
 from stdl_events.learning.lean.kernels.cpu_bf16 import as_numbers, load, number_of, number_type, store
+from stdl_events.learning.lean.kernels.cpu_last import fire_normed, nowhere, placed, surrogate_backward_normed
 from stdl_events.learning.lean.kernels.cpu_rows import (
     FORMULAS,
     fire_row,
@@ -26,7 +27,8 @@ from stdl_events.learning.lean.kernels.cpu_rows import (
     surrogate_row,
     unpack_row,
 )
-from stdl_events.learning.lean.kernels.layout import BITS
+from stdl_events.learning.lean.kernels.cpu_statistics import settle, slopes
+from stdl_events.learning.lean.kernels.layout import BITS, lies_channels_last
 from stdl_events.network.registries import SURROGATES
 from stdl_events.scatter.compiled import inlined
 
@@ -43,9 +45,13 @@ def fire_normed_(
     eps: float,
     neurons: list[float],
 ) -> None:
-    arrays = (*flat(y_BCHW), *flat(spikes_BCHW), *flat(u_BCHW), *flat(bits_BCQ))
-    numbers = as_numbers(number_type(arrays[0]), *neurons)
-    run_on_rows(_fire_normed, *arrays, *sizes(y_BCHW), per_channel(norm_C), momentum, eps, numbers)
+    is_last = lies_channels_last(y_BCHW)
+    place = placed if is_last else flat
+    y = place(y_BCHW)
+    arrays = (*y, *(place(spikes_BCHW) if len(spikes_BCHW) else nowhere(y)), *place(u_BCHW), *flat(bits_BCQ))
+    numbers = as_numbers(number_type(y[0]), *neurons)
+    kernel = fire_normed if is_last else _fire_normed
+    run_on_rows(kernel, *arrays, *sizes(y_BCHW), per_channel(norm_C), momentum, eps, numbers)
 
 
 def surrogate_backward_normed_(
@@ -58,10 +64,13 @@ def surrogate_backward_normed_(
     surrogate: str,
     width: float,
 ) -> None:
-    arrays = (*flat(grad_BCHW), *flat(y_BCHW), *flat(u_BCHW), *flat(bits_BCQ))
+    is_last = lies_channels_last(grad_BCHW)
+    place = placed if is_last else flat
+    arrays = (*place(grad_BCHW), *place(y_BCHW), *place(u_BCHW), *flat(bits_BCQ))
     numbers = as_numbers(number_type(arrays[0]), *neurons, width)
     formula = FORMULAS[SURROGATES[surrogate]]
-    run_on_rows(_surrogate_backward_normed, *arrays, *sizes(grad_BCHW), per_channel(norm_C), numbers, formula)
+    kernel = surrogate_backward_normed if is_last else _surrogate_backward_normed
+    run_on_rows(kernel, *arrays, *sizes(grad_BCHW), per_channel(norm_C), numbers, formula)
 
 
 def per_channel(norm_C: list[Tensor]) -> tuple[Any, ...]:
@@ -101,7 +110,6 @@ def normalise(
     y: Any, y_apart: int, batch: int, pixels: int, channel: int, norm_C: Any, momentum: float, eps: float
 ) -> Any:  # fmt: skip
     """Take the statistics of one channel, and update the running ones. Returns its scale and offset."""
-    weight_C, bias_C, running_mean_C, running_var_C, mean_C, inverse_std_C = norm_C
     at = channel * pixels
     shift, total, squares = np.float64(load(y, at)), 0.0, 0.0
     for _ in range(batch):
@@ -109,14 +117,8 @@ def normalise(
         total += row_total
         squares += row_squares
         at += y_apart
-    count = batch * pixels
-    above = total / count
-    mean, var = shift + above, max(squares / count - above * above, 0.0)
-    running_mean_C[channel] = momentum * mean + (1 - momentum) * running_mean_C[channel]
-    running_var_C[channel] = momentum * (var * count / (count - 1)) + (1 - momentum) * running_var_C[channel]
-    mean_C[channel], inverse_std_C[channel] = mean, 1 / np.sqrt(var + eps)
-    scale = inverse_std_C[channel] * weight_C[channel]
-    return number_of(y, scale), number_of(y, bias_C[channel] - mean_C[channel] * scale)
+    scale, offset = settle(shift, total, squares, batch * pixels, channel, norm_C, momentum, eps)
+    return number_of(y, scale), number_of(y, offset)
 
 
 @inlined
@@ -124,20 +126,16 @@ def through_norm(
     grad: Any, grad_apart: int, y: Any, y_apart: int, batch: int, pixels: int, channel: int, norm_C: Any
 ) -> None:
     """Overwrite the gradient of one normalised channel with that of `y`; add those of its weight and bias."""
-    weight_C, mean_C, inverse_std_C, grad_weight_C, grad_bias_C = norm_C
-    mean, inverse_std = np.float64(mean_C[channel]), np.float64(inverse_std_C[channel])
+    mean = np.float64(norm_C[1][channel])
     total, products = 0.0, 0.0
     for sample in range(batch):
         at, at_y = sample * grad_apart + channel * pixels, sample * y_apart + channel * pixels
         row_total, row_products = _products_row(grad[at : at + pixels], y[at_y : at_y + pixels], mean)
         total += row_total
         products += row_products
-    grad_weight_C[channel] += products * inverse_std
-    grad_bias_C[channel] += total
-    count = batch * pixels
-    middle, average = number_of(y, mean_C[channel]), number_of(y, total / count)
-    slope = number_of(y, products * inverse_std * inverse_std / count)
-    scale = number_of(y, inverse_std_C[channel] * weight_C[channel])
+    found = slopes(total, products, batch * pixels, channel, norm_C)
+    middle, slope = number_of(y, found[0]), number_of(y, found[1])
+    average, scale = number_of(y, found[2]), number_of(y, found[3])
     for sample in range(batch):
         at, at_y = sample * grad_apart + channel * pixels, sample * y_apart + channel * pixels
         grad_P, y_P = grad[at : at + pixels], y[at_y : at_y + pixels]

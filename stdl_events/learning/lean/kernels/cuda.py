@@ -73,8 +73,9 @@ def surrogate_backward_(
     )
 
 
-def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
-    """spikes_BCP: zeros and ones."""
+def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype, channels_last: bool = False) -> Tensor:
+    """spikes_BCP: zeros and ones; in rows."""
+    assert not channels_last, "on CUDA all tensors lie in rows"
     batch, channels, _ = bits_BCQ.shape
     spikes_BCP = bits_BCQ.new_empty((batch, channels, pixels), dtype=dtype)
     sizes, options = _launch(spikes_BCP, bits_BCQ)

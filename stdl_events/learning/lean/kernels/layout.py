@@ -1,16 +1,80 @@
-"""The kernels' memory layout: each sample contiguous, with its channels in order and each channel's pixels in order."""
+"""The kernels' memory layouts, and the numbers of packed bits.
 
+In rows: each sample contiguous, with its channels in order and each channel's pixels in order. Channels last: each
+sample's pixels in order, and the channels of a pixel side by side; the pixels of a slice of channels lie apart.
+"""
+
+import torch
 from torch import Tensor
 
 BITS = 8
+# Parts of a batch, of which one at a time is copied.
+TURNED_PARTS = 8
+
+
+def lies_in_rows(x_BCHW: Tensor) -> bool:
+    if x_BCHW.is_contiguous():
+        return True
+    _, channels, height, width = x_BCHW.shape
+    _, *strides = x_BCHW.stride()
+    expected = zip((channels, height, width), strides, (height * width, width, 1), strict=True)
+    return all(size == 1 or found == wanted for size, found, wanted in expected)
+
+
+def lies_channels_last(x_BCHW: Tensor) -> bool:
+    """True for tensors with channels last that do not lie in rows as well, such as those of one pixel."""
+    if x_BCHW.is_contiguous():
+        return False
+    _, channels, height, width = x_BCHW.shape
+    _, *strides = x_BCHW.stride()
+    apart = pixels_apart(x_BCHW)
+    expected = zip((channels, height, width), strides, (1, width * apart, apart), strict=True)
+    lies = apart >= channels and all(size == 1 or found == wanted for size, found, wanted in expected)
+    return lies and not lies_in_rows(x_BCHW)
+
+
+def pixels_apart(x_BCHW: Tensor) -> int:
+    """Numbers from one pixel to the next, of a tensor with channels last."""
+    _, channels, height, width = x_BCHW.shape
+    _, _, down, right = x_BCHW.stride()
+    return right if width > 1 else down if height > 1 else channels
 
 
 def in_rows(x_BCHW: Tensor) -> Tensor:
-    """`x_BCHW` itself if it has the kernels' layout, else a copy with it."""
+    """`x_BCHW` itself if it lies in rows, else a copy that does."""
+    return x_BCHW if lies_in_rows(x_BCHW) else x_BCHW.contiguous()
+
+
+def laid_out(x_BCHW: Tensor, *, channels_last: bool) -> Tensor:
+    """`x_BCHW` itself if it has the layout, else a copy with it."""
+    if not channels_last:
+        return in_rows(x_BCHW)
+    lies = lies_channels_last(x_BCHW) or (lies_in_rows(x_BCHW) and lies_in_both(x_BCHW))
+    return x_BCHW if lies else x_BCHW.contiguous(memory_format=torch.channels_last)
+
+
+def lies_in_both(x_BCHW: Tensor) -> bool:
+    """True for tensors of one channel or one pixel, whose layouts are the same."""
     _, channels, height, width = x_BCHW.shape
-    expected = (height * width, width, 1)
-    sizes = (channels, height, width)
-    lies = all(
-        size == 1 or found == wanted for size, found, wanted in zip(sizes, x_BCHW.stride()[1:], expected, strict=True)
-    )
-    return x_BCHW if lies else x_BCHW.contiguous()
+    return channels == 1 or height * width == 1
+
+
+def turned(x_BCHW: Tensor, *, channels_last: bool) -> Tensor:
+    """`x_BCHW` in the layout, in its own memory if it was contiguous; it must not be used again.
+
+    The old tensor may be referenced up the stack, so a copy would need the memory of both.
+    """
+    if not channels_last or not x_BCHW.is_contiguous() or lies_in_both(x_BCHW):
+        return laid_out(x_BCHW, channels_last=channels_last)
+    batch, channels, height, width = x_BCHW.shape
+    turned_BCHW = x_BCHW.as_strided(x_BCHW.shape, (channels * height * width, 1, width * channels, channels))
+    each = -(-batch // TURNED_PARTS)
+    for start in range(0, batch, each):
+        turned_BCHW[start : start + each] = x_BCHW[start : start + each].clone()
+    return turned_BCHW
+
+
+def empty(like: Tensor, shape_BCHW: tuple[int, ...], *, channels_last: bool) -> Tensor:
+    """A tensor of the layout, with dtype and device of another."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return torch.empty(shape_BCHW, dtype=like.dtype, device=like.device, memory_format=layout)

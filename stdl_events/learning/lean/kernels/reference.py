@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from stdl_events.learning.lean.kernels.layout import BITS
+from stdl_events.learning.lean.kernels.layout import BITS, laid_out, lies_channels_last
 from stdl_events.network.neurons.eight_bits import LEAST, MOST
 from stdl_events.network.surrogate import surrogate_gradient_
 
@@ -31,7 +31,7 @@ def surrogate_backward_(
     surrogate: str,
     width: float,
 ) -> None:
-    taken = unpack(bits_BCQ, grad_BCHW.shape[2] * grad_BCHW.shape[3], u_BCHW.dtype).view(grad_BCHW.shape).mul_(amount)
+    taken = unpack(bits_BCQ, grad_BCHW[0, 0].numel(), u_BCHW.dtype).view(grad_BCHW.shape).mul_(amount)
     grad_BCHW.mul_(surrogate_gradient_(taken.add_(u_BCHW).sub_(threshold), surrogate, width))
 
 
@@ -121,8 +121,9 @@ def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
     bits_BCQ.copy_((fired.to(torch.uint8) << _shifts(fired.device)).sum(-1, dtype=torch.uint8))
 
 
-def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype) -> Tensor:
-    return ((bits_BCQ.unsqueeze(-1) >> _shifts(bits_BCQ.device)) & 1).flatten(-2)[..., :pixels].to(dtype)
+def unpack(bits_BCQ: Tensor, pixels: int, dtype: torch.dtype, channels_last: bool = False) -> Tensor:
+    spikes_BCP = ((bits_BCQ.unsqueeze(-1) >> _shifts(bits_BCQ.device)) & 1).flatten(-2)[..., :pixels]
+    return spikes_BCP.transpose(1, 2).contiguous().transpose(1, 2).to(dtype) if channels_last else spikes_BCP.to(dtype)
 
 
 def fired(bits_BCQ: Tensor) -> Tensor:
@@ -141,7 +142,7 @@ def count_(bits_BCQ: Tensor, counts_BCHW: Tensor, window: int) -> None:
 
 def spread(grad_BCHW: Tensor, window: int) -> Tensor:
     tiles = (grad_BCHW / (window * window))[:, :, :, None, :, None].expand(-1, -1, -1, window, -1, window)
-    return tiles.flatten(4).flatten(2, 3)
+    return laid_out(tiles.flatten(4).flatten(2, 3), channels_last=lies_channels_last(grad_BCHW))
 
 
 def _shifts(device: torch.device) -> Tensor:
