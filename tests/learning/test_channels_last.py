@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.lean import kernels
-from stdl_events.learning.lean.kernels import laid_out, lies_channels_last, reference, turned
+from stdl_events.learning.lean.kernels import laid_out, lies_channels_last, reference
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
 
@@ -34,16 +34,6 @@ def test_layouts_are_told_apart_and_made(x, lies):
         found = laid_out(x, channels_last=last)
         assert torch.equal(found, x)
         assert laid_out(found, channels_last=last) is found
-        wanted = x.contiguous()
-        assert torch.equal(turned(x.clone(memory_format=torch.contiguous_format), channels_last=last), wanted)
-
-
-def test_a_state_is_turned_in_its_own_memory():
-    x = numbers(9, 3, 4, 5)
-    found = turned(x, channels_last=True)
-    assert lies_channels_last(found)
-    assert found.data_ptr() == x.data_ptr()
-    assert torch.equal(found, numbers(9, 3, 4, 5))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

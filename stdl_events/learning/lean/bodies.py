@@ -58,7 +58,7 @@ class UnitStep(NamedTuple):
 def body_step(
     body: Body,
     x: Signal,
-    state: State,
+    state: list[Tensor],
     *,
     saves_output: bool = False,
     needs_input: bool = True,
@@ -68,6 +68,7 @@ def body_step(
     """One step of any body; by ordinary autograd where the body or its neurons have no lean form.
 
     Args:
+        state: overwritten; entries may be replaced, so that the old ones are freed.
         saves_output: True to save outputs of convolutions for backward instead of recomputing them.
         needs_input: True if backward will compute the gradient of the input.
         rates: counts and penalises the spikes of the body's neurons; None for no penalty.
@@ -88,15 +89,23 @@ def body_step(
 def _unit_step(
     unit: SpikingUnit,
     x: Signal,
-    state: State,
+    state: list[Tensor],
     saves_output: bool,
     rates: ChunkRates | None,
     packs_only: bool = False,
 ) -> UnitStep:
     likes_last = takes_channels_last(unit.cell, state[0].device, x.dtype)
     synapse = LeanSynapse(unit.synapse, x, saves_output=saves_output, channels_last=likes_last)
+    if synapse.channels_last:  # of the first step; those that follow lie so
+        state[0] = laid_out(state[0], channels_last=True)
     neurons = LeanNeurons(
-        unit.cell, state, synapse.shape, x.dtype, rates, packs_only=packs_only, channels_last=synapse.channels_last
+        unit.cell,
+        tuple(state),
+        synapse.shape,
+        x.dtype,
+        rates,
+        packs_only=packs_only,
+        channels_last=synapse.channels_last,
     )
     del state
     if synapse.channels_last:  # the kernels have no temporary tensors, and a wide slice is one run of memory
@@ -124,12 +133,14 @@ def _unit_step(
     return UnitStep(_scaled(unit, neurons.out), neurons.state, backward)
 
 
-def _residual_step(body: ResidualBody, x: Signal, state: State, saves_output: bool, rates: ChunkRates | None) -> Step:
+def _residual_step(
+    body: ResidualBody, x: Signal, state: list[Tensor], saves_output: bool, rates: ChunkRates | None
+) -> Step:
     count = body.first.cell.state_count
     hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], saves_output, rates)
     synapse = LeanSynapse(body.second.synapse, hidden, saves_output=saves_output)
     shortcut = None if body.shortcut is None else LeanSynapse(body.shortcut, x, saves_output=saves_output)
-    neurons = LeanNeurons(body.second.cell, state[count:], synapse.shape, x.dtype, rates)
+    neurons = LeanNeurons(body.second.cell, tuple(state[count:]), synapse.shape, x.dtype, rates)
     del state
     runs = channel_parts(synapse.shape, neurons.dtype)
     for channels in unlike(runs, synapse.groups):
@@ -166,7 +177,7 @@ def _synapse_backward(synapse: LeanSynapse, gradient: Tensor, needs_input: bool,
     return synapse.finish(target, needs_input=needs_input)
 
 
-def _sew_step(body: SEWBody, x: Signal, state: State, saves_output: bool, rates: ChunkRates | None) -> Step:
+def _sew_step(body: SEWBody, x: Signal, state: list[Tensor], saves_output: bool, rates: ChunkRates | None) -> Step:
     count = body.first.cell.state_count
     middle = state[count : 2 * count]
     hidden, first_state, first_backward = _unit_step(body.first, x, state[:count], saves_output, rates)
@@ -214,13 +225,13 @@ def _classifier_step(body: ClassifierBody, x: Signal) -> Step:
     return Step(Dense(logits_BK), (), backward)
 
 
-def _autograd_step(body: Body, x: Signal, state: State, needs_input: bool, rates: ChunkRates | None) -> Step:
+def _autograd_step(body: Body, x: Signal, state: list[Tensor], needs_input: bool, rates: ChunkRates | None) -> Step:
     x_BCHW = x.dense().detach().requires_grad_(needs_input)
     received = TracedSpikes(x_BCHW, x.trace.dense()) if isinstance(x, Traced) else x_BCHW
     watching = contextlib.nullcontext() if rates is None else rates.watching(_module(body))
     with torch.enable_grad(), mixed_precision(x_BCHW.device, x.dtype), watching:
         # Bodies are typed for tensors; traced spikes behave like one.
-        given, new = body.step(cast(Tensor, received), state)
+        given, new = body.step(cast(Tensor, received), tuple(state))
     # Edges of the graph instead of its last tensors, so that the tensors can be freed.
     end = get_gradient_edge(spikes_of(given)) if spikes_of(given).requires_grad else None
     cost = None if rates is None else rates.cut()

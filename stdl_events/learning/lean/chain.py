@@ -93,7 +93,7 @@ class LeanChain:
         new: list[Tensor] = []
         in_order = [*layers]
         for layer, following in zip(in_order, [*in_order[1:], None], strict=True):
-            neurons = tuple(state.popleft() for _ in layer.state_shapes)
+            neurons = [state.popleft() for _ in layer.state_shapes]
             masks = tuple(state.popleft() for _ in layer.entry_shapes[len(layer.state_shapes) :])
             unused = deque(masks)
             x = self._through(layer.before, x, unused)

@@ -23,7 +23,6 @@ from stdl_events.learning.lean.kernels import (
     surrogate_backward_,
     surrogate_backward_eight_bits_,
     surrogate_backward_normed_,
-    turned,
 )
 from stdl_events.learning.lean.normed import BeforeNorm
 from stdl_events.learning.lean.parts import accumulate
@@ -98,7 +97,7 @@ class _FusedMembranes:
         self._fire: Callable[..., None] = fire_eight_bits_ if step else fire_
         self._backward: Callable[..., None] = surrogate_backward_eight_bits_ if step else surrogate_backward_
         self.spikes, self._last = spikes, spikes.channels_last
-        self.state: State = (turned(state[0], channels_last=self._last),)
+        self.state = state
         self.fuses_norm = fuses_norm(spikes.bits_BCQ.device, spikes.dtype)
 
     def fire(self, channels: slice, current: Tensor | BeforeNorm, *, packs_only: bool = False) -> Tensor:

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 
 BITS = 8
-# Parts of a batch, of which one at a time is copied.
-TURNED_PARTS = 8
 
 
 def lies_in_rows(x_BCHW: Tensor) -> bool:
@@ -57,21 +55,6 @@ def lies_in_both(x_BCHW: Tensor) -> bool:
     """True for tensors of one channel or one pixel, whose layouts are the same."""
     _, channels, height, width = x_BCHW.shape
     return channels == 1 or height * width == 1
-
-
-def turned(x_BCHW: Tensor, *, channels_last: bool) -> Tensor:
-    """`x_BCHW` in the layout, in its own memory if it was contiguous; it must not be used again.
-
-    The old tensor may be referenced up the stack, so a copy would need the memory of both.
-    """
-    if not channels_last or not x_BCHW.is_contiguous() or lies_in_both(x_BCHW):
-        return laid_out(x_BCHW, channels_last=channels_last)
-    batch, channels, height, width = x_BCHW.shape
-    turned_BCHW = x_BCHW.as_strided(x_BCHW.shape, (channels * height * width, 1, width * channels, channels))
-    each = -(-batch // TURNED_PARTS)
-    for start in range(0, batch, each):
-        turned_BCHW[start : start + each] = x_BCHW[start : start + each].clone()
-    return turned_BCHW
 
 
 def empty(like: Tensor, shape_BCHW: tuple[int, ...], *, channels_last: bool) -> Tensor:
