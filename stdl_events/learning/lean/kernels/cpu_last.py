@@ -12,11 +12,12 @@ import numpy as np
 from numba import prange
 from torch import Tensor
 
+from stdl_events.compiled import cached_njit
 from stdl_events.learning.lean.kernels.cpu_bf16 import as_array, load, rounded, store
 from stdl_events.learning.lean.kernels.cpu_rows import spikes_row, surrogate_row
 from stdl_events.learning.lean.kernels.cpu_statistics import settle, slopes
 from stdl_events.learning.lean.kernels.layout import BITS, pixels_apart
-from stdl_events.scatter.compiled import cached_njit, inlined
+from stdl_events.scatter.compiled import inlined
 
 # Numbers of a row, about: enough for vector instructions, few enough for the processor's first cache.
 ROW = 1024
