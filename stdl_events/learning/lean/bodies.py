@@ -226,7 +226,7 @@ def _classifier_step(body: ClassifierBody, x: Signal) -> Step:
 
 
 def _autograd_step(body: Body, x: Signal, state: list[Tensor], needs_input: bool, rates: ChunkRates | None) -> Step:
-    x_BCHW = x.dense().detach().requires_grad_(needs_input)
+    x_BCHW = in_rows(x.dense()).detach().requires_grad_(needs_input)  # modules flatten it
     received = TracedSpikes(x_BCHW, x.trace.dense()) if isinstance(x, Traced) else x_BCHW
     watching = contextlib.nullcontext() if rates is None else rates.watching(_module(body))
     with torch.enable_grad(), mixed_precision(x_BCHW.device, x.dtype), watching:
