@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from stdl_events.learning.lean.kernels import in_rows, laid_out, pack_
+from stdl_events.learning.lean.kernels import in_rows, laid_out, pack_, turned_last
 from stdl_events.learning.lean.membranes import takes_channels_last
 from stdl_events.learning.lean.neurons import LeanNeurons
 from stdl_events.learning.lean.parts import accumulate, channel_parts, put_part, sample_parts, unlike
@@ -121,7 +121,7 @@ def _unit_step(
     def backward(gradients: list[Tensor], needs_input: bool, onto: Tensor | None = None) -> Tensor | None:
         gradient = _behind_gain(unit, gradients.pop())
         if fuses and synapse.learns_norm:
-            gradient = laid_out(gradient, channels_last=synapse.channels_last)
+            gradient = turned_last(gradient) if synapse.channels_last else in_rows(gradient)
             for channels in runs:
                 neurons.backward(channels, gradient[:, channels], synapse.before_norm(channels))
         else:

@@ -19,7 +19,14 @@ from torch._C import _len_torch_dispatch_stack
 from torch._C._autograd import _profiler_enabled
 
 from stdl_events.learning.lean.kernels.choice import OF_EIGHT_BITS, OF_NORM, fuses_norm, kernel
-from stdl_events.learning.lean.kernels.layout import BITS, empty, in_rows, laid_out, lies_channels_last
+from stdl_events.learning.lean.kernels.layout import (
+    BITS,
+    empty,
+    in_rows,
+    laid_out,
+    lies_channels_last,
+    turned_last,
+)
 
 __all__ = [
     "BITS",
@@ -38,6 +45,7 @@ __all__ = [
     "surrogate_backward_",
     "surrogate_backward_eight_bits_",
     "surrogate_backward_normed_",
+    "turned_last",
     "unpack",
 ]
 

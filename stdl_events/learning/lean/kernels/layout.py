@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 BITS = 8
+# Each needs a temporary tensor of its samples.
+_MOST_TURNS = 16
 
 
 def lies_in_rows(x_BCHW: Tensor) -> bool:
@@ -49,6 +51,22 @@ def laid_out(x_BCHW: Tensor, *, channels_last: bool) -> Tensor:
         return in_rows(x_BCHW)
     lies = lies_channels_last(x_BCHW) or (lies_in_rows(x_BCHW) and lies_in_both(x_BCHW))
     return x_BCHW if lies else x_BCHW.contiguous(memory_format=torch.channels_last)
+
+
+def turned_last(x_BCHW: Tensor) -> Tensor:
+    """The numbers of `x_BCHW` with channels last, in its own memory where that is contiguous; not to be used any more.
+
+    A copy would be alive beside it, and which tensors a layer is given in rows is known to the layer behind it alone.
+    """
+    if not x_BCHW.is_contiguous() or lies_in_both(x_BCHW):
+        return laid_out(x_BCHW, channels_last=True)
+    batch, channels, height, width = x_BCHW.shape
+    strides = (channels * height * width, 1, width * channels, channels)
+    last_BCHW = x_BCHW.as_strided(x_BCHW.shape, strides, x_BCHW.storage_offset())
+    run = -(-batch // _MOST_TURNS)
+    for start in range(0, batch, run):
+        last_BCHW[start : start + run] = x_BCHW[start : start + run].clone()
+    return last_BCHW
 
 
 def lies_in_both(x_BCHW: Tensor) -> bool:
