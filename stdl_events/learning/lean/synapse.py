@@ -20,8 +20,6 @@ from stdl_events.network.synapse import ScaledWSConv2d, Synapse
 
 # Convolutions with few output channels are slow, and each group unpacks the input again.
 MOST_GROUPS = 8
-# Channels of a group that fill a line of the processor's cache; narrower groups lie in rows.
-LEAST_LAST = 16
 
 
 class LeanSynapse:
@@ -55,10 +53,9 @@ class LeanSynapse:
         self._made: tuple[slice, Tensor] | None = None
         # One tensor for all parts: small ones that outlive a part would divide the heap between the large ones.
         self._statistics = None if norm is None or not norm.training else _empty_statistics(norm)
-        widths = [group.stop - group.start for group in self.groups]
-        is_wide = len(widths) == 1 or min(widths) >= LEAST_LAST
-        # Scattered convolutions write rows.
-        self.channels_last = channels_last and is_wide and self.normalises and module.convolutions != "auto"
+        # Channels last, a group's temporary tensors were larger; scattered convolutions write rows.
+        is_whole = len(self.groups) == 1
+        self.channels_last = channels_last and is_whole and self.normalises and module.convolutions != "auto"
         if norm is not None and norm.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
 
