@@ -45,7 +45,10 @@ UNPACK_ERRORS = (RuntimeError, EOFError, ValueError, MemoryError, zstd.ZstdError
 _SMALL_PACKET_BYTES = 1 << 16
 _UNPACK_STEP_BYTES = 1 << 21
 _LZ4_NAMES_SIZE = 1 << 3
+# Several small packets are decoded at once, as a block that is small enough for the CPU's caches.
 _BLOCK_BYTES = STORED_DTYPE.itemsize << 14
+# A small packet takes less time than a system call.
+_READ_AHEAD_BYTES = 1 << 16
 
 Bytes: TypeAlias = bytes | memoryview
 Unpacker: TypeAlias = Callable[[Bytes], Bytes]
@@ -65,7 +68,7 @@ class Aedat4Decoder:
         return Header(size, "header" if size else None)
 
     def blocks(self) -> Iterator[Block]:
-        with self.path.open("rb") as file:
+        with self.path.open("rb", buffering=_READ_AHEAD_BYTES) as file:
             unpack = make_unpacker(self.layout.compression)
             waiting: list[memoryview] = []
             waiting_bytes, first_offset = 0, 0
@@ -73,14 +76,13 @@ class Aedat4Decoder:
                 for stream_id, offset, size in walk_packets(file, self.path, self.layout):
                     if stream_id != self.stream.id:
                         continue
-                    file.seek(offset)
                     stored = self._stored_events(file.read(size), offset, unpack)
+                    if waiting_bytes + len(stored) > _BLOCK_BYTES:
+                        yield from _blocks_of(waiting, first_offset)
+                        waiting, waiting_bytes = [], 0
                     first_offset = first_offset if waiting else offset
                     waiting.append(stored)
                     waiting_bytes += len(stored)
-                    if waiting_bytes >= _BLOCK_BYTES:
-                        yield from _blocks_of(waiting, first_offset)
-                        waiting, waiting_bytes = [], 0
             except (TruncatedRecordingError, CorruptRecordingError):
                 yield from _blocks_of(waiting, first_offset)
                 raise
@@ -164,7 +166,7 @@ def _begins_table(path: Path, offset: int) -> bool:
 
 
 def _blocks_of(packets: list[memoryview], offset: int) -> Iterator[Block]:
-    """Decode the event structs of packets, the first at byte `offset`; blocks are small enough for the CPU's caches."""
+    """Decode the event structs of packets, the first at byte `offset`; none without packets."""
     data = packets[0] if len(packets) == 1 else b"".join(packets)
     for start in range(0, len(data), _BLOCK_BYTES):
         stored = np.frombuffer(data[start : start + _BLOCK_BYTES], _STORED_EVENT)["event"]

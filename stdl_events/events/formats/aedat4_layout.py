@@ -125,6 +125,8 @@ def _declared_size(node: ElementTree.Element) -> tuple[int, int] | None:
 def walk_packets(file: BinaryIO, path: Path, layout: Layout) -> Iterator[tuple[int, int, int]]:
     """Yield (stream id, byte offset of the data, bytes) of every packet, up to the table of packets or the file's end.
 
+    Each time the file is at that byte; the caller may move it.
+
     Raises:
         TruncatedRecordingError, CorruptRecordingError: a packet does not end at the expected byte.
     """
