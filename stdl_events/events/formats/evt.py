@@ -27,6 +27,8 @@ from stdl_events.events.stream import EVENT_DTYPE, EventArray
 Integers: TypeAlias = npt.NDArray[np.int64]
 
 EVT2_TIME_HIGH = 8
+# Words of the types 0 and 1, which are below, are events.
+_EVT2_FIRST_OTHER = 2 << 28
 _EVT3_BLOCK_WORDS = 1 << 16
 _EVT21_BLOCK_WORDS = 1 << 13  # each may hold 32 events
 _EVT21_FOLLOWED_BYTES = 4096
@@ -105,31 +107,48 @@ def _open(
     return RecordsDecoder(path, header, word, text.data_offset, make, text.t0_us, block_words)
 
 
-def _latest(where: npt.NDArray[np.intp], values: Integers, count: int) -> Integers:
-    """Return at each of `count` words the last of `values`, which are set at `where`; -1 before the first."""
-    lengths = np.diff(where, prepend=0, append=count)
-    return np.repeat(np.concatenate([np.full(1, -1), values]), lengths)
+def _make_timed() -> Callable[[Records], tuple[npt.NDArray[np.bool_], Integers]]:
+    """Return a function of the next words of EVT 2: (whether a word is an event, the high time of each event in us).
+
+    Events before the first high time are none.
+    """
+    high_time = UnwrappedClock(28)
+    latest_us: Integers = np.zeros(0, np.int64)  # at the end of the previous block; empty before the first
+
+    def timed(words: Records) -> tuple[npt.NDArray[np.bool_], Integers]:
+        nonlocal latest_us
+        is_event = words < _EVT2_FIRST_OTHER
+        others = np.flatnonzero(~is_event)
+        sets_high = np.flatnonzero(words[others] >> 28 == EVT2_TIME_HIGH)
+        high_us = high_time.unwrap(words[others[sets_high]] & 0xFFF_FFFF) << 6
+        # Its number among the others is that of the words before it that are no events.
+        events_before = others[sets_high] - sets_high
+        if len(latest_us):
+            events_before = np.concatenate([np.zeros(1, np.intp), events_before])
+        else:
+            first = int(others[sets_high[0]]) if len(sets_high) else len(words)
+            events_before -= np.count_nonzero(is_event[:first])
+            is_event[:first] = False
+        high_us = np.concatenate([latest_us, high_us])
+        latest_us = high_us[-1:]
+        return is_event, np.repeat(high_us, np.diff(events_before, append=np.count_nonzero(is_event)))
+
+    return timed
 
 
 def make_evt2() -> Callable[[Records], EventArray]:
     """Return a decoder of EVT 2: 4 bits of type, then low time (6 bits), x (11) and y (11), or high time (28)."""
-    high_time = UnwrappedClock(28)
+    timed = _make_timed()
 
     def decode(words: Records) -> EventArray:
-        if high_time.last is not None:
-            left_behind = np.array([EVT2_TIME_HIGH << 28 | high_time.last], np.uint32)
-            words = np.concatenate([left_behind, words])
-        kind = words >> 28
-        sets_high = np.flatnonzero(kind == EVT2_TIME_HIGH)
-        high = high_time.unwrap((words[sets_high] & 0xFFF_FFFF).astype(np.int64))
-        high_of_word = _latest(sets_high, high, len(words))
-        is_event = np.flatnonzero((kind <= 1) & (high_of_word >= 0))
+        is_event, t_us = timed(words)
         word = words[is_event]
+        t_us += word >> 22 & 0x3F
         events = np.empty(len(word), EVENT_DTYPE)
-        events["t"] = high_of_word[is_event] << 6 | (word >> 22 & 0x3F)
+        events["t"] = t_us
         events["x"] = word >> 11 & 0x7FF
         events["y"] = word & 0x7FF
-        events["p"] = kind[is_event]
+        events["p"] = word >> 28
         return events
 
     return decode
@@ -137,26 +156,20 @@ def make_evt2() -> Callable[[Records], EventArray]:
 
 def make_evt21() -> Callable[[Records], EventArray]:
     """Return a decoder of EVT 2.1: the upper half is a word of EVT 2, the lower one marks events at x to x + 31."""
-    high_time = UnwrappedClock(28)
+    timed = _make_timed()
 
     def decode(words: Records) -> EventArray:
-        head, valid = np.ascontiguousarray(words["head"]), np.ascontiguousarray(words["valid"])
-        if high_time.last is not None:
-            head = np.concatenate([np.array([EVT2_TIME_HIGH << 28 | high_time.last], np.uint32), head])
-            valid = np.concatenate([np.zeros(1, np.uint32), valid])
-        kind = head >> 28
-        sets_high = np.flatnonzero(kind == EVT2_TIME_HIGH)
-        high = high_time.unwrap((head[sets_high] & 0xFFF_FFFF).astype(np.int64))
-        high_of_word = _latest(sets_high, high, len(head))
-        adds = np.flatnonzero((kind <= 1) & (high_of_word >= 0))
-        head, valid = head[adds], valid[adds]
+        head = np.ascontiguousarray(words["head"])
+        is_event, t_us = timed(head)
+        head, valid = head[is_event], words["valid"][is_event]
+        t_us += head >> 22 & 0x3F
         count = np.bitwise_count(valid)
         bit = np.flatnonzero(np.unpackbits(valid.view(np.uint8), bitorder="little")) & 31
         events = np.empty(len(bit), EVENT_DTYPE)
-        events["t"] = np.repeat(high_of_word[adds] << 6 | (head >> 22 & 0x3F), count)
+        events["t"] = np.repeat(t_us, count)
         events["x"] = np.repeat(head >> 11 & 0x7FF, count) + bit
         events["y"] = np.repeat(head & 0x7FF, count)
-        events["p"] = np.repeat(kind[adds], count)
+        events["p"] = np.repeat(head >> 28, count)
         return events
 
     return decode
