@@ -13,6 +13,8 @@ TIME_UNITS: Registry[float] = Registry(
     "time unit", RecordingError, {"us": 1.0, "ms": 1e3, "ns": 1e-3, "s": 1e6, "100us": 100.0}
 )
 _EPOCH_NS = 10**17
+# Clocks of recordings count from 1970 between these dates: 2010-01-01 and 2040-01-01.
+_WALL_CLOCK_US = (1_262_304_000_000_000, 2_208_988_800_000_000)
 _SLOW_SPAN_US = 60e6
 _LONG_SPAN_US, _LONG_RATE_HZ = 600e6, 1000.0
 _SHORT_SPAN_US, _SHORT_EVENTS = 10e3, 1000
@@ -66,12 +68,25 @@ def _conventions(has_fractions: bool) -> tuple[tuple[str, ...], float]:
     return (("s", "ms", "us", "ns"), 100.0) if has_fractions else (("us", "ns"), 20.0)
 
 
+def _unit_of_wall_clock(first: float, last: float, has_fractions: bool) -> str | None:
+    """Return the unit other than the convention's in which the times count from 1970 to these years.
+
+    Whole numbers are no seconds: more likely they are microseconds that begin half an hour after the clock did.
+    """
+    earliest_us, latest_us = _WALL_CLOCK_US
+    for unit in ("ms", "us") if has_fractions else ("ms",):
+        if earliest_us <= first * TIME_UNITS[unit] <= last * TIME_UNITS[unit] <= latest_us:
+            return unit
+    return None
+
+
 def guess_unit(count: int, first: float, last: float, has_fractions: bool, busy: float | None = None) -> Guess:
     """Guess the unit of `count` times from `first` to `last`, which without leaps of the clock take `busy`.
 
-    Whole numbers are microseconds, or nanoseconds above 10^17 (since 1970); numbers with fractions are seconds. Where a
-    recording would have hardly any events for minutes, the next unit is taken in which it has: of nanoseconds for whole
-    numbers, of milliseconds, microseconds and nanoseconds for fractions.
+    Whole numbers are microseconds, or nanoseconds above 10^17 (since 1970); numbers with fractions are seconds. A wall
+    clock of these years names another unit, if the recording then has a likely rate. Where a recording would have
+    hardly any events for minutes, the next unit is taken in which it has: of nanoseconds for whole numbers, of
+    milliseconds, microseconds and nanoseconds for fractions.
     """
     if max(abs(first), abs(last)) > _EPOCH_NS:
         return Guess("ns")
@@ -79,10 +94,14 @@ def guess_unit(count: int, first: float, last: float, has_fractions: bool, busy:
     span = last - first
     busy = span if busy is None else busy
 
-    def is_slow(unit: str) -> bool:
+    def is_slow(unit: str, least_span_us: float = _SLOW_SPAN_US, least_hz: float = slow_hz) -> bool:
         span_us = busy * TIME_UNITS[unit]
-        return span_us > _SLOW_SPAN_US and count < slow_hz * span_us / 1e6
+        return span_us > least_span_us and count < least_hz * span_us / 1e6
 
+    wall_unit = _unit_of_wall_clock(first, last, has_fractions)
+    if wall_unit is not None and not is_slow(wall_unit, _LONG_SPAN_US, _LONG_RATE_HZ):
+        date = np.datetime64(round(first * TIME_UNITS[wall_unit]), "us").astype("datetime64[s]")
+        return Guess(wall_unit, f"as a wall clock they begin at {date} UTC")
     unit = next((unit for unit in units if not is_slow(unit)), units[0])
     span_us = span * TIME_UNITS[units[0]]
     rate_hz = count * 1e6 / span_us if span_us else 0.0

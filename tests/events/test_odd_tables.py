@@ -47,6 +47,32 @@ def test_stray_events_and_leaps_do_not_change_the_unit(tmp_path: Path) -> None:
         assert slow.summary.t_last_us == 2_999_000
 
 
+SINCE_1970_MS = 1_780_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("t", "unit", "span_us", "said"),
+    [
+        (SINCE_1970_MS + times() // 1000, "ms", 2_999_000, "a wall clock they begin at 2026-05-28T20:26:40"),
+        (SINCE_1970_MS * 1000 + times(), "us", 2_999_000, None),
+        (SINCE_1970_MS * 1000 + times() + 0.5, "us", 2_999_000, "as a wall clock"),
+        (SINCE_1970_MS * 10**6 + times() * 1000, "ns", 2_999_000, None),
+        (SINCE_1970_MS + times() * 1000, "ns", 2_999_000, "in us it would last"),  # since the machine started
+        (SINCE_1970_MS + times(), "us", 2_999_000, None),
+    ],
+)
+def test_a_wall_clock_names_its_own_unit(
+    tmp_path: Path, t: np.ndarray, unit: str, span_us: int, said: str | None
+) -> None:
+    path = save_times(tmp_path / "a.npz", t)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        recording = open_recording(path)
+        summary = recording.summary
+    assert (recording.time_unit, summary.t_last_us - summary.t_first_us) == (unit, span_us)
+    assert [said in str(each.message) for each in warned] == [True] if said else not warned
+
+
 def test_times_of_too_few_bits_are_said(tmp_path: Path) -> None:
     """Seconds since 1970 in float32 are 128 s apart; those of an hour's recording 0.2 ms."""
     since_1970 = save_times(tmp_path / "a.npz", (times() / 1e6 + 1.7e9).astype("f4"))
