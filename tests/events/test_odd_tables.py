@@ -73,6 +73,40 @@ def test_a_wall_clock_names_its_own_unit(
     assert [said in str(each.message) for each in warned] == [True] if said else not warned
 
 
+@pytest.mark.parametrize("kind", ["csv", "npz", "npy", "hdf5"])
+@pytest.mark.parametrize(("names", "per_s"), [("stamp.sec stamp.nanosec", 10**9), ("t_sec t_usec", 10**6)])
+def test_seconds_and_their_parts_are_one_time(tmp_path: Path, kind: str, names: str, per_s: int) -> None:
+    """As ROS writes times; the seconds alone were taken for the time where their name was t_sec."""
+    whole_s, part_us = np.divmod(EVENTS["t"] + 1_700_000_000_500_000, 10**6)
+    columns = dict(
+        zip(
+            [*names.split(), "x", "y", "p"],
+            [whole_s, part_us * (per_s // 10**6), *map(EVENTS.__getitem__, "xyp")],
+            strict=True,
+        )
+    )
+    path = tmp_path / f"a.{kind}"
+    table = np.rec.fromarrays(list(columns.values()), names=list(columns))
+    if kind == "csv":
+        path.write_text("\n".join([",".join(columns), *(",".join(map(str, map(int, row))) for row in table)]))
+    elif kind == "hdf5":
+        with h5py.File(path, "w") as file:
+            file.create_dataset("events", data=table)
+    else:
+        np.save(path, table) if kind == "npy" else np.savez(path, **columns)
+    recording = open_recording(path)
+    assert np.array_equal(recording.read()["t"] - 1_700_000_000_500_000, EVENTS["t"])
+    assert recording.time_unit_from == "header"
+
+
+def test_times_in_two_units_are_no_parts_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t_s,t_us,x,y,p\n1,1000000,1,1,1\n2,2000000,1,1,1\n")
+    with pytest.raises(CorruptRecordingError, match="chosen with --columns such as -,t,x,y,p"):
+        open_recording(path).read()
+    assert open_recording(path, columns="-,t,x,y,p").read()["t"].tolist() == [1_000_000, 2_000_000]
+
+
 def test_times_of_too_few_bits_are_said(tmp_path: Path) -> None:
     """Seconds since 1970 in float32 are 128 s apart; those of an hour's recording 0.2 ms."""
     since_1970 = save_times(tmp_path / "a.npz", (times() / 1e6 + 1.7e9).astype("f4"))

@@ -17,6 +17,7 @@ from stdl_events.events.decoder import Block, OffEverySensor, TimeUnitFrom, corr
 from stdl_events.events.formats.clock import UnwrappedClock
 from stdl_events.events.formats.columns import NAMES
 from stdl_events.events.formats.polarity import EXPECTED, PolarityCodes, UnknownPolarityError
+from stdl_events.events.formats.split_seconds import joined
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 from stdl_events.events.time_units import TIME_UNITS, Guess, LongestPauses, guess_unit
 
@@ -116,6 +117,7 @@ class ColumnReading:
             CorruptRecordingError: the columns differ in length, or a value is not finite.
             UnknownFormatError: the values of p are no codes of polarity.
         """
+        columns = joined(self._path, offset, columns)
         lengths = {name: len(columns[name]) for name in NAMES}
         if len(set(lengths.values())) > 1:
             raise corrupt(self._path, offset, f"columns of different lengths ({lengths})", "columns of one length")

@@ -1,7 +1,7 @@
 """Columns of events in foreign names or orders: assignment to t, x, y and p, and the unit that a name states."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from stdl_events.errors import RecordingError, UnknownFormatError
 from stdl_events.events.formats.polarity import can_be_polarity
+from stdl_events.events.formats.split_seconds import find_pair, unit_of_pair
 
 NAMES = {
     "t": ("t", "ts", "time", "timestamp", "timestamps", "time_stamp"),
@@ -82,6 +83,11 @@ def unit_of_word(word: object) -> str | None:
     return next((unit for unit, words in _UNIT_WORDS.items() if text in words), None)
 
 
+def unit_of_times(names: Mapping[str, str]) -> str | None:
+    """Return the unit of time that the names of the columns by field state, see `match_names`."""
+    return unit_of_pair(names) or unit_of_name(names["t"])
+
+
 def unit_of_name(name: str) -> str | None:
     """Return the unit of time that a column's name states: "us" for "timestamp_us" and "time (us)"."""
     text = name.strip().lower()
@@ -91,13 +97,13 @@ def unit_of_name(name: str) -> str | None:
 
 
 def has_all_names(names: Sequence[str]) -> bool:
-    """True if `names` has one each for t, x, y and p."""
-    plain = {plain_name(name) for name in names}
+    """True if `names` has one each for t, x, y and p; t may be a pair of columns."""
+    plain = {plain_name(name) for name in names} | ({"t"} if find_pair(names) else set())
     return all(plain.intersection(aliases) for aliases in NAMES.values())
 
 
 def match_names(path: Path, names: Sequence[str]) -> dict[str, str]:
-    """Assign t, x, y and p to `names`.
+    """Assign t, x, y and p to `names`; of a pair of seconds and their parts also the part's field, see `split_seconds`.
 
     Raises:
         UnknownFormatError: a column is missing.
@@ -109,6 +115,9 @@ def match_names(path: Path, names: Sequence[str]) -> dict[str, str]:
         for alias in reversed(aliases)
         if alias in by_plain
     }
+    pair = find_pair(names)
+    if pair and found.get("t") in (None, *pair.values()):
+        found |= pair
     missing = [field for field in NAMES if field not in found]
     if missing:
         raise UnknownFormatError(

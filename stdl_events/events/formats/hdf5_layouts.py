@@ -27,6 +27,7 @@ from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.formats.hdf5 import MAGIC, hdf5_file, is_dataset, missing_filters
 from stdl_events.events.formats.hdf5_size import find_sensor_size
+from stdl_events.events.formats.split_seconds import unit_of_pair
 
 _ECF_FILTER = 0x8ECF
 _MAX_ITEMS = 10_000
@@ -114,7 +115,7 @@ def open_hdf5(path: Path, stream: int | None = None, asked: tuple[str, ...] | No
         if np.ndim(offset) != 0 or not -(2**62) < float(offset) < 2**62:
             raise corrupt(path, 0, f"the t_offset {offset}", "a number of microseconds")
         size = find_sensor_size(path, file, layout.name)
-        reading = ColumnReading(path, _unit(file, layout.places["t"]), int(offset))
+        reading = ColumnReading(path, unit_of_pair(layout.places) or _unit(file, layout.places["t"]), int(offset))
         header = Header(size, "header" if size else None, interpretation=reading)
         return Hdf5Decoder(path, header, layout, counts["t"], reading)
 

@@ -238,7 +238,7 @@ def open_npy(path: Path, asked: tuple[str, ...] | None = None) -> NpyDecoder:
     if not whole or (array.is_planar and whole < array.count):
         return NpyDecoder(path, array, ColumnReading(path), {} if array.count else None)
     order = pick_columns(path, np.asarray(array.map(path, whole)[:BLOCK_EVENTS]), asked)
-    unit = columns.unit_of_name(order["t"]) if array.dtype.names else None
+    unit = columns.unit_of_times(order) if array.dtype.names else None
     return NpyDecoder(path, array, ColumnReading(path, unit), order)
 
 

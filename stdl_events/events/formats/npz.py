@@ -143,7 +143,7 @@ def open_npz(path: Path, asked: tuple[str, ...] | None = None) -> NpzDecoder:
         if len(set(counts.values())) > 1:
             raise corrupt(path, 0, f"arrays of different lengths ({counts})", "arrays of one length")
         has_name = is_by_column or isinstance(order.get("t"), str)
-        reading = ColumnReading(path, unit or (columns.unit_of_name(order["t"]) if has_name else None))
+        reading = ColumnReading(path, unit or (columns.unit_of_times(order) if has_name else None))
     header = Header(size, "header" if size else None, interpretation=reading)
     return NpzDecoder(path, members, order, next(iter(counts.values())), header, reading)
 

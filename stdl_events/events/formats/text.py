@@ -233,7 +233,7 @@ def _with_columns(
     if asked is None and names is None:
         order = columns.match_values(path, table[:, 1:] if has_index else table)
         order = {field: index + has_index for field, index in order.items()}
-    unit = columns.unit_of_name(names[order["t"]]) if names is not None else None
+    unit = columns.unit_of_times({field: names[index] for field, index in order.items()}) if names is not None else None
     reading = ColumnReading(path, unit or top.unit)
     header = Header(top.size, "header" if top.size else None, y_up=y_up, interpretation=reading)
     return TextDecoder(path, header, offset, lines, order, reading, asked is not None or names is not None)
