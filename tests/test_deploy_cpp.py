@@ -273,9 +273,9 @@ def test_layers_in_eight_bits_are_what_python_computes(cpp_program_path, tmp_pat
 
 
 def test_a_window_ends_when_an_event_after_it_is_a_millisecond_old(cpp_program_path, model):
-    """The line of the clip comes while the input is still open."""
-    events = scene(4)
-    events["t"] = 0, 39_999, 40_000, 41_000
+    """The line of the clip comes while the input is still open, after the first event that cannot be late for it."""
+    events = scene(3)
+    events["t"] = 0, 39_999, 41_000
     with subprocess.Popen([cpp_program_path, model, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         watch = threading.Timer(60, process.kill)
         watch.start()
@@ -287,3 +287,18 @@ def test_a_window_ends_when_an_event_after_it_is_a_millisecond_old(cpp_program_p
         watch.cancel()
     assert (line["t_start_us"], line["t_us"], process.returncode) == (0, 40_000, 0)
     assert ["summary" in json.loads(each) for each in rest] == [True], "the other clip is not complete"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"crop": [0, 0, 8, 10]}, {"filters": {"hot_pixels": [[9, 9]]}}, {"filters": {"background_us": 1_000}}]
+)
+def test_events_that_are_in_no_frame_close_no_window(cpp_program_path, tmp_path, settings):
+    spec = FrameSpec.parse({"kind": "stream", "steps": 4, "dt_us": 10_000, "sensor_size": SIZE, **settings})
+    session = OnnxSession(write_pixel_model(tmp_path / "m.onnx", pixel_card(spec)))
+    events = scene(6)
+    events["t"] = 0, 10, 20, 29_500, 29_501, 90_000
+    events["x"], events["y"] = (3, 4, 3, 4, 3, 9), (3, 3, 3, 3, 3, 9)
+    path = written(tmp_path / "scene.raw", events)
+    found = run_program(cpp_program_path, session.path, path)
+    assert (found.code, found.clips, found.summaries[0]["incomplete_clips"]) == (0, [], 1)
+    assert python_clips(session, path) == []

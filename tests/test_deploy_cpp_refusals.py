@@ -50,7 +50,7 @@ AFAR["t"] = 0, 17_000_000_000
         ("size.raw", HEADER.replace(b"12x10", b"34x34"), "got a sensor of 34x34; expected 12x10, on which the model"),
         ("anon.raw", b"% evt 2.0\n% end\n", "got no sensor size in its header; expected one; give it with --sensor"),
         ("back.raw", HEADER + evt2_words(BACK), "got a clock that goes back from t=2000001 to t=10 us; expected one"),
-        ("gap.raw", HEADER + evt2_words(AFAR), "got 1700000 windows at once up to t=17000000000 us; expected at most"),
+        ("gap.raw", HEADER + evt2_words(AFAR), "got 1699999 windows at once up to t=16999999000 us; expected at most"),
         ("gone\n\x9b.raw", None, "got No such file or directory; expected a recording; correct the path"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".raw") else "",

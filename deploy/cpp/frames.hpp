@@ -63,13 +63,16 @@ public:
 private:
     static constexpr std::int64_t hold_us = 1000, longest_reset_us = 1'000'000, most_windows = 1'000'000;
 
-    // Frames all events that are a millisecond older than the newest one, in order of time.
+    // Frames all events that are a millisecond older than the newest one, in order of time, and closes the windows that
+    // end there: an event after them will be counted, so that they are frames of the recording.
     void hold(const Event& event) {
         if (event.t_us <= newest_us_ - hold_us) return frame(event);
         auto place = held_.end();
         while (place != held_.begin() && std::prev(place)->t_us > event.t_us) --place;
         held_.insert(place, event);
+        if (is_surely_counted(event)) counted_us_ = std::max(counted_us_, event.t_us);
         release(newest_us_ - hold_us);
+        if (spec_.dt_us && index_ >= 0) close_until(std::min(newest_us_ - hold_us, counted_us_));
     }
 
     void release(std::int64_t until_us) {
@@ -82,15 +85,28 @@ private:
 
     // Moves the event to its pixel of the frame; false if it is dropped.
     bool select(Event& event) {
-        const bool is_hot = !spec_.hot_pixels.empty() && spec_.hot_pixels.count({event.x, event.y});
-        if (is_hot || (background_ && !background_->keeps(event)) || (refractory_ && !refractory_->keeps(event)))
+        if (is_hot(event) || (background_ && !background_->keeps(event)) ||
+            (refractory_ && !refractory_->keeps(event)))
             return ++filtered, false;
+        return place(event) || (++cropped, false);
+    }
+
+    bool is_hot(const Event& event) const {
+        return !spec_.hot_pixels.empty() && spec_.hot_pixels.count({event.x, event.y});
+    }
+
+    // False if the geometry crops the event.
+    bool place(Event& event) const {
         if (spec_.exchanges) std::swap(event.x, event.y);
         const std::int32_t x = spec_.to_column[event.x], y = spec_.to_row[event.y];
-        if (x < 0 || y < 0) return ++cropped, false;
         event.x = static_cast<std::uint32_t>(x);
         event.y = static_cast<std::uint32_t>(y);
-        return true;
+        return x >= 0 && y >= 0;
+    }
+
+    // False where other events, which may still come, decide on it.
+    bool is_surely_counted(Event event) const {
+        return !background_ && !refractory_ && !is_hot(event) && place(event);
     }
 
     void count(const Event& event) {
@@ -108,13 +124,18 @@ private:
         const std::int64_t window = since_us / spec_.dt_us;
         if (begins) index_ = window;
         if (window < index_) return void(++late);
-        if (window - index_ > most_windows)
-            throw Refusal(
-                name_,
-                std::to_string(window - index_) + " windows at once up to t=" + std::to_string(event.t_us) + " us",
-                "at most " + std::to_string(most_windows), "cut the recording at its gap in time");
-        while (index_ < window) close(t_end_of_open());
+        close_until(event.t_us);
         count(event);
+    }
+
+    // Closes the windows of time that end at or before t_us.
+    void close_until(std::int64_t t_us) {
+        const std::int64_t window = (t_us - origin_us_) / spec_.dt_us;
+        if (window - index_ > most_windows)
+            throw Refusal(name_,
+                          std::to_string(window - index_) + " windows at once up to t=" + std::to_string(t_us) + " us",
+                          "at most " + std::to_string(most_windows), "cut the recording at its gap in time");
+        while (index_ < window) close(t_end_of_open());
     }
 
     void cut_by_count(const Event& event) {
@@ -168,4 +189,5 @@ private:
     std::optional<RefractoryFilter> refractory_;
     std::deque<Event> held_;
     std::int64_t index_ = -1, origin_us_ = 0, newest_us_ = 0, in_open_ = 0, t_start_us_ = 0, t_last_us_ = 0;
+    std::int64_t counted_us_ = 0;  // of the newest event that will be in a frame
 };
