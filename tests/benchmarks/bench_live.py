@@ -4,11 +4,11 @@
 
 Each run is a process of its own, so that memory is its own. Events are random over the whole sensor, a chunk of 2 ms
 each, from memory or from a second process over loopback TCP (AEDAT 4). Latency runs from the arrival of the chunk that
-closes the window; see docs/live.md. The networks are the walkers' model, at 10 ms windows, and on request a VGG-11 at
-128x128 with initial weights, at 500 ms windows: its export, which compares the file with the network, takes minutes.
+closes the window; see docs/live.md. The networks are the walkers' model, at 10 ms windows, and with `--only vgg11` a
+VGG-11 at 128x128 with initial weights, at 200 ms windows (three minutes).
 
-After that the walkers' model as fast as it goes, at every rate, beside Tonic's ToFrame with eager Norse on the same
-events in memory, and beside eventcv's own windows, counts and recurrent model on the same AEDAT 4 file.
+After that the model as fast as it goes, at every rate, beside Tonic's ToFrame with eager Norse on the same events in
+memory, and the walkers' beside eventcv's own windows, counts and recurrent model on the same AEDAT 4 file.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from stdl_events.live.loop import run_frames
 from stdl_events.live.synthetic import SyntheticSource
 
 RATES = (0.5e6, 2e6, 10e6, 50e6)
-WINDOWS_US = {"walkers": 10_000, "vgg11": 500_000}
+WINDOWS_US = {"walkers": 10_000, "vgg11": 200_000}
 STORM = 150e6
 AT_ONCE: dict[str, Any] = {"behind_s": float("inf"), "clock_s": lambda: 0.0, "sleep_s": lambda _: None}
 
@@ -151,14 +151,14 @@ def row(name: str, found: dict[str, Any]) -> str:
     return f"{name:<34} {shown}  {found['dropped_frames']:>7} {lost:>10}  {found['peak_mib']:5.0f}"
 
 
-def against_tonic_and_norse(rate: float, windows: int) -> dict[str, Any]:
+def against_tonic_and_norse(model: Path, window_us: int, rate: float, windows: int) -> dict[str, Any]:
     """Return windows per second of this package and of Tonic with Norse, on the same events, one thread."""
     import torch
     from live_contenders import tonic_and_norse
 
     torch.set_num_threads(1)
-    session = OnnxSession("models:walkers")
-    size, window_us = session.card.frame.sensor_size, WINDOWS_US["walkers"]
+    session = OnnxSession(model)
+    size = session.card.frame.sensor_size
     chunks = chunks_at_once(size, rate, windows * window_us * 1e-6)
     events = np.concatenate(chunks)
     recogniser = Recogniser(session, size, frame_us=window_us)
@@ -178,12 +178,12 @@ def against_tonic_and_norse(rate: float, windows: int) -> dict[str, Any]:
     return compared({"ours": ours, "tonic and norse": theirs}, windows)
 
 
-def against_eventcv(rate: float, windows: int) -> dict[str, Any]:
+def against_eventcv(model: Path, window_us: int, rate: float, windows: int) -> dict[str, Any]:
     """Return windows per second of this package and of eventcv's own loop, over the same AEDAT 4 file."""
     from live_contenders import eventcv_loop
 
-    session = OnnxSession("models:walkers")
-    size, window_us = session.card.frame.sensor_size, WINDOWS_US["walkers"]
+    session = OnnxSession(model)
+    size = session.card.frame.sensor_size
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.aedat4"
         file = Aedat4Appender(path, size)
@@ -216,43 +216,78 @@ def compared(runs: dict[str, Callable[[], None]], windows: int) -> dict[str, Any
     return {"windows_per_s": speeds, "ratio": first / second}
 
 
-def everything(quick: bool, names: list[str]) -> dict[str, Any]:
-    """Run all cases, print the table and return the results."""
+class Bench:
+    """The cases of a network, a printed line each.
+
+    Attributes:
+        results: what was measured, by the name of the case.
+    """
+
+    def __init__(self, name: str, folder: Path, quick: bool) -> None:
+        self.results: dict[str, Any] = {}
+        self._name, self._quick = name, quick
+        self._path = Path("models:walkers") if name == "walkers" else written_vgg11(folder)
+        self._window_us = WINDOWS_US[name]
+
+    def rates(self, seconds: float, tcp_rates: tuple[float, ...] = RATES) -> None:
+        for kind, rates in (("memory", RATES), ("tcp", tcp_rates)):
+            for rate in rates:
+                self.case(f"{self._name} {kind} {rate / 1e6:g} Mev/s", kind, rate, seconds)
+
+    def overloads(self, seconds: float) -> None:
+        """Work that takes as long as a window, a storm, and a minute."""
+        for overload in ("fresh", "complete"):
+            self.case(f"20 ms of work, 20 ms windows, {overload}", "memory", 2e6, seconds, 20_000,
+                      work_ms=20, overload=overload)  # fmt: skip
+        self.case("storm of 150 Mev/s, then 1.5", "storm", STORM, seconds if self._quick else 10.0)
+        self.case("a minute at 2 Mev/s", "memory", 2e6, 5.0 if self._quick else 60.0)
+        if "failed" not in (minute := self.results["a minute at 2 Mev/s"]):
+            print(f"memory grows by {minute['rss_slope_mib_min'] or 0.0:.2f} MiB a minute")
+
+    def case(
+        self, name: str, kind: str, rate: float, seconds: float, window_us: int | None = None, **options: Any
+    ) -> None:
+        found = measured(self._path, kind, rate, seconds, window_us or self._window_us, **options)
+        self.results[name] = found
+        print(row(name, found), flush=True)
+
+    def against(self, name: str, compare: Callable[[Path, int, float, int], dict[str, Any]], windows: int) -> None:
+        for rate in RATES:
+            count = min(windows, 20) if self._quick or rate > 2e7 else windows
+            found = compare(self._path, self._window_us, rate, count)
+            self.results[f"{self._name} against {name}, {rate / 1e6:g} Mev/s"] = found
+            print(f"{rate / 1e6:g} Mev/s as fast as it goes: {found['ratio']:.1f} times {name}", flush=True)
+
+
+def written_vgg11(folder: Path) -> Path:
+    """Write the file without the proof of an export, which takes minutes."""
     from vgg11 import vgg11
 
-    from stdl_events.export.onnx import export_onnx
+    from stdl_events.export.onnx import write_step
 
-    seconds = 2.0 if quick else 8.0
-    results: dict[str, Any] = {}
+    path = folder / "vgg11.onnx"
+    write_step(*vgg11(WINDOWS_US["vgg11"]), path)
+    return path
 
-    def case(name: str, *arguments: Any, **options: Any) -> None:
-        results[name] = measured(*arguments, **options)
-        print(row(name, results[name]), flush=True)
 
+def everything(quick: bool, names: list[str]) -> dict[str, Any]:
+    """Run all cases, print the table and return the results."""
     print(
         f"{'case':<34} {'p50':>7}  {'p95':>7}  {'p99':>7}  {'shed':>7} {'lost':>10}  MiB   (ms, window end to decision)"
     )
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        models = {"walkers": Path("models:walkers"), "vgg11": Path(folder) / "vgg11.onnx"}
-        for model in names:
-            path = models[model]
-            if model == "vgg11":
-                export_onnx(*vgg11(WINDOWS_US["vgg11"]), path)
-            for kind in ("memory", "tcp"):
-                for rate in RATES:
-                    case(f"{model} {kind} {rate / 1e6:g} Mev/s", path, kind, rate, seconds, WINDOWS_US[model])
-        for overload in ("fresh", "complete"):
-            case(f"20 ms of work, 20 ms windows, {overload}", models["walkers"], "memory", 2e6, seconds, 20_000,
-                 work_ms=20, overload=overload)  # fmt: skip
-        case("storm of 150 Mev/s, then 1.5", models["walkers"], "storm", STORM, seconds if quick else 10.0, 10_000)
-        case("a minute at 2 Mev/s", models["walkers"], "memory", 2e6, 5.0 if quick else 60.0, 10_000)
-    for rate in RATES:
-        windows = 20 if quick or rate > 2e7 else 200
-        for name, against in (("tonic and norse", against_tonic_and_norse), ("eventcv", against_eventcv)):
-            found = results[f"against {name}, {rate / 1e6:g} Mev/s"] = against(rate, windows)
-            print(f"{rate / 1e6:g} Mev/s as fast as it goes: {found['ratio']:.1f} times {name}", flush=True)
-    if "failed" not in results["a minute at 2 Mev/s"]:
-        print(f"memory grows by {results['a minute at 2 Mev/s']['rss_slope_mib_min'] or 0.0:.2f} MiB a minute")
+        for name in names:
+            bench = Bench(name, Path(folder), quick)
+            if name == "walkers":
+                bench.rates(2.0 if quick else 8.0)
+                bench.overloads(2.0 if quick else 8.0)
+                bench.against("tonic and norse", against_tonic_and_norse, 200)
+                bench.against("eventcv", against_eventcv, 200)
+            else:
+                bench.rates(2.0 if quick else 16.0, tcp_rates=(2e6, 10e6))
+                bench.against("tonic and norse", against_tonic_and_norse, 10)
+            results |= bench.results
     return results
 
 
