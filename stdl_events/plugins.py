@@ -27,7 +27,7 @@ def load_plugin(plugin: str) -> None:
     else:
         try:
             importlib.import_module(plugin)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _fails(plugin, error, "an importable module, or the path of a .py file") from error
     if plugin not in _loaded:
         _loaded.append(plugin)
@@ -55,11 +55,11 @@ def _import_file(path: Path, changed_ns: int) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _fails(str(path), error, "a Python file that can be imported") from error
     return module
 
 
-def _fails(plugin: str, error: Exception, expected: str) -> RecipeError:
+def _fails(plugin: str, error: BaseException, expected: str) -> RecipeError:
     got = f"{type(error).__name__} while importing it: {error}"
     return RecipeError(plugin, got=got, expected=expected, todo="correct it")

@@ -270,6 +270,7 @@ def test_user_and_password_come_from_the_environment(monkeypatch):
         ("host:x/topic", "got no host and port"),
         ("host/a/+", "got the topic 'a/+'; expected a topic without + and #"),
         ("host/a?qos=3", "got qos=3; expected qos=0, 1 or 2"),
+        ("host/a?ca=x.pem", "got ca=FILE without encryption; expected mqtts://HOST:8883/TOPIC?ca=FILE"),
         ("host/a?user=x", "got the setting user; expected mqtt://HOST:1883/TOPIC?qos=1&ca=FILE"),
         ("me:secret@host/a", "got a password in the address"),
     ],

@@ -71,16 +71,18 @@ def test_json_lines_go_to_a_file_a_server_and_datagrams_alike(arguments, tmp_pat
 def test_a_server_that_is_not_there_stops_nothing(arguments, run_cli):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    code, out, err = run_cli(*arguments, "--json-lines", "--sink", f"json-lines:tcp://127.0.0.1:{port}")
+    name = f"tcp://127.0.0.1:{port}"
+    code, out, err = run_cli(*arguments, "--json-lines", "--sink", f"json-lines:{name}")
     assert (code, len(out.splitlines())) == (0, 11)
-    assert err == f"stdl-events: warning: tcp://127.0.0.1:{port}: 11 lines were not sent\n"
+    warning = f"stdl-events: warning: {name}:"
+    assert err == f"{warning} connection refused: it is tried again\n{warning} 11 lines were not sent\n"
 
 
 def test_a_server_that_does_not_read_makes_nothing_wait(monkeypatch):
     monkeypatch.setattr("stdl_events.live.sinks.outlets.CLOSE_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        outlet = TcpOutlet("tcp", *listener.getsockname())
+        outlet = TcpOutlet("tcp", *listener.getsockname(), say=print)
         line = bytes(100_000)
         for _ in range(WAITING_LINES + 200):
             outlet.send(line)
@@ -157,6 +159,13 @@ class Counted:
 class Half:
     def predicted(self, prediction): ...
 
+class Asking:
+    def __init__(self, name): ...
+
+class Leaving:
+    def __init__(self):
+        raise SystemExit
+
 number = 3
 """
 
@@ -172,8 +181,10 @@ def test_a_function_or_a_class_of_ones_own_is_a_sink(arguments, tmp_path, run_cl
     assert open_sink(f"{path}:keep")._function.__globals__["found"][-1] == "walk"
     for sink, text in (
         ("Half", "got a class without overloaded, ended"),
-        ("number", "got no number"),
-        ("no", "got no no"),
+        ("Asking", "got TypeError when it was made: Asking.__init__() missing 1 required positional argument"),
+        ("Leaving", "got SystemExit when it was made"),
+        ("number", f"got number of {path}, which cannot be called"),
+        ("no", "got no 'no' in"),
     ):
         code, _, err = run_cli(*arguments, "--sink", f"{path}:{sink}")
         assert (code, len(err.splitlines())) == (2, 1)
@@ -189,7 +200,10 @@ def test_a_function_or_a_class_of_ones_own_is_a_sink(arguments, tmp_path, run_cl
         ),
         ("lines:x", "sink lines:x: got x; expected lines alone"),
         ("nowhere.at_all:f", "sink nowhere.at_all:f: got No module named 'nowhere'; expected terminal or lines or"),
-        ("json-lines:tcp://a", "got no host and port; expected tcp://HOST:PORT or udp://HOST:PORT"),
+        ("json-lines:tcp://a", "got another address; expected tcp://HOST:PORT or udp://HOST:PORT"),
+        ("json-lines:http://a:1", "got another address; expected tcp://HOST:PORT or udp://HOST:PORT"),
+        (":f", "sink :f: got ValueError while importing it: Empty module name; expected terminal or"),
+        (".own:f", "sink .own:f: got TypeError while importing it: "),
         ("json-lines:/no/such/place", "got no such file or directory; expected a file that can be written"),
     ],
 )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from stdl_events.errors import UserError
+from stdl_events.errors import StdlEventsError, UserError
 from stdl_events.live.protocols import Sink
 from stdl_events.live.recogniser import Prediction
 from stdl_events.live.sinks.lines import say_overloaded
@@ -61,12 +61,24 @@ def open_sink(sink: str) -> Sink:
     name, colon, where = sink.rpartition(":") if sink.partition(":")[0] not in SINKS else sink.partition(":")
     if not colon or name in SINKS:
         return SINKS[name or where](where if colon else "")
-    found = getattr(_module(name, sink), where, None)
+    module = _module(name, sink)
+    found = getattr(module, where, None)
     if not callable(found):
-        raise UserError(f"sink {sink}", got=f"no {where} in {name}", expected="a function or class", todo="correct it")
-    if not isinstance(found, type):
-        return Calls(found)
-    made: Sink = found()
+        got = f"{where} of {name}, which cannot be called" if hasattr(module, where) else f"no {where!r} in {name}"
+        raise UserError(f"sink {sink}", got=got, expected="a function or class", todo="correct it")
+    return _made(found, sink) if isinstance(found, type) else Calls(found)
+
+
+def _made(its_class: type, sink: str) -> Sink:
+    try:
+        made: Sink = its_class()
+    except StdlEventsError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"sink {sink}", got=f"{type(error).__name__} when it was made: {error}",
+            expected="a class that is made without arguments", todo="correct it",
+        ) from error  # fmt: skip
     missing = [method for method in ("predicted", "overloaded", "ended") if not callable(getattr(made, method, None))]
     if missing:
         raise UserError(
@@ -82,8 +94,9 @@ def _module(name: str, sink: str) -> object:
         return import_file(Path(name))
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does; a name may be empty or relative
+        got = str(error) if isinstance(error, ImportError) else f"{type(error).__name__} while importing it: {error}"
         raise UserError(
-            f"sink {sink}", got=str(error), expected=f"{' or '.join(SINKS)}, or module:function",
+            f"sink {sink}", got=got, expected=f"{' or '.join(SINKS)}, or module:function",
             todo="correct it, or install the module",
         ) from None  # fmt: skip

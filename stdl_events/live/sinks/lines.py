@@ -86,7 +86,7 @@ def open_json_lines(where: str) -> JsonLines:
     """
     if where in ("", "-"):
         return JsonLines()
-    if where.startswith(("tcp://", "udp://")):
+    if "://" in where:
         return JsonLines(_outlet(where))
     _require_json_lines(where)
     try:
@@ -165,12 +165,12 @@ def _outlet(where: str) -> Outlet:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or not port:
+    if not host or not port or parts.scheme not in ("tcp", "udp"):
         raise UserError(
-            f"sink json-lines:{where}", got="no host and port", expected="tcp://HOST:PORT or udp://HOST:PORT",
+            f"sink json-lines:{where}", got="another address", expected="tcp://HOST:PORT or udp://HOST:PORT",
             todo="correct it",
         )  # fmt: skip
-    return TcpOutlet(where, host, port) if parts.scheme == "tcp" else UdpOutlet(where, host, port)
+    return TcpOutlet(where, host, port, say) if parts.scheme == "tcp" else UdpOutlet(where, host, port)
 
 
 def _line(prediction: Prediction, shown: int) -> str:

@@ -60,6 +60,8 @@ def parse_mqtt(scheme: str, where: str) -> MqttAddress:
         raise _wrong(name, f"the topic {topic!r}", "a topic without + and #")
     if unknown := sorted(set(given) - set(SETTINGS)):
         raise _wrong(name, f"the setting {unknown[0]}", f"{example}?qos=1&ca=FILE")
+    if "ca" in given and scheme != "mqtts":
+        raise _wrong(name, "ca=FILE without encryption", f"mqtts://HOST:{PORTS['mqtts']}/TOPIC?ca=FILE")
     if (qos := given.get("qos", "0")) not in ("0", "1", "2"):
         raise _wrong(name, f"qos={qos}", "qos=0, 1 or 2")
     user = unquote(parts.username) if parts.username else os.environ.get(USER)

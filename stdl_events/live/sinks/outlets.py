@@ -8,7 +8,7 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
 
 WAITING_LINES = 1_000
@@ -86,10 +86,15 @@ class UdpOutlet(Outlet):
 
 
 class TcpOutlet(Outlet):
-    """Lines to a server, by a thread of its own, which connects again when the connection is lost."""
+    """Lines to a server, by a thread of its own, which connects again when the connection is lost.
 
-    def __init__(self, name: str, host: str, port: int) -> None:
+    Args:
+        say: is called with a warning for people, once for each loss.
+    """
+
+    def __init__(self, name: str, host: str, port: int, say: Callable[[str], object]) -> None:
         super().__init__(name)
+        self._say, self._said = say, False
         self._address = (host, port)
         self._waiting: deque[bytes] = deque()
         self._lost = 0
@@ -120,15 +125,23 @@ class TcpOutlet(Outlet):
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while not self._closing or self._waiting:
-            with suppress(OSError), socket.create_connection(self._address, timeout=_CONNECT_S) as self._socket:
-                self._socket.settimeout(None)
-                pause_s = _FIRST_PAUSE_S
-                self._send_all(self._socket)
-                return
+            try:
+                with socket.create_connection(self._address, timeout=_CONNECT_S) as self._socket:
+                    self._socket.settimeout(None)
+                    pause_s, self._said = _FIRST_PAUSE_S, False
+                    self._send_all(self._socket)
+                    return
+            except OSError as error:
+                self._say_lost(str(error.strerror or error).lower())
             with self._changed:
                 if self._changed.wait_for(lambda: self._closing, pause_s):
                     return
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _say_lost(self, why: str) -> None:
+        if not self._said and not self._closing:
+            self._said = True
+            self._say(f"{self.name}: {why}: it is tried again")
 
     def _send_all(self, connection: socket.socket) -> None:
         """Send lines as they come, until the outlet is closed and none is left."""
