@@ -17,7 +17,7 @@ import typer
 from stdl_events import __version__
 from stdl_events.cli.options.monitor_options import with_monitor_address
 from stdl_events.cli.options.registry_options import update_choices
-from stdl_events.cli.output import print_error, print_warning
+from stdl_events.cli.output import INTERRUPTED, print_error, print_warning
 from stdl_events.errors import MissingExtraError, StdlEventsError
 from stdl_events.plugins import load_plugin
 
@@ -97,6 +97,8 @@ def main() -> None:
         program = _app_of([command]) if command in ALONE else __getattr__("app")
         update_choices()
         program(with_monitor_address(arguments))
+    except KeyboardInterrupt:  # before a command has begun, which takes seconds on a slow machine
+        sys.exit(INTERRUPTED)
     except StdlEventsError as error:
         if os.environ.get("STDL_EVENTS_DEBUG") == "1":
             raise

@@ -86,9 +86,11 @@ def register(app: typer.Typer) -> None:
 
 
 def live(
-    argument: Annotated[
-        str | None,
-        typer.Argument(metavar="MODEL|SOURCE", help="An exported .onnx model; the source if --model is given."),
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL SOURCE", help="An exported .onnx model, and the source; or an option names one of them."
+        ),
     ] = None,
     source: SourceOption = None,
     model: ModelOption = None,
@@ -143,7 +145,7 @@ def live(
     was trained with: for a camera with other hot pixels, hung in another way, or of another size. --follow takes a file
     in a format of appended events: AEDAT, EVT, DAT, .bin or text.
 
-    Example: stdl-events live model.onnx --source eventcv:EVK4 --center-crop 480x480 --scale 128x128
+    Example: stdl-events live model.onnx eventcv:EVK4 --center-crop 480x480 --scale 128x128
     """
     from stdl_events.events import open_source
     from stdl_events.events.filter_spec import FilterSpec
@@ -158,9 +160,9 @@ def live(
     geometry = Geometry.parse(geometry_settings(rotate, flip, crop, center_crop, scale, scale_by))
     chosen = FilterSpec.parse(filters or ())
     if check_s is not None:
-        model, source = model_alone(argument, model, source), ""
+        model, source = model_alone(arguments or (), model, source), ""
     else:
-        model, source = model_and_source(argument, model, source)
+        model, source = model_and_source(arguments or (), model, source)
     page = None if monitor is None else _page_address(monitor)
     session = OnnxSession(model, threads=threads, signed_by=require_signature, provider=provider)
     if session.provider_check is not None:
@@ -190,7 +192,9 @@ def live(
         options["speed"] = _speed(speed)
     if overload is not None and takes(source, "overload"):
         options["overload"] = overload.value
-    sinks = [open_sink(name) for name in [*(["json-lines"] if json_lines else []), *(sink or [])] or ["terminal"]]
+    # Named twice, a sink would write each line twice.
+    named = dict.fromkeys([*(["json-lines"] if json_lines else []), *(sink or [])] or ["terminal"])
+    sinks = [open_sink(name) for name in named]
     started_s = time.monotonic()
     try:
         opened = open_source(source, **options)

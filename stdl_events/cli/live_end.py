@@ -11,21 +11,21 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec
 
-from stdl_events.cli.output import print_warning
+from stdl_events.cli.output import INTERRUPTED, print_warning
 from stdl_events.errors import BudgetError
 
 if TYPE_CHECKING:
     from stdl_events.live.summary import LiveSummary
 
 Arguments = ParamSpec("Arguments")
-TWICE_INTERRUPTED = 130
 PATIENCE_S = 0.5
+ENDS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def ends_with_a_summary(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Make SIGTERM end a run like Ctrl-C, with its summary, also before it has begun.
+    """Make SIGTERM, and a terminal that is closed, end a run like Ctrl-C, with its summary, also before it has begun.
 
-    A second signal ends it at once.
+    A second signal ends it at once. With `nohup` a closed terminal still ends nothing.
     """
 
     @wraps(command)
@@ -105,9 +105,9 @@ def _watch(reader: socket.socket, stop: Callable[[], None]) -> None:
                 continue
             if not numbers:
                 return
-            interrupts += sum(number in (signal.SIGINT, signal.SIGTERM) for number in numbers)
+            interrupts += sum(number in ENDS for number in numbers)
             if interrupts > 1:
-                os._exit(TWICE_INTERRUPTED)
+                os._exit(INTERRUPTED)
             if interrupts:
                 reader.settimeout(PATIENCE_S)
 
@@ -120,12 +120,17 @@ def _signals_as_interrupt() -> Iterator[None]:
         nonlocal interrupts
         interrupts += 1
         if interrupts > 1:
-            os._exit(TWICE_INTERRUPTED)
+            os._exit(INTERRUPTED)
         raise KeyboardInterrupt
 
-    before = {which: signal.signal(which, interrupt) for which in (signal.SIGINT, signal.SIGTERM)}
+    taken = [which for which in ENDS if which != getattr(signal, "SIGHUP", None) or not _is_ignored(which)]
+    before = {which: signal.signal(which, interrupt) for which in taken}
     try:
         yield
     finally:
         for which, handler in before.items():
             signal.signal(which, handler)
+
+
+def _is_ignored(which: signal.Signals) -> bool:
+    return signal.getsignal(which) == signal.SIG_IGN

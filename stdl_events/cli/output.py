@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     messages: Console
     results: Console
 
+# Exit code of a command that Ctrl-C ended before its end.
+INTERRUPTED = 130
+
 
 def __getattr__(name: str) -> "Console":
     """Return `messages` or `results`, made when it is first used: `live` needs none, and rich takes long to import."""

@@ -41,7 +41,7 @@ from stdl_events.cli.options.recording_options import (
 )
 from stdl_events.cli.options.registry_options import FilterOption
 from stdl_events.cli.options.weights_option import WeightsOption, parse_weights
-from stdl_events.cli.output import messages, results
+from stdl_events.cli.output import INTERRUPTED, messages, results
 from stdl_events.cli.predict_output import CsvRows, JsonDocument, JsonLines, Output, Table, Tally
 from stdl_events.events.defects import count_of
 
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from stdl_events.live.session import StepSession
 
 PROGRESS_EVERY_S = 10.0
-INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:

@@ -213,4 +213,4 @@ def test_check_needs_a_model_alone_and_enough_time(model, run_cli):
 def test_no_model_and_no_source_is_one_line(run_cli):
     code, _, err = run_cli("live")
     assert (code, len(err.splitlines())) == (2, 1)
-    assert "got neither a model nor a source" in err
+    assert "got no model and no source" in err

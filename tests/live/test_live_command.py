@@ -5,11 +5,15 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx_models import LABELS, expected_logits, make_card, softmax, stream_spec, write_model
 
+from stdl_events.cli.live_end import _signals_as_interrupt
+from stdl_events.cli.options.live_options import model_and_source
+from stdl_events.errors import UserError
 from stdl_events.events import open_recording, span_us, write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.frames import Framer, FrameSpec, clips
@@ -96,10 +100,10 @@ def test_other_windows_than_the_models(model, tmp_path, recording, run_cli):
     assert run_cli("live", model, *arguments)[1].count('"clip"') == len(offline(recording))
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_with_the_summary(model, recording, end):
     command = [sys.executable, "-c", "from stdl_events.cli import main; main()", "live", str(model)]
-    command += ["--source", str(recording), "--speed", "0.05", "--every", "frame", "--json-lines"]
+    command += [str(recording), "--speed", "0.05", "--every", "frame", "--json-lines"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         first = process.stdout.readline()  # it runs
         process.send_signal(end)
@@ -273,3 +277,43 @@ def test_a_looped_file_goes_on_until_it_is_stopped_and_counts_its_rounds(model, 
     assert last["summary"]["source"]["rounds"] >= 3
     code, _, err = run_cli("live", model, "--source", recording, "--follow", "--loop")
     assert (code, "got --loop (loop=), which follow does not have" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error"),
+    [
+        (["m", "s"], {}, None),
+        (["m"], {"source": "s"}, None),
+        (["s"], {"model": Path("m")}, None),
+        ([], {"model": Path("m"), "source": "s"}, None),
+        (["m"], {}, "got no source"),
+        ([], {"source": "s"}, "got no model"),
+        ([], {}, "got no model and no source"),
+        (["m", "s", "x"], {}, "got one too many: x"),
+    ],
+)
+def test_the_model_and_the_source_are_arguments_or_options(arguments, options, error):
+    if error is None:
+        assert model_and_source(arguments, **{"model": None, "source": None} | options) == (Path("m"), "s")
+    else:
+        with pytest.raises(UserError, match=error):
+            model_and_source(arguments, **{"model": None, "source": None} | options)
+
+
+def test_an_ignored_hangup_stays_ignored():
+    """As `nohup` sets it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _signals_as_interrupt():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_IGN, signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_ctrl_c_before_a_command_has_begun_shows_no_traceback(monkeypatch, run_cli):
+    def interrupt(stages):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stdl_events.cli._app_of", interrupt)
+    assert run_cli("live", "m", "s") == (130, "", "")

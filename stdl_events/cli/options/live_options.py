@@ -1,6 +1,7 @@
 """The options of a live run: its model, its source, and what happens when one of them is too slow or gone."""
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -30,9 +31,7 @@ SourceOption = Annotated[
         "--source",
     ),
 ]
-ModelOption = Annotated[
-    Path | None, typer.Option("--model", help="The exported .onnx model, if the argument is the source.")
-]
+ModelOption = Annotated[Path | None, typer.Option("--model", help="The exported .onnx model, if no argument is.")]
 OverloadOption = Annotated[
     Overload | None,
     typer.Option(
@@ -153,34 +152,40 @@ ProviderOption = Annotated[
 ]
 
 
-def model_and_source(argument: str | None, model: Path | None, source: str | None) -> tuple[Path, str]:
-    """Return the model and the source: one of them is the argument, the other an option.
+def model_and_source(arguments: Sequence[str], model: Path | None, source: str | None) -> tuple[Path, str]:
+    """Return the model and the source: those that are no options are the arguments, the model first.
 
     Raises:
-        UserError: both options are given, or none.
+        UserError: one of them is missing, or given twice.
     """
-    if model is not None and source is None and argument is not None:
-        return model, argument
-    if source is not None and model is None and argument is not None:
-        return Path(argument), source
-    if argument is None:
-        got = "a model or a source alone" if model or source else "neither a model nor a source"
+    left = list(arguments)
+    if model is None and left:
+        model = Path(left.pop(0))
+    if source is None and left:
+        source = left.pop(0)
+    if model is not None and source is not None and not left:
+        return model, source
+    if left:
+        got = f"one too many: {left[0]}"
     else:
-        got = "neither --source nor --model" if source is None else "--source and --model"
+        got = "no model and no source" if model is source else "no source" if source is None else "no model"
     raise UserError(
-        "live", got=got,
-        expected="MODEL --source SOURCE, or SOURCE --model MODEL", todo="give one of them",
+        "live", got=got, expected="a model and a source",
+        todo="write stdl-events live MODEL SOURCE, such as models:walkers recording.aedat4",
     )  # fmt: skip
 
 
-def model_alone(argument: str | None, model: Path | None, source: str | None) -> Path:
+def model_alone(arguments: Sequence[str], model: Path | None, source: str | None) -> Path:
     """Return the model where no source is needed.
 
     Raises:
-        UserError: a source is given.
+        UserError: a source is given, or no model.
     """
-    if source is None and (argument is None) != (model is None):
-        return model or Path(argument or "")
+    models = [*([] if model is None else [model]), *map(Path, arguments)]
+    if source is None and len(models) == 1:
+        return models[0]
+    if not models:
+        raise UserError("live --check", got="no model", expected="a model alone", todo="name one")
     raise UserError(
         "live --check",
         got="a source too",
