@@ -137,3 +137,13 @@ def test_a_file_that_is_there_is_not_replaced(tmp_path):
     (tmp_path / "a.mcap").write_text("old")
     with pytest.raises(RecordingError, match="got File exists"):
         McapRecording(tmp_path / "a.mcap", SIZE)
+
+
+def test_a_run_without_events_is_a_recording_of_none(tmp_path):
+    path = tmp_path / "r.mcap"
+    recording = McapRecording(path, SIZE)
+    begun = path.read_bytes()
+    recording.close()
+    for written in (path.read_bytes(), begun):  # closed, and as a killed program leaves it
+        path.write_bytes(written)
+        assert len(open_recording(path, sensor_size=SIZE).read()) == 0

@@ -86,7 +86,8 @@ def read_messages(path: Path) -> Iterator[Message]:
                         yield Message(offset, *_parsed(data))
             except _Damage as damage:
                 raise corrupt(path, offset, str(damage), "a record of MCAP") from None
-    channels.require_events()
+    if channels.topics:  # a run without events declares none
+        channels.require_events()
 
 
 class _Damage(ValueError):
@@ -94,12 +95,16 @@ class _Damage(ValueError):
 
 
 class _Channels:
-    """The channels of a file so far, and which of them carry events."""
+    """The channels of a file so far, and which of them carry events.
+
+    Attributes:
+        topics: of all channels.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._schemas: dict[int, str] = {}
-        self._topics: list[str] = []
+        self.topics: list[str] = []
         self._with_events: set[int] = set()
 
     def events_in(self, opcode: int, record: memoryview) -> memoryview | None:
@@ -109,7 +114,7 @@ class _Channels:
             self._schemas[number] = _text(record, 2)[0]
         elif opcode == _CHANNEL:
             number, schema = _unpack("<HH", record)
-            self._topics.append(_text(record, 4)[0])
+            self.topics.append(_text(record, 4)[0])
             if self._schemas.get(schema) == EVENTS_SCHEMA:
                 self._with_events.add(number)
         elif opcode == _MESSAGE:
@@ -125,7 +130,7 @@ class _Channels:
             UnknownFormatError: none was.
         """
         if not self._with_events:
-            topics = ", ".join(self._topics[:5]) or "none"
+            topics = ", ".join(self.topics[:5]) or "none"
             raise UnknownFormatError(
                 str(self._path), got=f"an MCAP file without events of ours (topics: {topics})",
                 expected=f"a topic of the schema {EVENTS_SCHEMA}, as `live --record` writes it",
