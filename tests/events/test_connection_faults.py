@@ -19,6 +19,7 @@ from stdl_events.events.sources.aedat4_packets import Aedat4Packets
 from stdl_events.events.sources.connection import Connection
 from stdl_events.events.sources.jaer_tcp import JaerBytes
 from stdl_events.events.sources.received import ReceivedSource
+from stdl_events.events.sources.reopening import is_said
 from stdl_events.events.stream import RecordingWarning
 
 SIZE, DVS128 = (8, 6), (128, 128)
@@ -179,7 +180,33 @@ def test_a_peer_that_comes_back_without_packets_is_away_and_the_pauses_grow(monk
     with pytest.warns(RecordingWarning, match="opening it again"), pytest.raises(SourceLostError, match="closed"):
         receiver.receive(inbox)
     assert inbox.waits[:6] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
-    assert (sum(inbox.waits), connected[0]) == (pytest.approx(10.0), len(inbox.waits) + 2)
+    assert (sum(inbox.waits), connected[0]) == (pytest.approx(10.0), len(inbox.waits) + 1)
+
+
+def test_a_first_connection_without_packets_is_said(monkeypatch):
+    now_s = [0.0]
+    monkeypatch.setattr(connection.time, "monotonic", lambda: now_s[0])
+
+    class Silent:
+        def recv_into(self, buffer):
+            now_s[0] += 1.0
+            if now_s[0] < 9:
+                raise TimeoutError
+            return 0
+
+        def setsockopt(self, *option): ...
+        def settimeout(self, seconds): ...
+        def close(self): ...
+
+    monkeypatch.setattr(connection.socket, "create_connection", lambda *where, **options: Silent())
+    receiver = Connection(Address("jaer+tcp://a:1", "a", 1), JaerBytes(DVS128), 0.0)
+    receiver.open()
+    with pytest.warns(RecordingWarning, match="nothing has arrived for 5 s"):
+        receiver.receive(Away(now_s))
+
+
+def test_a_peer_that_closes_each_connection_is_said_ever_more_seldom():
+    assert [losses for losses in range(1, 40) if is_said(losses)] == [1, 2, 3, 4, 8, 16, 32]
 
 
 def test_jaers_stream_is_cut_at_events_and_an_event_that_is_cut_off_is_counted():

@@ -17,7 +17,7 @@ from stdl_events.events.sources.address import Address
 from stdl_events.events.sources.datagrams import SAY_SILENCE_S
 from stdl_events.events.sources.inbox import Inbox
 from stdl_events.events.sources.received import say
-from stdl_events.events.sources.reopening import FIRST_PAUSE_S, LONGEST_PAUSE_S, open_within, sleep
+from stdl_events.events.sources.reopening import FIRST_PAUSE_S, LONGEST_PAUSE_S, is_said, open_within, sleep
 from stdl_events.events.stream import EventArray
 
 HEADER_S = 5.0
@@ -79,7 +79,9 @@ class Connection(Generic[PacketT]):
         self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
         self._first: list[tuple[PacketT, int]] = []
         self._size: tuple[int, int] | None = None
-        self._brought, self._away_since_s, self._pause_s = False, 0.0, FIRST_PAUSE_S
+        # Whether packets came since the connection was opened, and since it was lost.
+        self._heard, self._brought = False, False
+        self._away_since_s, self._pause_s = 0.0, FIRST_PAUSE_S
 
     def open(self) -> tuple[int, int] | None:
         """Connect, and return the sensor size of the header; None if it has none.
@@ -107,7 +109,8 @@ class Connection(Generic[PacketT]):
             if not self._reconnect_s:
                 raise lost
             losses += 1
-            say(self.name, f"{lost.got}; opening it again, for the {losses}. time")
+            if is_said(losses):
+                say(self.name, f"{lost.got}; opening it again, for the {losses}. time")
             self.close()
             if not self._open_again(inbox, lost):
                 return
@@ -123,6 +126,7 @@ class Connection(Generic[PacketT]):
 
     def _read(self, inbox: Inbox[PacketT]) -> None:
         """Read up to the end of the connection."""
+        self._heard = False
         self._put(inbox, self._first)
         self._first = []
         self._put(inbox, self._stream.push(b""))
@@ -130,7 +134,7 @@ class Connection(Generic[PacketT]):
         while not inbox.closed:
             data = self._received()
             if data is None:
-                if said_s is not None and not self._brought and time.monotonic() - said_s > SAY_SILENCE_S:
+                if said_s is not None and not self._heard and time.monotonic() - said_s > SAY_SILENCE_S:
                     said_s = None
                     say(self.name, f"nothing has arrived for {SAY_SILENCE_S:g} s: check that the sender has events")
                 continue
@@ -142,7 +146,7 @@ class Connection(Generic[PacketT]):
 
     def _put(self, inbox: Inbox[PacketT], packets: Iterable[tuple[PacketT, int]]) -> None:
         for packet, size in packets:
-            self._brought = True
+            self._heard = self._brought = True
             inbox.put(packet, size)
 
     def _received(self) -> memoryview | None:
@@ -172,7 +176,9 @@ class Connection(Generic[PacketT]):
         """
         now_s = time.monotonic()
         if self._brought:
-            self._away_since_s, self._pause_s, self._brought = now_s, FIRST_PAUSE_S, False
+            self._away_since_s, self._pause_s, self._brought = now_s, 2 * FIRST_PAUSE_S, False
+            if inbox.wait(FIRST_PAUSE_S):  # a peer may close each connection at once
+                return False
         else:
             left_s = self._away_since_s + self._reconnect_s - now_s
             if left_s <= 0:

@@ -28,7 +28,7 @@ from stdl_events.events.sources.eventcv_driver import (
 )
 from stdl_events.events.sources.inbox import Inbox, Overload
 from stdl_events.events.sources.received import ReceivedSource, say
-from stdl_events.events.sources.reopening import open_within, sleep
+from stdl_events.events.sources.reopening import is_said, open_within, sleep
 from stdl_events.events.sources.usb import printable
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
@@ -207,7 +207,8 @@ class CameraReceiver:
         if not self._reconnect_s:
             raise lost
         self._losses += 1
-        say(self._name, f"{lost.got}; opening it again, for the {self._losses}. time")
+        if is_said(self._losses):
+            say(self._name, f"{lost.got}; opening it again, for the {self._losses}. time")
         camera = open_within(self._open, self._reconnect_s, inbox.wait)
         if camera is None:
             return

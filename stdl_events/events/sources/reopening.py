@@ -34,3 +34,8 @@ def sleep(seconds: float) -> bool:
     """Wait, and never give up."""
     time.sleep(seconds)
     return False
+
+
+def is_said(losses: int) -> bool:
+    """True for the losses 1, 2, 3, 4, 8, 16 ...: a peer that comes and goes shall not flood the messages."""
+    return losses == 3 or losses & (losses - 1) == 0
