@@ -56,14 +56,14 @@ class BlockCheck:
         fits = seen_width <= height and seen_height <= width
         return f"; all are inside {height}x{width}: its width and height may be exchanged" if fits else ""
 
-    def good_blocks(self, decoder: Decoder, maker: SummaryMaker) -> Iterator[Block]:
-        """Yield the file's blocks up to its end or, with `repair`, up to its first damage; `maker` counts all."""
+    def good_events(self, decoder: Decoder, maker: SummaryMaker) -> Iterator[EventArray]:
+        """Yield the file's events up to its end or, with `repair`, up to its first damage; `maker` counts all."""
         try:
             for block in decoder.blocks():
                 extent = extent_of(block.events)
                 good, damage = self._check(block, extent, maker)
                 maker.add(good, extent if good is block.events else extent_of(good), is_reset=block.is_reset)
-                yield Block(good, block.offset)
+                yield good
                 if damage is not None:
                     raise damage
         except (TruncatedRecordingError, CorruptRecordingError) as damage:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +36,7 @@ class OffEverySensor:
     first: str
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """Decoded events of one part of the file, `EVENT_DTYPE`, not yet sorted or checked; `offset` in bytes.
 
     Attributes:
@@ -150,8 +149,8 @@ def read_records(
     with path.open("rb") as file:
         file.seek(data_offset)
         offset = data_offset
-        # A short file is not read into the memory of a long one.
-        block_bytes = size * max(1, min(block_records, -(-os.fstat(file.fileno()).st_size // size)))
+        # A short file is read at once: the record that is missing shows its end.
+        block_bytes = size * min(block_records, os.fstat(file.fileno()).st_size // size + 1)
         while data := file.read(block_bytes):
             whole = len(data) // size
             if whole:
@@ -159,6 +158,22 @@ def read_records(
             offset += whole * size
             if whole * size < len(data):
                 raise truncated(path, offset, f"{len(data) - whole * size} of {size} bytes of a record")
+            if len(data) < block_bytes:
+                return
+
+
+def read_beginning(path: Path, count: int) -> bytes:
+    """Return the first `count` bytes of the file at `path`, fewer if it is shorter.
+
+    Raises:
+        OSError: the file is not readable.
+    """
+    # A file object takes longer to make than so few bytes to read.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, min(count, os.fstat(descriptor).st_size))
+    finally:
+        os.close(descriptor)
 
 
 def truncated(path: Path, offset: int, got: str) -> TruncatedRecordingError:

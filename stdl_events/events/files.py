@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stdl_events.errors import RecordingError, TruncatedRecordingError
 from stdl_events.events.compressed import unpack
-from stdl_events.events.decoder import TODO_DAMAGE, Decoder
+from stdl_events.events.decoder import TODO_DAMAGE, Decoder, read_beginning
 from stdl_events.events.formats import FORMATS
 from stdl_events.events.formats.columns import parse_columns
 from stdl_events.events.formats.recognise import HEAD_BYTES, recognise, require_uncontradicted
@@ -101,7 +101,7 @@ def read_head(path: Path) -> bytes:
     subject = str(path)
     try:
         mode = path.stat().st_mode
-        head = _first_bytes(path) if stat.S_ISREG(mode) else b""
+        head = read_beginning(path, HEAD_BYTES) if stat.S_ISREG(mode) else b""
     except FileNotFoundError:
         raise RecordingError(subject, got="no such file", expected="a file of events", todo="check the path") from None
     except OSError as error:
@@ -154,8 +154,3 @@ def _open_stream(path: Path, name: str, stream: int) -> Decoder:
             todo="leave --stream (stream=) out",
         )  # fmt: skip
     return open_stream(path, stream)
-
-
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(HEAD_BYTES)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +63,7 @@ class Summary:
     parts: tuple[Part, ...] = ()
 
 
-@dataclass(frozen=True)
-class Extent:
+class Extent(NamedTuple):
     """Extent of a block of events: the smallest sensor that holds it, and its times.
 
     Attributes:

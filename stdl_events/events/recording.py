@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stdl_events.errors import RecordingError, TruncatedRecordingError
 from stdl_events.events.block_check import MAX_INFERRED_SIDE, BlockCheck, absurd_size
-from stdl_events.events.decoder import Block, Decoder, SizeFrom, TimeUnitFrom
+from stdl_events.events.decoder import Decoder, SizeFrom, TimeUnitFrom
 from stdl_events.events.defects import defects_of
 from stdl_events.events.ordering import Summary, SummaryMaker, in_order, sorted_by_time
 from stdl_events.events.stream import EventArray, RecordingWarning, concatenate_events
@@ -143,7 +143,7 @@ class Recording:
             TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` is off.
         """
         while self._summary is None:  # again if the first pass found outliers, or another unit of time
-            for _ in self._summarised_blocks():
+            for _ in self._summarised_events():
                 pass
         return self._summary
 
@@ -208,7 +208,7 @@ class Recording:
             TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` is off.
         """
         while True:
-            events = concatenate_events(block.events for block in self._summarised_blocks())
+            events = concatenate_events(self._summarised_events())
             if self._summary is not None:
                 break
         summary = self._summary
@@ -246,8 +246,8 @@ class Recording:
             expected="a file that stays as it is", todo="open it again when nothing writes to it",
         )  # fmt: skip
 
-    def _summarised_blocks(self) -> Iterator[Block]:
-        """Yield the good blocks of a complete pass; at its end cache the summary and warn once about defects.
+    def _summarised_events(self) -> Iterator[EventArray]:
+        """Yield the good events of a complete pass; at its end cache the summary and warn once about defects.
 
         If the first pass finds outliers, it sets the size without them; if it finds that the file's values have another
         interpretation, it sets that. Then it caches nothing: the caller starts again.
@@ -255,7 +255,7 @@ class Recording:
         is_checked, first_time = self._decoder.header.is_checked, self._summary is None
         maker = SummaryMaker(is_checked=is_checked, infers=self._known_size is None and not is_checked)
         check = self._check
-        yield from check.good_blocks(self._decoder, maker)
+        yield from check.good_events(self._decoder, maker)
         size = maker.size_without_outliers()
         if size is not None:
             self._known_size, self._known_size_from = size, "inferred"

@@ -7,6 +7,7 @@ other. Left-over data of an earlier recording may lie minutes away from the rest
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 from stdl_events.events.stream import EventArray, concatenate_events
 
@@ -27,8 +28,7 @@ _APART_US = 2_000_000
 _FAR_US = 10_000_000
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """Events in a row in the file, between two leaps of the clock.
 
     Attributes:
@@ -194,7 +194,7 @@ def without(runs: Sequence[Run], dropped: Sequence[Run]) -> list[Run]:
     for run in runs:
         is_reset = is_reset or run.is_reset
         if run.start not in gone:
-            kept.append(replace(run, is_reset=is_reset))
+            kept.append(run._replace(is_reset=is_reset))
             is_reset = False
     return kept
 

@@ -1,6 +1,7 @@
 """Size and SHA-256 of one file."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from stdl_events.errors import DatasetError
@@ -25,7 +26,9 @@ def file_size(path: Path) -> int:
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK_BYTES):
+    with path.open("rb", buffering=0) as file:
+        # A short file is not read into the memory of a long one, which the system would have to clear.
+        block_bytes = min(_HASH_BLOCK_BYTES, os.fstat(file.fileno()).st_size + 1)
+        while block := file.read(block_bytes):
             digest.update(block)
     return digest.hexdigest()

@@ -7,13 +7,13 @@ Sources: G. Orchard et al., "Converting static image datasets to spiking neuromo
 and its reader `event-Python` for the overflows.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from stdl_events.events.decoder import Decoder, Header, Records, RecordsDecoder
+from stdl_events.events.decoder import Decoder, Header, Records, RecordsDecoder, read_beginning
 from stdl_events.events.formats.clock import UnwrappedClock
 from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.formats.pieces import Pieces, follow_records
@@ -24,6 +24,8 @@ NMNIST_SIZE = (34, 34)
 _OVERFLOW_ROW = 240
 _OVERFLOW_US = 1 << 13
 _CLOCK_BITS = 23
+_POLARITY = 1 << _CLOCK_BITS
+_TIME_MASK = _POLARITY - 1
 # More than N-MNIST's largest file has.
 _LOOKED_AT = 1 << 16
 # A clock steps back at its wraps, at overflows and where events were mixed up; in other content every second time.
@@ -58,16 +60,19 @@ def fits_ncaltech(path: Path) -> bool:
 
 
 def _first_records(path: Path) -> Records:
-    with path.open("rb") as file:
-        data = file.read(min(RECORD_DTYPE.itemsize * _LOOKED_AT, os.fstat(file.fileno()).st_size))
+    data = read_beginning(path, RECORD_DTYPE.itemsize * _LOOKED_AT)
     return np.frombuffer(data, RECORD_DTYPE, len(data) // RECORD_DTYPE.itemsize)
 
 
 def _goes_forward(records: Records) -> bool:
-    first = records[:_OF_THE_CLOCK]
-    t_us = (first["p_t22"].astype(np.int64) & 0x7F) << 16 | first["t15"]
+    t_us = _words(records[:_OF_THE_CLOCK]) & _TIME_MASK
     steps_back = int(np.count_nonzero(t_us[1:] < t_us[:-1]))
     return len(t_us) < _FEW_RECORDS or steps_back <= _MOST_BACK * len(t_us)
+
+
+def _words(records: Records) -> npt.NDArray[np.uint32]:
+    """Return y, p and time of each record as one number: a pass over it is quicker than one over each field."""
+    return np.ndarray(len(records), ">u4", records, 1, (RECORD_DTYPE.itemsize,)).astype(np.uint32)
 
 
 def _make_decode() -> Callable[[Records], EventArray]:
@@ -76,19 +81,19 @@ def _make_decode() -> Callable[[Records], EventArray]:
 
     def decode(records: Records) -> EventArray:
         nonlocal overflows
-        # y, p and time as one big-endian number: a pass over it is quicker than one over each field.
-        words = np.ndarray(len(records), ">u4", records, 1, (RECORD_DTYPE.itemsize,)).astype(np.uint32)
-        t_us = clock.unwrap(words & (1 << _CLOCK_BITS) - 1)
+        words = _words(records)
+        t_us = clock.unwrap(words & _TIME_MASK)
         if overflows or words.max(initial=0) >> 24 >= _OVERFLOW_ROW:
             is_overflow = records["y"] == _OVERFLOW_ROW
             count = overflows + np.cumsum(is_overflow)
             overflows = int(count[-1])
-            records, t_us = records[~is_overflow], (t_us + _OVERFLOW_US * count)[~is_overflow]
+            t_us += _OVERFLOW_US * count
+            records, words, t_us = (each[~is_overflow] for each in (records, words, t_us))
         events = np.empty(len(records), EVENT_DTYPE)
         events["t"] = t_us
         events["x"] = records["x"]
         events["y"] = records["y"]
-        events["p"] = records["p_t22"] >> 7
+        events["p"] = words & _POLARITY
         return events
 
     return decode

@@ -93,7 +93,7 @@ def require_uncontradicted(path: Path, head: bytes, name: str) -> str:
     """
     if any(known.magic and head.startswith(known.magic) for known in FORMATS[name].signatures):
         return name
-    for other, format in FORMATS.items():
+    for other, format in FORMATS.in_order_of_recognition():
         for known in format.signatures:
             if len(known.magic) >= _SURE_MAGIC_BYTES and head.startswith(known.magic) and known.takes(path):
                 raise RecordingError(
