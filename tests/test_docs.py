@@ -110,6 +110,8 @@ def run_command(words: list[str], run_cli: Callable[..., tuple[int, str, str]]) 
         ended = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
         assert ended.returncode == 0, f"{shlex.join(words)}: {ended.stderr}"
     elif program == "stdl-events":
+        if arguments[0] == "export":
+            arguments += ["--check-steps", "20"]  # each check in full takes most of a page's time
         with as_in_a_new_process():
             code, _, messages = run_cli(*arguments)
         assert code == 0, f"{shlex.join(words)}: {messages}"

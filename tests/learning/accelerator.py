@@ -21,7 +21,8 @@ from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
 
 DEVICE = "accel"
-NOTATION = "6C3-DP(0.3)-AP2-8R(s2)-AP(k3s2p1)-8SEWR-9FC-3FC"
+# The time loop of each rule sees a few layers; every kind of layer is seen by one rule.
+FEW_LAYERS, ALL_LAYERS = "6C3-DP(0.3)-AP2-8R(s2)-3FC", "6C3-DP(0.3)-AP2-8R(s2)-AP(k3s2p1)-8SEWR-9FC-3FC"
 STEPS, BATCH = 2, 4
 MODES = ("lean", "plain")
 # Settings of different parts of a step share a variant.
@@ -72,8 +73,8 @@ class HostGenerators(types.ModuleType):
         return torch.Generator()
 
 
-def train(rule: str, memory: str, variant: dict[str, Any]) -> None:
-    spec = NetworkSpec.parse(NOTATION, input_shape=(2, 16, 16))
+def train(notation: str, rule: str, memory: str, variant: dict[str, Any]) -> None:
+    spec = NetworkSpec.parse(notation, input_shape=(2, 16, 16))
     options = {"batch_size": BATCH, "steps": STEPS, "memory": memory, "device": DEVICE} | variant
     with FakeTensorMode():
         made = build_learner(spec, rule, **options)
@@ -90,7 +91,8 @@ def main() -> None:
     SpikingNetwork.to = to
     learner.torch = HostGenerators("torch")
     rules = [rule.name for rule in list_rules()]
-    cases = [*itertools.product(rules, MODES, [{}]), *itertools.product(["sltt"], MODES, VARIANTS)]
+    cases = [*itertools.product([FEW_LAYERS], rules, MODES, [{}])]
+    cases += itertools.product([ALL_LAYERS], ["sltt"], MODES, ({}, *VARIANTS))
     for case in cases:
         train(*case)
     print(f"{len(cases)} learners trained")
