@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from stdl_events.learning.grid import Trace
 from stdl_events.learning.lean import alike_parts_skipped, check_layer
 from stdl_events.learning.lean.chain import LeanChain
-from stdl_events.learning.lean.signals import Counts, Dense, Pooled, Shape, Spikes, Traced, pool_sizes
+from stdl_events.learning.lean.pooling import Pooled, Window
+from stdl_events.learning.lean.signals import Counts, Dense, Shape, Spikes, Traced
 from stdl_events.learning.lean.signals import Signal as LeanSignal
 from stdl_events.learning.precision import mixed_precision
 from stdl_events.learning.targets import example_targets
@@ -89,7 +90,7 @@ def tensor_output(setting: LayerSetting, fronts: Fronts) -> TensorInput | None:
     """The output of these layers, the first of which has spikes as input; None if it is no `TensorInput`."""
     with metering(), alike_parts_skipped():
         out = _run_fronts(setting, fronts)
-        source, pool = (out.source, pool_sizes(out.pool)) if isinstance(out, Pooled) else (out, None)
+        source, pool = (out.source, (*Window.of(out.pool),)) if isinstance(out, Pooled) else (out, None)
         if not isinstance(source, Dense | Counts):
             return None
         values_BCHW, divisor = (

@@ -9,7 +9,8 @@ from torch import Tensor
 from stdl_events.build import build_learner, plan_learner
 from stdl_events.errors import RuleError
 from stdl_events.learning.lean.parts import PartSizes, part_sizes
-from stdl_events.learning.lean.signals import Counts, Dense, Pooled, Scaled, Spikes
+from stdl_events.learning.lean.pooling import Pooled
+from stdl_events.learning.lean.signals import Counts, Dense, Scaled, Spikes
 from stdl_events.learning.lean.sparse import choose
 from stdl_events.learning.lean.synapse import LeanSynapse
 from stdl_events.learning.learner import Learner

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from stdl_events.learning.lean.kernels import pack_
-from stdl_events.learning.lean.signals import Counts, Dense, Dropped, Pooled, Scaled, Spikes, pool_backward, pooled
+from stdl_events.learning.lean.pooling import Pooled, pool_backward, pooled
+from stdl_events.learning.lean.signals import Counts, Dense, Dropped, Scaled, Spikes
 
 SHAPE = (3, 4, 9, 11)
 

@@ -11,13 +11,22 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
 from stdl_events.learning.lean.kernels import in_rows, laid_out, pack_, turned_last
 from stdl_events.learning.lean.membranes import takes_channels_last
 from stdl_events.learning.lean.neurons import LeanNeurons
-from stdl_events.learning.lean.parts import accumulate, channel_parts, put_part, sample_parts, unlike
+from stdl_events.learning.lean.parts import (
+    accumulate,
+    channel_parts,
+    in_dtype,
+    of_channels,
+    put_part,
+    sample_parts,
+    unlike,
+)
 from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Spikes, Traced, added, moved, presynaptic
 from stdl_events.learning.lean.supported import runs_by_hand, steps_as
 from stdl_events.learning.lean.synapse import LeanSynapse
@@ -123,10 +132,10 @@ def _unit_step(
         if fuses and synapse.learns_norm:
             gradient = turned_last(gradient) if synapse.channels_last else in_rows(gradient)
             for channels in runs:
-                neurons.backward(channels, gradient[:, channels], synapse.before_norm(channels))
+                neurons.backward(channels, of_channels(gradient, channels), synapse.before_norm(channels))
         else:
             for channels in runs:
-                current = neurons.backward(channels, gradient[:, channels])
+                current = neurons.backward(channels, of_channels(gradient, channels))
                 gradient = put_part(gradient, channels, synapse.backward(channels, current))
         return synapse.finish(gradient, needs_input=needs_input, onto=onto)
 
@@ -206,11 +215,12 @@ def _classifier_step(body: ClassifierBody, x: Signal) -> Step:
 
     def pooled_BC(signal: Signal) -> Tensor:
         parts = sample_parts(signal.shape, signal.dtype)
-        return torch.cat([signal.dense(samples).mean((2, 3)).to(weight.dtype) for samples in parts])
+        means = [in_dtype(signal.dense(samples).mean((2, 3)), weight.dtype) for samples in parts]
+        return means[0] if len(means) == 1 else torch.cat(means)
 
     in_BC = pooled_BC(x)
     learned_BC = in_BC if presynaptic(x) is x else pooled_BC(presynaptic(x))
-    logits_BK = body.linear(in_BC)
+    logits_BK = F.linear(in_BC, weight, bias)
 
     def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
         grad_BK = gradients.pop()
@@ -220,7 +230,7 @@ def _classifier_step(body: ClassifierBody, x: Signal) -> Step:
             return None
         height, width = x.shape[2:]
         grad_BC = grad_BK @ weight.detach() / (height * width)
-        return grad_BC.to(x.dtype)[:, :, None, None].expand(x.shape).contiguous()
+        return in_dtype(grad_BC, x.dtype)[:, :, None, None].expand(x.shape).contiguous()
 
     return Step(Dense(logits_BK), (), backward)
 

@@ -12,16 +12,8 @@ from torch import Tensor, nn
 
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.lean.bodies import Backward, body_step
-from stdl_events.learning.lean.signals import (
-    Dense,
-    Dropped,
-    Signal,
-    dropout_backward,
-    moved,
-    pool_backward,
-    pool_sizes,
-    pooled,
-)
+from stdl_events.learning.lean.pooling import counts_spikes, pool_backward, pooled
+from stdl_events.learning.lean.signals import Dense, Dropped, Signal, dropout_backward, moved
 from stdl_events.learning.online import Chunk
 from stdl_events.learning.rates import BlockPenalty, ChunkRates
 from stdl_events.network.layers import Layer, SequenceDropout
@@ -158,4 +150,4 @@ class LeanChain:
 def _counts_spikes(behind: Sequence[nn.Module]) -> bool:
     """True if the first of the modules behind a body is a pooling that counts packed spikes."""
     first = next((module for module in behind if not isinstance(module, nn.Identity)), None)
-    return isinstance(first, nn.AvgPool2d) and pool_sizes(first)[0] == pool_sizes(first)[1]
+    return first is not None and counts_spikes(first)

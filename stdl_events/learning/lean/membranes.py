@@ -25,7 +25,7 @@ from stdl_events.learning.lean.kernels import (
     surrogate_backward_normed_,
 )
 from stdl_events.learning.lean.normed import BeforeNorm
-from stdl_events.learning.lean.parts import accumulate
+from stdl_events.learning.lean.parts import accumulate, of_channels
 from stdl_events.learning.lean.signals import Spikes
 from stdl_events.network.layers import State
 from stdl_events.network.neurons.cell import NeuronCell
@@ -101,7 +101,7 @@ class _FusedMembranes:
         self.fuses_norm = fuses_norm(spikes.bits_BCQ.device, spikes.dtype)
 
     def fire(self, channels: slice, current: Tensor | BeforeNorm, *, packs_only: bool = False) -> Tensor:
-        u_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
+        u_BCHW, bits_BCQ = of_channels(self.state[0], channels), of_channels(self.spikes.bits_BCQ, channels)
         if isinstance(current, Tensor):
             spikes_BCHW = laid_out(current, channels_last=self._last)
             self._fire(spikes_BCHW, u_BCHW, bits_BCQ, *self._neurons)
@@ -118,7 +118,7 @@ class _FusedMembranes:
 
     def backward(self, channels: slice, grad_BCHW: Tensor, before: BeforeNorm | None) -> Tensor:
         grad_BCHW = laid_out(grad_BCHW, channels_last=self._last)
-        u_BCHW, bits_BCQ = self.state[0][:, channels], self.spikes.bits_BCQ[:, channels]
+        u_BCHW, bits_BCQ = of_channels(self.state[0], channels), of_channels(self.spikes.bits_BCQ, channels)
         numbers = self._neurons[1:]
         if before is None:
             self._backward(grad_BCHW, u_BCHW, bits_BCQ, *numbers, *self._surrogate)

@@ -45,5 +45,5 @@ class BeforeNorm:
         return self._of_channels(weight, *self.statistics, weight.grad, bias.grad)
 
     def _of_channels(self, *numbers_C: Tensor) -> list[Tensor]:
-        every = self.channels == slice(0, self.norm.num_features)
-        return [*numbers_C] if every else [x.detach()[self.channels] for x in numbers_C]
+        is_all = self.channels.stop - self.channels.start == self.norm.num_features
+        return [*numbers_C] if is_all else [x.detach()[self.channels] for x in numbers_C]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
@@ -95,10 +96,11 @@ def accumulate(parameter: nn.Parameter | Tensor | None, gradient: Tensor | None)
     """In-place add of `gradient` to `parameter.grad`, in the parameter's dtype."""
     if parameter is None or gradient is None or not parameter.requires_grad:
         return
-    if parameter.grad is None:
+    before = parameter.grad
+    if before is None:
         parameter.grad = gradient.to(parameter.dtype).contiguous()
     else:
-        parameter.grad.add_(gradient)
+        before.add_(gradient)
 
 
 def accumulate_part(parameter: nn.Parameter, channels: slice, gradient: Tensor | None) -> None:
@@ -108,6 +110,21 @@ def accumulate_part(parameter: nn.Parameter, channels: slice, gradient: Tensor |
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     parameter.grad[channels] += gradient
+
+
+def of_channels(whole_BCHW: Tensor, channels: slice) -> Tensor:
+    """Some channels of a tensor: itself for all of them, since a view takes as long as a small kernel."""
+    return whole_BCHW if channels.stop - channels.start == whole_BCHW.shape[1] else whole_BCHW[:, channels]
+
+
+def of_samples(whole_BCHW: Tensor, samples: slice) -> Tensor:
+    """Some samples of a tensor: itself for all of them."""
+    return whole_BCHW if samples.stop - samples.start == len(whole_BCHW) else whole_BCHW[samples]
+
+
+def in_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """`x` itself if it has the dtype, which its own method takes longer to find."""
+    return x if x.dtype == dtype else x.to(dtype)
 
 
 def put_part(whole_BCHW: Tensor, channels: slice, part_BCHW: Tensor) -> Tensor:
@@ -120,9 +137,13 @@ def put_part(whole_BCHW: Tensor, channels: slice, part_BCHW: Tensor) -> Tensor:
 
 def parts(count: int, bytes_each: int, part_bytes: int) -> list[slice]:
     """Cut `count` items into at most `PartSizes.most` runs of at least about `part_bytes`, as even as possible."""
-    runs = max(1, min(count, _sizes.get().most, -(-count * bytes_each // part_bytes)))
+    return [*_cut(count, max(1, min(count, _sizes.get().most, -(-count * bytes_each // part_bytes))))]
+
+
+@functools.lru_cache(maxsize=1024)
+def _cut(count: int, runs: int) -> tuple[slice, ...]:
     borders = [round(index * count / runs) for index in range(runs + 1)]
-    return [slice(start, stop) for start, stop in itertools.pairwise(borders)]
+    return tuple(slice(start, stop) for start, stop in itertools.pairwise(borders))
 
 
 def channel_parts(shape_BCHW: tuple[int, int, int, int], dtype: torch.dtype) -> list[slice]:

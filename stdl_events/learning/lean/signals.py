@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from stdl_events.learning.lean.kernels import BITS, count_, empty, in_rows, laid_out, lies_channels_last, spread, unpack
-from stdl_events.learning.lean.parts import sample_parts, unlike
+from stdl_events.learning.lean.kernels import BITS, laid_out, unpack
+from stdl_events.learning.lean.parts import in_dtype
 
 Shape: TypeAlias = tuple[int, int, int, int]
 ALL = slice(None)
@@ -49,7 +49,7 @@ class Dense:
         return self.values_BCHW.dtype
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        return self.values_BCHW[samples, channels]
+        return _part(self.values_BCHW, samples, channels)
 
 
 class Spikes:
@@ -87,10 +87,9 @@ class Spikes:
     def _values(self, dtype: torch.dtype, samples: slice, channels: slice, *, channels_last: bool) -> Tensor:
         batch, count, height, width = self.shape
         fresh, self._fresh = self._fresh, None
-        is_all = samples in (ALL, slice(0, batch)) and channels in (ALL, slice(0, count))
-        if fresh is not None and is_all and dtype == self.dtype:
+        if fresh is not None and _covers(samples, batch) and _covers(channels, count) and dtype == self.dtype:
             return fresh
-        spikes_BCP = unpack(self.bits_BCQ[samples, channels], height * width, dtype, channels_last)
+        spikes_BCP = unpack(_part(self.bits_BCQ, samples, channels), height * width, dtype, channels_last)
         return spikes_BCP.unflatten(2, (height, width))
 
 
@@ -99,7 +98,7 @@ def dense_in(dtype: torch.dtype, x: Signal, samples: slice, *, channels_last: bo
     if isinstance(x, Spikes):
         values = x.dense_in(dtype, samples, channels_last=channels_last)
     else:
-        values = x.dense(samples).to(dtype)
+        values = in_dtype(x.dense(samples), dtype)
     return laid_out(values, channels_last=True) if channels_last else values
 
 
@@ -117,8 +116,18 @@ class Counts:
         return batch, channels, height, width
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        counts = self.counts_BCHW[samples, channels].to(self.dtype)
+        counts = _part(self.counts_BCHW, samples, channels).to(self.dtype)
         return counts if self.divisor == 1 else counts.div_(self.divisor)
+
+
+def _part(whole: Tensor, samples: slice, channels: slice) -> Tensor:
+    """Some samples and channels of a tensor: itself for all of them."""
+    batch, count, *_ = whole.shape
+    return whole if _covers(samples, batch) and _covers(channels, count) else whole[samples, channels]
+
+
+def _covers(run: slice, count: int) -> bool:
+    return not run.start and (run.stop is None or run.stop == count)
 
 
 def _own(source: Signal, samples: slice, channels: slice) -> Tensor:
@@ -144,26 +153,6 @@ class Scaled:
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         return _own(self.source, samples, channels).mul_(self.factor)
-
-
-@dataclasses.dataclass(frozen=True)
-class Pooled:
-    """A signal behind average pooling, recomputed at every call."""
-
-    source: Signal
-    pool: nn.AvgPool2d
-
-    @property
-    def shape(self) -> Shape:
-        return pooled_shape(self.source.shape, self.pool)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.source.dtype
-
-    def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        pooled: Tensor = self.pool(self.source.dense(samples, channels))
-        return pooled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,59 +224,6 @@ def _values_added(first: Signal, second: Signal) -> Signal:
 
 def _is_whole(signal: Signal) -> bool:
     return isinstance(signal, Spikes) or (isinstance(signal, Counts) and signal.divisor == 1)
-
-
-def pooled(source: Signal, pool: nn.AvgPool2d) -> Signal:
-    """`source` behind average pooling. Pooled spikes are stored as their count per window, one byte each."""
-    if isinstance(source, Scaled):
-        return Scaled(pooled(source.source, pool), source.factor)
-    window = pool_sizes(pool)[0] ** 2
-    if not isinstance(source, Spikes) or window > torch.iinfo(torch.uint8).max:
-        return Pooled(source, pool)
-    shape = pooled_shape(source.shape, pool)
-    counts_BCHW = empty(source.bits_BCQ, shape, channels_last=source.channels_last)
-    # Plain kernels unpack the bits inside of themselves, one byte each, a part of the batch at a time.
-    for samples in unlike(sample_parts(source.shape, source.dtype)):
-        if tiles(source.shape, pool):
-            source.forget_fresh()
-            count_(source.bits_BCQ[samples], counts_BCHW[samples], pool_sizes(pool)[0])
-        else:
-            counts_BCHW[samples] = pool(source.dense(samples)).mul_(window).round_()
-    return Counts(counts_BCHW, source.dtype, window)
-
-
-def pool_backward(grad_BCHW: Tensor, shape: Shape, pool: nn.AvgPool2d) -> Tensor:
-    """The gradient in front of the pooling, of `shape`, from the one behind it."""
-    kernel, stride, padding = pool_sizes(pool)
-    if tiles(shape, pool):
-        return spread(grad_BCHW if lies_channels_last(grad_BCHW) else in_rows(grad_BCHW), kernel)
-    # The operator reads only the shape of the pooling's input, so an expanded scalar is enough.
-    like = grad_BCHW.new_empty(()).expand(shape)
-    gradient: Tensor = torch.ops.aten.avg_pool2d_backward(
-        grad_BCHW, like, [kernel, kernel], [stride, stride], [padding, padding], False, True, None
-    )
-    return gradient
-
-
-def tiles(shape: Shape, pool: nn.AvgPool2d) -> bool:
-    """True if every pixel in front of the pooling is in one of its windows."""
-    kernel, stride, padding = pool_sizes(pool)
-    return kernel == stride and padding == 0 and all(size % kernel == 0 for size in shape[2:])
-
-
-def pooled_shape(shape: Shape, pool: nn.AvgPool2d) -> Shape:
-    """The shape behind average pooling."""
-    kernel, stride, padding = pool_sizes(pool)
-    batch, channels, *sizes = shape
-    height, width = ((size + 2 * padding - kernel) // stride + 1 for size in sizes)
-    return batch, channels, height, width
-
-
-def pool_sizes(pool: nn.AvgPool2d) -> tuple[int, int, int]:
-    """Kernel, stride, padding; the notation's poolings are square."""
-    kernel, stride, padding = pool.kernel_size, pool.stride, pool.padding
-    assert isinstance(kernel, int) and isinstance(stride, int) and isinstance(padding, int)  # noqa: PT018
-    return kernel, stride, padding
 
 
 @dataclasses.dataclass(frozen=True)

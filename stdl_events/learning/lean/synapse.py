@@ -6,20 +6,28 @@ Batch norm runs on a few channels at a time. Its statistics are per channel, so 
 B batch, C channels, H height, W width.
 """
 
-from typing import cast
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
+from stdl_events.learning.lean.division import divided
 from stdl_events.learning.lean.kernels import empty
 from stdl_events.learning.lean.normed import BeforeNorm
-from stdl_events.learning.lean.parts import accumulate, accumulate_part, channel_parts, sample_parts, unlike
-from stdl_events.learning.lean.signals import Shape, Signal, Spikes, dense_in, presynaptic
+from stdl_events.learning.lean.parts import (
+    accumulate,
+    accumulate_part,
+    channel_parts,
+    in_dtype,
+    of_channels,
+    of_samples,
+    unlike,
+)
+from stdl_events.learning.lean.signals import Signal, Spikes, dense_in, presynaptic
 from stdl_events.learning.lean.sparse import Scattering, choose
 from stdl_events.network.synapse import ScaledWSConv2d, Synapse
 
-# Convolutions with few output channels are slow, and each group unpacks the input again.
-MOST_GROUPS = 8
+Sizes: TypeAlias = tuple[int, ...]
 
 
 class LeanSynapse:
@@ -45,9 +53,9 @@ class LeanSynapse:
         self._convolves_in = module.convolves_in or x.dtype
         # Without a norm backward does not need the output, and the caller of `current` may overwrite it.
         self._saves_output = saves_output and norm is not None
-        self.shape = _output_shape(x.shape, conv)
-        self.groups = [slice(0, self.shape[1])] if self._saves_output else _groups(channel_parts(self.shape, x.dtype))
-        self._is_backward, self._runs = False, sample_parts(x.shape, self._convolves_in)
+        division = divided(conv, x.shape, x.dtype, self._convolves_in, whole=self._saves_output)
+        self.shape, self.groups, self._runs = division
+        self._is_backward = False
         self._scattering = self._choose() if module.convolutions == "auto" and self._convolves_in == x.dtype else None
         self._dense: Tensor | None = None
         self._made: tuple[slice, Tensor] | None = None
@@ -157,8 +165,8 @@ class LeanSynapse:
             wanted, learned = [needs_input, False, False], self._unread
             runs = runs if needs_input else []
         for samples in unlike(runs):
-            part_x, part_weight, part_bias = torch.ops.aten.convolution_backward(
-                grad_y[samples].to(self._convolves_in),
+            part_x, part_weight, part_bias = torch.ops.aten.convolution_backward.default(
+                in_dtype(of_samples(grad_y, samples), self._convolves_in),
                 learned(samples),
                 weight,
                 None if bias is None else list(bias.shape),
@@ -166,7 +174,7 @@ class LeanSynapse:
                 wanted,
             )
             if needs_input:
-                part_x = part_x.to(self._x.dtype)
+                part_x = in_dtype(part_x, self._x.dtype)
             if needs_input and onto is not None:
                 onto[samples].add_(part_x)
             elif needs_input and len(runs) == 1:
@@ -194,10 +202,12 @@ class LeanSynapse:
         if self._made is None or self._made[0] != group:
             self._made = None
             self._made = (group, self._convolve(group))
-        return self._made[1][:, channels.start - group.start : channels.stop - group.start]
+        return of_channels(self._made[1], slice(channels.start - group.start, channels.stop - group.start))
 
     def _convolve(self, channels: slice) -> Tensor:
-        weight, bias, geometry = self._weight()[channels], self._conv.bias, self._geometry()
+        weight, bias, geometry = self._weight(), self._conv.bias, self._geometry()
+        if channels.stop - channels.start < len(weight):
+            weight = weight[channels]
         bias = None if bias is None else bias.detach()[channels].to(weight.dtype)
         runs = self._runs
         if self._scattering is not None and self._scattering.forward:
@@ -205,14 +215,14 @@ class LeanSynapse:
             for samples in runs:
                 self._scattering.convolve(samples, weight, bias, y[samples])
             return y
-        first = torch.ops.aten.convolution(self._input(runs[0]), weight, bias, *geometry).to(self._x.dtype)
+        first = in_dtype(torch.convolution(self._input(runs[0]), weight, bias, *geometry), self._x.dtype)
         if len(runs) == 1:
             return first
         y = empty(first, (self._x.shape[0], *first.shape[1:]), channels_last=self.channels_last)
         y[runs[0]] = first
         del first
         for samples in unlike(runs[1:]):
-            y[samples] = torch.ops.aten.convolution(self._input(samples), weight, bias, *geometry)
+            y[samples] = torch.convolution(self._input(samples), weight, bias, *geometry)
         return y
 
     def _choose(self) -> Scattering | None:
@@ -242,15 +252,15 @@ class LeanSynapse:
             self._dense = dense  # small enough to keep until its next use
         return dense
 
-    def _geometry(self) -> tuple[list[int], list[int], list[int], bool, list[int], int]:
-        padding = self._conv.padding
-        assert isinstance(padding, tuple), "the notation pads by numbers"
-        return list(self._conv.stride), list(padding), list(self._conv.dilation), False, [0, 0], self._conv.groups
+    def _geometry(self) -> tuple[Sizes, Sizes, Sizes, bool, Sizes, int]:
+        conv = self._conv
+        assert isinstance(conv.padding, tuple), "the notation pads by numbers"
+        return conv.stride, conv.padding, conv.dilation, False, (0, 0), conv.groups
 
     def _weight(self) -> Tensor:
-        if isinstance(self._conv, ScaledWSConv2d):
-            return self._conv.standardised_weight().detach().to(self._convolves_in)
-        return self._conv.weight.detach().to(self._convolves_in)
+        conv = self._conv
+        weight = conv.standardised_weight() if isinstance(conv, ScaledWSConv2d) else conv.weight
+        return in_dtype(weight.detach(), self._convolves_in)
 
     def _weight_learns(self) -> bool:
         return any(parameter.requires_grad for parameter in _weight_parameters(self._conv))
@@ -270,25 +280,10 @@ class LeanSynapse:
 def _empty_statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Room for the mean and 1 / standard deviation of each channel's batch, in the dtype of the running ones."""
     assert norm.running_mean is not None, "`supported` refuses norms without running statistics"
-    mean_C, inverse_std_C = norm.running_mean.new_empty((2, norm.num_features))
+    mean_C, inverse_std_C = norm.running_mean.new_empty((2, norm.num_features)).unbind()
     return mean_C, inverse_std_C
-
-
-def _output_shape(shape: Shape, conv: nn.Conv2d) -> Shape:
-    batch, _, *sizes = shape
-    assert isinstance(conv.padding, tuple), "the notation pads by numbers"
-    windows = zip(sizes, conv.kernel_size, conv.stride, conv.padding, strict=True)
-    height, width = ((size + 2 * padding - kernel) // stride + 1 for size, kernel, stride, padding in windows)
-    return batch, conv.out_channels, height, width
 
 
 def _weight_parameters(conv: nn.Conv2d) -> list[Tensor]:
     """The parameters from which the convolution's weight is computed."""
     return [conv.weight, conv.gain] if isinstance(conv, ScaledWSConv2d) else [conv.weight]
-
-
-def _groups(parts: list[slice]) -> list[slice]:
-    """Groups of consecutive parts that are convolved together."""
-    each = -(-len(parts) // MOST_GROUPS)
-    runs = [parts[first : first + each] for first in range(0, len(parts), each)]
-    return [slice(run[0].start, run[-1].stop) for run in runs]

@@ -21,7 +21,8 @@ from stdl_events.learning.lean.kernels.cpu_bf16 import (
     number_type,
     store,
 )
-from stdl_events.learning.lean.kernels.cpu_last import placed, spread_last, unpack_last
+from stdl_events.learning.lean.kernels.cpu_last import placed
+from stdl_events.learning.lean.kernels.cpu_last_spikes import count_last, spread_last, unpack_last
 from stdl_events.learning.lean.kernels.cpu_rows import (
     FORMULAS,
     fire_row,
@@ -30,7 +31,7 @@ from stdl_events.learning.lean.kernels.cpu_rows import (
     surrogate_row,
     unpack_row,
 )
-from stdl_events.learning.lean.kernels.layout import BITS, empty, lies_channels_last, pixels_apart
+from stdl_events.learning.lean.kernels.layout import BITS, empty, lies_channels_last
 from stdl_events.network.registries import SURROGATES
 from stdl_events.scatter.compiled import most_threads, run
 
@@ -95,11 +96,9 @@ def fired(bits_BCQ: Tensor) -> Tensor:
 
 
 def count_(bits_BCQ: Tensor, counts_BCHW: Tensor, window: int) -> None:
-    batch, channels, height, width = counts_BCHW.shape
     is_last = lies_channels_last(counts_BCHW)
-    strides = (1, pixels_apart(counts_BCHW)) if is_last else (height * width, 1)
-    counts = placed(counts_BCHW)[:2] if is_last else flat(counts_BCHW)
-    run_on_rows(_count, *counts, *strides, *flat(bits_BCQ), batch, channels, height, width, window)
+    kernel, place = (count_last, placed) if is_last else (_count, flat)
+    run_on_rows(kernel, *place(counts_BCHW), *flat(bits_BCQ), *counts_BCHW.shape, window)
 
 
 def spread(grad_BCHW: Tensor, window: int) -> Tensor:
@@ -204,20 +203,21 @@ def _fired(bits: Any, bits_apart: int, counts_B: Any, count: int) -> None:
 
 @_compiled
 def _count(
-    counts: Any, counts_apart: int, channels_apart: int, pixels_apart: int, bits: Any, bits_apart: int,
+    counts: Any, counts_apart: int, bits: Any, bits_apart: int,
     batch: int, channels: int, height: int, width: int, window: int,
 ) -> None:  # fmt: skip
     wide = width * window
     count = (height * window * wide + BITS - 1) // BITS
     for row in prange(batch * channels):
         sample, channel = row // channels, row % channels
-        to = sample * counts_apart + channel * channels_apart
+        to = sample * counts_apart + channel * height * width
         words_Q = np.empty(count, np.uint64)
         unpack_row(bits, sample * bits_apart + channel * count, words_Q)
         fired_P = words_Q.view(np.uint8)
-        sums_W, counts_W = np.empty(wide, np.uint8), np.empty(width, np.uint8)
+        sums_W = np.empty(wide, np.uint8)
         for y in range(height):
             sums_W[:] = 0
+            counts_W = counts[to + y * width : to + (y + 1) * width]
             for line in range(y * window, (y + 1) * window):
                 fired_W = fired_P[line * wide : (line + 1) * wide]
                 for x in range(wide):
@@ -231,8 +231,6 @@ def _count(
                     for column in range(window):
                         total += sums_W[x * window + column]
                     counts_W[x] = total
-            for x in range(width):
-                counts[to + (y * width + x) * pixels_apart] = counts_W[x]
 
 
 @_compiled

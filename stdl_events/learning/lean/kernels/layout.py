@@ -25,6 +25,8 @@ def lies_channels_last(x_BCHW: Tensor) -> bool:
     """True for tensors with channels last that do not lie in rows as well, such as those of one pixel."""
     if x_BCHW.is_contiguous():
         return False
+    if x_BCHW.is_contiguous(memory_format=torch.channels_last):
+        return True
     _, channels, height, width = x_BCHW.shape
     _, *strides = x_BCHW.stride()
     apart = pixels_apart(x_BCHW)
