@@ -66,7 +66,7 @@ def test_it_is_trained_and_exported(
     Path("recipe.py").write_text(RECIPE, encoding="utf-8")
     code, _, errors = run_cli("train", "recipe.py", "--data", recordings, "--out", "run")
     assert code == 0, errors
-    code, out, errors = run_cli("export", "run", "--out", "model.onnx", "--json", "--hold", "2")
+    code, out, errors = run_cli("export", "run", "--out", "model.onnx", "--json", "--hold", "2", "--check-steps", 20)
     assert code == 0, errors
     assert json.loads(out)["never_compared"] == 0
     session = OnnxSession(Path("model.onnx"))

@@ -98,7 +98,7 @@ def test_all_of_them_are_trained_metered_and_exported(takes: Path, tmp_path: Pat
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert (config["data"]["dataset"], config["learning"]["loss"]) == ("takes", "square")
     assert printed("info", takes / "class0" / "0.take")["format"] == "take"
-    assert printed("export", run, "--out", model)["never_compared"] == 0
+    assert printed("export", run, "--out", model, "--check-steps", 20)["never_compared"] == 0
     assert OnnxSession(model).card.network["neuron"]["kind"] == "exponential"
 
 

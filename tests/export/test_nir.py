@@ -262,7 +262,9 @@ def test_the_suffix_decides_what_is_written(trained: Make, tmp_path: Path, run_c
     assert {kind_of(Path(f"m.{name}")) for name in EXPORTERS} == {"onnx", "nir"}
     network, card = trained("4C3-AP4-3FC")
     save_bundle(tmp_path / "bundle", network, card)
-    code, out, errors = run_cli("export", tmp_path / "bundle", "--out", tmp_path / "m.nir", "--json")
+    code, out, errors = run_cli(
+        "export", tmp_path / "bundle", "--out", tmp_path / "m.nir", "--check-steps", 25, "--json"
+    )
     assert code == 0, errors
     assert json.loads(out)["never_compared"] == 0
     assert NirSession(tmp_path / "m.nir").card == card

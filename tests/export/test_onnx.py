@@ -43,7 +43,7 @@ PAIRS = [([*NEURONS][i % len(NEURONS)], [*NORMS][i % len(NORMS)]) for i in EACH]
 @pytest.mark.parametrize(("kind", "norm"), PAIRS)
 def test_every_neuron_and_norm_is_exported(trained: Make, tmp_path: Path, kind: str, norm: str) -> None:
     network, card = trained("2C3-2R-3FC", neuron=NeuronSpec(kind, decay=0.5), norm=norm)
-    agreement = export_onnx(network, card, tmp_path / "model.onnx")
+    agreement = export_onnx(network, card, tmp_path / "model.onnx", steps=20)
     assert agreement.never_compared == 0
     assert agreement.compared > agreement.skipped
 
@@ -95,7 +95,7 @@ def test_file_runs_at_any_batch_and_carries_its_card(trained: Make, tmp_path: Pa
     network, card = trained("4C3-AP4-3FC")
     card = card.model_copy(update={"temperature": 1.5, "decision": DecisionThresholds(decide_at=0.9)})
     path = tmp_path / "model.onnx"
-    agreement = export_onnx(network, card, path)
+    agreement = export_onnx(network, card, path, steps=20)
     model = onnx.load(path)
     assert [value.name for value in model.graph.input] == ["frame", "state_0"]
     assert [value.name for value in model.graph.output] == ["logits", "next_state_0"]
@@ -124,7 +124,7 @@ def test_neurons_are_reset_before_the_next_layer_computes(trained: Make, tmp_pat
 
 def test_file_says_nothing_of_the_machine_that_made_it(trained: Make, tmp_path: Path) -> None:
     network, card = trained("4C3-AP2-3FC")
-    export_onnx(network, card, tmp_path / "model.onnx")
+    export_onnx(network, card, tmp_path / "model.onnx", steps=20)
     content = (tmp_path / "model.onnx").read_bytes()
     assert str(Path(torch.__file__).parent).encode() not in content
     assert b".py" not in content
@@ -135,14 +135,14 @@ def test_file_says_nothing_of_the_machine_that_made_it(trained: Make, tmp_path: 
 def test_comparison_finds_a_wrong_weight(trained: Make, tmp_path: Path) -> None:
     network, card = trained("4C3-AP4-3FC")
     path = tmp_path / "model.onnx"
-    export_onnx(network, card, path)
+    export_onnx(network, card, path, steps=20)
     done: list[tuple[int, int]] = []
     agreement = compare(network, path, steps=3, progress=lambda *counts: done.append(counts))
     assert agreement.problem() is None
     assert done == [(step, 6) for step in range(1, 7)], "3 steps in batches of 1 and 3"
     with torch.no_grad():
         next(module for module in network.modules() if isinstance(module, nn.Linear)).bias.add_(0.01)
-    problem = compare(network, path).problem()
+    problem = compare(network, path, steps=20).problem()
     assert problem is not None
     assert problem.startswith("numbers that differ by 0.01")
 
@@ -150,9 +150,9 @@ def test_comparison_finds_a_wrong_weight(trained: Make, tmp_path: Path) -> None:
 def test_comparison_finds_a_wrong_reset(trained: Make, tmp_path: Path) -> None:
     network, card = trained("4C3-AP4-3FC")
     path = tmp_path / "model.onnx"
-    export_onnx(network, card, path)
+    export_onnx(network, card, path, steps=20)
     hard, _ = trained("4C3-AP4-3FC", neuron=NeuronSpec(reset="hard"))
-    assert compare(hard, path).problem() is not None
+    assert compare(hard, path, steps=20).problem() is not None
 
 
 def test_held_out_clips_are_compared_and_layers_that_never_fire_are_named(trained: Make, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_file_that_disagrees_is_not_kept(trained: Make, tmp_path: Path, monkey
 
     monkeypatch.setattr(onnx_export, "fold_norms", fold_wrongly)
     with pytest.raises(VerificationError, match=r"got numbers that differ by .* report this network") as caught:
-        export_onnx(network, card, path)
+        export_onnx(network, card, path, steps=20)
     assert caught.value.exit_code == 5
     assert path.read_text() == "the file that was here before"
     assert list(tmp_path.iterdir()) == [path]
@@ -246,7 +246,7 @@ def test_folder_must_exist(trained: Make, tmp_path: Path) -> None:
 def test_the_same_network_and_card_give_the_same_bytes(trained: Make, tmp_path: Path) -> None:
     network, card = trained("4C3-AP4-3FC")
     for name in ("one.onnx", "other.onnx"):
-        export_onnx(network, card, tmp_path / name)
+        export_onnx(network, card, tmp_path / name, steps=20)
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "other.onnx").read_bytes()
 
 

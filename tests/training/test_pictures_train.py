@@ -65,7 +65,7 @@ def test_one_epoch(
     if dataset != "cifar10":
         return
     check_by_hand(tmp_path, run, trained["confusion"])
-    assert printed("export", run, "--out", model)["never_compared"] == 0
+    assert printed("export", run, "--out", model, "--check-steps", 20)["never_compared"] == 0
     assert printed("evaluate", run, "--model", model)["confusion"] == trained["confusion"]
     frame = OnnxSession(model).card.frame
     assert (frame.kind, frame.frame_shape_CHW, frame.picture.std) == ("picture", (3, 32, 32), (0.25, 0.25, 0.25))

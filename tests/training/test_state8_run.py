@@ -59,7 +59,7 @@ def test_a_resumed_run_is_exported_predicts_and_streams(
     assert {entry.dtype for entry in network.initial_state(1)} == {torch.int8}
     assert card.state_format is not None
     model = tmp_path / "model.onnx"
-    code, _, err = run_cli("export", run, "--out", model)
+    code, _, err = run_cli("export", run, "--out", model, "--check-steps", 20)
     assert code == 0, err
     assert {entry.dtype for entry in OnnxSession(model).initial_state(1)} == {np.dtype(np.int8)}
 
