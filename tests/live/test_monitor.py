@@ -109,6 +109,8 @@ def test_controls(run):
         ("[]", "no command of this page"),
         ('{"do": "quit"}', "no command of this page"),
         ('{"do": "pause"}', "no command of this page"),
+        ('{"do": "pause", "on": 1}', "no command of this page"),
+        ('{"do": "record", "on": "false"}', "no command of this page"),
         ("[" * 2000, "no command of this page"),
         ('{"do": "record", "on": true, "file": "/etc/passwd"}', None),
         ('{"do": "thresholds", "thresholds": {"unknown_below": 2}}', "unknown_below: 2 is not "),

@@ -16,12 +16,18 @@ LONGEST_COMMAND = 2048
 
 
 def _pause(controls: Controls, command: dict[str, Any]) -> None:
-    controls.paused = command["on"] is True
+    controls.paused = _switch(command)
 
 
 def _record(controls: Controls, command: dict[str, Any]) -> None:
     if controls.recording is not None:
-        (controls.recording.start if command["on"] is True else controls.recording.stop)()
+        (controls.recording.start if _switch(command) else controls.recording.stop)()
+
+
+def _switch(command: dict[str, Any]) -> bool:
+    if type(on := command["on"]) is not bool:
+        raise TypeError("a switch is on or off")
+    return on
 
 
 def _thresholds(controls: Controls, command: dict[str, Any]) -> None:
