@@ -34,7 +34,8 @@ function niceCeiling(value) {
 function drawChart(canvas, points, format, { dots = false } = {}) {
   const { context, width, height } = fitted(canvas);
   const left = 58, right = 8, top = 10, bottom = 22;
-  const highest = niceCeiling(Math.max(1e-9, ...points.map((point) => point[1])));
+  const seen = Math.max(0, ...points.map((point) => point[1]));
+  const highest = niceCeiling(seen || 1);
   const x = (seconds) => left + (1 + seconds / SHOWN_S) * (width - left - right);
   const y = (value) => height - bottom - value / highest * (height - top - bottom);
   context.strokeStyle = css("--line");
@@ -45,7 +46,7 @@ function drawChart(canvas, points, format, { dots = false } = {}) {
     context.moveTo(left, Math.round(y(share * highest)) + 0.5);
     context.lineTo(width - right, Math.round(y(share * highest)) + 0.5);
     context.stroke();
-    context.fillText(format(share * highest), left - 8, y(share * highest));
+    if (seen || !share) context.fillText(format(share * highest), left - 8, y(share * highest));
   }
   drawSeconds(context, x, height - 9);
   context.strokeStyle = context.fillStyle = css("--a");
