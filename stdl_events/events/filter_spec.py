@@ -38,7 +38,23 @@ class FilterKind:
     start: Callable[[Any, tuple[int, int]], Filter]
 
 
+def require_pixels(pixels: Iterable[tuple[int, int]], sensor_size: tuple[int, int]) -> None:
+    """Check that hot pixels (x, y) are on the sensor.
+
+    Raises:
+        FrameSpecError: one is outside.
+    """
+    width, height = sensor_size
+    for x, y in pixels:
+        if x >= width or y >= height:
+            raise FrameSpecError(
+                "filters.hot_pixels", got=f"the pixel {x}:{y}", expected=f"pixels inside {width}x{height}",
+                todo="correct the pixel, or give the sensor size of the source",
+            )  # fmt: skip
+
+
 def _hot_pixels(pixels: tuple[tuple[int, int], ...], sensor_size: tuple[int, int]) -> Filter:
+    require_pixels(pixels, sensor_size)
     mask_HW = np.zeros(sensor_size[::-1], np.bool_)
     for x, y in pixels:
         mask_HW[y, x] = True

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stdl_events.errors import FrameSpecError
-from stdl_events.events.filter_spec import FilterSpec
+from stdl_events.events.filter_spec import FilterSpec, require_pixels
 from stdl_events.events.geometry import Flip, Geometry, RotationSetting, ScaleBy, SizeSetting, WindowSetting
 from stdl_events.frames.picture import MAX_PIXEL, PictureSpec
 from stdl_events.validation import first_problem
@@ -85,13 +85,7 @@ class FrameSpec(BaseModel):
 
     @model_validator(mode="after")
     def _pixels_are_there(self) -> Self:
-        width, height = self.sensor_size
-        for x, y in self.filters.hot_pixels:
-            if x >= width or y >= height:
-                raise FrameSpecError(
-                    "filters.hot_pixels", got=f"the pixel {x}:{y}", expected=f"pixels inside {width}x{height}",
-                    todo="correct the pixel, or give the sensor size of the source",
-                )  # fmt: skip
+        require_pixels(self.filters.hot_pixels, self.sensor_size)
         return self
 
     @model_validator(mode="after")

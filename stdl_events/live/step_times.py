@@ -5,6 +5,7 @@ The files and settings take turns, so that what else the machine does slows all 
 B batch, C channels, H height, W width.
 """
 
+import math
 import os
 import platform
 import time
@@ -16,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from stdl_events.errors import ModelError
 from stdl_events.live.providers import CPU
-from stdl_events.live.session import OnnxSession
+from stdl_events.live.session import MAX_ARENA_BYTES, OnnxSession
 from stdl_events.live.synthetic import busy_frames
 from stdl_events.model_card import ModelCard
 
@@ -72,9 +74,19 @@ class _Contender:
     def __init__(self, path: str | Path, threads: int, batch: int, *, frames: int, provider: str) -> None:
         self.path, self.threads, self.batch = path, threads, batch
         self.session = OnnxSession(path, threads=threads, provider=provider)
-        self.frames_NBCHW = busy_frames(self.session.card, frames, batch)
+        self._require_memory(frames)
         self.state = self.session.initial_state(batch)
+        self.frames_NBCHW = busy_frames(self.session.card, frames, batch)
         self.times_s: list[float] = []
+
+    def _require_memory(self, frames: int) -> None:
+        card = self.session.card
+        values = frames * math.prod(card.frame.frame_shape_CHW) + sum(map(math.prod, card.state_shapes))
+        if (needed := 4 * self.batch * values) > MAX_ARENA_BYTES:
+            raise ModelError(
+                str(self.path), got=f"batches of {self.batch:,}, whose frames and state take {needed >> 30} GiB",
+                expected=f"at most {MAX_ARENA_BYTES >> 30} GiB", todo="use a smaller batch",
+            )  # fmt: skip
 
     def run(self, steps: int) -> list[float]:
         """Run `steps` steps and return their times in seconds."""

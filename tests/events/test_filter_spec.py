@@ -163,3 +163,8 @@ def test_a_wrong_filter_is_one_line(run_cli: RunCli, recording: Path) -> None:
         code, out, err = run_cli(command, recording, *more, "--filter", "noise=3")
         assert (code, out) == (2, "")
         assert err.startswith("stdl-events: error: filter: got 'noise'; expected hot_pixels or background_us or")
+
+
+def test_a_hot_pixel_outside_the_sensor_is_refused():
+    with pytest.raises(FrameSpecError, match="got the pixel 8:2; expected pixels inside 8x6"):
+        FilterSpec.parse(["hot_pixels=7:2+8:2"]).start((8, 6))

@@ -317,3 +317,11 @@ def test_ctrl_c_before_a_command_has_begun_shows_no_traceback(monkeypatch, run_c
 
     monkeypatch.setattr("stdl_events.cli._app_of", interrupt)
     assert run_cli("live", "m", "s") == (130, "", "")
+
+
+@pytest.mark.parametrize("option", ["--budget-ms", "--max-rate", "--check"])
+def test_infinite_numbers_are_refused(option, run_cli):
+    code, _, err = run_cli("live", "m", "s", option, "inf")
+    assert (code, err) == (
+        2, f"stdl-events: error: {option}: got inf; expected a finite number; correct it, or leave it out\n"
+    )  # fmt: skip

@@ -79,3 +79,9 @@ def test_what_is_no_model_is_one_line(tmp_path: Path, run_cli) -> None:
     assert len(err.splitlines()) == 1
     with pytest.raises(ModelError):
         time_steps([tmp_path / "none.onnx"])
+
+
+def test_a_batch_that_no_memory_holds_is_refused(run_cli) -> None:
+    code, out, err = run_cli("bench", "models:walkers", "--batch", "100000", "--steps", "5")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "got batches of 100,000, whose frames and state take 23 GiB; expected at most" in err

@@ -1,5 +1,6 @@
 """The options of a live run: its model, its source, and what happens when one of them is too slow or gone."""
 
+import math
 import re
 from collections.abc import Sequence
 from enum import StrEnum
@@ -19,6 +20,17 @@ class Overload(StrEnum):
 
     fresh = "fresh"
     complete = "complete"
+
+
+def _finite(option: typer.CallbackParam, value: float | None) -> float | None:
+    """Refuse an infinite number, which a least value lets through.
+
+    Raises:
+        UserError: the number is infinite.
+    """
+    if value is None or math.isfinite(value):
+        return value
+    raise UserError(option.opts[0], got=str(value), expected="a finite number", todo="correct it, or leave it out")
 
 
 SourceOption = Annotated[
@@ -115,6 +127,7 @@ BudgetOption = Annotated[
     float | None,
     typer.Option(
         "--budget-ms",
+        callback=_finite,
         min=0,
         metavar="MS",
         help="Exit code 6 if p99 of the latency, from the end of a window to its decision, is more.",
@@ -124,6 +137,7 @@ CheckOption = Annotated[
     float | None,
     typer.Option(
         "--check",
+        callback=_finite,
         min=0,
         metavar="SECONDS",
         help="Measure what this machine keeps up with instead, with events from memory at rising rates, for so long at "
@@ -134,6 +148,7 @@ MaxRateOption = Annotated[
     float | None,
     typer.Option(
         "--max-rate",
+        callback=_finite,
         min=1,
         metavar="EVENTS/S",
         help="In a storm, drop events evenly above this rate, such as 5e6, and count them. A recording has them all.",
