@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from stdl_events.cli import app
+from stdl_events.cli.options.live_options import model_and_source
 from stdl_events.events.filter_spec import FilterSpec
 from stdl_events.events.geometry import Geometry
 from stdl_events.events.sources import SOURCES, _split
@@ -30,6 +31,7 @@ def parameters(line: str) -> dict[str, Any]:
     command = typer.main.get_command(app).commands[name]
     found = command.make_context(name, rest).params
     if name == "live":
+        found["model"], found["source"] = model_and_source(found["arguments"], found["model"], found["source"])
         _read_source(found["source"])
         Geometry.parse({setting: found[setting] for setting in GEOMETRY if found[setting] is not None})
         FilterSpec.parse(found["filters"] or ())

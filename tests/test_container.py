@@ -91,7 +91,7 @@ def test_the_compose_file_runs_the_container_on_a_camera_with_page_and_broker():
     assert (DEPLOY / live["build"]["context"] / live["build"]["dockerfile"]).is_file()
     command = " ".join(live["command"])
     found = parameters("stdl-events live " + re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", command))
-    assert (found["argument"], found["source"], found["reconnect"]) == ("/data/model.onnx", "eventcv:", 60)
+    assert (found["model"], found["source"], found["reconnect"]) == (Path("/data/model.onnx"), "eventcv:", 60)
     assert [volume.split(":")[1] for volume in live["volumes"]] == ["/data", "/dev/bus/usb"]
     assert found["monitor"] == "0.0.0.0:8765"
     assert live["ports"] == ["127.0.0.1:8765:8765"], "this machine alone reaches the page"

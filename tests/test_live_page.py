@@ -39,7 +39,7 @@ COMMANDS = [line for line in TYPED if line.startswith("stdl-events ")]
 @pytest.mark.parametrize("line", COMMANDS)
 def test_what_to_type_is_what_the_program_takes(line):
     found = parameters(line)
-    assert "live" not in line.split()[1] or found["argument"] == "MODEL"
+    assert "live" not in line.split()[1] or found["model"] == Path("MODEL")
 
 
 def test_the_check_can_fail():
