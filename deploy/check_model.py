@@ -26,7 +26,7 @@ except ImportError as error:
     print(f"check_model: error: {error}; pip install -r requirements.txt", file=sys.stderr)
     sys.exit(3)
 
-METADATA_KEY = "stdl_events.model_card"
+METADATA_KEY, SCHEMA_VERSION = "stdl_events.model_card", 1
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
 WARM_UP_STEPS = 5
 # Share of the pixels with an event in a frame: a busy scene.
@@ -57,6 +57,8 @@ def open_model(path, threads):
         card["labels"], card["frame"]["steps"], card["frame"]["sensor_size"], card["state_shapes"], card["readout"]
     except (KeyError, TypeError, ValueError):
         raise UnusableModel("it has no model card: export it with stdl-events") from None
+    if (version := card.get("schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
+        raise UnusableModel(f"its card is of schema version {version}, not {SCHEMA_VERSION}: export it again")
     names = {value.name for value in session.get_inputs()}
     if names != {"frame", *(f"state_{n}" for n in range(len(card["state_shapes"])))}:
         raise UnusableModel(f"its inputs are {', '.join(sorted(names))}, which its card does not say")
@@ -82,6 +84,8 @@ def run(session, card, frames):
         times_ms.append((time.perf_counter() - began_s) * 1e3)
         state = {f"state_{n}": value for n, value in enumerate(rest)}
         logits.append(first[0])
+    if not all(np.isfinite(value).all() for value in state.values()):
+        raise UnusableModel("its state is not finite")
     return np.array(logits), np.array(times_ms)
 
 

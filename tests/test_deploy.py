@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from command_lines import parameters
-from onnx_models import WEIGHTS_CK, make_card, stream_spec, write_model
+from onnx_models import make_card, stream_spec, write_model
 
 from stdl_events.events.sources.usb import udev_rules
 from stdl_events.frames import FrameSpec
@@ -103,8 +103,10 @@ def test_check_model_refuses_what_is_no_model(tmp_path):
     write_model(tmp_path / "card.onnx", None)
     write_model(tmp_path / "states.onnx", make_card(stream_spec(), state_shapes=((2,), (3,))))
     write_model(tmp_path / "labels.onnx", make_card(stream_spec(), labels=("a", "b")))
+    write_model(tmp_path / "newer.onnx", make_card(stream_spec()).model_copy(update={"schema_version": 2}))
     for name, text in (
         ("none.onnx", "none.onnx: no such file"),
+        ("newer.onnx", "newer.onnx: its card is of schema version 2, not 1: export it again"),
         ("text.onnx", "text.onnx: onnxruntime refuses it ("),
         ("card.onnx", "card.onnx: it has no model card: export it with stdl-events"),
         ("states.onnx", "states.onnx: its inputs are frame, state_0, which its card does not say"),
@@ -116,14 +118,16 @@ def test_check_model_refuses_what_is_no_model(tmp_path):
         assert len(ended.stderr.splitlines()) == 1
 
 
-def test_check_model_notices_logits_that_are_not_finite(tmp_path):
+@pytest.mark.parametrize(("name", "what"), [("weights", "logits on random events are"), ("leak", "state is")])
+def test_check_model_notices_values_that_are_not_finite(tmp_path, name, what):
     model = onnx.load(write_model(tmp_path / "m.onnx", make_card(stream_spec())))
-    (weights,) = [tensor for tensor in model.graph.initializer if tensor.name == "weights"]
-    weights.CopyFrom(onnx.numpy_helper.from_array(np.full_like(WEIGHTS_CK, np.nan), "weights"))
+    (tensor,) = [tensor for tensor in model.graph.initializer if tensor.name == name]
+    values = onnx.numpy_helper.to_array(tensor)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(np.full_like(values, np.nan), name))
     onnx.save(model, tmp_path / "m.onnx")
     ended = check_model(tmp_path, "m.onnx", "--steps", 2)
     assert ended.returncode == 2
-    assert "its logits on random events are not finite" in ended.stderr
+    assert f"its {what} not finite" in ended.stderr
 
 
 def test_onnxruntime_keeps_and_sends_nothing(tmp_path):
@@ -208,7 +212,7 @@ def test_the_service_as_the_readme_installs_it_is_a_command_line():
     for name, value in environment.items():
         command = command.replace(f"${{{name}}}", value).replace(f"${name}", value)
     found = parameters(command)
-    assert (found["argument"], found["source"]) == ("/opt/stdl-events/model.onnx", "eventcv:EVK4")
+    assert (found["model"], found["source"]) == (Path("/opt/stdl-events/model.onnx"), "eventcv:EVK4")
     assert (found["json_lines"], found["reconnect"]) == (True, 60)
 
 
