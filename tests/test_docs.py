@@ -167,3 +167,4 @@ def test_the_generated_pages_know_every_registry_and_setting():
     assert "`--variant sltt`: SLTT" in recipes
     for command in ("train", "live", "memory"):
         assert f"Usage: stdl-events {command}" in pages["reference/commands.md"]
+    assert max(map(len, pages["reference/commands.md"].splitlines())) <= 100, "help is wrapped"

@@ -79,7 +79,7 @@ def test_commands_read_a_registered_format(mine: Format, tmp_path: Path, run_cli
 
 
 def test_help_and_errors_list_a_registered_format(mine: Format, tmp_path: Path, run_cli: Cli) -> None:
-    assert "|text|mine" in "".join(run_cli("info", "--help")[1].split())
+    assert ",text,mine." in "".join(run_cli("info", "--help")[1].split())
     code, _, err = run_cli("info", write(tmp_path / "a.mine", some_events(0, 0)), "--format", "mime")
     assert code == 2
     assert err.endswith("or text or mine; did you mean 'mine'?\n")

@@ -12,8 +12,10 @@ from stdl_events.registry import Registry
 if TYPE_CHECKING:
     from stdl_events.events.transform_spec import TransformSpec
 
-# Options, the registry of their values, and the suffix of a name in the help.
-_registry_options: list[tuple[Any, Registry[Any], str]] = []
+# A longer list of names is part of the help text, which is wrapped.
+METAVAR_COLUMNS = 60
+# Options, the registry of their values, the suffix of a name in the help, and the help without names.
+_registry_options: list[tuple[Any, Registry[Any], str, str]] = []
 _explained: list[tuple[Any, Registry[Any], str]] = []
 _filter_option: Any = typer.Option("--filter", metavar="NAME=VALUE")
 _transform_option: Any = typer.Option("--transform", metavar="NAME:KEY=VALUE,...")
@@ -30,14 +32,14 @@ def one_of(registry: Registry[Any], help: str, *flags: str) -> Any:
         flags: of the option, if they differ from the parameter's name: "--neuron".
     """
     option = typer.Option(*flags, help=help, callback=lambda name: name if name is None else registry.check(name))
-    _registry_options.append((option, registry, ""))
+    _registry_options.append((option, registry, "", help))
     return option
 
 
 def address_of(registry: Registry[Any], help: str, *flags: str) -> Any:
     """Return a Typer option for `scheme:address`; its help lists the schemes, which are the names of `registry`."""
     option = typer.Option(*flags, help=help)
-    _registry_options.append((option, registry, ":ADDRESS"))
+    _registry_options.append((option, registry, ":ADDRESS", help))
     return option
 
 
@@ -55,8 +57,12 @@ def explained(option: Any, registry: Registry[Any], help: str) -> Any:
 
 def update_choices() -> None:
     """Write the registered names into the help texts."""
-    for option, registry, rest in _registry_options:
+    for option, registry, rest, help in _registry_options:
         option.metavar = "|".join(name + rest for name in registry.names)
+        if len(option.metavar) > METAVAR_COLUMNS:
+            text, mark, default = help.partition("  [default")
+            option.metavar = f"NAME{rest}"
+            option.help = f"{text} NAME: {', '.join(registry.names)}.{mark}{default}"
     if "--help" in sys.argv:
         explain_choices()
 
