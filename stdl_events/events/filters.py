@@ -28,28 +28,6 @@ def crop(events: EventArray, *, left: int, top: int, width: int, height: int) ->
     return kept
 
 
-def downscale(events: EventArray, *, factor: int) -> EventArray:
-    """Merge `factor` x `factor` pixels into one: ceil(W / factor) x ceil(H / factor) pixels; no event is dropped."""
-    scaled = events.copy()
-    scaled["x"] //= np.uint16(factor)
-    scaled["y"] //= np.uint16(factor)
-    return scaled
-
-
-def flip_x(events: EventArray, *, width: int) -> EventArray:
-    """Mirror left to right."""
-    flipped = events.copy()
-    flipped["x"] = np.uint16(width - 1) - events["x"]
-    return flipped
-
-
-def flip_y(events: EventArray, *, height: int) -> EventArray:
-    """Mirror top to bottom."""
-    flipped = events.copy()
-    flipped["y"] = np.uint16(height - 1) - events["y"]
-    return flipped
-
-
 def find_hot_pixels(
     chunks: Iterable[EventArray], sensor_size: tuple[int, int], *, factor: float = 10.0, at_least: int = 10
 ) -> Mask:

@@ -13,16 +13,12 @@ from hypothesis import strategies as st
 from stdl_events.events import EVENT_DTYPE, open_recording
 from stdl_events.events.filters import (
     crop,
-    downscale,
     drop_background_activity,
     drop_pixels,
     find_hot_pixels,
-    flip_x,
-    flip_y,
     no_activity,
 )
 from stdl_events.events.stream import EventArray, empty_events
-from stdl_events.frames import FrameSpec, recording_frames
 
 SIZE = (9, 7)
 
@@ -101,25 +97,6 @@ def test_crop_moves_the_origin() -> None:
     assert outside.tolist() == [(t, x + 1, y + 1, p) for t, x, y, p in events.tolist() if x < 2 and y < 2]
 
 
-@pytest.mark.parametrize("factor", [1, 2, 3])
-def test_downscaled_events_make_downscaled_frames(factor: int) -> None:
-    events = draw_events(3)
-    small = (-(-SIZE[0] // factor), -(-SIZE[1] // factor))
-    ours = FrameSpec(kind="recording", steps=4, by="count", sensor_size=small)
-    theirs = FrameSpec(kind="recording", steps=4, by="count", sensor_size=SIZE, downscale=factor)
-    np.testing.assert_array_equal(
-        recording_frames(downscale(events, factor=factor), ours), recording_frames(events, theirs)
-    )
-
-
-def test_flipped_events_make_flipped_frames() -> None:
-    events = draw_events(4)
-    spec = FrameSpec(kind="recording", steps=4, by="count", sensor_size=SIZE)
-    frames = recording_frames(events, spec)
-    np.testing.assert_array_equal(recording_frames(flip_x(events, width=SIZE[0]), spec), frames[..., ::-1])
-    np.testing.assert_array_equal(recording_frames(flip_y(events, height=SIZE[1]), spec), frames[..., ::-1, :])
-
-
 def with_hot_pixel(events: EventArray, x: int, y: int, count: int) -> EventArray:
     hot = empty_events(count)
     hot["t"], hot["x"], hot["y"] = np.linspace(0, 2_999, count).astype(np.int64), x, y
@@ -158,9 +135,6 @@ def hot(mask_HW: npt.NDArray[np.bool_]) -> Callable[[EventArray], EventArray]:
 
 FILTERS: dict[str, Callable[[EventArray], EventArray]] = {
     "crop": lambda events: crop(events, left=1, top=1, width=5, height=5),
-    "downscale": lambda events: downscale(events, factor=2),
-    "flip_x": lambda events: flip_x(events, width=SIZE[0]),
-    "flip_y": lambda events: flip_y(events, height=SIZE[1]),
     "drop_pixels": hot(np.eye(SIZE[1], SIZE[0], dtype=bool)),
     "drop_background_activity": lambda events: drop_background_activity(
         events, no_activity(SIZE), SIZE, support_us=100
