@@ -16,6 +16,7 @@ from stdl_events.learning.traced_spikes import Signal, frames_as_spikes, spikes_
 from stdl_events.learning.traces import check_twin, with_traces
 from stdl_events.network.layers import Layer, State
 from stdl_events.network.network import SpikingNetwork
+from stdl_events.network.synapse import Synapse
 
 
 class LocalBlock:
@@ -120,10 +121,27 @@ def start_training(
     check_layer: Callable[[str, Layer], None] | None = None,
 ) -> None:
     """Put all modules into training mode, and refuse layers that cannot be trained; see `LocalBlock.check`."""
-    network.train()
+    for part in (network, *(part for block in blocks for part in block.parts)):
+        if not _trains(part):
+            part.train()
     start = 0
     for index, block in enumerate(blocks):
-        for part in block.parts:
-            part.train()
         block.check(index, start, batch_size, check_layer)
         start += len(block.subnetwork.layers)
+
+
+def _trains(network: nn.Module) -> bool:
+    """True if `train` would change nothing. It sets attributes of every module, which takes much longer."""
+    pending: list[nn.Module | None] = [network]
+    while pending:
+        module = pending.pop()
+        if module is None:
+            continue
+        if not module.training:
+            return False
+        pending.extend(module._modules.values())
+        if isinstance(module, Synapse) and module.norm_frozen and module.norm is not None:
+            pending.remove(module.norm)
+            if module.norm.training:
+                return False
+    return True

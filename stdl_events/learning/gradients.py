@@ -38,9 +38,10 @@ class Gradients:
 
     def forget_frozen(self) -> None:
         """Drop those of frozen parameters: the optimiser updates every parameter with a gradient, even of zeros."""
-        for parameter in self._weights():
-            if not parameter.requires_grad:
-                parameter.grad = None
+        for group in self._optimizer.param_groups:
+            for parameter in group["params"]:
+                if not parameter.requires_grad:
+                    parameter.grad = None
 
     def clear(self) -> None:
         """Count from 0 again; gradients are not changed."""

@@ -7,61 +7,25 @@ B batch, C channels, H height, W width.
 
 import contextlib
 import functools
-from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeAlias, cast
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
+from stdl_events.learning.lean.classifier import classifier_step
 from stdl_events.learning.lean.kernels import in_rows, laid_out, pack_, turned_last
 from stdl_events.learning.lean.membranes import takes_channels_last
 from stdl_events.learning.lean.neurons import LeanNeurons
-from stdl_events.learning.lean.parts import (
-    accumulate,
-    channel_parts,
-    in_dtype,
-    of_channels,
-    put_part,
-    sample_parts,
-    unlike,
-)
-from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Spikes, Traced, added, moved, presynaptic
+from stdl_events.learning.lean.parts import accumulate, channel_parts, of_channels, put_part, unlike
+from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Spikes, Traced, added, moved
+from stdl_events.learning.lean.steps import Step, UnitStep
 from stdl_events.learning.lean.supported import runs_by_hand, steps_as
 from stdl_events.learning.lean.synapse import LeanSynapse
 from stdl_events.learning.precision import mixed_precision
 from stdl_events.learning.rates import ChunkRates
 from stdl_events.learning.traced_spikes import TracedSpikes, spikes_of
-from stdl_events.network.layers import Body, ClassifierBody, ResidualBody, SEWBody, SpikingUnit, State
-
-Backward: TypeAlias = Callable[[list[Tensor], bool], Tensor | None]
-"""([gradient of the output], True if that of the input is needed) -> gradient of the input.
-
-The gradient is removed from the list, so that no other reference keeps it alive, and may be overwritten.
-"""
-
-
-class UnitBackward(Protocol):
-    """A `Backward` with an in-place add: adds the gradient of its input to the tensor `onto` and returns it."""
-
-    def __call__(self, gradients: list[Tensor], needs_input: bool, onto: Tensor | None = None) -> Tensor | None: ...
-
-
-class Step(NamedTuple):
-    """Result of one step of a body."""
-
-    out: Signal
-    state: State
-    backward: Backward
-
-
-class UnitStep(NamedTuple):
-    """Result of one step of a unit."""
-
-    out: Signal
-    state: State
-    backward: UnitBackward
+from stdl_events.network.layers import Body, ClassifierBody, ResidualBody, SEWBody, SpikingUnit
 
 
 def body_step(
@@ -92,7 +56,7 @@ def body_step(
     if isinstance(body, SEWBody):
         return _sew_step(body, x, state, saves_output, rates)
     assert isinstance(body, ClassifierBody), "there is no other body that runs by hand"
-    return _classifier_step(body, x)
+    return classifier_step(body, x)
 
 
 def _unit_step(
@@ -208,31 +172,6 @@ def _sew_step(body: SEWBody, x: Signal, state: list[Tensor], saves_output: bool,
         return first_backward(box, needs_input, onto=grad_passed if needs_input else None)
 
     return Step(added(spikes, passed), new, backward)
-
-
-def _classifier_step(body: ClassifierBody, x: Signal) -> Step:
-    weight, bias = body.linear.weight, body.linear.bias
-
-    def pooled_BC(signal: Signal) -> Tensor:
-        parts = sample_parts(signal.shape, signal.dtype)
-        means = [in_dtype(signal.dense(samples).mean((2, 3)), weight.dtype) for samples in parts]
-        return means[0] if len(means) == 1 else torch.cat(means)
-
-    in_BC = pooled_BC(x)
-    learned_BC = in_BC if presynaptic(x) is x else pooled_BC(presynaptic(x))
-    logits_BK = F.linear(in_BC, weight, bias)
-
-    def backward(gradients: list[Tensor], needs_input: bool) -> Tensor | None:
-        grad_BK = gradients.pop()
-        accumulate(weight, grad_BK.T @ learned_BC)
-        accumulate(bias, grad_BK.sum(0))
-        if not needs_input:
-            return None
-        height, width = x.shape[2:]
-        grad_BC = grad_BK @ weight.detach() / (height * width)
-        return in_dtype(grad_BC, x.dtype)[:, :, None, None].expand(x.shape).contiguous()
-
-    return Step(Dense(logits_BK), (), backward)
 
 
 def _autograd_step(body: Body, x: Signal, state: list[Tensor], needs_input: bool, rates: ChunkRates | None) -> Step:

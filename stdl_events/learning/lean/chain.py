@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from stdl_events.learning.block import LocalBlock
-from stdl_events.learning.lean.bodies import Backward, body_step
+from stdl_events.learning.lean.bodies import body_step
 from stdl_events.learning.lean.pooling import counts_spikes, pool_backward, pooled
 from stdl_events.learning.lean.signals import Dense, Dropped, Signal, dropout_backward, moved
+from stdl_events.learning.lean.steps import Backward
 from stdl_events.learning.online import Chunk
 from stdl_events.learning.rates import BlockPenalty, ChunkRates
 from stdl_events.network.layers import Layer, SequenceDropout

@@ -119,7 +119,7 @@ def of_channels(whole_BCHW: Tensor, channels: slice) -> Tensor:
 
 def of_samples(whole_BCHW: Tensor, samples: slice) -> Tensor:
     """Some samples of a tensor: itself for all of them."""
-    return whole_BCHW if samples.stop - samples.start == len(whole_BCHW) else whole_BCHW[samples]
+    return whole_BCHW if samples.stop - samples.start == whole_BCHW.shape[0] else whole_BCHW[samples]
 
 
 def in_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from stdl_events.learning.lean.kernels import BITS, laid_out, unpack
+from stdl_events.learning.lean.kernels import BITS, laid_out, lies_channels_last, unpack
 from stdl_events.learning.lean.parts import in_dtype
 
 Shape: TypeAlias = tuple[int, int, int, int]
@@ -100,6 +100,15 @@ def dense_in(dtype: torch.dtype, x: Signal, samples: slice, *, channels_last: bo
     else:
         values = in_dtype(x.dense(samples), dtype)
     return laid_out(values, channels_last=True) if channels_last else values
+
+
+def lies_last(x: Signal) -> bool:
+    """True if spikes, or their counts, come from neurons whose tensors lie channels last; so shall their gradient."""
+    if isinstance(x, Counts):
+        return lies_channels_last(x.counts_BCHW)
+    if isinstance(x, Scaled | Traced):
+        return lies_last(x.source if isinstance(x, Scaled) else x.spikes)
+    return isinstance(x, Spikes) and x.channels_last
 
 
 @dataclasses.dataclass(frozen=True)

@@ -206,7 +206,7 @@ class LeanSynapse:
 
     def _convolve(self, channels: slice) -> Tensor:
         weight, bias, geometry = self._weight(), self._conv.bias, self._geometry()
-        if channels.stop - channels.start < len(weight):
+        if channels.stop - channels.start < weight.shape[0]:
             weight = weight[channels]
         bias = None if bias is None else bias.detach()[channels].to(weight.dtype)
         runs = self._runs

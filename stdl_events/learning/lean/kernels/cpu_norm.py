@@ -48,7 +48,8 @@ def fire_normed_(
     is_last = lies_channels_last(y_BCHW)
     place = placed if is_last else flat
     y = place(y_BCHW)
-    arrays = (*y, *(place(spikes_BCHW) if len(spikes_BCHW) else nowhere(y)), *place(u_BCHW), *flat(bits_BCQ))
+    spikes = place(spikes_BCHW) if spikes_BCHW.shape[0] else nowhere(y)
+    arrays = (*y, *spikes, *place(u_BCHW), *flat(bits_BCQ))
     numbers = as_numbers(number_type(y[0]), *neurons)
     kernel = fire_normed if is_last else _fire_normed
     run_on_rows(kernel, *arrays, *sizes(y_BCHW), per_channel(norm_C), momentum, eps, numbers)
