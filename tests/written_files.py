@@ -29,8 +29,9 @@ from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan, PlannedBlock
+from stdl_events.prepared.jobs import ShardJob
 from stdl_events.prepared.manifest import MANIFEST_FILE, Manifest, StoredSplit, write_manifest
-from stdl_events.prepared.shards import ShardJob, make_shard
+from stdl_events.prepared.shards import make_shard
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, SplitList, write_split_list

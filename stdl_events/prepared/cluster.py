@@ -14,7 +14,6 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -23,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 from stdl_events import __version__
 from stdl_events.errors import ClusterError, DatasetError, MissingExtraError, StdlEventsError
 from stdl_events.events.stream import RecordingWarning
+from stdl_events.prepared.jobs import ShardJob
 from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION
 from stdl_events.prepared.payload import ZSTD_VERSION
-from stdl_events.prepared.shards import Shard, ShardJob
+from stdl_events.prepared.shards import Shard
 from stdl_events.prepared.workers import MakeShards, outcome, stays_here
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _make_shards(client: "Client", jobs: Sequence[ShardJob]) -> Iterator[tuple[S
         def send(number: int) -> None:
             for job in islice(left, number):
                 key = f"{job.path.stem}-{proof.stem}"
-                future = client.submit(make_on_worker, _absolute(job), proof, versions(), key=key)
+                future = client.submit(make_on_worker, job.absolute(), proof, versions(), key=key)
                 sent[future] = job
                 future.add_done_callback(done.put)
 
@@ -285,12 +285,6 @@ def _say_threads(client: "Client") -> None:
             f"{len(threads)} workers have up to {max(threads)} threads each, of which one at a time makes a shard; "
             "start them with --nworkers auto --nthreads 1 to use all cores", RecordingWarning, stacklevel=2,
         )  # fmt: skip
-
-
-def _absolute(job: ShardJob) -> ShardJob:
-    """Return `job` with paths that hold in every working directory."""
-    entries = tuple(replace(entry, path=entry.path.absolute()) for entry in job.entries)
-    return replace(job, path=job.path.absolute(), entries=entries)
 
 
 def _not_shared(folder: Path, worker: str) -> ClusterError:

@@ -1,15 +1,23 @@
-"""What became of a split in a store: its readable part, compared by events, and its list in `split.json`."""
+"""What became of a split in a store: the manifest, the readable part, compared by events, and the list `split.json`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stdl_events.prepared.manifest import TODO_ROOM
-from stdl_events.prepared.shards import Shard, ShardEntry, ShardJob, as_taken
+from stdl_events.prepared.jobs import ShardJob
+from stdl_events.prepared.manifest import TODO_ROOM, BadEntry, Manifest, SourceFile, StoredEntry, StoredShard
+from stdl_events.prepared.shards import Shard, ShardEntry, as_taken
 from stdl_events.recordings.entry import Entry, Split
 from stdl_events.recordings.file_contents import Content
 from stdl_events.recordings.splits.same_events import check_same_events
-from stdl_events.recordings.splits.split_list import SPLIT_FILE, SplitList, read_split_list, write_split_list
+from stdl_events.recordings.splits.sides import Side
+from stdl_events.recordings.splits.split_list import (
+    SPLIT_FILE,
+    SplitList,
+    plain_span,
+    read_split_list,
+    write_split_list,
+)
 
 Made = Sequence[tuple[Entry, ShardEntry]]
 
@@ -64,6 +72,60 @@ def as_listed(entries: Iterable[Entry], store: Path, root: Path) -> Iterator[Ent
             yield replace(known[entry.key], span=entry.span, content=entry.content)
         else:
             yield entry
+
+
+def complete_manifest(
+    wanted: Manifest, jobs: Sequence[ShardJob], shards: Mapping[Path, Shard], split: Split
+) -> Manifest:
+    """Return the manifest of all shards, in their order."""
+    sides = {entry.key: side for side, recordings in split.sides.items() for entry in recordings.entries}
+    files: dict[str, SourceFile] = {}
+    index: dict[str, int] = {}
+    entries: list[StoredEntry] = []
+    bad: list[BadEntry] = []
+    for number, job in enumerate(jobs):
+        for entry, made in zip(job.entries, shards[job.path].entries, strict=True):
+            if made.error is not None:
+                bad.append(made.error)
+                continue
+            # A copy of the recordings has other times but equal content: store the present times.
+            if made.file.path not in files:
+                index[made.file.path] = len(files)
+                files[made.file.path] = _as_now(made.file, entry.path)
+            entries += _stored_takes(entry, made, index[made.file.path], number, sides)
+    stored = tuple(StoredShard(file=job.path.name, bytes=job.path.stat().st_size) for job in jobs)
+    filled = {"files": tuple(files.values()), "shards": stored, "entries": tuple(entries), "bad": tuple(bad)}
+    return wanted.model_copy(update={"complete": True, **filled})
+
+
+def _stored_takes(
+    entry: Entry, made: ShardEntry, file: int, shard: int, sides: Mapping[str, Side]
+) -> Iterator[StoredEntry]:
+    """Yield the stored takes of `entry`, mostly one."""
+    for take in made.takes:
+        taken = as_taken(entry, take)
+        yield StoredEntry(
+            key=taken.key,
+            file=file,
+            label=entry.label,
+            group=entry.group,
+            subject=entry.subject,
+            session=entry.session,
+            span=plain_span(taken.span),
+            side=sides[taken.key],
+            span_us=take.span_us,
+            shard=shard,
+            incomplete=take.incomplete,
+            clips=take.clips,
+            take=taken.take,
+            begin=taken.begin,
+            part=None if taken is entry else plain_span(entry.span),
+        )
+
+
+def _as_now(file: SourceFile, path: Path) -> SourceFile:
+    mtime_ns = path.stat().st_mtime_ns
+    return file if mtime_ns == file.mtime_ns else file.model_copy(update={"mtime_ns": mtime_ns})
 
 
 def write_list(store: Path, used: Split, dataset: str, root: Path, made: Made) -> None:

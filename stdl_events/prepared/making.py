@@ -1,7 +1,7 @@
 """Make or resume a store: every valid, complete shard of unchanged recordings is kept."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -13,30 +13,26 @@ from stdl_events.events.stream import RecordingWarning
 from stdl_events.folder_lock import locked
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.cluster import connected
-from stdl_events.prepared.listing import made_of, readable_split, split_in_takes, write_list
+from stdl_events.prepared.jobs import SUFFIX, ShardJob, plan_shards
+from stdl_events.prepared.listing import complete_manifest, made_of, readable_split, split_in_takes, write_list
 from stdl_events.prepared.manifest import (
     FRAMING_VERSION,
     MANIFEST_FILE,
     SCHEMA_VERSION,
-    BadEntry,
     Manifest,
-    SourceFile,
     SplitOptions,
-    StoredEntry,
-    StoredShard,
     StoredSplit,
     read_manifest,
     write_manifest,
 )
 from stdl_events.prepared.payload import CODEC
-from stdl_events.prepared.shards import SUFFIX, Shard, ShardEntry, ShardJob, as_taken, plan_shards, read_shard
+from stdl_events.prepared.shards import Shard, read_shard
 from stdl_events.prepared.sources import changes_of, frame_changes
 from stdl_events.prepared.workers import MakeShards, make_shards
 from stdl_events.recordings.clips import no_clips, require_bytes
 from stdl_events.recordings.coverage import SIDE_TEXT, require_every_class, say_too_short, unreadable
-from stdl_events.recordings.entry import Entry, Split
-from stdl_events.recordings.splits.sides import Side
-from stdl_events.recordings.splits.split_list import SPLIT_FILE, plain_span
+from stdl_events.recordings.entry import Split
+from stdl_events.recordings.splits.split_list import SPLIT_FILE
 
 MAX_WARNINGS = 5
 
@@ -124,7 +120,7 @@ def prepare(
         _warn([text for job in missing for entry in shards[job.path].entries for text in entry.warnings])
         made = made_of((job, shards[job.path]) for job in jobs)
         split = split_in_takes(split, made)
-        manifest = _complete(wanted, jobs, shards, split)
+        manifest = complete_manifest(wanted, jobs, shards, split)
         _judge(manifest, store, total, skip_bad, split)
         used = readable_split(split, made)
         if manifest != found or not (store / SPLIT_FILE).exists():
@@ -233,58 +229,6 @@ def _warn(texts: list[str]) -> None:
     if len(texts) > MAX_WARNINGS:
         more = f"{len(texts) - MAX_WARNINGS} more such warnings about recordings"
         warnings.warn(more, RecordingWarning, stacklevel=3)
-
-
-def _complete(wanted: Manifest, jobs: list[ShardJob], shards: Mapping[Path, Shard], split: Split) -> Manifest:
-    """Return the manifest of all shards, in their order."""
-    sides = {entry.key: side for side, recordings in split.sides.items() for entry in recordings.entries}
-    files: dict[str, SourceFile] = {}
-    index: dict[str, int] = {}
-    entries: list[StoredEntry] = []
-    bad: list[BadEntry] = []
-    for number, job in enumerate(jobs):
-        for entry, made in zip(job.entries, shards[job.path].entries, strict=True):
-            if made.error is not None:
-                bad.append(made.error)
-                continue
-            # A copy of the recordings has other times but equal content: store the present times.
-            if made.file.path not in files:
-                index[made.file.path] = len(files)
-                files[made.file.path] = _as_now(made.file, entry.path)
-            entries += _stored_takes(entry, made, index[made.file.path], number, sides)
-    stored = tuple(StoredShard(file=job.path.name, bytes=job.path.stat().st_size) for job in jobs)
-    filled = {"files": tuple(files.values()), "shards": stored, "entries": tuple(entries), "bad": tuple(bad)}
-    return wanted.model_copy(update={"complete": True, **filled})
-
-
-def _stored_takes(
-    entry: Entry, made: ShardEntry, file: int, shard: int, sides: Mapping[str, Side]
-) -> Iterator[StoredEntry]:
-    """Yield the stored takes of `entry`, mostly one."""
-    for take in made.takes:
-        taken = as_taken(entry, take)
-        yield StoredEntry(
-            key=taken.key,
-            file=file,
-            label=entry.label,
-            group=entry.group,
-            subject=entry.subject,
-            session=entry.session,
-            span=plain_span(taken.span),
-            side=sides[taken.key],
-            span_us=take.span_us,
-            shard=shard,
-            incomplete=take.incomplete,
-            clips=take.clips,
-            take=taken.take,
-            begin=taken.begin,
-            part=None if taken is entry else plain_span(entry.span),
-        )
-
-
-def _as_now(file: SourceFile, path: Path) -> SourceFile:
-    mtime_ns = path.stat().st_mtime_ns
-    return file if mtime_ns == file.mtime_ns else file.model_copy(update={"mtime_ns": mtime_ns})
 
 
 def _judge(manifest: Manifest, store: Path, total: int, skip_bad: bool, split: Split) -> None:

@@ -6,13 +6,11 @@ The facts name the shard's sources and settings, so that a rerun can keep valid 
 only on the recordings and the frame spec, not on the process or the time.
 """
 
-import os
 import struct
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,40 +19,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stdl_events.errors import RecordingError, UserError
 from stdl_events.events import Recording, span_us
-from stdl_events.events.geometry import Geometry
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared.manifest import FRAMING_VERSION, SCHEMA_VERSION, BadEntry, SourceFile, StoredClip, store_file
-from stdl_events.prepared.payload import CODEC, Pack, checksum, packer
+from stdl_events.prepared.jobs import ShardJob, relative_path, status_of
+from stdl_events.prepared.manifest import BadEntry, SourceFile, StoredClip, store_file
+from stdl_events.prepared.payload import Pack, checksum, packer
 from stdl_events.recordings.counted import Counted, counted
 from stdl_events.recordings.cutting import cut_takes
 from stdl_events.recordings.entry import WHOLE, Entry
-from stdl_events.recordings.file_contents import relative_folder
 from stdl_events.recordings.file_digest import file_digest
 
 MAGIC = b"STDLCLIP"
-SUFFIX = ".clips"
-# Few enough recordings per shard that workers end at the same time and an interruption costs seconds.
-MAX_ENTRIES = 64
-MAX_SOURCE_BYTES = 16 << 20
 _TRAILER = struct.Struct("<QI8s")
-
-
-@dataclass(frozen=True)
-class ShardJob:
-    """The content of one shard; paths of the recordings are relative to `root`."""
-
-    path: Path
-    frame_spec: FrameSpec
-    root: Path
-    entries: tuple[Entry, ...]
-
-    def description(self) -> str:
-        """Everything that the shard depends on, except the bytes of the recordings."""
-        # Omitted where they change nothing.
-        newer = ("filters", "picture", *(field.name for field in fields(Geometry)))
-        left_out = {name for name in newer if getattr(self.frame_spec, name) == FrameSpec.model_fields[name].default}
-        cut = [SCHEMA_VERSION, FRAMING_VERSION, CODEC, self.frame_spec.model_dump(mode="json", exclude=left_out)]
-        return repr([*cut, [_described(entry, self.root) for entry in self.entries]])
 
 
 class ShardTake(BaseModel):
@@ -108,32 +83,6 @@ class Shard(BaseModel):
     @property
     def bad(self) -> list[BadEntry]:
         return [entry.error for entry in self.entries if entry.error is not None]
-
-
-def plan_shards(store: Path, frame_spec: FrameSpec, root: Path, entries: Iterable[Entry]) -> list[ShardJob]:
-    """Cut `entries` into shards; parts of one recording stay together, so that it is opened once.
-
-    Raises:
-        RecordingError: a recording is missing.
-    """
-    by_recording: dict[object, list[Entry]] = {}
-    for entry in entries:
-        by_recording.setdefault(entry.recording, []).append(entry)
-    recordings_in = Counter(parts[0].path for parts in by_recording.values())
-    groups: list[list[Entry]] = []
-    source_bytes = 0
-    for parts in by_recording.values():
-        path = parts[0].path
-        size = _status(path).st_size // recordings_in[path]
-        full = groups and (len(groups[-1]) + len(parts) > MAX_ENTRIES or source_bytes + size > MAX_SOURCE_BYTES)
-        if full or not groups:
-            groups.append([])
-            source_bytes = 0
-        groups[-1] += parts
-        source_bytes += size
-    return [
-        ShardJob(store / f"{number:05d}{SUFFIX}", frame_spec, root, tuple(group)) for number, group in enumerate(groups)
-    ]
 
 
 def make_shard(job: ShardJob) -> Shard:
@@ -207,12 +156,12 @@ def source_file(path: Path, root: Path) -> SourceFile:
     Raises:
         RecordingError: the file is missing.
     """
-    status = _status(path)
+    status = status_of(path)
     try:
         digest = _digest(path, status.st_size, status.st_mtime_ns)
     except OSError:
         digest = None
-    return SourceFile(path=_relative(path, root), bytes=status.st_size, mtime_ns=status.st_mtime_ns, sha256=digest)
+    return SourceFile(path=relative_path(path, root), bytes=status.st_size, mtime_ns=status.st_mtime_ns, sha256=digest)
 
 
 @lru_cache(maxsize=8)
@@ -252,17 +201,8 @@ def _cut(
     return ShardEntry(file=source, takes=tuple(takes), warnings=_texts(caught)), payloads, opened
 
 
-def _status(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except OSError as error:
-        raise RecordingError(
-            str(path), got=error.strerror or str(error), expected="a recording", todo="check the dataset's folder"
-        ) from None
-
-
 def _require_unchanged(path: Path, source: SourceFile) -> None:
-    status = _status(path)
+    status = status_of(path)
     if (status.st_size, status.st_mtime_ns) != (source.bytes, source.mtime_ns):
         raise RecordingError(
             str(path), got="a file that changed while it was read", expected="one that is not being written to",
@@ -279,25 +219,3 @@ def _bad(entry: Entry, error: UserError | OSError) -> BadEntry:
 
 def _texts(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
     return tuple(str(warning.message) for warning in caught)
-
-
-def _described(entry: Entry, root: Path) -> list[object]:
-    reader = None if entry.reader is None else _reader_name(entry.reader)
-    opened_as: list[object] = [entry.format, entry.sensor_size, reader]
-    if entry.stream is not None or entry.time_unit is not None:
-        opened_as += [entry.stream, entry.time_unit]
-    opened_as += [] if entry.columns is None else [entry.columns]
-    opened_as += entry.orientation.words
-    opened_as += ["repair"] * entry.repair + ["strict"] * entry.strict
-    opened_as += [] if entry.take is None else [f"take {entry.take}"]
-    opened_as += [] if entry.begin is None else [f"from {entry.begin} us"]
-    return [entry.key, _relative(entry.path, root), entry.span, opened_as]
-
-
-def _reader_name(reader: Callable[[Path], Recording]) -> str:
-    return getattr(reader, "description", None) or f"{reader.__module__}.{getattr(reader, '__qualname__', '')}"
-
-
-def _relative(path: Path, root: Path) -> str:
-    folder, name = os.path.split(str(path))
-    return os.path.join(relative_folder(folder, str(root)), name)

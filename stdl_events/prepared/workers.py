@@ -21,7 +21,8 @@ from typing import TypeAlias
 from stdl_events import child_process
 from stdl_events.errors import OutsideError, StdlEventsError
 from stdl_events.events import FORMATS
-from stdl_events.prepared.shards import Shard, ShardJob, cut_shard, make_shard
+from stdl_events.prepared.jobs import ShardJob
+from stdl_events.prepared.shards import Shard, cut_shard, make_shard
 
 # Approximate start-up time of a helper.
 HELP_AFTER_S = 0.5

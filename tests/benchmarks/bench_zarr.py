@@ -33,8 +33,8 @@ from zarr.codecs import ZstdCodec
 
 from stdl_events.prepared import PreparedSet, prepare
 from stdl_events.prepared.asking import parse_frames
+from stdl_events.prepared.jobs import MAX_ENTRIES
 from stdl_events.prepared.payload import packer
-from stdl_events.prepared.shards import MAX_ENTRIES
 from stdl_events.recordings import split_nmnist
 from stdl_events.whole_file import whole_file
 

@@ -9,7 +9,8 @@ import pytest
 from binary_recordings import SIZE, split_of, write_recordings
 
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared import Preparation, prepare, shards, workers
+from stdl_events.prepared import Preparation, jobs, prepare, shards, workers
+from stdl_events.prepared.jobs import ShardJob
 
 COUNT = FrameSpec(kind="recording", steps=5, by="count", sensor_size=SIZE, cap=255)
 
@@ -17,7 +18,7 @@ COUNT = FrameSpec(kind="recording", steps=5, by="count", sensor_size=SIZE, cap=2
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few recordings make several shards."""
-    monkeypatch.setattr(shards, "MAX_ENTRIES", 16)
+    monkeypatch.setattr(jobs, "MAX_ENTRIES", 16)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def idle_parent(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Start helpers at once and wait for a shard of theirs before the parent's first; returns the parent's shards."""
     made: list[Path] = []
 
-    def wait_for_another(job: shards.ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
+    def wait_for_another(job: ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
         until_s = time.monotonic() + 60
         while not set(job.path.parent.glob("[0-9]*.clips")) - set(made):
             assert time.monotonic() < until_s, "no helper made a shard"

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from stdl_events.prepared import shards, workers
+from stdl_events.prepared import jobs, workers
 
 FRAMES = "T=5,dt=5ms"
 
@@ -51,6 +51,6 @@ def kill_after(root: Path, store: Path, delay_s: float) -> int | None:
 if __name__ == "__main__":
     from stdl_events.cli import main
 
-    shards.MAX_ENTRIES = 4
+    jobs.MAX_ENTRIES = 4
     workers.HELP_AFTER_S = 0.0
     main()

@@ -16,6 +16,7 @@ from stdl_events.errors import ClusterError, DatasetError, MissingExtraError, Re
 from stdl_events.events import FORMATS, Recording, RecordingWarning
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import Preparation, PreparedSet, cluster, prepare
+from stdl_events.prepared.jobs import ShardJob
 from stdl_events.recordings import Split
 
 Make = Callable[..., Preparation]
@@ -113,22 +114,38 @@ def other_versions() -> str:
     return "stdl-events 9 with zstd 9"
 
 
-def elsewhere(job: cluster.ShardJob) -> cluster.ShardJob:
+def elsewhere(job: ShardJob) -> ShardJob:
     return replace(job, root=Path("/nowhere"))
 
 
 @pytest.mark.parametrize(
-    ("name", "replaced", "expected"),
+    ("owner", "name", "replaced", "expected"),
     [
-        ("versions", other_versions, r"stdl-events \d.* on the worker tcp.*expected stdl-events 9 with zstd 9"),
-        ("_absolute", elsewhere, r"/nowhere: got another folder, or none, on the worker tcp.*file system that all"),
+        (
+            cluster,
+            "versions",
+            other_versions,
+            r"stdl-events \d.* on the worker tcp.*expected stdl-events 9 with zstd 9",
+        ),
+        (
+            ShardJob,
+            "absolute",
+            elsewhere,
+            r"/nowhere: got another folder, or none, on the worker tcp.*file system that all",
+        ),
     ],
 )
 def test_workers_that_are_not_like_this_machine(
-    make: Make, address: str, monkeypatch: pytest.MonkeyPatch, name: str, replaced: Callable[..., object], expected: str
+    make: Make,
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: object,
+    name: str,
+    replaced: Callable[..., object],
+    expected: str,
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(cluster, name, replaced)
+        patched.setattr(owner, name, replaced)
         with pytest.raises(ClusterError, match=expected):
             make(scheduler=address)
     assert make(scheduler=address).manifest.complete

@@ -11,7 +11,7 @@ import pytest
 from published_layouts import write_cifar10_dvs, write_dvs_gesture, write_gait_day, write_har_dvs
 
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared import PreparedSet, prepare, shards
+from stdl_events.prepared import PreparedSet, jobs, prepare
 from stdl_events.recordings import (
     Split,
     load_clips,
@@ -54,7 +54,7 @@ def test_clips_are_those_of_the_recordings(tmp_path: Path, name: str, monkeypatc
     write(tmp_path / "data")
     split = split_of(tmp_path / "data")
     spec = FrameSpec(kind="recording", steps=5, by="count", sensor_size=split.train.sensor_size, downscale=4, cap=255)
-    monkeypatch.setattr(shards, "MAX_ENTRIES", 1)
+    monkeypatch.setattr(jobs, "MAX_ENTRIES", 1)
     options = {"dataset": name, "root": tmp_path / "data", "workers": 2}
     made = prepare(split, spec, tmp_path / "store", **options)
     assert made.manifest.bad == ()

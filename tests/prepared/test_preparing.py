@@ -16,6 +16,7 @@ from stdl_events.errors import DatasetError, FrameSpecError, SplitError
 from stdl_events.folder_lock import locked
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import Preparation, PreparedSet, making, prepare, shards, workers
+from stdl_events.prepared.jobs import ShardJob
 from stdl_events.recordings import Entry, Split
 from stdl_events.recordings.clips import cut_takes
 
@@ -50,7 +51,7 @@ def test_a_killed_run_is_finished(make: Make, monkeypatch: pytest.MonkeyPatch) -
     whole = content(make("whole").store)
     calls = []
 
-    def die_at_the_second(job: shards.ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
+    def die_at_the_second(job: ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
         calls.append(job)
         if len(calls) == 2:
             job.path.with_name(f".{job.path.name}.1-0.part").write_bytes(b"half")
@@ -72,7 +73,7 @@ def test_a_killed_run_is_finished(make: Make, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_disk_that_fills_up_behind_the_cutting_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(job: shards.ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
+    def full(job: ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
         shard, complete = shards.cut_shard(job)
 
         def refuse() -> None:
@@ -233,7 +234,7 @@ def test_no_clip_at_all_is_an_error(make: Make) -> None:
 
 
 def test_warnings_of_recordings_are_handed_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def warned(job: shards.ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
+    def warned(job: ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
         shard, complete = shards.cut_shard(job)
         entries = tuple(entry.model_copy(update={"warnings": ("odd",)}) for entry in shard.entries)
         return shard.model_copy(update={"entries": entries}), complete

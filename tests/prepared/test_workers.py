@@ -12,6 +12,7 @@ from stdl_events.errors import DatasetError, OutsideError
 from stdl_events.events import Recording, open_recording
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import Preparation, prepare, shards, workers
+from stdl_events.prepared.jobs import ShardJob
 from stdl_events.recordings import Split
 
 Make = Callable[..., Preparation]
@@ -55,7 +56,7 @@ connection.send(DatasetError("shard", got="No space left on device", expected="r
 def test_a_helper_that_fails_is_reported(
     make: Make, monkeypatch: pytest.MonkeyPatch, program: str, error: type[Exception], expected: str
 ) -> None:
-    def slow(job: shards.ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
+    def slow(job: ShardJob) -> tuple[shards.Shard, Callable[[], None]]:
         time.sleep(2)
         return shards.cut_shard(job)
 
