@@ -67,6 +67,12 @@ def test_truncation_names_the_byte(write) -> None:
         assert (open_recording(path, repair=True).read() == events[:99]).all()
 
 
+def test_a_file_shorter_than_a_record_is_truncated(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(bytes(4))
+    with pytest.raises(TruncatedRecordingError, match=r"got 4 of 5 bytes of a record, which starts at byte 0;"):
+        open_recording(tmp_path / "a.bin").read()
+
+
 def test_overflow_rows_are_no_events_and_add_8192_us(write) -> None:
     stored = [
         (10, 20, 1, 100),

@@ -20,6 +20,7 @@ from stdl_events.events.formats.pieces import Pieces, follow_records
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
 
 RECORD_DTYPE = np.dtype([("x", "u1"), ("y", "u1"), ("p_t22", "u1"), ("t15", ">u2")])
+_WORD_DTYPE = np.dtype(">u4")
 NMNIST_SIZE = (34, 34)
 _OVERFLOW_ROW = 240
 _OVERFLOW_US = 1 << 13
@@ -72,7 +73,7 @@ def _goes_forward(records: Records) -> bool:
 
 def _words(records: Records) -> npt.NDArray[np.uint32]:
     """Return y, p and time of each record as one number: a pass over it is quicker than one over each field."""
-    return np.ndarray(len(records), ">u4", records, 1, (RECORD_DTYPE.itemsize,)).astype(np.uint32)
+    return records.getfield(_WORD_DTYPE, RECORD_DTYPE.itemsize - _WORD_DTYPE.itemsize).astype(np.uint32)
 
 
 def _make_decode() -> Callable[[Records], EventArray]:
