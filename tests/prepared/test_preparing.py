@@ -264,7 +264,7 @@ def test_a_full_disk_is_one_error_and_no_bad_recording(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(shards.os, "replace", full)
+        patched.setattr(os, "replace", full)
         with pytest.raises(DatasetError, match=r"manifest.json: got No space left on device; .* make room"):
             make(skip_bad=True)
     store, calls = tmp_path / "store", []
@@ -277,7 +277,7 @@ def test_a_full_disk_is_one_error_and_no_bad_recording(
 
     rename = os.replace
     with monkeypatch.context() as patched:
-        patched.setattr(shards.os, "replace", full_at_the_second)
+        patched.setattr(os, "replace", full_at_the_second)
         with pytest.raises(
             DatasetError, match=r"00000.clips: got No space left on device; expected a folder with room"
         ):
