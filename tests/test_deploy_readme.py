@@ -90,7 +90,7 @@ CLAIMS = {
     "They are what `stdl-events cameras": f"{CHECK}the_rules_are_those_that_the_program_prints",
     "`web/` is a page": f"{PAGES}the_page_shows_what_it_saves",
     "Nothing is sent anywhere": f"{WEB}nothing_names_a_host",
-    "`npm ci` fetches one package": f"{WEB}nothing_names_a_host",
+    "`npm ci` fetches onnxruntime-web": f"{WEB}nothing_names_a_host",
     "The page must come from": f"{PAGES}without_a_server_the_page_says_what_to_do",
     "| Prophesee `.raw`": f"{WEB}events_of_all_formats_are_those_of_the_readers",
     "| N-MNIST `.bin` |": f"{WEB}events_of_all_formats_are_those_of_the_readers",
