@@ -94,7 +94,7 @@ def export(
     from stdl_events.export.proof import accuracy_line, proof_document, verification_lines, write_proof
     from stdl_events.export.registry import EXPORTERS, kind_of
     from stdl_events.export.verify import STEPS
-    from stdl_events.live.signature import read_private_key, sign_file
+    from stdl_events.live.signature import SignedBefore, read_private_key, sign_file
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.evaluation.export_proof import held_out_proof, parse_use
     from stdl_events.training.keeping import bundle_folder
@@ -108,6 +108,7 @@ def export(
     network, card = load_bundle(bundle_folder(run, parse_weights(weights)))
     thresholds = thresholds_from(card.decision, unknown_below, still_below, hold, decide_at)
     card = card.model_copy(update={"decision": thresholds})
+    before = SignedBefore(out)
     with messages.status("reading held-out recordings"):
         proof = held_out_proof(run, card.frame, use, data)
     with TemporaryDirectory(prefix="stdl-events-") as folder:
@@ -126,6 +127,8 @@ def export(
     )
     written = write_proof(out, document)
     signature = sign_file(out, key) if key is not None else None
+    if signature is None and (stale := before.remove_if_stale()) is not None:
+        print_warning(f"{stale} signed the file that was here before, and is removed: sign this one with --sign")
     if json:
         signed = {"signature": str(signature)} if signature is not None else {}
         found = document.pop("verification")

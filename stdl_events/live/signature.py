@@ -79,6 +79,22 @@ def sign_file(model: Path, key: "Ed25519PrivateKey") -> Path:
     return path
 
 
+class SignedBefore:
+    """A model that is about to be written anew, whose signature is of the old one then."""
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+        self._content = model.read_bytes() if model.is_file() and signature_path(model).is_file() else None
+
+    def remove_if_stale(self) -> Path | None:
+        """Remove the signature if the model has changed; return its path then."""
+        if self._content is None or self._content == self._model.read_bytes():
+            return None
+        path = signature_path(self._model)
+        path.unlink()
+        return path
+
+
 def require_signature(model: Path, content: bytes, key: "Ed25519PublicKey") -> None:
     """Check that the file beside `model` is the signature of `content` by `key`'s owner.
 

@@ -9,7 +9,7 @@ from onnx_models import make_card, stream_spec, write_model
 from stdl_events.errors import ModelError, UserError
 from stdl_events.live import OnnxSession
 from stdl_events.live.model_identity import ModelIdentity
-from stdl_events.live.signature import read_private_key, read_public_key, sign_file
+from stdl_events.live.signature import SignedBefore, read_private_key, read_public_key, sign_file
 
 pytest.importorskip("cryptography", reason="cryptography is not installed: it signs models (extra `sign`)")
 
@@ -75,3 +75,13 @@ def test_files_that_are_no_keys(keys, tmp_path):
     for name in ("none.pub", "rsa.pem", "key.pem"):
         with pytest.raises(UserError, match="openssl pkey"):
             read_public_key(tmp_path / name)
+
+
+def test_a_model_that_is_written_anew_loses_the_signature_of_the_one_before(keys, model):
+    before = SignedBefore(model)
+    assert before.remove_if_stale() is None
+    signature = sign_file(model, read_private_key(keys / "key.pem"))
+    before = SignedBefore(model)
+    assert before.remove_if_stale() is None, "the same bytes are signed still"
+    model.write_bytes(model.read_bytes() + b" ")
+    assert (before.remove_if_stale(), signature.exists()) == (signature, False)

@@ -1,6 +1,7 @@
 """Sinks: where predictions go, and what happens where nothing more can be written."""
 
 import io
+import shlex
 import socket
 import subprocess
 import sys
@@ -125,6 +126,15 @@ def test_a_command_whose_reader_is_gone_ends_without_a_traceback(arguments):
         process.stdout.close()
         err = process.stderr.read()
     assert (process.returncode, err) == (0, b"")
+
+
+def test_what_the_caller_closed_is_nowhere(arguments):
+    """Not even where a file was opened that got the number of the standard output or error."""
+    command = shlex.join([sys.executable, "-c", "from stdl_events.cli import main; main()", *map(str, arguments)])
+    for closed in (">&-", "2>&-"):
+        ended = subprocess.run(["sh", "-c", f"{command} --json-lines {closed} <&-"], capture_output=True, check=False)
+        lines = ended.stdout.splitlines()
+        assert (ended.returncode, ended.stderr, len(lines)) == (0, b"", 0 if closed == ">&-" else 11)
 
 
 def test_lines_fit_80_columns():

@@ -36,8 +36,9 @@ SOURCES: Registry[OpenSource] = Registry(
 
 # Options whose flag has another name.
 _FLAGS = {"start": "from", "stop": "to", "sensor_size": "sensor", "reconnect_s": "reconnect", "idle_s": "follow-idle"}
-# Never an option of the user's.
+# Never options of the user's.
 _HINT = "default_sensor_size"
+_OWN = {_HINT, "descriptor"}
 # One letter is a Windows drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 
@@ -60,7 +61,7 @@ def open_source(source: str | Path, **options: Any) -> "EventSource":
         flags = ", ".join(f"--{_FLAGS.get(name, name.replace('_', '-'))} ({name}=)" for name in unknown)
         raise RecordingError(
             f"source {source}", got=f"{flags}, which {scheme} does not have",
-            expected=", ".join(sorted((known or set()) - {_HINT})), todo="leave it out",
+            expected=", ".join(sorted((known or set()) - _OWN)), todo="leave it out",
         )  # fmt: skip
     if known is not None:
         options = {name: value for name, value in options.items() if name in known}
