@@ -27,7 +27,7 @@ def print_evaluation(evaluation: "Evaluation", side: str = "test") -> None:
         lines = confusion_lines(evaluation.labels, summary["confusion"], results.width)
         results.print("\n".join(lines), markup=False)
     results.print("\n".join(accuracy_lines(summary, side)), markup=False)
-    if 2 < len(evaluation.labels) <= MAX_ROWS:
+    if len(evaluation.labels) <= MAX_ROWS:
         results.print("\n".join(class_lines(summary["per_class"], results.width)), markup=False)
     if summary["density"] is not None:
         results.print("\n".join(density_lines(summary["density"], results.width)), markup=False)
@@ -95,8 +95,8 @@ def over_time_text(accuracy_T: Sequence[float]) -> str:
     """Return the accuracy after some of the steps."""
     steps = len(accuracy_T)
     shown = sorted({max(1, round(steps * part / STEPS_SHOWN)) for part in range(1, STEPS_SHOWN + 1)})
-    values = ", ".join(f"{accuracy_T[step - 1]:.3f} after {step}" for step in shown)
-    return f"over time steps: {values}"
+    values = ", ".join(f"{accuracy_T[step - 1]:.3f}" for step in shown)
+    return f"accuracy after {', '.join(map(str, shown))} time steps: {values}"
 
 
 def class_lines(rows: Sequence[dict[str, Any]], width: int) -> list[str]:
@@ -112,7 +112,10 @@ def density_lines(density: dict[str, Any], width: int) -> list[str]:
     rows = density["layers"]
     means = (_share(density["mean_rate"]), _share(density["mean_entering"]))
     if len(rows) > MAX_ROWS:
-        return [f"density: {means[0]} of the neurons fire in a step, {means[1]} of what enters a convolution is not 0"]
+        return [
+            f"density: {means[0]} of the neurons fire in a step,",
+            f"  {means[1]} of what enters a convolution is not 0",
+        ]
     cells = [(f"{row['name']} {row['notation']}", _share(row["rate"]), _share(row["entering"])) for row in rows]
     return list(_table(("layer", "neurons that fire", "inputs not 0"), [*cells, ("mean", *means)], width))
 

@@ -15,6 +15,9 @@ Reset: TypeAlias = Literal["soft", "hard"]
 Kept: TypeAlias = Literal["float", "int8"]
 Classifier: TypeAlias = Literal["linear", "spiking"]
 
+# Within these bounds float32, which ends at 3e38, holds products with a setting too.
+LARGEST = 1e30
+
 
 @dataclasses.dataclass(frozen=True)
 class NeuronSpec:
@@ -53,13 +56,16 @@ class NeuronSpec:
         _require_choice("reset", self.reset, Reset)
         _require_choice("state", self.state, Kept)
         _require_range("decay", self.decay, "0 <= decay < 1", 0 <= self.decay < 1)
-        _require_range("threshold", self.threshold, "a positive number", self.threshold > 0)
-        _require_range("surrogate_width", self.surrogate_width, "a positive number", self.surrogate_width > 0)
+        for name in ("threshold", "surrogate_width"):
+            value = getattr(self, name)
+            _require_range(name, value, "a positive number", value > 0)
+            _require_range(name, value, f"{1 / LARGEST:g} to {LARGEST:g}", 1 / LARGEST <= value <= LARGEST)
+        _require_range("adaptation", self.adaptation, f"at most {LARGEST:g}", abs(self.adaptation) <= LARGEST)
         _require_range(
             "adaptation_decay", self.adaptation_decay, "0 <= adaptation_decay < 1", 0 <= self.adaptation_decay < 1
         )
         if self.reset_amount is not None:
-            holds = self.reset_amount >= 0 and self.reset == "soft" and self.decay > 0
+            holds = 0 <= self.reset_amount <= LARGEST and self.reset == "soft" and self.decay > 0
             _require_range("reset_amount", self.reset_amount, "0 or more, with reset soft and a decay above 0", holds)
 
     def to_dict(self) -> dict[str, Any]:

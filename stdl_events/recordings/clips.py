@@ -15,7 +15,7 @@ from stdl_events.events import Recording
 from stdl_events.frames import Counts, FrameSpec
 from stdl_events.frames.picture import PictureSpec, repeated
 from stdl_events.recordings.counted import counted
-from stdl_events.recordings.coverage import length, longest
+from stdl_events.recordings.coverage import after_filters, length, longest
 from stdl_events.recordings.cutting import cut_clips, cut_takes, stacked
 from stdl_events.recordings.entry import Entry, RecordingSet
 from stdl_events.recordings.framers import Cut
@@ -196,7 +196,8 @@ def require_bytes(frame_spec: FrameSpec) -> None:
 def no_clips(entries: Sequence[Entry], frame_spec: FrameSpec) -> DatasetError:
     """Return the error for recordings without a complete clip."""
     return DatasetError(
-        "recordings", got=f"{len(entries)} without one complete clip{longest(entries, frame_spec)}",
+        "recordings",
+        got=f"{len(entries)} without one complete clip{longest(entries, frame_spec)}{after_filters(frame_spec)}",
         expected=f"at least one of {frame_spec.steps} frames, {length(frame_spec)}",
         todo="use fewer or shorter frames, or longer recordings; if they are longer, say their --time-unit",
     )  # fmt: skip

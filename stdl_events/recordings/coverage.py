@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from stdl_events.errors import DatasetError, UserError
+from stdl_events.events.filter_spec import FILTERS
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet
@@ -49,7 +50,7 @@ def say_too_short(side: str, recordings: RecordingSet, clips_E: Sequence[int], f
     across = [entry for entry in without if _lies_across(entry, frame_spec)]
     short = [entry for entry in without if entry not in across]
     if short:
-        text = f"are too short for one clip of {length(frame_spec)}: {_keys(short)}"
+        text = f"are too short for one clip of {length(frame_spec)}: {_keys(short)}{after_filters(frame_spec)}"
         warnings.warn(f"{len(short)} of {len(recordings)} recordings {side} {text}", RecordingWarning, stacklevel=3)
     if across:
         text = (
@@ -92,7 +93,8 @@ def require_every_class(
             if all(_lies_across(entry, frame_spec) for entry in entries):
                 errors.append(f"{name} (its {counts[label]} recordings {_ACROSS[frame_spec.grid]})")
             else:
-                errors.append(f"{name} (its {counts[label]} recordings are too short{longest(entries, frame_spec)})")
+                short = f"are too short{longest(entries, frame_spec)}"
+                errors.append(f"{name} (its {counts[label]} recordings {short}{after_filters(frame_spec)})")
         elif side == TO_TRAIN and label in bad_labels:
             errors.append(f"{name} (none of its recordings is readable)")
         elif side == TO_TRAIN and label in labels_of_all:
@@ -117,6 +119,13 @@ def length(frame_spec: FrameSpec) -> str:
     if frame_spec.events_per_frame is not None:
         return f"{frame_spec.steps * frame_spec.events_per_frame} events"
     return f"{frame_spec.steps} frames"
+
+
+def after_filters(frame_spec: FrameSpec) -> str:
+    """Describe the filters that take events before clips are cut; nothing without any."""
+    names = [name for name in FILTERS.names if getattr(frame_spec.filters, name)]
+    settings = " and ".join(f"frames.filters.{name}" for name in names)
+    return f"; clips begin and end with the events that {settings} leave" if names else ""
 
 
 def _lies_across(entry: Entry, frame_spec: FrameSpec) -> bool:

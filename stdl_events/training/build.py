@@ -1,17 +1,21 @@
 """The learner of a configuration."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from stdl_events.build import build_learner, plan_learner
+from stdl_events.build import plan_learner
+from stdl_events.errors import RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Planned
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.rules import get_rule
 from stdl_events.memory.footprint import measure_learner
+from stdl_events.memory.meter import format_bytes
+from stdl_events.memory.process import available_bytes
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan
 from stdl_events.training.initial_weights import start_from
@@ -25,13 +29,33 @@ def build_configured_learner(
 
     Raises:
         NotationError, PlanError, RuleError: the network, its cut or the rule is impossible.
-        RunError: `config.init` is no finished run, or of another network.
+        RunError: `config.init` is no finished run, or of another network; or the machine has too little memory.
     """
     spec = config.network.spec(frame_spec.frame_shape_CHW, classes, config.learning.rule)
-    learner = build_learner(**learner_options(config, spec), device=device)
+    blueprint, plan = plan_learner(**learner_options(config, spec), device=device)
+    _require_room(blueprint, plan)
+    learner = blueprint.build(plan)
     if config.init is not None:
         start_from(learner.network, Path(config.init))
     return learner
+
+
+def _require_room(blueprint: Blueprint, plan: Plan | None) -> None:
+    """Check on the CPU, before anything is allocated, that the machine has memory for a training step.
+
+    Without a plan, whose bytes are metered, these are the weights with their gradients and one state per neuron.
+    """
+    weights = sum(layer.least_fan_in * layer.body.channels for layer in blueprint.spec.layers)
+    neurons = sum(math.prod(layer.shape_before(layer.ops.index(layer.body) + 1)) for layer in blueprint.spec.layers)
+    least_bytes = 4 * (2 * weights + blueprint.batch_size * neurons)
+    needed_bytes = least_bytes if plan is None else plan.total_bytes
+    left_bytes = available_bytes()
+    if blueprint.device.type == "cpu" and left_bytes is not None and needed_bytes > left_bytes:
+        raise RunError(
+            "memory", got=f"{format_bytes(left_bytes)} that this machine has left",
+            expected=f"at least {format_bytes(needed_bytes)} for a step of {blueprint.spec.notation}",
+            todo="use a smaller batch_size, smaller frames or a smaller network, or end other programs",
+        )  # fmt: skip
 
 
 def plan_configured_learner(

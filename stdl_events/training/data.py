@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.errors import RecipeError
+from stdl_events.errors import RecipeError, UserError
 from stdl_events.events.transform_spec import bind_transform
 from stdl_events.frames.picture import is_repeated, repeated
 from stdl_events.frames.transform_registry import TRANSFORMS
@@ -24,6 +24,7 @@ from stdl_events.recordings.pictures import RepeatedPictures
 from stdl_events.training.settings import AugmentSettings
 
 Counts = npt.NDArray[np.uint8]
+_TRIED = 32
 
 
 def batch_of(
@@ -107,6 +108,34 @@ def augment(frames_TBCHW: Counts, settings: AugmentSettings, rng: np.random.Gene
             raise _other_shape(clip_TCHW, changed[:, index])
         changed[:, index] = clip_TCHW
     return changed
+
+
+def check_augmentation(clips: ClipArray, settings: AugmentSettings, *, seed: int, cap: int = MAX_UINT8) -> None:
+    """Augment some clips for trial, so that settings that leave nothing of them are refused before a training.
+
+    Raises:
+        RecipeError: half of the clips with events have none after it; or numbers are too large for a transform.
+    """
+    rng = np.random.default_rng(seed)
+    indices = rng.permutation(len(clips))[:_TRIED]
+    before_TBCHW = clips.frames_NTCHW[indices].swapaxes(0, 1)
+    try:
+        after_TBCHW = augment(before_TBCHW, settings, rng, cap)
+    except (ValueError, ArithmeticError, MemoryError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise RecipeError(
+            "augment", got=f"settings that cannot be applied ({error})", expected="such that can",
+            todo="use smaller numbers",
+        ) from error  # fmt: skip
+    counted, left = (int(frames.any(axis=(0, 2, 3, 4)).sum()) for frames in (before_TBCHW, after_TBCHW))
+    if counted and left <= counted / 2:
+        changed = settings.model_dump(exclude_defaults=True)
+        raise RecipeError(
+            "augment", got=f"{counted - left} of {counted} clips without any event after {changed}",
+            expected=f"changes of frames of {before_TBCHW.shape[-1]}x{before_TBCHW.shape[-2]} pixels that leave events",
+            todo="use smaller shifts, and drop smaller shares",
+        )  # fmt: skip
 
 
 def _other_shape(clip_TCHW: Counts, expected_TCHW: Counts) -> RecipeError:

@@ -45,10 +45,13 @@ def absolute(path: str) -> str:
     return str(Path(path).absolute())
 
 
-Positive = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[int, Field(ge=0)]
+# Numbers beyond these are mistakes; up to 2^53 a float has them exactly.
+LARGEST_COUNT = 1 << 53
+Positive = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+NotNegative = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+Pixels = Annotated[int, Field(ge=1, le=65536)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
-SensorSize = Annotated[tuple[int, int], BeforeValidator(_read_size)]
+SensorSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_read_size)]
 
 
 class Section(BaseModel):

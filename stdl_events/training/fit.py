@@ -12,8 +12,10 @@ from typing import Any
 from stdl_events.errors import RunError
 from stdl_events.learning.learner import Learner
 from stdl_events.memory.describe import plan_document
+from stdl_events.recordings.clips import MAX_UINT8
 from stdl_events.recordings.entry import Split
 from stdl_events.training.build import build_configured_learner
+from stdl_events.training.data import check_augmentation
 from stdl_events.training.device import peak_memory, resolve_device
 from stdl_events.training.evaluation.evaluate import Evaluation
 from stdl_events.training.evaluation.ridge_beside import Ridges, fit_ridges, ridges_of
@@ -111,6 +113,7 @@ def fit(
         frame_spec = config.frames.spec(split.train.sensor_size)
         learner = build_configured_learner(config, frame_spec, len(split.train.classes), device)
         run = Run(config, folder, frame_spec, split, learner, device, load, warned)
+        check_augmentation(run.train_clips, config.augment, seed=config.seed, cap=frame_spec.cap or MAX_UINT8)
         if resume and (folder / CHECKPOINT_FILE).exists():
             run.restore(load_checkpoint(folder / CHECKPOINT_FILE))
         make_folder(folder, error=RunError)

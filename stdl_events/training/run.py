@@ -37,6 +37,7 @@ from stdl_events.training.evaluation.evaluate import (
     measures,
     network_logits,
 )
+from stdl_events.training.evaluation.sanity import check_answers
 from stdl_events.training.interruption import Interruption
 from stdl_events.training.keeping import FOLDERS, Best, Weights
 from stdl_events.training.kept_warnings import KeptWarnings
@@ -277,7 +278,9 @@ class Run:
 
     def _evaluate(self, side: Side, network: SpikingNetwork) -> Evaluation:
         logits = network_logits(network)
-        return evaluate_clips(logits, self.split.sides[side], self.clips[side], batch_size=self.config.batch_size)
+        found = evaluate_clips(logits, self.split.sides[side], self.clips[side], batch_size=self.config.batch_size)
+        check_answers(self.folder, found)
+        return found
 
     def _batches(self, epoch: int) -> list[npt.NDArray[np.intp]]:
         config, clips = self.config, self.train_clips

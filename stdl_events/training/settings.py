@@ -30,7 +30,13 @@ from stdl_events.training.data_settings import (
     read_none,
 )
 from stdl_events.training.neuron_setting import NeuronSetting
-from stdl_events.training.update_settings import LARGEST, AveragingSettings, OptimiserSettings, ScheduleSettings
+from stdl_events.training.update_settings import (
+    LARGEST,
+    SMALLEST,
+    AveragingSettings,
+    OptimiserSettings,
+    ScheduleSettings,
+)
 
 
 def _check_transform(spec: TransformSpec) -> TransformSpec:
@@ -171,7 +177,7 @@ class LearningSettings(Section):
     options: RuleOptions = RuleOptions()
     budget: ByteSize | None = None
     budget_of: Literal["step", "process"] = "step"
-    rho: Annotated[float | None, Field(gt=0)] = None
+    rho: Annotated[float | None, Field(ge=SMALLEST, le=LARGEST)] = None
     plan: str | None = None
     least_blocks: Positive | None = None
     memory: Literal["lean", "kept", "plain", "auto"] = "lean"
@@ -259,6 +265,15 @@ class TrainConfig(Section):
             raise RecipeError(
                 "augment.crop", got=self.augment.crop, expected="none, since frames.kind is not picture",
                 todo="use shift_px and zoom for events",
+            )  # fmt: skip
+        return self
+
+    @model_validator(mode="after")
+    def _ends_its_warmup(self) -> "TrainConfig":
+        if self.schedule.warmup_epochs >= self.epochs:
+            raise RecipeError(
+                "schedule.warmup_epochs", got=f"{self.schedule.warmup_epochs:g} of {self.epochs} epochs",
+                expected="less than epochs, so that the learning rate is reached", todo="train longer, or warm up less",
             )  # fmt: skip
         return self
 

@@ -10,6 +10,8 @@ from stdl_events.training.data_settings import Positive, Section
 
 # Far beyond any use; optimisers divide rates by as little as 1e-3, and float32 holds 3e38.
 LARGEST = 1e30
+# Of numbers that multiply weights or gradients: below it nothing is learnt, and float32 holds 1e-38.
+SMALLEST = 1e-30
 
 
 class OptimiserSettings(Section):
@@ -25,10 +27,10 @@ class OptimiserSettings(Section):
     """
 
     kind: Annotated[str, AfterValidator(OPTIMIZERS.check)] = DEFAULT_OPTIMIZER
-    lr: Annotated[float | None, Field(gt=0, le=LARGEST)] = None
+    lr: Annotated[float | None, Field(ge=SMALLEST, le=LARGEST)] = None
     weight_decay: Annotated[float | None, Field(ge=0, le=LARGEST)] = None
     momentum: Annotated[float | None, Field(ge=0, lt=1)] = None
-    clip_norm: Annotated[float | None, Field(gt=0, le=LARGEST)] = None
+    clip_norm: Annotated[float | None, Field(ge=SMALLEST, le=LARGEST)] = None
 
 
 class ScheduleSettings(Section):

@@ -39,6 +39,15 @@ def test_one_long_recording_per_class(write: Write, tmp_path: Path) -> None:
     assert (recordings.classes, keys(recordings)) == (("a", "b"), ["a.h5", "b.h5"])
 
 
+def test_classes_that_a_person_would_take_for_one_are_said(write: Write, tmp_path: Path) -> None:
+    for name in ("Walk_away/1.h5", "walk away/1.h5", "run/1.h5"):
+        write(name)
+    with pytest.warns(
+        RecordingWarning, match="'Walk_away' and 'walk away' are classes of their own; give them one name"
+    ):
+        assert len(read_folder(tmp_path).classes) == 3
+
+
 def test_a_given_split(write: Write, tmp_path: Path) -> None:
     for name in ("train/a/1.h5", "train/a/2.h5", "train/b/1.h5", "test/a/3.h5", "test/b/3.h5"):
         write(name)

@@ -459,10 +459,13 @@ def test_a_layout_beside_a_label_file(write: Write, tmp_path: Path) -> None:
 def test_a_layout_with_sides_is_a_given_split(write: Write, tmp_path: Path) -> None:
     for name in ("x/train/1.h5", "y/Train/2.h5", "x/test/3.h5", "y/val/4.h5"):
         write(name)
+    with pytest.raises(DatasetError, match=r"got no recording of y held out; .* another split, such as --split record"):
+        read_given_split(tmp_path, layout="{class}/{split}/*")
+    write("y/test/5.h5")
     split = read_given_split(tmp_path, layout="{class}/{split}/*")
     assert split.validation is not None
     assert keys(split.validation) == ["y/val/4.h5"]
-    assert (keys(split.train), keys(split.test)) == (["x/train/1.h5", "y/Train/2.h5"], ["x/test/3.h5"])
+    assert (keys(split.train), keys(split.test)) == (["x/train/1.h5", "y/Train/2.h5"], ["x/test/3.h5", "y/test/5.h5"])
     (tmp_path / "y" / "val").rename(tmp_path / "y" / "more")
     with pytest.raises(DatasetError, match="got the split 'more'; expected train, val or test"):
         read_given_split(tmp_path, layout="{class}/{split}/*")

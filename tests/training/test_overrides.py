@@ -47,13 +47,36 @@ def test_no_setting_takes_a_number_that_is_not_finite(config: TrainConfig, key: 
 
 
 @pytest.mark.parametrize(
-    "assignment", ["seed=-1", "data.split.seed=-1", "seed=9223372036854775808", "optimiser.lr=1e38"]
+    "assignment",
+    [
+        "seed=-1",
+        "data.split.seed=-1",
+        "seed=9223372036854775808",
+        "optimiser.lr=1e38",
+        "optimiser.lr=1e-300",
+        "learning.rho=1e308",
+        "learning.options.k=99999999999999999999",
+        "data.sensor_size=0x12",
+    ],
 )
 def test_numbers_that_a_generator_or_an_optimiser_cannot_take_are_one_line(
     config: TrainConfig, assignment: str
 ) -> None:
     with pytest.raises(RecipeError, match=f"setting '{assignment.partition('=')[0]}': got "):
         apply_overrides(config, [assignment])
+
+
+@pytest.mark.parametrize(
+    ("assignment", "text"),
+    [
+        ("schedule.warmup_epochs=5", "schedule.warmup_epochs: got 5 of 5 epochs; expected less than epochs"),
+        ("network.neuron.threshold=1e308", "network.neuron.threshold: got 1e+308; expected 1e-30 to 1e+30"),
+    ],
+)
+def test_settings_with_which_nothing_is_learnt_are_refused(config: TrainConfig, assignment: str, text: str) -> None:
+    with pytest.raises(StdlEventsError) as caught:
+        apply_overrides(config, ["epochs=5", assignment])
+    assert str(caught.value).startswith(text)
 
 
 def test_later_assignments_win_and_the_rest_stays(config: TrainConfig) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from stdl_events.errors import DatasetError
 from stdl_events.events.compressed import recording_stem
+from stdl_events.recordings.alike_classes import say_alike
 from stdl_events.recordings.common_sensor import sensor_size_of
 from stdl_events.recordings.datasets.obtain import found_in
 from stdl_events.recordings.entry import Entry, RecordingSet, Split, given_split
@@ -96,6 +97,7 @@ def read_folder(
     files = _files_of_classes(found, root)
     require_no_sides_as_classes(root, files)
     classes = tuple(sorted(files))
+    say_alike(str(root), classes)
     entries = oriented(_entries(root, files, classes, options), classes, orientation, root)
     found.say()
     return RecordingSet(classes, sensor_size_of(entries, sensor_size), entries)
@@ -147,6 +149,7 @@ def read_given_split(
     files = {side: _files_of_classes(found, folder, least.get(side, 2)) for side, folder in folders.items()}
     _require_classes(root, files, found)
     classes = tuple(sorted(files["train"]))
+    say_alike(str(root), classes)
     entries = {side: _entries(root, its, classes, options) for side, its in files.items()}
     turned = iter(oriented(tuple(chain.from_iterable(entries.values())), classes, orientation, root))
     sides = {side: tuple(islice(turned, len(its))) for side, its in entries.items()}

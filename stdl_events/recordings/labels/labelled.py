@@ -9,7 +9,9 @@ from typing import Any
 from stdl_events.errors import DatasetError
 from stdl_events.events.geometry import Geometry
 from stdl_events.events.stream import RecordingWarning
+from stdl_events.recordings.alike_classes import say_alike
 from stdl_events.recordings.common_sensor import sensor_size_of
+from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, Split, given_split
 from stdl_events.recordings.found_files import FoundFiles, same_form
 from stdl_events.recordings.labels.label_rows import few, segments_of
@@ -32,7 +34,7 @@ class LabelledSet:
         Without recordings to test, those to validate are held out.
 
         Raises:
-            DatasetError: no split is given.
+            DatasetError: no split is given, or a class is on one of its two sides alone.
         """
         if not any(self.sides):
             raise DatasetError(
@@ -48,7 +50,24 @@ class LabelledSet:
             for side in SIDES
             if side in self.sides or side != "validation"
         }
-        return given_split(sides, f"as given by {self.name}")
+        split = given_split(sides, f"as given by {self.name}")
+        self._require_classes(split)
+        return split
+
+    def _require_classes(self, split: Split) -> None:
+        """Check that every class is on both sides; a side to validate may lack some, which is said later."""
+        missing = {
+            text: [name for label, name in enumerate(self.recordings.classes) if label not in labels]
+            for text, side in ((TO_TRAIN, split.train), (HELD_OUT, split.test))
+            for labels in [{entry.label for entry in side.entries}]
+        }
+        texts = [f"no recording of {few(names)} {text}" for text, names in missing.items() if names]
+        if texts:
+            raise DatasetError(
+                f"{self.name}, the given split", got="; ".join(texts), expected="every class on both sides",
+                todo="move recordings of the class to that side, take the class out, or use another split, such as "
+                "--split recording",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,7 @@ def read_labelled(
             str(source.root), got=f"recordings of one class, {classes[0]}", expected="at least two classes",
             todo="label recordings of another class",
         )  # fmt: skip
+    say_alike(f"{source.root}, {source.name}", classes)
     whole = [
         Entry(
             part.file, part.path, classes.index(part.label), subject=part.facts.subject, session=part.facts.session,

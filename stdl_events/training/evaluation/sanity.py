@@ -1,0 +1,29 @@
+"""What no trained network answers: numbers that are not finite, or the same for all clips."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from stdl_events.errors import RunError
+from stdl_events.training.evaluation.evaluate import Evaluation
+
+
+def check_answers(folder: Path, evaluation: Evaluation) -> None:
+    """Check the answers of a network after an epoch, and warn if they do not depend on the clip.
+
+    Raises:
+        RunError: some are not finite, as after a step that was too large.
+    """
+    probabilities_NK = evaluation.probabilities_NK
+    if not np.isfinite(probabilities_NK).all():
+        raise RunError(
+            str(folder), got="a network whose outputs are not finite", expected="finite ones",
+            todo="use a smaller learning rate (--set optimiser.lr=...) in a new run",
+        )  # fmt: skip
+    if len(probabilities_NK) > 1 and not np.ptp(probabilities_NK, axis=0).any():
+        text = (
+            f"{folder}: the outputs are the same for all {len(probabilities_NK)} clips, as of a network whose last "
+            "neurons never fire; lower network.neuron.threshold or optimiser.lr, or train longer"
+        )
+        warnings.warn(text, stacklevel=2)
