@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,7 @@ class Run:
                     metrics.write("warning", position.step, {"warnings": texts})
                 self.save(metrics)
                 if interruption.number is not None:
-                    progress.say(f"stopped after step {position.step}; {KEPT.format(folder=self.folder)}")
+                    progress.say(f"stopped after step {position.step}; {KEPT.format(folder=quote(str(self.folder)))}")
                     interruption.end()
             if position.epoch < epochs:
                 progress.say(f"stopped early after epoch {position.epoch}: epoch {self.best.epoch} was the best one")

@@ -94,6 +94,12 @@ def load_sides(
             raise no_clips(readable.entries, frame_spec)
         counts = np.bincount(clips.entry_index_N, minlength=len(readable)).tolist()
         require_every_class(side, readable, counts, frame_spec, bad_labels=bad_labels, labels_of_all=labels)
+        present = np.unique(clips.targets_N)
+        if side == TO_TRAIN and len(present) < 2:
+            raise DatasetError(
+                f"recordings {side}", got=f"clips of one class, {readable.classes[present[0]]}",
+                expected="clips of at least two classes", todo="add recordings of another class, or correct the labels",
+            )  # fmt: skip
         say_too_short(side, readable, counts, frame_spec)
         say_takes(side, readable.entries)
     if {TO_TRAIN, HELD_OUT} <= sides.keys():

@@ -92,7 +92,9 @@ def test_train_then_evaluate(
     assert "per subject: unknown, since the recordings name none" in out
     (line,) = (line for line in out.splitlines() if line.startswith("layers.1 8C3-AP2-DP(0.1)"))
     assert line.split()[-2:] == [f"{density['layers'][1][key]:.1%}" for key in ("rate", "entering")]
-    assert f"{evaluated['over_time'][1]:.3f} after 2, " in out
+    over_time = ", ".join(f"{accuracy:.3f}" for accuracy in evaluated["over_time"])
+    assert f"accuracy after 1, 2, 3, 4 time steps: {over_time}" in out
+    assert max(map(len, out.splitlines())) <= 80
     assert len(evaluated["over_time"]) == 4
     assert err.endswith(f"next: stdl-events export {run} --out model.onnx\n")
     card = ModelCard.from_json((run / "bundle" / "model.json").read_text(), subject="card")

@@ -9,6 +9,7 @@ from stdl_events.errors import DatasetError
 
 Label = int | str
 _KINDS_SHOWN = 3
+_NAMES_SHOWN = 10
 
 
 def class_indices(
@@ -23,7 +24,7 @@ def class_indices(
             None. Without it, classes are the names in alphabetical order, or the numbers.
 
     Raises:
-        DatasetError: labels are neither, or a number has no class.
+        DatasetError: labels are neither, or a label has no class.
     """
     plain = [[_plain(label) for label in side] for side in sides]
     found = {label for side in plain for label in side if isinstance(label, int | str)}
@@ -37,6 +38,11 @@ def class_indices(
     own = _names(names)
     if kinds == {str}:
         words = {str(label) for label in found}
+        if words & set(own) and words - set(own):
+            raise DatasetError(
+                subject, got=f"the label {min(words - set(own))!r}", expected=f"one of {', '.join(own[:_NAMES_SHOWN])}",
+                todo="correct the label, or the data set's list of classes",
+            )  # fmt: skip
         classes = own if words <= set(own) else tuple(sorted(words))
         index_of: dict[object, int] = {name: index for index, name in enumerate(classes)}
         return classes, [[index_of[label] for label in side] for side in plain]

@@ -118,7 +118,16 @@ def _sensor_size(name: str, sets: list[Samples], given: tuple[int, int] | None) 
                 todo="give --set data.sensor_size=WxH (prepare: --sensor WxH)",
             )  # fmt: skip
         return (*given, 2)
-    size = tuple(int(side) for side in own)
+    try:
+        size = tuple(int(side) for side in own)
+        is_size = len(size) in (2, 3) and all(side == given for side, given in zip(size, own, strict=True))
+    except (TypeError, ValueError):
+        is_size = False
+    if not is_size:
+        raise DatasetError(
+            name, got=f"sensor_size {own!r}", expected="whole numbers (width, height) or (width, height, polarities)",
+            todo="correct sensor_size of the data set",
+        )  # fmt: skip
     if given is not None and size[:2] != given:
         raise DatasetError(
             name, got=f"the sensor size {given[0]}x{given[1]}", expected=f"{size[0]}x{size[1]}, its own",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def _add_notes(run: ComparedRun, rows: Sequence[Mapping[str, Any]], version: str
     trained = run.epochs[-1]["epoch"] if run.epochs else 0
     if trained < run.config.epochs and not (rows and rows[-1]["kind"] == "end"):
         text = f"unfinished: {trained} of {run.config.epochs} epochs"
-        run.notes.append(f"{text}; go on with: stdl-events train --resume {run.folder}")
+        run.notes.append(f"{text}; go on with: stdl-events train --resume {quote(str(run.folder))}")
     present = package_versions()["stdl-events"]
     if version is not None and version != present:
         run.notes.append(f"trained by stdl-events {version}; this is {present}")

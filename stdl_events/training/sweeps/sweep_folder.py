@@ -11,6 +11,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -129,7 +130,7 @@ def record_of(sweep: Sweep, folder: Path) -> SweepRecord:
     if changes and _has_begun(old):
         raise RunError(
             str(folder), got="another sweep: " + ", ".join(changes), expected="the sweep that is there",
-            todo=f"go on with it by stdl-events sweep {folder}, or choose another folder with --out",
+            todo=f"go on with it by stdl-events sweep {quote(str(folder))}, or choose another folder with --out",
         )  # fmt: skip
     record = SweepRecord(folder, sweep, {} if changes else old.runs, {} if changes else old.baselines)
     _require_unchanged(record)
