@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL.onnx...", help="Exported files, or models:NAME.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL.onnx", help="Exported files, or models:NAME.")],
     threads: Annotated[
         list[int] | None,
         typer.Option(min=1, help="Threads within a step; give it again for more.  [default: 1, 2, 4 ... all cores]"),

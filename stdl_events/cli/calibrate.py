@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def calibrate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run with a validation part.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with a validation part.")],
     weights: WeightsOption = None,
     target_error: Annotated[
         float, typer.Option("--target-error", min=0, max=1, help="Wrong clips among those that are believed, at most.")

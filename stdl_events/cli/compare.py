@@ -35,7 +35,8 @@ def register(app: typer.Typer) -> None:
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of runs, or of sweeps, which stand for their finished runs.")
+        list[Path],
+        typer.Argument(metavar="RUN", help="Folders of runs, or of sweeps, which stand for their finished runs."),
     ],
     out: Annotated[Path | None, typer.Option(help="Draw the learning curves: .png, .pdf or .svg.")] = None,
     recorded: Annotated[

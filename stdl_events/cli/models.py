@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="One of them.  [default: all]")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of them.  [default: all]")] = None,
     out: Annotated[Path | None, typer.Option(help="Copy it to this file; an older one is replaced.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:

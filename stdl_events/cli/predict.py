@@ -61,7 +61,7 @@ def predict(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="An exported .onnx model, or the folder of a run or bundle.")
     ],
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Recordings, and folders of them.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings, and folders of them.")],
     clips: Annotated[bool, typer.Option("--clips", help="Show every clip too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
     json_lines: Annotated[

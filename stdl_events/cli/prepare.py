@@ -55,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
 
 def prepare(
-    dataset: Annotated[str, argument_of(DATASETS, "The kind of recordings.")],
+    dataset: Annotated[str, argument_of(DATASETS, "DATASET", "The kind of recordings.")],
     frames: Annotated[
         str,
         typer.Option(

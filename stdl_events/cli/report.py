@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     out: Annotated[Path | None, typer.Option(help="The page to write.  [default: report.html in the folder]")] = None,
     weights: WeightsOption = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the recordings, if it has moved.")] = None,

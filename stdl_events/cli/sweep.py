@@ -42,8 +42,9 @@ def sweep(
     recipe: Annotated[
         str,
         typer.Argument(
+            metavar="RECIPE|SWEEP",
             help="A recipe's name (see train --list), a .py file that defines recipe(), or the folder of a sweep, to "
-            "go on with it."
+            "go on with it.",
         ),
     ],
     seeds: Annotated[

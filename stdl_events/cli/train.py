@@ -36,8 +36,9 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
+            metavar="RECIPE|RUN",
             help="A recipe's name (see --list), a .py file that defines recipe(), or a run's folder: to train it again "
-            "into another folder, or to --resume it."
+            "into another folder, or to --resume it.",
         ),
     ] = None,
     assignments: Assignments = None,

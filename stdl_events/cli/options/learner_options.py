@@ -38,7 +38,7 @@ SHARED = ("spec", "batch_size", "steps", *OF_THE_OPTIMIZER, "neuron", "precision
 Target = Annotated[
     str | None,
     typer.Argument(
-        metavar="[RECIPE|RUN]",
+        metavar="RECIPE|RUN",
         help="A recipe, a .py file that defines one, or a run's folder; or --network, --input and --classes.",
     ),
 ]

@@ -43,9 +43,11 @@ def address_of(registry: Registry[Any], help: str, *flags: str) -> Any:
     return option
 
 
-def argument_of(registry: Registry[Any], help: str) -> Any:
+def argument_of(registry: Registry[Any], metavar: str, help: str) -> Any:
     """Return a Typer argument for a name of `registry`; its help describes each entry."""
-    argument = typer.Argument(help=help, callback=lambda name: name if name is None else registry.check(name))
+    argument = typer.Argument(
+        metavar=metavar, help=help, callback=lambda name: name if name is None else registry.check(name)
+    )
     return explained(argument, registry, help)
 
 
