@@ -29,8 +29,19 @@ def most_threads() -> int:
 def run(kernel: Callable[..., None], threads: int, *arguments: Any) -> None:
     """Run a parallel kernel on at most `threads` threads."""
     with _LOCK:
-        numba.set_num_threads(max(1, min(threads, most_threads())))
+        _use_threads(max(1, min(threads, most_threads())))
         kernel(*arguments)
+
+
+# Numba's number of threads is one for each thread of Python, and setting it takes as long as a small kernel.
+_USED = threading.local()
+
+
+def _use_threads(number: int) -> None:
+    """Set numba's number, if the last kernel had another; should others set it too, only the time depends on it."""
+    if getattr(_USED, "number", None) != number:
+        numba.set_num_threads(number)
+        _USED.number = number
 
 
 compiled = cached_njit(parallel=True, fastmath={"contract"})

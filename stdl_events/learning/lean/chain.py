@@ -91,7 +91,7 @@ class LeanChain:
             unused = deque(masks)
             x = self._through(layer.before, x, unused)
             needs_input = self._learns
-            self._learns = needs_input or any(parameter.requires_grad for parameter in layer.parameters())
+            self._learns = needs_input or _learns(layer)
             saves_output = self._learns and self._count in self._kept
             behind = [*layer.after, *(following.before if following is not None else ())]
             x, entries, backward = body_step(
@@ -146,6 +146,13 @@ class LeanChain:
             else:
                 assert isinstance(module, nn.Identity | SequenceDropout), "layers pool and drop out, nothing else"
         return x
+
+
+def _learns(module: nn.Module) -> bool:
+    """True if a parameter of a module learns; `parameters` takes longer than a small layer."""
+    if any(parameter is not None and parameter.requires_grad for parameter in module._parameters.values()):
+        return True
+    return any(child is not None and _learns(child) for child in module._modules.values())
 
 
 def _counts_spikes(behind: Sequence[nn.Module]) -> bool:

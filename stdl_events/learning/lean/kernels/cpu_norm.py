@@ -76,7 +76,7 @@ def surrogate_backward_normed_(
 
 def per_channel(norm_C: list[Tensor]) -> tuple[Any, ...]:
     """Tensors of one number per channel as arrays."""
-    return tuple((x.detach() if x.requires_grad else x).numpy() for x in norm_C)
+    return tuple([(x.detach() if x.requires_grad else x).numpy() for x in norm_C])
 
 
 _compiled = cached_njit(parallel=True, fastmath={"contract"})
