@@ -5,7 +5,8 @@
 For the small and the large network of bench_training, in lean and kept mode and in each precision. The convolutions of
 one step are recorded with their arguments and repeated alone, in turns with the step: their time is what the step would
 take if everything else were free. Clocks are the process's CPU time, which other programs disturb less, and the wall's.
-Operators are torch's profiler's, each without those that it calls; what is left is Python and dispatch.
+Operators are torch's profiler's, each without those that it calls; what is left is Python and dispatch, of which the
+number of calls of Python tells.
 """
 
 import argparse
@@ -68,6 +69,22 @@ def clocked(run: Callable[[], object]) -> tuple[float, float]:
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
+def python_calls(step: Callable[[], object]) -> int:
+    """Functions that Python calls in one step, its own and those of C: a count that no other program disturbs."""
+    count = 0
+
+    def note(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        step()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
 def operators(step: Callable[[], object], rounds: int) -> list[dict[str, Any]]:
     """Milliseconds and calls per step of each operator, without those that it calls; the longest first."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
@@ -107,6 +124,7 @@ def measure(notation: str, memory: str, precision: str, rounds: int, steps: int)
         "convolutions_share_cpu": statistics.median(one[0] / whole[0] for whole, one in turns),
         "convolutions_share_wall": statistics.median(one[1] / whole[1] for whole, one in turns),
         "calls": sum(row["calls"] for row in listed),
+        "python_calls": python_calls(step),
         "operators": [row | {"share": row["ms"] / total} for row in listed[:LISTED]],
     }
 
@@ -116,7 +134,7 @@ def to_text(network: str, row: dict[str, Any]) -> str:
         f"{network}, {row['memory']}, {row['precision']}: step {row['step_cpu_ms']:.1f} ms of CPU "
         f"({row['step_wall_ms']:.1f} of wall), bare convolutions {row['convolutions_cpu_ms']:.1f} "
         f"({row['convolutions_wall_ms']:.1f}), their share {row['convolutions_share_cpu']:.3f} "
-        f"({row['convolutions_share_wall']:.3f}), {row['calls']:.0f} operators"
+        f"({row['convolutions_share_wall']:.3f}), {row['calls']:.0f} operators, {row['python_calls']} calls of Python"
     ]
     lines += [f"  {each['ms']:8.2f} ms {each['calls']:6.0f}  {each['operator']}" for each in row["operators"]]
     return "\n".join(lines)
