@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from stdl_events.errors import ModelError, printable
 from stdl_events.live.onnx_file import initializers_of
 from stdl_events.live.onnx_messages import parse_model
 from stdl_events.scatter import Geometry, Nonzeros, convolve, forward_break_even, from_values, sample, tiled
@@ -130,6 +131,9 @@ class ScatteredGraph:
         whole: the session of the whole graph, of which only the declared inputs and outputs are kept.
         open_part: opens a part of the graph.
         threads: within a step.
+
+    Raises:
+        ModelError: what is between the convolutions has no known type, as in files in eight bits.
     """
 
     def __init__(self, content: bytes, whole: Any, open_part: Open, threads: int) -> None:
@@ -197,6 +201,7 @@ class _Graph:
         needed = dict.fromkeys(name for node in nodes for name in node.input if name)
         inputs = tuple(name for name in needed if name not in made and name not in self._tensors)
         outputs = tuple(name for name in wanted if name in made)
+        self._require_types((*inputs, *outputs))
         model = type(self._frame)()
         model.CopyFrom(self._frame)
         model.graph.name = "part"
@@ -205,6 +210,14 @@ class _Graph:
         model.graph.input.extend(self._infos[name] for name in inputs)
         model.graph.output.extend(self._infos[name] for name in outputs)
         return _Part(self._open(model.SerializeToString()), inputs, outputs)
+
+    def _require_types(self, names: Iterable[str]) -> None:
+        if unknown := [name for name in names if name not in self._infos]:
+            raise ModelError(
+                "--provider scatter", got=f"a tensor of unknown type between convolutions ({printable(unknown[0])})",
+                expected="layers in float32, as export writes them without --precision",
+                todo="leave --provider out, or export the model again",
+            )  # fmt: skip
 
     def can_scatter(self, node: Any) -> bool:
         """True for a convolution that `stdl_events.scatter` computes, and whose tensors have a known type."""

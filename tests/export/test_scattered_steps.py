@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from stdl_events.errors import MissingExtraError, VerificationError
+from stdl_events.errors import MissingExtraError, ModelError, VerificationError
 from stdl_events.export.onnx import write_step
+from stdl_events.export.variants import write_variant
 from stdl_events.frames import FrameSpec
 from stdl_events.live import OnnxSession, providers, scattered
 from stdl_events.model_card import ModelCard
@@ -92,6 +93,14 @@ def test_a_kernel_that_computes_something_else_is_refused(tmp_path: Path, monkey
     with pytest.raises(VerificationError, match=r"got 2 of \d+ values of its 2 convolutions that differ") as caught:
         OnnxSession(path, provider="scatter")
     assert caught.value.exit_code == 5
+
+
+def test_layers_in_eight_bits_are_refused(tmp_path: Path) -> None:
+    path = exported("4C3-AP2-6C5(s2)", tmp_path / "m.onnx")
+    clips_NTCHW = frames(8).reshape(4, 4, *SHAPE)
+    write_variant("int8", path, clips_NTCHW, tmp_path / "int8.onnx")
+    with pytest.raises(ModelError, match="provider scatter: got a tensor of unknown type between convolutions"):
+        OnnxSession(tmp_path / "int8.onnx", provider="scatter")
 
 
 def test_without_numba_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
