@@ -15,7 +15,7 @@ from stdl_events.memory.choose_plan import Planner, allowed_bytes, check_plan_op
 from stdl_events.memory.layer_costs import LayerMeter
 from stdl_events.memory.macs import forward_macs, step_macs
 from stdl_events.memory.two_blocks import prefer_two_blocks
-from stdl_events.plan.cost import chain_costs, fronts_of, working_bytes
+from stdl_events.plan.cost import chain_costs, preceding_of, working_bytes
 from stdl_events.plan.partition import Cut
 from stdl_events.plan.plan import Plan
 
@@ -161,8 +161,8 @@ class _Room:
         self, blueprint: Blueprint, cut: Cut, lean: LayerMeter, kept: LayerMeter, before: tuple[int, ...]
     ) -> None:
         layers = (*blueprint.spec.layers[cut.start : cut.stop], *(cut.auxiliary.layers if cut.auxiliary else ()))
-        fronts = fronts_of(blueprint.spec.layers)[cut.start]
-        self._lean, self._kept = chain_costs(layers, lean, fronts), chain_costs(layers, kept, fronts)
+        preceding = preceding_of(blueprint.spec.layers)[cut.start]
+        self._lean, self._kept = chain_costs(layers, lean, preceding), chain_costs(layers, kept, preceding)
         self._before = before
         self._border = None if cut.auxiliary is None else cut.stop - cut.start
         self._worth = [

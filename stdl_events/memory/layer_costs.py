@@ -15,7 +15,7 @@ from stdl_events.memory.cost_store import remembered, whole_number
 from stdl_events.memory.layer_setting import Entering, LayerSetting, TensorInput, loss_bytes
 from stdl_events.memory.meter import metering, tensor_bytes
 from stdl_events.network.spec import LayerSpec, NetworkSpec
-from stdl_events.plan.cost import Fronts, LayerCost
+from stdl_events.plan.cost import LayerCost, Preceding
 
 # Bodies whose outputs are packed spikes.
 SPIKING = ("C", "R", "FC")
@@ -75,8 +75,8 @@ class LayerMeter:
         copy = weight_bytes(self.spec, self.dtype) if self.averaged else 0
         return self.batch_size * torch.int64.itemsize + logits + loss_bytes(self.dtype) + copy
 
-    def __call__(self, layer: LayerSpec, needs_input_gradient: bool, fronts: Fronts = ()) -> LayerCost:
-        entering = self._entering(layer, needs_input_gradient, fronts)
+    def __call__(self, layer: LayerSpec, needs_input_gradient: bool, preceding: Preceding = ()) -> LayerCost:
+        entering = self._entering(layer, needs_input_gradient, preceding)
         key = (layer, needs_input_gradient, entering)
         if key not in self._known:
             if isinstance(entering, tuple):
@@ -100,16 +100,16 @@ class LayerMeter:
             self.convolving,
         )
 
-    def _entering(self, layer: LayerSpec, needs_input_gradient: bool, fronts: Fronts) -> Entering:
+    def _entering(self, layer: LayerSpec, needs_input_gradient: bool, preceding: Preceding) -> Entering:
         # Frames are counts, which cannot be packed; other blocks' inputs are spikes.
         if layer == self.spec.layers[0] and not needs_input_gradient:
             return "frames"
-        if not fronts or not self.lean:
+        if not preceding or not self.lean:
             return "spikes"
-        front = fronts[-1]
-        after = front.ops[front.ops.index(front.body) + 1 :]
-        if front.body.kind not in SPIKING or len(after) > 1 or any(op.kind != "AP" for op in after):
-            return fronts
+        before = preceding[-1]
+        after = before.ops[before.ops.index(before.body) + 1 :]
+        if before.body.kind not in SPIKING or len(after) > 1 or any(op.kind != "AP" for op in after):
+            return preceding
         return "counts" if after else "spikes"
 
 
@@ -144,10 +144,10 @@ def _input_to(found: TensorInput | None) -> dict[str, Any] | None:
 
 
 @remembered(_input_to, _input_from, most=4096)
-def _tensor_output(setting: LayerSetting, fronts: Fronts) -> TensorInput | None:
+def _tensor_output(setting: LayerSetting, preceding: Preceding) -> TensorInput | None:
     from stdl_events.memory.layer_step import tensor_output
 
-    return tensor_output(setting, fronts)
+    return tensor_output(setting, preceding)
 
 
 def _cost_from(numbers: Any) -> LayerCost:

@@ -9,7 +9,7 @@ from stdl_events.learning.grid import Trace
 from stdl_events.learning.losses import Loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.network.spec import NetworkSpec
-from stdl_events.plan.cost import Fronts
+from stdl_events.plan.cost import Preceding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TensorInput:
     pool: tuple[int, int, int] | None
 
 
-Entering: TypeAlias = Literal["frames", "spikes", "counts"] | TensorInput | Fronts
+Entering: TypeAlias = Literal["frames", "spikes", "counts"] | TensorInput | Preceding
 """A layer's input: frames, packed spikes, their counts in pooling windows, one tensor, or the output of the layers in
 front."""
 

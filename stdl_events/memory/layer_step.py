@@ -27,7 +27,7 @@ from stdl_events.memory.meter import LiveBytes, metering, tensor_bytes
 from stdl_events.network.layers import Layer
 from stdl_events.network.spec import LayerSpec
 from stdl_events.network.synapse import convolve_in
-from stdl_events.plan.cost import Fronts, LayerCost
+from stdl_events.plan.cost import LayerCost, Preceding
 
 
 def run_layer(setting: LayerSetting, spec: LayerSpec, needs_input_gradient: bool, entering: Entering) -> LayerCost:
@@ -66,7 +66,7 @@ def _lean_input(setting: LayerSetting, shape: Shape, entering: Entering) -> Lean
     if isinstance(entering, TensorInput):
         return _tensor_input(setting.batch_size, entering)
     if isinstance(entering, tuple):
-        return _run_fronts(setting, entering)
+        return _run_preceding(setting, entering)
     values: LeanSignal = Spikes(shape, setting.flowing, device)
     if entering == "counts":
         values = Counts(torch.empty(shape, dtype=torch.uint8), setting.flowing, divisor=4)
@@ -86,10 +86,10 @@ def _tensor_input(batch_size: int, entering: TensorInput) -> LeanSignal:
     return held if entering.pool is None else Pooled(held, nn.AvgPool2d(*entering.pool))
 
 
-def tensor_output(setting: LayerSetting, fronts: Fronts) -> TensorInput | None:
+def tensor_output(setting: LayerSetting, preceding: Preceding) -> TensorInput | None:
     """The output of these layers, the first of which has spikes as input; None if it is no `TensorInput`."""
     with metering(), alike_parts_skipped():
-        out = _run_fronts(setting, fronts)
+        out = _run_preceding(setting, preceding)
         source, pool = (out.source, (*Window.of(out.pool),)) if isinstance(out, Pooled) else (out, None)
         if not isinstance(source, Dense | Counts):
             return None
@@ -101,9 +101,9 @@ def tensor_output(setting: LayerSetting, fronts: Fronts) -> TensorInput | None:
 
 
 @torch.no_grad()
-def _run_fronts(setting: LayerSetting, fronts: Fronts) -> LeanSignal:
-    layers = [_layer(setting, spec) for spec in fronts]
-    received = _lean_input(setting, (setting.batch_size, *fronts[0].input_shape), "spikes")
+def _run_preceding(setting: LayerSetting, preceding: Preceding) -> LeanSignal:
+    layers = [_layer(setting, spec) for spec in preceding]
+    received = _lean_input(setting, (setting.batch_size, *preceding[0].input_shape), "spikes")
     states = (layer.initial_state(setting.batch_size, dtype=setting.flowing) for layer in layers)
     out, _ = LeanChain().forward(layers, received, deque(itertools.chain.from_iterable(states)))
     out.dense()  # unpacked spikes beside the packed ones are freed after their first use

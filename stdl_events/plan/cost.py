@@ -39,22 +39,22 @@ class LayerCost:
     update: int = 0
 
 
-Fronts: TypeAlias = tuple[LayerSpec, ...]
-CostOf: TypeAlias = Callable[[LayerSpec, bool, Fronts], LayerCost]
-"""(layer, True if its input needs a gradient, the relevant layers in front, see `behind`) -> its cost.
+Preceding: TypeAlias = tuple[LayerSpec, ...]
+CostOf: TypeAlias = Callable[[LayerSpec, bool, Preceding], LayerCost]
+"""(layer, True if its input needs a gradient, the relevant layers in front, see `preceding_after`) -> its cost.
 
 The first layer of a block needs no gradient of its input; the network's first has no layer in front.
 """
 
 
-def behind(fronts: Fronts, layer: LayerSpec) -> Fronts:
+def preceding_after(preceding: Preceding, layer: LayerSpec) -> Preceding:
     """The layers that determine the kind of values in the input of the layer behind `layer`.
 
     This is `layer` alone, unless it adds its input to its spikes: then also the last layer that does not.
     """
     channels, height, width = layer.input_shape
     adds = layer.body.kind == "SEWR" and layer.body.output_shape(layer.input_shape) == (channels, height, width)
-    return (*fronts[:1], layer) if adds else (layer,)
+    return (*preceding[:1], layer) if adds else (layer,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,23 +117,23 @@ def fixed_bytes(costs: Sequence[LayerCost]) -> int:
     return sum(cost.fixed for cost in costs)
 
 
-def chain_costs(layers: Sequence[LayerSpec], cost_of: CostOf, fronts: Fronts = ()) -> list[LayerCost]:
-    """The costs of a block's layers, auxiliary ones included, in order; `fronts` are the layers in front of them."""
-    return [cost_of(*place) for place in chain_places(layers, fronts)]
+def chain_costs(layers: Sequence[LayerSpec], cost_of: CostOf, preceding: Preceding = ()) -> list[LayerCost]:
+    """The costs of a block's layers, auxiliary ones included, in order; `preceding` are the layers in front of them."""
+    return [cost_of(*place) for place in chain_places(layers, preceding)]
 
 
-def chain_places(layers: Sequence[LayerSpec], fronts: Fronts = ()) -> list[tuple[LayerSpec, bool, Fronts]]:
+def chain_places(layers: Sequence[LayerSpec], preceding: Preceding = ()) -> list[tuple[LayerSpec, bool, Preceding]]:
     """The arguments of `CostOf` for a block's layers, as in `chain_costs`."""
     places = []
     for index, layer in enumerate(layers):
-        places.append((layer, index > 0, fronts))
-        fronts = behind(fronts, layer)
+        places.append((layer, index > 0, preceding))
+        preceding = preceding_after(preceding, layer)
     return places
 
 
-def fronts_of(layers: Sequence[LayerSpec]) -> list[Fronts]:
+def preceding_of(layers: Sequence[LayerSpec]) -> list[Preceding]:
     """The layers in front of each layer of a network."""
-    fronts: list[Fronts] = [()]
+    preceding: list[Preceding] = [()]
     for layer in layers[:-1]:
-        fronts.append(behind(fronts[-1], layer))
-    return fronts
+        preceding.append(preceding_after(preceding[-1], layer))
+    return preceding

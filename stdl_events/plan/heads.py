@@ -15,7 +15,7 @@ from functools import cached_property
 from stdl_events.errors import NotationError
 from stdl_events.network.notation import LayerSpec
 from stdl_events.plan.auxiliary import AuxiliaryMaker
-from stdl_events.plan.cost import CostOf, Fronts, LayerCost, Link, behind, chain_costs, fronts_of
+from stdl_events.plan.cost import CostOf, LayerCost, Link, Preceding, chain_costs, preceding_after, preceding_of
 
 Shape = tuple[int, int, int]
 
@@ -48,8 +48,8 @@ class HeadSearch:
 
     def __init__(self, maker: AuxiliaryMaker, costs: tuple[CostOf, ...]) -> None:
         self._maker, self._costs, self._spec = maker, costs, maker.spec
-        self._fronts = fronts_of(self._spec.layers)
-        self._rests: dict[tuple[int, Shape, int, Fronts], list[Head]] = {}
+        self._preceding = preceding_of(self._spec.layers)
+        self._rests: dict[tuple[int, Shape, int, Preceding], list[Head]] = {}
         self._found: dict[tuple[int, int], list[Head]] = {}
 
     def front(self, stop: int, depth: int) -> list[Head]:
@@ -59,39 +59,39 @@ class HeadSearch:
         """
         key = (stop, depth)
         if key not in self._found:
-            shape, fronts = self._spec.layers[stop].input_shape, self._fronts[stop]
+            shape, preceding = self._spec.layers[stop].input_shape, self._preceding[stop]
             found: list[Head] = []
             for index in self._choices(stop):
                 # A pooling that finds too few pixels makes an auxiliary network inadmissible.
                 with contextlib.suppress(NotationError):
                     pooled = self._maker.pooling(stop, index, shape)
-                    for layer, rests in self._continuations(index, shape, pooled, depth, fronts):
-                        found.extend(self._longer(layer, rest, fronts, first=True) for rest in rests)
+                    for layer, rests in self._continuations(index, shape, pooled, depth, preceding):
+                        found.extend(self._longer(layer, rest, preceding, first=True) for rest in rests)
             self._found[key] = _front(found)
         return self._found[key]
 
     def of(self, stop: int, layers: tuple[LayerSpec, ...]) -> Head:
         """The auxiliary network of these layers behind layer `stop - 1`."""
-        fronts = list(itertools.accumulate(layers[:-1], behind, initial=self._fronts[stop]))
-        head = self._classifier(layers[-1], fronts[-1])
+        preceding = list(itertools.accumulate(layers[:-1], preceding_after, initial=self._preceding[stop]))
+        head = self._classifier(layers[-1], preceding[-1])
         for index in reversed(range(len(layers) - 1)):
-            head = self._longer(layers[index], head, fronts[index], first=index == 0)
+            head = self._longer(layers[index], head, preceding[index], first=index == 0)
         return head
 
-    def _rest(self, index: int, shape: Shape, depth: int, fronts: Fronts) -> list[Head]:
-        """The front of the continuations behind `fronts` that start with layer `index` at an input shape."""
-        key = (index, shape, depth, fronts)
+    def _rest(self, index: int, shape: Shape, depth: int, preceding: Preceding) -> list[Head]:
+        """The front of the continuations behind `preceding` that start with layer `index` at an input shape."""
+        key = (index, shape, depth, preceding)
         if key not in self._rests:
             found = [
-                self._longer(layer, rest, fronts, first=False)
-                for layer, rests in self._continuations(index, shape, 1, depth, fronts)
+                self._longer(layer, rest, preceding, first=False)
+                for layer, rests in self._continuations(index, shape, 1, depth, preceding)
                 for rest in rests
             ]
             self._rests[key] = _front(found)
         return self._rests[key]
 
     def _continuations(
-        self, index: int, shape: Shape, pooled: int, depth: int, fronts: Fronts
+        self, index: int, shape: Shape, pooled: int, depth: int, preceding: Preceding
     ) -> Iterator[tuple[LayerSpec, list[Head]]]:
         """Layer `index` at an input shape, with the pooling behind it, and the front of its continuations.
 
@@ -103,13 +103,16 @@ class HeadSearch:
         out, last = plain.output_shape, len(self._spec.layers) - 1
         if depth <= 1:
             with contextlib.suppress(NotationError):
-                yield plain, [self._classifier(self._maker.layer(last, out, 1, 1), behind(fronts, plain))]
+                yield plain, [self._classifier(self._maker.layer(last, out, 1, 1), preceding_after(preceding, plain))]
         for following in self._choices(index + 1):
             if last - following < depth - 1:
                 break
             with contextlib.suppress(NotationError):
                 layer = self._maker.layer(index, shape, pooled, self._maker.pooling(index + 1, following, out))
-                yield layer, self._rest(following, layer.output_shape, max(1, depth - 1), behind(fronts, layer))
+                yield (
+                    layer,
+                    self._rest(following, layer.output_shape, max(1, depth - 1), preceding_after(preceding, layer)),
+                )
 
     def _choices(self, start: int) -> Iterator[int]:
         """The layers from `start` on that may come next in an auxiliary network: one of several equal neighbours."""
@@ -118,13 +121,13 @@ class HeadSearch:
             if index == start or layers[index] != layers[index - 1]:
                 yield index
 
-    def _classifier(self, layer: LayerSpec, fronts: Fronts) -> Head:
-        costs = self._costs_of(layer, fronts)
+    def _classifier(self, layer: LayerSpec, preceding: Preceding) -> Head:
+        costs = self._costs_of(layer, preceding)
         working = min(Link.of(cost, held=False).before(0) for cost in costs)
         return Head((layer,), costs[0].fixed, working, costs[0].left, self._update(costs[0]))
 
-    def _longer(self, layer: LayerSpec, rest: Head, fronts: Fronts, *, first: bool) -> Head:
-        costs = self._costs_of(layer, fronts)
+    def _longer(self, layer: LayerSpec, rest: Head, preceding: Preceding, *, first: bool) -> Head:
+        costs = self._costs_of(layer, preceding)
         working = min(Link.of(cost, held=first, left=rest.left).before(rest.working) for cost in costs)
         update = max(self._update(costs[0]), rest.update)
         return Head((layer, *rest.layers), costs[0].fixed + rest.fixed, working, rest.left, update)
@@ -137,8 +140,8 @@ class HeadSearch:
         """Peak of the update of one of the network's own weights."""
         return max(cost.update for cost in chain_costs(self._spec.layers, self._costs[0]))
 
-    def _costs_of(self, layer: LayerSpec, fronts: Fronts) -> list[LayerCost]:
-        return [cost_of(layer, True, fronts) for cost_of in self._costs]
+    def _costs_of(self, layer: LayerSpec, preceding: Preceding) -> list[LayerCost]:
+        return [cost_of(layer, True, preceding) for cost_of in self._costs]
 
 
 def _front(heads: Iterable[Head]) -> list[Head]:

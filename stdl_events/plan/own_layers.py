@@ -6,7 +6,7 @@ links.
 """
 
 from stdl_events.network.spec import NetworkSpec
-from stdl_events.plan.cost import CostOf, LayerCost, Link, fronts_of
+from stdl_events.plan.cost import CostOf, LayerCost, Link, preceding_of
 from stdl_events.plan.heads import Head
 
 
@@ -14,7 +14,7 @@ class OwnLayers:
     """The own layers of every block of one network; `costs` as in `HeadSearch`."""
 
     def __init__(self, spec: NetworkSpec, costs: tuple[CostOf, ...]) -> None:
-        self._spec, self._costs, self._fronts = spec, costs, fronts_of(spec.layers)
+        self._spec, self._costs, self._preceding = spec, costs, preceding_of(spec.layers)
         self._chains: dict[tuple[int, int, int, bool], list[Link]] = {}
 
     def working(self, start: int, stop: int, head: Head | None) -> int:
@@ -58,7 +58,7 @@ class OwnLayers:
         return self._cost(stop - 1, first=stop == 1)[0].output
 
     def _cost(self, index: int, *, first: bool = False) -> list[LayerCost]:
-        return [cost_of(self._spec.layers[index], not first, self._fronts[index]) for cost_of in self._costs]
+        return [cost_of(self._spec.layers[index], not first, self._preceding[index]) for cost_of in self._costs]
 
 
 def _front(links: list[Link]) -> list[Link]:

@@ -26,7 +26,7 @@ from stdl_events.plan.cost import (
     chain_links,
     chain_places,
     fixed_bytes,
-    fronts_of,
+    preceding_of,
     working_bytes,
 )
 from stdl_events.plan.heads import Head, HeadSearch
@@ -84,7 +84,7 @@ class Partitioner:
         self._costs = (cost_of,) if kept_cost_of is None else (cost_of, kept_cost_of)
         self._heads = HeadSearch(self._maker, self._costs)
         self._own = OwnLayers(spec, self._costs)
-        self._fronts = fronts_of(spec.layers)
+        self._preceding = preceding_of(spec.layers)
         self._frontiers: dict[tuple[int, int], list[Need]] = {}
         self._blocks: dict[tuple[int, int, int], list[Need]] = {}
 
@@ -165,7 +165,9 @@ class Partitioner:
     def least_kept(self, cut: Cut) -> tuple[int, ...]:
         """The layers whose outputs are kept in a block's step of least memory, counted from the block's first layer."""
         layers, border, _ = self._chain(cut)
-        links = [chain_links(chain_costs(layers, cost_of, self._fronts[cut.start]), border) for cost_of in self._costs]
+        links = [
+            chain_links(chain_costs(layers, cost_of, self._preceding[cut.start]), border) for cost_of in self._costs
+        ]
         rest, kept = 0, []
         for index in reversed(range(len(layers))):
             needs = [chain[index].before(rest) for chain in links]
@@ -176,7 +178,7 @@ class Partitioner:
 
     def _peak(self, cut: Cut, kept: Container[int]) -> int:
         layers, border, received = self._chain(cut)
-        places = chain_places(layers, self._fronts[cut.start])
+        places = chain_places(layers, self._preceding[cut.start])
         chosen = [self._costs[-1 if index in kept else 0](*place) for index, place in enumerate(places)]
         return working_bytes(chosen, border, received)
 

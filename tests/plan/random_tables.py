@@ -31,19 +31,21 @@ class RandomCosts:
     kept: bool = False
     known: dict[object, LayerCost] = dataclasses.field(default_factory=dict, hash=False, compare=False)
 
-    def __call__(self, layer: LayerSpec, needs_input_gradient: bool, fronts: tuple[LayerSpec, ...]) -> LayerCost:
-        key = (layer, needs_input_gradient, fronts)
+    def __call__(self, layer: LayerSpec, needs_input_gradient: bool, preceding: tuple[LayerSpec, ...]) -> LayerCost:
+        key = (layer, needs_input_gradient, preceding)
         if key not in self.known:
-            self.known[key] = self._drawn(layer, needs_input_gradient, fronts)
+            self.known[key] = self._drawn(layer, needs_input_gradient, preceding)
         return self.known[key]
 
-    def _drawn(self, layer: LayerSpec, needs_input_gradient: bool, fronts: tuple[LayerSpec, ...]) -> LayerCost:
+    def _drawn(self, layer: LayerSpec, needs_input_gradient: bool, preceding: tuple[LayerSpec, ...]) -> LayerCost:
         always = random.Random(f"{self.seed} {layer} {layer.input_shape}")
         scale = 1000 * (1 + always.randrange(self.spread))
         # Cutting rarely pays where weights need as many bytes as a step.
         fixed = always.randrange(scale) // (1, 10, 50)[self.seed % 3]
         output, left = always.randrange(300), always.randrange(2) * 200
-        rng = random.Random(f"{self.seed} {layer} {layer.input_shape} {needs_input_gradient} {self.kept} {fronts[-1:]}")
+        rng = random.Random(
+            f"{self.seed} {layer} {layer.input_shape} {needs_input_gradient} {self.kept} {preceding[-1:]}"
+        )
         saved = rng.randrange(scale)
         return LayerCost(
             input=always.randrange(300),
