@@ -47,6 +47,16 @@ def test_stray_events_and_leaps_do_not_change_the_unit(tmp_path: Path) -> None:
         assert slow.summary.t_last_us == 2_999_000
 
 
+def test_columns_in_float16_are_read_without_a_word_of_numpy(tmp_path: Path) -> None:
+    """Their limits are beyond float16: numpy warned, and 0.3 s were an infinite number of microseconds."""
+    count = np.arange(128)
+    columns = {"t": count / 256, "x": count % 16, "y": count % 12, "p": count % 2}
+    np.savez(tmp_path / "a.npz", **{name: values.astype("f2") for name, values in columns.items()})
+    with pytest.warns(RecordingWarning, match="us apart") as said:
+        assert open_recording(tmp_path / "a.npz").summary.t_last_us == 496_094
+    assert len(said) == 1
+
+
 SINCE_1970_MS = 1_780_000_000_000
 
 

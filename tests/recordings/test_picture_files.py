@@ -166,3 +166,14 @@ def test_all_unreadable_files_are_named(tmp_path: Path) -> None:
         clips.frames_NTCHW[0]
     with pytest.raises(RecordingError, match="UnidentifiedImageError"):
         load_pictures(FOLDER, split.train, resized(24, (20, 20)))
+
+
+def test_gray_of_16_bits_is_scaled_and_of_unknown_range_refused(tmp_path: Path) -> None:
+    """It was white above 255, without a word."""
+    gray_HW = (np.arange(64).reshape(8, 8) * 1040).astype(np.uint16)
+    Image.fromarray(gray_HW).save(tmp_path / "a.png")
+    Image.fromarray(gray_HW.astype(np.float32) / 65535).save(tmp_path / "b.tiff")
+    files = PictureFiles([tmp_path / "a.png", tmp_path / "b.tiff"], resized(None, None, (8, 8)))
+    np.testing.assert_array_equal(files[0], np.broadcast_to(gray_HW // 257, (3, 8, 8)))
+    with pytest.raises(RecordingError, match="gray values of the mode F, of unknown range; save it with 8 or 16 bits"):
+        files[1]

@@ -118,6 +118,8 @@ class ColumnReading:
             UnknownFormatError: the values of p are no codes of polarity.
         """
         columns = joined(self._path, offset, columns)
+        # Limits such as 65536 do not fit into float16.
+        columns = {name: _widened(values) if name != "t" else values for name, values in columns.items()}
         lengths = {name: len(columns[name]) for name in NAMES}
         if len(set(lengths.values())) > 1:
             raise corrupt(self._path, offset, f"columns of different lengths ({lengths})", "columns of one length")
@@ -165,7 +167,7 @@ class ColumnReading:
         if t.dtype.kind == "f" and t.dtype.itemsize < _DOUBLE_BYTES and len(t):
             step = float(np.spacing(np.abs(t).max()))
             self._coarsest_us = max(self._coarsest_us, step * us_per_unit)
-        if t.dtype.kind == "f" and len(t) and not max(-t.min(), t.max()) * us_per_unit < 2**62:
+        if t.dtype.kind == "f" and len(t) and not max(-float(t.min()), float(t.max())) * us_per_unit < 2**62:
             raise corrupt(self._path, offset, "a time that is not a finite number of microseconds", "times")
         if t.dtype == np.uint64 and (t > np.uint64(2**62)).any():
             raise corrupt(self._path, offset, "a time above 2^62", "microseconds")
@@ -199,6 +201,10 @@ class ColumnReading:
             raise UnknownFormatError(
                 str(self._path), got=got, expected=EXPECTED, todo="replace them by 0 (darker) and 1 (brighter)"
             ) from None
+
+
+def _widened(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return column.astype(np.float32) if column.dtype == np.float16 else column
 
 
 def _can_be_pixels(column: npt.NDArray[Any]) -> bool:

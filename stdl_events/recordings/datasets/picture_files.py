@@ -29,6 +29,8 @@ Box = tuple[int, int, int, int]
 _AREAS = (0.08, 1.0)
 _SHAPES = (3 / 4, 4 / 3)
 _TRIES = 10
+# 65535 becomes 255.
+_PER_8_BIT = 257
 
 
 def size_of(path: Path) -> Size:
@@ -121,14 +123,29 @@ class PictureFiles:
         path, size = self._paths[number], (self._width, self._height)
         with _Opened(path) as opened:
             if resize_box:
-                picture = opened.convert("RGB").resize(size, Image.Resampling.BILINEAR, box=box)
+                picture = _in_colour(opened).resize(size, Image.Resampling.BILINEAR, box=box)
             else:
-                picture = opened.convert("RGB")
+                picture = _in_colour(opened)
                 whole = _resized(picture.size, self._spec.picture.resize)
                 if whole != picture.size:
                     picture = picture.resize(whole, Image.Resampling.BILINEAR)
                 picture = picture.crop(box or _middle(whole, size))
             return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+
+
+def _in_colour(picture: Any) -> Any:
+    """Return a picture as red, green and blue of 8 bits each. Pillow alone would make 16-bit gray above 255 white.
+
+    Raises:
+        ValueError: the range of its values is not known.
+    """
+    from PIL import Image
+
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) // _PER_8_BIT).astype(np.uint8))
+    elif picture.mode in ("I", "F"):
+        raise ValueError(f"gray values of the mode {picture.mode}, of unknown range; save it with 8 or 16 bits")
+    return picture.convert("RGB")
 
 
 class _Opened:
