@@ -62,14 +62,20 @@ class PerStep:
 
     def _of(self, logits_BK: Tensor, targets_B: Tensor) -> Tensor:
         value = self.step_loss(logits_BK, targets_B)
+        if not isinstance(value, Tensor):
+            raise _odd_value(f"a {type(value).__name__}")
         if value.ndim:
-            raise RuleError(
-                "loss",
-                got=f"a tensor of shape {tuple(value.shape)}",
-                expected="a 0-d tensor for each step",
-                todo="let the loss return the mean over the batch",
-            )
+            raise _odd_value(f"a tensor of shape {tuple(value.shape)}")
+        if not value.is_floating_point():
+            raise _odd_value(f"a tensor of type {value.dtype}")
+        if logits_BK.requires_grad and not value.requires_grad:
+            raise _odd_value("a value that does not depend on the logits, or is detached from them")
         return value
+
+
+def _odd_value(got: str) -> RuleError:
+    todo = "let the loss return the mean over the batch, computed from the logits by torch"
+    return RuleError("loss", got=got, expected="a 0-d tensor for each step", todo=todo)
 
 
 @dataclasses.dataclass(frozen=True)

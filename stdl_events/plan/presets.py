@@ -73,11 +73,9 @@ def notated_cuts(spec: NetworkSpec, blocks: Sequence[tuple[str, str] | str]) -> 
     """
     pairs = [(block, None) if isinstance(block, str) else tuple(block) for block in blocks]
     lacking = [len(pair) != 2 or pair[1] is None for pair in pairs]
-    joined = "-".join(pair[0] for pair in pairs)
     as_expected = [*[False] * (len(pairs) - 1), True]
-    if lacking != as_expected or parse_layers(joined, spec.input_shape, 1.0) != parse_layers(
-        spec.notation, spec.input_shape, 1.0
-    ):
+    joined = "-".join(pair[0] for pair in pairs) if lacking == as_expected else ""
+    if not joined or parse_layers(joined, spec.input_shape, 1.0) != parse_layers(spec.notation, spec.input_shape, 1.0):
         raise PlanError(
             "plan",
             got=f"the blocks {blocks}",

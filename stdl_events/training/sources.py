@@ -26,7 +26,7 @@ from stdl_events.recordings.registry import DATASETS, RECORDING_OPTIONS, SPLIT_R
 from stdl_events.recordings.splits.split_parts import one_recording_each
 from stdl_events.recordings.takes import say_takes
 from stdl_events.training.bad_recordings import say_left_out, todo_bad, without_bad
-from stdl_events.training.data_settings import DataSettings, FrameSettings, Section
+from stdl_events.training.data_settings import DataSettings, FrameSettings, Section, WalkersSettings
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.split_rules import prepared_split, require_used, split_by_rule
 from stdl_events.training.validation import validated
@@ -276,6 +276,12 @@ def dataset_options(data: DataSettings) -> dict[str, Any]:
                 f"data.{name}", got=str(getattr(data, name)), expected=f"none, since {data.dataset} has its own",
                 todo="leave it out",
             )  # fmt: skip
+    if "walkers" not in takes and data.walkers != WalkersSettings():
+        changed = ", ".join(data.walkers.model_dump(exclude_defaults=True))
+        raise RecipeError(
+            "data.walkers", got=f"{changed}, and the dataset {data.dataset}",
+            expected="settings of the dataset that is used", todo="leave it out, or set data.dataset=walkers",
+        )  # fmt: skip
     options: dict[str, Any] = {}
     for name in takes:
         value = getattr(data, name)

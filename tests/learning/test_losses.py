@@ -250,3 +250,21 @@ def test_wrong_choices_are_told(options, text):
     with pytest.raises(RuleError) as caught:
         build_learner(spec, rule="sltt", batch_size=5, steps=3, **options)
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("loss", "got"),
+    [
+        (lambda logits_BK, targets_B: 1.0, "a float"),
+        (lambda logits_BK, targets_B: logits_BK.sum().detach(), "a value that does not depend"),
+        (
+            lambda logits_BK, targets_B: (logits_BK.argmax(1) != targets_B).sum(),
+            "a tensor of type torch.int64",
+        ),
+    ],
+)
+def test_values_of_a_loss_that_nothing_can_be_learnt_from(loss, got):
+    spec = NetworkSpec.parse("2C3-3FC", input_shape=(2, 6, 6))
+    learner = build_learner(spec, rule="sltt", loss=loss, batch_size=2, steps=1, memory="plain")
+    with pytest.raises(RuleError, match=f"loss: got {got}.*; expected a 0-d tensor for each step; let the loss"):
+        learner.train_step(torch.ones(1, 2, 2, 6, 6), torch.tensor([0, 1]))
