@@ -235,6 +235,11 @@ def test_rules_that_cut_nothing_train_the_same_recipe(tmp_path: Path, config: Tr
             "recordings: got 18 without one complete clip, 160 ms at most; clips begin and end with the events that "
             "frames.filters.background_us leave",
         ),
+        (
+            {"data": {"walkers": {"people": 3}}},
+            RecipeError,
+            "data.walkers: got people, and the dataset folder; expected",
+        ),
         ({"augment": {"shift_px": 1000}}, RecipeError, "augment: got 32 of 32 clips without any event after "),
         ({"network": {"notation": "9C99999"}, "learning": {"rule": "sltt"}}, RunError, "memory: got "),
         ({"data": {"split": {"rule": "recording"}}}, DatasetError, "{root}: got the folders train and test, a given"),
