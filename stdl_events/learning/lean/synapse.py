@@ -6,7 +6,9 @@ Batch norm runs on a few channels at a time. Its statistics are per channel, so 
 B batch, C channels, H height, W width.
 """
 
-from typing import TypeAlias, cast
+from collections.abc import Callable
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +27,8 @@ from stdl_events.learning.lean.parts import (
 )
 from stdl_events.learning.lean.signals import Signal, Spikes, dense_in, presynaptic
 from stdl_events.learning.lean.sparse import Scattering, choose
-from stdl_events.network.synapse import ScaledWSConv2d, Synapse
-
-Sizes: TypeAlias = tuple[int, ...]
+from stdl_events.learning.lean.weights import accumulate_weight, geometry, weight_learns, weight_of
+from stdl_events.network.synapse import Synapse
 
 
 class LeanSynapse:
@@ -151,8 +152,8 @@ class LeanSynapse:
             onto: tensor for an in-place add of the input's gradient, which is returned instead of a new one.
         """
         self._made = None
-        weight, bias = self._weight(), self._conv.bias
-        wanted = [needs_input, self._weight_learns(), bias is not None and bias.requires_grad]
+        weight, bias = weight_of(self._conv, self._convolves_in), self._conv.bias
+        wanted = [needs_input, weight_learns(self._conv), bias is not None and bias.requires_grad]
         if not any(wanted):
             return None
         learned = self._input if presynaptic(self._x) is self._x else presynaptic(self._x).dense
@@ -164,37 +165,50 @@ class LeanSynapse:
             accumulate(bias, grad_y.sum((0, 2, 3)) if wanted[2] else None)
             wanted, learned = [needs_input, False, False], self._unread
             runs = runs if needs_input else []
+        if needs_input and onto is None and len(runs) > 1:
+            fits = grad_y.shape == self._x.shape
+            grad_x = grad_y if fits else empty(grad_y, self._x.shape, channels_last=self.channels_last)
         for samples in unlike(runs):
-            part_x, part_weight, part_bias = torch.ops.aten.convolution_backward.default(
+            shaped = grad_x[samples] if grad_x is not None and len(runs) > 1 else None
+            part_x, part_weight, part_bias = self._part_backward(
                 in_dtype(of_samples(grad_y, samples), self._convolves_in),
-                learned(samples),
+                partial(learned, samples),
                 weight,
-                None if bias is None else list(bias.shape),
-                *self._geometry(),
                 wanted,
+                shaped,
             )
-            if needs_input:
-                part_x = in_dtype(part_x, self._x.dtype)
             if needs_input and onto is not None:
-                onto[samples].add_(part_x)
-            elif needs_input and len(runs) == 1:
-                grad_x = part_x
-            elif needs_input:
-                if grad_x is None:
-                    grad_x = (
-                        grad_y
-                        if grad_y.shape == self._x.shape
-                        else empty(grad_y, self._x.shape, channels_last=self.channels_last)
-                    )
+                onto[samples].add_(in_dtype(part_x, self._x.dtype))
+            elif needs_input and grad_x is not None:
                 grad_x[samples] = part_x
+            elif needs_input:
+                grad_x = in_dtype(part_x, self._x.dtype)
             del part_x
             if wanted[1]:
                 grad_weight = part_weight if grad_weight is None else grad_weight.add_(part_weight)
             accumulate(bias, part_bias)
         self._dense = None
         if grad_weight is not None:
-            self._accumulate_weight(grad_weight)
+            accumulate_weight(self._conv, grad_weight)
         return grad_x if needs_input else None
+
+    def _part_backward(
+        self, grad_y: Tensor, x: Callable[[], Tensor], weight: Tensor, wanted: list[bool], shaped: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradients of input, weight and bias for some samples; None where not wanted.
+
+        Args:
+            shaped: a tensor of the input's shape, which is not read. With it the weight's gradient is taken first, so
+                that the unpacked input is freed before the input's gradient needs memory.
+        """
+        sizes = None if self._conv.bias is None else list(self._conv.bias.shape)
+        behind = (weight, sizes, *geometry(self._conv))
+        backward = torch.ops.aten.convolution_backward.default
+        if shaped is None or shaped.dtype != grad_y.dtype or not (wanted[0] and wanted[1]):
+            return backward(grad_y, x(), *behind, wanted)
+        _, of_weight, of_bias = backward(grad_y, x(), *behind, [False, *wanted[1:]])
+        of_x, _, _ = backward(grad_y, shaped, *behind, [True, False, False])
+        return of_x, of_weight, of_bias
 
     def _output(self, channels: slice) -> Tensor:
         """The convolution's output for some channels, computed together with the others of their group."""
@@ -205,7 +219,7 @@ class LeanSynapse:
         return of_channels(self._made[1], slice(channels.start - group.start, channels.stop - group.start))
 
     def _convolve(self, channels: slice) -> Tensor:
-        weight, bias, geometry = self._weight(), self._conv.bias, self._geometry()
+        weight, bias, places = weight_of(self._conv, self._convolves_in), self._conv.bias, geometry(self._conv)
         if channels.stop - channels.start < weight.shape[0]:
             weight = weight[channels]
         bias = None if bias is None else bias.detach()[channels].to(weight.dtype)
@@ -215,21 +229,21 @@ class LeanSynapse:
             for samples in runs:
                 self._scattering.convolve(samples, weight, bias, y[samples])
             return y
-        first = in_dtype(torch.convolution(self._input(runs[0]), weight, bias, *geometry), self._x.dtype)
+        first = in_dtype(torch.convolution(self._input(runs[0]), weight, bias, *places), self._x.dtype)
         if len(runs) == 1:
             return first
         y = empty(first, (self._x.shape[0], *first.shape[1:]), channels_last=self.channels_last)
         y[runs[0]] = first
         del first
         for samples in unlike(runs[1:]):
-            y[samples] = torch.convolution(self._input(samples), weight, bias, *geometry)
+            y[samples] = torch.convolution(self._input(samples), weight, bias, *places)
         return y
 
     def _choose(self) -> Scattering | None:
         runs, norm = self._runs, self._norm
         # The dense path has the norm's output, or in backward its gradient, beside the convolution's output.
         room = 0 if norm is None else self._group_bytes(channel_parts(self.shape, self._x.dtype)[0])
-        learns = self._weight_learns() and presynaptic(self._x) is self._x
+        learns = weight_learns(self._conv) and presynaptic(self._x) is self._x
         found = choose(self._conv, self._x, runs, self.groups, room=room, learns=learns)
         if found is not None and found.forward and isinstance(self._x, Spikes):
             self._x.forget_fresh()
@@ -238,7 +252,7 @@ class LeanSynapse:
     def _unread(self, samples: slice) -> Tensor:
         """A tensor of the input's shape, where only its shape is read."""
         batch, *sizes = self._x.shape
-        return self._weight().new_empty((len(range(batch)[samples]), *sizes))
+        return weight_of(self._conv, self._convolves_in).new_empty((len(range(batch)[samples]), *sizes))
 
     def _group_bytes(self, channels: slice) -> int:
         batch, _, height, width = self.shape
@@ -252,38 +266,9 @@ class LeanSynapse:
             self._dense = dense  # small enough to keep until its next use
         return dense
 
-    def _geometry(self) -> tuple[Sizes, Sizes, Sizes, bool, Sizes, int]:
-        conv = self._conv
-        assert isinstance(conv.padding, tuple), "the notation pads by numbers"
-        return conv.stride, conv.padding, conv.dilation, False, (0, 0), conv.groups
-
-    def _weight(self) -> Tensor:
-        conv = self._conv
-        weight = conv.standardised_weight() if isinstance(conv, ScaledWSConv2d) else conv.weight
-        return in_dtype(weight.detach(), self._convolves_in)
-
-    def _weight_learns(self) -> bool:
-        return any(parameter.requires_grad for parameter in _weight_parameters(self._conv))
-
-    def _accumulate_weight(self, gradient: Tensor) -> None:
-        if not isinstance(self._conv, ScaledWSConv2d):
-            accumulate(self._conv.weight, gradient)
-            return
-        learned = [parameter for parameter in _weight_parameters(self._conv) if parameter.requires_grad]
-        with torch.enable_grad():
-            standardised = self._conv.standardised_weight()
-        found = torch.autograd.grad(standardised, learned, gradient.to(standardised.dtype))
-        for parameter, part in zip(learned, found, strict=True):
-            accumulate(parameter, part)
-
 
 def _empty_statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Room for the mean and 1 / standard deviation of each channel's batch, in the dtype of the running ones."""
     assert norm.running_mean is not None, "`supported` refuses norms without running statistics"
     mean_C, inverse_std_C = norm.running_mean.new_empty((2, norm.num_features)).unbind()
     return mean_C, inverse_std_C
-
-
-def _weight_parameters(conv: nn.Conv2d) -> list[Tensor]:
-    """The parameters from which the convolution's weight is computed."""
-    return [conv.weight, conv.gain] if isinstance(conv, ScaledWSConv2d) else [conv.weight]
