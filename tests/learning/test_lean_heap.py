@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from stdl_events.learning.lean.parts import PartSizes, channel_parts, part_sizes
-from stdl_events.learning.lean.signals import Dense
+from stdl_events.learning.lean.signals import Counts, Dense
 from stdl_events.learning.lean.synapse import LeanSynapse
+from stdl_events.memory.meter import metering
 from stdl_events.network.layers import SpikingUnit
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
@@ -63,3 +64,26 @@ def test_the_statistics_of_all_parts_are_those_of_the_layer() -> None:
     expected_BCHW = gradient_BCHW - mean_BCHW - share_BCHW  # times 1 / standard deviation, one number per channel
     ratio_BCHW = torch.cat(found, 1) / expected_BCHW
     assert (ratio_BCHW - ratio_BCHW[:1, :, :1, :1]).abs().max() < 1e-6 * ratio_BCHW.abs().max()
+
+
+def backward_peak_bytes(runs: int) -> tuple[int, int]:
+    """The peak of `finish` above its beginning, and the bytes of the unpacked input, for so many runs of samples."""
+    with metering() as live, part_sizes(PartSizes(sample_bytes=1, most=runs)), torch.no_grad():
+        spec = NetworkSpec.parse("3C3-8C3(s2)-3FC", input_shape=(2, 16, 16))
+        body = SpikingNetwork.build(spec).layers_in_order()[1].body
+        assert isinstance(body, SpikingUnit)
+        counts = Counts(torch.zeros((8, 3, 16, 16), dtype=torch.uint8), torch.float32)
+        synapse = LeanSynapse(body.synapse, counts)
+        gradient_BCHW = torch.zeros(synapse.shape)
+        synapse.finish(gradient_BCHW, needs_input=False)  # makes room for the weight's gradient
+        live.reset_peak()
+        began_bytes = live.now
+        synapse.finish(gradient_BCHW, needs_input=True)
+        return live.peak - began_bytes, 8 * 3 * 16 * 16 * 4
+
+
+@pytest.mark.parametrize("runs", [2, 4, 8])
+def test_the_input_and_its_gradient_are_not_in_memory_together_part_by_part(runs: int) -> None:
+    peak_bytes, input_bytes = backward_peak_bytes(runs)
+    small_bytes = 3 * 8 * 3 * 9 * 4  # gradients of the weight
+    assert peak_bytes <= input_bytes + input_bytes // runs + small_bytes
