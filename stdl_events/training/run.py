@@ -38,7 +38,7 @@ from stdl_events.training.evaluation.evaluate import (
     measures,
     network_logits,
 )
-from stdl_events.training.evaluation.sanity import check_answers
+from stdl_events.training.evaluation.sanity import check_finite, warn_of_equal_answers
 from stdl_events.training.interruption import Interruption
 from stdl_events.training.keeping import FOLDERS, Best, Weights
 from stdl_events.training.kept_warnings import KeptWarnings
@@ -157,15 +157,21 @@ class Run:
                 if is_whole:
                     watched = self._finish_epoch(metrics, progress)
                 self._keep("last", watched if is_whole else None)
-                if texts := self.warned.take():
-                    metrics.write("warning", position.step, {"warnings": texts})
+                self._write_warnings(metrics)
                 self.save(metrics)
                 if interruption.number is not None:
                     progress.say(f"stopped after step {position.step}; {KEPT.format(folder=quote(str(self.folder)))}")
                     interruption.end()
             if position.epoch < epochs:
                 progress.say(f"stopped early after epoch {position.epoch}: epoch {self.best.epoch} was the best one")
-            return self._finish(watched, metrics)
+            held_out = self._finish(watched, metrics)
+            warn_of_equal_answers(self.folder, held_out)
+            self._write_warnings(metrics)
+            return held_out
+
+    def _write_warnings(self, metrics: MetricsWriter) -> None:
+        if texts := self.warned.take():
+            metrics.write("warning", self.position.step, {"warnings": texts})
 
     def _finish(self, watched: Evaluation | None, metrics: MetricsWriter) -> Evaluation:
         """Evaluate the held-out clips by the weights that are kept, unless this was done after the last epoch."""
@@ -280,7 +286,7 @@ class Run:
     def _evaluate(self, side: Side, network: SpikingNetwork) -> Evaluation:
         logits = network_logits(network)
         found = evaluate_clips(logits, self.split.sides[side], self.clips[side], batch_size=self.config.batch_size)
-        check_answers(self.folder, found)
+        check_finite(self.folder, found)
         return found
 
     def _batches(self, epoch: int) -> list[npt.NDArray[np.intp]]:

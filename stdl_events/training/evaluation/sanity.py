@@ -9,18 +9,22 @@ from stdl_events.errors import RunError
 from stdl_events.training.evaluation.evaluate import Evaluation
 
 
-def check_answers(folder: Path, evaluation: Evaluation) -> None:
-    """Check the answers of a network after an epoch, and warn if they do not depend on the clip.
+def check_finite(folder: Path, evaluation: Evaluation) -> None:
+    """Check that a network's outputs are finite.
 
     Raises:
-        RunError: some are not finite, as after a step that was too large.
+        RunError: some are not, as after a step that was too large.
     """
-    probabilities_NK = evaluation.probabilities_NK
-    if not np.isfinite(probabilities_NK).all():
+    if not np.isfinite(evaluation.probabilities_NK).all():
         raise RunError(
             str(folder), got="a network whose outputs are not finite", expected="finite ones",
             todo="use a smaller learning rate (--set optimiser.lr=...) in a new run",
         )  # fmt: skip
+
+
+def warn_of_equal_answers(folder: Path, evaluation: Evaluation) -> None:
+    """Warn if the outputs of a trained network do not depend on the clip. After its first epochs they may not yet."""
+    probabilities_NK = evaluation.probabilities_NK
     if len(probabilities_NK) > 1 and not np.ptp(probabilities_NK, axis=0).any():
         text = (
             f"{folder}: the outputs are the same for all {len(probabilities_NK)} clips, as of a network whose last "
