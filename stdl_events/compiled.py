@@ -4,13 +4,15 @@ numba comes with the extras `train` and `fast`. It takes 0.6 s of a processor's 
 imports it before it is asked for.
 """
 
+import contextlib
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # numpy decodes as much in the time that numba takes to load: 0.4 s for text to 0.7 s for EVT 3.
 LOAD_BYTES = 32 << 20
+COMPILING = "compiling loops for this processor, once: later runs load them"
 
 
 def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -25,6 +27,26 @@ def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., 
         return kept
 
     return compiled
+
+
+@contextlib.contextmanager
+def compiling_said(say: Callable[[str], None]) -> Iterator[None]:
+    """Call `say` in the body before the first loop is compiled; loops that are loaded from the cache are not said."""
+    from numba.core import event
+
+    class Once(event.Listener):
+        is_said = False
+
+        def on_start(self, event: object) -> None:
+            if not self.is_said:
+                self.is_said = True
+                say(COMPILING)
+
+        def on_end(self, event: object) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Once()):
+        yield
 
 
 class Loading:

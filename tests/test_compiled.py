@@ -38,3 +38,14 @@ def test_a_numba_that_does_not_import_is_none(without_numba: pytest.MonkeyPatch)
     compiled._load.cache_clear()
     assert not Loading().pays(LOAD_BYTES)
     compiled._load.cache_clear()
+
+
+def test_that_loops_are_compiled_is_said_once_and_of_loaded_ones_never() -> None:
+    numba = pytest.importorskip("numba")
+    added, said = numba.njit(lambda x: x + 1), []
+    with compiled.compiling_said(said.append):
+        assert (added(1), added(1.5), added(2)) == (2, 2.5, 3)
+    assert said == [compiled.COMPILING]
+    with compiled.compiling_said(said.append):
+        assert added(3) == 4
+    assert said == [compiled.COMPILING]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from stdl_events.compiled import compiling_said
 from stdl_events.errors import RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.learning.frozen import frozen_text
@@ -138,6 +139,7 @@ class Run:
             TrainingProgress(
                 total_steps=self.steps_per_epoch * epochs, done_steps=position.step, quiet=quiet
             ) as progress,
+            compiling_said(progress.say),
         ):
             progress.say(checked)
             if self.watched == "test":
@@ -165,7 +167,7 @@ class Run:
             if position.epoch < epochs:
                 progress.say(f"stopped early after epoch {position.epoch}: epoch {self.best.epoch} was the best one")
             held_out = self._finish(watched, metrics)
-            warn_of_equal_answers(self.folder, held_out)
+            warn_of_equal_answers(self.folder, held_out, position.step)
             self._write_warnings(metrics)
             return held_out
 

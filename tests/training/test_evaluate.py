@@ -21,7 +21,7 @@ from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import ordered_batches
 from stdl_events.training.evaluation.evaluate import Evaluation, evaluate_clips, network_logits
 from stdl_events.training.evaluation.held_out import evaluate, session_logits
-from stdl_events.training.evaluation.sanity import check_finite, warn_of_equal_answers
+from stdl_events.training.evaluation.sanity import TRAINED_STEPS, check_finite, warn_of_equal_answers
 from stdl_events.training.fit import fit
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_split
@@ -78,7 +78,8 @@ def test_answers_that_no_trained_network_gives(tmp_path: Path) -> None:
     answers_NK = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.8, 0.1, 0.1]])
     recordings, clips = three_recordings([0, 1, 2], [0, 1, 2])
     with pytest.warns(UserWarning, match="the outputs are the same for all 3 clips"):
-        warn_of_equal_answers(tmp_path, Evaluation(recordings, clips, answers_NK))
+        warn_of_equal_answers(tmp_path, Evaluation(recordings, clips, answers_NK), TRAINED_STEPS)
+    warn_of_equal_answers(tmp_path, Evaluation(recordings, clips, answers_NK), TRAINED_STEPS - 1)
     check_finite(tmp_path, Evaluation(recordings, clips, answers_NK))
     answers_NK[0, 0] = np.nan
     with pytest.raises(RunError, match="got a network whose outputs are not finite"):

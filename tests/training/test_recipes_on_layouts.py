@@ -92,7 +92,7 @@ LAYOUTS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     ]),
     "svhn": (write_svhn, ["network.notation=4C3(s2)-AP2-4C3"]),
     "nmnist_small": (write_nmnist, []),
-    "objects": (write_objects, []),
+    "objects": (write_objects, ["augment.shift_px=1"]),
 }  # fmt: skip
 
 

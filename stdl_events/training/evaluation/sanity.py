@@ -8,6 +8,9 @@ import numpy as np
 from stdl_events.errors import RunError
 from stdl_events.training.evaluation.evaluate import Evaluation
 
+# After fewer steps a network may have no spikes yet in its last layers.
+TRAINED_STEPS = 50
+
 
 def check_finite(folder: Path, evaluation: Evaluation) -> None:
     """Check that a network's outputs are finite.
@@ -22,10 +25,10 @@ def check_finite(folder: Path, evaluation: Evaluation) -> None:
         )  # fmt: skip
 
 
-def warn_of_equal_answers(folder: Path, evaluation: Evaluation) -> None:
-    """Warn if the outputs of a trained network do not depend on the clip. After its first epochs they may not yet."""
+def warn_of_equal_answers(folder: Path, evaluation: Evaluation, steps: int) -> None:
+    """Warn if the outputs of a network that was trained for `steps` steps do not depend on the clip."""
     probabilities_NK = evaluation.probabilities_NK
-    if len(probabilities_NK) > 1 and not np.ptp(probabilities_NK, axis=0).any():
+    if steps >= TRAINED_STEPS and len(probabilities_NK) > 1 and not np.ptp(probabilities_NK, axis=0).any():
         text = (
             f"{folder}: the outputs are the same for all {len(probabilities_NK)} clips, as of a network whose last "
             "neurons never fire; lower network.neuron.threshold or optimiser.lr, or train longer"
