@@ -70,6 +70,7 @@ class TrainingProgress:
         self._task = self._bar.add_task("steps", total=total_steps, completed=done_steps, numbers="")
         self._total, self._first, self._step = total_steps, done_steps, done_steps
         self._began_s = self._step_s = time.monotonic()
+        self._has_begun = False
         silent = quiet or self._console.is_terminal
         self._beat = None if silent else Heartbeat(self._say_where, every_s)
 
@@ -81,8 +82,11 @@ class TrainingProgress:
 
     def at(self, step: int) -> None:
         """Note that `step` steps are done."""
-        if step != self._step:
-            self._step, self._step_s = step, time.monotonic()
+        if step == self._step:
+            return
+        self._step, self._step_s = step, time.monotonic()
+        if not self._has_begun:  # the first one may compile loops for a minute, and says nothing of the others
+            self._has_begun, self._first, self._began_s = True, step, self._step_s
 
     def step(self, step: int, row: Mapping[str, Any]) -> None:
         """Show a step row of the metrics."""
@@ -108,7 +112,7 @@ class TrainingProgress:
         self._console.print(fitted(parts, self._console.width), soft_wrap=True)
 
     def _left(self) -> list[str]:
-        """The time left, by the mean time of this process's steps; nothing before the first and after the last."""
+        """The time left, by the mean time of this process's steps behind the first one; nothing where there is none."""
         done, left = self._step - self._first, self._total - self._step
         if not done or not left:
             return []

@@ -55,6 +55,7 @@ def test_epoch_lines_fit(width: int, terminal: bool) -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=terminal, highlight=False, color_system=None)
     progress = TrainingProgress(total_steps=200, done_steps=0, quiet=False, console=console)
+    progress.at(1)
     progress.epoch(100, epoch_row(), 100)
     (line,) = stream.getvalue().splitlines()
     assert len(line) <= width
@@ -71,7 +72,7 @@ def test_a_plain_stream_hears_of_a_long_step() -> None:
 
     class Stream(io.StringIO):
         def write(self, text: str) -> int:
-            if "step 3/8" in text:
+            if "step 4/8" in text:
                 heard.set()
             return super().write(text)
 
@@ -79,10 +80,21 @@ def test_a_plain_stream_hears_of_a_long_step() -> None:
     console = Console(file=stream, width=80, highlight=False)
     with TrainingProgress(total_steps=8, done_steps=2, quiet=False, console=console, every_s=0.001) as progress:
         progress.at(3)
+        progress.at(4)
         assert heard.wait(60)
     said = stream.getvalue()
     assert " left" in said
     assert max(map(len, said.splitlines())) <= 80
+
+
+def test_the_first_step_says_nothing_of_the_time_left() -> None:
+    """It may compile loops for a minute."""
+    stream = io.StringIO()
+    progress = TrainingProgress(total_steps=8, done_steps=0, quiet=False, console=Console(file=stream, width=80))
+    progress.epoch(1, epoch_row(), 8)
+    assert " left" not in stream.getvalue()
+    progress.epoch(2, epoch_row(), 8)
+    assert " left" in stream.getvalue()
 
 
 def test_nothing_is_said_where_quiet() -> None:
