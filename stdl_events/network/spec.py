@@ -15,7 +15,7 @@ Reset: TypeAlias = Literal["soft", "hard"]
 Kept: TypeAlias = Literal["float", "int8"]
 Classifier: TypeAlias = Literal["linear", "spiking"]
 
-# Within these bounds float32, which ends at 3e38, holds products with a setting too.
+# Far beyond any use of a setting: float32, which ends at 3e38, holds products with it too.
 LARGEST = 1e30
 
 

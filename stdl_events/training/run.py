@@ -166,10 +166,11 @@ class Run:
                     interruption.end()
             if position.epoch < epochs:
                 progress.say(f"stopped early after epoch {position.epoch}: epoch {self.best.epoch} was the best one")
-            held_out = self._finish(watched, metrics)
-            warn_of_equal_answers(self.folder, held_out, position.step)
-            self._write_warnings(metrics)
-            return held_out
+            return self._finish(watched, metrics)
+
+    def _warn_of(self, held_out: Evaluation, metrics: MetricsWriter) -> None:
+        warn_of_equal_answers(self.folder, held_out, self.position.step)
+        self._write_warnings(metrics)
 
     def _write_warnings(self, metrics: MetricsWriter) -> None:
         if texts := self.warned.take():
@@ -179,12 +180,14 @@ class Run:
         """Evaluate the held-out clips by the weights that are kept, unless this was done after the last epoch."""
         if self.watched == "test":
             held_out = watched or self._evaluate("test", self.learner.trained_network)
+            self._warn_of(held_out, metrics)
             self._keep("last", held_out)
             return held_out
         network, card = load_bundle(
             self.folder / FOLDERS["best"], self.device, convolutions=self.config.learning.convolutions
         )
         held_out = self._evaluate("test", network)
+        self._warn_of(held_out, metrics)  # in front of the row that ends the metrics
         card = card.model_copy(update={"provenance": card.provenance | held_out_measures(held_out)})
         save_bundle(self.folder / FOLDERS["best"], network, card)
         metrics.write("end", self.position.step, {"best_epoch": self.best.epoch} | measures("held_out", held_out))

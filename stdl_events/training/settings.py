@@ -17,7 +17,7 @@ from stdl_events.learning.registries import DEFAULT_PRECISION, LOSSES, STEP_PREC
 from stdl_events.learning.rules import RULES
 from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
-from stdl_events.network.spec import NetworkSpec, NeuronSpec
+from stdl_events.network.spec import LARGEST, NetworkSpec, NeuronSpec
 from stdl_events.network.zoo import parse_network
 from stdl_events.training.data_settings import (
     DataSettings,
@@ -30,13 +30,7 @@ from stdl_events.training.data_settings import (
     read_none,
 )
 from stdl_events.training.neuron_setting import NeuronSetting
-from stdl_events.training.update_settings import (
-    LARGEST,
-    SMALLEST,
-    AveragingSettings,
-    OptimiserSettings,
-    ScheduleSettings,
-)
+from stdl_events.training.update_settings import SMALLEST, AveragingSettings, OptimiserSettings, ScheduleSettings
 
 
 def _check_transform(spec: TransformSpec) -> TransformSpec:

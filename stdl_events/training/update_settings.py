@@ -6,10 +6,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from stdl_events.errors import RecipeError
 from stdl_events.learning.registries import DEFAULT_OPTIMIZER, OPTIMIZERS
+from stdl_events.network.spec import LARGEST
 from stdl_events.training.data_settings import Positive, Section
 
-# Far beyond any use; optimisers divide rates by as little as 1e-3, and float32 holds 3e38.
-LARGEST = 1e30
 # Of numbers that multiply weights or gradients: below it nothing is learnt, and float32 holds 1e-38.
 SMALLEST = 1e-30
 

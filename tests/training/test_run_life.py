@@ -1,6 +1,7 @@
 """The life of a run: best and last weights, early stop, more epochs, the same again, one process at a time, damage."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,6 +121,17 @@ def test_a_run_stops_early_and_stays_stopped(
     fit(patient.derive(early_stop=4, epochs=5), run, resume=True, quiet=True)
     assert script.sides[5:] == [6, 6, 9]
     assert load_bundle(run / "best")[1].provenance["epochs"] == 4
+
+
+def test_a_warning_of_the_end_stands_in_front_of_the_row_that_ends_a_run(
+    tmp_path: Path, validated: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That row is the last one: by it `compare` and the report know a run that stopped early from an unfinished one."""
+    monkeypatch.setattr(running, "warn_of_equal_answers", lambda *given: warnings.warn("all the same", stacklevel=2))
+    with pytest.warns(UserWarning, match="all the same"):
+        fit(validated.derive(epochs=1), tmp_path / "run", quiet=True)
+    *_, warning, end = read_metrics(tmp_path / "run")
+    assert (warning["kind"], warning["warnings"], end["kind"]) == ("warning", ["all the same"], "end")
 
 
 def test_an_early_stop_needs_a_validation_part(tmp_path: Path, small: TrainConfig) -> None:
