@@ -9,7 +9,7 @@ from pathlib import Path
 from stdl_events.errors import StdlEventsError
 from stdl_events.export.onnx import export_onnx
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.keeping import weights_folder
+from stdl_events.training.run_weights import weights_folder
 
 
 def main(run: str, out: str) -> None:

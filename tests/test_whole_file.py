@@ -147,7 +147,7 @@ def test_the_list_of_writers_is_whole() -> None:
         "export/onnx.py": "into a temporary file of the writer's",
         "memory/process.py": "the kernel's own files about this process",
         "prepared/cluster.py": "a temporary file that shows workers the store",
-        "prepared/making.py": "the folder of a store",
+        "prepared/make_store.py": "the folder of a store",
         "prepared/tar_shards.py": "into a temporary folder of the writer's",
         "training/bundle.py": "into a temporary folder of the writer's",
     }

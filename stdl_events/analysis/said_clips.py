@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.live.beside import predictions_beside, read_predictions
 from stdl_events.live.decision import WORDS
 from stdl_events.live.recogniser import Prediction
+from stdl_events.live.recorded_predictions import predictions_beside, read_predictions
 
 
 @dataclass(frozen=True)

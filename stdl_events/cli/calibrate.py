@@ -57,7 +57,7 @@ def calibrate(
     """
     from stdl_events.analysis.figures import number_to_show
     from stdl_events.training.evaluation import calibrate as calibration
-    from stdl_events.training.keeping import weights_text
+    from stdl_events.training.run_weights import weights_text
     from stdl_events.whole_file import require_place
 
     if out is not None:

@@ -53,10 +53,10 @@ def demo(
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.evaluation.held_out import evaluate
     from stdl_events.training.fit import fit
-    from stdl_events.training.keeping import weights_folder
     from stdl_events.training.metrics import read_metrics
     from stdl_events.training.overrides import apply_overrides
     from stdl_events.training.run_folder import check_run_folder, write_json
+    from stdl_events.training.run_weights import weights_folder
     from stdl_events.training.sources import load_split
 
     config = apply_overrides(load_recipe("demo_walkers"), assignments or [])

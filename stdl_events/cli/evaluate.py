@@ -140,8 +140,8 @@ def evaluate(
     from stdl_events.recordings.predicted_clips import predictions_of
     from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
     from stdl_events.training.evaluation import held_out
-    from stdl_events.training.keeping import weights_text
     from stdl_events.training.run_folder import load_config, write_json
+    from stdl_events.training.run_weights import weights_text
     from stdl_events.whole_file import require_place
 
     if whole:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.kept import keep_or_say
+from stdl_events.cli.keep_result import keep_or_say
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.options.registry_options import explained
 from stdl_events.cli.output import messages, print_json, results
@@ -13,7 +13,7 @@ from stdl_events.events.corruption_registry import CORRUPTIONS
 
 if TYPE_CHECKING:
     from stdl_events.recordings.splits.sides import Side
-    from stdl_events.training.keeping import Weights
+    from stdl_events.training.run_weights import Weights
 
 _HELP = (
     "Accuracy under corrupted events of the held-out recordings: all, or kinds separated by commas, each with levels "

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.kept import keep_or_say
+from stdl_events.cli.keep_result import keep_or_say
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json, results
 
 if TYPE_CHECKING:
     from stdl_events.recordings.splits.sides import Side
     from stdl_events.training.evaluation.whole_recordings import Rules, WholeRecordings
-    from stdl_events.training.keeping import Weights
+    from stdl_events.training.run_weights import Weights
 
 WholeOption = Annotated[
     bool,

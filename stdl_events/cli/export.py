@@ -97,8 +97,8 @@ def export(
     from stdl_events.live.signature import SignedBefore, read_private_key, sign_file
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.evaluation.export_proof import held_out_proof, parse_use
-    from stdl_events.training.keeping import bundle_folder
     from stdl_events.training.progress import LineProgress
+    from stdl_events.training.run_weights import bundle_folder
 
     kind, variants = kind_of(out), Variants(run, data, precision, within, opset, auto=auto, whole_clip=whole_clip)
     if kind != "onnx":

@@ -111,7 +111,7 @@ def prepare(
     """
     from stdl_events.events.filter_spec import FilterSpec
     from stdl_events.prepared import prepare as prepare_store
-    from stdl_events.prepared.asking import parse_frames
+    from stdl_events.prepared.frames_text import parse_frames
     from stdl_events.recordings.orientation import parse_orientations
     from stdl_events.training.data_settings import DataSettings, FrameSettings
     from stdl_events.training.sources import recordings_folder, split_recordings
@@ -198,7 +198,7 @@ def webdataset(
 
 def default_store(dataset: str, frame_spec: "FrameSpec") -> Path:
     """Return a folder for each frame spec and its filters; a long list of pixels is named by its checksum."""
-    from stdl_events.prepared.asking import frames_text
+    from stdl_events.prepared.frames_text import frames_text
 
     cut = re.sub("[ -]+", "-", re.sub("[=:]", "", frames_text(frame_spec.unfiltered)).replace(",", "-"))
     words = [re.sub("[=:+]", "", word) for word in frame_spec.filters.words]

@@ -30,7 +30,7 @@ def main() -> None:
 def _measured(document: Mapping[str, Any]) -> dict[str, Any]:
     from stdl_events.cli.real_step import PLANNING
     from stdl_events.learning.blueprint import Blueprint
-    from stdl_events.memory.real import measure_real
+    from stdl_events.memory.measure_real import measure_real
     from stdl_events.memory.report import measure_on_cuda
     from stdl_events.plan.plan import Plan
 

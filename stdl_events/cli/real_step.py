@@ -61,8 +61,8 @@ def run_real(step: "StepMemory", document: Mapping[str, Any], progress: Callable
         UserError: this machine has not the memory.
         MeasurementError: the child failed or was killed.
     """
+    from stdl_events.memory.measure_real import BATCHES
     from stdl_events.memory.process import available_bytes
-    from stdl_events.memory.real import BATCHES
 
     if document["device"] == "cpu":
         check_room(step.process_bytes, available_bytes())

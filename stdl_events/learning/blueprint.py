@@ -14,8 +14,8 @@ from stdl_events.learning.blueprint_checks import (
     spec_in_precision,
 )
 from stdl_events.learning.grid import Layerwise, Rule, require_choice
+from stdl_events.learning.late_construction import construction
 from stdl_events.learning.layerwise import layerwise_cuts
-from stdl_events.learning.loading import construction
 from stdl_events.learning.losses import (
     Loss,
     MSETarget,

@@ -27,8 +27,8 @@ import torch
 
 from stdl_events.errors import UserError
 from stdl_events.learning.blueprint import Blueprint
+from stdl_events.learning.late_construction import construction
 from stdl_events.learning.lean import current_part_sizes
-from stdl_events.learning.loading import construction
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.registries import OPTIMIZERS, STEP_PRECISIONS
 from stdl_events.network.registries import NEURONS, NORMS, SURROGATES

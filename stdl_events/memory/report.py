@@ -201,7 +201,7 @@ def measure_on_cuda(blueprint: Blueprint, plan: Plan | None, metered_bytes: int)
     Raises:
         MissingExtraError: there is no GPU.
     """
-    from stdl_events.memory.real import example_batch, train_once
+    from stdl_events.memory.measure_real import example_batch, train_once
 
     require_cuda()
     learner = dataclasses.replace(blueprint, device=CUDA).build(plan)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stdl_events.errors import NotationError
-from stdl_events.network.beside import Part, Reading, check_beside, refuse_hidden
+from stdl_events.network.compare_norse import Part, Reading, check_against_norse, refuse_hidden
 from stdl_events.network.layers import ClassifierBody, ConvBody, LinearBody, SynapseBody
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.neurons.norse_cells import read_norse_cell
@@ -85,7 +85,7 @@ def import_norse(
     with torch.random.fork_rng(devices=[]):  # modules draw weights when they are built
         reading = _read(model, input_shape, surrogate, surrogate_width)
         refuse_hidden(model, reading.parts)
-        check_beside(model, lambda twin: _read(twin, input_shape, surrogate, surrogate_width))
+        check_against_norse(model, lambda twin: _read(twin, input_shape, surrogate, surrogate_width))
     return reading.network
 
 

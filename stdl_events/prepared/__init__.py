@@ -7,7 +7,7 @@
 if it is incomplete, differs from the request, or its recordings have changed.
 """
 
-from stdl_events.prepared.making import Preparation, prepare
+from stdl_events.prepared.make_store import Preparation, prepare
 from stdl_events.prepared.manifest import Manifest
 from stdl_events.prepared.store import PreparedSet
 

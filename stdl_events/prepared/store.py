@@ -14,7 +14,7 @@ import numpy.typing as npt
 from stdl_events.errors import DatasetError, FrameSpecError
 from stdl_events.events.sources.replay import Position
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared.asking import frames_text
+from stdl_events.prepared.frames_text import frames_text
 from stdl_events.prepared.manifest import Manifest, StoredEntry, read_manifest
 from stdl_events.prepared.sources import changes_of, frame_changes
 from stdl_events.prepared.table import AGAIN, ClipTable, Indices, StoredFrames

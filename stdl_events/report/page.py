@@ -10,18 +10,18 @@ from stdl_events.errors import RunError
 from stdl_events.recordings.registry import DATASETS
 from stdl_events.report import accuracy
 from stdl_events.report.activity import energy_facts, measure_activity, rate_table
+from stdl_events.report.after_training import calibration, robustness, whole
 from stdl_events.report.clips import worst_clips
 from stdl_events.report.confusion import confusion
-from stdl_events.report.further import calibration, robustness, whole
 from stdl_events.report.learning import learning
 from stdl_events.report.memory import memory
 from stdl_events.report.origin import recordings, settings, software
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.device import resolve_device
 from stdl_events.training.evaluation.evaluate import Evaluation, evaluate_clips, network_logits
-from stdl_events.training.keeping import Weights, weights_folder, weights_text
 from stdl_events.training.metrics import METRICS_FILE, read_metrics
 from stdl_events.training.run_folder import load_config
+from stdl_events.training.run_weights import Weights, weights_folder, weights_text
 from stdl_events.whole_file import whole_file
 
 REPORT_FILE = "report.html"

@@ -6,8 +6,8 @@ from pathlib import Path
 from stdl_events.errors import RunError
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.keeping import weights_folder
 from stdl_events.training.run_folder import BUNDLE_FOLDER
+from stdl_events.training.run_weights import weights_folder
 
 
 def start_from(network: SpikingNetwork, folder: Path) -> None:

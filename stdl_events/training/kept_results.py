@@ -11,8 +11,8 @@ from stdl_events.errors import RunError
 from stdl_events.recordings.file_digest import file_digest
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.training.bundle import WEIGHTS_FILE
-from stdl_events.training.keeping import Weights, weights_folder
 from stdl_events.training.run_folder import write_json
+from stdl_events.training.run_weights import Weights, weights_folder
 
 Kind = Literal["robustness", "whole"]
 FILES: dict[Kind, str] = {"robustness": "robustness.json", "whole": "whole.json"}

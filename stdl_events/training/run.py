@@ -41,13 +41,13 @@ from stdl_events.training.evaluation.evaluate import (
 )
 from stdl_events.training.evaluation.sanity import check_finite, warn_of_equal_answers
 from stdl_events.training.interruption import Interruption
-from stdl_events.training.keeping import FOLDERS, Best, Weights
 from stdl_events.training.kept_warnings import KeptWarnings
 from stdl_events.training.metrics import MetricsWriter
 from stdl_events.training.position import Means, Position
 from stdl_events.training.prefetch import ahead_bytes, batches_ahead, describe_ahead
 from stdl_events.training.progress import TrainingProgress
 from stdl_events.training.run_folder import CHECKPOINT_FILE
+from stdl_events.training.run_weights import FOLDERS, Best, Weights
 from stdl_events.training.schedule import learning_rate
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import SidesLoader, load_sides

@@ -2,7 +2,7 @@
 
 from stdl_events.errors import DatasetError, RecipeError
 from stdl_events.prepared import PreparedSet
-from stdl_events.prepared.listing import as_listed
+from stdl_events.prepared.stored_split import as_listed
 from stdl_events.recordings.entry import RecordingSet, Split
 from stdl_events.recordings.registry import SPLIT_RULES, SplitRule
 from stdl_events.training.data_settings import DataSettings, FrameSettings, SplitSettings, not_taken

@@ -28,7 +28,7 @@ from bench_report import REPOSITORY, environment, write_result
 from tonic.io import read_mnist_file
 
 from stdl_events.prepared import PreparedSet, prepare
-from stdl_events.prepared.asking import parse_frames
+from stdl_events.prepared.frames_text import parse_frames
 from stdl_events.recordings import split_nmnist
 
 sys.path.insert(0, str(REPOSITORY / "tests" / "prepared"))

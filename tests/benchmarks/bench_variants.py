@@ -31,7 +31,7 @@ from stdl_events.network.network import SpikingNetwork
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.evaluation.held_out import evaluate
 from stdl_events.training.evaluation.variant_choice import choose_variant, clips_of_run
-from stdl_events.training.keeping import bundle_folder
+from stdl_events.training.run_weights import bundle_folder
 
 PACKAGES = ("stdl-events", "torch", "norse", "onnx", "onnxruntime", "numpy")
 WINDOW_US = 10_000

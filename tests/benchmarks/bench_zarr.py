@@ -32,7 +32,7 @@ from bench_report import REPOSITORY, environment, write_result
 from zarr.codecs import ZstdCodec
 
 from stdl_events.prepared import PreparedSet, prepare
-from stdl_events.prepared.asking import parse_frames
+from stdl_events.prepared.frames_text import parse_frames
 from stdl_events.prepared.jobs import MAX_ENTRIES
 from stdl_events.prepared.payload import packer
 from stdl_events.recordings import split_nmnist

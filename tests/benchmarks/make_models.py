@@ -21,8 +21,8 @@ from stdl_events.recipes import load_recipe
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.evaluation.export_proof import held_out_proof
 from stdl_events.training.fit import fit
-from stdl_events.training.keeping import weights_folder
 from stdl_events.training.run_folder import CONFIG_FILE
+from stdl_events.training.run_weights import weights_folder
 
 FACTS_FILE = "models.json"
 LARGEST_BYTES = 1_000_000

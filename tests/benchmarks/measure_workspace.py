@@ -23,7 +23,7 @@ from bench_report import environment, write_result
 
 from stdl_events.build import plan_learner
 from stdl_events.memory.footprint import measure_learner
-from stdl_events.memory.real import measure_real
+from stdl_events.memory.measure_real import measure_real
 from stdl_events.network.zoo import parse_network
 
 Network: TypeAlias = tuple[str, tuple[int, int, int], int]

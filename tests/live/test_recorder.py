@@ -20,7 +20,7 @@ from stdl_events.events.formats.aedat4_append import Aedat4Appender
 from stdl_events.events.formats.hdf5_append import Hdf5Appender
 from stdl_events.events.stream import empty_events
 from stdl_events.live import EventSink, OnnxSession, Prediction, Recogniser, run_live
-from stdl_events.live.beside import predictions_beside, read_predictions
+from stdl_events.live.recorded_predictions import predictions_beside, read_predictions
 from stdl_events.live.sinks.recorder import Recorder
 
 SUFFIXES = (".aedat4", ".h5")  # those that are read again as recordings
@@ -147,7 +147,7 @@ KILLED = """
 import os, sys
 import numpy as np
 from pathlib import Path
-from stdl_events.live.beside import predictions_beside, read_predictions
+from stdl_events.live.recorded_predictions import predictions_beside, read_predictions
 from stdl_events.live.sinks.recorder import RECORDERS
 import stdl_events.events.formats.hdf5_append as hdf5_append
 hdf5_append.FLUSH_S = 0.0

@@ -16,9 +16,9 @@ from stdl_events.training.bundle import load_bundle
 from stdl_events.training.evaluation.evaluate import Evaluation, MeanLogits, evaluate_clips
 from stdl_events.training.evaluation.held_out import evaluate
 from stdl_events.training.fit import fit
-from stdl_events.training.keeping import Best
 from stdl_events.training.metrics import read_metrics
 from stdl_events.training.run_folder import lock_of_run
+from stdl_events.training.run_weights import Best
 from stdl_events.training.settings import TrainConfig
 
 RunCli = Callable[..., tuple[int, str, str]]

@@ -7,7 +7,7 @@ import typer
 from stdl_events.errors import UserError
 
 if TYPE_CHECKING:
-    from stdl_events.training.keeping import Weights
+    from stdl_events.training.run_weights import Weights
 
 WeightsOption = Annotated[
     str | None,

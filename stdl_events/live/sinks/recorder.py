@@ -17,8 +17,8 @@ from stdl_events.errors import RecordingError
 from stdl_events.events.sources.inbox import Inbox, Overload
 from stdl_events.events.stream import EventArray, concatenate_events
 from stdl_events.growing_file import GrowingFile
-from stdl_events.live.beside import predictions_beside
 from stdl_events.live.recogniser import Prediction
+from stdl_events.live.recorded_predictions import predictions_beside
 from stdl_events.live.sinks.lines import say
 from stdl_events.live.summary import LiveSummary
 from stdl_events.registry import Registry

@@ -33,8 +33,8 @@ from stdl_events.training.bundle import write_card
 from stdl_events.training.evaluation.evaluate import Evaluation
 from stdl_events.training.evaluation.held_out import evaluate
 from stdl_events.training.evaluation.still_scenes import ClipRates, clip_rates
-from stdl_events.training.keeping import Weights, weights_folder
 from stdl_events.training.run_folder import CARD_FILE, load_config, lock_of_run
+from stdl_events.training.run_weights import Weights, weights_folder
 
 TARGET_ERROR, TARGET_AGREEMENT = 0.02, 0.99
 # With fewer wrong clips a temperature is that of chance.

@@ -35,9 +35,9 @@ from stdl_events.training.evaluation.evaluate import (
     session_logits,
 )
 from stdl_events.training.evaluation.ridge_beside import NO_RIDGE, Ridge, ridges_of, stored_ridge, too_much_to_read
-from stdl_events.training.keeping import Weights, weights_folder
 from stdl_events.training.run_folder import load_config
 from stdl_events.training.run_split import recordings_of_run
+from stdl_events.training.run_weights import Weights, weights_folder
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import SidesLoader, load_sides
 

@@ -15,7 +15,7 @@ from stdl_events.model_card import DecisionThresholds
 from stdl_events.recordings.given_files import given_files
 
 if TYPE_CHECKING:
-    from stdl_events.training.keeping import Weights
+    from stdl_events.training.run_weights import Weights
 
 Names = Iterable[str | os.PathLike[str]]
 
@@ -89,7 +89,7 @@ def open_session(
     from stdl_events.training.bundle import load_bundle
     from stdl_events.training.device import resolve_device
     from stdl_events.training.evaluation.network_session import NetworkSession
-    from stdl_events.training.keeping import bundle_folder
+    from stdl_events.training.run_weights import bundle_folder
 
     network, card = load_bundle(bundle_folder(path, weights), resolve_device(device))
     return NetworkSession(network, card, path)

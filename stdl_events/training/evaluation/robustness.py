@@ -12,7 +12,7 @@ from stdl_events.recordings.corrupted import CorruptedCut
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.training.evaluation.evaluate import Evaluation, evaluate_clips
 from stdl_events.training.evaluation.held_out import HeldOut, open_held_out
-from stdl_events.training.keeping import Weights
+from stdl_events.training.run_weights import Weights
 
 Progress = Callable[[int, int, str], None]
 """Called with (levels done, levels in all, the level that follows)."""

@@ -26,7 +26,7 @@ from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.evaluation.held_out import HeldOut, open_held_out
 from stdl_events.training.evaluation.robustness import Progress, require_events
-from stdl_events.training.keeping import Weights, weights_folder
+from stdl_events.training.run_weights import Weights, weights_folder
 
 Rules = Callable[[DecisionThresholds | None], DecisionThresholds | None]
 """The thresholds to use, of those of the model's card."""

@@ -14,10 +14,10 @@ from stdl_events.model_card import ModelCard
 from stdl_events.training.bundle import package_versions
 from stdl_events.training.evaluation.evaluate import Evaluation
 from stdl_events.training.evaluation.held_out import evaluate
-from stdl_events.training.keeping import weights_folder
 from stdl_events.training.metrics import METRICS_FILE, read_metrics
 from stdl_events.training.overrides import flat
 from stdl_events.training.run_folder import CARD_FILE, load_config
+from stdl_events.training.run_weights import weights_folder
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sweeps.paired import paired_counts, paired_difference
 from stdl_events.training.sweeps.shared_clips import SharedClips

@@ -16,9 +16,9 @@ from stdl_events.recordings.splits.split_list import SPLIT_FILE
 from stdl_events.training.build import step_bytes
 from stdl_events.training.device import reset_peak_memory, resolve_device
 from stdl_events.training.fit import RunResult, fit
-from stdl_events.training.keeping import weights_folder
 from stdl_events.training.progress import duration
 from stdl_events.training.run_folder import CARD_FILE, CONFIG_FILE
+from stdl_events.training.run_weights import weights_folder
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sweeps.shared_clips import SharedClips
 from stdl_events.training.sweeps.split_digest import side_digest

@@ -104,7 +104,7 @@ def refuse_hidden(model: nn.Module, parts: Sequence[Part]) -> None:
             )
 
 
-def check_beside(model: nn.Module, read: Callable[[nn.Module], Reading]) -> None:
+def check_against_norse(model: nn.Module, read: Callable[[nn.Module], Reading]) -> None:
     """Compare copies of `model` with the networks that `read` returns: with the model's weights, then with drawn ones.
 
     The model, its train flags and the random generators are unchanged.

@@ -14,7 +14,6 @@ from stdl_events.folder_lock import locked
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.cluster import connected
 from stdl_events.prepared.jobs import SUFFIX, ShardJob, plan_shards
-from stdl_events.prepared.listing import complete_manifest, made_of, readable_split, split_in_takes, write_list
 from stdl_events.prepared.manifest import (
     FRAMING_VERSION,
     MANIFEST_FILE,
@@ -28,6 +27,7 @@ from stdl_events.prepared.manifest import (
 from stdl_events.prepared.payload import CODEC
 from stdl_events.prepared.shards import Shard, read_shard
 from stdl_events.prepared.sources import changes_of, frame_changes
+from stdl_events.prepared.stored_split import complete_manifest, made_of, readable_split, split_in_takes, write_list
 from stdl_events.prepared.workers import MakeShards, make_shards
 from stdl_events.recordings.clips import no_clips, require_bytes
 from stdl_events.recordings.coverage import SIDE_TEXT, require_every_class, say_too_short, unreadable

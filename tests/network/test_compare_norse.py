@@ -43,7 +43,7 @@ from norse_models import (
 from torch import nn
 
 from stdl_events.errors import NotationError
-from stdl_events.network import beside
+from stdl_events.network import compare_norse
 from stdl_events.network.from_norse import _read, import_norse
 from stdl_events.network.neurons.cell import NeuronCell
 
@@ -184,16 +184,16 @@ def test_drawn_weights_make_every_layer_fire(build) -> None:
     model[0].double()
     reading = _read(model, FRAMES, None, 1.0)
     with torch.no_grad():
-        beside._draw_weights(reading.parts, torch.Generator().manual_seed(1))
+        compare_norse._draw_weights(reading.parts, torch.Generator().manual_seed(1))
         network = _read(model, FRAMES, None, 1.0).network.eval()
         cells = [module for module in network.modules() if isinstance(module, NeuronCell)]
         counts = [0.0] * len(cells)
         state = network.initial_state(3)
-        with beside._recorded(cells) as outputs:
-            frames = beside._frames(FRAMES, torch.Generator().manual_seed(2))
-            for _ in range(beside.STEPS):
+        with compare_norse._recorded(cells) as outputs:
+            frames = compare_norse._frames(FRAMES, torch.Generator().manual_seed(2))
+            for _ in range(compare_norse.STEPS):
                 state = network.step(next(frames), state)[1]
         for index, (spikes, _) in enumerate(outputs):
-            counts[index % len(cells)] += float(spikes.mean()) / beside.STEPS
+            counts[index % len(cells)] += float(spikes.mean()) / compare_norse.STEPS
     assert min(counts) > 0.02
     assert max(counts) < 0.98

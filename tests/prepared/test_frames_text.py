@@ -4,7 +4,7 @@ import pytest
 
 from stdl_events.errors import FrameSpecError
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared.asking import frames_text, parse_frames
+from stdl_events.prepared.frames_text import frames_text, parse_frames
 
 
 @pytest.mark.parametrize(

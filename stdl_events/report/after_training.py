@@ -8,8 +8,8 @@ from typing import Any
 from stdl_events.events.defects import count_of
 from stdl_events.model_card import DecisionThresholds, ModelCard
 from stdl_events.report.tables import Bar, Table
-from stdl_events.training.keeping import Weights
 from stdl_events.training.kept_results import KeptResult, kept_result
+from stdl_events.training.run_weights import Weights
 
 MOVEMENTS = ("movements", "once", "missed", "wrong_names", "doubles", "named_within_300_ms")
 SHARES = ("right", "wrong", "nothing")

@@ -19,7 +19,7 @@ _KEYS = (*_NUMBERS, "by", "dt", "size", "remainder", "grid")
 
 
 @dataclass(frozen=True)
-class AskedFrames:
+class RequestedFrames:
     """A request for frames of recordings whose sensor size is unknown yet.
 
     Attributes:
@@ -48,7 +48,7 @@ class AskedFrames:
         return FrameSpec.parse(settings)
 
 
-def parse_frames(text: str) -> AskedFrames:
+def parse_frames(text: str) -> RequestedFrames:
     """Parse `text`: comma-separated key=value pairs.
 
     T: frames per clip. by: bins of equal `count` or `time` over the whole recording. dt: duration of a window, with its
@@ -81,7 +81,7 @@ def parse_frames(text: str) -> AskedFrames:
     settings["kind"] = "recording" if "by" in seen else "stream"
     # Contradicting settings contradict for any sensor.
     FrameSpec.parse({**settings, "sensor_size": (1, 1)})
-    return AskedFrames(settings, size)
+    return RequestedFrames(settings, size)
 
 
 def frames_text(spec: FrameSpec) -> str:

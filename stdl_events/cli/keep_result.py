@@ -8,8 +8,8 @@ from stdl_events.errors import RunError
 
 if TYPE_CHECKING:
     from stdl_events.recordings.splits.sides import Side
-    from stdl_events.training.keeping import Weights
     from stdl_events.training.kept_results import Kind
+    from stdl_events.training.run_weights import Weights
 
 
 def keep_or_say(run: Path, kind: "Kind", summary: dict[str, Any], *, side: "Side", weights: "Weights | None") -> None:
