@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-import torch
-
 from stdl_events.errors import RuleError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
+from stdl_events.learning.devices import named_device
 from stdl_events.learning.grid import Rule
 from stdl_events.learning.registries import DEFAULT_PRECISION, STEP_PRECISIONS
 from stdl_events.memory.allowance import BudgetOf, step_budget_of
@@ -119,5 +118,5 @@ def plan_learner(
         return planned_in(precision)
     if plan is not None:
         return planned_in(precision_of(plan))
-    device, is_bounded = torch.device(options.get("device", "cpu")), budget is not None or rho is not None
+    device, is_bounded = named_device(options.get("device", "cpu")), budget is not None or rho is not None
     return choose_precision(precision, device, planned_in, is_bounded=is_bounded)

@@ -12,6 +12,7 @@
     │   ├── NotationError                  a network's notation does not parse
     │   ├── ShapeError                     a tensor does not have the shape that the stage takes
     │   ├── BatchError                     frames or targets are not what a learner learns from
+    │   ├── LossError                      a loss is NaN or infinite
     │   ├── RuleError                      a learning rule is unknown, or its options contradict each other
     │   ├── PlanError                      no plan fits the memory budget
     │   ├── RecipeError                    a recipe is unknown, or has no such setting
@@ -118,6 +119,10 @@ class ShapeError(UserError):
 
 
 class BatchError(UserError):
+    pass
+
+
+class LossError(UserError):
     pass
 
 

@@ -11,8 +11,10 @@ from stdl_events.learning.blueprint_checks import (
     check_decay,
     check_device,
     check_network,
+    check_seed,
     spec_in_precision,
 )
+from stdl_events.learning.devices import named_device
 from stdl_events.learning.grid import Layerwise, Rule, require_choice
 from stdl_events.learning.late_construction import construction
 from stdl_events.learning.layerwise import layerwise_cuts
@@ -111,7 +113,7 @@ class Blueprint:
         cuda_graphs: bool = False,
         average_decay: float | None = None,
         accumulate: int = 1,
-        freeze: Sequence[str] = (),
+        freeze: str | int | Sequence[str | int] = (),
         convolutions: Convolutions = "dense",
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
@@ -172,7 +174,8 @@ class Blueprint:
             average_decay: decay of an exponential moving average of the network's weights, which
                 `Learner.trained_network` then has; None for none.
             accumulate: batches per update: the caller calls `Learner.accumulate` so often before `Learner.update`.
-            freeze: what of the network is not trained: a number of first layers, or names, see `freeze_named`.
+            freeze: what of the network is not trained: a number of first layers or names, one or several, see
+                `freeze_named`.
             convolutions: "auto" adds weights for non-zero inputs alone where a layer's input is sparse enough, on the
                 CPU, in lean modes and in evaluation; "dense" never does.
             dtype, device: of weights and states.
@@ -214,13 +217,13 @@ class Blueprint:
             optimizer=OptimizerSpec(optimizer, lr, momentum, weight_decay, clip_norm),
             seed=seed,
             dtype=dtype,
-            device=torch.device(device),
+            device=named_device(device),
             memory=memory,
             precision=precision,
             cuda_graphs=cuda_graphs,
             average_decay=average_decay,
             accumulate=accumulate,
-            freeze=tuple(freeze),
+            freeze=(str(freeze),) if isinstance(freeze, str | int) else tuple(map(str, freeze)),
             rate_penalty=_rate_penalty(rate_penalty, target_rate, spec) if rate_penalty or watch_rates else None,
             convolutions=convolutions,
         )
@@ -244,6 +247,7 @@ class Blueprint:
         check_class_weights(self.loss, classes)
         check_device(self.device, self.dtype, cuda_graphs=self.cuda_graphs)
         check_counts(batch_size=self.batch_size, steps=self.steps, accumulate=self.accumulate)
+        check_seed(self.seed)
         if self.accumulate > 1:
             self.rule.check_accumulation()
         if self.average_decay is not None:

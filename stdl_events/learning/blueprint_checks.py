@@ -1,5 +1,7 @@
 """What the settings of a learner must satisfy together."""
 
+from numbers import Integral
+
 import torch
 
 from stdl_events.errors import RuleError
@@ -38,10 +40,20 @@ def check_device(device: torch.device, dtype: torch.dtype, *, cuda_graphs: bool)
 
 
 def check_counts(**counts: int) -> None:
-    """Raise RuleError if a count is not positive."""
+    """Raise RuleError if a count is no positive whole number."""
     for name, count in counts.items():
-        if count < 1:
-            raise RuleError(name, got=str(count), expected="a positive number", todo=f"change {name}")
+        if not _is_whole(count) or count < 1:
+            raise RuleError(name, got=repr(count), expected="a positive whole number", todo=f"change {name}")
+
+
+def check_seed(seed: int) -> None:
+    """Raise RuleError unless torch and numpy both take `seed`."""
+    if not _is_whole(seed) or not 0 <= seed < 2**63:
+        raise RuleError("seed", got=repr(seed), expected="a whole number from 0 to 2**63 - 1", todo="change seed")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def check_decay(decay: float) -> None:

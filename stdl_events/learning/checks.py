@@ -3,6 +3,7 @@
 T time, B batch, C channels, H height, W width, K classes.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from stdl_events.errors import BatchError, ShapeError
+from stdl_events.errors import BatchError, LossError, ShapeError
 from stdl_events.learning.targets import as_soft_targets, not_a_tensor, soft_targets_test
 from stdl_events.network.spec import NetworkSpec
 
@@ -90,6 +91,35 @@ def checked_frames(frames: Iterable[Tensor], batch: int, spec: NetworkSpec, step
         raise _wrong_steps(str(count), steps)
 
 
+def checked_to_predict(frames: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield `frames`, each checked at its step; values of a frame on a device are not read.
+
+    Raises:
+        BatchError: a frame is no tensor of real numbers, or is not finite: neurons would not fire, and say nothing.
+    """
+    for frame_BCHW in frames:
+        _check_numbers(frame_BCHW, "frame")
+        if frame_BCHW.device.type == "cpu":
+            _check_values(_frames_tests([frame_BCHW], "frames"))
+        yield frame_BCHW
+
+
+def check_losses(losses: Sequence[Tensor]) -> None:
+    """Read the losses of all blocks, which synchronises with their device.
+
+    Raises:
+        LossError: one is NaN or infinite.
+    """
+    if not all(map(_has_values, losses)):
+        return
+    for index, value in enumerate(torch.stack(list(losses)).tolist()):
+        if not math.isfinite(value):
+            raise LossError(
+                "loss", got=f"{value} of block {index}", expected="a finite number",
+                todo="use a smaller learning rate, or correct the loss if it is one of your own",
+            )  # fmt: skip
+
+
 def check_targets(targets: Tensor, spec: NetworkSpec, *, soft: bool = False) -> Tensor:
     """`targets` as int64, soft ones as they are; their values are read. Raises as `check_batch`."""
     targets = as_soft_targets(targets, spec) if soft else _as_indices(targets)
@@ -149,14 +179,14 @@ def _targets_test(targets_B: Tensor, spec: NetworkSpec) -> Iterator[_Test]:
         )
 
 
-def _frames_tests(frames: Iterable[Tensor]) -> Iterator[_Test]:
+def _frames_tests(frames: Iterable[Tensor], subject: str = "training frames") -> Iterator[_Test]:
     for frame in frames:
-        if frame.is_floating_point() and _has_values(frame):
+        if frame.is_floating_point() and frame.numel() and _has_values(frame):
             # Minimum and maximum propagate NaN.
             yield (
                 torch.isfinite(torch.stack(torch.aminmax(frame))).all(),
                 BatchError(
-                    "training frames",
+                    subject,
                     got="a value that is NaN or infinite",
                     expected="finite numbers",
                     todo="correct what makes the frames, such as a division by the sum of an empty frame",
@@ -169,8 +199,7 @@ def _has_values(tensor: Tensor) -> bool:
 
 
 def _check_frame(frame_BCHW: object, batch: int, spec: NetworkSpec) -> None:
-    if not isinstance(frame_BCHW, Tensor):
-        raise not_a_tensor("training frame", frame_BCHW)
+    frame_BCHW = _check_numbers(frame_BCHW, "training frame")
     if tuple(frame_BCHW.shape) != (batch, *spec.input_shape):
         raise ShapeError(
             "training frame",
@@ -178,10 +207,14 @@ def _check_frame(frame_BCHW: object, batch: int, spec: NetworkSpec) -> None:
             expected=f"({batch}, {', '.join(map(str, spec.input_shape))}), one frame of the network's size per target",
             todo="frame the events at the size that the network was built for",
         )
-    if frame_BCHW.is_complex():
-        raise BatchError(
-            "training frame", got=str(frame_BCHW.dtype), expected="real numbers", todo="give counts, such as uint8"
-        )
+
+
+def _check_numbers(frame: object, subject: str) -> Tensor:
+    if not isinstance(frame, Tensor):
+        raise not_a_tensor(subject, frame)
+    if frame.is_complex():
+        raise BatchError(subject, got=str(frame.dtype), expected="real numbers", todo="give counts, such as uint8")
+    return frame
 
 
 def _wrong_steps(got: str, steps: int) -> ShapeError:

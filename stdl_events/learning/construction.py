@@ -7,6 +7,7 @@ import numpy as np
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
+from stdl_events.learning.devices import require_device
 from stdl_events.learning.frozen import freeze_named, freeze_random_classifiers
 from stdl_events.learning.lean import check_layer, run_chunk_lean
 from stdl_events.learning.learner import Learner
@@ -22,6 +23,7 @@ from stdl_events.plan.plan import Plan
 
 def construct(blueprint: Blueprint, plan: Plan | None) -> Learner:
     """The learner with the blocks of `plan` or, without a plan, with the rule's own."""
+    require_device(blueprint.device)
     network = SpikingNetwork.build(blueprint.spec, seed=blueprint.seed, dtype=blueprint.dtype, device=blueprint.device)
     cuts = blueprint.cuts(plan)
     kept = [block.kept for block in plan.blocks] if plan is not None else [()] * len(cuts)

@@ -15,8 +15,9 @@ from torch import Tensor
 from stdl_events.errors import RuleError, ShapeError
 from stdl_events.learning.averaging import AveragedWeights
 from stdl_events.learning.block import LocalBlock, start_training
-from stdl_events.learning.checks import check_any
+from stdl_events.learning.checks import check_any, check_losses, checked_to_predict
 from stdl_events.learning.cuda_graphs import ReplayedChunks
+from stdl_events.learning.devices import require_device
 from stdl_events.learning.frozen import frozen_marks, set_frozen
 from stdl_events.learning.gradients import Gradients
 from stdl_events.learning.grid import Rule
@@ -184,6 +185,8 @@ class Learner:
                 read once, before the first step. Values of integer frames, and of an iterable's frames on a device, are
                 not read.
             RuleError: there are accumulated gradients, which it would drop.
+            LossError: on the CPU, a block's loss is NaN or infinite. Weights are as before, unless the rule updates
+                within a sequence. On a device no loss is read: `check_losses` reads those that a step returned.
         """
         self._gradients.check_empty("train_step")
         by_chunk = self.rule.update == "chunk"
@@ -201,8 +204,9 @@ class Learner:
 
         Raises:
             ShapeError: there is no frame, or one does not belong to the network.
+            BatchError: a frame is no tensor of real numbers, or is not finite; values on a device are not read.
         """
-        found: deque[Tensor] = deque(running_means(self.trained_network, frames_TBCHW), maxlen=1)
+        found: deque[Tensor] = deque(running_means(self.trained_network, checked_to_predict(frames_TBCHW)), maxlen=1)
         if not found:
             raise ShapeError("frames", got="none", expected="at least one time step", todo="give a sequence of frames")
         return found[0]
@@ -237,13 +241,13 @@ class Learner:
         too. `build_learner(device=...)` plans for a device, this does not: its budget is that of the first one.
 
         Raises:
-            RuleError: CUDA graphs are recorded, which contain addresses.
+            RuleError: the device is not there; or CUDA graphs are recorded, which contain addresses.
         """
         if self._replayed is not None:
             raise RuleError(
                 "to", got="a learner with cuda_graphs", expected="one without", todo="build it with device=... instead"
             )
-        place = torch.device(device)
+        place = require_device(device)
         self._state.move(place)
         self.loss = resident_loss(self.loss, place, next(self.network.parameters()).dtype)
         return self
@@ -314,6 +318,8 @@ class Learner:
                 generator=torch.Generator(targets_B.device).manual_seed(int(self.random.integers(2**63))),
                 rate_penalty=self.rate_penalty,
             )
+            if losses[0].device.type == "cpu":
+                check_losses(losses)
         metrics = {f"block_loss_{index}": loss for index, loss in enumerate(losses)}
         if rates_L is not None:
             metrics |= {f"rate_{name}": rate for name, rate in zip(populations(self.network), rates_L, strict=True)}

@@ -61,16 +61,24 @@ class PerStep:
         return sum(others, start=first)
 
     def _of(self, logits_BK: Tensor, targets_B: Tensor) -> Tensor:
-        value = self.step_loss(logits_BK, targets_B)
-        if not isinstance(value, Tensor):
-            raise _odd_value(f"a {type(value).__name__}")
-        if value.ndim:
-            raise _odd_value(f"a tensor of shape {tuple(value.shape)}")
-        if not value.is_floating_point():
-            raise _odd_value(f"a tensor of type {value.dtype}")
-        if logits_BK.requires_grad and not value.requires_grad:
-            raise _odd_value("a value that does not depend on the logits, or is detached from them")
-        return value
+        return checked_loss(self.step_loss(logits_BK, targets_B), logits_BK)
+
+
+def checked_loss(value: object, logits_BK: Tensor) -> Tensor:
+    """`value`, if it is a loss that weights can learn from; its number is not read.
+
+    Raises:
+        RuleError: it is no 0-d tensor of real numbers, or cannot be differentiated where the logits can.
+    """
+    if not isinstance(value, Tensor):
+        raise _odd_value(f"a {type(value).__name__}")
+    if value.ndim:
+        raise _odd_value(f"a tensor of shape {tuple(value.shape)}")
+    if not value.is_floating_point():
+        raise _odd_value(f"a tensor of type {value.dtype}")
+    if logits_BK.requires_grad and not value.requires_grad:
+        raise _odd_value("a value that does not depend on the logits, or is detached from them")
+    return value
 
 
 def _odd_value(got: str) -> RuleError:
@@ -214,6 +222,10 @@ def make_loss(
         RuleError: the name is unknown, the loss has no such setting, or a value is impossible.
     """
     entry: Any = LOSSES[loss] if isinstance(loss, str) else loss
+    if isinstance(entry, type):
+        raise RuleError(
+            "loss", got=f"the class {entry.__name__}", expected="an object of it", todo=f"give {entry.__name__}()"
+        )
     if not callable(entry) and not hasattr(entry, "chunk"):
         raise RuleError(
             "loss",

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.block import LocalBlock
-from stdl_events.learning.losses import Loss, clip_shares
+from stdl_events.learning.losses import Loss, checked_loss, clip_shares
 from stdl_events.learning.observer import ObservedState, Observer
 from stdl_events.learning.rates import BlockPenalty, RatePenalty
 from stdl_events.network.readout import Readout
@@ -106,7 +106,7 @@ def run_sequence(
     readout = Readout()
 
     def loss_of(index: int, learns: bool, logits: Sequence[Tensor]) -> Tensor:
-        value = loss.chunk(logits, targets_B, steps)
+        value = checked_loss(loss.chunk(logits, targets_B, steps), logits[0])
         observer.after_forward(index, learns)
         return value
 

@@ -2,8 +2,10 @@
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from numbers import Real
 from typing import Any, TypeAlias
 
 import torch
@@ -45,6 +47,20 @@ def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> None:
     torch._foreach_mul_(gradients, (limit / norm).clamp(max=1.0))
 
 
+def _check_optimizer(name: str, optimizer: object) -> None:
+    """Raise RuleError unless `optimizer` is one of torch whose step needs no closure."""
+    closure = inspect.signature(optimizer.step).parameters.get("closure") if hasattr(optimizer, "step") else None
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        got = f"a {type(optimizer).__name__} from {name}"
+    elif closure is not None and closure.default is closure.empty:
+        got = f"{name}, whose step computes the loss again"
+    else:
+        return
+    raise RuleError(
+        "optimizer", got=got, expected="a torch.optim.Optimizer whose step needs no closure", todo="use another one"
+    )
+
+
 def _fused(parameters: list[nn.Parameter]) -> bool | None:
     """Fused kernels on CUDA, one tensor at a time elsewhere; the default on CUDA would copy all gradients at once."""
     return parameters[0].device.type == "cuda" or None
@@ -61,7 +77,8 @@ class OptimizerSpec:
         clip_norm: greatest L2 norm of all gradients together at an update; None for no limit. See `clip_gradients`.
 
     Raises:
-        RuleError: the name is unknown, the optimiser has no such setting, or `clip_norm` is not positive.
+        RuleError: the name is unknown, the optimiser has no such setting, a setting is no finite number of at least 0,
+            or `clip_norm` is not positive.
     """
 
     kind: str | OptimizerFactory = DEFAULT_OPTIMIZER
@@ -78,6 +95,12 @@ class OptimizerSpec:
                 expected="a positive number",
                 todo="leave it out to clip nothing",
             )
+        self._check_numbers()
+        if not callable(self._factory):
+            raise RuleError(
+                "optimizer", got=repr(self.kind), expected=f"one of {', '.join(OPTIMIZERS.names)}, or a function",
+                todo="give a function of the weights that returns a torch.optim.Optimizer",
+            )  # fmt: skip
         known = inspect.signature(self._factory).parameters
         if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values()):
             return
@@ -98,6 +121,7 @@ class OptimizerSpec:
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser over `parameters`, which clips their gradients at the beginning of its `step`."""
         optimizer = self._factory(list(parameters), **self._settings)
+        _check_optimizer(self.name, optimizer)
         limit = self.clip_norm
         if limit is not None:
             optimizer.register_step_pre_hook(lambda optimizer, *_: clip_gradients(optimizer, limit))
@@ -116,6 +140,11 @@ class OptimizerSpec:
     @property
     def _factory(self) -> OptimizerFactory:
         return OPTIMIZERS[self.kind] if isinstance(self.kind, str) else self.kind
+
+    def _check_numbers(self) -> None:
+        for name, value in self._settings.items():
+            if not isinstance(value, Tensor) and not (isinstance(value, Real) and 0 <= float(value) < math.inf):
+                raise RuleError(name, got=repr(value), expected="a finite number of at least 0", todo=f"change {name}")
 
     @property
     def _settings(self) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def notated_cuts(spec: NetworkSpec, blocks: Sequence[tuple[str, str] | str]) -> 
         PlanError: the blocks are not pairs but for the last, or do not make up `spec`.
         NotationError: a layer or an auxiliary network cannot be read.
     """
-    pairs = [(block, None) if isinstance(block, str) else tuple(block) for block in blocks]
+    is_listed = isinstance(blocks, Sequence) and all(isinstance(block, str | Sequence) for block in blocks)
+    pairs = [(block, None) if isinstance(block, str) else tuple(block) for block in (blocks if is_listed else ())]
     lacking = [len(pair) != 2 or pair[1] is None for pair in pairs]
     as_expected = [*[False] * (len(pairs) - 1), True]
     joined = "-".join(pair[0] for pair in pairs) if lacking == as_expected else ""

@@ -14,6 +14,8 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         RecipeError: `cuda` where torch sees no CUDA device.
     """
+    if name not in ("auto", "cpu", "cuda"):
+        raise RecipeError("device", got=repr(name), expected="auto, cpu or cuda", todo="choose one of these")
     if name == "cuda" and not torch.cuda.is_available():
         raise RecipeError(
             "device 'cuda'",

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from stdl_events.compiled import compiling_said
-from stdl_events.errors import RunError
+from stdl_events.errors import LossError, RunError
 from stdl_events.frames import FrameSpec
 from stdl_events.learning.frozen import frozen_text
 from stdl_events.learning.learner import Learner
@@ -155,7 +155,10 @@ class Run:
                 indices = self._batches(position.epoch)
                 classes = len(self.split.train.classes)
                 with batches_ahead(self.config, self.train_clips, indices, position, self.device, classes) as batches:
-                    is_whole = self._train_epoch(batches, metrics, progress, interruption)
+                    try:
+                        is_whole = self._train_epoch(batches, metrics, progress, interruption)
+                    except LossError as error:
+                        raise self._not_finite(error.got) from error
                 if is_whole:
                     watched = self._finish_epoch(metrics, progress)
                 self._keep("last", watched if is_whole else None)
@@ -270,13 +273,14 @@ class Run:
     def _row(self, means: Means) -> dict[str, Any]:
         row = means.read()
         if not math.isfinite(row["loss"]):
-            raise RunError(
-                str(self.folder),
-                got=f"a loss of {row['loss']} after {self.position.step} steps",
-                expected="a finite loss",
-                todo="use a smaller learning rate (--set optimiser.lr=...) in a new run",
-            )
+            raise self._not_finite(f"{row['loss']}")
         return row | peak_memory(self.device)
+
+    def _not_finite(self, loss: str) -> RunError:
+        return RunError(
+            str(self.folder), got=f"a loss of {loss} after {self.position.step} steps", expected="a finite loss",
+            todo="use a smaller learning rate (--set optimiser.lr=...) in a new run",
+        )  # fmt: skip
 
     def _set_learning_rate(self) -> float:
         """Set the scheduled learning rate of every group of weights. Returns that of the first."""

@@ -124,4 +124,4 @@ def test_a_network_without_a_classifier_cannot_learn():
 def test_a_batch_has_sequences_and_steps(name, value):
     with pytest.raises(RuleError) as caught:
         build(rule="sltt", **{name: value})
-    assert str(caught.value) == f"{name}: got {value}; expected a positive number; change {name}"
+    assert str(caught.value) == f"{name}: got {value}; expected a positive whole number; change {name}"
