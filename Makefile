@@ -21,7 +21,7 @@ test: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python tests/onnxruntime_headers.py
+	$(BIN)/python tests/support/onnxruntime_headers.py
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 	$(MAKE) docs
 

@@ -82,7 +82,7 @@ def real() -> Iterator[Case]:
 
 def load_integration() -> Callable[..., np.ndarray] | None:
     """SpikingJelly's function, as the tests of frames load it."""
-    spec = importlib.util.spec_from_file_location("spikingjelly_frames", TESTS / "spikingjelly_frames.py")
+    spec = importlib.util.spec_from_file_location("spikingjelly_frames", TESTS / "support" / "spikingjelly_frames.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stdl_events.live import OnnxSession
     from stdl_events.network.network import SpikingNetwork
 
-sys.path += [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "events")]
+sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
 
 Step = Callable[[EventArray], object]
 """The events of a window -> anything: frame and step."""

@@ -16,8 +16,8 @@ from typing import Any
 
 from bench_report import REPOSITORY, environment, fuzz_arguments, write_result
 
-EVENTS_TESTS = REPOSITORY / "tests" / "events"
-sys.path.insert(0, str(EVENTS_TESTS))
+FUZZ_TESTS = REPOSITORY / "tests" / "fuzz"
+sys.path[:0] = [str(FUZZ_TESTS), str(REPOSITORY / "tests" / "support")]
 
 from fuzz_readers import FORMATS, MAX_BYTES, MAX_SECONDS  # noqa: E402  # lies beside the tests that use it
 
@@ -40,7 +40,7 @@ def main() -> int:
         began_s = time.perf_counter()
         options = [format, "--count", str(arguments.count), "--seed", str(arguments.seed)]
         child = subprocess.run(
-            [sys.executable, EVENTS_TESTS / "fuzz_readers.py", *options], capture_output=True, text=True, check=False
+            [sys.executable, FUZZ_TESTS / "fuzz_readers.py", *options], capture_output=True, text=True, check=False
         )
         lines = child.stdout.strip().splitlines() or [""]
         row = {"format": format, "exit_code": child.returncode, "seconds": round(time.perf_counter() - began_s, 1)}

@@ -33,7 +33,7 @@ from typing import Any
 
 from bench_report import REPOSITORY, environment, write_result
 
-sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "events")]
+sys.path[:0] = [str(REPOSITORY / "tests" / "support"), str(REPOSITORY / "tests" / "fuzz")]
 
 MAX_FINDS = 3
 MAX_INPUT_BYTES = 1 << 14

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/run_fuzz_models.py [--count 5000] [--seed 1] [--out FOLDER]
 
-Each file is refused by one line of ours, or runs as what it says it is; see `tests/fuzz_models.py`, whose outcomes are
+Each file is refused by one line of ours, or runs as what it says it is; see `fuzz_models.py`, whose outcomes are
 added up here. A child that crashes, hangs or fails ends this program with exit code 1, and prints the file's number.
 
 Files that are opened: each child asks the kernel (inotify) for those in the models' folder and the one above, where
@@ -22,8 +22,8 @@ from typing import Any
 
 from bench_report import REPOSITORY, environment, fuzz_arguments, write_result
 
-TESTS = REPOSITORY / "tests"
-sys.path.insert(0, str(TESTS))
+FUZZ_TESTS = REPOSITORY / "tests" / "fuzz"
+sys.path[:0] = [str(FUZZ_TESTS), str(REPOSITORY / "tests" / "support")]
 
 from fuzz_models import BEGINS, ENDS, MAX_SECONDS, MODEL  # noqa: E402  # lies beside the test that uses it
 
@@ -33,7 +33,7 @@ _OPENED = re.compile(r'\bopen\w*\([^"]*"([^"]*)"')
 
 def run_child(first: int, count: int, seed: int, strace: str | None) -> dict[str, Any]:
     """Run files `first` to `first + count` and return a row of the result."""
-    program = [sys.executable, TESTS / "fuzz_models.py", "--first", first, "--count", count, "--seed", seed]
+    program = [sys.executable, FUZZ_TESTS / "fuzz_models.py", "--first", first, "--count", count, "--seed", seed]
     with tempfile.TemporaryDirectory() as name:
         log = Path(name) / "log"
         watched = [strace, "-f", "-qq", "--seccomp-bpf", "-s", "4096", "-e", "trace=%file", "-o", log] if strace else []

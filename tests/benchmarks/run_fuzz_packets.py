@@ -12,9 +12,10 @@ import time
 
 from bench_report import REPOSITORY, environment, fuzz_arguments, write_result
 
-sys.path.insert(0, str(REPOSITORY / "tests"))
+sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
+sys.path.insert(0, str(REPOSITORY / "tests" / "fuzz"))
 
-from fuzz_packets import PROTOCOLS, run  # lies beside the test that uses it
+from fuzz_packets import PROTOCOLS, run
 
 MOST_MIB = 64
 

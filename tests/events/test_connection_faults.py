@@ -6,10 +6,10 @@ import threading
 from contextlib import suppress
 from typing import ClassVar
 
+import event_files
 import numpy as np
 import pytest
 from network_senders import jaer_datagrams, network_writer, serving
-from published_layouts import event_files
 
 from stdl_events.errors import RecordingError, SourceLostError
 from stdl_events.events import open_source

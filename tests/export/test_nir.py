@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from new_entries import registered
 from norse.torch.functional.reset import reset_subtract
 
 from stdl_events.errors import MissingExtraError, ModelError, VerificationError
@@ -30,7 +31,6 @@ from stdl_events.network.registries import NEURONS, NORMS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.network.zoo import get_network, list_networks
 from stdl_events.training.bundle import save_bundle
-from tests.new_entries import registered
 
 Make = Callable[..., tuple[SpikingNetwork, ModelCard]]
 CardOf = Callable[[SpikingNetwork], ModelCard]

@@ -7,11 +7,11 @@ import os
 import signal
 import threading
 
+import event_files
 import numpy as np
 import pytest
 from collectors import LosslessCollector
 from onnx_models import make_card, stream_spec, write_model
-from published_layouts import event_files
 
 from stdl_events.errors import CorruptRecordingError, RecordingError, SourceLostError, TruncatedRecordingError
 from stdl_events.events import FORMATS, RecordingWarning, open_recording, open_source

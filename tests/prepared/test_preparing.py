@@ -15,7 +15,7 @@ from binary_recordings import CLASSES, content, read_binaries, split_of, write_b
 from stdl_events.errors import DatasetError, FrameSpecError, SplitError
 from stdl_events.folder_lock import locked
 from stdl_events.frames import FrameSpec
-from stdl_events.prepared import Preparation, PreparedSet, making, prepare, shards, workers
+from stdl_events.prepared import Preparation, PreparedSet, make_store, prepare, shards, workers
 from stdl_events.prepared.jobs import ShardJob
 from stdl_events.recordings import Entry, Split
 from stdl_events.recordings.clips import cut_takes
@@ -240,7 +240,7 @@ def test_warnings_of_recordings_are_handed_on(make: Make, monkeypatch: pytest.Mo
         return shard.model_copy(update={"entries": entries}), complete
 
     monkeypatch.setattr(workers, "cut_shard", warned)
-    with pytest.warns(making.RecordingWarning) as caught:
+    with pytest.warns(make_store.RecordingWarning) as caught:
         make()
     assert [str(warning.message) for warning in caught] == ["odd"] * 5 + ["35 more such warnings about recordings"]
 

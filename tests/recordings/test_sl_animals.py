@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import event_files
 import numpy as np
 import pytest
-from published_layouts import event_files, make, put
+from published_layouts import make, put
 
 from stdl_events.errors import DatasetError, TruncatedRecordingError
 from stdl_events.events.stream import EventArray

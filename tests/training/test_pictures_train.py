@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import event_files
 import numpy as np
 import pytest
 from published_layouts import (
-    event_files,
     make,
     put,
     write_cifar10,

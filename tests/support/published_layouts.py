@@ -1,28 +1,14 @@
 """Small files in the published layouts of the public datasets, with different random events in each file."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
+import event_files
 import numpy as np
 
 from stdl_events.events.stream import EventArray
 from stdl_events.recordings.datasets import cifar10_dvs
 
 GESTURES = ((1, 1_000, 1_600), (5, 1_600, 2_300), (11, 2_200, 2_900))
-
-
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-# The literal writers of every file format, which the tests of the readers own.
-event_files = _load(Path(__file__).parent / "events" / "event_files.py")
 
 
 def make(seed: int, width: int = 128, height: int = 128, count: int = 60) -> EventArray:

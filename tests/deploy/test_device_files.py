@@ -19,7 +19,7 @@ from onnx_models import make_card, stream_spec, write_model
 from stdl_events.events.sources.usb import udev_rules
 from stdl_events.frames import FrameSpec
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import contextmanager
 
-from published_layouts import event_files
+import event_files
 
 
 def network_writer(events, size, *, packet_events=500, compression="lz4") -> bytes:

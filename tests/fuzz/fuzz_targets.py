@@ -2,7 +2,7 @@
 
 A target's function takes bytes and returns an outcome in a word. Bytes are read, or refused with an error of the
 package; any other exception, a crash, a hang or a lack of memory is a fault. `tests/benchmarks/run_fuzz_coverage.py`
-searches for one; `tests/test_fuzz_targets.py` passes the seeds through.
+searches for one; `tests/fuzz/test_fuzz_targets.py` passes the seeds through.
 """
 
 from collections.abc import Callable

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import event_files
 import h5py
 import numpy as np
 import numpy.typing as npt
 import scipy.io
-from published_layouts import event_files, make, put
+from published_layouts import make, put
 
 from stdl_events.events.stream import EventArray
 from stdl_events.recordings.datasets import cifar10_dvs

@@ -5,23 +5,23 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 DEPLOY = TESTS.parent / "deploy"
 README = (DEPLOY / "README.md").read_text(encoding="utf-8")
-LINES = "test_deploy.py::test_commands_in_comments_and_in_the_readme_are_command_lines"
-STEPS = "test_wheel.py::test_the_steps_of_the_dockerfile_give_a_container_that_runs"
-CPP = "test_deploy_cpp.py::test_fifty_clips_from_files_and_from_the_standard_input_agree"
-PAGE = "live/test_web_page.py::test_fifty_clips_of_nmnist_agree_with_python"
+LINES = "deploy/test_device_files.py::test_commands_in_comments_and_in_the_readme_are_command_lines"
+STEPS = "deploy/test_wheel.py::test_the_steps_of_the_dockerfile_give_a_container_that_runs"
+CPP = "deploy/test_cpp_program.py::test_fifty_clips_from_files_and_from_the_standard_input_agree"
+PAGE = "deploy/test_web_page.py::test_fifty_clips_of_nmnist_agree_with_python"
 # How a command begins -> the test that runs it, where needed with other folders, and a file in place of a driver.
 RUN = {
-    "pip install numpy onnxruntime": "test_deploy.py::test_check_model_needs_two_packages",
-    "python check_model.py model.onnx": "test_deploy.py::test_check_model_tells_what_a_model_is",
+    "pip install numpy onnxruntime": "deploy/test_device_files.py::test_check_model_needs_two_packages",
+    "python check_model.py model.onnx": "deploy/test_device_files.py::test_check_model_tells_what_a_model_is",
     "python3 -m venv /opt/stdl-events": STEPS,
     "/opt/stdl-events/bin/pip install -r ": STEPS,
     "/opt/stdl-events/bin/pip install --no-deps ": STEPS,
     "/opt/stdl-events/bin/stdl-events live model.onnx ": STEPS,
-    "printf 'MODEL=": "test_deploy.py::test_the_service_as_the_readme_installs_it_is_a_command_line",
-    "python -m build --wheel": "test_wheel.py::test_the_wheel_holds_the_library_and_nothing_else",
+    "printf 'MODEL=": "deploy/test_device_files.py::test_the_service_as_the_readme_installs_it_is_a_command_line",
+    "python -m build --wheel": "deploy/test_wheel.py::test_the_wheel_holds_the_library_and_nothing_else",
     "/opt/stdl-events/bin/stdl-events cameras": LINES,
     "cmake -S deploy/cpp ": CPP,
     "cmake --build ": CPP,
@@ -45,12 +45,12 @@ NOT_TRIED = {
 }
 
 # How a sentence or a row of a table begins -> the test that executes what it claims, or entries of that list.
-FILES = "test_deploy.py::test_the_readme_names_every_file"
+FILES = "deploy/test_device_files.py::test_the_readme_names_every_file"
 CHECK, PACKAGES, CONTAINER, PAGES, WEB, NATIVE, REFUSED = (
-    f"{file}::test_"
+    f"deploy/{file}::test_"
     for file in (
-        "test_deploy.py", "test_deploy_packages.py", "test_container.py", "live/test_web_page.py",
-        "live/test_web_files.py", "test_deploy_cpp.py", "test_deploy_cpp_refusals.py",
+        "test_device_files.py", "test_device_packages.py", "test_container.py", "test_web_page.py", "test_web_files.py",
+        "test_cpp_program.py", "test_cpp_refusals.py",
     )
 )  # fmt: skip
 COMPOSE = f"{CONTAINER}the_compose_file_runs_the_container_on_a_camera_with_page_and_broker"
@@ -68,7 +68,7 @@ CLAIMS = {
     "| `compose.yaml` |": COMPOSE,
     "| `stdl-events-live.service` |": "systemd",
     "| `65-stdl-events.rules` |": "udev and cameras",
-    "Every command and claim below": "test_deploy_readme.py::test_every_claim_is_executed_or_said_not_to_be",
+    "Every command and claim below": "deploy/test_deploy_readme.py::test_every_claim_is_executed_or_said_not_to_be",
     "Exit code 0: yes.": f"{CHECK}check_model_tells_what_a_model_is",
     "1: a step takes longer": f"{CHECK}check_model_says_when_a_device_is_too_slow",
     "2: the model is unusable.": f"{CHECK}check_model_refuses_what_is_no_model",

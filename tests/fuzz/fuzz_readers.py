@@ -1,4 +1,4 @@
-"""Damage files in many ways and read each: `python tests/events/fuzz_readers.py aedat4 --count 20000 --seed 1`.
+"""Damage files in many ways and read each: `python tests/fuzz/fuzz_readers.py aedat4 --count 20000 --seed 1`.
 
 Every file must be read, or raise one of our errors, within 2 seconds of CPU time and 512 MiB. Anything else ends the
 process with a message that names the seed. If a reader aborts, the parent process sees the exit status.
@@ -15,8 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import event_files
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+import event_files
 
 from stdl_events.errors import MissingExtraError, RecordingError
 from stdl_events.events import RecordingWarning, open_recording

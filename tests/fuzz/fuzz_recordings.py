@@ -20,7 +20,7 @@ from fuzz_targets import Target
 from stdl_events.events import FORMATS, WRITERS, open_recording, write_recording
 from stdl_events.events.convert import convert
 
-sys.path.insert(0, str(Path(__file__).parent / "events"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import fuzz_readers  # lies beside the tests of the readers
 from event_files import atis_bin, text

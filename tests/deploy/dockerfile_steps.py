@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 DOCKERFILE = REPOSITORY / "deploy" / "Dockerfile"
 # A program of the image -> the same here. A user is added to the files below the folder alone.
 PROGRAMS = {"python": sys.executable, "pip": f"{sys.executable} -m pip", "useradd": "useradd --prefix {root}"}

@@ -5,12 +5,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import event_files
 import numpy as np
 from fuzz_targets import Target
 from onnx_models import make_card, stream_spec, write_model
 from PIL import Image
 from published_layouts import (
-    event_files,
     put,
     write_cifar10,
     write_cifar100,

@@ -15,7 +15,7 @@ from dockerfile_steps import DOCKERFILE, instructions
 from stdl_events.live.sinks import open_sink
 from stdl_events.live.summary import LiveSummary
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
 
 

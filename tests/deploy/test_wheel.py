@@ -20,7 +20,7 @@ from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.models import shipped_models
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
 MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
 

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+import event_files
 import numpy as np
 from network_senders import jaer_datagrams, network_writer, word_datagrams
 from onnx_models import stream_spec
-from published_layouts import event_files
 
 from stdl_events.errors import StdlEventsError
 from stdl_events.events.sources.datagrams import DamagedDatagram, Datagram, Layout

@@ -15,7 +15,7 @@ from stdl_events.events.sources.jaer import JaerDatagrams
 from stdl_events.events.sources.jaer_tcp import JaerBytes
 from stdl_events.events.sources.udp import EventWords
 
-sys.path.insert(0, str(Path(__file__).parent / "events"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from event_files import make_events  # lies beside the tests of the sources
 from network_senders import jaer_datagrams, network_writer, word_datagrams

@@ -1,4 +1,6 @@
-"""Damage model files and their cards in many ways, and run each one step: `python tests/fuzz_models.py --count 1000`.
+"""Damage model files and their cards in many ways, and run each one step.
+
+    python tests/fuzz/fuzz_models.py --count 1000
 
 Every file must be refused by one line of ours, or run as what it says it is, within 2 seconds of CPU time, without a
 file opened but itself. Anything else ends the process with a message that names the file; a crash shows as its exit
@@ -18,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from fuzz_readers import MAX_SECONDS, set_alarms
 from onnx_models import make_card, stream_spec, write_model
 from opened_files import opened_files
-
-sys.path.insert(0, str(Path(__file__).parent / "events"))
-
-from fuzz_readers import MAX_SECONDS, set_alarms  # beside the tests of readers
 
 from stdl_events.errors import StdlEventsError
 from stdl_events.live import OnnxSession
@@ -32,7 +34,7 @@ from stdl_events.model_card import METADATA_KEY
 from stdl_events.models import shipped_models
 
 Random = np.random.Generator
-OLDER = Path(__file__).parent / "live" / "version_0_1_0"
+OLDER = Path(__file__).parents[1] / "live" / "version_0_1_0"
 MODEL, BESIDE, ABOVE = "m.onnx", "weights.bin", "secret.bin"
 # Names that are asked for before the first and after the last file, for a program that watches the system's calls.
 BEGINS, ENDS = "begins", "ends"

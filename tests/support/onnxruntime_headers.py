@@ -1,6 +1,6 @@
 """The headers of onnxruntime for the tests of `deploy/cpp`, which the Python package of onnxruntime does not hold.
 
-    python tests/onnxruntime_headers.py
+    python tests/support/onnxruntime_headers.py
 
 puts them into the virtual environment. They are taken from a package of npm that brings onnxruntime to Unity: the same
 headers as in onnxruntime's release archives. Without npm nothing is done, and the tests are skipped.

@@ -26,7 +26,7 @@ from stdl_events.model_card import METADATA_KEY, ModelCard
 from stdl_events.recordings import Entry
 from stdl_events.recordings.cutting import cut_clips
 
-SOURCES = Path(__file__).resolve().parent.parent / "deploy" / "cpp"
+SOURCES = Path(__file__).resolve().parents[2] / "deploy" / "cpp"
 LABELS = ("a", 'b "quoted"', "ç\n\\", "d")
 SIZE = (12, 10)
 HEADER = b"% evt 2.0\n% geometry 12x10\n% end\n"
@@ -52,7 +52,7 @@ def built_program(temporary: Path) -> Path:
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     if (root := header_root()) is None:
-        pytest.skip("no headers of onnxruntime: run python tests/onnxruntime_headers.py, or set ONNXRUNTIME_ROOT")
+        pytest.skip("no headers of onnxruntime: run tests/support/onnxruntime_headers.py, or set ONNXRUNTIME_ROOT")
     folder = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "deploy_cpp"
     folder.mkdir(exist_ok=True)
     settings = {

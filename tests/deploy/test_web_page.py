@@ -195,7 +195,7 @@ CARDS = {
     "count": {"frame": stream_spec(dt_us=None, events_per_frame=30, cap=1)},
     "recording": {"frame": FrameSpec(kind="recording", by="time", steps=3, sensor_size=(8, 6), crop=(1, 1, 5, 4))},
 }
-OLDER = Path(__file__).parent / "version_0_1_0"
+OLDER = Path(__file__).parents[1] / "live" / "version_0_1_0"
 
 
 def test_all_readouts_decisions_and_older_files_are_as_in_predict(page, tmp_path):
