@@ -75,7 +75,7 @@ def commands() -> Iterator[str]:
     yield "# Commands\n"
     yield "`stdl-events COMMAND --help` prints the same. Generated from the command line itself.\n"
     for name, command in group.commands.items():  # type: ignore[attr-defined]
-        context = typer.Context(command, info_name=f"stdl-events {name}", terminal_width=100, max_content_width=100)
+        context = typer.Context(command, info_name=f"stdl-events {name}", terminal_width=80, max_content_width=80)
         yield f"## {name}\n\n```text\n{command.get_help(context)}\n```\n"
 
 
@@ -159,6 +159,8 @@ def type_name(annotation: Any) -> str:
         return " or ".join(map(str, arguments))
     if origin in (Union, UnionType):
         return " or ".join(map(type_name, arguments))
+    if origin is tuple and arguments[1:] == (...,):
+        return f"list of {type_name(arguments[0])}"
     if origin is tuple:
         return " x ".join(map(type_name, arguments))
     return "None" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
