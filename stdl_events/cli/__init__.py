@@ -18,6 +18,7 @@ from stdl_events import __version__
 from stdl_events.cli.options.monitor_options import with_monitor_address
 from stdl_events.cli.options.registry_options import update_choices
 from stdl_events.cli.output import INTERRUPTED, print_error, print_warning
+from stdl_events.cli.streams import prepare_standard_streams
 from stdl_events.errors import MissingExtraError, StdlEventsError
 from stdl_events.plugins import load_plugin
 
@@ -80,19 +81,12 @@ def _common_options() -> argparse.ArgumentParser:
     return parser
 
 
-def _open_standard_streams() -> None:
-    """Open /dev/null for what the caller closed: another file would get its number, and with it all that is printed."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None and os.open(os.devnull, os.O_RDWR) == number:
-            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
-
-
 def main() -> None:
     """Run the command line; an error of ours becomes one line on stderr and its exit code.
 
     `STDL_EVENTS_DEBUG=1` shows the traceback instead.
     """
-    _open_standard_streams()
+    prepare_standard_streams()
     warnings.showwarning = print_warning
     common, arguments = _common_options().parse_known_args()
     if common.version:

@@ -73,14 +73,14 @@ def calibrate(
     if as_json:
         print_json({"run": str(run), "written": not dry_run} | found.document())
         return
-    messages.print(f"{run}: {weights_text(run, chosen)}", markup=False)
-    results.print("\n".join(lines(found)), markup=False)
+    messages.print(f"{run}: {weights_text(run, chosen)}")
+    results.print("\n".join(lines(found)))
     for caution in found.cautions:
         print_warning(caution)
     if dry_run:
         messages.print("the model card is as it was (--dry-run)")
         return
-    messages.print(f"{found.document()['card']}: temperature and thresholds written", markup=False)
+    messages.print(f"{found.document()['card']}: temperature and thresholds written")
     say_next("export", run, *([] if weights is None else ["--weights", weights]), "--out", "model.onnx")
 
 

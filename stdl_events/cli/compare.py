@@ -87,7 +87,7 @@ def _print(compared: Sequence["ComparedRun"], document: dict[str, Any]) -> None:
     lines += settings_lines(document["settings"]) or ["no setting differs"]
     lines += ["", *pair_lines(document), *note_lines(document["runs"])]
     for line in lines:
-        results.print(line, markup=False, soft_wrap=False)
+        results.print(line, soft_wrap=False)
 
 
 def table_lines(facts: Sequence[dict[str, Any]]) -> list[str]:

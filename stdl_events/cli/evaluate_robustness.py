@@ -61,11 +61,11 @@ def show_robustness(
         keep_or_say(run, "robustness", summary, side=side, weights=weights)
     if picture is not None:
         robustness_picture(picture, summary)
-        messages.print(f"{picture}: {len(found.levels)} levels of {len(found.kinds)} corruptions", markup=False)
+        messages.print(f"{picture}: {len(found.levels)} levels of {len(found.kinds)} corruptions")
     if as_json:
         print_json({"run": str(run), "model": None if model is None else str(model)} | summary)
         return
-    results.print("\n".join(robustness_lines(summary, min(results.width, 80))), markup=False)
+    results.print("\n".join(robustness_lines(summary, min(results.width, 80))))
     results.print(f"chance {found.chance:.3f}; draws by seed {seed}; times and places are those before the filters")
     if model is None:
         say_next("export", run, "--out", "model.onnx")

@@ -54,7 +54,7 @@ def show_whole(
     if as_json:
         print_json({"run": str(run), "model": None if model is None else str(model)} | found.summary())
         return
-    results.print("\n".join(whole_lines(found)), markup=False)
+    results.print("\n".join(whole_lines(found)))
     if found.thresholds is None:
         messages.print("no thresholds: something is said at every clip; fit them, or give --still-below and --hold")
         say_next("calibrate", run)

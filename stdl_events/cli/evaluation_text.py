@@ -25,15 +25,15 @@ def print_evaluation(evaluation: "Evaluation", side: str = "test") -> None:
     summary: dict[str, Any] = evaluation.summary()
     if len(evaluation.labels) <= MAX_ROWS:
         lines = confusion_lines(evaluation.labels, summary["confusion"], results.width)
-        results.print("\n".join(lines), markup=False)
-    results.print("\n".join(accuracy_lines(summary, side)), markup=False)
+        results.print("\n".join(lines))
+    results.print("\n".join(accuracy_lines(summary, side)))
     if len(evaluation.labels) <= MAX_ROWS:
-        results.print("\n".join(class_lines(summary["per_class"], results.width)), markup=False)
+        results.print("\n".join(class_lines(summary["per_class"], results.width)))
     if summary["density"] is not None:
-        results.print("\n".join(density_lines(summary["density"], results.width)), markup=False)
+        results.print("\n".join(density_lines(summary["density"], results.width)))
     for kind in ("subject", "session"):
         if summary[f"per_{kind}"]:
-            results.print("\n".join(group_lines(kind, summary[f"per_{kind}"], results.width)), markup=False)
+            results.print("\n".join(group_lines(kind, summary[f"per_{kind}"], results.width)))
         else:
             results.print(f"per {kind}: unknown, since the recordings name none")
     if summary["too_short"]:

@@ -21,4 +21,4 @@ def keep_or_say(run: Path, kind: "Kind", summary: dict[str, Any], *, side: "Side
     except RunError as error:
         print_error(error)
         return
-    messages.print(f"{path}: kept for the report", markup=False)
+    messages.print(f"{path}: kept for the report")

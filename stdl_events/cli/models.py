@@ -40,11 +40,11 @@ def models(
         print_json({"models": [dataclasses.asdict(model) for model in shown], "out": None if out is None else str(out)})
         return
     if out is not None:
-        results.print(f"{out}: {shown[0].bytes / 1e6:.2f} MB, licence {shown[0].licence}", markup=False)
+        results.print(f"{out}: {shown[0].bytes / 1e6:.2f} MB, licence {shown[0].licence}")
         say_next("predict", "--help")
         return
     for model in shown:
-        results.print("\n".join(_lines(model, all_of_it=name is not None)), markup=False)
+        results.print("\n".join(_lines(model, all_of_it=name is not None)))
     if name is None:
         messages.print("stdl-events models NAME says all, with --out FILE it copies one")
 

@@ -24,7 +24,7 @@ UNLIKE_A_FILE = {"orientation", "repair", "picture", "content"}
 
 def say_next(*words: object) -> None:
     """Print `stdl-events` with these words on stderr."""
-    messages.print(f"next: {shlex.join(['stdl-events', *map(str, words)])}", markup=False)
+    messages.print(f"next: {shlex.join(['stdl-events', *map(str, words)])}")
 
 
 def say_next_live(model: Path, card: "ModelCard", run: Path) -> None:

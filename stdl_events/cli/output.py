@@ -23,7 +23,7 @@ def __getattr__(name: str) -> "Console":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from stdl_events.cli.console import PlainConsole
 
-    made = globals()[name] = PlainConsole(stderr=name == "messages", highlight=False, soft_wrap=True)
+    made = globals()[name] = PlainConsole(stderr=name == "messages", highlight=False, soft_wrap=True, markup=False)
     return made
 
 

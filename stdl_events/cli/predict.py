@@ -124,7 +124,7 @@ def predict(
     thresholds = thresholds_from(session.card.decision, unknown_below, still_below, hold, decide_at)
     given = given_files(files, format)
     if given.repeated:
-        messages.print(f"given twice and predicted once: {count_of(len(given.repeated), 'file')}", markup=False)
+        messages.print(f"given twice and predicted once: {count_of(len(given.repeated), 'file')}")
     tally, labels = Tally(len(given.files) + len(given.unusable)), session.card.labels
     with ExitStack() as open_outputs:
         outputs: list[Output] = []
@@ -138,7 +138,7 @@ def predict(
             outputs.append(open_outputs.enter_context(CsvRows.open(csv, labels)))
         _write(predict_recordings(session, given, reading, thresholds), outputs, tally, quiet=as_json or json_lines)
     if not (as_json or json_lines):
-        messages.print(tally.text(), markup=False)
+        messages.print(tally.text())
         given_words = {
             "--format": format, "--sensor": sensor, "--stream": stream, "--time-unit": time_unit, "--columns": columns,
             "--take": take, "--from": start, "--to": stop, "--rotate": rotate, "--flip": flip, "--crop": crop,
@@ -160,7 +160,7 @@ def _write(
     from stdl_events.training.progress import Heartbeat
 
     shown = not quiet and results.is_terminal
-    beat = Heartbeat(lambda: messages.print(tally.progress(), markup=False), PROGRESS_EVERY_S)
+    beat = Heartbeat(lambda: messages.print(tally.progress()), PROGRESS_EVERY_S)
     beat.start()
     try:
         for prediction in predictions:

@@ -103,7 +103,7 @@ class Table:
         rest = self._width - self._label - len(_NUMBERS) - 2
         least = len(_span(0.0, 0.0)) if clips else len("recording")
         self._name = max(min(max(map(len, names), default=0), rest), least)
-        results.print(f"{'recording':<{self._name}}  {'recognised as':<{self._label}}{_NUMBERS}", markup=False)
+        results.print(f"{'recording':<{self._name}}  {'recognised as':<{self._label}}{_NUMBERS}")
 
     def add(self, prediction: "RecordingPrediction") -> None:
         if prediction.error is not None:
@@ -207,19 +207,19 @@ class CsvRows:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Text to a binary file, in UTF-8."""
+    """Text to a binary file, in UTF-8; bytes of a file's name that are none are escaped."""
 
     file: BinaryIO
 
     def write(self, text: str) -> None:
-        self.file.write(text.encode())
+        self.file.write(text.encode(errors="backslashreplace"))
 
 
 def say_error(prediction: "RecordingPrediction") -> None:
     """Say on stderr, in one line, why a recording has no predictions."""
     error = " ".join(str(prediction.error).split())
     where = "" if error.startswith(str(prediction.path)) else f"{prediction.path}: "
-    messages.print(f"stdl-events: error: {where}{error}", markup=False)
+    messages.print(f"stdl-events: error: {where}{error}")
 
 
 def _span(begin_s: float, end_s: float) -> str:

@@ -52,7 +52,7 @@ def report(
     if as_json:
         print_json({"run": str(run), "written": [str(place)], "accuracy": evaluation.accuracy})
         return
-    messages.print(f"{place}: open it in a browser", markup=False)
+    messages.print(f"{place}: open it in a browser")
     say_next("evaluate", run, "--predictions", "predictions.json")
 
 
@@ -89,5 +89,5 @@ def report_of_training(run: Path, evaluation: "Evaluation | None") -> Path | Non
     except StdlEventsError as error:
         print_error(error)
         return None
-    messages.print(f"{path}: the report", markup=False)
+    messages.print(f"{path}: the report")
     return path

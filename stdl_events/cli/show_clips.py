@@ -153,7 +153,7 @@ def _show(
         print_json({"clips": facts, "frames": spec.model_dump(mode="json"), "out": None if out is None else str(out)})
     elif out is None:
         for line in [*caption, *(told.title for told in clips)]:
-            results.print(line, markup=False, soft_wrap=True)
+            results.print(line, soft_wrap=True)
     else:
         results.print(f"{out}: {len(clips)} clips of {spec.steps} frames", soft_wrap=True)
 

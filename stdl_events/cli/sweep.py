@@ -149,7 +149,7 @@ def _run(asked: "Sweep", folder: Path, *, retry: bool) -> "SweepRecord":
             asked,
             folder,
             retry=retry,
-            say=lambda text: messages.print(text, markup=False),
+            say=lambda text: messages.print(text),
             finished=lambda result: report_of_training(result.folder, result.evaluation),
         )
     except (KeyboardInterrupt, SystemExit):
@@ -169,9 +169,9 @@ def _report(record: "SweepRecord", as_json: bool) -> None:
     if as_json:
         print_json({"sweep": str(record.folder), "failed": failed} | record.document(rows))
     else:
-        results.print("\n".join(table_lines(rows, results.width)), markup=False)
+        results.print("\n".join(table_lines(rows, results.width)))
         for note in table_notes(record, rows):
-            results.print(note, markup=False, soft_wrap=False)
+            results.print(note, soft_wrap=False)
         messages.print(f"{record.folder}: {', '.join(path.name for path in files)}")
         if failed:
             say_next("sweep", record.folder, "--retry")

@@ -155,7 +155,7 @@ class RecordingSet:
         sensor_size: (width, height).
 
     Raises:
-        DatasetError: two entries share a key, or a label has no class.
+        DatasetError: two entries share a key, or two classes a name; a label has no class; or a name is not UTF-8.
     """
 
     classes: tuple[str, ...]
@@ -164,7 +164,15 @@ class RecordingSet:
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
+        for name in self.classes:
+            _require_utf8(name, f"class {name!r}")
+        if len(set(self.classes)) < len(self.classes):
+            twice = next(name for name in self.classes if self.classes.count(name) > 1)
+            raise DatasetError(
+                "classes", got=f"{twice!r} twice", expected="a name for each class", todo="rename one of them"
+            )
         for entry in self.entries:
+            _require_utf8(entry.key, str(entry.path))
             if entry.key in seen:
                 raise DatasetError(
                     str(entry.path), got=f"the key {entry.key} for a second time", expected="one entry per key",
@@ -250,6 +258,16 @@ class Split:
     def check_disjoint(self) -> str:
         """Check that no two sides share a recording, person or session; see `leak_check.check_disjoint`."""
         return check_disjoint(self)
+
+
+def _require_utf8(name: str, subject: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DatasetError(
+            subject, got="a name that is not UTF-8", expected="a name that lists and reports can hold",
+            todo="rename the file or folder",
+        ) from None  # fmt: skip
 
 
 def given_split(sides: Mapping[Side, RecordingSet], rule: str) -> Split:

@@ -23,9 +23,17 @@ from stdl_events.training.settings import TrainConfig
 
 
 def build_configured_learner(
-    config: TrainConfig, frame_spec: FrameSpec, classes: int, device: torch.device | str = "cpu"
+    config: TrainConfig,
+    frame_spec: FrameSpec,
+    classes: int,
+    device: torch.device | str = "cpu",
+    *,
+    is_restored: bool = False,
 ) -> Learner:
     """The learner of `config`, for frames of `frame_spec`; it starts from the weights of `config.init`, if given.
+
+    Args:
+        is_restored: the caller restores a checkpoint, so that `config.init`, which may be gone, is not read.
 
     Raises:
         NotationError, PlanError, RuleError: the network, its cut or the rule is impossible.
@@ -35,7 +43,7 @@ def build_configured_learner(
     blueprint, plan = plan_learner(**learner_options(config, spec), device=device)
     _require_room(blueprint, plan)
     learner = blueprint.build(plan)
-    if config.init is not None:
+    if config.init is not None and not is_restored:
         start_from(learner.network, Path(config.init))
     return learner
 

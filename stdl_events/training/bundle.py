@@ -71,6 +71,12 @@ def load_bundle(
             written.
         ModelError: the card is invalid.
     """
+    if not folder.is_dir():
+        raise RunError(
+            str(folder), got="a file" if folder.exists() else "nothing there",
+            expected=f"the folder of a run or of a network: {CARD_FILE} and {WEIGHTS_FILE}",
+            todo="correct the path, or let the training finish: stdl-events train ... --resume",
+        )  # fmt: skip
     for path in (folder / CARD_FILE, folder / WEIGHTS_FILE):
         if not path.is_file():
             raise RunError(

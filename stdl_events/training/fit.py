@@ -111,10 +111,13 @@ def fit(
         require_validation(config, split)
         checked = split.check_disjoint()
         frame_spec = config.frames.spec(split.train.sensor_size)
-        learner = build_configured_learner(config, frame_spec, len(split.train.classes), device)
+        is_restored = resume and (folder / CHECKPOINT_FILE).exists()
+        learner = build_configured_learner(
+            config, frame_spec, len(split.train.classes), device, is_restored=is_restored
+        )
         run = Run(config, folder, frame_spec, split, learner, device, load, warned)
         check_augmentation(run.train_clips, config.augment, seed=config.seed, cap=frame_spec.cap or MAX_UINT8)
-        if resume and (folder / CHECKPOINT_FILE).exists():
+        if is_restored:
             run.restore(load_checkpoint(folder / CHECKPOINT_FILE))
         make_folder(folder, error=RunError)
         if not resume:

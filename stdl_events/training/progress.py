@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from stdl_events.errors import printable
+
 GB = 10**9
 LEAST_BYTES_SHOWN = GB
 
@@ -23,7 +25,7 @@ class HashingProgress:
             BarColumn(),
             DownloadColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True, highlight=False),
+            console=_plain_console(),
             disable=quiet,
         )
         self._quiet = quiet
@@ -56,7 +58,7 @@ class TrainingProgress:
     def __init__(
         self, *, total_steps: int, done_steps: int, quiet: bool, console: Console | None = None, every_s: float = 10.0
     ) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or _plain_console()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -77,7 +79,7 @@ class TrainingProgress:
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         if not self._quiet:
-            self._console.print(text, soft_wrap=True)
+            self._console.print(printable(text, kept="\n"), soft_wrap=True)
             self._said()
 
     def at(self, step: int) -> None:
@@ -183,7 +185,7 @@ class LineProgress:
     """
 
     def __init__(self, name: str, *, console: Console | None = None, every_s: float = 10.0) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or _plain_console()
         self._name, self._text = name, ""
         self._beat = Heartbeat(self._say, every_s)
 
@@ -193,7 +195,7 @@ class LineProgress:
 
     def _say(self) -> None:
         if self._text:
-            self._console.print(f"{self._name}: {self._text}", soft_wrap=True, markup=False)
+            self._console.print(f"{self._name}: {self._text}", soft_wrap=True)
 
     def __enter__(self) -> "LineProgress":
         self._beat.start()
@@ -223,6 +225,11 @@ def fitted(parts: Sequence[str], width: int) -> str:
             break
         line += f"  {part}"
     return line
+
+
+def _plain_console() -> Console:
+    """A console for names of files and classes, in which brackets are text."""
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 def _watched(row: Mapping[str, Any]) -> list[str]:

@@ -160,4 +160,4 @@ def write_text(path: Path, text: str) -> None:
         RunError: the file cannot be written.
     """
     with whole_file(path, room_for="numbers", error=RunError) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))  # the bytes of a path may be no UTF-8

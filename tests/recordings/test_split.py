@@ -27,6 +27,19 @@ def named(names: list[str], *, classes: int = 1, groups: list[str | None] | None
     return RecordingSet(tuple(f"class {label}" for label in range(classes)), SIZE, entries)
 
 
+@pytest.mark.parametrize(
+    ("classes", "key", "text"),
+    [
+        (("a", "b", "a"), "x", "classes: got 'a' twice; expected a name for each class"),
+        (("a", "b\udcff"), "x", "class 'b.*': got a name that is not UTF-8; .* rename"),
+        (("a", "b"), "x\udcff", "x.*: got a name that is not UTF-8; .* rename"),
+    ],
+)
+def test_names_are_of_one_class_and_can_be_written(classes: tuple[str, ...], key: str, text: str) -> None:
+    with pytest.raises(DatasetError, match=text):
+        RecordingSet(classes, SIZE, (Entry(key, Path(key), 0),))
+
+
 def test_by_order_goes_by_number_not_by_spelling() -> None:
     split = by_order(named([f"a_{n}.bin" for n in (10, 9, 2, 1, 100, 11)]), train=4, test=2)
     assert keys(split.train) == ["a_1.bin", "a_2.bin", "a_9.bin", "a_10.bin"]

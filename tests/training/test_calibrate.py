@@ -179,6 +179,26 @@ def test_a_folder_without_a_run_is_one_line(tmp_path: Path) -> None:
         calibrate(tmp_path)
 
 
+def test_what_few_clips_of_one_class_cannot_show_is_said(run: Path) -> None:
+    """A network that is right of both clips, which are of one class."""
+    result = validated(run)
+    assert result.running_logits_TNK is not None
+    clips = replace(result.clips, targets_N=np.zeros(2, np.int64), entry_index_N=result.clips.entry_index_N[[0, 2]])
+    logits_TNK = result.running_logits_TNK[:, :2] + np.float32([9, 0, 0])
+    few = replace(result, clips=clips, probabilities_NK=result.probabilities_NK[:2], running_logits_TNK=logits_TNK)
+    found = fit_calibration(few, run / "best", 0.02, 0.99, rates=clip_rates(result, run))
+    assert found.temperature is None
+    assert (found.rejection.threshold, found.rejection.accepted) == (0, 2)
+    assert np.isfinite(found.probabilities_NTK).all()
+    no_class, no_temperature, wrong, early = found.cautions
+    assert no_class == "no clip to validate on is of middle, right: the fits say nothing about them"
+    assert no_temperature.startswith("no temperature from")
+    assert wrong.startswith("0 wrong of 2 accepted clips are compatible with an error up to 0.776")
+    assert early.startswith("2 clips are too few to show that 0.99 of them are decided early as at their ends")
+    mostly_unknown = replace(found, rejection=replace(found.rejection, clips=4, accepted=1))
+    assert any(text.startswith("3 of 4 clips are unknown from now on") for text in mostly_unknown.cautions)
+
+
 def test_an_error_that_no_threshold_reaches_is_said(run: Path) -> None:
     result = validated(run)
     clips = replace(result.clips, targets_N=(result.predicted_N + 1) % 3)

@@ -75,10 +75,13 @@ def test_another_network_is_refused(tmp_path: Path, config: TrainConfig, changes
         build_configured_learner(second, second.frames.spec((8, 8)), 3)
 
 
-def test_a_folder_without_a_network_is_told(tmp_path: Path, config: TrainConfig) -> None:
-    second = config.derive(init=str(tmp_path))
-    with pytest.raises(RunError, match=r"got no model\.json"):
+@pytest.mark.parametrize(("path", "got"), [("", r"no model\.json"), ("gone", "nothing there"), ("a.onnx", "a file")])
+def test_a_folder_without_a_network_is_told(tmp_path: Path, config: TrainConfig, path: str, got: str) -> None:
+    (tmp_path / "a.onnx").touch()
+    second = config.derive(init=str(tmp_path / path))
+    with pytest.raises(RunError, match=f"got {got}"):
         build_configured_learner(second, second.frames.spec((8, 8)), 3)
+    build_configured_learner(second, second.frames.spec((8, 8)), 3, is_restored=True)
 
 
 def test_the_option_is_a_setting(tmp_path: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """What a training prints: lines that fit, classes that can be told apart, progress without a terminal."""
 
 import io
+import json
+import sys
 import threading
 from typing import Any
 
@@ -9,6 +11,8 @@ from rich.console import Console
 
 from stdl_events.cli.confusion import confusion_lines, shortened
 from stdl_events.cli.next_step import say_next
+from stdl_events.cli.output import print_json
+from stdl_events.cli.streams import prepare_standard_streams
 from stdl_events.training.progress import Heartbeat, TrainingProgress, duration, fitted
 
 WALKERS = [f"walker {number}" for number in range(1, 9)]
@@ -132,3 +136,19 @@ def test_at_least_one_part_is_shown() -> None:
 def test_the_next_command_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
     say_next("export", "my runs/a [1]", "--out", "model.onnx")
     assert capsys.readouterr().err == "next: stdl-events export 'my runs/a [1]' --out model.onnx\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_documents_are_valid_in_every_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, document = io.BytesIO(), {"label": "é مشي 🚶", "file": "a\udcff"}
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, encoding=encoding))
+    prepare_standard_streams()
+    print_json(document)
+    sys.stdout.flush()
+    assert json.loads(content.getvalue().decode(encoding)) == document
+
+
+def test_brackets_and_escapes_of_names_are_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingProgress(total_steps=1, done_steps=0, quiet=False) as progress:
+        progress.say("split by [red]name[/x] \x1b[2J")
+    assert "split by [red]name[/x] \\x1b[2J" in capsys.readouterr().err

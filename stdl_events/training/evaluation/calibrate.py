@@ -39,6 +39,9 @@ from stdl_events.training.run_weights import Weights, weights_folder
 TARGET_ERROR, TARGET_AGREEMENT = 0.02, 0.99
 # With fewer wrong clips a temperature is that of chance.
 FEW_WRONG = 10
+# With a smaller share of believed clips a model answers hardly ever.
+FEW_BELIEVED = 0.5
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Calibration:
     @property
     def cautions(self) -> list[str]:
         """What limits the result, in words."""
-        said, rejection, wrong = [], self.rejection, self.accepts_all.wrong
+        said, rejection, wrong = self._absent(), self.rejection, self.accepts_all.wrong
         if self.temperature is None:
             said.append(
                 f"no temperature from {LEAST_TEMPERATURE:g} to {LARGEST_TEMPERATURE:g} has the least cross-entropy "
@@ -97,9 +100,30 @@ class Calibration:
                 f"{rejection.wrong} wrong of {rejection.accepted} accepted clips are compatible with an error up to "
                 f"{bound:.3f} (95 %, if clips were independent); validate on more recordings for a surer threshold"
             )
+        if rejection.coverage < FEW_BELIEVED:
+            said.append(
+                f"{rejection.clips - rejection.accepted} of {rejection.clips} clips are unknown from now on; a larger "
+                f"--target-error believes more of them"
+            )
         if self.early.threshold is None and self.early.steps > 1:
             said.append("no threshold decides early as often as at the end as asked; clips are decided at their ends")
+        elif self.early.early and self.early.clips * (1 - self.target_agreement) < 1:
+            said.append(
+                f"{self.early.clips} clips are too few to show that {self.target_agreement:g} of them are decided "
+                f"early as at their ends; validate on more recordings"
+            )
         return said
+
+    def _absent(self) -> list[str]:
+        """The classes that no clip tests, in words."""
+        clips, names = self.after.clips, self.after.recordings.classes
+        absent = [name for index, name in enumerate(names) if not (clips.targets_N == index).any()]
+        if not absent:
+            return []
+        some = ", ".join(absent[:MOST_NAMED]) + (" and others" if len(absent) > MOST_NAMED else "")
+        return [
+            f"no clip to validate on is of {some}: the fits say nothing about {'it' if len(absent) == 1 else 'them'}"
+        ]
 
     def applied(self, card: ModelCard) -> ModelCard:
         """Return `card` with what was fitted, and where it is from; its other thresholds are kept."""
