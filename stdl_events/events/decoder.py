@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from stdl_events.errors import CorruptRecordingError, TruncatedRecordingError
 from stdl_events.events.stream import EventArray
 
 BLOCK_EVENTS = 1 << 15
+# File systems fill what was not written before a crash with zeros; events never are so many zeros.
+ZERO_TAIL = bytes(256)
+_SCANNED_BYTES = 1 << 20
 TODO_DAMAGE = "copy the file again, or use the events before the damage with --repair (repair=True)"
 
 SizeFrom = Literal["header", "format", "argument", "inferred"]
@@ -127,10 +130,14 @@ class RecordsDecoder:
     make_decode: Callable[[], Callable[[Records], EventArray]]
     t0_us: int = 0
     block_records: int = BLOCK_EVENTS
+    zeros_are_events: bool = True
 
     def blocks(self) -> Iterator[Block]:
         decode = self.make_decode()
-        for records, offset in read_records(self.path, self.data_offset, self.record_dtype, self.block_records):
+        found = read_records(
+            self.path, self.data_offset, self.record_dtype, self.block_records, zeros_end_it=self.zeros_are_events
+        )
+        for records, offset in found:
             events = decode(records)
             if self.t0_us:
                 events["t"] += self.t0_us
@@ -138,12 +145,20 @@ class RecordsDecoder:
 
 
 def read_records(
-    path: Path, data_offset: int, record_dtype: np.dtype[Any], block_records: int = BLOCK_EVENTS
+    path: Path,
+    data_offset: int,
+    record_dtype: np.dtype[Any],
+    block_records: int = BLOCK_EVENTS,
+    *,
+    zeros_end_it: bool = False,
 ) -> Iterator[tuple[Records, int]]:
     """Yield (records, byte offset of the first) from `data_offset` to the end of the file.
 
+    Args:
+        zeros_end_it: many zeros at the end of the file are no records.
+
     Raises:
-        TruncatedRecordingError: the file ends inside a record; raised after all complete records were yielded.
+        TruncatedRecordingError: the file ends inside a record, or in zeros; raised after the records before.
     """
     size = record_dtype.itemsize
     with path.open("rb") as file:
@@ -152,6 +167,11 @@ def read_records(
         # A short file is read at once: the record that is missing shows its end.
         block_bytes = size * min(block_records, os.fstat(file.fileno()).st_size // size + 1)
         while data := file.read(block_bytes):
+            if zeros_end_it and data.endswith(ZERO_TAIL) and only_zeros_follow(file):
+                kept = -(-len(data.rstrip(b"\0")) // size)
+                if kept:
+                    yield np.frombuffer(data, record_dtype, kept), offset
+                raise zero_tail(path, offset + kept * size)
             whole = len(data) // size
             if whole:
                 yield np.frombuffer(data, record_dtype, whole), offset
@@ -160,6 +180,20 @@ def read_records(
                 raise truncated(path, offset, f"{len(data) - whole * size} of {size} bytes of a record")
             if len(data) < block_bytes:
                 return
+
+
+def only_zeros_follow(file: BinaryIO) -> bool:
+    """True if nothing but zeros is between the place of an open file and its end; the place stays."""
+    here = file.tell()
+    found = not any(data.strip(b"\0") for data in iter(lambda: file.read(_SCANNED_BYTES), b""))
+    file.seek(here)
+    return found
+
+
+def zero_tail(path: Path, offset: int) -> TruncatedRecordingError:
+    """Return the error for a file of which nothing but zeros follows from byte `offset` on."""
+    got = f"{path.stat().st_size - offset} bytes of zeros up to the end, from byte {offset} on"
+    return TruncatedRecordingError(str(path), got=got, expected="events: it was not saved to the end", todo=TODO_DAMAGE)
 
 
 def read_beginning(path: Path, count: int) -> bytes:

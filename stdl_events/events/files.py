@@ -106,7 +106,10 @@ def read_head(path: Path) -> bytes:
         raise RecordingError(subject, got="no such file", expected="a file of events", todo="check the path") from None
     except OSError as error:
         raise RecordingError(
-            subject, got=error.strerror or str(error), expected="a readable file", todo="check its permissions"
+            subject,
+            got=error.strerror or str(error),
+            expected="a readable file",
+            todo="check the path and its permissions",
         ) from None
     if stat.S_ISDIR(mode):
         raise RecordingError(subject, got="a folder", expected="a file of events", todo="name one of the files in it")

@@ -80,6 +80,11 @@ def _unit_of_wall_clock(first: float, last: float, has_fractions: bool) -> str |
     return None
 
 
+def _date(time: float, unit: str) -> np.datetime64:
+    time_us = min(max(time * TIME_UNITS[unit], -_EPOCH_NS), _EPOCH_NS)  # infinite ones are refused later
+    return np.datetime64(round(time_us), "us").astype("datetime64[s]")
+
+
 def guess_unit(count: int, first: float, last: float, has_fractions: bool, busy: float | None = None) -> Guess:
     """Guess the unit of `count` times from `first` to `last`, which without leaps of the clock take `busy`.
 
@@ -89,7 +94,9 @@ def guess_unit(count: int, first: float, last: float, has_fractions: bool, busy:
     milliseconds, microseconds and nanoseconds for fractions.
     """
     if max(abs(first), abs(last)) > _EPOCH_NS:
-        return Guess("ns")
+        earliest_us, latest_us = _WALL_CLOCK_US
+        is_likely = earliest_us * 1000 <= first <= last <= latest_us * 1000
+        return Guess("ns", None if is_likely else f"as a wall clock they begin at {_date(first, 'ns')} UTC")
     units, slow_hz = _conventions(has_fractions)
     span = last - first
     busy = span if busy is None else busy
@@ -100,8 +107,7 @@ def guess_unit(count: int, first: float, last: float, has_fractions: bool, busy:
 
     wall_unit = _unit_of_wall_clock(first, last, has_fractions)
     if wall_unit is not None and not is_slow(wall_unit, _LONG_SPAN_US, _LONG_RATE_HZ):
-        date = np.datetime64(round(first * TIME_UNITS[wall_unit]), "us").astype("datetime64[s]")
-        return Guess(wall_unit, f"as a wall clock they begin at {date} UTC")
+        return Guess(wall_unit, f"as a wall clock they begin at {_date(first, wall_unit)} UTC")
     unit = next((unit for unit in units if not is_slow(unit)), units[0])
     span_us = span * TIME_UNITS[units[0]]
     rate_hz = count * 1e6 / span_us if span_us else 0.0

@@ -28,7 +28,7 @@ OTHER_SUFFIXES = frozenset(
 NAMES_SHOWN = 3
 _HEAD_BYTES = 1 << 12
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-_SEPARATORS = re.compile(r"[,;\s]+")
+_SEPARATORS = re.compile(r"[,;|\s]+")
 _COLUMNS_OF_LABELS = frozenset(("label", "class", "recording", "subject"))
 
 Identity = tuple[int, int]

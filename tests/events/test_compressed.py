@@ -112,7 +112,7 @@ def test_errors_name_the_compressed_file_and_its_copy_is_removed(write, monkeypa
 
 
 def test_unpacking_is_bounded_in_memory(write) -> None:
-    path = write("zeros.bin.gz", gzip.compress(bytes(5 * 10**7)))
+    path = write("ones.bin.gz", gzip.compress(b"\1" * 5 * 10**7))
     tracemalloc.start()
     try:
         opened = open_recording(path)

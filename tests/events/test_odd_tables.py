@@ -151,7 +151,8 @@ def test_empty_rows_of_a_spreadsheet_are_no_events(tmp_path: Path, empty: str) -
     ("text", "error"),
     [
         ("t,x,y,p\r1,2,3,1\r", "lines that end with a carriage return alone; .* save it with line ends"),
-        ("t;x;y;p\n0,5;2;3;1\n", "'0,5;2;3;1', with decimal commas; expected decimal points"),
+        ("t;x;y;p\n1,234;2;3;1\n", "'1,234;2;3;1', with commas in numbers; .* without marks of thousands"),
+        ("<!doctype html>\n<html>Sign in</html>\n", "a web page, .*; download the recording itself"),
         ("t,x,y,p\n2024-01-01T00:00:00,2,3,1\n", "expected 4 numbers, .*; write its times"),
         ("when,x,y,p\n1,2,3,1\n", r"t not found\); rename the columns, or say what they hold with --columns"),
         ("\n".join(f"{p:d},{x},{y},{t}" for t, x, y, p in EVENTS.tolist()), "say what the columns hold with --columns"),

@@ -18,7 +18,8 @@ from stdl_events.errors import DatasetError
 from stdl_events.events import open_recording
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings import read_events, read_folder, read_given_split
-from stdl_events.recordings.labels.label_file import COLUMNS, HEADER, read_label_file
+from stdl_events.recordings.labels.label_columns import COLUMNS, HEADER
+from stdl_events.recordings.labels.label_file import read_label_file
 from stdl_events.recordings.labels.layout import FIELDS, Layout
 from stdl_events.recordings.orientation import parse_orientations
 
@@ -199,6 +200,41 @@ def test_times_too_short_for_microseconds_are_said(write: Write, tmp_path: Path)
     assert message in said(tmp_path, label_times="recording")[0]
     label(tmp_path, "recording,t_start_us,t_end_us,label", "a.h5,10,40,x", "a.h5,50,60,y")
     assert said(tmp_path, label_times="recording")[0].startswith("a.h5:2 x")
+
+
+@pytest.mark.parametrize("names", ["start_frame,end_frame", "startFrame,endFrame", "begin_idx,stop_idx"])
+def test_frames_are_not_left_out_as_columns_of_something_else(write: Write, tmp_path: Path, names: str) -> None:
+    write_late(write, "a.h5")
+    label(tmp_path, f"recording,{names},label", "a.h5,1,2,up")
+    with pytest.raises(DatasetError, match="as times, in t_start and t_end; write times in microseconds, or"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "head", ["# made by anna\nvideo;onset [s];offset [s];behaviour", "name;begin_s;end_s;annotation"]
+)
+def test_names_and_decimal_commas_of_other_tools(write: Write, tmp_path: Path, head: str) -> None:
+    write_late(write, "a.h5", "b.h5")
+    label(tmp_path, head, "a.h5;0,01;0,05;up", "b.h5;0,01;0,05;down")
+    spans = {(FIRST_US + 10_000, FIRST_US + 50_000)}
+    assert {entry.span for entry in read_folder(tmp_path, label_times="recording").entries} == spans
+
+
+def test_subjects_of_alike_names_are_said(write: Write, tmp_path: Path) -> None:
+    write_late(write, "a.h5", "b.h5")
+    label(tmp_path, "recording,label,subject", "a.h5,up,01", "b.h5,down,1")
+    assert "'01' and '1' are subjects of their own; give them one name if they are one person" in said(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("annotations.json", "{}"), ("a_times.csv", "class,start\nup,1\n"), ("labels.txt", "a up\n")]
+)
+def test_labels_under_another_name_are_not_passed_over(write: Write, tmp_path: Path, name: str, text: str) -> None:
+    """Each recording was a class of its own."""
+    write_late(write, "a.h5", "b.h5")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DatasetError, match=f"got {name}, which may label the recordings beside it"):
+        read_folder(tmp_path)
 
 
 def test_a_length_is_not_taken_for_an_end(write: Write, tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ DVS128_SIZE = (128, 128)
 DAVIS_SIZES = {"240": (240, 180), "346": (346, 260), "640": (640, 480)}
 # Sensor size -> chip.
 CHIPS = {DVS128_SIZE: "DVS128", **{size: f"DAVIS{name}" for name, size in DAVIS_SIZES.items()}}
+_NO_DAVIS_EVENT = 0x8000_0400
+_MOST_OFF = 0.01  # of the first addresses; real files have some outside the chip
 _MAX_HEADER_BYTES = 1 << 22
 # A header line has no control characters; a first binary record that happens to begin with "#" has.
 _HEADER_LINE = re.compile(rb"#[^\x00-\x08\x0a-\x0c\x0e-\x1f]*\n")
@@ -41,8 +43,8 @@ _CHIP = re.compile(rb"^#\s*AEChip:\s*(\S+)", re.MULTILINE)
 def open_aedat2(path: Path) -> RecordsDecoder:
     """Read the header of an AEDAT 2.0 file.
 
-    The header's `AEChip` line names the chip. Without that line the file is a DAVIS240's if most of its addresses need
-    more than 16 bits, else a DVS128's.
+    The header's `AEChip` line names the chip. Without that line it is the smallest one that holds the first addresses:
+    a DVS128, unless most of them need more than 16 bits.
 
     Raises:
         CorruptRecordingError: the file does not begin with the format's first line.
@@ -52,8 +54,8 @@ def open_aedat2(path: Path) -> RecordsDecoder:
     if named:
         sensor_size, is_davis = _chip_layout(path, named.group(1).decode("latin-1"))
     else:
-        is_davis = _most_addresses_need_32_bits(path, data_offset)
-        sensor_size = DAVIS_SIZES["240"] if is_davis else DVS128_SIZE
+        sensor_size = _size_by_addresses(path, data_offset)
+        is_davis = sensor_size != DVS128_SIZE
     header = Header(sensor_size, "header" if named else "format")
     make_decode = _make_decoder(_decode_davis if is_davis else _decode_dvs128, sensor_size)
     return RecordsDecoder(path, header, RECORD_DTYPE, data_offset, make_decode)
@@ -133,10 +135,18 @@ def _chip_layout(path: Path, chip: str) -> tuple[tuple[int, int], bool]:
     )
 
 
-def _most_addresses_need_32_bits(path: Path, data_offset: int) -> bool:
+def _size_by_addresses(path: Path, data_offset: int) -> tuple[int, int]:
     for records, _ in read_records(path, data_offset, RECORD_DTYPE):
-        return bool(np.count_nonzero(records["address"] > 0xFFFF) * 2 > len(records))
-    return False
+        address = records["address"]
+        if np.count_nonzero(address > 0xFFFF) * 2 <= len(records):
+            break
+        address = address[address & _NO_DAVIS_EVENT == 0]
+        x, y = address >> 12 & 1023, address >> 22 & 511
+        for width, height in DAVIS_SIZES.values():
+            if np.count_nonzero((x >= width) | (y >= height)) <= _MOST_OFF * len(address):
+                return width, height
+        return DAVIS_SIZES["240"]
+    return DVS128_SIZE
 
 
 def _decode_dvs128(
@@ -157,7 +167,7 @@ def _decode_dvs128(
 def _decode_davis(
     address: npt.NDArray[np.uint32], t_us: npt.NDArray[np.int64], sensor_size: tuple[int, int]
 ) -> EventArray:
-    is_event = address & 0x8000_0400 == 0
+    is_event = address & _NO_DAVIS_EVENT == 0
     address, t_us = address[is_event], t_us[is_event]
     width, height = sensor_size
     events = np.empty(len(address), EVENT_DTYPE)

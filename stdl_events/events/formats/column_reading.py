@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from stdl_events.errors import UnknownFormatError
 from stdl_events.events.decoder import Block, OffEverySensor, TimeUnitFrom, corrupt
+from stdl_events.events.defects import count_of
 from stdl_events.events.formats.clock import UnwrappedClock
 from stdl_events.events.formats.columns import NAMES
 from stdl_events.events.formats.polarity import EXPECTED, PolarityCodes, UnknownPolarityError
@@ -44,6 +45,7 @@ class ColumnReading:
         self._has_judged_whole = False
         self._has_fractions = False
         self._fractional_pixels = 0
+        self._rows_without_values = 0
         self._coarsest_us = 0.0
         self._pauses = LongestPauses()
         self._clock = UnwrappedClock()
@@ -69,6 +71,7 @@ class ColumnReading:
     def restart(self) -> None:
         """Begin a pass over the file with what earlier passes found."""
         self._fractional_pixels = 0
+        self._rows_without_values = 0
         self._coarsest_us = 0.0
         self._pauses, self._clock = LongestPauses(), UnwrappedClock()
         self._polarity.restart()
@@ -108,6 +111,8 @@ class ColumnReading:
             )
         if self._fractional_pixels:
             found.append(f"{self._fractional_pixels} values of x and y with fractions: rounded down")
+        if self._rows_without_values:
+            found.append(f"{count_of(self._rows_without_values, 'row')} of NaN, without values: left out")
         return found
 
     def to_block(self, offset: int, columns: Mapping[str, npt.NDArray[Any]]) -> Block:
@@ -128,6 +133,7 @@ class ColumnReading:
             if columns[name].dtype.kind not in kinds or columns[name].ndim != 1:
                 got = f"the column {name} of type {columns[name].dtype} and shape {columns[name].shape}"
                 raise corrupt(self._path, offset, got, "one number per event")
+        columns = self._with_values(columns)
         on, off = self._on_sensors(columns["x"], columns["y"], offset)
         if on is not None:
             columns = {name: columns[name][on] for name in NAMES}
@@ -137,6 +143,17 @@ class ColumnReading:
             self._write_pixels(events, name, columns[name])
         events["p"] = self._is_on(columns["p"], offset)
         return Block(events, offset, off=off)
+
+    def _with_values(self, columns: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
+        """Leave out and count the rows without a value, which are NaN in tables of numbers with fractions."""
+        if any(columns[name].dtype.kind != "f" for name in "txy"):
+            return columns
+        is_empty = np.isnan(columns["x"])
+        if is_empty.any():
+            is_empty &= np.isnan(columns["t"]) & np.isnan(columns["y"])
+            self._rows_without_values += int(np.count_nonzero(is_empty))
+            columns = {name: columns[name][~is_empty] for name in NAMES}
+        return columns
 
     def _on_sensors(
         self, x: npt.NDArray[Any], y: npt.NDArray[Any], offset: int
@@ -165,7 +182,8 @@ class ColumnReading:
             self._guess = guess_unit(len(t), first, last, self._has_fractions, busy)
         us_per_unit = TIME_UNITS[self.time_unit]
         if t.dtype.kind == "f" and t.dtype.itemsize < _DOUBLE_BYTES and len(t):
-            step = float(np.spacing(np.abs(t).max()))
+            with np.errstate(invalid="ignore"):  # infinite times, which are refused below
+                step = float(np.spacing(np.abs(t).max()))
             self._coarsest_us = max(self._coarsest_us, step * us_per_unit)
         if t.dtype.kind == "f" and len(t) and not max(-float(t.min()), float(t.max())) * us_per_unit < 2**62:
             raise corrupt(self._path, offset, "a time that is not a finite number of microseconds", "times")

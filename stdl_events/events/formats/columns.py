@@ -1,6 +1,7 @@
 """Columns of events in foreign names or orders: assignment to t, x, y and p, and the unit that a name states."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,49 @@ import numpy.typing as npt
 from stdl_events.errors import RecordingError, UnknownFormatError
 from stdl_events.events.formats.polarity import can_be_polarity
 from stdl_events.events.formats.split_seconds import find_pair, unit_of_pair
+from stdl_events.events.stream import RecordingWarning
+from stdl_events.events.time_units import TIME_UNITS
 
+# The first name that a file has is taken; "event_" in front of one does not count.
 NAMES = {
     "t": ("t", "ts", "time", "timestamp", "timestamps", "time_stamp"),
-    "x": ("x", "xs", "x_pos", "x_px", "x_coord", "x_coordinate", "x_coordinates", "x_addr", "x_address"),
-    "y": ("y", "ys", "y_pos", "y_px", "y_coord", "y_coordinate", "y_coordinates", "y_addr", "y_address"),
+    "x": (
+        "x",
+        "xs",
+        "x_pos",
+        "x_position",
+        "x_px",
+        "x_coord",
+        "x_coordinate",
+        "x_coordinates",
+        "x_addr",
+        "x_address",
+        "col",
+        "column",
+        "u",
+    ),
+    "y": (
+        "y",
+        "ys",
+        "y_pos",
+        "y_position",
+        "y_px",
+        "y_coord",
+        "y_coordinate",
+        "y_coordinates",
+        "y_addr",
+        "y_address",
+        "row",
+        "v",
+    ),
     "p": ("p", "ps", "pol", "polarity", "polarities", "on"),
 }
 _PIXELS = 65536
 _NAMED, _NAME_LENGTH = 12, 40
 _UNIT_WORDS = {
-    "us": ("us", "µs", "μs", "usec", "microsecond", "microseconds"),
-    "ms": ("ms", "msec", "millisecond", "milliseconds"),
-    "ns": ("ns", "nsec", "nanosecond", "nanoseconds"),
+    "us": ("us", "µs", "μs", "usec", "usecs", "microsec", "microsecs", "microsecond", "microseconds"),
+    "ms": ("ms", "msec", "msecs", "millisec", "millisecs", "millisecond", "milliseconds"),
+    "ns": ("ns", "nsec", "nsecs", "nanosec", "nanosecs", "nanosecond", "nanoseconds"),
     "s": ("s", "sec", "secs", "second", "seconds"),
 }
 _BRACKETED = re.compile(r"(.+?)\s*[\[(]\s*([^\])]*?)\s*[\])]")
@@ -72,7 +103,7 @@ def plain_name(name: str) -> str:
     """Return the name of a column in lower case, without a unit: "t" for "t_us" and "x" for "X [px]"."""
     text = name.strip().lower()
     found = _BRACKETED.fullmatch(text)
-    text = (found.group(1) if found else text).replace("-", "_")
+    text = (found.group(1) if found else text).replace("-", "_").removeprefix("event_")
     stem, _, word = text.replace(" ", "_").rpartition("_")
     return stem if stem and unit_of_word(word) else text
 
@@ -81,6 +112,16 @@ def unit_of_word(word: object) -> str | None:
     """Return the name in `TIME_UNITS` for a word such as "usec", None for another word."""
     text = (word.decode("latin-1") if isinstance(word, bytes) else str(word)).strip().lower()
     return next((unit for unit, words in _UNIT_WORDS.items() if text in words), None)
+
+
+def stated_unit(path: Path, word: object) -> str | None:
+    """Return the unit that a file states by `word`; one of another word is not used, with a warning."""
+    found = unit_of_word(word)
+    if found is None and isinstance(word, (str, bytes)) and word:
+        name = word.decode("latin-1") if isinstance(word, bytes) else word
+        text = f"the unit of its times, {str(name)!r}, is none of {', '.join(TIME_UNITS)}: it is not used"
+        warnings.warn(f"{path}: {text}", RecordingWarning, stacklevel=6)
+    return found
 
 
 def unit_of_times(names: Mapping[str, str]) -> str | None:
@@ -153,6 +194,8 @@ def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:
     Raises:
         UnknownFormatError: the assignment is ambiguous, or the table is not [N, 4].
     """
+    if table.dtype.kind == "f":
+        table = table[~np.isnan(table).all(axis=-1)]  # rows without values
     orders = ({"t": 0, "x": 1, "y": 2, "p": 3}, {"x": 0, "y": 1, "t": 2, "p": 3}, {"x": 0, "y": 1, "p": 2, "t": 3})
     fitting = [
         order

@@ -79,7 +79,16 @@ def _make(x_bits: int, y_bits: int) -> Callable[[Records], EventArray]:
 
 
 def _begins_like_dat(path: Path) -> bool:
-    return read_header(path).first_line.lower().startswith("data file")
+    """True for a header whose first line says so, or, in a .dat, whose data begin with type and size of events."""
+    text = read_header(path)
+    if text.first_line.lower().startswith("data file"):
+        return True
+    if path.suffix.lower() not in FORMAT.suffixes or text.evt is not None:
+        return False
+    with path.open("rb") as file:
+        file.seek(text.data_offset)
+        data = file.read(2)
+    return len(data) == 2 and data[0] in _CHANGE_TYPES and data[1] == RECORD_DTYPE.itemsize
 
 
 def _looks_like_v1(path: Path) -> bool:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from stdl_events.compiled import LOADING
 from stdl_events.errors import UnknownFormatError
-from stdl_events.events.decoder import Block, Header, corrupt, truncated
+from stdl_events.events.decoder import ZERO_TAIL, Block, Header, corrupt, only_zeros_follow, truncated, zero_tail
 from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.stream import EventArray, empty_events
 
@@ -73,10 +73,15 @@ class EsDecoder:
             file.seek(_DATA_OFFSET)
             while data := file.read(_BLOCK_BYTES):
                 data = left_over + data
+                ends_in_zeros = data.endswith(ZERO_TAIL) and only_zeros_follow(file)
+                if ends_in_zeros:
+                    data = data.rstrip(b"\0") + bytes(RECORD_BYTES - 1)  # the last record may end with zeros
                 events, t_us, used = decode(np.frombuffer(data, np.uint8), t_us, self.first_byte)
                 yield Block(events, offset)
                 offset += used
                 left_over = data[used:]
+                if ends_in_zeros:
+                    raise zero_tail(self.path, offset)
         if left_over:
             raise truncated(self.path, offset, f"{len(left_over)} of {RECORD_BYTES} bytes of a record")
 

@@ -104,7 +104,8 @@ def _open(
         raise corrupt(path, 0, f"the byte order {text.byte_order!r}", " or ".join(orders))
     size = text.sensor_size(path)
     header = Header(size, "header" if size else None)
-    return RecordsDecoder(path, header, word, text.data_offset, make, text.t0_us, block_words)
+    zeros_are_events = version == "2.0"
+    return RecordsDecoder(path, header, word, text.data_offset, make, text.t0_us, block_words, zeros_are_events)
 
 
 def _make_timed() -> Callable[[Records], tuple[npt.NDArray[np.bool_], Integers]]:

@@ -29,8 +29,9 @@ from stdl_events.events.formats.hdf5 import MAGIC, hdf5_file, is_dataset, missin
 from stdl_events.events.formats.hdf5_size import find_sensor_size
 from stdl_events.events.formats.split_seconds import unit_of_pair
 
+_MATLAB_73 = b"MATLAB 7.3 MAT-file"  # HDF5 after 512 bytes of text
 _ECF_FILTER = 0x8ECF
-_MAX_ITEMS = 10_000
+_MAX_ITEMS, _NAMED = 10_000, 8
 _GROUP_UNITS = ("time_unit", "time_units", "timestamp_unit", "timestamp_units")
 
 
@@ -105,27 +106,29 @@ def open_hdf5(path: Path, stream: int | None = None, asked: tuple[str, ...] | No
         CorruptRecordingError: the file is damaged.
     """
     with hdf5_file(path) as file:
-        layout = _choose(path, _find_layouts(path, file, asked), list(file), stream)
+        layout = _choose(path, *_find_layouts(path, file, asked), stream)
         for place in layout.places.values():
             _check_filters(path, file[place.dataset])
         counts = {field: int(file[place.dataset].shape[place.event_axis]) for field, place in layout.places.items()}
         if len(set(counts.values())) > 1:
             raise corrupt(path, 0, f"columns of different lengths ({counts})", "columns of one length")
         offset = file["t_offset"][()] if "t_offset" in file and is_dataset(file["t_offset"]) else 0
-        if np.ndim(offset) != 0 or not -(2**62) < float(offset) < 2**62:
+        if np.size(offset) != 1 or not -(2**62) < float(np.ravel(offset)[0]) < 2**62:
             raise corrupt(path, 0, f"the t_offset {offset}", "a number of microseconds")
+        t_offset_us = int(np.ravel(offset)[0])
         size = find_sensor_size(path, file, layout.name)
-        reading = ColumnReading(path, unit_of_pair(layout.places) or _unit(file, layout.places["t"]), int(offset))
+        reading = ColumnReading(path, unit_of_pair(layout.places) or _unit(path, file, layout.places["t"]), t_offset_us)
         header = Header(size, "header" if size else None, interpretation=reading)
         return Hdf5Decoder(path, header, layout, counts["t"], reading)
 
 
 def _choose(path: Path, layouts: list[Layout], content: list[str], stream: int | None) -> Layout:
     if not layouts:
+        more = f" and {len(content) - _NAMED} more" if len(content) > _NAMED else ""
         raise UnknownFormatError(
-            str(path), got=f"an HDF5 file with {', '.join(content[:8]) or 'nothing'} in it",
+            str(path), got=f"an HDF5 file with {', '.join(content[:_NAMED]) or 'nothing'}{more} in it",
             expected="datasets t, x, y and p in one group, or one dataset of these",
-            todo="convert it with its own software",
+            todo="say what the columns of its only table or group hold with --columns (columns=), or convert it",
         )  # fmt: skip
     names = ", ".join(f"{number}: {layout.name}" for number, layout in enumerate(layouts[:8]))
     if stream is None and len(layouts) > 1:
@@ -140,13 +143,13 @@ def _choose(path: Path, layouts: list[Layout], content: list[str], stream: int |
     return layouts[stream or 0]
 
 
-def _unit(file: Any, place: Place) -> str | None:
+def _unit(path: Path, file: Any, place: Place) -> str | None:
     """Return the unit of time that the attribute `units`, the name of the column, or an attribute of a group states."""
     attributes = file[place.dataset].attrs
     stated = next((attributes[name] for name in ("units", "unit", *_GROUP_UNITS) if name in attributes), "")
     name = place.column if isinstance(place.column, str) else place.dataset.rpartition("/")[2]
     named = None if isinstance(place.column, int) else columns.unit_of_name(name)
-    return columns.unit_of_word(stated) or named or _unit_of_groups(file, place.dataset)
+    return columns.stated_unit(path, stated) or named or _unit_of_groups(file, place.dataset)
 
 
 def _unit_of_groups(file: Any, dataset: str) -> str | None:
@@ -161,17 +164,20 @@ def _unit_of_groups(file: Any, dataset: str) -> str | None:
     return None
 
 
-def _find_layouts(path: Path, file: Any, asked: tuple[str, ...] | None) -> list[Layout]:
-    """Return all locations of t, x, y and p, or of as many columns as asked, in the order of their names."""
+def _find_layouts(path: Path, file: Any, asked: tuple[str, ...] | None) -> tuple[list[Layout], list[str]]:
+    """Return (all locations of t, x, y and p, or of as many columns as asked; the names of all datasets), in order.
+
+    A table without names is one if it is called an event, or if it is the only one of four columns.
+    """
     datasets: dict[str, Any] = {}
 
     def note(name: str, item: Any) -> bool | None:
-        if is_dataset(item):
+        if is_dataset(item) and item.shape is not None:
             datasets[name] = item
         return True if len(datasets) > _MAX_ITEMS else None
 
     file.visititems(note)
-    layouts, odd = [], []
+    layouts, odd, tables = [], [], []
     groups: dict[str, dict[str, str]] = {}
     for name, dataset in datasets.items():
         group, _, own_name = name.rpartition("/")
@@ -186,11 +192,8 @@ def _find_layouts(path: Path, file: Any, asked: tuple[str, ...] | None) -> list[
             axis = _event_axis(dataset.shape, len(asked))
             order = columns.places_of(path, asked, len(asked))
             layouts.append(Layout({field: Place(name, axis, index) for field, index in order.items()}, name))
-        elif asked is None and "event" in own_name.lower() and len(dataset.shape) == 2 and 4 in dataset.shape:
-            try:
-                layouts.append(_table(path, name, dataset))
-            except UnknownFormatError as error:
-                odd.append(error)
+        elif asked is None and len(dataset.shape) == 2 and 4 in dataset.shape:
+            tables.append((name, "event" in own_name.lower()))
         elif _is_column(dataset.shape):
             groups.setdefault(group, {})[own_name] = name
     for group, names in groups.items():
@@ -200,9 +203,16 @@ def _find_layouts(path: Path, file: Any, asked: tuple[str, ...] | None) -> list[
                 for field, column in columns.match(path, list(names), asked).items()
             }
             layouts.append(Layout(places, group or "/"))
+    if not layouts and len(tables) == 1:
+        tables = [(name, True) for name, _ in tables]
+    for name, is_named in tables:
+        try:
+            layouts += [_table(path, name, datasets[name])] if is_named else []
+        except UnknownFormatError as error:
+            odd.append(error)
     if odd and not layouts:
         raise odd[0]
-    return sorted(layouts, key=lambda layout: layout.name)
+    return sorted(layouts, key=lambda layout: layout.name), list(datasets)
 
 
 def _has_columns(names: Sequence[str], asked: tuple[str, ...] | None) -> bool:
@@ -249,7 +259,7 @@ FORMAT = Format(
     "HDF5 of other software",
     open_hdf5,
     (".h5", ".hdf5"),
-    (Signature(MAGIC),),
+    (Signature(MAGIC), Signature(_MATLAB_73)),
     open_stream=open_hdf5,
     open_columns=lambda path, asked, stream: open_hdf5(path, stream, asked),
 )

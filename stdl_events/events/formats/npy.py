@@ -150,9 +150,11 @@ def _dtype(path: Path, descr: object) -> np.dtype[Any]:
         if not _TYPES.fullmatch(kind) or shape:
             if kind[1:2].isalpha() and kind[:1] in "<>=|":
                 name = f"{part[0]!r} of type " if part[0] else "values of type "
+                is_date = kind[1] in "Mm" and not shape
                 raise UnknownFormatError(
-                    str(path), got=f"{name}{kind}{shape or ''}",
-                    expected="one number per event and column", todo="save t, x, y and p as columns of their own",
+                    str(path), got=f"{name}{kind}{shape or ''}", expected="one number per event and column",
+                    todo="save times as numbers, such as t.astype('M8[us]').astype('i8')" if is_date
+                    else "save t, x, y and p as columns of their own",
                 )  # fmt: skip
             raise ValueError(descr)
     dtype: np.dtype[Any] = np.lib.format.descr_to_dtype(descr)  # type: ignore[arg-type]

@@ -185,9 +185,12 @@ def _array_of_all(
         raise refused
     if not found and asked is not None:
         columns.places_of(path, asked, len(arrays))
+    kinds = "several arrays" if found else "no arrays"
+    by_place = "" if found else ", or say what the arrays hold with --columns (columns=), such as t,x,y,p"
     raise UnknownFormatError(
-        str(path), got=f"{'several' if found else 'no'} arrays of events among {', '.join(arrays) or 'nothing'}",
-        expected="arrays t, x, y and p, or one array of all called events", todo="save them so",
+        str(path), got=f"{kinds} of events among {', '.join(arrays) or 'nothing'}",
+        expected="arrays t, x, y and p, or one array of all called events",
+        todo=f"save them so{by_place}",
     )  # fmt: skip
 
 
@@ -226,7 +229,7 @@ def _time_unit(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) -> 
         data = file.read(array.dtype.itemsize)
     if array.dtype.kind not in "US" or len(data) < array.dtype.itemsize:
         return None
-    return columns.unit_of_word(np.frombuffer(data, array.dtype)[0])
+    return columns.stated_unit(path, np.frombuffer(data, array.dtype)[0])
 
 
 def _sensor_size(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) -> tuple[int, int] | None:

@@ -6,8 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-ON_WORDS = ("on", "true", "pos", "positive", "+")
-OFF_WORDS = ("off", "false", "neg", "negative", "-")
+ON_WORDS = (
+    "on", "true", "t", "yes", "y", "pos", "positive", "p", "plus", "+", "up", "rise", "rising", "increase", "inc",
+    "bright", "brighter", "on_event",
+)  # fmt: skip
+OFF_WORDS = (
+    "off", "false", "f", "no", "n", "neg", "negative", "minus", "-", "down", "fall", "falling", "decrease", "dec",
+    "dark", "darker", "off_event",
+)  # fmt: skip
 EXPECTED = "0 and 1, -1 and 1, 1 and 2, or on and off"
 _MINUS_ONES = (255, 65535, 4294967295, 18446744073709551615)
 _CODES = (frozenset({0, 1}), frozenset({-1, 1}), frozenset({1, 2}))

@@ -20,15 +20,33 @@ _TEXT = re.compile(rb"(\xef\xbb\xbf)?([^\0\n]*\n)??" + _NUMBERS + rb"[ \t]*\r?\n
 _OTHER_KINDS = {
     b"#!AER-DAT": "AEDAT of another version",
     b"#ROSBAG": "a ROS bag",
+    b"SQLite format 3\0": "an SQLite database, as ROS 2 bags are",
     b"MATLAB 5.0": "a MATLAB file",
+    b"PAR1": "a Parquet table",
+    b"ARROW1": "an Arrow table (Feather)",
+    b"FEA1": "a Feather table",
+    b"\x80\x04\x95": "a Python pickle",
+    b"\x80\x05\x95": "a Python pickle",
+    b"<?xml": "an XML document",
+    b'{"': "JSON",
+    b'[{"': "JSON",
     b"RIFF": "a RIFF file (AVI or WAV)",
     b"\x1a\x45\xdf\xa3": "a Matroska video",
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"%PDF": "a PDF document",
 }
+_WEB_PAGE = re.compile(rb"(?i)\s*<(!doctype html|html|head)\b")
 # Name, and where its magic is.
-_ARCHIVES = {"7z": (0, b"7z\xbc\xaf"), "RAR": (0, b"Rar!"), "tar": (257, b"ustar")}
+_ARCHIVES = {
+    "a 7z": (0, b"7z\xbc\xaf"),
+    "a RAR": (0, b"Rar!"),
+    "a tar": (257, b"ustar"),
+    "a gzip": (0, b"\x1f\x8b"),  # within another one
+    "an LZMA": (0, b"]\0\0\x80\0\xff\xff\xff\xff"),
+    "an LZ4": (0, b"\x04\x22\x4d\x18"),
+    "an empty ZIP": (0, b"PK\x05\x06"),
+}
 
 
 def recognise(path: Path, head: bytes) -> str:
@@ -49,8 +67,13 @@ def recognise(path: Path, head: bytes) -> str:
     archive = next((name for name, (at, magic) in _ARCHIVES.items() if head[at:].startswith(magic)), None)
     if archive is not None:
         raise UnknownFormatError(
-            str(path), got=f"a {archive} archive", expected="a recording, alone or in a .zip", todo="unpack it"
+            str(path), got=f"{archive} archive", expected="a recording, alone or in a .zip", todo="unpack it"
         )
+    if _WEB_PAGE.match(head):
+        raise UnknownFormatError(
+            str(path), got="a web page, as downloads are that need a login", expected="a recording",
+            todo="download the recording itself",
+        )  # fmt: skip
     kind = next((kind for magic, kind in _OTHER_KINDS.items() if head.startswith(magic)), None)
     if kind is not None:
         raise UnknownFormatError(
@@ -68,10 +91,7 @@ def recognise(path: Path, head: bytes) -> str:
             )  # fmt: skip
     raw_header = prophesee.parse_header(head)
     if suffix == ".raw" and raw_header.data_offset:
-        raise UnknownFormatError(
-            str(path), got=f"a RAW file of EVT {raw_header.evt or 'without a version'}", expected="EVT 2.0, 2.1 or 3.0",
-            todo="name its format with --format evt2, evt21 or evt3 if it is one of these",
-        )  # fmt: skip
+        raise _unknown_raw(path, raw_header)
     if of_suffix:
         magic = of_suffix[0][1].magic
         raise UnknownFormatError(
@@ -101,6 +121,15 @@ def require_uncontradicted(path: Path, head: bytes, name: str) -> str:
                     todo="leave --format (format=) out",
                 )  # fmt: skip
     return name
+
+
+def _unknown_raw(path: Path, header: prophesee.TextHeader) -> UnknownFormatError:
+    stated = f"EVT {header.evt}" if header.evt else header.values.get("format", "").partition(";")[0]
+    return UnknownFormatError(
+        str(path), got=f"a RAW file of {stated or 'EVT without a version'}", expected="EVT 2.0, 2.1 or 3.0",
+        todo="convert it to one of these with Prophesee's tools" if stated
+        else "name its format with --format evt2, evt21 or evt3 if it is one of these",
+    )  # fmt: skip
 
 
 def _excerpt(data: bytes) -> str:

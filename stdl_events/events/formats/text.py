@@ -1,35 +1,29 @@
 """Text and CSV: one event a line, with columns named in a header line or recognised by their values.
 
-Comments begin with `#` or `%`; columns are separated by commas, semicolons, tabs or spaces. `text_header` reads the
-lines before the first event. A first column without a name, or one that numbers the lines, is left out. jAER's export,
-recognised by its first line, counts rows upwards and is flipped.
+Comments begin with `#`, `%` or `//`; columns are separated by commas, semicolons, tabs, bars or spaces. `text_header`
+reads the lines before the first event, `text_columns` finds the columns, `text_numbers` parses the lines. jAER's
+export, recognised by its first line, counts rows upwards and is flipped.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
-import numpy.typing as npt
+from typing import cast
 
 from stdl_events.errors import CorruptRecordingError, RecordingError, UnknownFormatError
 from stdl_events.events.decoder import Block, Header, corrupt, truncated
-from stdl_events.events.formats import columns, text_header
+from stdl_events.events.formats import text_header
 from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format, Writer
 from stdl_events.events.formats.pieces import Pieces
+from stdl_events.events.formats.text_columns import SAMPLE_BYTES, find_columns, split_lines
 from stdl_events.events.formats.text_numbers import LineParser
 from stdl_events.events.recording import Recording
 
 _HEAD_BYTES = 1 << 16
-_SAMPLE_BYTES = 1 << 14
 _BLOCK_BYTES = 1 << 19
 _JAER = b"# jAER"
 _BOM = b"\xef\xbb\xbf"
-# A comma within a number, where another mark separates the columns.
-_DECIMAL_COMMA = re.compile(rb"\d,\d.*[;\t]|[;\t].*\d,\d")
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ class TextDecoder:
         """
         with self.path.open("rb") as file:
             before = file.read(self.data_offset)
-            first = file.read(_SAMPLE_BYTES)
+            first = file.read(SAMPLE_BYTES)
         if b"\n" not in first or (before and not before.endswith(b"\n") and before != _BOM):
             raise truncated(self.path, self.data_offset, f"{first[:60]!r} as the first line of an event")
         if not self.are_named:
@@ -128,7 +122,7 @@ class TextDecoder:
 
     def _find_bad_line(self, reading: ColumnReading, data: bytes, offset: int) -> tuple[int, bytes, ValueError | None]:
         """Return (bytes of the good lines, the first bad line, its error), found by halving."""
-        lines = _lines(data)
+        lines = split_lines(data)
         good, start, stop = 0, 0, len(lines)
         while stop - start > 1:
             middle = (start + stop) // 2
@@ -148,11 +142,6 @@ class TextDecoder:
     def _to_block(self, reading: ColumnReading, data: bytes, offset: int) -> Block:
         columns = self.lines.parse(data)
         return reading.to_block(offset, {field: columns[index] for field, index in self.order.items()})
-
-
-def _lines(data: bytes) -> list[bytes]:
-    """Split `data` into lines with their line feeds; a carriage return alone does not end a line."""
-    return [line for line in re.split(rb"(?<=\n)", data) if line]
 
 
 def _line_number(path: Path, offset: int) -> int:
@@ -191,89 +180,15 @@ def open_text(path: Path, asked: tuple[str, ...] | None = None) -> TextDecoder:
     start = len(_BOM) if head.startswith(_BOM) else 0
     top = text_header.read_header(path, head[start:])
     top = replace(top, offset=top.offset + start)
-    return _with_columns(path, top, head[top.offset :], head.startswith(_JAER), asked)
-
-
-def _with_columns(
-    path: Path, top: text_header.TextHeader, data: bytes, y_up: bool, asked: tuple[str, ...] | None
-) -> TextDecoder:
-    first = data[: data.rfind(b"\n", 0, _SAMPLE_BYTES) + 1 or None] if len(data) > _SAMPLE_BYTES else data
-    line = first.split(b"\n", 1)[0]
-    names, offset, words = top.names, top.offset, text_header.words_of(line, top.delimiter)
-    width = len(words)
-    if _DECIMAL_COMMA.search(line):
-        raise UnknownFormatError(
-            str(path), got=f"the line {line[:60]!r}, with decimal commas", expected="decimal points",
-            todo="save it with decimal points",
-        )  # fmt: skip
-    has_words = not all(text_header.NUMBER.fullmatch(word) for word in words)
-    is_empty = not first.strip()
-
-    lines = LineParser(top.delimiter, width, example=words, has_words=has_words)
-    if names is not None and width == len(names) + 1 and _counts_rows(first, lines):
-        names = ["", *names]
-    if names is None and top.comment_names is not None and width == len(top.comment_names):
-        names = top.comment_names
-    if asked is not None:
-        order = columns.places_of(path, asked, len(names) if is_empty and names else width)
-        names = names if names is not None and len(names) == width else None
-    elif names is not None:
-        order = {field: names.index(name) for field, name in columns.match_names(path, names).items()}
-        if not is_empty and width != len(names):
-            got = f"a line of {width} words under {len(names)} names of columns"
-            raise corrupt(path, offset, got, f"{len(names)} numbers")
-        lines = LineParser(top.delimiter, len(names), has_words=has_words) if is_empty else lines
-    has_index = asked is None and names is None and width == 5 and _counts_rows(first, lines, at_least=10)
-    if asked is None and names is None and width != 4 and not has_index:
-        raise UnknownFormatError(
-            str(path), got=f"lines of {width} words that no header line names", expected="lines of t, x, y and p",
-            todo="name the columns in a first line, such as t,x,y,p",
-        )  # fmt: skip
-    table = _parse_start(path, first, lines, offset)
-    if asked is None and names is None:
-        order = columns.match_values(path, table[:, 1:] if has_index else table)
-        order = {field: index + has_index for field, index in order.items()}
-    unit = columns.unit_of_times({field: names[index] for field, index in order.items()}) if names is not None else None
-    reading = ColumnReading(path, unit or top.unit)
-    header = Header(top.size, "header" if top.size else None, y_up=y_up, interpretation=reading)
-    return TextDecoder(path, header, offset, lines, order, reading, asked is not None or names is not None)
+    found = find_columns(path, top, head[top.offset :], asked)
+    reading = ColumnReading(path, found.unit or top.unit)
+    header = Header(top.size, "header" if top.size else None, y_up=head.startswith(_JAER), interpretation=reading)
+    return TextDecoder(path, header, top.offset, found.lines, found.order, reading, found.are_named)
 
 
 def _open_to_guesses(path: Path, got: str, expected: str, option: str) -> RecordingError:
     return RecordingError(
         str(path), got=f"{got} in a file that is still written", expected=expected, todo=f"say them with {option}"
-    )
-
-
-def _parse_start(path: Path, first: bytes, lines: LineParser, offset: int) -> npt.NDArray[Any]:
-    """Return the table of the first lines, or of the first one where a bad line follows, which a pass reports.
-
-    Raises:
-        UnknownFormatError: the first line is no numbers.
-    """
-    line = first.split(b"\n", 1)[0]
-    try:
-        found = lines.parse(first)
-    except ValueError:
-        try:
-            found = lines.parse(line)
-        except ValueError:
-            raise UnknownFormatError(
-                str(path), got=f"the line {line[:60]!r} at byte {offset}",
-                expected=f"{lines.width} numbers, or a polarity such as ON or false among them",
-                todo="write its times, coordinates and polarities as numbers",
-            ) from None  # fmt: skip
-    return np.stack(found, axis=1)
-
-
-def _counts_rows(data: bytes, lines: LineParser, at_least: int = 1) -> bool:
-    """True if the first column numbers the lines from 0 or 1, as pandas writes them."""
-    try:
-        column = lines.parse(b"".join(_lines(data)[:100]))[0]
-    except ValueError:
-        return False
-    return bool(
-        len(column) >= at_least and column[0] in (0, 1) and (column == column[0] + np.arange(len(column))).all()
     )
 
 

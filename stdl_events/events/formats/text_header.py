@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stdl_events.events.decoder import corrupt
-from stdl_events.events.formats.columns import has_all_names, unit_of_word
-from stdl_events.events.formats.polarity import polarity_of_word
+from stdl_events.events.formats.columns import has_all_names, stated_unit
+from stdl_events.events.formats.text_numbers import NUMBER
 
-NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-_DELIMITERS = (",", ";", "\t")
+_SURE_DELIMITERS = (";", "\t", "|")
+_FEWEST_NUMBERS = 3  # of an event: t, x and y
 # `%geometry:1280,720` (Metavision), `# sensor_resolution: 640x480`, `# width 640` with `# height 480`.
 _GEOMETRY = re.compile(
     rb"(?i)\b(?:geometry|sensor[ _]?(?:size|resolution)|resolution)\W{1,4}(\d{1,5})(?:\s*[,;xX]\s*|\s+)(\d{1,5})\b"
 )
+_COMMENTS = (b"#", b"%", b"//")
+_BLANK_AT_COMMA = re.compile(rb",\s|\s,")
 _UNIT = re.compile(rb"(?i)\btime[ _]unit\W{1,3}([a-z]+)")
 _SIDE = rb"(?i)\b%s\W{1,3}(\d{1,5})\b"
 
@@ -49,15 +51,18 @@ def read_header(path: Path, head: bytes) -> TextHeader:
     comments, first_line = [], b""
     for line in io.BytesIO(head):
         text = line.strip()
-        words = [word for word in re.split(rb"[\s,;]+", text) if word]
-        if text[:1] in (b"#", b"%"):
+        words = [word for word in re.split(rb"[\s,;|]+", text) if word]
+        if text.startswith(_COMMENTS):
             comments.append(text)
-            named = names_of(text.lstrip(b"#% "))
+            named = names_of(text.lstrip(b"#%/ "))
             comment_names = named if has_all_names(named) else comment_names
         elif len(words) == 2 and size is None and all(word.isdigit() and len(word) < 6 for word in words):
             size = int(words[0]), int(words[1])
-        elif words and names is None and not _is_event(words):
-            names = names_of(text)
+        elif _are_places(words):
+            pass
+        elif words and not _is_event(words):
+            named = names_of(text)
+            names = named if names is None or has_all_names(named) else names
         elif words:
             first_line = line
             break
@@ -66,13 +71,17 @@ def read_header(path: Path, head: bytes) -> TextHeader:
     if size is not None and 0 in size:
         raise corrupt(path, 0, f"the sensor size {size[0]}x{size[1]}", "width and height above 0")
     unit = _UNIT.search(b"\n".join(comments))
-    stated = unit_of_word(unit[1]) if unit else None
+    stated = stated_unit(path, unit[1]) if unit else None
     return TextHeader(offset, size, stated, delimiter_of(first_line), names, comment_names)
 
 
 def delimiter_of(line: bytes) -> str | None:
-    """Return the separator of a line's columns, None for blanks."""
-    return next((mark for mark in _DELIMITERS if mark.encode() in line), None)
+    """Return the separator of a line's columns, None for blanks. A comma may also be in front of fractions."""
+    sure = next((mark for mark in _SURE_DELIMITERS if line.count(mark.encode()) >= _FEWEST_NUMBERS), None)
+    if sure is not None or b"," not in line:
+        return sure or next((mark for mark in _SURE_DELIMITERS if mark.encode() in line), None)
+    has_blanks = len(line.split()) > _FEWEST_NUMBERS and not _BLANK_AT_COMMA.search(line)
+    return None if has_blanks else ","
 
 
 def words_of(line: bytes, delimiter: str | None) -> list[bytes]:
@@ -82,13 +91,26 @@ def words_of(line: bytes, delimiter: str | None) -> list[bytes]:
 
 def names_of(line: bytes) -> list[str]:
     """Return the names of columns in a header line; empty ones are kept where a separator shows them."""
-    return [word.decode("utf-8", "replace").strip("\"' ") for word in words_of(line.strip(b"\r\n"), delimiter_of(line))]
+    words = words_of(line.strip(b"\r\n"), delimiter_of(line))
+    return [_decoded(word).strip("\"' ") for word in words]
+
+
+def _decoded(word: bytes) -> str:
+    try:
+        return word.decode("utf-8")
+    except UnicodeDecodeError:
+        return word.decode("cp1252", "replace")
+
+
+def _are_places(words: list[bytes]) -> bool:
+    """True for the numbers from 0 on, which pandas writes above columns without names."""
+    return len(words) > _FEWEST_NUMBERS and words == [b"%d" % place for place in range(len(words))]
 
 
 def _is_event(words: list[bytes]) -> bool:
-    """True if words are numbers, but for one of polarity."""
-    others = [word for word in words if not NUMBER.fullmatch(word.strip(b'"'))]
-    return not others or (len(words) > 3 and len(others) == 1 and polarity_of_word(others[0]) is not None)
+    """True if all words are numbers, or at least as many as an event has besides its polarity."""
+    numbers = sum(NUMBER.fullmatch(word.strip(b"\"'[](){}")) is not None for word in words)
+    return numbers >= min(len(words), _FEWEST_NUMBERS)
 
 
 def _size_in(comments: bytes) -> tuple[int, int] | None:

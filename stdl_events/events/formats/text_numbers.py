@@ -7,18 +7,26 @@ reads the same events and reports the same bad lines.
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from stdl_events.compiled import LOADING
-from stdl_events.events.formats.polarity import polarity_of_word
+from stdl_events.events.formats.polarity import OFF_WORDS, ON_WORDS, polarity_of_word
 
-_WORDS = re.compile(rb"(?i)\b(on|true|pos|positive|off|false|neg|negative)\b")
+NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_WORDS = re.compile(
+    rb"(?i)(?<![\w.+-])("
+    + b"|".join(re.escape(word).encode() for word in sorted((*ON_WORDS, *OFF_WORDS), key=len, reverse=True))
+    + rb")(?![\w.])"
+)
+_COMMENTS = {mark: re.compile(rb"(?m)^\s*" + mark + rb".*$") for mark in (b"%", b"#", b"//")}
 # Lines without a value, as spreadsheets write empty rows.
-_EMPTY_LINES = re.compile(rb"(?m)^[ \t\r,;]+(?:\n|\Z)")
+_EMPTY_LINES = re.compile(rb"(?m)^[ \t\r,;|]+(?:\n|\Z)")
+_MISSING = re.compile(rb"(?i)(?<![\w.])(?:n/?a|null|none)(?![\w.])")
 _FRACTION_MARKS = (b".", b"e", b"E", b"n", b"N")  # the last two stand for nan and inf
 
 Columns = list[npt.NDArray[Any]]
@@ -32,6 +40,7 @@ class LineParser:
         width: number of columns.
         example: the columns of one line, which show where to expect fractions.
         has_words: polarity is written as a word, or values are quoted; an empty or quoted first column is a row's name.
+        has_decimal_comma: numbers have a comma in front of their fraction.
     """
 
     def __init__(
@@ -41,12 +50,23 @@ class LineParser:
         *,
         example: Sequence[bytes] = (),
         has_words: bool = False,
+        has_decimal_comma: bool = False,
     ) -> None:
         self.delimiter = delimiter
         self.width = width
         self._has_words = has_words
+        self._has_decimal_comma = has_decimal_comma
+        self._example = example
+        self._used: frozenset[int] | None = None
+        self._has_others = False
         self._is_whole = [not _has_fractions(word) for word in example] if len(example) == width else [True] * width
         self._is_compiled = LOADING.pays(0)
+
+    def only(self, columns: Iterable[int]) -> None:
+        """Parse these columns alone where others hold something else than numbers."""
+        self._used = frozenset(columns)
+        others = (word for place, word in enumerate(self._example) if place not in self._used)
+        self._has_others = not all(NUMBER.fullmatch(word) for word in others)
 
     def expect(self, file_bytes: int) -> None:
         """Prepare for a pass over so many bytes."""
@@ -58,23 +78,51 @@ class LineParser:
         Raises:
             ValueError: a line is not `width` numbers.
         """
-        for comment in (b"%", b"#"):
-            if comment in data:
-                data = re.sub(rb"(?m)^\s*" + comment + rb".*$", b"", data)
-        if self._has_words:
-            data = _WORDS.sub(lambda found: str(polarity_of_word(found[1])).encode(), data.replace(b'"', b""))
+        data = self._plain(data)
         if not data or data.isspace():
             return [np.empty(0, np.int64)] * self.width
-        columns = self._parse_compiled(data) if self._is_compiled else None
+        columns = self._parse_compiled(data) if self._is_compiled and not self._has_others else None
         if columns is not None:
             return columns
+        if self._has_others:
+            return self._parse_odd(data)
         try:
             return self._parse_with_numpy(data)
         except ValueError:
-            filled = _EMPTY_LINES.sub(b"", data)
-            if len(filled) == len(data):
-                raise
-            return self.parse(filled)
+            return self._parse_odd(data)
+
+    def _plain(self, data: bytes) -> bytes:
+        """Return `data` without comments, with numbers for words of polarity and with decimal points."""
+        for mark, comment in _COMMENTS.items():
+            if mark in data:
+                data = comment.sub(b"", data)
+        if self._has_decimal_comma:
+            data = data.replace(b",", b".")
+        if self._has_words:
+            data = _WORDS.sub(lambda found: str(polarity_of_word(found[1])).encode(), data.replace(b'"', b""))
+        return data
+
+    def _parse_odd(self, data: bytes) -> Columns:
+        """Return the columns of lines with empty rows, missing values, or columns of something else.
+
+        Raises:
+            ValueError: a line is not `width` columns with numbers in those that are used.
+        """
+        data = _MISSING.sub(b"nan", _EMPTY_LINES.sub(b"", data))
+        if not data or data.isspace():
+            return [np.empty(0, np.int64)] * self.width
+        if self._used is None:
+            return self._parse_with_numpy(data)
+        try:
+            return self._parse_used(data, self._used, self._is_whole)
+        except ValueError:
+            return self._parse_used(data, self._used, [False] * self.width)
+
+    def _parse_used(self, data: bytes, used: Collection[int], is_whole: Sequence[bool]) -> Columns:
+        numbers = ["i8" if whole else "f8" for whole in is_whole]
+        kinds = [(f"f{place}", number if place in used else "S1") for place, number in enumerate(numbers)]
+        rows = np.loadtxt(io.BytesIO(data), np.dtype(kinds), comments=None, delimiter=self.delimiter, ndmin=1)
+        return [np.ascontiguousarray(rows[name]) for name, _ in kinds]
 
     def _parse_compiled(self, data: bytes) -> Columns | None:
         """Return the columns of lines in the commonest spelling, None for others and for bad ones."""
@@ -84,13 +132,8 @@ class LineParser:
 
     def _parse_with_numpy(self, data: bytes) -> Columns:
         if any(self._is_whole) and not all(self._is_whole):
-            kinds = np.dtype([(f"f{index}", "i8" if whole else "f8") for index, whole in enumerate(self._is_whole)])
-            try:
-                rows = np.loadtxt(io.BytesIO(data), kinds, comments=None, delimiter=self.delimiter, ndmin=1)
-            except ValueError:
-                pass
-            else:
-                return [np.ascontiguousarray(rows[name]) for name in kinds.names or ()]
+            with suppress(ValueError):
+                return self._parse_used(data, range(self.width), self._is_whole)
         is_whole = all(self._is_whole) and not _has_fractions(data)
         dtype = np.int64 if is_whole else np.float64
         table = np.loadtxt(io.BytesIO(data), dtype, comments=None, delimiter=self.delimiter, ndmin=2)

@@ -12,7 +12,7 @@ with a warning that counts them. `sides` lists the accepted names of the two sid
 from collections.abc import Collection, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from stdl_events.errors import DatasetError
 from stdl_events.events.compressed import recording_stem
@@ -21,6 +21,8 @@ from stdl_events.recordings.common_sensor import sensor_size_of
 from stdl_events.recordings.datasets.obtain import found_in
 from stdl_events.recordings.entry import Entry, RecordingSet, Split, given_split
 from stdl_events.recordings.found_files import FoundFiles, same_form
+from stdl_events.recordings.labels.label_columns import HEADER
+from stdl_events.recordings.labels.label_file import has_label_columns
 from stdl_events.recordings.labels.label_source import LabelSource
 from stdl_events.recordings.labels.label_times import AUTO
 from stdl_events.recordings.labels.labelled import read_labelled
@@ -29,6 +31,8 @@ from stdl_events.recordings.registry import RECORDING_OPTIONS, Dataset
 from stdl_events.recordings.splits.misplaced_sides import require_no_sides_as_classes
 from stdl_events.recordings.splits.sides import Side, side_of_folder, sides_of
 
+_LABEL_STEMS = ("label", "annotation", "segment")
+_TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 LAYOUT = "<class>/<recording> or <class>.<suffix>, or both sides as train/ and test/"
 
 
@@ -47,25 +51,34 @@ def is_split(
     return "train" in sides and len(sides) > 1
 
 
+class OpeningOptions(TypedDict, total=False):
+    """Options of every recording of a folder.
+
+    Attributes:
+        format: for files that `open_recording` does not recognise; files of unknown suffixes are accepted then.
+        sensor_size: for files that do not store it.
+        stream, time_unit, columns: as for `open_recording`.
+    """
+
+    format: str | None
+    sensor_size: tuple[int, int] | None
+    stream: int | None
+    time_unit: str | None
+    columns: str | None
+
+
 def read_folder(
     root: str | Path,
     *,
-    format: str | None = None,
-    sensor_size: tuple[int, int] | None = None,
-    stream: int | None = None,
-    time_unit: str | None = None,
-    columns: str | None = None,
     orientation: Sequence[Orientation] = (),
     labels: str | None = "auto",
     label_times: str = AUTO,
     layout: str | None = None,
+    **options: Unpack[OpeningOptions],
 ) -> RecordingSet:
     """Return all recordings of a folder without a given split, or of one with a label file.
 
     Args:
-        format: for files that `open_recording` does not recognise; files of unknown suffixes are accepted then.
-        sensor_size: for files that do not store it.
-        stream, time_unit, columns: as for `open_recording`.
         orientation: of the camera per folder; the recordings are turned upright when they are opened.
         labels: a label file in the folder; "auto" is `labels.csv` or `segments.tsv` if there is one, None is none.
         label_times: how its times count, one of `LABEL_TIMES`.
@@ -74,16 +87,7 @@ def read_folder(
     Raises:
         DatasetError: the folder has another layout; the message lists its content. Or its label file is wrong.
     """
-    root = Path(root)
-    _require_folder(root)
-    options = {
-        "format": format,
-        "sensor_size": sensor_size,
-        "stream": stream,
-        "time_unit": time_unit,
-        "columns": columns,
-    }
-    source = LabelSource.find(root, labels=labels, label_times=label_times, layout=layout)
+    root, source = _source_of(root, labels, label_times, layout)
     if source is not None:
         return read_labelled(source, options, orientation).recordings
     sides = sides_of(root)
@@ -93,57 +97,44 @@ def read_folder(
     if len(sides) > 1:
         names = " and ".join(folder.name for folder in sides.values())
         raise _odd_layout(root, f"the folders {names}, and none to train on", "add the folder train")
-    found = FoundFiles(root, format)
+    found = FoundFiles(root, options.get("format"))
     files = _files_of_classes(found, root)
     require_no_sides_as_classes(root, files)
     classes = tuple(sorted(files))
     say_alike(str(root), classes)
     entries = oriented(_entries(root, files, classes, options), classes, orientation, root)
     found.say()
-    return RecordingSet(classes, sensor_size_of(entries, sensor_size), entries)
+    return RecordingSet(classes, sensor_size_of(entries, options.get("sensor_size")), entries)
 
 
 def read_given_split(
     root: str | Path,
     *,
-    format: str | None = None,
-    sensor_size: tuple[int, int] | None = None,
-    stream: int | None = None,
-    time_unit: str | None = None,
-    columns: str | None = None,
     orientation: Sequence[Orientation] = (),
     labels: str | None = "auto",
     label_times: str = AUTO,
     layout: str | None = None,
     own_files: Collection[str] = (),
+    **options: Unpack[OpeningOptions],
 ) -> Split:
     """Return the given split of `root`: its folders `train` and `test`, and `val` to validate if there is one.
 
     Without `test`, `val` is held out. A label file or a layout may name the sides too.
 
     Args:
-        format, sensor_size, stream, time_unit, columns, orientation, labels, label_times, layout: as for `read_folder`.
+        orientation, labels, label_times, layout: as for `read_folder`.
         own_files: names of further files in `root` that belong to the dataset.
 
     Raises:
         DatasetError: a folder is missing, there are recordings beside the two, or a class is on one side only.
     """
-    root = Path(root)
-    _require_folder(root)
-    options = {
-        "format": format,
-        "sensor_size": sensor_size,
-        "stream": stream,
-        "time_unit": time_unit,
-        "columns": columns,
-    }
-    source = LabelSource.find(root, labels=labels, label_times=label_times, layout=layout)
+    root, source = _source_of(root, labels, label_times, layout)
     if source is not None:
         return read_labelled(source, options, orientation).split()
     if not is_split(root):
         raise _odd_layout(root, found_in(root), "add the folders train and test, or use another split rule")
     folders = sides_of(root)
-    found = FoundFiles(root, format)
+    found = FoundFiles(root, options.get("format"))
     _check_beside(found, own_files)
     least = {"validation": 1} if len(folders) == 3 else {}
     files = {side: _files_of_classes(found, folder, least.get(side, 2)) for side, folder in folders.items()}
@@ -154,17 +145,26 @@ def read_given_split(
     turned = iter(oriented(tuple(chain.from_iterable(entries.values())), classes, orientation, root))
     sides = {side: tuple(islice(turned, len(its))) for side, its in entries.items()}
     found.say()
-    size = sensor_size_of(tuple(chain.from_iterable(sides.values())), sensor_size)
+    size = sensor_size_of(tuple(chain.from_iterable(sides.values())), options.get("sensor_size"))
     *first, last = (folder.name for folder in folders.values())
     recordings = {side: RecordingSet(classes, size, its) for side, its in sides.items()}
     return given_split(recordings, f"as given by the folders {', '.join(first)} and {last}")
 
 
-def _require_folder(root: Path) -> None:
+def _source_of(
+    root: str | Path, labels: str | None, label_times: str, layout: str | None
+) -> tuple[Path, LabelSource | None]:
+    """Return (the folder, the source of its labels other than the names of its folders).
+
+    Raises:
+        DatasetError: there is no such folder.
+    """
+    root = Path(root)
     if not root.is_dir():
         raise DatasetError(
             str(root), got=found_in(root), expected="a folder of recordings", todo="check the path (--data)"
         )
+    return root, LabelSource.find(root, labels=labels, label_times=label_times, layout=layout)
 
 
 def _check_beside(found: FoundFiles, own_files: Collection[str]) -> None:
@@ -215,12 +215,29 @@ def _files_of_classes(found: FoundFiles, root: Path, least: int = 2) -> dict[str
             raise _odd_layout(root, got, "add some or remove the folder")
         files = folders
     else:
+        _require_no_labels(root, [path for path in visible if path not in loose])
         files = long_ones
         if len(long_ones) < len(loose):
             raise _odd_layout(root, "two recordings of one class side by side", "give each class a folder")
     if len(files) < least:
         raise _odd_layout(root, f"{found_in(root)}{_aside(found)}", "add recordings of at least two classes")
     return files
+
+
+def _require_no_labels(root: Path, others: list[Path]) -> None:
+    """Check that no file beside long recordings, one per class, looks like their labels.
+
+    Raises:
+        DatasetError: one does.
+    """
+    for path in others:
+        is_named = path.stem.casefold().startswith(_LABEL_STEMS)
+        if is_named or (path.suffix.lower() in _TEXT_SUFFIXES and has_label_columns(path)):
+            raise _odd_layout(
+                root, f"{path.name}, which may label the recordings beside it, and no folders of classes",
+                f"name one file with the columns {HEADER} by --labels (data.labels), such as labels.csv, or move that "
+                "file away",
+            )  # fmt: skip
 
 
 def _aside(found: FoundFiles) -> str:
@@ -232,7 +249,7 @@ def _entries(
     root: Path,
     files: dict[str, list[Path]],
     classes: tuple[str, ...],
-    options: dict[str, Any],
+    options: OpeningOptions,
 ) -> tuple[Entry, ...]:
     return tuple(
         Entry(same_form(path.relative_to(root).as_posix()), path, label, **options)

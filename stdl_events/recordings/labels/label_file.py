@@ -11,7 +11,6 @@ another unit, such as `t_start_s`. `rotate` and `flip` turn the recording uprigh
 import csv
 import io
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,35 +19,14 @@ from pathlib import Path
 from stdl_events.errors import DatasetError, FrameSpecError
 from stdl_events.events.geometry import Geometry
 from stdl_events.recordings.found_files import child, same_form
+from stdl_events.recordings.labels.label_columns import HEADER, Column, find_columns, role_of
 from stdl_events.recordings.labels.lists import read_text
 from stdl_events.recordings.splits.sides import SIDE_NAMES, Side, side_of_name
 
 LABEL_FILES = ("labels.csv", "labels.tsv", "segments.csv", "segments.tsv")
-HEADER = "recording,t_start,t_end,label,subject,session,split"
-# Without separators, in any case. The first name is the one of `HEADER`.
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "recording": ("recording", "file", "filename", "recordingfile", "path", "filepath", "relativepath"),
-    "t_start": ("tstart", "start", "starttime", "timestart", "tbegin", "begin", "begintime", "onset", "t0"),
-    "t_end": ("tend", "end", "endtime", "timeend", "tstop", "stop", "stoptime", "offset", "t1"),
-    "label": ("label", "class", "classname", "labelname", "activity", "action", "gesture", "category"),
-    "subject": ("subject", "subjectid", "person", "personid", "participant", "participantid", "user", "userid"),
-    "session": ("session", "sessionid"),
-    "split": ("split", "side", "subset", "partition"),
-    "rotate": ("rotate",),
-    "flip": ("flip",),
-}
-_ROLE_OF = {name: role for role, names in COLUMNS.items() for name in names}
-_UNIT_US = {
-    **dict.fromkeys(("us", "usec", "\u03bcs", "microsecond", "microseconds"), Decimal(1)),
-    **dict.fromkeys(("ns", "nsec", "nanosecond", "nanoseconds"), Decimal("0.001")),
-    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), Decimal(1_000)),
-    **dict.fromkeys(("s", "sec", "second", "seconds"), Decimal(1_000_000)),
-}
-_WITH_UNIT = re.compile(rf"(.+?)[\s_\-(\[]+({'|'.join(_UNIT_US)})[)\]]?")
-_LENGTH = re.compile(r"duration|length", re.IGNORECASE)
-_NOT_OF_A_NAME = re.compile(r"[^a-z0-9]")
+# Of spreadsheets in many languages; three digits behind a comma may be thousands, but for those behind 0.
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?!\d{3}\Z)(?=\d+\Z)|(?<=\A0),")
 _MAX_TIME_US = 10**18
-_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -93,13 +71,6 @@ class LabelFile:
         return any(row.side is not None for row in self.rows)
 
 
-@dataclass(frozen=True)
-class _Column:
-    index: int
-    name: str
-    unit_us: Decimal | None
-
-
 def find_label_file(root: Path, labels: str | None) -> Path | None:
     """Return the label file of the folder `root`, or None.
 
@@ -138,8 +109,8 @@ def read_label_file(path: Path) -> LabelFile:
             names the line.
     """
     rows = _csv_rows(path)
-    line, header = next(rows, (1, []))
-    columns, unused = _columns(path, line, header)
+    line, header = next(((line, cells) for line, cells in rows if not _is_comment(cells)), (1, []))
+    columns, unused = find_columns(path, line, header)
     read = tuple(_row(path, line, cells, columns, len(header)) for line, cells in rows)
     if not read:
         raise DatasetError(
@@ -150,10 +121,25 @@ def read_label_file(path: Path) -> LabelFile:
     return LabelFile(path, read, unused, any(column.unit_us is not None for column in columns.values()))
 
 
+def has_label_columns(path: Path) -> bool:
+    """True if the text file at `path` has a header with a column of labels."""
+    try:
+        header = next((cells for _, cells in _csv_rows(path) if not _is_comment(cells)), [])
+    except DatasetError:
+        return False
+    return len(header) > 1 and any(role_of(name)[0] == "label" for name in header)
+
+
+def _is_comment(cells: list[str]) -> bool:
+    """True for a line in front of the header; a header may begin with # too."""
+    return cells[0].startswith("#") and sum(map(bool, cells)) == 1
+
+
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, cells) of each row that is not blank."""
     text = read_text(path)
-    first = next((line for line in text.splitlines() if line.strip(" \t,;\ufeff")), "")
+    shown = [line for line in text.splitlines() if line.strip(" \t,;\ufeff")]
+    first = next((line for line in shown if not line.startswith("#")), shown[0] if shown else "")
     delimiter = max("\t,;", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
@@ -168,49 +154,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         ) from None  # fmt: skip
 
 
-def _columns(path: Path, line: int, header: list[str]) -> tuple[dict[str, _Column], tuple[str, ...]]:
-    columns: dict[str, _Column] = {}
-    unused = []
-    for index, name in enumerate(header):
-        role, unit_us = _role(name)
-        if role is None:
-            unused.append(name)
-        elif role in columns:
-            raise DatasetError(
-                f"{path}, line {line}", got=f"the columns {columns[role].name} and {name}",
-                expected=f"one column for {role}", todo="rename or remove one of them",
-            )  # fmt: skip
-        else:
-            columns[role] = _Column(index, name, unit_us)
-    if not {"recording", "label"} <= columns.keys():
-        raise DatasetError(
-            f"{path}, line {line}", got=f"{','.join(header)[:80]!r} as the header",
-            expected=f"a header with recording and label, such as {HEADER}",
-            todo="add it as the first line, or ignore the file with data.labels=none",
-        )  # fmt: skip
-    lengths = [name for name in unused if _LENGTH.match(name)]
-    if "t_end" not in columns and lengths:
-        raise DatasetError(
-            f"{path}, line {line}", got=f"the column {lengths[0]}", expected="the end of each part in a column t_end",
-            todo="write the end instead of the length, or rename the column if it is not of the label",
-        )  # fmt: skip
-    return columns, tuple(filter(None, unused))
-
-
-def _role(name: str) -> tuple[str | None, Decimal | None]:
-    """Return the role of a column by its name, and its unit of time in microseconds if it is named."""
-    plain = unicodedata.normalize("NFKC", name).casefold().strip(" #")
-    role = _ROLE_OF.get(_NOT_OF_A_NAME.sub("", plain))
-    if role is not None:
-        return role, None
-    match = _WITH_UNIT.fullmatch(plain[:_LONGEST_NAME])
-    role = None if match is None else _ROLE_OF.get(_NOT_OF_A_NAME.sub("", match[1]))
-    if match is None or role not in ("t_start", "t_end"):
-        return None, None
-    return role, _UNIT_US[match[2]]
-
-
-def _row(path: Path, line: int, cells: list[str], columns: dict[str, _Column], width: int) -> LabelRow:
+def _row(path: Path, line: int, cells: list[str], columns: dict[str, Column], width: int) -> LabelRow:
     where = f"{path}, line {line}"
     if any(cells[width:]):
         raise DatasetError(
@@ -219,7 +163,7 @@ def _row(path: Path, line: int, cells: list[str], columns: dict[str, _Column], w
         )  # fmt: skip
     text = {role: cells[column.index] if column.index < len(cells) else "" for role, column in columns.items()}
     for role in ("recording", "label"):
-        if not text[role]:
+        if not text[role] or (role == "label" and text[role].casefold() == "nan"):
             raise DatasetError(where, got=f"no {role}", expected=f"a {role} in every row", todo="correct the line")
     t_start_us, t_end_us = (
         _time_us(where, text[role], columns[role]) if text.get(role) else None for role in ("t_start", "t_end")
@@ -254,9 +198,9 @@ def _relative(recording: str) -> str:
     return recording.replace("\\", "/").removeprefix("./")
 
 
-def _time_us(where: str, text: str, column: _Column) -> int:
+def _time_us(where: str, text: str, column: Column) -> int:
     try:
-        value = Decimal(text) * (column.unit_us or 1)
+        value = Decimal(_DECIMAL_COMMA.sub(".", text)) * (column.unit_us or 1)
         is_time = value.is_finite() and abs(value) < _MAX_TIME_US
     except ArithmeticError:  # no number, or one out of range
         value, is_time = Decimal(0), False

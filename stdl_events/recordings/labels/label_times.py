@@ -77,8 +77,8 @@ class TimedRow:
         return DatasetError(
             f"{path}, line {self.row.line}", got=f"a part from {start} to {stop} us",
             expected=f"a part of {self.row.recording}, {first_us} to {last_us} us {counted}",
-            todo="correct the times, or say how they count with --set data.label_times=recording or clock "
-            "(--label-times)",
+            todo="correct the times, name their unit in the header, such as t_start_ms, or say how they count with "
+            "--set data.label_times=recording or clock (--label-times)",
         )  # fmt: skip
 
     def _bounds(self, times: str) -> Ends:

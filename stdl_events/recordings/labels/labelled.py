@@ -96,7 +96,7 @@ def read_labelled(
         DatasetError: no recording is labelled, labels contradict each other or lie outside their recordings, or there
             are fewer than two classes.
     """
-    found = FoundFiles(source.root, options["format"], not_shown=source.file.path if source.file else None)
+    found = FoundFiles(source.root, options.get("format"), not_shown=source.file.path if source.file else None)
     files = {same_form(path.relative_to(source.root).as_posix()): path for path in found.below(source.root)}
     parts, said = _by_layout(source, files) if source.file is None else _by_file(source, files, dict(options))
     found.say()
@@ -109,6 +109,8 @@ def read_labelled(
             todo="label recordings of another class",
         )  # fmt: skip
     say_alike(f"{source.root}, {source.name}", classes)
+    subjects = sorted({part.facts.subject for part in parts if part.facts.subject is not None})
+    say_alike(f"{source.root}, {source.name}", subjects, "subjects", "person")
     whole = [
         Entry(
             part.file, part.path, classes.index(part.label), subject=part.facts.subject, session=part.facts.session,
@@ -121,7 +123,7 @@ def read_labelled(
         replace(entry, key=part.key, span=part.span or WHOLE, begin=part.span[0] if part.span else None)
         for entry, part in zip(turned, parts, strict=True)
     )
-    size = sensor_size_of(tuple({entry.path: entry for entry in turned}.values()), options["sensor_size"])
+    size = sensor_size_of(tuple({entry.path: entry for entry in turned}.values()), options.get("sensor_size"))
     return LabelledSet(RecordingSet(classes, size, entries), tuple(part.facts.side for part in parts), source.name)
 
 
