@@ -1,5 +1,6 @@
 """Conversion of pydantic's reports to the parts of a one-line error; errors of JSON."""
 
+import re
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -7,6 +8,8 @@ from pydantic import ValidationError
 from stdl_events.errors import UserError
 
 MAX_SHOWN = 60
+# Limits such as that of float32, which pydantic writes with all their digits.
+_LONG_NUMBER = re.compile(r"\d{16,}(\.0)?")
 # What json.loads raises: for its syntax and for numbers of thousands of digits, and for text that is nested too deeply.
 JSON_ERRORS = (ValueError, RecursionError)
 
@@ -45,5 +48,5 @@ def first_problem(error: ValidationError) -> Problem:
     got = shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 3] + "..."
     if detail["type"].startswith("byte_size"):
         return Problem(where, got, "an amount of memory, such as 8GB or 512MiB", None)
-    message = detail["msg"].removeprefix("Input should be ")
+    message = _LONG_NUMBER.sub(lambda found: f"{float(found[0]):g}", detail["msg"].removeprefix("Input should be "))
     return Problem(where, got, message[:1].lower() + message[1:], None)

@@ -98,6 +98,10 @@ class Recipe:
                 f"{name}: {problem.where}", got=problem.got, expected=problem.expected,
                 todo=problem.todo or "correct the recipe",
             ) from None  # fmt: skip
+        except RecipeError as error:
+            raise RecipeError(
+                f"{name}: {error.subject}", got=error.got, expected=error.expected, todo=error.todo
+            ) from None
         if not isinstance(config, TrainConfig):
             raise _no_recipe(name, f"recipe() returning {type(config).__name__}")
         return config

@@ -7,6 +7,7 @@ float32; a clip of T equal frames is one in memory. Order and augmentation are f
 Shape letters: N clips, B clips of a batch, T time steps, C channels, H rows, W columns.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import RecipeError, UserError
+from stdl_events.events.stream import RecordingWarning
 from stdl_events.events.transform_spec import bind_transform
 from stdl_events.frames.picture import is_repeated, repeated
 from stdl_events.frames.transform_registry import TRANSFORMS
@@ -25,6 +27,8 @@ from stdl_events.training.settings import AugmentSettings
 
 Counts = npt.NDArray[np.uint8]
 _TRIED = 32
+# On average in a frame; with fewer hardly a neuron fires.
+_FEW_EVENTS = 3
 
 
 def batch_of(
@@ -136,6 +140,22 @@ def check_augmentation(clips: ClipArray, settings: AugmentSettings, *, seed: int
             expected=f"changes of frames of {before_TBCHW.shape[-1]}x{before_TBCHW.shape[-2]} pixels that leave events",
             todo="use smaller shifts, and drop smaller shares",
         )  # fmt: skip
+
+
+def warn_of_few_events(clips: ClipArray, *, seed: int) -> None:
+    """Warn where frames hold hardly any event: filters, short windows and a wrong unit of time leave such frames."""
+    if clips.picture is not None:
+        return
+    indices = np.random.default_rng(seed).permutation(len(clips))[:_TRIED]
+    frames_NTCHW = clips.frames_NTCHW[indices]
+    mean = frames_NTCHW.sum(dtype=np.int64) / (frames_NTCHW.shape[0] * frames_NTCHW.shape[1])
+    if mean < _FEW_EVENTS:
+        warnings.warn(
+            f"the frames to train on hold {mean:.2g} events on average; check frames.filters, frames.dt_us and "
+            f"the unit of the recordings' times",
+            RecordingWarning,
+            stacklevel=2,
+        )
 
 
 def _other_shape(clip_TCHW: Counts, expected_TCHW: Counts) -> RecipeError:

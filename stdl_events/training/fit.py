@@ -15,7 +15,7 @@ from stdl_events.memory.describe import plan_document
 from stdl_events.recordings.clips import MAX_UINT8
 from stdl_events.recordings.entry import Split
 from stdl_events.training.build import build_configured_learner
-from stdl_events.training.data import check_augmentation
+from stdl_events.training.data import check_augmentation, warn_of_few_events
 from stdl_events.training.device import peak_memory, resolve_device
 from stdl_events.training.evaluation.evaluate import Evaluation
 from stdl_events.training.evaluation.ridge_beside import Ridges, fit_ridges, ridges_of
@@ -116,6 +116,7 @@ def fit(
             config, frame_spec, len(split.train.classes), device, is_restored=is_restored
         )
         run = Run(config, folder, frame_spec, split, learner, device, load, warned)
+        warn_of_few_events(run.train_clips, seed=config.seed)
         check_augmentation(run.train_clips, config.augment, seed=config.seed, cap=frame_spec.cap or MAX_UINT8)
         if is_restored:
             run.restore(load_checkpoint(folder / CHECKPOINT_FILE))

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, ValidationError, model_validator
 
 from stdl_events.errors import RecipeError
 from stdl_events.events.transform_spec import TransformSpec, check_transform
@@ -31,6 +31,7 @@ from stdl_events.training.data_settings import (
 )
 from stdl_events.training.neuron_setting import NeuronSetting
 from stdl_events.training.update_settings import SMALLEST, AveragingSettings, OptimiserSettings, ScheduleSettings
+from stdl_events.validation import first_problem
 
 
 def _check_transform(spec: TransformSpec) -> TransformSpec:
@@ -275,10 +276,17 @@ class TrainConfig(Section):
         """This configuration with some settings changed; a section is given as a mapping of the keys that change.
 
         Raises:
-            RecipeError: a key is unknown.
-            pydantic.ValidationError: a value is impossible.
+            RecipeError: a key is unknown, or a value is impossible.
         """
-        return TrainConfig.model_validate(_merge(self.model_dump(), changes, ""))
+        merged = _merge(self.model_dump(), changes, "")
+        try:
+            return TrainConfig.model_validate(merged)
+        except ValidationError as error:
+            problem = first_problem(error)
+            raise RecipeError(
+                problem.where or "settings", got=problem.got, expected=problem.expected,
+                todo=problem.todo or "correct this setting",
+            ) from None  # fmt: skip
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stdl_events.errors import DatasetError
-from stdl_events.events.stream import empty_events
+from stdl_events.events.stream import RecordingWarning, empty_events
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings import DATASETS, sample_dataset
 from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN
@@ -20,6 +20,8 @@ def test_a_name_that_the_set_does_not_list_is_told() -> None:
     assert class_indices("mine", [["y", "x"]], ("long name of x", "long name of y"))[0] == ("x", "y")
     with pytest.raises(DatasetError, match="mine: got the label 'A'; expected one of a, b; correct the label"):
         class_indices("mine", [["a", "A"]], ("a", "b"))
+    with pytest.warns(RecordingWarning, match="mine: its classes are no list of different names"):
+        assert class_indices("mine", [[0, 1]], ("a", "a"))[0] == ("0", "1")
 
 
 def load_both(config: TrainConfig) -> None:

@@ -5,8 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings import ClipArray
-from stdl_events.training.data import augment, balanced_order, batch_of, epoch_batches, ordered_batches
+from stdl_events.training.data import (
+    augment,
+    balanced_order,
+    batch_of,
+    epoch_batches,
+    ordered_batches,
+    warn_of_few_events,
+)
 from stdl_events.training.settings import AugmentSettings
 
 
@@ -45,6 +53,18 @@ def test_a_batch_has_time_first() -> None:
     assert frames_TBCHW.shape == (5, 2, 2, 6, 7)
     assert np.array_equal(frames_TBCHW[4, 0], frames_NTCHW[2, 4])
     assert targets_B.tolist() == [2, 0]
+
+
+def test_frames_that_hold_hardly_any_event_are_said() -> None:
+    frames_NTCHW = draw_frames()
+    clips = ClipArray(frames_NTCHW, np.arange(3), np.arange(3), np.zeros(3, np.int64), 0)
+    warn_of_few_events(clips, seed=0)
+    frames_NTCHW[:] = 0
+    frames_NTCHW[:, :, 0, 0, 0] = 1
+    with pytest.warns(
+        RecordingWarning, match=r"train on hold 1 events on average; check frames\.filters, frames\.dt_us"
+    ):
+        warn_of_few_events(clips, seed=0)
 
 
 def test_augmentation_off_changes_nothing_and_draws_nothing() -> None:

@@ -79,6 +79,17 @@ def test_settings_with_which_nothing_is_learnt_are_refused(config: TrainConfig, 
     assert str(caught.value).startswith(text)
 
 
+def test_impossible_values_in_a_program_are_told_like_those_of_a_command(config: TrainConfig) -> None:
+    for changes, text in (
+        ({"epochs": 0}, "epochs: got 0; expected greater than or equal to 1; correct this setting"),
+        ({"optimiser": {"lr": 1e308}}, "optimiser.lr: got 1e+308; expected less than or equal to 1e+30; correct"),
+        ({"data": 3}, "data: got 3; expected "),
+    ):
+        with pytest.raises(RecipeError) as caught:
+            config.derive(**changes)
+        assert str(caught.value).startswith(text)
+
+
 def test_later_assignments_win_and_the_rest_stays(config: TrainConfig) -> None:
     changed = apply_overrides(config, ["epochs=3", "epochs=4"])
     assert changed == config.derive(epochs=4)

@@ -1,11 +1,13 @@
 """Labels of samples, which may be numbers or names, as indices into one list of classes."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from stdl_events.errors import DatasetError
+from stdl_events.events.stream import RecordingWarning
 
 Label = int | str
 _KINDS_SHOWN = 3
@@ -36,6 +38,9 @@ def class_indices(
             expected="one class per sample, as a whole number or a name", todo="choose a data set of labelled classes",
         )  # fmt: skip
     own = _names(names)
+    if names is not None and not own:
+        text = f"{subject}: its classes are no list of different names, so that labels are shown as they are"
+        warnings.warn(text, RecordingWarning, stacklevel=2)
     if kinds == {str}:
         words = {str(label) for label in found}
         if words & set(own) and words - set(own):

@@ -89,7 +89,8 @@ def _check_parts(split: "Split", ours: "Entry", theirs: "Entry", rule: "SideRule
     if both_parts and ours.take != theirs.take and None not in (ours.take, theirs.take):
         return  # a reset of the clock is between them, and their times do not compare
     if not both_parts or ours.take != theirs.take:
-        raise _error(split, f"the recording {subject} {where}", "each on one side", "remove it from one side")
+        todo = "remove it from one side; recordings without events are equal too"
+        raise _error(split, f"the recording {subject} {where}", "each on one side", todo)
     a0_us, a1_us = ours.times_us()
     b0_us, b1_us = theirs.times_us()
     between_us = max(b0_us - a1_us, a0_us - b1_us)
