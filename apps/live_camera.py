@@ -10,7 +10,7 @@ that is replayed as a camera. `GEOMETRY` makes the picture one of the size that 
 
 import sys
 
-from stdl_events.errors import StdlEventsError
+from stdl_events.errors import StdlEventsError, UserError
 from stdl_events.events import open_source
 from stdl_events.events.geometry import Geometry
 from stdl_events.live import LiveSummary, OnnxSession, Prediction, Recogniser, run_live
@@ -38,9 +38,16 @@ class SayChanges:
         print(summary.to_text(), file=sys.stderr)
 
 
+def recording_speed(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError("speed", got=repr(text), expected="a number, such as 0.5", todo="correct it") from None
+
+
 def main(model: str, source: str, speed: str | None = None) -> None:
     session = OnnxSession(model)
-    options = {} if speed is None else {"speed": float(speed)}
+    options = {} if speed is None else {"speed": recording_speed(speed)}
     opened = open_source(source, default_sensor_size=session.card.frame.sensor_size, **options)
     recogniser = Recogniser(session, opened.sensor_size, geometry=GEOMETRY)
     run_live(opened, recogniser, [SayChanges()])

@@ -42,6 +42,10 @@ def test_errors_are_one_line(tmp_path, recording):
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"live_camera: {tmp_path / 'none.onnx'}: got no such file")
     assert len(ended.stderr.splitlines()) == 1
+    model = write_model(tmp_path / "m.onnx", make_card(stream_spec()))
+    ended = run(model, recording, "fast")
+    expected = "live_camera: speed: got 'fast'; expected a number, such as 0.5; correct it\n"
+    assert (ended.returncode, ended.stderr) == (2, expected)
     usage = run()
     assert usage.returncode == 1
     assert "python apps/live_camera.py model.onnx recording.aedat4" in usage.stderr
