@@ -270,6 +270,8 @@ def test_a_large_sensor_is_shown_smaller_and_pixels_outside_are_left_out():
         (["--monitor", "models:walkers"], ["--monitor", "127.0.0.1", "models:walkers"]),
         (["--monitor", "tcp://127.0.0.1:7777"], ["--monitor", "127.0.0.1", "tcp://127.0.0.1:7777"]),
         (["--monitor=[::1]:80"], ["--monitor=[::1]:80"]),
+        (["--monitor", "eventcv:EVK4"], ["--monitor", "127.0.0.1", "eventcv:EVK4"]),
+        (["--monitor", "x:y", "m"], ["--monitor", "x:y", "m"]),
     ],
 )
 def test_the_option_alone_has_the_default_address(given, expected):

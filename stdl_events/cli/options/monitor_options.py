@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +29,17 @@ def with_monitor_address(arguments: Sequence[str]) -> list[str]:
     for index, argument in enumerate(arguments):
         spelled.append(argument)
         following = arguments[index + 1] if index + 1 < len(arguments) else ""
-        if argument == _OPTION and not _ADDRESS.fullmatch(following):
+        if argument == _OPTION and not _is_meant_as_address(following):
             spelled.append(_DEFAULT)
     return spelled
+
+
+def _is_meant_as_address(word: str) -> bool:
+    """Return True for an address, also for a wrong one, whose error says so; a model and a source have colons too."""
+    from stdl_events.events.sources import SOURCES
+
+    if _ADDRESS.fullmatch(word):
+        return True
+    scheme, colon, rest = word.partition(":")
+    is_other = scheme in ("models", *SOURCES) or rest.startswith(("//", "\\")) or Path(word).exists()
+    return bool(colon) and not word.startswith("-") and not is_other
