@@ -206,8 +206,11 @@ def main():
     parser.add_argument("--threads", type=positive, default=1, help="threads within one step")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
+    threads = min(arguments.threads, os.cpu_count() or 1)
+    if threads < arguments.threads:
+        print(f"check_model: warning: this device has {threads} cores, so {threads} threads are used", file=sys.stderr)
     try:
-        report = check(arguments.model, arguments.steps, arguments.threads)
+        report = check(arguments.model, arguments.steps, threads)
     except UnusableModel as error:
         print(f"check_model: error: {arguments.model}: {error}", file=sys.stderr)
         return 2

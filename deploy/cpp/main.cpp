@@ -9,6 +9,7 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "evt.hpp"
@@ -86,7 +87,10 @@ int main(int count, char** words) try {
     // The official builds of onnxruntime keep an identifier of the device and send measurements, unless told not to.
     setenv("ORT_DISABLE_TELEMETRY", "1", 0);
     const Arguments arguments = parse({words + 1, words + count});
-    Model model(arguments.paths.front(), arguments.threads);
+    const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    if (arguments.threads > cores)
+        say("warning", "this machine has " + std::to_string(cores) + " cores, so as many threads are used");
+    Model model(arguments.paths.front(), std::min(arguments.threads, cores));
     int exit_code = 0;
     for (std::size_t n = 1; n < arguments.paths.size(); ++n) {
         try {

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.options.live_options import ProviderOption
+from stdl_events.cli.options.live_options import ProviderOption, ThreadCountsOption
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.live.providers import CPU
 
@@ -23,10 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     models: Annotated[list[str], typer.Argument(metavar="MODEL.onnx", help="Exported files, or models:NAME.")],
-    threads: Annotated[
-        list[int] | None,
-        typer.Option(min=1, help="Threads within a step; give it again for more.  [default: 1, 2, 4 ... all cores]"),
-    ] = None,
+    threads: ThreadCountsOption = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Clips at once; give it again.  [default: 1]")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each, in turns of five.")] = 100,
     provider: ProviderOption = CPU,

@@ -221,8 +221,10 @@ def test_real_files_of_prophesee_agree(cpp_program_path, recordings_dir, tmp_pat
     size = {"evt2": (640, 480), "evt3": (1280, 720)}[name]
     spec = FrameSpec(kind="stream", steps=2, dt_us=2_000, sensor_size=size, downscale=16)
     session = OnnxSession(write_pixel_model(tmp_path / "m.onnx", pixel_card(spec)))
-    options = "--sensor", "{}x{}".format(*size), "--threads", 2
+    options = "--sensor", "{}x{}".format(*size), "--threads", 999
     found = run_program(cpp_program_path, session.path, path, *options)
+    assert len(found.errors) == 1
+    assert " cores, so as many threads are used" in found.errors[0]
     expected = python_clips(session, path)
     assert len(expected) >= 2
     agree(found.clips, expected, LABELS)

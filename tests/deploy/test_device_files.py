@@ -44,8 +44,11 @@ def test_check_model_tells_what_a_model_is(tmp_path):
         report["energy"] != "of the processor's packages, idle power and other programs included"
     )
 
-    ended = check_model(tmp_path, "m.onnx", "--steps", 20)
+    ended = check_model(tmp_path, "m.onnx", "--steps", 20, "--threads", 999)
     assert ended.returncode == 0
+    assert ended.stderr == "check_model: warning: this device has {0} cores, so {0} threads are used\n".format(
+        os.cpu_count()
+    )
     assert "sensor 8x6, 4 frames per clip, 2 state values" in ended.stdout
     assert "frames a second\n" in ended.stdout
     assert re.search(r"^(energy unknown: .+|one step: [\d.]+ mJ of .+)$", ended.stdout, re.MULTILINE)

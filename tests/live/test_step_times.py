@@ -72,6 +72,16 @@ def test_a_model_that_is_too_slow_is_named(tmp_path: Path, run_cli) -> None:
     assert "a frame comes every 0.001 ms: too slow with --threads 1, 2" in out
 
 
+def test_no_more_threads_than_cores_are_started(files: list[str], monkeypatch, run_cli) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    code, out, err = run_cli(
+        "bench", files[0], "--threads", 1, "--threads", 1000, "--threads", 999, "--steps", 5, "--json"
+    )
+    assert code == 0
+    assert [each["threads"] for each in json.loads(out)["measured"]] == [1, 2]
+    assert err.startswith("stdl-events: warning: --threads 1000: this machine has 2 cores, so 2 threads are used\n")
+
+
 def test_what_is_no_model_is_one_line(tmp_path: Path, run_cli) -> None:
     code, out, err = run_cli("bench", tmp_path / "none.onnx")
     assert (code, out) == (2, "")

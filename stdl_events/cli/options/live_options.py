@@ -1,6 +1,7 @@
 """The options of a live run: its model, its source, and what happens when one of them is too slow or gone."""
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from enum import StrEnum
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from stdl_events.cli.options.registry_options import address_of, one_of
+from stdl_events.cli.output import print_warning
 from stdl_events.errors import RecordingError, UserError
 from stdl_events.events.sources import SOURCES
 from stdl_events.live.providers import PROVIDERS
@@ -155,7 +157,29 @@ MaxRateOption = Annotated[
     ),
 ]
 
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads within one step of an exported model.")]
+
+def _within_cores(asked: int | list[int] | None) -> int | list[int] | None:
+    """Return at most as many threads as there are cores: more are slower, and a thousand take a minute to start."""
+    cores = os.cpu_count() or 1
+    if asked is None or max(numbers := asked if isinstance(asked, list) else [asked], default=0) <= cores:
+        return asked
+    print_warning(f"--threads {max(numbers)}: this machine has {cores} cores, so {cores} threads are used")
+    return list(dict.fromkeys(min(each, cores) for each in numbers)) if isinstance(asked, list) else cores
+
+
+ThreadsOption = Annotated[
+    int,
+    typer.Option("--threads", callback=_within_cores, min=1, help="Threads within one step of an exported model."),
+]
+ThreadCountsOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--threads",
+        callback=_within_cores,
+        min=1,
+        help="Threads within a step; give it again for more.  [default: 1, 2, 4 ... all cores]",
+    ),
+]
 ProviderOption = Annotated[
     str,
     one_of(
