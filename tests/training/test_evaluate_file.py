@@ -12,6 +12,7 @@ from onnx_models import LABELS, expected_logits, make_card, softmax, stream_spec
 from stdl_events.errors import DatasetError
 from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
+from stdl_events.model_card import DecisionThresholds
 from stdl_events.training.data_settings import DataSettings
 from stdl_events.training.evaluation.evaluate_file import evaluate_file
 
@@ -85,6 +86,17 @@ def test_what_it_says(model: Path, data: Path, run_cli: RunCli) -> None:
     assert "accuracy 0.8333 on 6 labelled clips" in out
     assert "not known without its run" in err
     assert "of 1 of 3 classes: still" in err
+
+
+def test_the_thresholds_of_its_card_decide(data: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    sure_N = np.sort([row_K.max() for _, row_K in expected()])
+    between = float((sure_N[1] + sure_N[2]) / 2)
+    card = make_card(stream_spec(SIZE, STEPS, DT_US, grid="recording", cap=255))
+    card = card.model_copy(update={"decision": DecisionThresholds(unknown_below=between)})
+    code, out, err = run_cli("evaluate", write_model(tmp_path / "m.onnx", card), "--data", data, "--json")
+    assert code == 0, err
+    decided = json.loads(out)["decided"]
+    assert (decided["clips"], decided["believed"], decided["early"]) == (6, 4, 0)
 
 
 def test_unknown_labels_are_refused(model: Path, data: Path, run_cli: RunCli) -> None:

@@ -20,6 +20,7 @@ from stdl_events.analysis.thresholds import DecidedClips
 from stdl_events.frames import FrameSpec
 from stdl_events.live.readout import mean_logits, softmax
 from stdl_events.live.session import OnnxSession
+from stdl_events.model_card import ModelCard
 from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.training.data import Counts, batch_of, ordered_batches
@@ -250,6 +251,15 @@ def evaluate_clips(
         predicted_TN=np.concatenate(predicted_TB, 1) if over_time else None,
         running_logits_TNK=np.concatenate(running_TBK, 1) if running_TBK else None,
     )
+
+
+def decided_by(evaluation: Evaluation, card: ModelCard) -> DecidedClips | None:
+    """The decisions by the thresholds of a card; None without thresholds, or without logits over time."""
+    running_TNK = evaluation.running_logits_TNK
+    if running_TNK is None or card.decision is None:
+        return None
+    probabilities_NTK = softmax(running_TNK.transpose(1, 0, 2).astype(np.float64), card.temperature)
+    return DecidedClips.of(probabilities_NTK, evaluation.clips.targets_N, card.decision)
 
 
 def measures(name: str, evaluation: Evaluation) -> dict[str, float]:

@@ -21,7 +21,7 @@ from stdl_events.recordings.registry import DATASETS
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.recordings.takes import say_takes
 from stdl_events.training.data_settings import DataSettings
-from stdl_events.training.evaluation.evaluate import Evaluation, evaluate_clips, session_logits
+from stdl_events.training.evaluation.evaluate import Evaluation, decided_by, evaluate_clips, session_logits
 from stdl_events.training.sources import dataset_options, opened_as, recordings_folder
 
 BATCH_SIZE = 32
@@ -54,9 +54,10 @@ def evaluate_file(
     readable, clips = _readable(data, recordings, session.card.frame)
     evaluation = evaluate_clips(
         session_logits(session, over_time=True), readable, clips, batch_size=BATCH_SIZE, over_time=True,
-        temperature=session.card.temperature,
+        temperature=session.card.temperature, keep_logits=session.card.decision is not None,
     )  # fmt: skip
-    return replace(evaluation, frame_spec=session.card.frame), used
+    decided = decided_by(evaluation, session.card)
+    return replace(evaluation, frame_spec=session.card.frame, decided=decided, running_logits_TNK=None), used
 
 
 def labelled_recordings(data: DataSettings, side: Side | None) -> tuple[RecordingSet, Side | None]:

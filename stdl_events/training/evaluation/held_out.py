@@ -13,11 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.analysis.thresholds import DecidedClips
 from stdl_events.errors import ModelError
 from stdl_events.frames import FrameSpec
 from stdl_events.live import OnnxSession
-from stdl_events.live.readout import softmax
 from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.recordings.clips import ClipArray
@@ -30,6 +28,7 @@ from stdl_events.training.evaluation.density import DensityCount
 from stdl_events.training.evaluation.evaluate import (
     Evaluation,
     MeanLogits,
+    decided_by,
     evaluate_clips,
     network_logits,
     session_logits,
@@ -171,21 +170,12 @@ def evaluate(
     return replace(
         evaluation,
         frame_spec=opened.card.frame,
-        decided=_decided(evaluation, opened.card),
+        decided=decided_by(evaluation, opened.card),
         running_logits_TNK=evaluation.running_logits_TNK if keep_logits else None,
         own=own,
         density=None if count is None else count.read(),
         ridge=_ridge(Path(folder), opened, side, clips, asked=baseline, data=data),
     )
-
-
-def _decided(evaluation: Evaluation, card: ModelCard) -> DecidedClips | None:
-    """Return the decisions by the thresholds of a card; None without thresholds, or without logits over time."""
-    running_TNK = evaluation.running_logits_TNK
-    if running_TNK is None or card.decision is None:
-        return None
-    probabilities_NTK = softmax(running_TNK.transpose(1, 0, 2).astype(np.float64), card.temperature)
-    return DecidedClips.of(probabilities_NTK, evaluation.clips.targets_N, card.decision)
 
 
 def _ridge(
