@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+from stdl_events.cli.fixed_width import cells_of, padded, shortened
+from stdl_events.errors import printable
+
 TRUE = "true \\ recognised as"
 GAP = 2
 LEAST_NAME = 8
@@ -13,15 +16,15 @@ def confusion_lines(labels: Sequence[str], counts_KK: Sequence[Sequence[int]], w
     Columns that do not fit with their names have numbers, which the rows repeat; names of rows lose their middle.
 
     Args:
-        width: of the terminal, in characters. Only more classes than fit with their numbers exceed it.
+        width: of the terminal, in cells. Only more classes than fit with their numbers exceed it.
     """
     cells = [[str(count) if count else "." for count in row] for row in counts_KK]
     for columns, names in _headings(labels):
-        widths = [max(len(column), *(len(row[index]) for row in cells)) for index, column in enumerate(columns)]
+        widths = [max(cells_of(column), *(len(row[index]) for row in cells)) for index, column in enumerate(columns)]
         rest = width - sum(widths) - GAP * len(columns)
-        if columns != labels or rest >= max(map(len, (TRUE, *names))):
+        if columns != labels or rest >= max(map(cells_of, (TRUE, *names))):
             break
-    first = min(max(map(len, (TRUE, *names))), max(rest, LEAST_NAME))
+    first = min(max(map(cells_of, (TRUE, *names))), max(rest, LEAST_NAME))
     rows = [(TRUE, columns), *zip(names, cells, strict=True)]
     return [_line(shortened(name, first), row, first, widths) for name, row in rows]
 
@@ -32,14 +35,8 @@ def _headings(labels: Sequence[str]) -> list[tuple[Sequence[str], Sequence[str]]
     return [(labels, labels), (numbers, [f"{number} {label}" for number, label in zip(numbers, labels, strict=True)])]
 
 
-def shortened(name: str, width: int) -> str:
-    """`name` with its middle left out, if it is longer than `width`."""
-    if len(name) <= width:
-        return name
-    end = (width - 1) // 2
-    return f"{name[: width - 1 - end]}…{name[len(name) - end :]}"
-
-
 def _line(name: str, row: Sequence[str], first: int, widths: Sequence[int]) -> str:
     gap = " " * GAP
-    return name.ljust(first) + "".join(gap + cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+    return padded(name, first) + "".join(
+        gap + " " * (width - cells_of(cell)) + printable(cell) for cell, width in zip(row, widths, strict=True)
+    )

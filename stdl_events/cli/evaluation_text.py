@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stdl_events.cli.confusion import confusion_lines, shortened
+from stdl_events.cli.confusion import confusion_lines
+from stdl_events.cli.fixed_width import cells_of, padded, shortened
 from stdl_events.cli.output import messages, results
 from stdl_events.events.defects import count_of
 
@@ -134,11 +135,11 @@ def group_lines(kind: str, rows: Sequence[dict[str, Any]], width: int) -> list[s
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
     """Yield a table's lines; names in the first column lose their middle where they do not fit."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    widths = [max(map(cells_of, column)) for column in zip(head, *rows, strict=True)]
     first = min(widths[0], max(8, width - sum(widths[1:]) - 2 * len(widths[1:])))
     for name, *cells in (head, *rows):
         rest = "".join(f"  {cell:>{size}}" for cell, size in zip(cells, widths[1:], strict=True))
-        yield shortened(name, first).ljust(first) + rest
+        yield padded(shortened(name, first), first) + rest
 
 
 def _span(row: dict[str, Any]) -> str:

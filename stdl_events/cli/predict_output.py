@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from stdl_events.cli.confusion import shortened
+from stdl_events.cli.fixed_width import cells_of, padded, shortened
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.errors import printable
 
@@ -98,11 +98,11 @@ class Table:
     ) -> None:
         self._clips, self._width = clips, results.width
         decided = thresholds is not None and (thresholds.unknown_below > 0 or thresholds.still_below > 0)
-        self._label = min(LABEL_COLUMNS, max(map(len, labels))) + DECISION_COLUMNS * decided
+        self._label = min(LABEL_COLUMNS, max(map(cells_of, labels))) + DECISION_COLUMNS * decided
         self._label = max(self._label, len("no complete clip"))
         rest = self._width - self._label - len(_NUMBERS) - 2
         least = len(_span(0.0, 0.0)) if clips else len("recording")
-        self._name = max(min(max(map(len, names), default=0), rest), least)
+        self._name = max(min(max(map(cells_of, names), default=0), rest), least)
         results.print(f"{'recording':<{self._name}}  {'recognised as':<{self._label}}{_NUMBERS}")
 
     def add(self, prediction: "RecordingPrediction") -> None:
@@ -126,8 +126,7 @@ class Table:
 
     def _row(self, name: str, told: str, numbers: str) -> None:
         results.print(
-            f"{shortened(printable(name), self._name):<{self._name}}  {told:<{self._label}}{numbers}".rstrip(),
-            markup=False,
+            f"{padded(shortened(name, self._name), self._name)}  {padded(told, self._label)}{numbers}".rstrip()
         )
 
     def _told(self, label: str, decision: str | None, state: str) -> str:

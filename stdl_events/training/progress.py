@@ -14,6 +14,8 @@ from stdl_events.errors import printable
 
 GB = 10**9
 LEAST_BYTES_SHOWN = GB
+# Cells of the bar and the time left beside it.
+LEAST_BAR = 14
 
 
 class HashingProgress:
@@ -93,8 +95,9 @@ class TrainingProgress:
     def step(self, step: int, row: Mapping[str, Any]) -> None:
         """Show a step row of the metrics."""
         self.at(step)
-        numbers = f"loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}  {row['samples_per_s']:.0f}/s"
-        self._bar.update(self._task, completed=step, numbers="  ".join([numbers, *_rate(row)]))
+        numbers = [f"loss {row['loss']:.3f}", f"accuracy {row['accuracy']:.3f}", f"{row['samples_per_s']:.0f}/s"]
+        width = self._console.width - len(f"steps {step}/{self._total} ") - LEAST_BAR
+        self._bar.update(self._task, completed=step, numbers=fitted([*numbers, *_rate(row)], width))
 
     def epoch(self, step: int, row: Mapping[str, Any], epochs: int) -> None:
         """Print an epoch row of the metrics, the first numbers of which fit into a line."""

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from stdl_events.cli.confusion import confusion_lines, shortened
+from stdl_events.cli.confusion import confusion_lines
+from stdl_events.cli.fixed_width import cells_of, padded, shortened
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import print_json
 from stdl_events.cli.streams import prepare_standard_streams
@@ -136,6 +137,36 @@ def test_at_least_one_part_is_shown() -> None:
 def test_the_next_command_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
     say_next("export", "my runs/a [1]", "--out", "model.onnx")
     assert capsys.readouterr().err == "next: stdl-events export 'my runs/a [1]' --out model.onnx\n"
+
+
+@pytest.mark.parametrize("width", [9, 16, 40])
+def test_wide_characters_and_escapes_take_their_cells(width: int) -> None:
+    for name in (
+        "歩く人が歩いて手を振る様子",
+        "🚶\u200d♂️ walking on",
+        "مرحبا بالعالم",
+        "e\u0301\u0301cole",
+        "a\x1b[2Jb",
+    ):
+        text = padded(shortened(name, width), width)
+        assert text.isprintable()
+        assert cells_of(text) == width
+    lines = confusion_lines(["歩く", "\x1b[2J", "a"], identity(3), 80)
+    assert len({cells_of(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_bar_leaves_out_numbers_that_do_not_fit(width: int) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=True, highlight=False, color_system=None)
+    with TrainingProgress(total_steps=12, done_steps=0, quiet=False, console=console) as progress:
+        progress.step(10, epoch_row(mean_rate=0.1))
+    last = stream.getvalue().split("\n")[-2]
+    assert "steps" in last
+    assert "10/12" in last
+    assert "loss 0.123" in last
+    assert "…" not in last
+    assert ("accuracy 0.990" in last) == (width == 80)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
