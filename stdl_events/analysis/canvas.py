@@ -20,7 +20,6 @@ Colour: TypeAlias = tuple[int, int, int]
 WIDTH, MARGIN = 1100, 12
 BLACK, GRAY, LIGHT = (34, 34, 34), (110, 110, 110), (204, 204, 204)
 TEXT_SIZE = 2
-LINE = TEXT_SIZE * HEIGHT + 4
 
 
 class Canvas:

@@ -1,7 +1,7 @@
 """Reading a connection of TCP, and opening it again when it was lost. Nothing is ever sent to the other side.
 
 A peer that closes between two packets has ended. One that refuses, resets, closes within a packet or sends what cannot
-be cut into packets is lost; so is one that vanished, which TCP's keep-alive finds within `VANISHED_S`. With
+be cut into packets is lost; so is one that vanished, which TCP's keep-alive finds within 12 s. With
 `reconnect_s` all of these are opened again. A peer that comes back without a packet is still away.
 """
 
@@ -21,9 +21,9 @@ from stdl_events.events.sources.reopening import FIRST_PAUSE_S, LONGEST_PAUSE_S,
 from stdl_events.events.stream import EventArray
 
 HEADER_S = 5.0
-VANISHED_S = 12.0
 _POLL_S = 0.2
 _RECEIVE_BYTES = 1 << 20
+# Seconds and probes: a peer that vanished is found after 6 + 3 x 2 s.
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 6, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
 
 PacketT = TypeVar("PacketT")
