@@ -12,7 +12,7 @@ from stdl_events.events.defects import count_of
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.prepared.manifest import Manifest, read_manifest
 from stdl_events.recordings.entry import RecordingSet, Split
-from stdl_events.recordings.file_contents import Content, contents_of, located
+from stdl_events.recordings.file_contents import Content, contents_of
 from stdl_events.recordings.registry import DATASETS
 from stdl_events.recordings.splits.sides import SIDES, Side
 from stdl_events.recordings.splits.split_list import (
@@ -92,8 +92,8 @@ def split_of_run(
     if like is not None and listed is not None:
         data = None if config.data.path is None else Path(config.data.path)
         split = _checked(config, like, listed, SIDES, data=data, quiet=quiet)
-        root = _root(config, split)
-        return RunSplit(split, {located(root, row.path): row.content for row in listed.recordings})
+        of_key = {row.key: row.content for row in listed.recordings}
+        return RunSplit(split, {entry.path: of_key[entry.key] for entry in split.entries})
     split = split or load_split(config)
     stored = _stored_contents(config)
     if stored is None:

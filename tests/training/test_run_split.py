@@ -15,12 +15,14 @@ from stdl_events.errors import DatasetError, SplitError
 from stdl_events.events import RecordingWarning, open_recording, write_recording
 from stdl_events.events.convert import convert
 from stdl_events.events.geometry import Geometry
+from stdl_events.recipes import load_recipe
 from stdl_events.recordings.counted import Counted
 from stdl_events.recordings.entry import Entry, RecordingSet, SideRule, Split
 from stdl_events.recordings.file_digest import file_digest
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, SplitList, read_split_list, write_split_list
 from stdl_events.training.evaluation.held_out import evaluate
 from stdl_events.training.fit import fit
+from stdl_events.training.run_split import split_of_run
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.sources import load_split
 
@@ -162,6 +164,20 @@ def test_unreadable_recordings_are_listed_as_left_out(root: Path, drawn: TrainCo
     assert found.left_out == (first.key,)
     assert len(found.recordings) == 14
     assert len(evaluate(tmp_path / "run").recordings) == 5
+
+
+def test_a_run_like_another_lists_the_same_of_a_folder_that_is_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the folder of simulated walkers is; the lists of a sweep's runs are compared as a whole."""
+    monkeypatch.chdir(tmp_path)
+    walkers = {"people": 2, "per_person": 5, "sensor_size": (16, 16), "duration_us": 200_000}
+    config = load_recipe("demo_walkers").derive(data={"walkers": walkers})
+    for name, like in (("one", None), ("other", Path("one"))):
+        of_run = split_of_run(config, Path(name), like=like, quiet=True)
+        Path(name).mkdir()
+        of_run.write(Path(name), config, of_run.split)
+    assert listed(Path("one")) == listed(Path("other"))
 
 
 def test_parts_of_recordings_come_back(root: Path, drawn: TrainConfig, tmp_path: Path) -> None:
