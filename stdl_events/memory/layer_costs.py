@@ -1,6 +1,7 @@
 """Costs of single layers for the planner: one layer's step, run alone under the memory meter."""
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -8,17 +9,18 @@ import torch
 
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Trace
+from stdl_events.learning.lean.parts import channel_parts
 from stdl_events.learning.losses import InstantaneousLoss, Loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.precision import convolving_dtype
 from stdl_events.memory.cost_store import remembered, whole_number
-from stdl_events.memory.layer_setting import Entering, LayerSetting, TensorInput, loss_bytes
+from stdl_events.memory.layer_setting import Entering, LayerSetting, SpikesInput, TensorInput, loss_bytes
 from stdl_events.memory.meter import metering, tensor_bytes
 from stdl_events.network.spec import LayerSpec, NetworkSpec
 from stdl_events.plan.cost import LayerCost, Preceding
 
 # Bodies whose outputs are packed spikes.
-SPIKING = ("C", "R", "FC")
+SPIKING = ("C", "R")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +83,11 @@ class LayerMeter:
         if key not in self._known:
             if isinstance(entering, tuple):
                 # Deep networks have many layers with the same costs behind different ones.
-                entering = _tensor_output(dataclasses.replace(self._setting, kept=False), entering) or entering
+                entering = _tensor_output(self._setting, entering) or entering
             self._known[key] = _measured(self._setting, layer, needs_input_gradient, entering)
         return self._known[key]
 
-    @property
+    @functools.cached_property
     def _setting(self) -> LayerSetting:
         return LayerSetting(
             dataclasses.replace(self.spec, layers=(), input_shape=(1, 1, 1)),
@@ -105,12 +107,25 @@ class LayerMeter:
         if layer == self.spec.layers[0] and not needs_input_gradient:
             return "frames"
         if not preceding or not self.lean:
-            return "spikes"
+            return SpikesInput()
         before = preceding[-1]
-        after = before.ops[before.ops.index(before.body) + 1 :]
+        behind = before.ops.index(before.body) + 1
+        after = before.ops[behind:]
         if before.body.kind not in SPIKING or len(after) > 1 or any(op.kind != "AP" for op in after):
             return preceding
-        return "counts" if after else "spikes"
+        if after and self.trace is not None:  # the trace is pooled where it is read
+            return preceding
+        return SpikesInput(bool(after), self._lies_last(before, before.shape_before(behind)))
+
+    @functools.cached_property
+    def _likes_last(self) -> bool:
+        return _spikes_lie_last(dataclasses.replace(self._setting, batch_size=1, kept=False))
+
+    def _lies_last(self, layer: LayerSpec, spikes_shape: tuple[int, int, int]) -> bool:
+        """True if the layer's spikes, of this shape, lie channels last."""
+        if layer.body.kind != "C" or not self._likes_last:
+            return False
+        return self.kept or len(channel_parts((self.batch_size, *spikes_shape), self._setting.flowing)) == 1
 
 
 @remembered(int, whole_number, most=64)
@@ -131,7 +146,9 @@ def _input_from(document: Any) -> TensorInput | None:
         raise ValueError(f"{document!r} is no input")
     shape, pool = _three(document["shape"]), document["pool"]
     divisor = None if divisor is None else whole_number(divisor)
-    return TensorInput(dtype, shape, divisor, None if pool is None else _three(pool))
+    return TensorInput(
+        dtype, shape, divisor, None if pool is None else _three(pool), _yes_or_no(document["channels_last"])
+    )
 
 
 def _three(values: Any) -> tuple[int, int, int]:
@@ -148,6 +165,19 @@ def _tensor_output(setting: LayerSetting, preceding: Preceding) -> TensorInput |
     from stdl_events.memory.layer_step import tensor_output
 
     return tensor_output(setting, preceding)
+
+
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value
+
+
+@remembered(bool, _yes_or_no, most=64)
+def _spikes_lie_last(setting: LayerSetting) -> bool:
+    from stdl_events.memory.layer_step import spikes_lie_last
+
+    return spikes_lie_last(setting)
 
 
 def _cost_from(numbers: Any) -> LayerCost:

@@ -13,6 +13,18 @@ from stdl_events.plan.cost import Preceding
 
 
 @dataclasses.dataclass(frozen=True)
+class SpikesInput:
+    """A layer's input that is packed spikes, or their counts in pooling windows.
+
+    Args:
+        channels_last: see `Signal.channels_last`.
+    """
+
+    counted: bool = False
+    channels_last: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class TensorInput:
     """A layer's input that is one tensor and nothing else, or an average pooling of it, recomputed where needed.
 
@@ -21,17 +33,18 @@ class TensorInput:
         shape: (C, H, W) of the tensor.
         divisor: of counts, which take one byte each; None for the values themselves.
         pool: kernel, stride and padding; None for no pooling.
+        channels_last: the tensor's layout.
     """
 
     dtype: torch.dtype
     shape: tuple[int, int, int]
     divisor: int | None
     pool: tuple[int, int, int] | None
+    channels_last: bool
 
 
-Entering: TypeAlias = Literal["frames", "spikes", "counts"] | TensorInput | Preceding
-"""A layer's input: frames, packed spikes, their counts in pooling windows, one tensor, or the output of the layers in
-front."""
+Entering: TypeAlias = Literal["frames"] | SpikesInput | TensorInput | Preceding
+"""A layer's input: frames, packed spikes, one tensor, or the output of the layers in front."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ B batch, C channels, H height, W width, K classes.
 """
 
 import dataclasses
+import functools
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,15 +17,16 @@ from stdl_events.learning.grid import Trace
 from stdl_events.learning.lean import alike_parts_skipped, check_layer
 from stdl_events.learning.lean.chain import LeanChain
 from stdl_events.learning.lean.pooling import Pooled, Window
-from stdl_events.learning.lean.signals import Counts, Dense, Shape, Spikes, Traced
+from stdl_events.learning.lean.signals import Counts, Dense, Scaled, Shape, Spikes, Traced, moved
 from stdl_events.learning.lean.signals import Signal as LeanSignal
 from stdl_events.learning.precision import mixed_precision
 from stdl_events.learning.targets import example_targets
 from stdl_events.learning.traced_spikes import Signal, TracedSpikes, spikes_of
 from stdl_events.learning.traces import make_factory, state_holds
-from stdl_events.memory.layer_setting import Entering, LayerSetting, TensorInput, loss_bytes
+from stdl_events.memory.layer_setting import Entering, LayerSetting, SpikesInput, TensorInput, loss_bytes
 from stdl_events.memory.meter import LiveBytes, metering, tensor_bytes
 from stdl_events.network.layers import Layer
+from stdl_events.network.notation import parse_layers
 from stdl_events.network.spec import LayerSpec
 from stdl_events.network.synapse import convolve_in
 from stdl_events.plan.cost import LayerCost, Preceding
@@ -67,23 +69,32 @@ def _lean_input(setting: LayerSetting, shape: Shape, entering: Entering) -> Lean
         return _tensor_input(setting.batch_size, entering)
     if isinstance(entering, tuple):
         return _run_preceding(setting, entering)
-    values: LeanSignal = Spikes(shape, setting.flowing, device)
-    if entering == "counts":
-        values = Counts(torch.empty(shape, dtype=torch.uint8), setting.flowing, divisor=4)
-    if setting.trace is None:
-        return values
-    # The trace is kept by the layer in front, in its state or beside it.
-    return Traced(values, Dense(torch.empty(shape, dtype=setting.flowing)))
+    values: LeanSignal
+    if entering.counted:
+        counts_BCHW = _empty(shape, torch.uint8, channels_last=entering.channels_last)
+        values = Counts(counts_BCHW, setting.flowing, divisor=4)
+    else:
+        values = Spikes(shape, setting.flowing, device, channels_last=entering.channels_last)
+    if setting.trace is not None:
+        # The trace is kept by the layer in front, in its state or beside it.
+        values = Traced(values, Dense(torch.empty(shape, dtype=setting.flowing)))
+    gain = make_factory(setting.spec, setting.trace, setting.dtype).gain()
+    return values if gain == 1.0 else moved(values, functools.partial(Scaled, factor=gain))
 
 
 def _tensor_input(batch_size: int, entering: TensorInput) -> LeanSignal:
     shape, dtype, divisor = (batch_size, *entering.shape), entering.dtype, entering.divisor
     held: LeanSignal
     if divisor is None:
-        held = Dense(torch.empty(shape, dtype=dtype))
+        held = Dense(_empty(shape, dtype, channels_last=entering.channels_last))
     else:
-        held = Counts(torch.empty(shape, dtype=torch.uint8), dtype, divisor)
+        held = Counts(_empty(shape, torch.uint8, channels_last=entering.channels_last), dtype, divisor)
     return held if entering.pool is None else Pooled(held, nn.AvgPool2d(*entering.pool))
+
+
+def _empty(shape: Shape, dtype: torch.dtype, *, channels_last: bool) -> Tensor:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return torch.empty(shape, dtype=dtype, memory_format=layout)
 
 
 def tensor_output(setting: LayerSetting, preceding: Preceding) -> TensorInput | None:
@@ -97,13 +108,20 @@ def tensor_output(setting: LayerSetting, preceding: Preceding) -> TensorInput | 
             (source.values_BCHW, None) if isinstance(source, Dense) else (source.counts_BCHW, source.divisor)
         )
         is_alone = values_BCHW.untyped_storage().nbytes() == tensor_bytes([values_BCHW])
-        return TensorInput(source.dtype, source.shape[1:], divisor, pool) if is_alone else None
+        return TensorInput(source.dtype, source.shape[1:], divisor, pool, source.channels_last) if is_alone else None
+
+
+def spikes_lie_last(setting: LayerSetting) -> bool:
+    """True if spikes lie channels last behind a convolution whose channels are all convolved together."""
+    (layer,) = parse_layers("2C3", (2, 4, 4), 1.0)
+    with metering(), alike_parts_skipped():
+        return _run_preceding(setting, (layer,)).channels_last
 
 
 @torch.no_grad()
 def _run_preceding(setting: LayerSetting, preceding: Preceding) -> LeanSignal:
     layers = [_layer(setting, spec) for spec in preceding]
-    received = _lean_input(setting, (setting.batch_size, *preceding[0].input_shape), "spikes")
+    received = _lean_input(setting, (setting.batch_size, *preceding[0].input_shape), SpikesInput())
     states = (layer.initial_state(setting.batch_size, dtype=setting.flowing) for layer in layers)
     out, _ = LeanChain().forward(layers, received, deque(itertools.chain.from_iterable(states)))
     out.dense()  # unpacked spikes beside the packed ones are freed after their first use
@@ -229,6 +247,7 @@ def _lean_step(layer: Layer, x: LeanSignal, setting: LayerSetting, live: LiveByt
         chain.backward(gradients)
         shared = output - (live.held_peak - live.peak)
     values = x.spikes if isinstance(x, Traced) else x
+    values = values.source if isinstance(values, Scaled) else values
     received = values.bits_BCQ if isinstance(values, Spikes) else values.dense()
     return LayerCost(
         tensor_bytes([received]), forward, saved, live.peak - before - saved, 0, left=left, output=output, shared=shared

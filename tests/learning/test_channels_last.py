@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.lean import kernels
-from stdl_events.learning.lean.kernels import laid_out, lies_channels_last, reference, turned_last
+from stdl_events.learning.lean.kernels import laid_out, lies_channels_last, reference, turned
 from stdl_events.learning.lean.kernels.layout import lies_in_both
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
@@ -85,19 +85,20 @@ def test_a_layer_with_batch_norm_keeps_its_state_channels_last(convolutions, lie
     assert [lies_channels_last(each) for each in state] == [lies, lies]
 
 
+@pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize("shape", [(1, 3, 4, 5), (17, 2, 3, 4), (40, 4, 2, 2), (3, 1, 4, 4), (3, 4, 1, 1)])
-def test_turning_needs_no_second_tensor(shape):
-    x = torch.rand(shape, dtype=torch.float64)
+def test_turning_needs_no_second_tensor(shape, last):
+    x = laid_out(torch.rand(shape, dtype=torch.float64), channels_last=not last)
     expected, address = x.clone(), x.data_ptr()
-    found = turned_last(x)
+    found = turned(x, channels_last=last)
     assert torch.equal(found, expected)
     assert found.data_ptr() == address
-    assert lies_channels_last(found) or lies_in_both(found)
+    assert lies_channels_last(found) == last or lies_in_both(found)
 
 
 def test_turning_what_is_not_contiguous_leaves_it_alone():
     x = torch.rand(4, 3, 5, 6)
-    found = turned_last(x[:, :, ::2])
+    found = turned(x[:, :, ::2], channels_last=True)
     assert torch.equal(found, x[:, :, ::2])
     assert lies_channels_last(found)
     assert found.data_ptr() != x.data_ptr()

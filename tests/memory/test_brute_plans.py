@@ -4,9 +4,14 @@ import pytest
 from brute_plans import check_auto, check_mode, random_blueprint
 
 
-@pytest.mark.parametrize(("seed", "memory"), [(0, "plain"), (1, "lean"), (2, "kept")])
-def test_no_plan_needs_less_than_the_budget_that_a_refusal_names(seed, memory):
-    check_mode(random_blueprint(seed, layers=4, memory=memory))
+@pytest.mark.parametrize(
+    ("seed", "layers", "memory"),
+    # Layers behind others with channels last (15, 59), traces behind a gain (6) and a pooling (34).
+    [(28, 4, "plain"), (15, 3, "lean"), (59, 3, "lean"), (6, 4, "kept"), (34, 4, "kept")],
+)
+def test_no_plan_needs_less_than_the_budget_that_a_refusal_names(seed, layers, memory):
+    _, off = check_mode(random_blueprint(seed, layers=layers, memory=memory))
+    assert off == 0, "a block's bytes are those of its layers added up"
 
 
 @pytest.mark.parametrize(("seed", "keeps"), [(102, False), (104, True)])

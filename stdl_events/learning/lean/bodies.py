@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
 from stdl_events.learning.lean.classifier import classifier_step
-from stdl_events.learning.lean.kernels import in_rows, laid_out, pack_, turned_last
+from stdl_events.learning.lean.kernels import in_rows, pack_, turned
 from stdl_events.learning.lean.membranes import takes_channels_last
 from stdl_events.learning.lean.neurons import LeanNeurons
 from stdl_events.learning.lean.parts import accumulate, channel_parts, of_channels, put_part, unlike
-from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Spikes, Traced, added, moved
+from stdl_events.learning.lean.signals import Dense, Scaled, Signal, Spikes, Traced, added, dense_in, moved
 from stdl_events.learning.lean.steps import Step, UnitStep
 from stdl_events.learning.lean.supported import runs_by_hand, steps_as
 from stdl_events.learning.lean.synapse import LeanSynapse
@@ -70,7 +70,7 @@ def _unit_step(
     likes_last = takes_channels_last(unit.cell, state[0].device, x.dtype)
     synapse = LeanSynapse(unit.synapse, x, saves_output=saves_output, channels_last=likes_last)
     if synapse.channels_last:  # of the first step; those that follow lie so
-        state[0] = laid_out(state[0], channels_last=True)
+        state[0] = turned(state[0], channels_last=True)
     neurons = LeanNeurons(
         unit.cell,
         tuple(state),
@@ -94,7 +94,7 @@ def _unit_step(
     def backward(gradients: list[Tensor], needs_input: bool, onto: Tensor | None = None) -> Tensor | None:
         gradient = _behind_gain(unit, gradients.pop())
         if fuses and synapse.learns_norm:
-            gradient = turned_last(gradient) if synapse.channels_last else in_rows(gradient)
+            gradient = turned(gradient, channels_last=synapse.channels_last)
             for channels in runs:
                 neurons.backward(channels, of_channels(gradient, channels), synapse.before_norm(channels))
         else:
@@ -175,7 +175,7 @@ def _sew_step(body: SEWBody, x: Signal, state: list[Tensor], saves_output: bool,
 
 
 def _autograd_step(body: Body, x: Signal, state: list[Tensor], needs_input: bool, rates: ChunkRates | None) -> Step:
-    x_BCHW = in_rows(x.dense()).detach().requires_grad_(needs_input)  # modules flatten it
+    x_BCHW = dense_in(x.dtype, x, channels_last=False).detach().requires_grad_(needs_input)  # modules flatten it
     received = TracedSpikes(x_BCHW, x.trace.dense()) if isinstance(x, Traced) else x_BCHW
     watching = contextlib.nullcontext() if rates is None else rates.watching(_module(body))
     with torch.enable_grad(), mixed_precision(x_BCHW.device, x.dtype), watching:

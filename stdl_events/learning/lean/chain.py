@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.lean.bodies import body_step
+from stdl_events.learning.lean.kernels import turned
 from stdl_events.learning.lean.pooling import counts_spikes, pool_backward, pooled
 from stdl_events.learning.lean.signals import Dense, Dropped, Signal, dropout_backward, moved
 from stdl_events.learning.lean.steps import Backward
@@ -79,7 +80,8 @@ class LeanChain:
         # True once a gradient of the current output is needed. Layers in front of the first trainable parameter have no
         # backward and save nothing for it.
         self._learns = needs_input
-        self._backwards: list[tuple[Backward, bool]] = []
+        # Backward functions, True if they compute the gradient of their input, and True if that lies channels last.
+        self._backwards: list[tuple[Backward, bool, bool]] = []
 
     def forward(self, layers: Iterable[Layer], x: Signal, state: deque[Tensor]) -> tuple[Signal, list[Tensor]]:
         """Run `layers`; `state` is consumed entry by entry. Returns the output and the new state."""
@@ -93,6 +95,7 @@ class LeanChain:
             needs_input = self._learns
             self._learns = needs_input or _learns(layer)
             saves_output = self._learns and self._count in self._kept
+            received_last = needs_input and x.channels_last
             behind = [*layer.after, *(following.before if following is not None else ())]
             x, entries, backward = body_step(
                 layer.body, x, neurons, saves_output=saves_output, needs_input=needs_input, rates=self._rates,
@@ -101,7 +104,7 @@ class LeanChain:
             self._count += 1
             del neurons
             if self._learns:
-                self._backwards.append((backward, needs_input))
+                self._backwards.append((backward, needs_input, received_last))
             del backward
             x = self._through(layer.after, x, unused)
             new.extend((*entries, *masks))
@@ -118,30 +121,34 @@ class LeanChain:
         """
         passed: Tensor | None = None
         while self._backwards:
-            step, needs_input = self._backwards.pop()
+            step, needs_input, received_last = self._backwards.pop()
             passed = step(gradients, needs_input)
             del step
             if passed is None:  # the first layer that learns, or a body whose output does not depend on its input
                 self._backwards.clear()
-            elif self._backwards:
+                continue
+            # So that the memory of the layer in front does not depend on those behind it.
+            passed = turned(passed, channels_last=received_last)
+            if self._backwards:
                 gradients.append(passed)
                 passed = None
         return passed
 
-    def _note(self, input_gradient: Callable[[Tensor], Tensor]) -> None:
+    def _note(self, x: Signal, input_gradient: Callable[[Tensor], Tensor]) -> None:
         if self._learns:
-            self._backwards.append((lambda gradients, needs_input: input_gradient(gradients.pop()), True))
+            last = x.channels_last
+            self._backwards.append((lambda gradients, needs_input: input_gradient(gradients.pop()), True, last))
 
     def _through(self, modules: nn.Sequential, x: Signal, masks: deque[Tensor]) -> Signal:
         for module in modules:
             if isinstance(module, nn.AvgPool2d):
                 undo = functools.partial(pool_backward, shape=x.shape, pool=module)
-                self._note(undo)
+                self._note(x, undo)
                 x = moved(x, functools.partial(pooled, pool=module))
             elif isinstance(module, SequenceDropout) and masks:
                 mask_BCHW, p = masks.popleft(), module.probability
                 undo = functools.partial(dropout_backward, mask_BCHW=mask_BCHW, probability=p)
-                self._note(undo)
+                self._note(x, undo)
                 x = moved(x, functools.partial(Dropped, mask_BCHW=mask_BCHW, probability=p))
             else:
                 assert isinstance(module, nn.Identity | SequenceDropout), "layers pool and drop out, nothing else"

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stdl_events.learning.lean.parts import accumulate, in_dtype, sample_parts
-from stdl_events.learning.lean.signals import Dense, Signal, lies_last, presynaptic
+from stdl_events.learning.lean.signals import Dense, Signal, presynaptic
 from stdl_events.learning.lean.steps import Step
 from stdl_events.network.layers import ClassifierBody
 
@@ -34,7 +34,7 @@ def classifier_step(body: ClassifierBody, x: Signal) -> Step:
             return None
         height, width = x.shape[2:]
         grad_BC = grad_BK @ weight.detach() / (height * width)
-        layout = torch.channels_last if lies_last(x) else torch.contiguous_format
+        layout = torch.channels_last if x.channels_last else torch.contiguous_format
         return in_dtype(grad_BC, x.dtype)[:, :, None, None].expand(x.shape).contiguous(memory_format=layout)
 
     return Step(Dense(logits_BK), (), backward)

@@ -9,9 +9,9 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from stdl_events.learning.lean.kernels import count_, empty, in_rows, lies_channels_last, spread
+from stdl_events.learning.lean.kernels import count_, empty, spread
 from stdl_events.learning.lean.parts import sample_parts, unlike
-from stdl_events.learning.lean.signals import ALL, Counts, Scaled, Shape, Signal, Spikes
+from stdl_events.learning.lean.signals import ALL, Alike, Counts, Scaled, Shape, Signal, Spikes
 
 # What a byte counts.
 _MOST = torch.iinfo(torch.uint8).max
@@ -45,19 +45,14 @@ class Window(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pooled:
+class Pooled(Alike):
     """A signal behind average pooling, recomputed at every call."""
 
-    source: Signal
     pool: nn.AvgPool2d
 
     @property
     def shape(self) -> Shape:
         return Window.of(self.pool).behind(self.source.shape)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.source.dtype
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         pooled: Tensor = self.pool(self.source.dense(samples, channels))
@@ -88,7 +83,7 @@ def pool_backward(grad_BCHW: Tensor, shape: Shape, pool: nn.AvgPool2d) -> Tensor
     """The gradient in front of the pooling, of `shape`, from the one behind it."""
     window = Window.of(pool)
     if window.tiles(shape):
-        return spread(grad_BCHW if lies_channels_last(grad_BCHW) else in_rows(grad_BCHW), window.kernel)
+        return spread(grad_BCHW, window.kernel)
     # The operator reads only the shape of the pooling's input, so an expanded scalar is enough.
     like = grad_BCHW.new_empty(()).expand(shape)
     kernel, stride, padding = ([number, number] for number in window)

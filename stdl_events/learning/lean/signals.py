@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from stdl_events.learning.lean.kernels import BITS, laid_out, lies_channels_last, unpack
+from stdl_events.learning.lean.kernels import BITS, empty, laid_out, lies_channels_last, unpack
 from stdl_events.learning.lean.parts import in_dtype
 
 Shape: TypeAlias = tuple[int, int, int, int]
@@ -28,6 +28,11 @@ class Signal(Protocol):
         """The dtype of its values."""
         ...
 
+    @property
+    def channels_last(self) -> bool:
+        """True if its values lie channels last; so does their gradient."""
+        ...
+
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         """The values of some samples and channels. The caller must not write into them."""
         ...
@@ -40,9 +45,12 @@ class Dense:
     values_BCHW: Tensor
 
     @property
+    def channels_last(self) -> bool:
+        return lies_channels_last(self.values_BCHW)
+
+    @property
     def shape(self) -> Shape:
-        batch, channels, height, width = self.values_BCHW.shape
-        return batch, channels, height, width
+        return _shape(self.values_BCHW)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -59,7 +67,7 @@ class Spikes:
     part.
 
     Args:
-        channels_last: True if signals that are computed from it shall lie channels last.
+        channels_last: True if the unpacked spikes lie channels last.
     """
 
     def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device, *, channels_last: bool = False) -> None:
@@ -78,37 +86,30 @@ class Spikes:
         self._fresh = None
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        return self._values(self.dtype, samples, channels, channels_last=False)
+        return self._values(self.dtype, samples, channels, self.channels_last)
 
     def dense_in(self, dtype: torch.dtype, samples: slice, *, channels_last: bool) -> Tensor:
-        """Some samples, unpacked into `dtype`."""
-        return self._values(dtype, samples, ALL, channels_last=channels_last)
+        """Some samples, unpacked into `dtype` and the layout."""
+        return self._values(dtype, samples, ALL, channels_last)
 
-    def _values(self, dtype: torch.dtype, samples: slice, channels: slice, *, channels_last: bool) -> Tensor:
+    def _values(self, dtype: torch.dtype, samples: slice, channels: slice, channels_last: bool) -> Tensor:
         batch, count, height, width = self.shape
         fresh, self._fresh = self._fresh, None
-        if fresh is not None and _covers(samples, batch) and _covers(channels, count) and dtype == self.dtype:
+        is_whole = _covers(samples, batch) and _covers(channels, count)
+        if fresh is not None and is_whole and dtype == self.dtype and channels_last == self.channels_last:
             return fresh
+        del fresh  # bits are quicker to unpack into another layout than numbers are to turn
         spikes_BCP = unpack(_part(self.bits_BCQ, samples, channels), height * width, dtype, channels_last)
         return spikes_BCP.unflatten(2, (height, width))
 
 
-def dense_in(dtype: torch.dtype, x: Signal, samples: slice, *, channels_last: bool = False) -> Tensor:
-    """The values of some samples in `dtype`; spikes are unpacked into it."""
-    if isinstance(x, Spikes):
-        values = x.dense_in(dtype, samples, channels_last=channels_last)
-    else:
-        values = in_dtype(x.dense(samples), dtype)
-    return laid_out(values, channels_last=True) if channels_last else values
-
-
-def lies_last(x: Signal) -> bool:
-    """True if spikes, or their counts, come from neurons whose tensors lie channels last; so shall their gradient."""
-    if isinstance(x, Counts):
-        return lies_channels_last(x.counts_BCHW)
-    if isinstance(x, Scaled | Traced):
-        return lies_last(x.source if isinstance(x, Scaled) else x.spikes)
-    return isinstance(x, Spikes) and x.channels_last
+def dense_in(dtype: torch.dtype, x: Signal, samples: slice = ALL, *, channels_last: bool) -> Tensor:
+    """The values of some samples in a dtype and a layout, into which spikes and counts are written at once."""
+    if isinstance(x, Spikes | Counts):
+        return x.dense_in(dtype, samples, channels_last=channels_last)
+    if isinstance(x, Traced):
+        return dense_in(dtype, x.spikes, samples, channels_last=channels_last)
+    return laid_out(in_dtype(x.dense(samples), dtype), channels_last=channels_last)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,12 +122,26 @@ class Counts:
 
     @property
     def shape(self) -> Shape:
-        batch, channels, height, width = self.counts_BCHW.shape
-        return batch, channels, height, width
+        return _shape(self.counts_BCHW)
+
+    @property
+    def channels_last(self) -> bool:
+        return lies_channels_last(self.counts_BCHW)
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         counts = _part(self.counts_BCHW, samples, channels).to(self.dtype)
         return counts if self.divisor == 1 else counts.div_(self.divisor)
+
+    def dense_in(self, dtype: torch.dtype, samples: slice, *, channels_last: bool) -> Tensor:
+        """Some samples in a dtype and a layout."""
+        counts = _part(self.counts_BCHW, samples, ALL)
+        values = empty(counts, counts.shape, channels_last=channels_last, dtype=dtype).copy_(counts)
+        return values if self.divisor == 1 else values.div_(self.divisor)
+
+
+def _shape(x_BCHW: Tensor) -> Shape:
+    batch, channels, height, width = x_BCHW.shape
+    return batch, channels, height, width
 
 
 def _part(whole: Tensor, samples: slice, channels: slice) -> Tensor:
@@ -146,11 +161,10 @@ def _own(source: Signal, samples: slice, channels: slice) -> Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scaled:
-    """A signal times a constant."""
+class Alike:
+    """What has the shape, dtype and layout of its source."""
 
     source: Signal
-    factor: float
 
     @property
     def shape(self) -> Shape:
@@ -160,43 +174,40 @@ class Scaled:
     def dtype(self) -> torch.dtype:
         return self.source.dtype
 
+    @property
+    def channels_last(self) -> bool:
+        return self.source.channels_last
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled(Alike):
+    """A signal times a constant."""
+
+    factor: float
+
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         return _own(self.source, samples, channels).mul_(self.factor)
 
 
 @dataclasses.dataclass(frozen=True)
-class Added:
+class Added(Alike):
     """The sum of two signals, recomputed at every call."""
 
-    first: Signal
-    second: Signal
-
-    @property
-    def shape(self) -> Shape:
-        return self.first.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.first.dtype
+    other: Signal
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
-        return self.first.dense(samples, channels) + self.second.dense(samples, channels)
+        return self.source.dense(samples, channels) + self.other.dense(samples, channels)
 
 
 @dataclasses.dataclass(frozen=True)
-class Traced:
+class Traced(Alike):
     """Spikes with their presynaptic traces; the signal's values are the spikes."""
 
-    spikes: Signal
     trace: Signal
 
     @property
-    def shape(self) -> Shape:
-        return self.spikes.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.spikes.dtype
+    def spikes(self) -> Signal:
+        return self.source
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         return self.spikes.dense(samples, channels)
@@ -236,20 +247,11 @@ def _is_whole(signal: Signal) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Dropped:
+class Dropped(Alike):
     """A signal behind dropout with the mask of its sequence; the remaining values are scaled by 1 / (1 - p)."""
 
-    source: Signal
     mask_BCHW: Tensor
     probability: float
-
-    @property
-    def shape(self) -> Shape:
-        return self.source.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.source.dtype
 
     def dense(self, samples: slice = ALL, channels: slice = ALL) -> Tensor:
         values = _own(self.source, samples, channels)

@@ -25,7 +25,7 @@ from stdl_events.learning.lean.kernels.layout import (
     in_rows,
     laid_out,
     lies_channels_last,
-    turned_last,
+    turned,
 )
 
 __all__ = [
@@ -45,7 +45,7 @@ __all__ = [
     "surrogate_backward_",
     "surrogate_backward_eight_bits_",
     "surrogate_backward_normed_",
-    "turned_last",
+    "turned",
     "unpack",
 ]
 

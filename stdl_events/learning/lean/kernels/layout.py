@@ -55,20 +55,22 @@ def laid_out(x_BCHW: Tensor, *, channels_last: bool) -> Tensor:
     return x_BCHW if lies else x_BCHW.contiguous(memory_format=torch.channels_last)
 
 
-def turned_last(x_BCHW: Tensor) -> Tensor:
-    """The numbers of `x_BCHW` with channels last, in its own memory where that is contiguous; not to be used any more.
+def turned(x_BCHW: Tensor, *, channels_last: bool) -> Tensor:
+    """The numbers of `x_BCHW`, which must not be used any more, in the layout; in its own memory where they fill that.
 
-    A copy would be alive beside it, and which tensors a layer is given in rows is known to the layer behind it alone.
+    A copy would be alive beside it.
     """
-    if not x_BCHW.is_contiguous() or lies_in_both(x_BCHW):
-        return laid_out(x_BCHW, channels_last=True)
+    lies_so = lies_channels_last(x_BCHW) if channels_last else lies_in_rows(x_BCHW)
+    other = torch.contiguous_format if channels_last else torch.channels_last
+    if lies_so or lies_in_both(x_BCHW) or not x_BCHW.is_contiguous(memory_format=other):
+        return laid_out(x_BCHW, channels_last=channels_last)
     batch, channels, height, width = x_BCHW.shape
-    strides = (channels * height * width, 1, width * channels, channels)
-    last_BCHW = x_BCHW.as_strided(x_BCHW.shape, strides, x_BCHW.storage_offset())
+    pixels = (1, width * channels, channels) if channels_last else (height * width, width, 1)
+    turned_BCHW = x_BCHW.as_strided(x_BCHW.shape, (channels * height * width, *pixels), x_BCHW.storage_offset())
     run = -(-batch // _MOST_TURNS)
     for start in range(0, batch, run):
-        last_BCHW[start : start + run] = x_BCHW[start : start + run].clone()
-    return last_BCHW
+        turned_BCHW[start : start + run] = x_BCHW[start : start + run].clone()
+    return turned_BCHW
 
 
 def lies_in_both(x_BCHW: Tensor) -> bool:
@@ -77,7 +79,9 @@ def lies_in_both(x_BCHW: Tensor) -> bool:
     return channels == 1 or height * width == 1
 
 
-def empty(like: Tensor, shape_BCHW: tuple[int, ...], *, channels_last: bool) -> Tensor:
+def empty(
+    like: Tensor, shape_BCHW: tuple[int, ...], *, channels_last: bool, dtype: torch.dtype | None = None
+) -> Tensor:
     """A tensor of the layout, with dtype and device of another."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    return torch.empty(shape_BCHW, dtype=like.dtype, device=like.device, memory_format=layout)
+    return torch.empty(shape_BCHW, dtype=dtype or like.dtype, device=like.device, memory_format=layout)
