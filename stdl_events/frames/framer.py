@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import FrameSpecError
-from stdl_events.events.stream import EventArray
+from stdl_events.events.stream import EventArray, concatenate_events
 from stdl_events.frames.counting import BLOCK_EVENTS, Counts, linear_indices
 from stdl_events.frames.selection import Selection
 from stdl_events.frames.spec import FrameSpec
@@ -16,6 +16,9 @@ from stdl_events.frames.stream_windows import StreamWindows
 
 # A gap in time becomes one frame per window. More windows than this per call mean a damaged clock or a wrong dt_us.
 MAX_WINDOWS_AT_ONCE = 1_000_000
+# Short chunks of one window are counted together: counting costs as much for each as for 500 events. The events that
+# wait are few, so that a window is closed no later for it.
+MAX_HELD_EVENTS = 1 << 12
 
 Times = npt.NDArray[np.int64]
 
@@ -83,6 +86,8 @@ class Framer:
         self._select = Selection.of(spec)
         self._plain = spec.plain
         self._windows = StreamWindows(self._plain)
+        self._held: list[EventArray] = []
+        self._held_events = 0
         self._index: int | None = None
         self._origin_us = self._t_start_us = self._t_last_us = self._session = 0
         self._given_us = origin_us
@@ -100,7 +105,7 @@ class Framer:
     @property
     def open_events(self) -> int:
         """Number of events in the open window, which is no frame yet."""
-        return self._windows.events
+        return self._windows.events + self._held_events
 
     def push(self, events: EventArray) -> list[Frame]:
         """Return all windows that these events close, empty ones too. The first event after a window closes it.
@@ -136,6 +141,7 @@ class Framer:
     def finish(self) -> list[Frame]:
         """Return the open window, if it holds events, at the end of a source. The next push starts a new stream."""
         frames: list[Frame] = []
+        self._count_held()
         if self._index is not None and self._windows.events:
             if self.spec.dt_us:
                 self._close_until(self._index + 1, frames)
@@ -153,10 +159,12 @@ class Framer:
         first, last = (int(times_us[0]) - origin_us) // dt_us, (int(times_us[-1]) - origin_us) // dt_us
         if self._index is None:
             self._index = first
-        if self._windows.events and self._index == first == last:
+        if self._index <= first == last:
             # The common case of a live source: its chunks are shorter than a window.
-            self._windows.add_to_open(linear_indices(events, self._plain))
+            self._close_until(first, frames)
+            self._hold(events)
             return
+        self._count_held()
         late, windows, sizes = _windows_with_events(times_us, self._index, dt_us, origin_us)
         self.late_events += late
         if not len(windows):
@@ -173,6 +181,24 @@ class Framer:
             closed, events_in = self._with_empty(closed, events_in, windows)
         if closed:
             self._append(closed, events_in, frames)
+
+    def _hold(self, events: EventArray) -> None:
+        """Add events to the open window; they are counted when there are enough of them."""
+        if not self._windows.events:
+            self._windows.add(linear_indices(events, self._plain), np.array([len(events)]))
+            return
+        self._held.append(events if events.flags.c_contiguous else events.copy())
+        self._held_events += len(events)
+        if self._held_events > MAX_HELD_EVENTS:
+            self._count_held()
+
+    def _count_held(self) -> None:
+        if self._held:
+            held, self._held = self._held, []
+            self._held_events = 0
+            for events in [concatenate_events(held)] if len(held) > 1 else held:
+                for start in range(0, len(events), BLOCK_EVENTS):
+                    self._windows.add_to_open(linear_indices(events[start : start + BLOCK_EVENTS], self._plain))
 
     def _with_empty(
         self, closed: list[Counts], events_in: list[int], windows: npt.NDArray[np.int64]
@@ -226,6 +252,7 @@ class Framer:
         """Close the time windows before `index`."""
         assert self._index is not None
         if index > self._index:
+            self._count_held()
             empty, events = index - self._index - 1, self._windows.events
             closed = [self._windows.close(), *[self._windows.empty_CHW] * empty]
             self._append(closed, [events, *[0] * empty], frames)

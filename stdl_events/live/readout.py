@@ -3,6 +3,7 @@
 `network.readout` has the mean in torch. T time steps, K classes.
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,35 @@ def running_means(logits_T: Sequence[npt.NDArray[np.floating]]) -> Floats:
 
 def softmax(logits_K: Floats, temperature: float = 1.0) -> Floats:
     """Softmax of `logits_K` / `temperature` over the last axis."""
-    exponentials_K = np.exp((logits_K - logits_K.max(-1, keepdims=True)) / temperature)
-    probabilities_K: Floats = exponentials_K / exponentials_K.sum(-1, keepdims=True)
+    highest = np.maximum.reduce(logits_K, -1, keepdims=True)
+    exponentials_K = np.exp((logits_K - highest) / temperature)
+    probabilities_K: Floats = exponentials_K / np.add.reduce(exponentials_K, -1, keepdims=True)
     return probabilities_K
+
+
+class MeanSoFar:
+    """The mean of the logits since `restart`, step by step, with the bits of `mean_logits`.
+
+    Args:
+        last: of so many steps at most, the newest; None is all, which are added up and not kept.
+    """
+
+    def __init__(self, last: int | None = None) -> None:
+        self._last: deque[npt.NDArray[np.floating]] | None = None if last is None else deque(maxlen=last)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the steps so far."""
+        self._sum_K: Floats | None = None
+        self._steps = 0
+        if self._last is not None:
+            self._last.clear()
+
+    def push(self, logits_K: npt.NDArray[np.floating]) -> Floats:
+        """Add the logits of a step; return the mean."""
+        if self._last is not None:
+            self._last.append(logits_K)
+            return mean_logits(self._last)
+        self._steps += 1
+        self._sum_K = logits_K.astype(np.float64) if self._sum_K is None else self._sum_K + logits_K
+        return self._sum_K / self._steps

@@ -1,12 +1,10 @@
 """Frames in, predictions out: resets of the state, and logits to predictions."""
 
 import json
-from collections import deque
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from stdl_events.errors import ModelError
 from stdl_events.events.filter_spec import FilterSpec
@@ -14,7 +12,7 @@ from stdl_events.events.geometry import Geometry, Size
 from stdl_events.frames import ClipGate, Frame, FrameSpec
 from stdl_events.frames.selection import Selection
 from stdl_events.live.decision import State
-from stdl_events.live.readout import mean_logits, softmax
+from stdl_events.live.readout import MeanSoFar, softmax
 from stdl_events.live.session import StepSession
 from stdl_events.model_card import ModelCard
 
@@ -165,7 +163,7 @@ class Recogniser:
         self._state = session.initial_state()
         self._last: tuple[int, int] | None = None
         self._missing = 0
-        self._logits: deque[npt.NDArray[np.floating]] = deque(maxlen=self.spec.steps)
+        self._mean = MeanSoFar(None if self._gate else self.spec.steps)
 
     @property
     def resets(self) -> bool:
@@ -187,7 +185,7 @@ class Recogniser:
         """
         if self._last is not None and (frame.session != self._last[0] or frame.index < self._last[1]):
             self._state = self.session.initial_state()
-            self._logits.clear()
+            self._mean.restart()
         self._last = (frame.session, frame.index)
         if self._gate:
             if not self._admits(self._gate, frame, shed):
@@ -195,11 +193,10 @@ class Recogniser:
             begins = shed >= frame.step
             if begins:
                 self._state = self.session.initial_state()
-                self._logits.clear()
+                self._mean.restart()
             self._missing = frame.step if begins else self._missing + shed
         logits_BK, self._state = self.session.step(frame.counts_CHW[np.newaxis], self._state)
-        self._logits.append(logits_BK[0])
-        mean_K = mean_logits(self._logits)
+        mean_K = self._mean.push(logits_BK[0])
         if not np.isfinite(mean_K).all():
             raise ModelError(
                 str(self.session.path), got=f"logits that are not finite at t={frame.t_end_us} us",

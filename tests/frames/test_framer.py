@@ -154,6 +154,20 @@ def test_the_longest_leap_allowed_shares_one_empty_frame(monkeypatch):
         framer.push(make_events([2_001]))
 
 
+def test_short_chunks_of_a_window_are_counted_together():
+    events = random_events(seed=2, count=60_000, duration_us=1_000)
+    framer = Framer(stream(dt_us=1_000))
+    sizes = [1, 4_096, 1, 3, 39_000, 5, 16_894]
+    for start, stop in pairwise(np.cumsum([0, *sizes])):
+        assert framer.push(events[start:stop]) == []
+        assert framer.open_events == stop
+    (frame,) = framer.finish()
+    np.testing.assert_array_equal(frame.counts_CHW, loop_counts(events, framer.spec))
+    framer.push(events[::2][:4])  # not contiguous
+    framer.push(events[::2][4:8])
+    assert framer.finish()[0].counts_CHW.sum() == 8
+
+
 def test_events_outside_the_sensor_are_an_error():
     for spec_cut in ({"dt_us": 10}, {"events_per_frame": 3}):
         with pytest.raises(FrameSpecError, match=r"got events up to x=7, y=0; expected pixels inside 7x5"):

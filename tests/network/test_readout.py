@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stdl_events.live.readout import mean_logits, softmax
+from stdl_events.live.readout import MeanSoFar, mean_logits, softmax
 from stdl_events.network.readout import Readout
 
 STEPS, BATCH, CLASSES = 7, 3, 4
@@ -34,3 +34,14 @@ def test_softmax_is_its_formula_and_does_not_overflow():
     total = sum(map(math.exp, row))
     np.testing.assert_allclose(softmax(np.array(row)), [math.exp(value) / total for value in row], rtol=1e-14)
     np.testing.assert_allclose(softmax(np.array([[1e4, 0.0], [0.0, 0.0]])), [[1.0, 0.0], [0.5, 0.5]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("last", [None, 4])
+def test_a_mean_that_goes_on_has_the_bits_of_the_mean_of_its_steps(last):
+    logits_TK = np.random.default_rng(0).normal(scale=1e3, size=(40, 8)).astype(np.float32)
+    mean = MeanSoFar(last)
+    for _ in range(2):
+        for step, logits_K in enumerate(logits_TK):
+            expected = mean_logits(logits_TK[max(0, step + 1 - (last or 40)) : step + 1])
+            np.testing.assert_array_equal(mean.push(logits_K), expected)
+        mean.restart()
