@@ -68,6 +68,7 @@ class FoundFiles:
         others = {suffix for name, known in FORMATS.items() if name != "text" for suffix in known.suffixes}
         self._text = frozenset(FORMATS["text"].suffixes) - others
         self._left_out: dict[str, list[str]] = {}
+        self._files: dict[Identity, Path] = {}
 
     def visible(self, folder: Path) -> list[Path]:
         """Return the folders and files in `folder`, sorted, without hidden ones and broken links."""
@@ -82,8 +83,22 @@ class FoundFiles:
         return shown
 
     def below(self, folder: Path) -> list[Path]:
-        """Return the recordings in `folder` and in the folders in it."""
-        return list(self._walk(folder, set()))
+        """Return the recordings in `folder` and in the folders in it.
+
+        Raises:
+            DatasetError: one is a link to a recording in a folder that was searched before.
+        """
+        above = (parent for parent in folder.parents if parent.is_relative_to(self.root))
+        found = list(self._walk(folder, set(map(_identity, above))))
+        for path in found:
+            first = self._files.setdefault(_identity(path), path)
+            if first != path:
+                names = " and ".join(each.relative_to(self.root).as_posix() for each in (first, path))
+                raise DatasetError(
+                    str(self.root), got=f"{names}, which are one file", expected="each recording in one place",
+                    todo="remove one of the links",
+                )  # fmt: skip
+        return found
 
     def recordings(self, paths: Iterable[Path]) -> list[Path]:
         """Return those of `paths` that are recordings; other files are left out."""
@@ -127,8 +142,7 @@ class FoundFiles:
                 yield path
 
     def _is_new(self, path: Path, seen: set[Identity]) -> bool:
-        status = path.stat()
-        identity = (status.st_dev, status.st_ino)
+        identity = _identity(path)
         if identity in seen:
             self.leave_out("linked twice", path)
             return False
@@ -143,6 +157,11 @@ class FoundFiles:
         if self._format is None or suffix in FORMATS[self._format].suffixes:
             return suffix in self._suffixes
         return suffix not in OTHER_SUFFIXES
+
+
+def _identity(path: Path) -> Identity:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -116,11 +116,20 @@ def test_a_given_split_with_other_classes_on_one_side(write: Write, tmp_path: Pa
 
 def test_a_split_that_would_pass_for_classes_is_named(write: Write, tmp_path: Path) -> None:
     for name in ("a/walk/1.h5", "a/wave/2.h5", "b/walk/3.h5", "b/wave/4.h5"):
-        for root, side, other in (("half", "train", "holdout"), ("days", "day1", "day2")):
+        for root, side, other in (
+            ("half", "train", "holdout"),
+            ("days", "day1", "day2"),
+            ("named", "x_train", "x_test"),
+        ):
             write(f"{root}/{name}".replace("/a/", f"/{side}/").replace("/b/", f"/{other}/"))
     with pytest.raises(DatasetError, match=r"got train/ beside holdout/, with the folders walk, wave in each"):
         read_folder(tmp_path / "half")
-    assert read_folder(tmp_path / "days").classes == ("day1", "day2"), "who walked on which day is no split"
+    with pytest.raises(DatasetError, match=r"got x_test, x_train/, with the folders walk, wave in each"):
+        read_folder(tmp_path / "named")
+    with pytest.warns(
+        RecordingWarning, match=r"day1, day2 holds the folders walk, wave; .* --layout '\*/\{class\}/\*\*'"
+    ):
+        assert read_folder(tmp_path / "days").classes == ("day1", "day2"), "who walked on which day is no split"
     for name in ("walk/Train/1.h5", "walk/Test/2.h5", "wave/Train/3.h5", "wave/Test/4.h5"):
         write(f"sides/{name}")
     with pytest.raises(DatasetError, match=r"sides Test, Train inside the class walk .* --layout '\{class\}/\{split\}"):
@@ -128,6 +137,27 @@ def test_a_split_that_would_pass_for_classes_is_named(write: Write, tmp_path: Pa
     split = read_given_split(tmp_path / "sides", layout="{class}/{split}/**")
     assert [entry.key for entry in split.test.entries] == ["walk/Test/2.h5", "wave/Test/4.h5"]
     assert len(read_folder(tmp_path / "sides", layout="{class}/**")) == 4
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("walk/1.h5 wave/1.h5 backup/walk/2.h5", "backup/walk are folders in one class with the name of another one"),
+        ("walk_1.h5 walk_2.h5 wave_1.h5 wave_2.h5", r"walk_1 and walk_2 are classes of their own, .* '\{class\}_\*'"),
+    ],
+)
+def test_folders_and_names_that_may_be_no_classes_are_said(write: Write, tmp_path: Path, names: str, said: str) -> None:
+    for name in names.split():
+        write(name)
+    with pytest.warns(RecordingWarning, match=said):
+        read_folder(tmp_path)
+
+
+def test_the_folder_inside_of_an_archive_is_named(write: Write, tmp_path: Path) -> None:
+    for name in ("mine/walk/1.h5", "mine/wave/1.h5"):
+        write(name)
+    with pytest.raises(DatasetError, match=f"or give --data {tmp_path / 'mine'} if they are in it"):
+        read_folder(tmp_path)
 
 
 def test_several_sensors_are_refused(write: Write, tmp_path: Path) -> None:

@@ -88,6 +88,14 @@ def test_text_with_events_is_a_recording(tmp_path: Path, text: str) -> None:
         assert keys(read_folder(tmp_path, sensor_size=(8, 6))) == ["a/1.txt", "b/1.csv"]
 
 
+def test_one_file_in_two_classes_is_refused(write: Write, tmp_path: Path) -> None:
+    """By links of files or of folders: it had both labels, on one side of the split or on both."""
+    two_classes(write)
+    (tmp_path / "stroll").symlink_to("walk")
+    with pytest.raises(DatasetError, match=r"got stroll/0.npz and walk/0.npz, which are one file"):
+        read_folder(tmp_path)
+
+
 def test_links_are_followed_once(write: Write, tmp_path: Path) -> None:
     write("elsewhere/far/7.npz")
     two_classes(write, "data/")
@@ -95,12 +103,13 @@ def test_links_are_followed_once(write: Write, tmp_path: Path) -> None:
     (data / "run").symlink_to(tmp_path / "elsewhere" / "far")
     (data / "walk" / "again.npz").symlink_to("0.npz")
     (data / "walk" / "round").symlink_to(data / "walk")
+    (data / "wave" / "up").symlink_to("..")
     (data / "wave" / "gone.npz").symlink_to("nowhere.npz")
     with pytest.warns(RecordingWarning) as said:
         recordings = read_folder(data)
     assert keys(recordings) == ["run/7.npz", "walk/0.npz", "walk/1.npz", "wave/0.npz", "wave/1.npz"]
     text = str(said[0].message)
-    assert "2 linked twice (walk/again.npz, walk/round)" in text
+    assert "3 linked twice (walk/again.npz, walk/round, wave/up)" in text
     assert "1 broken links (wave/gone.npz)" in text
 
 

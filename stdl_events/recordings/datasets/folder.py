@@ -28,7 +28,11 @@ from stdl_events.recordings.labels.label_times import AUTO
 from stdl_events.recordings.labels.labelled import read_labelled
 from stdl_events.recordings.orientation import Orientation, oriented
 from stdl_events.recordings.registry import RECORDING_OPTIONS, Dataset
-from stdl_events.recordings.splits.misplaced_sides import require_no_sides_as_classes
+from stdl_events.recordings.splits.misplaced_sides import (
+    require_no_sides_as_classes,
+    say_classes_in_classes,
+    say_numbered,
+)
 from stdl_events.recordings.splits.sides import Side, side_of_folder, sides_of
 
 _LABEL_STEMS = ("label", "annotation", "segment")
@@ -100,6 +104,7 @@ def read_folder(
     found = FoundFiles(root, options.get("format"))
     files = _files_of_classes(found, root)
     require_no_sides_as_classes(root, files)
+    say_classes_in_classes(root, files)
     classes = tuple(sorted(files))
     say_alike(str(root), classes)
     entries = oriented(_entries(root, files, classes, options), classes, orientation, root)
@@ -216,11 +221,17 @@ def _files_of_classes(found: FoundFiles, root: Path, least: int = 2) -> dict[str
         files = folders
     else:
         _require_no_labels(root, [path for path in visible if path not in loose])
+        say_numbered(root, long_ones)
         files = long_ones
         if len(long_ones) < len(loose):
             raise _odd_layout(root, "two recordings of one class side by side", "give each class a folder")
     if len(files) < least:
-        raise _odd_layout(root, f"{found_in(root)}{_aside(found)}", "add recordings of at least two classes")
+        only = next((path for path in visible if path.is_dir()), None) if len(folders) == 1 else None
+        is_outer = only is not None and any(path.is_dir() for path in found.visible(only))
+        todo = "add recordings of at least two classes" + (
+            f", or give --data {only} if they are in it" if is_outer else ""
+        )
+        raise _odd_layout(root, f"{found_in(root)}{_aside(found)}", todo)
     return files
 
 

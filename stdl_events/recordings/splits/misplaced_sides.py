@@ -1,16 +1,22 @@
-"""Folders of a split that would pass for classes, or for folders inside classes."""
+"""Folders that would pass for classes: sides of a split, persons, copies, and recordings that are numbered."""
 
-from collections.abc import Mapping, Sequence
+import re
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from stdl_events.errors import DatasetError
-from stdl_events.recordings.splits.sides import side_of_name
+from stdl_events.events.stream import RecordingWarning
+from stdl_events.recordings.splits.sides import Side, side_of_name
+
+_LAST_NUMBER = re.compile(r"[\s_.-]*\d+\Z")
 
 
 def require_no_sides_as_classes(root: Path, files: Mapping[str, Sequence[Path]]) -> None:
     """Check that no class is rather a side of a split, and that no side lies inside the classes.
 
-    A class may well be called train. It is a side if it and all others hold the same folders, at least two.
+    A class may well be called train. It is a side if it and all others hold the same folders, at least two. Other
+    classes that hold the same folders are a warning: those may be the classes.
 
     Args:
         files: recordings by class.
@@ -29,14 +35,58 @@ def require_no_sides_as_classes(root: Path, files: Mapping[str, Sequence[Path]])
             expected="the classes inside of train/ and test/, or a layout that says what the folders are",
             todo="give --layout '{class}/{split}/**' to use this split, or --layout '{class}/**' for another one",
         )  # fmt: skip
-    named, shared = [name for name in inner if side_of_name(name)], set.intersection(*inner.values())
-    if named and len(inner) > len(named) and len(shared) > 1 and all(names == shared for names in inner.values()):
-        others, within = ", ".join(sorted(inner.keys() - set(named))), ", ".join(sorted(shared))
+    shared = set.intersection(*inner.values())
+    if len(shared) < 2 or any(names != shared for names in inner.values()):
+        return
+    named = {name: side for name in inner if (side := _side_in(name)) is not None}
+    others, within = ", ".join(sorted(inner.keys() - named.keys())), ", ".join(sorted(shared))
+    if named and (others or {"train"} < set(named.values())):
+        beside = f"{', '.join(named)}/ beside {others}/" if others else f"{', '.join(named)}/"
         raise DatasetError(
-            str(root), got=f"{', '.join(named)}/ beside {others}/, with the folders {within} in each",
+            str(root), got=f"{beside}, with the folders {within} in each",
             expected="the sides of a split as train/ and test/, or folders that are classes",
             todo="rename the folders, or say what they are with --layout, such as '{session}/{class}/**'",
         )  # fmt: skip
+    text = f"each of the classes {_few(inner)} holds the folders {_few(shared)}; if those are the classes"
+    warnings.warn(
+        f"{root}: {text}, say so with --layout '*/{{class}}/**' (data.layout)", RecordingWarning, stacklevel=3
+    )
+
+
+def say_classes_in_classes(root: Path, files: Mapping[str, Sequence[Path]]) -> None:
+    """Warn of folders inside of classes that have the name of another class, as copies of the whole folder have."""
+    odd = {
+        f"{name}/{inner}" for name, paths in files.items() for path in paths
+        if (inner := _inner_name(root, path)) != name and inner in files
+    }  # fmt: skip
+    if odd:
+        text = f"{_few(odd)} are folders in one class with the name of another one, and count for the outer class"
+        warnings.warn(f"{root}: {text}; move them away if they are copies", RecordingWarning, stacklevel=3)
+
+
+def say_numbered(root: Path, classes: Collection[str]) -> None:
+    """Warn of long recordings, one per class, whose names differ in a last number alone."""
+    groups: dict[str, list[str]] = {}
+    for name in classes:
+        groups.setdefault(_LAST_NUMBER.sub("", name), []).append(name)
+    numbered = [names for stem, names in groups.items() if stem and len(names) > 1]
+    if len(numbered) > 1:
+        text = f"{' and '.join(sorted(numbered[0])[:2])} are classes of their own, as each recording without a folder"
+        warnings.warn(
+            f"{root}: {text}; if they are of one class, say so with a pattern such as --layout '{{class}}_*'",
+            RecordingWarning, stacklevel=3,
+        )  # fmt: skip
+
+
+def _side_in(name: str) -> Side | None:
+    """Return the side that `name` or a word in it stands for, such as train for "x_train" and "train1"."""
+    words = (name, *re.split(r"[\W_\d]+", name))
+    return next((side for word in words if (side := side_of_name(word)) is not None), None)
+
+
+def _few(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
 
 
 def _inner_name(root: Path, path: Path) -> str:
