@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 from stdl_events.events.ordering import Summary
 
+# No sensor sees nothing for so long: its noise alone is more.
+_LONG_PAUSE_US, _MANY_EVENTS = 60_000_000, 1000
+
 
 def defects_of(
     summary: Summary, size: tuple[int, int] | None, size_from: str | None, first_outside: str, joined: bool | None
@@ -34,6 +37,10 @@ def defects_of(
         takes = f"{len(summary.takes)} takes of {counts} events"
         how = "read one after another, 1 s apart; choose one with --take N (take=N)"
         yield f"{why}: {takes}, {how if joined else 'each used as a recording of its own'}"
+    lasts_us = (summary.t_last_us or 0) - (summary.t_first_us or 0)
+    if summary.events >= _MANY_EVENTS and summary.longest_pause_us > max(_LONG_PAUSE_US, lasts_us // 2):
+        pause = f"no event for {summary.longest_pause_us / 1e6:.0f} s, as after a leap of the clock"
+        yield f"{pause}: clips of that time are empty; label the parts before and after it, or cut the file there"
     if summary.backward_steps:
         yield f"{count_of(summary.backward_steps, 'backward time step')}, by at most {summary.lateness_us} us: sorted"
 

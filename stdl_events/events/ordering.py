@@ -22,6 +22,7 @@ from stdl_events.events.takes import (
     divide,
     find_strays,
     join,
+    longest_pause_us,
     parts_of,
     shifts_of,
     without,
@@ -45,6 +46,7 @@ class Summary:
         stray_from_us, stray_to_us: times of the first and last of them.
         takes: the parts between resets of the clock, with times as stored; one take without a reset.
         parts: the parts of the file's events that are read, with their shifts.
+        longest_pause_us: longest time without an event within a take.
     """
 
     events: int
@@ -61,6 +63,7 @@ class Summary:
     stray_to_us: int | None = None
     takes: tuple[Take, ...] = ()
     parts: tuple[Part, ...] = ()
+    longest_pause_us: int = 0
 
 
 class Extent(NamedTuple):
@@ -201,6 +204,7 @@ class SummaryMaker:
             stray_to_us=max((run.max_us for run in strays), default=None),
             takes=listed,
             parts=parts_of(divided, shifts_us),
+            longest_pause_us=max((longest_pause_us(each) for each in divided), default=0),
         )
 
 

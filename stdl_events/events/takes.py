@@ -199,6 +199,11 @@ def without(runs: Sequence[Run], dropped: Sequence[Run]) -> list[Run]:
     return kept
 
 
+def longest_pause_us(take: Sequence[Run]) -> int:
+    """Return the longest time without an event between two runs of a take."""
+    return max((after.first_us - before.last_us for before, after in pairwise(take)), default=0)
+
+
 def join(take: Sequence[Run]) -> Run:
     """Return all runs of a take as one."""
     whole = take[0]
