@@ -1,7 +1,6 @@
 """Facts of a recording, for `info` and `show`."""
 
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def describe(recording: "Recording", others: "OtherStreams | None", part: "Recor
         "damage": summary.damage,
         "outside": summary.outside,
         "strays": summary.strays,
-        "takes": [asdict(take) for take in summary.takes],
+        "takes": [take._asdict() for take in summary.takes],
         "other_streams": [] if others is None else [_stream_facts(*part) for part in others.by_stream()],
         "other_streams_unread": None if others is None else others.unread,
     }

@@ -1,7 +1,6 @@
 """Summary and sorting of a stream that may be out of order."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -31,8 +30,7 @@ from stdl_events.events.takes import (
 MAX_HELD_EVENTS = 1 << 22
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """Result of one pass over a recording.
 
     Attributes:
@@ -169,12 +167,9 @@ class SummaryMaker:
             RecordingError: the recording has no such take.
             CorruptRecordingError: its takes, one behind another, end too late.
         """
-        is_disordered = self._is_checked or len(self._runs) >= MAX_RUNS
-        strays = [] if is_disordered else find_strays(self._runs)
-        kept = without(self._runs, strays)
-        divided = [kept] if is_disordered and kept else divide(kept)
+        divided, strays = self._divided()
         wholes = [join(each) for each in divided]
-        listed = tuple(Take(each.events, each.min_us, each.max_us, each.is_reset) for each in wholes)
+        listed = tuple([Take(each.events, each.min_us, each.max_us, each.is_reset) for each in wholes])
         if take is not None:
             if not 0 < take <= max(1, len(wholes)):
                 raise RecordingError(
@@ -183,19 +178,25 @@ class SummaryMaker:
                 )  # fmt: skip
             divided, wholes = divided[take - 1 : take], wholes[take - 1 : take]
         shifts_us = shifts_of([(each.min_us, each.max_us) for each in wholes]) if wholes else []
-        if wholes and wholes[-1].max_us + shifts_us[-1] > MAX_TIME_US:
-            last_us = wholes[-1].max_us + shifts_us[-1]
+        last_us = wholes[-1].max_us + shifts_us[-1] if wholes else None
+        if last_us is not None and last_us > MAX_TIME_US:
             raise CorruptRecordingError(
                 str(path), got=f"{len(wholes)} takes that, one behind another, end at {last_us} us",
                 expected="times of fewer than 2^62 us", todo="read one alone with --take N (take=N)",
             )  # fmt: skip
+        events = on_events = backward_steps = lateness_us = 0
+        for each in wholes:  # mostly one, for which a loop is faster than several sums
+            events += each.events
+            on_events += each.on_events
+            backward_steps += each.backward_steps
+            lateness_us = max(lateness_us, each.lateness_us)
         return Summary(
-            events=sum(each.events for each in wholes),
-            on_events=sum(each.on_events for each in wholes),
+            events=events,
+            on_events=on_events,
             t_first_us=wholes[0].min_us if wholes else None,
-            t_last_us=wholes[-1].max_us + shifts_us[-1] if wholes else None,
-            backward_steps=sum(each.backward_steps for each in wholes),
-            lateness_us=max((each.lateness_us for each in wholes), default=0),
+            t_last_us=last_us,
+            backward_steps=backward_steps,
+            lateness_us=lateness_us,
             inferred_size=(self._width, self._height) if self.events else None,
             damage=self.damage,
             outside=self.outside,
@@ -204,8 +205,17 @@ class SummaryMaker:
             stray_to_us=max((run.max_us for run in strays), default=None),
             takes=listed,
             parts=parts_of(divided, shifts_us),
-            longest_pause_us=max((longest_pause_us(each) for each in divided), default=0),
+            longest_pause_us=max(map(longest_pause_us, divided), default=0) if len(self._runs) > 1 else 0,
         )
+
+    def _divided(self) -> tuple[list[list[Run]], list[Run]]:
+        """Return (the runs of each take, the runs of stray events)."""
+        if len(self._runs) < 2:
+            return [self._runs] if self._runs else [], []
+        if self._is_checked or len(self._runs) >= MAX_RUNS:
+            return [self._runs], []
+        strays = find_strays(self._runs)
+        return divide(without(self._runs, strays)), strays
 
 
 def _leaps(step_us: int) -> bool:

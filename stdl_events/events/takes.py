@@ -5,7 +5,7 @@ other. Left-over data of an earlier recording may lie minutes away from the rest
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -72,8 +72,7 @@ class Run(NamedTuple):
         )
 
 
-@dataclass(frozen=True)
-class Take:
+class Take(NamedTuple):
     """Events between two resets of the clock, with times as stored.
 
     `is_reset`: the file says that the clock was reset before it. Otherwise the clock leaps back.
@@ -85,8 +84,7 @@ class Take:
     is_reset: bool
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Events `start` to `stop` of the file, in its order, to whose times `shift_us` is added."""
 
     start: int
@@ -218,7 +216,7 @@ def parts_of(takes: Sequence[Sequence[Run]], shifts_us: Sequence[int]) -> tuple[
     for take, shift_us in zip(takes, shifts_us, strict=True):
         for run in take:
             if parts and (parts[-1].stop, parts[-1].shift_us) == (run.start, shift_us):
-                parts[-1] = replace(parts[-1], stop=run.stop)
+                parts[-1] = parts[-1]._replace(stop=run.stop)
             else:
                 parts.append(Part(run.start, run.stop, shift_us))
     return tuple(parts)

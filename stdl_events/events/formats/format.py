@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stdl_events.errors import RecordingError, UnknownFormatError
 from stdl_events.registry import Registry
@@ -79,6 +79,20 @@ class Writer:
     max_pixels: int = 65536
 
 
+class Order(NamedTuple):
+    """Signatures in the order in which they are tried, each with the name of its format.
+
+    Attributes:
+        magics: of all formats: a file that begins with none of them takes one test.
+        with_magic: the signatures of these.
+        of_suffix: the signatures of the formats of each suffix.
+    """
+
+    magics: tuple[bytes, ...]
+    with_magic: tuple[tuple[str, Signature], ...]
+    of_suffix: Mapping[str, tuple[tuple[str, Signature], ...]]
+
+
 class FormatRegistry(Registry[Format]):
     """Formats by name.
 
@@ -89,20 +103,29 @@ class FormatRegistry(Registry[Format]):
     def __init__(self, entries: Mapping[str, Format | str]) -> None:
         super().__init__("format", UnknownFormatError, entries)
         self._built_in = tuple(entries)
-        self._in_order: list[tuple[str, Format]] = []
+        self._order: Order | None = None
 
     @property
     def registered(self) -> tuple[str, ...]:
         """Names of the formats that are not built in; other processes do not have them."""
         return tuple(name for name in self if name not in self._built_in)
 
-    def in_order_of_recognition(self) -> list[tuple[str, Format]]:
-        """Return (name, format) of every format, in the order of recognition."""
-        if not self._in_order:
+    @property
+    def order(self) -> Order:
+        """The signatures of all formats, in the order of recognition."""
+        if self._order is None:
             later = self.registered
             names = (*reversed(later), *(name for name in self if name not in later))
-            self._in_order = [(name, self[name]) for name in names]
-        return self._in_order
+            known = [(name, signature) for name in names for signature in self[name].signatures]
+            self._order = Order(
+                tuple(signature.magic for _, signature in known if signature.magic),
+                tuple((name, signature) for name, signature in known if signature.magic),
+                {
+                    suffix: tuple((name, signature) for name, signature in known if suffix in self[name].suffixes)
+                    for suffix in self.suffixes()
+                },
+            )
+        return self._order
 
     def suffixes(self) -> frozenset[str]:
         """All suffixes of recordings."""
@@ -122,7 +145,7 @@ class FormatRegistry(Registry[Format]):
                     expected="a function `fits` in the signature, which says which of these files it takes",
                     todo=f"add it, or leave the signature out and name files with --format {name}",
                 )  # fmt: skip
-        self._in_order = []
+        self._order = None
         return super().register(name, entry)
 
     def unregister(self, name: str) -> None:
@@ -132,7 +155,7 @@ class FormatRegistry(Registry[Format]):
             UnknownFormatError: there is no format of that name.
         """
         super().unregister(name)
-        self._in_order = []
+        self._order = None
 
 
 def _hidden_by(new: Format, other: Format) -> str | None:

@@ -37,16 +37,17 @@ _OTHER_KINDS = {
     b"%PDF": "a PDF document",
 }
 _WEB_PAGE = re.compile(rb"(?i)\s*<(!doctype html|html|head)\b")
-# Name, and where its magic is.
 _ARCHIVES = {
-    "a 7z": (0, b"7z\xbc\xaf"),
-    "a RAR": (0, b"Rar!"),
-    "a tar": (257, b"ustar"),
-    "a gzip": (0, b"\x1f\x8b"),  # within another one
-    "an LZMA": (0, b"]\0\0\x80\0\xff\xff\xff\xff"),
-    "an LZ4": (0, b"\x04\x22\x4d\x18"),
-    "an empty ZIP": (0, b"PK\x05\x06"),
+    b"7z\xbc\xaf": "a 7z",
+    b"Rar!": "a RAR",
+    b"\x1f\x8b": "a gzip",  # within another one
+    b"]\0\0\x80\0\xff\xff\xff\xff": "an LZMA",
+    b"\x04\x22\x4d\x18": "an LZ4",
+    b"PK\x05\x06": "an empty ZIP",
 }
+_TAR, _TAR_OFFSET = b"ustar", 257
+# One test for all of them: what is a recording costs no more.
+_OTHER_MAGICS, _ARCHIVE_MAGICS = tuple(_OTHER_KINDS), tuple(_ARCHIVES)
 
 
 def recognise(path: Path, head: bytes) -> str:
@@ -57,30 +58,15 @@ def recognise(path: Path, head: bytes) -> str:
         UnknownFormatError: no format accepts it.
     """
     suffix = path.suffix.lower()
-    formats = FORMATS.in_order_of_recognition()
-    for name, format in formats:
-        for signature in format.signatures:
-            if signature.magic and head.startswith(signature.magic) and signature.takes(path):
+    order = FORMATS.order
+    if head.startswith(order.magics):
+        for name, signature in order.with_magic:
+            if head.startswith(signature.magic) and signature.takes(path):
                 return name
     if _is_text(head):
         return "text"
-    archive = next((name for name, (at, magic) in _ARCHIVES.items() if head[at:].startswith(magic)), None)
-    if archive is not None:
-        raise UnknownFormatError(
-            str(path), got=f"{archive} archive", expected="a recording, alone or in a .zip", todo="unpack it"
-        )
-    if _WEB_PAGE.match(head):
-        raise UnknownFormatError(
-            str(path), got="a web page, as downloads are that need a login", expected="a recording",
-            todo="download the recording itself",
-        )  # fmt: skip
-    kind = next((kind for magic, kind in _OTHER_KINDS.items() if head.startswith(magic)), None)
-    if kind is not None:
-        raise UnknownFormatError(
-            str(path), got=f"{kind}, which begins with {_excerpt(head)}", expected=f"one of {', '.join(FORMATS)}",
-            todo="convert it to one of these with the software that wrote it",
-        )  # fmt: skip
-    of_suffix = [(name, known) for name, format in formats if suffix in format.suffixes for known in format.signatures]
+    _refuse_other_kinds(path, head)
+    of_suffix = order.of_suffix.get(suffix, ())
     for name, signature in of_suffix:
         if not signature.magic and signature.takes(path):
             return name
@@ -105,6 +91,31 @@ def recognise(path: Path, head: bytes) -> str:
     )  # fmt: skip
 
 
+def _refuse_other_kinds(path: Path, head: bytes) -> None:
+    """Raise for files of other kinds that people open as recordings.
+
+    Raises:
+        UnknownFormatError: it is one.
+    """
+    is_tar = head.startswith(_TAR, _TAR_OFFSET)
+    if is_tar or head.startswith(_ARCHIVE_MAGICS):
+        archive = "a tar" if is_tar else next(name for magic, name in _ARCHIVES.items() if head.startswith(magic))
+        raise UnknownFormatError(
+            str(path), got=f"{archive} archive", expected="a recording, alone or in a .zip", todo="unpack it"
+        )
+    if _WEB_PAGE.match(head):
+        raise UnknownFormatError(
+            str(path), got="a web page, as downloads are that need a login", expected="a recording",
+            todo="download the recording itself",
+        )  # fmt: skip
+    if head.startswith(_OTHER_MAGICS):
+        kind = next(kind for magic, kind in _OTHER_KINDS.items() if head.startswith(magic))
+        raise UnknownFormatError(
+            str(path), got=f"{kind}, which begins with {_excerpt(head)}", expected=f"one of {', '.join(FORMATS)}",
+            todo="convert it to one of these with the software that wrote it",
+        )  # fmt: skip
+
+
 def require_uncontradicted(path: Path, head: bytes, name: str) -> str:
     """Return the name of the format that the caller chose.
 
@@ -113,13 +124,12 @@ def require_uncontradicted(path: Path, head: bytes, name: str) -> str:
     """
     if any(known.magic and head.startswith(known.magic) for known in FORMATS[name].signatures):
         return name
-    for other, format in FORMATS.in_order_of_recognition():
-        for known in format.signatures:
-            if len(known.magic) >= _SURE_MAGIC_BYTES and head.startswith(known.magic) and known.takes(path):
-                raise RecordingError(
-                    str(path), got=f"a file in the format {other}, to be read as {name}", expected=f"the format {name}",
-                    todo="leave --format (format=) out",
-                )  # fmt: skip
+    for other, known in FORMATS.order.with_magic:
+        if len(known.magic) >= _SURE_MAGIC_BYTES and head.startswith(known.magic) and known.takes(path):
+            raise RecordingError(
+                str(path), got=f"a file in the format {other}, to be read as {name}", expected=f"the format {name}",
+                todo="leave --format (format=) out",
+            )  # fmt: skip
     return name
 
 
