@@ -71,7 +71,8 @@ def read_header(path: Path, head: bytes) -> TextHeader:
     if size is not None and 0 in size:
         raise corrupt(path, 0, f"the sensor size {size[0]}x{size[1]}", "width and height above 0")
     unit = _UNIT.search(b"\n".join(comments))
-    stated = stated_unit(path, unit[1]) if unit else None
+    # Without an event the file may be one that is still written, whose last word goes on.
+    stated = stated_unit(path, unit[1]) if unit and first_line else None
     return TextHeader(offset, size, stated, delimiter_of(first_line), names, comment_names)
 
 
