@@ -119,8 +119,11 @@ class ReplayedChunks:
 
 
 def _put(kept: Any, given: Any) -> None:
-    if kept is not given:
-        kept.copy_(given, non_blocking=True)
+    if kept is given:
+        return
+    # Lean mode turns a state to another layout in its own memory, which a copy must not read and write at once.
+    is_turned = kept.data_ptr() == given.data_ptr() and kept.stride() != given.stride()
+    kept.copy_(given.clone() if is_turned else given, non_blocking=True)
 
 
 class CUDARecorder:
