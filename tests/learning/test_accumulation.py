@@ -146,5 +146,5 @@ def test_rules_that_update_within_a_sequence_are_refused(rule):
     learner = build_learner(spec, rule, batch_size=BATCH, steps=2)
     with pytest.raises(RuleError, match=message):
         learner.accumulate(torch.zeros(2, BATCH, *SHAPE), torch.zeros(BATCH, dtype=torch.int64))
-    with pytest.raises(RuleError, match="accumulate: got 0; expected a positive number"):
+    with pytest.raises(RuleError, match="accumulate: got 0; expected a positive whole number"):
         build_learner(spec, "sltt", batch_size=BATCH, steps=2, accumulate=0)
