@@ -54,15 +54,40 @@ def open_model(path, threads):
         raise UnusableModel(f"onnxruntime refuses it ({str(error).strip().splitlines()[-1]})") from None
     try:
         card = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
-        card["labels"], card["frame"]["steps"], card["frame"]["sensor_size"], card["state_shapes"], card["readout"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, ValueError):
         raise UnusableModel("it has no model card: export it with stdl-events") from None
-    if (version := card.get("schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
-        raise UnusableModel(f"its card is of schema version {version}, not {SCHEMA_VERSION}: export it again")
+    try:
+        version = card.get("schema_version", SCHEMA_VERSION)
+        is_whole = version != SCHEMA_VERSION or has_what_is_read(card)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        is_whole = False
+    if not is_whole:
+        raise UnusableModel("its model card is damaged: export it again")
+    if version != SCHEMA_VERSION:
+        raise UnusableModel(f"its card is of schema version {version!r}, not {SCHEMA_VERSION}: export it again")
     names = {value.name for value in session.get_inputs()}
     if names != {"frame", *(f"state_{n}" for n in range(len(card["state_shapes"])))}:
         raise UnusableModel(f"its inputs are {', '.join(sorted(names))}, which its card does not say")
     return session, card
+
+
+def has_what_is_read(card):
+    """Return True if the entries that this program reads are what they should be."""
+    frame = card["frame"]
+    width, height = frame["sensor_size"]
+    lengths = [
+        frame["steps"],
+        width,
+        height,
+        frame.get("dt_us") or 1,
+        *(side for shape in card["state_shapes"] for side in shape),
+    ]
+    return (
+        all(isinstance(length, int) and length > 0 for length in lengths)
+        and isinstance(card["labels"], list)
+        and all(isinstance(label, str) for label in card["labels"])
+        and {"network", "readout"} <= set(card)
+    )
 
 
 def zero_state(session):

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ from onnx_models import make_card, stream_spec, write_model
 
 from stdl_events.events.sources.usb import udev_rules
 from stdl_events.frames import FrameSpec
+from stdl_events.model_card import METADATA_KEY as KEY
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
@@ -99,6 +101,27 @@ def test_check_model_has_no_verdict_without_a_frame_length(tmp_path):
     ended = check_model(tmp_path, "m.onnx", "--steps", 5)
     assert ended.returncode == 0
     assert "its frames have no fixed length" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"state_shapes": None}, {"labels": "dark"}, {"frame": "x"}, {"frame": {"dt_us": "fast"}}, {"network": ...}],
+)
+def test_check_model_refuses_a_damaged_card(damage):
+    program = runpy.run_path(str(DEPLOY / "check_model.py"))
+    card = json.loads(make_card(stream_spec()).to_json())
+    assert program["has_what_is_read"](card)
+    for name, value in damage.items():
+        if value is ...:
+            del card[name]
+        else:
+            card[name] = card[name] | value if isinstance(value, dict) else value
+    session = SimpleNamespace(get_modelmeta=lambda: SimpleNamespace(custom_metadata_map={KEY: json.dumps(card)}))
+    program["open_model"].__globals__["onnxruntime"] = SimpleNamespace(
+        SessionOptions=SimpleNamespace, InferenceSession=lambda *_, **__: session
+    )
+    with pytest.raises(program["UnusableModel"], match="its model card is damaged: export it again"):
+        program["open_model"](__file__, 1)
 
 
 def test_check_model_refuses_what_is_no_model(tmp_path):
