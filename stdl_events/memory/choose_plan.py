@@ -159,7 +159,9 @@ class Planner:
     @functools.cached_property
     def _smallest(self) -> Plan:
         least = self._partitioner.smallest_budget
-        plan = self._metered(self._partitioner.deepest(least), least)
+        cuts = self._partitioner.deepest(least)
+        # The budget may be that of another part than the layers' steps, which then seem to fit without kept outputs.
+        plan = min((self._metered(cuts, least), self._keeping_least(cuts)), key=lambda one: one.total_bytes)
         return dataclasses.replace(plan, budget_bytes=plan.total_bytes)
 
     def smallest(self) -> Plan:
@@ -241,16 +243,18 @@ class Planner:
         """The plan with these cuts; outputs are kept if the prediction without them does not fit."""
         nothing = [()] * len(cuts)
         if self._keeping and self._predictor.peak(cuts, nothing) > allowed_bytes:
-            return self.with_cuts(cuts, [self._partitioner.least_kept(cut) for cut in cuts])
+            return self._keeping_least(cuts)
         return self.with_cuts(cuts)
+
+    def _keeping_least(self, cuts: Sequence[Cut]) -> Plan:
+        """The plan with these cuts, its outputs kept where that needs least memory; with none kept if none may be."""
+        return self.with_cuts(cuts, [self._partitioner.least_kept(cut) for cut in cuts] if self._keeping else None)
 
     def _uncut_within(self, budget_bytes: int) -> Plan | None:
         cut = Cut(0, len(self.blueprint.spec.layers), None)
         plan = self.with_cuts([cut])
         if self._keeping and plan.total_bytes > budget_bytes:
-            plan = min(
-                plan, self.with_cuts([cut], [self._partitioner.least_kept(cut)]), key=lambda one: one.total_bytes
-            )
+            plan = min((plan, self._keeping_least([cut])), key=lambda one: one.total_bytes)
         return dataclasses.replace(plan, budget_bytes=budget_bytes) if plan.total_bytes <= budget_bytes else None
 
 
