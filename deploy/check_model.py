@@ -27,6 +27,15 @@ except ImportError as error:
     sys.exit(3)
 
 METADATA_KEY, SCHEMA_VERSION = "stdl_events.model_card", 1
+# What `live` takes; a file of a newer version may have more, and is refused by it.
+CARD_ENTRIES = {
+    "schema_version", "network", "frame", "labels", "readout", "state_shapes", "versions", "provenance", "decision",
+    "temperature", "steps_per_call", "weights_sha256", "verification", "accuracy", "state_format",
+}  # fmt: skip
+FRAME_ENTRIES = {
+    "kind", "steps", "sensor_size", "dt_us", "events_per_frame", "grid", "by", "remainder", "downscale", "filters",
+    "rotate", "flip", "crop", "center_crop", "scale", "scale_by", "cap", "picture",
+}  # fmt: skip
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
 WARM_UP_STEPS = 5
 # Share of the pixels with an event in a frame: a busy scene.
@@ -65,6 +74,10 @@ def open_model(path, threads):
         raise UnusableModel("its model card is damaged: export it again")
     if version != SCHEMA_VERSION:
         raise UnusableModel(f"its card is of schema version {version!r}, not {SCHEMA_VERSION}: export it again")
+    if unknown := sorted((set(card) - CARD_ENTRIES) | (set(card["frame"]) - FRAME_ENTRIES)):
+        raise UnusableModel(
+            f"its card has the unknown entry {unknown[0]}, maybe of a newer version: update these files"
+        )
     names = {value.name for value in session.get_inputs()}
     if names != {"frame", *(f"state_{n}" for n in range(len(card["state_shapes"])))}:
         raise UnusableModel(f"its inputs are {', '.join(sorted(names))}, which its card does not say")

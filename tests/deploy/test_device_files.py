@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,6 +21,7 @@ from onnx_models import make_card, stream_spec, write_model
 from stdl_events.events.sources.usb import udev_rules
 from stdl_events.frames import FrameSpec
 from stdl_events.model_card import METADATA_KEY as KEY
+from stdl_events.model_card import ModelCard
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
@@ -116,12 +118,27 @@ def test_check_model_refuses_a_damaged_card(damage):
             del card[name]
         else:
             card[name] = card[name] | value if isinstance(value, dict) else value
+    with pytest.raises(program["UnusableModel"], match="its model card is damaged: export it again"):
+        open_card(program, card)
+
+
+def open_card(program: dict[str, Any], card: dict[str, Any]) -> None:
+    """Open a file that has this card, whatever else it is."""
     session = SimpleNamespace(get_modelmeta=lambda: SimpleNamespace(custom_metadata_map={KEY: json.dumps(card)}))
     program["open_model"].__globals__["onnxruntime"] = SimpleNamespace(
         SessionOptions=SimpleNamespace, InferenceSession=lambda *_, **__: session
     )
-    with pytest.raises(program["UnusableModel"], match="its model card is damaged: export it again"):
-        program["open_model"](__file__, 1)
+    program["open_model"](__file__, 1)
+
+
+def test_check_model_knows_the_entries_that_live_takes():
+    program = runpy.run_path(str(DEPLOY / "check_model.py"))
+    assert program["CARD_ENTRIES"] == set(ModelCard.model_fields)
+    assert program["FRAME_ENTRIES"] == set(FrameSpec.model_fields)
+    card = json.loads(make_card(stream_spec()).to_json())
+    for newer in (card | {"shutter": 1}, card | {"frame": card["frame"] | {"shutter": 1}}):
+        with pytest.raises(program["UnusableModel"], match="its card has the unknown entry shutter"):
+            open_card(program, newer)
 
 
 def test_check_model_refuses_what_is_no_model(tmp_path):
