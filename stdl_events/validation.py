@@ -48,5 +48,7 @@ def first_problem(error: ValidationError) -> Problem:
     got = shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 3] + "..."
     if detail["type"].startswith("byte_size"):
         return Problem(where, got, "an amount of memory, such as 8GB or 512MiB", None)
+    if detail["type"] in ("tuple_type", "list_type"):
+        return Problem(where, got, 'a list in brackets, such as [1,2] or ["a","b"]', None)
     message = _LONG_NUMBER.sub(lambda found: f"{float(found[0]):g}", detail["msg"].removeprefix("Input should be "))
     return Problem(where, got, message[:1].lower() + message[1:], None)

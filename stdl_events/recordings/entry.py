@@ -176,7 +176,7 @@ class RecordingSet:
             if entry.key in seen:
                 raise DatasetError(
                     str(entry.path), got=f"the key {entry.key} for a second time", expected="one entry per key",
-                    todo="rename one of the files",
+                    todo="rename one of the files, or remove a repeated line of their list",
                 )  # fmt: skip
             if not 0 <= entry.label < len(self.classes):
                 raise DatasetError(

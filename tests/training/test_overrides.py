@@ -136,6 +136,11 @@ def test_unknown_key_lists_the_keys_of_its_group_and_names_the_nearest(
             "write --set epochs=VALUE with such a value",
         ),
         (
+            ["learning.class_weights=1,2"],
+            "setting 'learning.class_weights': got '1,2'; expected a list in brackets, such as [1,2] or [\"a\",\"b\"]; "
+            "write --set learning.class_weights=VALUE with such a value",
+        ),
+        (
             ["device=tpu"],
             "setting 'device': got 'tpu'; expected 'auto', 'cpu' or 'cuda'; write --set device=VALUE with such a value",
         ),
