@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stdl_events.network.zoo import get_network as get_network
     from stdl_events.recipes import load_recipe as load_recipe
     from stdl_events.training.bundle import load_bundle as load_bundle
-    from stdl_events.training.evaluation.held_out import evaluate as evaluate
+    from stdl_events.training.evaluation.evaluate_run import evaluate as evaluate
     from stdl_events.training.evaluation.predict import predict as predict
     from stdl_events.training.fit import fit as fit
     from stdl_events.training.settings import TrainConfig as TrainConfig
@@ -85,7 +85,7 @@ __getattr__, __dir__ = lazy_names(
         "TrainConfig": "stdl_events.training.settings",
         "build_learner": "stdl_events.build",
         "compare": "stdl_events.training.sweeps.compare",
-        "evaluate": "stdl_events.training.evaluation.held_out",
+        "evaluate": "stdl_events.training.evaluation.evaluate_run",
         "export_onnx": "stdl_events.export.onnx",
         "fit": "stdl_events.training.fit",
         "get_network": "stdl_events.network.zoo",

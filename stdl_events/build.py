@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from stdl_events.errors import RuleError
 from stdl_events.learning.blueprint import Blueprint, MemoryMode
-from stdl_events.learning.devices import named_device
 from stdl_events.learning.grid import Rule
+from stdl_events.learning.named_devices import named_device
 from stdl_events.learning.registries import DEFAULT_PRECISION, STEP_PRECISIONS
 from stdl_events.memory.allowance import BudgetOf, step_budget_of
 from stdl_events.memory.choose_mode import resolve_fastest

@@ -67,7 +67,7 @@ DOORS = {
 
 # Learning happens in learning/. These modules detach tensors that they only copy.
 COPYING = {
-    "training/state.py": "a checkpoint copies tensors to the host",
+    "training/checkpoint.py": "a checkpoint copies tensors to the host",
     "training/bundle.py": "a bundle copies weights to the host",
 }
 

@@ -49,15 +49,15 @@ def demo(
     from stdl_events.cli.report import report_of_training
     from stdl_events.export.onnx import export_onnx
     from stdl_events.recipes import load_recipe
-    from stdl_events.training.build import step_bytes
+    from stdl_events.training.build_learner import step_bytes
     from stdl_events.training.bundle import load_bundle
-    from stdl_events.training.evaluation.held_out import evaluate
+    from stdl_events.training.evaluation.evaluate_run import evaluate
     from stdl_events.training.fit import fit
+    from stdl_events.training.load_recordings import load_split
     from stdl_events.training.metrics import read_metrics
     from stdl_events.training.overrides import apply_overrides
     from stdl_events.training.run_folder import check_run_folder, write_json
     from stdl_events.training.run_weights import weights_folder
-    from stdl_events.training.sources import load_split
 
     config = apply_overrides(load_recipe("demo_walkers"), assignments or [])
     check_run_folder(out, config, resume=False)

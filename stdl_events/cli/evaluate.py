@@ -35,7 +35,7 @@ from stdl_events.live.providers import CPU
 
 if TYPE_CHECKING:
     from stdl_events.recordings.splits.sides import Side
-    from stdl_events.training.evaluation.held_out import Through
+    from stdl_events.training.evaluation.evaluate_run import Through
 
 
 def register(app: typer.Typer) -> None:
@@ -139,7 +139,7 @@ def evaluate(
         return
     from stdl_events.recordings.predicted_clips import predictions_of
     from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
-    from stdl_events.training.evaluation import held_out
+    from stdl_events.training.evaluation import evaluate_run
     from stdl_events.training.run_folder import load_config, write_json
     from stdl_events.training.run_weights import weights_text
     from stdl_events.whole_file import require_place
@@ -158,7 +158,7 @@ def evaluate(
         return
     if predictions is not None:
         require_place(predictions, room_for="predictions")
-    evaluation = held_out.evaluate(
+    evaluation = evaluate_run.evaluate(
         run, weights=chosen, model=model, data=data, device=device, verify=verify, side=parsed, over_time=True,
         through=parse_through(through), baseline=baseline,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from stdl_events.cli.output import messages, results
 from stdl_events.events.defects import count_of
 
 if TYPE_CHECKING:
-    from stdl_events.training.evaluation.evaluate import Evaluation
+    from stdl_events.training.evaluation.evaluate_clips import Evaluation
 
 MAX_ROWS = 20
 STEPS_SHOWN = 5

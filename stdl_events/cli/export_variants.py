@@ -150,7 +150,7 @@ class Variants:
 
     def _write_steps(self, source: Path, frame: "FrameSpec", out: Path) -> None:
         from stdl_events.export.variants import CLIPS, keep_variant, write_variant
-        from stdl_events.training.evaluation.held_out import clips_to_train
+        from stdl_events.training.evaluation.evaluate_run import clips_to_train
         from stdl_events.training.evaluation.variant_choice import choose_variant, clips_of_run
 
         if self._within is None:

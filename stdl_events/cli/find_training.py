@@ -8,10 +8,10 @@ from stdl_events.errors import RecipeError
 from stdl_events.model_card import ModelCard
 from stdl_events.recipes import RECIPES
 from stdl_events.recipes.resolve import resolve
+from stdl_events.training.load_recordings import sensor_and_classes
 from stdl_events.training.overrides import apply_overrides, read_settings_file, with_values
 from stdl_events.training.run_folder import BUNDLE_FOLDER, CARD_FILE, load_config
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import sensor_and_classes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -114,7 +114,7 @@ def prepare(
     from stdl_events.prepared.frames_text import parse_frames
     from stdl_events.recordings.orientation import parse_orientations
     from stdl_events.training.data_settings import DataSettings, FrameSettings
-    from stdl_events.training.sources import recordings_folder, split_recordings
+    from stdl_events.training.load_recordings import recordings_folder, split_recordings
 
     if workers is not None and scheduler is not None:
         raise RecipeError(

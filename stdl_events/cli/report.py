@@ -13,7 +13,7 @@ from stdl_events.cli.output import messages, print_error, print_json
 from stdl_events.errors import StdlEventsError
 
 if TYPE_CHECKING:
-    from stdl_events.training.evaluation.evaluate import Evaluation
+    from stdl_events.training.evaluation.evaluate_clips import Evaluation
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +40,7 @@ def report(
     Example: stdl-events report runs/folder --out report.html
     """
     from stdl_events.report.page import REPORT_FILE, write_report
-    from stdl_events.training.evaluation.held_out import evaluate
+    from stdl_events.training.evaluation.evaluate_run import evaluate
     from stdl_events.whole_file import require_place
 
     chosen, place = parse_weights(weights), out or run / REPORT_FILE

@@ -132,7 +132,7 @@ def show_predictions(file: Path, predictions: Path, number: int | None, out: Pat
 def _readers_in(predictions: "Predictions", folder: Path) -> "dict[str, Reader | None]":
     """Return the readers of the recordings in `folder`, found as the evaluation found them."""
     from stdl_events.training.data_settings import DataSettings, FrameSettings
-    from stdl_events.training.sources import split_recordings
+    from stdl_events.training.load_recordings import split_recordings
 
     data = DataSettings.model_validate((predictions.data or {}) | {"path": str(folder), "prepared": None})
     frames = FrameSettings.model_validate(predictions.frames.model_dump(mode="json", exclude={"sensor_size"}))

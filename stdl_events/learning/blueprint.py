@@ -14,7 +14,6 @@ from stdl_events.learning.blueprint_checks import (
     check_seed,
     spec_in_precision,
 )
-from stdl_events.learning.devices import named_device
 from stdl_events.learning.grid import Layerwise, Rule, require_choice
 from stdl_events.learning.late_construction import construction
 from stdl_events.learning.layerwise import layerwise_cuts
@@ -26,6 +25,7 @@ from stdl_events.learning.losses import (
     make_loss,
     spec_for,
 )
+from stdl_events.learning.named_devices import named_device
 from stdl_events.learning.optimizers import OptimizerFactory, OptimizerSpec
 from stdl_events.learning.precision import flowing_dtype, settled_precision
 from stdl_events.learning.registries import DEFAULT_OPTIMIZER, DEFAULT_PRECISION

@@ -17,11 +17,11 @@ from stdl_events.learning.averaging import AveragedWeights
 from stdl_events.learning.block import LocalBlock, start_training
 from stdl_events.learning.checks import check_any, check_losses, checked_to_predict
 from stdl_events.learning.cuda_graphs import ReplayedChunks
-from stdl_events.learning.devices import require_device
 from stdl_events.learning.frozen import frozen_marks, set_frozen
 from stdl_events.learning.gradients import Gradients
 from stdl_events.learning.grid import Rule
 from stdl_events.learning.losses import Loss, batch_weight, resident_loss
+from stdl_events.learning.named_devices import require_device
 from stdl_events.learning.observer import Observer
 from stdl_events.learning.online import RunChunk, run_sequence
 from stdl_events.learning.plain import run_chunk_plain

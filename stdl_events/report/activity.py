@@ -19,7 +19,7 @@ from stdl_events.network.neurons.cell import NeuronCell
 from stdl_events.recordings.clips import ClipArray
 from stdl_events.report.tables import Bar, Table
 from stdl_events.training.data import batch_of
-from stdl_events.training.evaluation.evaluate import network_logits
+from stdl_events.training.evaluation.evaluate_clips import network_logits
 
 CLIPS_MEASURED = 16
 

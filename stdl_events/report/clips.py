@@ -14,7 +14,7 @@ import numpy.typing as npt
 from stdl_events.analysis.canvas import Pixels, sum_squares
 from stdl_events.analysis.html_page import data_uri
 from stdl_events.analysis.plots import full_colour, polarity_picture
-from stdl_events.training.evaluation.evaluate import Evaluation
+from stdl_events.training.evaluation.evaluate_clips import Evaluation
 
 CLIPS_SHOWN = 12
 CLIPS_OF_A_PAIR = 3

@@ -12,7 +12,7 @@ from stdl_events.memory.sites import Site
 from stdl_events.plan.plan import Plan
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
 from stdl_events.report.tables import Bar, Column, Table
-from stdl_events.training.build import plan_configured_learner
+from stdl_events.training.build_learner import plan_configured_learner
 from stdl_events.training.run_folder import PLAN_FILE
 from stdl_events.training.settings import TrainConfig
 

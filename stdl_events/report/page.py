@@ -17,9 +17,9 @@ from stdl_events.report.learning import learning
 from stdl_events.report.memory import memory
 from stdl_events.report.origin import recordings, settings, software
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.device import resolve_device
-from stdl_events.training.evaluation.evaluate import Evaluation, evaluate_clips, network_logits
+from stdl_events.training.evaluation.evaluate_clips import Evaluation, evaluate_clips, network_logits
 from stdl_events.training.metrics import METRICS_FILE, read_metrics
+from stdl_events.training.run_device import resolve_device
 from stdl_events.training.run_folder import load_config
 from stdl_events.training.run_weights import Weights, weights_folder, weights_text
 from stdl_events.whole_file import whole_file

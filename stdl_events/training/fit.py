@@ -14,13 +14,15 @@ from stdl_events.learning.learner import Learner
 from stdl_events.memory.describe import plan_document
 from stdl_events.recordings.clips import MAX_UINT8
 from stdl_events.recordings.entry import Split
-from stdl_events.training.build import build_configured_learner
+from stdl_events.training.build_learner import build_configured_learner
+from stdl_events.training.checkpoint import load_checkpoint
 from stdl_events.training.data import check_augmentation, warn_of_few_events
-from stdl_events.training.device import peak_memory, resolve_device
-from stdl_events.training.evaluation.evaluate import Evaluation
+from stdl_events.training.evaluation.evaluate_clips import Evaluation
 from stdl_events.training.evaluation.ridge_beside import Ridges, fit_ridges, ridges_of
 from stdl_events.training.kept_warnings import KeptWarnings
+from stdl_events.training.load_recordings import SidesLoader, load_sides
 from stdl_events.training.run import Run
+from stdl_events.training.run_device import peak_memory, resolve_device
 from stdl_events.training.run_folder import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
@@ -33,8 +35,6 @@ from stdl_events.training.run_folder import (
 from stdl_events.training.run_split import split_of_run
 from stdl_events.training.schedule import other_schedule
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import SidesLoader, load_sides
-from stdl_events.training.state import load_checkpoint
 from stdl_events.training.validation import require_validation
 from stdl_events.whole_file import make_folder, remove_leftovers
 

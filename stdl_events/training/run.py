@@ -30,28 +30,28 @@ from stdl_events.recordings.entry import Split
 from stdl_events.recordings.splits.same_events import check_same_events
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.training.bundle import describe_run, load_bundle, package_versions, save_bundle
+from stdl_events.training.checkpoint import save_checkpoint
 from stdl_events.training.data import epoch_batches
-from stdl_events.training.device import describe_device, peak_memory
-from stdl_events.training.evaluation.evaluate import (
+from stdl_events.training.evaluation.evaluate_clips import (
     Evaluation,
     evaluate_clips,
     held_out_measures,
     measures,
     network_logits,
 )
-from stdl_events.training.evaluation.sanity import check_finite, warn_of_equal_answers
+from stdl_events.training.evaluation.suspicious_answers import check_finite, warn_of_equal_answers
 from stdl_events.training.interruption import Interruption
 from stdl_events.training.kept_warnings import KeptWarnings
+from stdl_events.training.load_recordings import SidesLoader, load_sides
 from stdl_events.training.metrics import MetricsWriter
 from stdl_events.training.position import Means, Position
 from stdl_events.training.prefetch import ahead_bytes, batches_ahead, describe_ahead
 from stdl_events.training.progress import TrainingProgress
+from stdl_events.training.run_device import describe_device, peak_memory
 from stdl_events.training.run_folder import CHECKPOINT_FILE
 from stdl_events.training.run_weights import FOLDERS, Best, Weights
 from stdl_events.training.schedule import learning_rate
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import SidesLoader, load_sides
-from stdl_events.training.state import save_checkpoint
 
 CLIPS_OF: dict[Side, str] = {"train": "train_clips", "validation": "validation_clips", "test": "held_out_clips"}
 WATCHED = "no validation part: each epoch's held-out accuracy is shown and chooses nothing; the last weights are kept"

@@ -26,9 +26,9 @@ from stdl_events.recordings.splits.split_list import (
     with_contents,
     write_split_list,
 )
+from stdl_events.training.load_recordings import load_split, recordings_folder
 from stdl_events.training.progress import HashingProgress
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split, recordings_folder
 
 MAX_CHANGES_NAMED = 10
 

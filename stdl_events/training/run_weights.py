@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from stdl_events.errors import RunError
 from stdl_events.model_card import ModelCard
-from stdl_events.training.evaluation.evaluate import Evaluation
+from stdl_events.training.evaluation.evaluate_clips import Evaluation
 from stdl_events.training.run_folder import BEST_FOLDER, BUNDLE_FOLDER, CARD_FILE, CONFIG_FILE
 
 Weights = Literal["best", "last"]

@@ -18,10 +18,10 @@ from bench_report import REPOSITORY, environment, write_result
 from stdl_events import evaluate, export_onnx, fit, load_bundle, load_recipe
 from stdl_events.analysis.baselines import chance, ridge_on_summed_events
 from stdl_events.recordings.clips import load_clips
+from stdl_events.training.load_recordings import load_split
 from stdl_events.training.overrides import apply_overrides
 from stdl_events.training.run_folder import BUNDLE_FOLDER
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split
 
 
 def one_run(config: TrainConfig) -> dict[str, Any]:

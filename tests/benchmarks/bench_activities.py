@@ -39,9 +39,9 @@ from stdl_events.recipes.resolve import resolve
 from stdl_events.recordings.clips import load_clips
 from stdl_events.recordings.entry import Entry
 from stdl_events.training.evaluation.whole_recordings import evaluate_whole
+from stdl_events.training.load_recordings import load_split
 from stdl_events.training.run_folder import BUNDLE_FOLDER, load_config
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split
 
 FOLDERS = ("sit_stand", "walk_away", "walk_toward")
 GRID = itertools.product((1_500, 2_000, 2_500, 3_000), (0.0, 0.6, 0.8), (1, 2, 3), (None, 0.9))

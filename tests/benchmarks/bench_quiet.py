@@ -33,7 +33,7 @@ from stdl_events import evaluate, fit, load_recipe
 from stdl_events.recipes import find_recipe
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.evaluation.evaluate import evaluate_clips, network_logits
+from stdl_events.training.evaluation.evaluate_clips import evaluate_clips, network_logits
 from stdl_events.training.run_folder import CHECKPOINT_FILE, load_config
 from stdl_events.training.run_weights import weights_folder
 from stdl_events.training.settings import TrainConfig

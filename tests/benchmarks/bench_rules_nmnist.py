@@ -29,7 +29,7 @@ from stdl_events.learning import list_rules
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings import Split, load_clips, read_nmnist
 from stdl_events.recordings.splits.split import file_number
-from stdl_events.training.build import step_bytes
+from stdl_events.training.build_learner import step_bytes
 from stdl_events.training.fit import RunResult, fit
 from stdl_events.training.metrics import read_metrics
 from stdl_events.training.settings import TrainConfig

@@ -35,11 +35,11 @@ from stdl_events.export.sequences import clips_needed
 from stdl_events.learning.rules import get_rule
 from stdl_events.memory.report import meter_step
 from stdl_events.recordings.clips import load_clips
-from stdl_events.training.evaluation.held_out import evenly_chosen
+from stdl_events.training.evaluation.evaluate_run import evenly_chosen
+from stdl_events.training.load_recordings import load_split
 from stdl_events.training.overrides import apply_overrides
 from stdl_events.training.run_folder import BUNDLE_FOLDER
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split
 
 # The folder of each recipe's recordings.
 FOLDERS = {"nmnist_small": "nmnist", "objects": "objects", "demo_walkers": None}

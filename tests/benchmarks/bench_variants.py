@@ -29,7 +29,7 @@ from stdl_events.live.session import OnnxSession
 from stdl_events.live.step_times import busy_frames, machine
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.evaluation.variant_choice import choose_variant, clips_of_run
 from stdl_events.training.run_weights import bundle_folder
 

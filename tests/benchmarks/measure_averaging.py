@@ -23,12 +23,12 @@ from stdl_events import load_recipe
 from stdl_events.learning.averaging import AveragedWeights
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.recordings.clips import ClipArray, load_clips
-from stdl_events.training.build import build_configured_learner
+from stdl_events.training.build_learner import build_configured_learner
 from stdl_events.training.data import batch_of, epoch_batches, ordered_batches
-from stdl_events.training.evaluation.evaluate import evaluate_clips, network_logits
+from stdl_events.training.evaluation.evaluate_clips import evaluate_clips, network_logits
+from stdl_events.training.load_recordings import load_split
 from stdl_events.training.schedule import learning_rate
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split
 
 
 @torch.no_grad()

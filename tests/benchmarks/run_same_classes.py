@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from bench_report import environment, write_result
 
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.evaluation.export_proof import described
-from stdl_events.training.evaluation.held_out import evaluate
 from stdl_events.training.run_folder import load_config
 
 

@@ -11,7 +11,7 @@ from stdl_events.network.paper_neurons import PAPER_NEURONS, paper_neuron
 from stdl_events.network.registries import NEURONS
 from stdl_events.network.spec import NetworkSpec, NeuronSpec
 from stdl_events.recipes import load_recipe
-from stdl_events.training.build import build_configured_learner
+from stdl_events.training.build_learner import build_configured_learner
 from stdl_events.training.overrides import apply_overrides
 from stdl_events.training.settings import TrainConfig
 

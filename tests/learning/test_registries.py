@@ -18,7 +18,7 @@ from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.recipes import load_recipe
-from stdl_events.training.build import build_configured_learner
+from stdl_events.training.build_learner import build_configured_learner
 from stdl_events.training.overrides import apply_overrides
 
 SPEC = NetworkSpec.parse("3C3-AP2-4R-4FC", input_shape=SHAPE)

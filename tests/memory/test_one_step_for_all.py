@@ -14,7 +14,7 @@ from stdl_events.learning.grid import Planned
 from stdl_events.learning.rules import list_rules
 from stdl_events.memory.footprint import meter_learner
 from stdl_events.recipes import load_recipe
-from stdl_events.training.build import learner_options, step_bytes
+from stdl_events.training.build_learner import learner_options, step_bytes
 from stdl_events.training.settings import TrainConfig
 
 RULES = {rule.name: rule for rule in list_rules()}

@@ -15,10 +15,10 @@ from stdl_events.prepared import PreparedSet, prepare
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import fit
+from stdl_events.training.load_recordings import load_sides, load_split
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_sides, load_split
 
 SIZE = (8, 8)
 FILES = 5

@@ -14,10 +14,10 @@ from stdl_events.prepared import prepare
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings.file_digest import file_digest
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import fit
+from stdl_events.training.load_recordings import load_config_clips, load_split
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_config_clips, load_split
 
 SPLIT = {"rule": "recording", "held_out": 0.25}
 

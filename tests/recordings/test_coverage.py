@@ -14,8 +14,8 @@ from stdl_events.prepared import PreparedSet, prepare
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings import read_given_split
 from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN
+from stdl_events.training.load_recordings import load_sides, load_split
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_sides, load_split
 
 Write = Callable[..., Path]
 SPEC = FrameSpec(kind="stream", steps=10, dt_us=20_000, sensor_size=SIZE, cap=255)

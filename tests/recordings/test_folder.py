@@ -12,7 +12,7 @@ from stdl_events.errors import DatasetError, RecordingError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings import read_folder, read_given_split
 from stdl_events.training.data_settings import DataSettings, FrameSettings
-from stdl_events.training.sources import split_recordings
+from stdl_events.training.load_recordings import split_recordings
 
 Write = Callable[..., Path]
 

@@ -17,7 +17,7 @@ from stdl_events.recordings import clips_of, read_folder, read_given_split
 from stdl_events.recordings.orientation import Orientation
 from stdl_events.recordings.splits.split_list import read_split_list
 from stdl_events.training.data_settings import DataSettings, FrameSettings
-from stdl_events.training.sources import split_recordings
+from stdl_events.training.load_recordings import split_recordings
 
 Write = Callable[..., Path]
 

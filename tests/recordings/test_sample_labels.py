@@ -11,8 +11,8 @@ from stdl_events.recipes import load_recipe
 from stdl_events.recordings import DATASETS, sample_dataset
 from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN
 from stdl_events.recordings.datasets.sample_labels import class_indices
+from stdl_events.training.load_recordings import load_sides, load_split
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_sides, load_split
 
 
 def test_a_name_that_the_set_does_not_list_is_told() -> None:

@@ -37,8 +37,8 @@ from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, SplitList, write_split_list
 from stdl_events.report.page import REPORT_FILE, write_report
 from stdl_events.training.bundle import save_bundle
+from stdl_events.training.checkpoint import save_checkpoint
 from stdl_events.training.run_folder import CONFIG_FILE, write_json
-from stdl_events.training.state import save_checkpoint
 
 SIZE = (8, 6)
 FRAMES = FrameSpec.parse({"kind": "stream", "steps": 2, "dt_us": 1000, "sensor_size": SIZE})
@@ -201,7 +201,7 @@ def writers(folder: Path) -> list[FileWriter]:
         ),
         FileWriter(
             "c.safetensors", lambda path, seed: save_checkpoint(path, {"a": torch.full((3000,), seed)}), RunError,
-            ("training.state",),
+            ("training.checkpoint",),
         ),
         FileWriter(
             "m.onnx", lambda path, seed: export_onnx(network(seed), card(seed), path, steps=8), ModelError,

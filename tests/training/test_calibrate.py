@@ -19,8 +19,8 @@ from stdl_events.model_card import DecisionThresholds, ModelCard
 from stdl_events.recipes import load_recipe
 from stdl_events.training.bundle import load_bundle, write_card
 from stdl_events.training.evaluation.calibrate import calibrate, fit_calibration
-from stdl_events.training.evaluation.evaluate import Evaluation
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_clips import Evaluation
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.evaluation.still_scenes import clip_rates
 from stdl_events.training.fit import fit
 

@@ -13,11 +13,11 @@ from stdl_events.events import write_recording
 from stdl_events.frames import FrameSpec
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings.registry import DATASETS
-from stdl_events.training.build import step_bytes
+from stdl_events.training.build_learner import step_bytes
 from stdl_events.training.fit import fit
+from stdl_events.training.load_recordings import load_split, sensor_and_classes
 from stdl_events.training.run_folder import load_config
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split, sensor_and_classes
 
 Cli = Callable[..., tuple[int, str, str]]
 

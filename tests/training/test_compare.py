@@ -12,7 +12,7 @@ import pytest
 
 from stdl_events.errors import RunError
 from stdl_events.recipes import load_recipe
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import fit
 from stdl_events.training.sweeps.compare import (
     compare,

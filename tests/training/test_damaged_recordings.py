@@ -15,7 +15,7 @@ from stdl_events.events import RecordingWarning, open_recording
 from stdl_events.recordings.clips import load_clips
 from stdl_events.recordings.entry import Entry
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import fit
 from stdl_events.training.settings import TrainConfig
 

@@ -6,10 +6,10 @@ import torch
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.populations import populations
 from stdl_events.network.spec import NetworkSpec
+from stdl_events.training.checkpoint import load_checkpoint, save_checkpoint
 from stdl_events.training.evaluation.density import DensityCount
-from stdl_events.training.evaluation.evaluate import network_logits
+from stdl_events.training.evaluation.evaluate_clips import network_logits
 from stdl_events.training.position import Means, Position
-from stdl_events.training.state import load_checkpoint, save_checkpoint
 
 
 def build(notation: str, **settings: object) -> SpikingNetwork:

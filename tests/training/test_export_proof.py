@@ -12,8 +12,8 @@ from stdl_events.errors import DatasetError, UserError
 from stdl_events.frames import FrameSpec
 from stdl_events.live import OnnxSession
 from stdl_events.model_card import ModelCard
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.evaluation.export_proof import held_out_proof, parse_use
-from stdl_events.training.evaluation.held_out import evaluate
 from stdl_events.training.run_folder import load_config
 
 

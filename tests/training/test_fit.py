@@ -15,13 +15,13 @@ from stdl_events.errors import DatasetError, PlanError, RecipeError, RunError
 from stdl_events.plan.plan import Plan
 from stdl_events.training import prefetch
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.checkpoint import load_checkpoint
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import fit
 from stdl_events.training.metrics import METRICS_FILE, read_metrics
 from stdl_events.training.run import Run
 from stdl_events.training.run_folder import CHECKPOINT_FILE, load_config
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.state import load_checkpoint
 
 STEPS = 10  # 36 clips in batches of at most 8, two epochs
 TIMES = {"unix_s", "samples_per_s", "seconds", "peak_rss_bytes", "peak_cuda_bytes"}

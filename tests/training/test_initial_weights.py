@@ -10,7 +10,7 @@ from stdl_events.errors import RunError
 from stdl_events.model_card import ModelCard
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.recipes import load_recipe
-from stdl_events.training.build import build_configured_learner
+from stdl_events.training.build_learner import build_configured_learner
 from stdl_events.training.bundle import save_bundle
 from stdl_events.training.settings import TrainConfig
 

@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from stdl_events.errors import RuleError
 from stdl_events.learning.learner import Learner
 from stdl_events.recipes import load_recipe
+from stdl_events.training.checkpoint import load_checkpoint
 from stdl_events.training.data import batch_of
-from stdl_events.training.evaluation.evaluate import evaluate_clips, network_logits
+from stdl_events.training.evaluation.evaluate_clips import evaluate_clips, network_logits
 from stdl_events.training.fit import RunResult, fit
 from stdl_events.training.metrics import read_metrics
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.state import load_checkpoint
 
 RunCli = Callable[..., tuple[int, str, str]]
 UPDATES = 6  # 36 clips in five batches of two epochs, two of them in an update

@@ -14,7 +14,7 @@ from sklearn.metrics import (
 )
 
 from stdl_events.recordings import ClipArray, Entry, RecordingSet
-from stdl_events.training.evaluation.evaluate import Evaluation
+from stdl_events.training.evaluation.evaluate_clips import Evaluation
 from stdl_events.training.evaluation.measures import ClassMeasures, Reliability, brier_score, top_accuracy
 from stdl_events.training.evaluation.spread import accuracy_interval, recording_of_entries, wilson
 

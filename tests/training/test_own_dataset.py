@@ -12,8 +12,8 @@ from stdl_events.recipes import load_recipe
 from stdl_events.recordings import DATASETS, Dataset, RecordingSet, Split, by_recording, read_folder
 from stdl_events.recordings.registry import SPLIT_RULES
 from stdl_events.registry import Registry
+from stdl_events.training.load_recordings import load_split
 from stdl_events.training.overrides import apply_overrides
-from stdl_events.training.sources import load_split
 
 RunCli = Callable[..., tuple[int, str, str]]
 REPOSITORY = Path(__file__).resolve().parents[2]

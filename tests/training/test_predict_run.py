@@ -16,7 +16,7 @@ from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.recordings import Entry, RecordingSet, load_clips
 from stdl_events.training.bundle import save_bundle
-from stdl_events.training.evaluation.evaluate import evaluate_clips, network_logits
+from stdl_events.training.evaluation.evaluate_clips import evaluate_clips, network_logits
 from stdl_events.training.run_folder import BUNDLE_FOLDER
 
 

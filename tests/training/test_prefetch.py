@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from stdl_events.frames import FrameSpec
+from stdl_events.training.checkpoint import load_checkpoint
 from stdl_events.training.fit import fit
 from stdl_events.training.prefetch import ahead_bytes, made_ahead
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.state import load_checkpoint
 
 
 def threads() -> list[str]:

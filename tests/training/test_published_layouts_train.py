@@ -19,7 +19,7 @@ from stdl_events.recipes import load_recipe
 from stdl_events.recordings import Split, split_cifar10_dvs
 from stdl_events.recordings.datasets import cifar10_dvs
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import fit
 from stdl_events.training.metrics import read_metrics
 from stdl_events.training.settings import TrainConfig

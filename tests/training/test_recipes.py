@@ -11,7 +11,7 @@ from stdl_events.errors import RecipeError
 from stdl_events.recipes import RECIPES, describe_recipes, load_recipe
 from stdl_events.recipes import __file__ as recipes_file
 from stdl_events.recipes.base import REQUIRED, base_of
-from stdl_events.training.build import build_configured_learner
+from stdl_events.training.build_learner import build_configured_learner
 from stdl_events.training.overrides import flat
 from stdl_events.training.settings import TrainConfig
 

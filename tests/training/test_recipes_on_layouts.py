@@ -24,8 +24,8 @@ from stdl_events.events import write_recording
 from stdl_events.recipes import RECIPES
 from stdl_events.recipes.resolve import resolve
 from stdl_events.training.fit import fit
+from stdl_events.training.load_recordings import load_split
 from stdl_events.training.metrics import read_metrics
-from stdl_events.training.sources import load_split
 
 # A small network without a published plan, short clips; two epochs of one step each.
 SMALL = ["network.notation=4C3-AP2-4C3", "learning.plan=none", "frames.steps=3", "epochs=2", "batch_size=1000"]

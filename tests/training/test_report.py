@@ -34,9 +34,9 @@ from stdl_events.report.clips import CLIPS_OF_A_PAIR, worst_clips
 from stdl_events.report.memory import layer_table
 from stdl_events.report.page import write_report
 from stdl_events.report.tables import MAX_POINTS, Series, chart, ticks
-from stdl_events.training.build import step_bytes
+from stdl_events.training.build_learner import step_bytes
 from stdl_events.training.bundle import load_bundle, write_card
-from stdl_events.training.evaluation.evaluate import Evaluation
+from stdl_events.training.evaluation.evaluate_clips import Evaluation
 from stdl_events.training.fit import RunResult, fit
 from stdl_events.training.kept_results import keep_result
 from stdl_events.training.kept_warnings import KeptWarnings

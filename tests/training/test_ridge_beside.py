@@ -11,10 +11,10 @@ from stdl_events.analysis.baselines import ridge_accuracies, ridge_bytes, ridge_
 from stdl_events.errors import RunError
 from stdl_events.recordings import ClipArray, load_clips
 from stdl_events.training.evaluation import ridge_beside
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import fit
+from stdl_events.training.load_recordings import load_split
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split
 
 
 def test_a_training_keeps_it_and_an_evaluation_reads_it(

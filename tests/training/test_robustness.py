@@ -9,7 +9,7 @@ import pytest
 
 from stdl_events.analysis.robustness import robustness_lines
 from stdl_events.errors import DatasetError
-from stdl_events.training.evaluation.held_out import evaluate, open_held_out
+from stdl_events.training.evaluation.evaluate_run import evaluate, open_held_out
 from stdl_events.training.evaluation.robustness import evaluate_robustness, require_events
 
 Cli = Callable[..., tuple[int, str, str]]

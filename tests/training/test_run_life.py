@@ -13,8 +13,8 @@ from stdl_events.errors import RecipeError, RunError
 from stdl_events.recordings import ClipArray, RecordingSet
 from stdl_events.training import run as running
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.evaluation.evaluate import Evaluation, MeanLogits, evaluate_clips
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_clips import Evaluation, MeanLogits, evaluate_clips
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import fit
 from stdl_events.training.metrics import read_metrics
 from stdl_events.training.run_folder import lock_of_run

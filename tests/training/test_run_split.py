@@ -20,11 +20,11 @@ from stdl_events.recordings.counted import Counted
 from stdl_events.recordings.entry import Entry, RecordingSet, SideRule, Split
 from stdl_events.recordings.file_digest import file_digest
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, SplitList, read_split_list, write_split_list
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import fit
+from stdl_events.training.load_recordings import load_split
 from stdl_events.training.run_split import split_of_run
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split
 
 RunCli = Callable[..., tuple[int, str, str]]
 

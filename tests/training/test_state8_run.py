@@ -13,7 +13,7 @@ from stdl_events.live.predict import clip_row
 from stdl_events.live.session import OnnxSession
 from stdl_events.training import prefetch
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import fit
 from stdl_events.training.run_folder import BUNDLE_FOLDER
 from stdl_events.training.settings import TrainConfig

@@ -16,7 +16,7 @@ from stdl_events.model_card import DecisionThresholds, ModelCard
 from stdl_events.recipes import load_recipe
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.evaluation.calibrate import calibrate
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.evaluation.still_scenes import clip_rates
 from stdl_events.training.evaluation.whole_recordings import evaluate_whole
 from stdl_events.training.fit import fit

@@ -14,9 +14,9 @@ import pytest
 from stdl_events.analysis.baselines import ridge_on_summed_events
 from stdl_events.errors import RunError
 from stdl_events.recipes import load_recipe
-from stdl_events.training import sources
+from stdl_events.training import load_recordings
 from stdl_events.training.evaluation import ridge_beside
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import fit
 from stdl_events.training.metrics import read_metrics
 from stdl_events.training.run import Run
@@ -54,7 +54,7 @@ def sweep(folder_of_recordings: Path) -> Sweep:
 def finished(sweep: Sweep, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], int]:
     """The folder of the sweep, what it said, and how often clips were loaded, for which a ridge was fitted once."""
     folder, said, loads, fits = tmp_path_factory.mktemp("sweep") / "s", [], 0, 0
-    real, real_ridges = sources.load_sides, ridge_beside.ridges_of
+    real, real_ridges = load_recordings.load_sides, ridge_beside.ridges_of
 
     def counted(*arguments: Any) -> Any:
         nonlocal loads
@@ -108,8 +108,8 @@ def test_the_table_is_that_of_the_runs(finished: tuple[Path, list[str], int], sw
     assert (good["chosen"], bad["chosen"], document["failed"]) == (True, False, 2)
     loaded = evaluate(folder / sweep.trials[0].name)
     config = sweep.trials[0].config
-    split = sources.load_split(config)
-    train = sources.load_config_clips(config, split.train, config.frames.spec(split.train.sensor_size))
+    split = load_recordings.load_split(config)
+    train = load_recordings.load_config_clips(config, split.train, config.frames.spec(split.train.sensor_size))
     assert (good["ridge"], good["chance"]) == (ridge_on_summed_events(train, loaded.clips), loaded.chance)
     table = csv.DictReader((folder / "sweep.csv").read_text().splitlines())
     assert [row["accuracy"] for row in table] == [str(accuracies[0]), "", str(accuracies[1]), ""]
@@ -139,7 +139,7 @@ def test_a_sweep_from_python_is_that_of_the_command(
 
 def test_ridges_of_other_clips_are_fitted_for_themselves(folder_of_recordings: Path) -> None:
     config, shared = small(folder_of_recordings), SharedClips()
-    split = sources.load_split(config)
+    split = load_recordings.load_split(config)
     sides = {side: recordings for side, recordings in split.sides.items() if recordings is not None}
     loaded = shared(config, sides, config.frames.spec(split.train.sensor_size))
     clips = dict(zip(sides, (own for _, own in loaded), strict=True))

@@ -12,9 +12,9 @@ from stdl_events.events.geometry import Geometry
 from stdl_events.prepared import PreparedSet
 from stdl_events.recordings import load_clips
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_run import evaluate
+from stdl_events.training.load_recordings import load_config_clips, load_split
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_config_clips, load_split
 
 RunCli = Callable[..., tuple[int, str, str]]
 GEOMETRY = Geometry(rotate=90, center_crop=(16, 12), scale=(8, 6))

@@ -15,8 +15,8 @@ from stdl_events.events import RecordingWarning, write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings import Split
+from stdl_events.training.load_recordings import load_split
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split
 
 RunCli = Callable[..., tuple[int, str, str]]
 LENGTH_US = 1_000_000

@@ -18,7 +18,7 @@ from stdl_events.frames import FrameSpec
 from stdl_events.model_card import DecisionThresholds
 from stdl_events.recipes import load_recipe
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.evaluation.held_out import open_held_out
+from stdl_events.training.evaluation.evaluate_run import open_held_out
 from stdl_events.training.evaluation.whole_recordings import evaluate_whole, require_stream
 from stdl_events.training.fit import fit
 from stdl_events.training.run_folder import BUNDLE_FOLDER

@@ -163,7 +163,7 @@ class Asked:
         from stdl_events.cli.find_training import find_training
         from stdl_events.learning.rules import get_rule
         from stdl_events.memory.choose_plan import check_plan_options
-        from stdl_events.training.build import learner_options
+        from stdl_events.training.build_learner import learner_options
 
         assert self.target is not None
         settings = {SETTINGS[name]: value for name, value in wanted.items() if name in SETTINGS}

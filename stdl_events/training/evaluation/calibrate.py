@@ -30,8 +30,8 @@ from stdl_events.live.readout import softmax
 from stdl_events.model_card import LARGEST_TEMPERATURE, LEAST_TEMPERATURE, DecisionThresholds, ModelCard
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
 from stdl_events.training.bundle import write_card
-from stdl_events.training.evaluation.evaluate import Evaluation
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_clips import Evaluation
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.evaluation.still_scenes import ClipRates, clip_rates
 from stdl_events.training.run_folder import CARD_FILE, load_config, lock_of_run
 from stdl_events.training.run_weights import Weights, weights_folder

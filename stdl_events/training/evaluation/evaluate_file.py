@@ -21,8 +21,8 @@ from stdl_events.recordings.registry import DATASETS
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.recordings.takes import say_takes
 from stdl_events.training.data_settings import DataSettings
-from stdl_events.training.evaluation.evaluate import Evaluation, decided_by, evaluate_clips, session_logits
-from stdl_events.training.sources import dataset_options, opened_as, recordings_folder
+from stdl_events.training.evaluation.evaluate_clips import Evaluation, decided_by, evaluate_clips, session_logits
+from stdl_events.training.load_recordings import dataset_options, opened_as, recordings_folder
 
 BATCH_SIZE = 32
 MAX_NAMED = 5

@@ -25,11 +25,11 @@ from stdl_events.recordings.labels.label_source import LabelSource
 from stdl_events.recordings.registry import DATASETS
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, SplitList, read_split_list
 from stdl_events.training.data_settings import DataSettings
-from stdl_events.training.evaluation.evaluate import evaluate_clips, session_logits
-from stdl_events.training.evaluation.held_out import evenly_chosen
+from stdl_events.training.evaluation.evaluate_clips import evaluate_clips, session_logits
+from stdl_events.training.evaluation.evaluate_run import evenly_chosen
+from stdl_events.training.load_recordings import load_config_clips, load_sides
 from stdl_events.training.run_folder import load_config
 from stdl_events.training.run_split import recordings_of_run, root_of_run
-from stdl_events.training.sources import load_config_clips, load_sides
 
 HeldOutUse = Literal["all", "some", "none"]
 USES: tuple[HeldOutUse, ...] = ("all", "some", "none")

@@ -87,8 +87,8 @@ def open_session(
             todo="leave it out, or choose a --device",
         )  # fmt: skip
     from stdl_events.training.bundle import load_bundle
-    from stdl_events.training.device import resolve_device
     from stdl_events.training.evaluation.network_session import NetworkSession
+    from stdl_events.training.run_device import resolve_device
     from stdl_events.training.run_weights import bundle_folder
 
     network, card = load_bundle(bundle_folder(path, weights), resolve_device(device))

@@ -10,8 +10,8 @@ from stdl_events.events.corruption_registry import CORRUPTIONS
 from stdl_events.recordings.clips import load_readable_clips, no_clips
 from stdl_events.recordings.corrupted import CorruptedCut
 from stdl_events.recordings.splits.sides import Side
-from stdl_events.training.evaluation.evaluate import Evaluation, evaluate_clips
-from stdl_events.training.evaluation.held_out import HeldOut, open_held_out
+from stdl_events.training.evaluation.evaluate_clips import Evaluation, evaluate_clips
+from stdl_events.training.evaluation.evaluate_run import HeldOut, open_held_out
 from stdl_events.training.run_weights import Weights
 
 Progress = Callable[[int, int, str], None]
@@ -114,7 +114,7 @@ def evaluate_robustness(
 
     Args:
         levels: of each kind, a name of `CORRUPTIONS`; None is all kinds with their own levels.
-        weights, model, data, device, side: see `stdl_events.training.evaluation.held_out.evaluate`.
+        weights, model, data, device, side: see `stdl_events.training.evaluation.evaluate_run.evaluate`.
         seed: of all draws; the same one corrupts alike.
         progress: called before each level.
 

@@ -14,7 +14,7 @@ from stdl_events.frames import FrameSpec
 from stdl_events.recordings.cutting import cut_clips
 from stdl_events.recordings.entry import WHOLE, Entry
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
-from stdl_events.training.evaluation.evaluate import Evaluation
+from stdl_events.training.evaluation.evaluate_clips import Evaluation
 
 Floats = npt.NDArray[np.float64]
 

@@ -23,9 +23,9 @@ from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.coverage import SIDE_TEXT
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
+from stdl_events.training.load_recordings import load_sides
 from stdl_events.training.run_folder import load_config
 from stdl_events.training.run_split import recordings_of_run
-from stdl_events.training.sources import load_sides
 
 CHOOSING_CLIPS = 512
 STEPS = 200

@@ -24,7 +24,7 @@ from stdl_events.recordings.entry import Entry, RecordingSet
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.evaluation.held_out import HeldOut, open_held_out
+from stdl_events.training.evaluation.evaluate_run import HeldOut, open_held_out
 from stdl_events.training.evaluation.robustness import Progress, require_events
 from stdl_events.training.run_weights import Weights, weights_folder
 
@@ -144,7 +144,7 @@ def evaluate_whole(
     The model decides as in `stdl-events live`. Labelled parts of a recording are its movements, all of them.
 
     Args:
-        weights, model, data, side: see `stdl_events.training.evaluation.held_out.evaluate`.
+        weights, model, data, side: see `stdl_events.training.evaluation.evaluate_run.evaluate`.
         rules: returns the thresholds for those of the card.
         progress: called before each recording.
 

@@ -12,8 +12,8 @@ from stdl_events.errors import RunError, StdlEventsError
 from stdl_events.events.defects import count_of
 from stdl_events.model_card import ModelCard
 from stdl_events.training.bundle import package_versions
-from stdl_events.training.evaluation.evaluate import Evaluation
-from stdl_events.training.evaluation.held_out import evaluate
+from stdl_events.training.evaluation.evaluate_clips import Evaluation
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.metrics import METRICS_FILE, read_metrics
 from stdl_events.training.overrides import flat
 from stdl_events.training.run_folder import CARD_FILE, load_config

@@ -9,8 +9,8 @@ from stdl_events.recordings.clips import ClipArray
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.training.evaluation.ridge_beside import Ridge, ridges_of
+from stdl_events.training.load_recordings import load_sides
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_sides
 
 Loaded = list[tuple[RecordingSet, ClipArray]]
 

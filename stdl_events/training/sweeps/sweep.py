@@ -13,10 +13,10 @@ from stdl_events.errors import DatasetError, FrameSpecError, RecordingError, Run
 from stdl_events.folder_lock import locked
 from stdl_events.model_card import ModelCard
 from stdl_events.recordings.splits.split_list import SPLIT_FILE
-from stdl_events.training.build import step_bytes
-from stdl_events.training.device import reset_peak_memory, resolve_device
+from stdl_events.training.build_learner import step_bytes
 from stdl_events.training.fit import RunResult, fit
 from stdl_events.training.progress import duration
+from stdl_events.training.run_device import reset_peak_memory, resolve_device
 from stdl_events.training.run_folder import CARD_FILE, CONFIG_FILE
 from stdl_events.training.run_weights import weights_folder
 from stdl_events.training.settings import TrainConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stdl_events.errors import RunError
-from stdl_events.training.evaluation.evaluate import Evaluation
+from stdl_events.training.evaluation.evaluate_clips import Evaluation
 
 # After fewer steps a network may have no spikes yet in its last layers.
 TRAINED_STEPS = 50

@@ -11,8 +11,8 @@ from stdl_events.events import write_recording
 from stdl_events.events.stream import empty_events
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings.registry import DATASETS
+from stdl_events.training.load_recordings import load_split
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split
 
 
 def write(path: Path) -> None:

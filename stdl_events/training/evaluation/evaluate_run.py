@@ -23,9 +23,8 @@ from stdl_events.recordings.coverage import SIDE_TEXT, TO_TRAIN
 from stdl_events.recordings.entry import RecordingSet
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.training.bundle import load_bundle
-from stdl_events.training.device import resolve_device
 from stdl_events.training.evaluation.density import DensityCount
-from stdl_events.training.evaluation.evaluate import (
+from stdl_events.training.evaluation.evaluate_clips import (
     Evaluation,
     MeanLogits,
     decided_by,
@@ -34,11 +33,12 @@ from stdl_events.training.evaluation.evaluate import (
     session_logits,
 )
 from stdl_events.training.evaluation.ridge_beside import NO_RIDGE, Ridge, ridges_of, stored_ridge, too_much_to_read
+from stdl_events.training.load_recordings import SidesLoader, load_sides
+from stdl_events.training.run_device import resolve_device
 from stdl_events.training.run_folder import load_config
 from stdl_events.training.run_split import recordings_of_run
 from stdl_events.training.run_weights import Weights, weights_folder
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import SidesLoader, load_sides
 
 Through = Literal["onnx"]
 

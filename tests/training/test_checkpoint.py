@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stdl_events.errors import RunError
-from stdl_events.training.state import load_checkpoint, save_checkpoint
+from stdl_events.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 def test_everything_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from stdl_events.recipes import load_recipe
 from stdl_events.recordings import ClipArray, Entry, RecordingSet, load_clips
 from stdl_events.training.bundle import load_bundle
 from stdl_events.training.data import ordered_batches
-from stdl_events.training.evaluation.evaluate import Evaluation, evaluate_clips, network_logits
-from stdl_events.training.evaluation.held_out import evaluate, session_logits
-from stdl_events.training.evaluation.sanity import TRAINED_STEPS, check_finite, warn_of_equal_answers
+from stdl_events.training.evaluation.evaluate_clips import Evaluation, evaluate_clips, network_logits
+from stdl_events.training.evaluation.evaluate_run import evaluate, session_logits
+from stdl_events.training.evaluation.suspicious_answers import TRAINED_STEPS, check_finite, warn_of_equal_answers
 from stdl_events.training.fit import fit
+from stdl_events.training.load_recordings import load_split
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.sources import load_split
 
 
 def three_recordings(targets: list[int], entries: list[int]) -> tuple[RecordingSet, ClipArray]:
