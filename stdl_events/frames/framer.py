@@ -187,7 +187,8 @@ class Framer:
         if not self._windows.events:
             self._windows.add(linear_indices(events, self._plain), np.array([len(events)]))
             return
-        self._held.append(events if events.flags.c_contiguous else events.copy())
+        # What waits is a copy, since the caller may use its array again.
+        self._held.append(events if len(events) > MAX_HELD_EVENTS else events.copy())
         self._held_events += len(events)
         if self._held_events > MAX_HELD_EVENTS:
             self._count_held()

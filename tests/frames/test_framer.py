@@ -168,6 +168,16 @@ def test_short_chunks_of_a_window_are_counted_together():
     assert framer.finish()[0].counts_CHW.sum() == 8
 
 
+def test_the_array_of_a_chunk_may_be_used_again():
+    events, buffer = random_events(seed=3, count=60, duration_us=1_000), empty_events(20)
+    framer = Framer(stream(dt_us=1_000))
+    for start in (0, 20, 40):
+        buffer[:] = events[start : start + 20]
+        framer.push(buffer)
+    buffer["x"] = 0
+    np.testing.assert_array_equal(framer.finish()[0].counts_CHW, loop_counts(events, framer.spec))
+
+
 def test_events_outside_the_sensor_are_an_error():
     for spec_cut in ({"dt_us": 10}, {"events_per_frame": 3}):
         with pytest.raises(FrameSpecError, match=r"got events up to x=7, y=0; expected pixels inside 7x5"):
