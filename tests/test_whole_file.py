@@ -136,7 +136,7 @@ def test_the_list_of_writers_is_whole() -> None:
     )
     allowed = {
         "whole_file.py": "the writer",
-        "cli/__init__.py": "/dev/null in place of streams that the caller closed",
+        "cli/streams.py": "/dev/null in place of streams that the caller closed",
         "events/formats/npz.py": "members of an archive in a file of the writer's",
         "events/formats/text.py": "lines in a file of the writer's",
         "events/formats/hdf5.py": "HDF5 in a file of the writer's",
