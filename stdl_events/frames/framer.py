@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import FrameSpecError
-from stdl_events.events.stream import EventArray, concatenate_events
+from stdl_events.events.stream import EVENT_DTYPE, EventArray
 from stdl_events.frames.counting import BLOCK_EVENTS, Counts, linear_indices
 from stdl_events.frames.selection import Selection
 from stdl_events.frames.spec import FrameSpec
@@ -16,9 +16,9 @@ from stdl_events.frames.stream_windows import StreamWindows
 
 # A gap in time becomes one frame per window. More windows than this per call mean a damaged clock or a wrong dt_us.
 MAX_WINDOWS_AT_ONCE = 1_000_000
-# Short chunks of one window are counted together: counting costs as much for each as for 500 events. The events that
+# Short chunks of one window are counted together: counting costs as much for each as for 2000 events. The events that
 # wait are few, so that a window is closed no later for it.
-MAX_HELD_EVENTS = 1 << 12
+MAX_HELD_BYTES = (1 << 12) * EVENT_DTYPE.itemsize
 
 Times = npt.NDArray[np.int64]
 
@@ -86,8 +86,7 @@ class Framer:
         self._select = Selection.of(spec)
         self._plain = spec.plain
         self._windows = StreamWindows(self._plain)
-        self._held: list[EventArray] = []
-        self._held_events = 0
+        self._held = bytearray()
         self._index: int | None = None
         self._origin_us = self._t_start_us = self._t_last_us = self._session = 0
         self._given_us = origin_us
@@ -105,13 +104,14 @@ class Framer:
     @property
     def open_events(self) -> int:
         """Number of events in the open window, which is no frame yet."""
-        return self._windows.events + self._held_events
+        return self._windows.events + len(self._held) // EVENT_DTYPE.itemsize
 
     def push(self, events: EventArray) -> list[Frame]:
         """Return all windows that these events close, empty ones too. The first event after a window closes it.
 
         Raises:
-            FrameSpecError: the events span more than `MAX_WINDOWS_AT_ONCE` windows, or are outside the sensor.
+            FrameSpecError: the events span more than `MAX_WINDOWS_AT_ONCE` windows, or some of this window, which are
+                counted now, are outside the sensor.
         """
         events = self._select(events)
         if not len(events):
@@ -184,22 +184,24 @@ class Framer:
 
     def _hold(self, events: EventArray) -> None:
         """Add events to the open window; they are counted when there are enough of them."""
-        if not self._windows.events:
-            self._windows.add(linear_indices(events, self._plain), np.array([len(events)]))
+        if events.nbytes > MAX_HELD_BYTES:
+            self._count_held()
+            self._count(events)
             return
-        # What waits is a copy, since the caller may use its array again.
-        self._held.append(events if len(events) > MAX_HELD_EVENTS else events.copy())
-        self._held_events += len(events)
-        if self._held_events > MAX_HELD_EVENTS:
+        # What waits is a copy, since the caller may use its array again. As bytes: numpy copies structured elements
+        # field by field, which takes longer than counting them.
+        self._held += np.ascontiguousarray(events).view(np.uint8).data
+        if len(self._held) > MAX_HELD_BYTES:
             self._count_held()
 
     def _count_held(self) -> None:
         if self._held:
-            held, self._held = self._held, []
-            self._held_events = 0
-            for events in [concatenate_events(held)] if len(held) > 1 else held:
-                for start in range(0, len(events), BLOCK_EVENTS):
-                    self._windows.add_to_open(linear_indices(events[start : start + BLOCK_EVENTS], self._plain))
+            held, self._held = self._held, bytearray()
+            self._count(np.frombuffer(held, EVENT_DTYPE))
+
+    def _count(self, events: EventArray) -> None:
+        for start in range(0, len(events), BLOCK_EVENTS):
+            self._windows.add_to_open(linear_indices(events[start : start + BLOCK_EVENTS], self._plain))
 
     def _with_empty(
         self, closed: list[Counts], events_in: list[int], windows: npt.NDArray[np.int64]

@@ -30,8 +30,12 @@ class StreamWindows:
         return self._open.events if self._open is not None else 0
 
     def add_to_open(self, indices: Indices) -> None:
-        """Count at most `BLOCK_EVENTS` events in the open, non-empty window."""
-        assert self._open is not None
+        """Count at most `BLOCK_EVENTS` events in the open window."""
+        if self._open is None:
+            block = self._block = self._memory.block()
+            block.used += 1
+            cells = self.empty_CHW.size
+            self._open = Window(block.counts[(block.used - 1) * cells : block.used * cells], self._spec)
         self._open.add(indices)
 
     def add(self, indices: Indices, sizes: npt.NDArray[np.intp]) -> list[Counts]:

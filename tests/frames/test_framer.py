@@ -181,9 +181,16 @@ def test_the_array_of_a_chunk_may_be_used_again():
 def test_events_outside_the_sensor_are_an_error():
     for spec_cut in ({"dt_us": 10}, {"events_per_frame": 3}):
         with pytest.raises(FrameSpecError, match=r"got events up to x=7, y=0; expected pixels inside 7x5"):
-            Framer(stream(**spec_cut)).push(make_events([0], x=7))
+            Framer(stream(**spec_cut)).push(make_events([0, 10, 20], x=7))
     with pytest.raises(FrameSpecError, match=r"give the sensor size of the source"):
         recording_frames(make_events([0], y=5), whole(by="count"))
+
+
+def test_events_outside_the_sensor_are_an_error_of_their_window():
+    framer = Framer(stream(dt_us=10))
+    framer.push(make_events([0], x=7))
+    with pytest.raises(FrameSpecError, match=r"got events up to x=7"):
+        framer.finish()
 
 
 def test_kinds_are_not_mixed_up():
