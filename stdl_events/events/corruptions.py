@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import RecipeError
-from stdl_events.events.stream import EventArray, concatenate_events, empty_events
+from stdl_events.events.stream import EventArray, concatenate_events, copied, empty_events
 from stdl_events.events.transforms import drop_random
 
 HOT_PIXEL_HZ = 100
@@ -112,7 +112,7 @@ def _merged(events: EventArray, added: EventArray, scene: Scene) -> EventArray:
 
 def _jittered(events: EventArray, sigma_us: float, scene: Scene) -> EventArray:
     """Move each event in time, by a normal distribution, within the recording's time."""
-    moved = events.copy()
+    moved = copied(events)
     times_us = events["t"] + np.rint(scene.recording.normal(0, sigma_us, len(events))).astype(np.int64)
     moved["t"] = np.clip(times_us, scene.start_us, scene.stop_us - 1)
     return _sorted(moved)
@@ -132,7 +132,7 @@ def _shifted(events: EventArray, pixels: float, scene: Scene) -> EventArray:
 
 def _faster(events: EventArray, factor: float, scene: Scene) -> EventArray:
     """Divide the times since the recording's start."""
-    changed = events.copy()
+    changed = copied(events)
     changed["t"] = scene.start_us + np.floor((events["t"] - scene.start_us) / factor).astype(np.int64)
     return changed
 

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from stdl_events.errors import FrameSpecError
 from stdl_events.events.filters import take
-from stdl_events.events.stream import EventArray
+from stdl_events.events.stream import EventArray, copied
 from stdl_events.validation import first_problem
 
 Rotation: TypeAlias = Literal[0, 90, 180, 270]
@@ -222,8 +222,8 @@ class Movement:
     def __call__(self, events: EventArray) -> EventArray:
         """Return the moved events, in a new array; all of them must be on the sensor."""
         x_N, y_N = (events["y"], events["x"]) if self._exchanges else (events["x"], events["y"])
-        new_x_N, new_y_N = self._table_x[x_N], self._table_y[y_N]
+        new_x_N, new_y_N = self._table_x.take(x_N), self._table_y.take(y_N)
         kept_N = (new_x_N | new_y_N) >= 0
-        moved: EventArray = events.copy()
+        moved: EventArray = copied(events)
         moved["x"], moved["y"] = new_x_N, new_y_N
         return moved if kept_N.all() else take(moved, kept_N)

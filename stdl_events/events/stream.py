@@ -34,6 +34,12 @@ def empty_events(count: int = 0) -> EventArray:
     return np.zeros(count, EVENT_DTYPE)
 
 
+def copied(events: EventArray) -> EventArray:
+    """Return a copy, made of opaque bytes: numpy copies structured elements field by field, 20 times as slowly."""
+    copy: EventArray = events.view(f"V{EVENT_DTYPE.itemsize}").copy().view(EVENT_DTYPE)
+    return copy
+
+
 def concatenate_events(parts: Iterable[EventArray]) -> EventArray:
     """Concatenate the events of all contiguous `parts` into a new array, one part at a time.
 

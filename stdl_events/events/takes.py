@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from stdl_events.events.stream import EventArray, concatenate_events
+from stdl_events.events.stream import EventArray, concatenate_events, copied
 
 # A step back of more than this is a reset, not disorder; a step forward of more than the second begins a new run.
 BACK_US = 1_000_000
@@ -246,7 +246,7 @@ def events_of_parts(events: EventArray, parts: Sequence[Part], start: int = 0) -
         if low < high:
             piece = events[low - start : high - start]
             if part.shift_us:
-                piece = piece.copy()
+                piece = copied(piece)
                 piece["t"] += part.shift_us
             found.append(piece)
     if len(found) == 1:

@@ -15,7 +15,7 @@ from stdl_events.events.decoder import TODO_DAMAGE, Block, Header
 from stdl_events.events.formats.pieces import Pieces
 from stdl_events.events.ordering import sorted_by_time
 from stdl_events.events.sources.beginning import Size, Waiting, open_beginning
-from stdl_events.events.stream import EventArray, RecordingWarning, concatenate_events, empty_events
+from stdl_events.events.stream import EventArray, RecordingWarning, concatenate_events, copied, empty_events
 
 # Real cameras write events some microseconds late; what is later than this is out of order in the source too.
 HOLD_US = 1_000
@@ -204,7 +204,7 @@ class FollowSource:
         ready = int(np.searchsorted(self._held["t"], self._held["t"][-1] - hold_us, side="right"))
         events, self._held = self._held[:ready], self._held[ready:]
         if self._header.y_up:
-            events = events.copy()
+            events = copied(events)
             events["y"] = self.sensor_size[1] - 1 - events["y"]
         return events
 

@@ -10,7 +10,7 @@ import numpy as np
 from stdl_events.errors import CorruptRecordingError, RecordingError, SourceLostError
 from stdl_events.events.files import open_recording
 from stdl_events.events.recording import Recording
-from stdl_events.events.stream import EventArray, concatenate_events
+from stdl_events.events.stream import EventArray, concatenate_events, copied
 
 Position: TypeAlias = str | float | int | None
 
@@ -284,7 +284,7 @@ class LoopedReplay(ReplaySource):
             for events in super().chunks():
                 found += len(events)
                 if self.rounds:
-                    events = events.copy()
+                    events = copied(events)
                     events["t"] += self.rounds * self._round_us
                 yield events
             if not found:
