@@ -1,6 +1,5 @@
 """`Framer`: a stream of events to frames, chunk by chunk; the same code offline and live."""
 
-from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -12,15 +11,13 @@ from stdl_events.events.stream import EVENT_DTYPE, EventArray
 from stdl_events.frames.counting import BLOCK_EVENTS, Counts, linear_indices
 from stdl_events.frames.selection import Selection
 from stdl_events.frames.spec import FrameSpec
-from stdl_events.frames.stream_windows import StreamWindows
+from stdl_events.frames.stream_windows import StreamWindows, windows_with_events
 
 # A gap in time becomes one frame per window. More windows than this per call mean a damaged clock or a wrong dt_us.
 MAX_WINDOWS_AT_ONCE = 1_000_000
 # Short chunks of one window are counted together: counting costs as much for each as for 2000 events. The events that
 # wait are few, so that a window is closed no later for it.
 MAX_HELD_BYTES = (1 << 12) * EVENT_DTYPE.itemsize
-
-Times = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True, eq=False)
@@ -86,10 +83,13 @@ class Framer:
         self._select = Selection.of(spec)
         self._plain = spec.plain
         self._windows = StreamWindows(self._plain)
-        self._held = bytearray()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         self._index: int | None = None
         self._origin_us = self._t_start_us = self._t_last_us = self._session = 0
         self._given_us = origin_us
+        # The open time window; without one, no time lies in it.
+        self._open_us = self._end_us = 0
 
     @property
     def filtered_events(self) -> int:
@@ -104,7 +104,7 @@ class Framer:
     @property
     def open_events(self) -> int:
         """Number of events in the open window, which is no frame yet."""
-        return self._windows.events + len(self._held) // EVENT_DTYPE.itemsize
+        return self._windows.events + self._held_bytes // EVENT_DTYPE.itemsize
 
     def push(self, events: EventArray) -> list[Frame]:
         """Return all windows that these events close, empty ones too. The first event after a window closes it.
@@ -116,14 +116,21 @@ class Framer:
         events = self._select(events)
         if not len(events):
             return []
+        times_us = events["t"]
+        first_us, last_us = times_us.item(0), times_us.item(-1)
+        if self._open_us <= first_us and last_us < self._end_us:
+            # The common case of a live source: its chunks are shorter than a window.
+            self._hold(events)
+            return []
         frames: list[Frame] = []
         cut = self._cut_by_time if self.spec.dt_us else self._cut_by_count
         if self.spec.dt_us:
             if self._index is None and self.spec.grid == "recording":
-                self._origin_us = int(events["t"][0]) if self._given_us is None else self._given_us
-            self._refuse_leap(int(events["t"][0]), int(events["t"][-1]), self.spec.dt_us)
+                self._origin_us = first_us if self._given_us is None else self._given_us
+            self._refuse_leap(first_us, last_us, self.spec.dt_us)
         for start in range(0, len(events), BLOCK_EVENTS):
             cut(events[start : start + BLOCK_EVENTS], frames)
+        self._find_open()
         return frames
 
     def advance_to(self, t_us: int) -> list[Frame]:
@@ -131,11 +138,12 @@ class Framer:
 
         Count windows have no clock, and no window opens before the first event: both return no frames.
         """
-        if self._index is None or not self.spec.dt_us:
+        if self._index is None or not self.spec.dt_us or t_us < self._end_us:
             return []
         self._refuse_leap(t_us, t_us, self.spec.dt_us)
         frames: list[Frame] = []
         self._close_until((t_us - self._origin_us) // self.spec.dt_us, frames)
+        self._find_open()
         return frames
 
     def finish(self) -> list[Frame]:
@@ -149,8 +157,17 @@ class Framer:
                 self._close_open_count_window(frames)
         self._session += self._index is not None
         self._index = self._given_us = None
+        self._find_open()
         self._select.restart()
         return frames
+
+    def _find_open(self) -> None:
+        dt_us = self.spec.dt_us
+        if dt_us is None or self._index is None:
+            self._open_us = self._end_us = 0
+        else:
+            self._open_us = self._origin_us + self._index * dt_us
+            self._end_us = self._open_us + dt_us
 
     def _cut_by_time(self, events: EventArray, frames: list[Frame]) -> None:
         dt_us = self.spec.dt_us
@@ -160,12 +177,11 @@ class Framer:
         if self._index is None:
             self._index = first
         if self._index <= first == last:
-            # The common case of a live source: its chunks are shorter than a window.
             self._close_until(first, frames)
             self._hold(events)
             return
         self._count_held()
-        late, windows, sizes = _windows_with_events(times_us, self._index, dt_us, origin_us)
+        late, windows, sizes = windows_with_events(times_us, self._index, dt_us, origin_us)
         self.late_events += late
         if not len(windows):
             return
@@ -190,13 +206,16 @@ class Framer:
             return
         # What waits is a copy, since the caller may use its array again. As bytes: numpy copies structured elements
         # field by field, which takes longer than counting them.
-        self._held += np.ascontiguousarray(events).view(np.uint8).data
-        if len(self._held) > MAX_HELD_BYTES:
+        self._held.append(events.tobytes())
+        self._held_bytes += events.nbytes
+        if self._held_bytes > MAX_HELD_BYTES:
             self._count_held()
 
     def _count_held(self) -> None:
         if self._held:
-            held, self._held = self._held, bytearray()
+            held = b"".join(self._held)
+            self._held.clear()
+            self._held_bytes = 0
             self._count(np.frombuffer(held, EVENT_DTYPE))
 
     def _count(self, events: EventArray) -> None:
@@ -270,24 +289,3 @@ class Framer:
                 expected=f"at most {MAX_WINDOWS_AT_ONCE:,}",
                 todo="use longer windows, or cut the stream at its gap in time",
             )
-
-
-def _windows_with_events(t_us: Times, open_index: int, dt_us: int, origin_us: int) -> tuple[int, Times, Times]:
-    """Return (events before the open window, indices of non-empty windows from there on, events in each)."""
-    count, last = len(t_us), (int(t_us[-1]) - origin_us) // dt_us
-    open_us = origin_us + open_index * dt_us
-    if last - open_index < count:
-        begins = t_us.searchsorted(np.arange(open_us, origin_us + (last + 1) * dt_us, dt_us))
-        late = int(begins[0]) if len(begins) else count
-        events = np.empty_like(begins)
-        np.subtract(begins[1:], begins[:-1], out=events[:-1])
-        events[-1:] = count - begins[-1:]
-        filled = events.nonzero()[0]
-        if len(filled) < len(events):
-            events = events[filled]
-        return late, filled + open_index, events
-    # More windows than events: the empty windows in between are not visited.
-    late = bisect_left(t_us, open_us)
-    windows = (t_us[late:] - origin_us) // dt_us
-    begins = np.flatnonzero(np.diff(windows, prepend=windows[0] - 1))
-    return late, windows[begins], np.diff(begins, append=count - late)

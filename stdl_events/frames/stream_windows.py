@@ -1,11 +1,15 @@
 """Counting of a stream's windows: the open one, and all windows that start and end in one call at once."""
 
+from bisect import bisect_left
+
 import numpy as np
 import numpy.typing as npt
 
 from stdl_events.frames.counting import BLOCK_EVENTS, Counts, Indices, Window, count_windows
 from stdl_events.frames.memory import Block, FrameMemory
 from stdl_events.frames.spec import FrameSpec
+
+Times = npt.NDArray[np.int64]
 
 
 class StreamWindows:
@@ -78,3 +82,24 @@ class StreamWindows:
         count_windows(block.counts[begin:end], indices, sizes, self._spec)
         self._open = Window(block.counts[end - cells : end], self._spec, int(sizes[-1]))
         return list(block.frames_BCHW[slot : block.used - 1])
+
+
+def windows_with_events(t_us: Times, open_index: int, dt_us: int, origin_us: int) -> tuple[int, Times, Times]:
+    """Return (events before the open window, indices of non-empty windows from there on, events in each)."""
+    count, last = len(t_us), (int(t_us[-1]) - origin_us) // dt_us
+    open_us = origin_us + open_index * dt_us
+    if last - open_index < count:
+        begins = t_us.searchsorted(np.arange(open_us, origin_us + (last + 1) * dt_us, dt_us))
+        late = int(begins[0]) if len(begins) else count
+        events = np.empty_like(begins)
+        np.subtract(begins[1:], begins[:-1], out=events[:-1])
+        events[-1:] = count - begins[-1:]
+        filled = events.nonzero()[0]
+        if len(filled) < len(events):
+            events = events[filled]
+        return late, filled + open_index, events
+    # More windows than events: the empty windows in between are not visited.
+    late = bisect_left(t_us, open_us)
+    windows = (t_us[late:] - origin_us) // dt_us
+    begins = np.flatnonzero(np.diff(windows, prepend=windows[0] - 1))
+    return late, windows[begins], np.diff(begins, append=count - late)

@@ -28,8 +28,9 @@ def running_means(logits_T: Sequence[npt.NDArray[np.floating]]) -> Floats:
 def softmax(logits_K: Floats, temperature: float = 1.0) -> Floats:
     """Softmax of `logits_K` / `temperature` over the last axis."""
     highest = np.maximum.reduce(logits_K, -1, keepdims=True)
-    exponentials_K = np.exp((logits_K - highest) / temperature)
-    probabilities_K: Floats = exponentials_K / np.add.reduce(exponentials_K, -1, keepdims=True)
+    below_K = logits_K - highest
+    probabilities_K: Floats = np.exp(below_K if temperature == 1.0 else below_K / temperature)
+    probabilities_K /= np.add.reduce(probabilities_K, -1, keepdims=True)
     return probabilities_K
 
 

@@ -1,8 +1,9 @@
 """Frames in, predictions out: resets of the state, and logits to predictions."""
 
 import json
+import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -56,8 +57,7 @@ class Prediction:
         return json.dumps(document, ensure_ascii=False, allow_nan=False)
 
 
-@dataclass(frozen=True)
-class Readout:
+class Readout(NamedTuple):
     """The prediction of a frame, without its latency.
 
     Attributes:
@@ -197,13 +197,15 @@ class Recogniser:
             self._missing = frame.step if begins else self._missing + shed
         logits_BK, self._state = self.session.step(frame.counts_CHW[np.newaxis], self._state)
         mean_K = self._mean.push(logits_BK[0])
-        if not np.isfinite(mean_K).all():
+        # A list: of few classes, each call of numpy takes longer than all of this.
+        means = mean_K.tolist()
+        if not all(map(math.isfinite, means)):
             raise ModelError(
                 str(self.session.path), got=f"logits that are not finite at t={frame.t_end_us} us",
                 expected="finite logits", todo="export a float32 model, or train it again",
             )  # fmt: skip
         return Readout(
-            label=self.labels[int(mean_K.argmax())],
+            label=self.labels[means.index(max(means))],
             probabilities=dict(zip(self.labels, softmax(mean_K, self._temperature).tolist(), strict=True)),
             final=frame.step == frame.steps - 1,
             missing=self._missing,
