@@ -84,16 +84,16 @@ class Recording:
         own = header.sensor_size
         if own is None:
             return argument, None if argument is None else "argument"
-        if own[0] * own[1] > MAX_PIXELS:
+        is_absurd = own[0] * own[1] > MAX_PIXELS
+        if is_absurd and argument is None:
             raise absurd_size(self.path, own, str(header.sensor_size_from))
         if argument is not None and argument != own:
             text = f"its {header.sensor_size_from} says {own[0]}x{own[1]}"
-            warnings.warn(
-                f"{self.path}: {text}, so the sensor size {argument[0]}x{argument[1]} is not used",
-                RecordingWarning,
-                stacklevel=4,
+            text += (
+                ", which is not used" if is_absurd else f", so the sensor size {argument[0]}x{argument[1]} is not used"
             )
-        return own, header.sensor_size_from
+            warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=4)
+        return (argument, "argument") if is_absurd else (own, header.sensor_size_from)
 
     @property
     def sensor_size(self) -> tuple[int, int]:

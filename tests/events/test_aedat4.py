@@ -144,3 +144,15 @@ def test_size_that_is_not_declared_is_given_or_inferred(write, value: str | None
         recording = open_recording(path, sensor_size=given)
         assert (recording.sensor_size, recording.sensor_size_from) == (size, origin)
         assert (recording.read() == events).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [("-1", "sizeX and sizeY"), ("?", "sizeX and sizeY"), ("65536", "65536x65536")]
+)
+def test_a_declared_size_that_is_none_gives_way_to_the_given_one(write, size: str, said: str) -> None:
+    events = event_files.make_events(200, 32, 24)
+    data = event_files.aedat4([(0, 11111, 11111, [events])], compression="none")
+    path = write("a.aedat4", data.replace(b"11111", size.encode().ljust(5)))
+    with pytest.warns(RecordingWarning, match=f"its .*{said}.* not used"):
+        recording = open_recording(path, sensor_size=(40, 30))
+    assert (recording.sensor_size, recording.summary.events) == ((40, 30), 200)

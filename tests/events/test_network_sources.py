@@ -493,6 +493,7 @@ def test_any_datagram_is_events_or_damage(layout, datagrams):
     assert 100 < refused < 1_900
 
 
+@pytest.mark.filterwarnings("ignore:tcp. its size:stdl_events.events.RecordingWarning")
 def test_any_stream_of_packets_is_events_damage_or_an_error():
     rng = np.random.default_rng(1)
     data = network_senders.network_writer(scene(count=60), SIZE, packet_events=10, compression="none")

@@ -4,6 +4,7 @@ import sys
 import tarfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import event_files
 import h5py
@@ -183,18 +184,64 @@ def test_named_columns_of_a_wider_table(tmp_path: Path, table: np.ndarray) -> No
         open_recording(tmp_path / "a.npy")
 
 
-@pytest.mark.parametrize("size", [np.bytes_("640x480"), "640x480", "(640, 480)", [640, 480]])
-@pytest.mark.parametrize("name", ["geometry", "sensor_size", "resolution"])
+def state_size(folder: Path, stated: dict[str, Any]) -> list[Path]:
+    """Write `EVENTS` to an HDF5 file and an NPZ file that state a size."""
+    with h5py.File(folder / "a.h5", "w") as file:
+        for field in "txyp":
+            file[f"events/{field}"] = EVENTS[field]
+        file.attrs.update(stated)
+    np.savez(folder / "a.npz", **{field: EVENTS[field] for field in "txyp"}, **stated)
+    return [folder / "a.h5", folder / "a.npz"]
+
+
+@pytest.mark.parametrize(
+    "size", [np.bytes_("640x480"), "640×480 px", "(640, 480, 2)", [b"640", b"480"], [640.0, 480.0]]
+)
+@pytest.mark.parametrize("name", ["geometry", "sensorSize", "resolution"])
 def test_a_stated_size_may_be_text(tmp_path: Path, name: str, size: object) -> None:
+    for path in state_size(tmp_path, {name: size}):
+        recording = open_recording(path)
+        assert (recording.sensor_size, recording.sensor_size_from) == ((640, 480), "header")
+
+
+@pytest.mark.parametrize("names", ["width height", "Sensor_Width sensor_height", "sizeX sizeY"])
+def test_a_stated_size_may_be_its_two_sides(tmp_path: Path, names: str) -> None:
+    for value in (int, str):
+        for path in state_size(tmp_path, dict(zip(names.split(), map(value, (640, 480)), strict=True))):
+            assert open_recording(path).sensor_size == (640, 480)
+
+
+@pytest.mark.parametrize("size", [[0, 0], [-1, 5], [640.5, 8], [640], [np.nan, 1], [1e9, 3], "unknown", ""])
+def test_an_impossible_size_is_not_used_and_said(tmp_path: Path, size: object) -> None:
+    for path in state_size(tmp_path, {"sensor_size": size}):
+        for given, expected in ((None, (346, 260)), ((640, 480), (640, 480))):
+            with pytest.warns(RecordingWarning, match="its sensor_size.*: not used, since a width and a height"):
+                recording = open_recording(path, sensor_size=given)
+            assert (recording.sensor_size, recording.summary.events) == (expected, len(EVENTS))
+
+
+def test_a_size_of_none_is_not_used_and_not_unpickled(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **{field: EVENTS[field] for field in "txyp"}, sensor_size=None)  # type: ignore[arg-type]
+    with pytest.warns(RecordingWarning, match="its sensor_size: not used"):
+        assert open_recording(tmp_path / "a.npz").sensor_size == (346, 260)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         for field in "txyp":
             file[f"events/{field}"] = EVENTS[field]
-        file.attrs[name] = size
-    sizes = [open_recording(tmp_path / "a.h5").sensor_size]
-    if name != "geometry":
-        np.savez(tmp_path / "a.npz", **{field: EVENTS[field] for field in "txyp"}, **{name: size})
-        sizes.append(open_recording(tmp_path / "a.npz").sensor_size)
-    assert set(sizes) == {(640, 480)}
+        file["sensor_size"] = h5py.Empty("f")
+    assert open_recording(tmp_path / "a.h5").sensor_size == (346, 260)
+
+
+@pytest.mark.parametrize(
+    "comment",
+    ["# 640x480", "# sizeX 640\n# sizeY 480", "// sensorSize 640*480", "# sensor_width=640, sensor_height=480",
+     "% dimensions: 640 × 480", "# resolution: 480 640"],
+)  # fmt: skip
+def test_comments_state_a_size_in_many_ways(tmp_path: Path, comment: str) -> None:
+    (tmp_path / "a.csv").write_text("\n".join([comment, "t,x,y,p", *LINES]))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert open_recording(tmp_path / "a.csv").sensor_size == (640, 480)
+    assert ["read as height, width" in str(each.message) for each in said] == [True] * comment.endswith("480 640")
 
 
 def test_a_group_states_the_unit_of_its_times(tmp_path: Path) -> None:

@@ -386,13 +386,6 @@ def test_npz_sizes(tmp_path: Path, size: dict[str, np.ndarray]) -> None:
     assert (recording.read() == EVENTS).all()
 
 
-@pytest.mark.parametrize("size", [[0, 5], [-1, 5], [12.5, 8], [400], [1e9, 3]])
-def test_impossible_npz_sizes_are_named(tmp_path: Path, size: list[float]) -> None:
-    np.savez(tmp_path / "a.npz", **columns_of(EVENTS), sensor_size=np.array(size))
-    with pytest.raises(UnknownFormatError, match=r"the sensor_size \[.*expected width and height from 1 to 65536"):
-        open_recording(tmp_path / "a.npz")
-
-
 @pytest.mark.parametrize("names", ["t", "all"])
 def test_pickles_are_refused_in_one_line(tmp_path: Path, run_cli, names: str) -> None:
     columns = columns_of(EVENTS)

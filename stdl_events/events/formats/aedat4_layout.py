@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 from stdl_events.errors import CorruptRecordingError
 from stdl_events.events.decoder import corrupt, truncated
 from stdl_events.events.formats.flatbuffers import root_table
+from stdl_events.events.formats.stated_size import find_size
 
 MAGIC = b"#!AER-DAT4.0\r\n"
 _COMPRESSIONS = {0: "none", 1: "lz4", 2: "lz4", 3: "zstd", 4: "zstd"}
@@ -99,27 +100,16 @@ def _declared_streams(path: Path, xml: str) -> tuple[list[EventStream], dict[int
                 if (node.get("name") or "").isdecimal():
                     others[int(node.get("name") or "")] = kind
                 continue
-            streams.append(EventStream(int(node.get("name") or ""), _declared_size(node)))
+            streams.append(EventStream(int(node.get("name") or ""), _declared_size(path, node)))
     except (ElementTree.ParseError, ValueError) as error:
         raise corrupt(path, len(MAGIC), f"header XML that does not parse ({error})", "declared streams") from None
-    for stream in streams:
-        size = stream.sensor_size
-        if size is not None and not (0 < size[0] <= 32768 and 0 < size[1] <= 32768):
-            raise corrupt(path, len(MAGIC), f"the sensor size {size}", "width and height up to 32768")
     return streams, others
 
 
-def _declared_size(node: ElementTree.Element) -> tuple[int, int] | None:
-    """Return the (width, height) of a stream; None if both are missing, empty or 0.
-
-    Raises:
-        ValueError: one is missing, or is no number.
-    """
-    texts = [(node.findtext(f"node[@name='info']/attr[@key='{key}']") or "").strip() for key in ("sizeX", "sizeY")]
-    if set(texts) <= {"", "0"}:
-        return None
-    width, height = map(int, texts)
-    return width, height
+def _declared_size(path: Path, node: ElementTree.Element) -> tuple[int, int] | None:
+    """Return the (width, height) of a stream; None if both are missing, empty or 0, or they are no size."""
+    info = {key: (node.findtext(f"node[@name='info']/attr[@key='{key}']") or "").strip() for key in ("sizeX", "sizeY")}
+    return None if set(info.values()) <= {"", "0"} else find_size(path, info, lambda name: [info[name]])
 
 
 def walk_packets(file: BinaryIO, path: Path, layout: Layout) -> Iterator[tuple[int, int, int]]:

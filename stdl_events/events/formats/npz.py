@@ -21,13 +21,13 @@ from stdl_events.events.formats import columns
 from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format, Signature, Writer
 from stdl_events.events.formats.npy import ArrayHeader, pick_columns, read_array_header
-from stdl_events.events.formats.stated_size import SENSOR_SIZE, SIZE_NAMES, numbers_of, width_first
+from stdl_events.events.formats.stated_size import SENSOR_SIZE, find_size, is_size
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EVENT_DTYPE
 
 NPZ_MAGIC = b"PK\x03\x04"
 TIME_UNIT_ARRAY = "time_unit"
-SIZE_ARRAYS = (*SIZE_NAMES, "width", "height")
+_MOST_SIDES = 64
 _BAD_ZIP = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, struct.error, ValueError,
     IndexError, OverflowError,
@@ -127,7 +127,7 @@ def open_npz(path: Path, asked: tuple[str, ...] | None = None) -> NpzDecoder:
         arrays = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
         size = _sensor_size(path, archive, arrays)
         unit = _time_unit(path, archive, arrays)
-        names = [name for name in arrays if name not in (*SIZE_ARRAYS, TIME_UNIT_ARRAY)]
+        names = [name for name in arrays if name != TIME_UNIT_ARRAY and not is_size(name)]
         is_by_column = columns.has_all_names(names) if asked is None else len(names) == len(asked)
         if is_by_column:
             order: dict[str, Any] = columns.match(path, names, asked)
@@ -233,26 +233,21 @@ def _time_unit(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) -> 
 
 
 def _sensor_size(path: Path, archive: zipfile.ZipFile, arrays: dict[str, str]) -> tuple[int, int] | None:
-    """Return (width, height) from the array `sensor_size` or a resolution, whose further numbers are channels, or from
-    width and height."""
-    stated = next((name for name in SIZE_NAMES if name in arrays), None)
-    names = ["width", "height"] if stated is None else [stated]
-    if not all(name in arrays for name in names):
-        return None
-    values: list[float] = []
-    for name in names:
+    """Return (width, height) from the arrays that state it, whose further numbers are channels."""
+
+    def values(name: str) -> list[Any]:
         with archive.open(arrays[name]) as file:
-            array = read_array_header(file, path)
-            if array.dtype.kind in "iufSU" and not array.dtype.names:
-                data = file.read(64 * array.dtype.itemsize)
-                values += numbers_of(np.frombuffer(data, array.dtype, len(data) // array.dtype.itemsize).tolist())
-    if len(values) not in (2, 3) or not all(0 < pixels <= 65536 and pixels == int(pixels) for pixels in values[:2]):
-        raise UnknownFormatError(
-            str(path), got=f"the {' and '.join(names)} {values[:6]}", expected="width and height from 1 to 65536",
-            todo=f"save {' and '.join(names)} as two whole numbers, or leave it out and pass --sensor WxH",
-        )  # fmt: skip
-    width, height = width_first(path, names[0], values)
-    return int(width), int(height)
+            try:
+                array = read_array_header(file, path)
+            except UnknownFormatError:
+                return []  # pickled, as None is
+            if array.dtype.kind not in "iufSU":
+                return []
+            data = file.read(_MOST_SIDES * array.dtype.itemsize)
+        found: list[Any] = np.frombuffer(data, array.dtype, len(data) // array.dtype.itemsize).tolist()
+        return found
+
+    return find_size(path, arrays, values)
 
 
 def write_npz(path: Path, recording: Recording) -> None:

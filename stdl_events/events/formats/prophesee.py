@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from stdl_events.events.decoder import corrupt
+from stdl_events.events.formats.stated_size import find_size
 
 _MAX_HEADER_BYTES = 1 << 20
 _USUAL_HEADER_BYTES = 4096
@@ -48,26 +48,12 @@ class TextHeader:
         return int(value) if re.fullmatch(r"\d{1,18}", value) else 0
 
     def sensor_size(self, path: Path) -> tuple[int, int] | None:
-        """(width, height): from the geometry, the format's options, width and height, or the camera's plugin.
-
-        Raises:
-            CorruptRecordingError: the size is 0 or above 65536.
-        """
-        found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", self.values.get("geometry", ""))
+        """(width, height): from the geometry, the format's options, width and height, or the camera's plugin."""
         options = dict(re.findall(r"(\w+)=(\d{1,6})", self.values.get("format", "")))
-        width, height = self.values.get("width", ""), self.values.get("height", "")
-        if found:
-            size = int(found.group(1)), int(found.group(2))
-        elif "width" in options and "height" in options:
-            size = int(options["width"]), int(options["height"])
-        elif re.fullmatch(r"\d{1,6}", width) and re.fullmatch(r"\d{1,6}", height):
-            size = int(width), int(height)
-        else:
-            plugin = self.values.get("plugin_name", "")
-            return next((size for name, size in _SIZE_OF_PLUGIN if name in plugin), None)
-        if not (0 < size[0] <= 65536 and 0 < size[1] <= 65536):
-            raise corrupt(path, 0, f"the sensor size {size[0]}x{size[1]} in the header", "1 to 65536 pixels")
-        return size
+        stated = options | self.values
+        plugin = self.values.get("plugin_name", "")
+        of_plugin = next((size for name, size in _SIZE_OF_PLUGIN if name in plugin), None)
+        return find_size(path, stated, lambda name: [stated[name]]) or of_plugin
 
 
 def parse_header(data: bytes) -> TextHeader:

@@ -5,20 +5,23 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from stdl_events.events.decoder import corrupt
 from stdl_events.events.formats.columns import has_all_names, stated_unit
+from stdl_events.events.formats.stated_size import usable_size
 from stdl_events.events.formats.text_numbers import NUMBER
 
 _SURE_DELIMITERS = (";", "\t", "|")
 _FEWEST_NUMBERS = 3  # of an event: t, x and y
 # `%geometry:1280,720` (Metavision), `# sensor_resolution: 640x480`, `# width 640` with `# height 480`.
 _GEOMETRY = re.compile(
-    rb"(?i)\b(?:geometry|sensor[ _]?(?:size|resolution)|resolution)\W{1,4}(\d{1,5})(?:\s*[,;xX]\s*|\s+)(\d{1,5})\b"
+    r"(?i)\b(geometry|sensor[ _]?(?:size|shape)|(?:sensor[ _]?)?(?:resolution|dimensions?))\W{1,4}"
+    r"(\d{1,6})(?:\s*[,;x×*]\s*|\s+)(\d{1,6})\b"
 )
+_SIZE_ALONE = re.compile(r"(?m)^\W*(\d{1,5})\s*[xX×]\s*(\d{1,5})\s*$")
 _COMMENTS = (b"#", b"%", b"//")
 _BLANK_AT_COMMA = re.compile(rb",\s|\s,")
 _UNIT = re.compile(rb"(?i)\btime[ _]unit\W{1,3}([a-z]+)")
-_SIDE = rb"(?i)\b%s\W{1,3}(\d{1,5})\b"
+_SIDE = r"(?i)(?<![a-z])(?:sensor[ _]?)?%s\W{1,3}(\d{1,6})\b"
+_SIDES = (("width", "height"), ("size[ _]?x", "size[ _]?y"))
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,8 @@ class TextHeader:
 
 
 def read_header(path: Path, head: bytes) -> TextHeader:
-    """Read the header in the first bytes of a file.
-
-    Raises:
-        CorruptRecordingError: the sensor size is 0.
-    """
-    offset, size, names, comment_names = 0, None, None, None
+    """Read the header in the first bytes of a file."""
+    offset, stated, names, comment_names = 0, None, None, None
     comments, first_line = [], b""
     for line in io.BytesIO(head):
         text = line.strip()
@@ -56,8 +55,8 @@ def read_header(path: Path, head: bytes) -> TextHeader:
             comments.append(text)
             named = names_of(text.lstrip(b"#%/ "))
             comment_names = named if has_all_names(named) else comment_names
-        elif len(words) == 2 and size is None and all(word.isdigit() and len(word) < 6 for word in words):
-            size = int(words[0]), int(words[1])
+        elif len(words) == 2 and stated is None and all(word.isdigit() and len(word) < 6 for word in words):
+            stated = int(words[0]), int(words[1])
         elif _are_places(words):
             pass
         elif words and not _is_event(words):
@@ -67,13 +66,12 @@ def read_header(path: Path, head: bytes) -> TextHeader:
             first_line = line
             break
         offset += len(line)
-    size = size or _size_in(b"\n".join(comments))
-    if size is not None and 0 in size:
-        raise corrupt(path, 0, f"the sensor size {size[0]}x{size[1]}", "width and height above 0")
+    name, sides = ("first line", stated) if stated else _size_in(_decoded(b"\n".join(comments)))
+    size = usable_size(path, name, sides) if sides else None
     unit = _UNIT.search(b"\n".join(comments))
     # Without an event the file may be one that is still written, whose last word goes on.
-    stated = stated_unit(path, unit[1]) if unit and first_line else None
-    return TextHeader(offset, size, stated, delimiter_of(first_line), names, comment_names)
+    unit_stated = stated_unit(path, unit[1]) if unit and first_line else None
+    return TextHeader(offset, size, unit_stated, delimiter_of(first_line), names, comment_names)
 
 
 def delimiter_of(line: bytes) -> str | None:
@@ -114,9 +112,14 @@ def _is_event(words: list[bytes]) -> bool:
     return numbers >= min(len(words), _FEWEST_NUMBERS)
 
 
-def _size_in(comments: bytes) -> tuple[int, int] | None:
+def _size_in(comments: str) -> tuple[str, tuple[int, ...]]:
+    """Return (the name under which comments state a size, its two sides); no sides if they state none."""
     found = _GEOMETRY.search(comments)
     if found:
-        return int(found[1]), int(found[2])
-    width, height = (re.search(_SIDE % side, comments) for side in (b"width", b"height"))
-    return (int(width[1]), int(height[1])) if width and height else None
+        return found[1], (int(found[2]), int(found[3]))
+    for names in _SIDES:
+        width, height = (re.search(_SIDE % name, comments) for name in names)
+        if width and height:
+            return "width and height", (int(width[1]), int(height[1]))
+    alone = _SIZE_ALONE.search(comments)
+    return ("", ()) if alone is None else ("comment", (int(alone[1]), int(alone[2])))
