@@ -24,3 +24,11 @@ def parse_bytes(amount: int | str) -> int:
             todo="correct it",
         )
     return round(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def format_bytes(count: float) -> str:
+    """`count` in units of powers of ten: 3.51 GB."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count:.0f} B"

@@ -108,7 +108,7 @@ def _document(measured: "RuleCost", accuracy_loss: float) -> dict[str, Any]:
 def _print(measured: "list[RuleCost]", accuracy_loss: float, title: str) -> None:
     from rich.table import Table
 
-    from stdl_events.memory.meter import format_bytes
+    from stdl_events.sizes import format_bytes
 
     table = Table(title=title)
     table.add_column("rule")

@@ -145,7 +145,7 @@ def _live_report(
 
 
 def _print_report(report: dict[str, Any], result: "RunResult", out: Path) -> None:
-    from stdl_events.memory.meter import format_bytes
+    from stdl_events.sizes import format_bytes
 
     needs, live = report["peak_bytes_of_one_step"], report["live"]
     step, found = live["step_us"], report["ridge_on_summed_events"]

@@ -221,7 +221,7 @@ def _fit(wanted: Mapping[str, Any], limit: str, *, search: bool) -> "FitReport":
 
 
 def _print_report(report: "FitReport", *, json: bool) -> None:
-    from stdl_events.memory.meter import format_bytes
+    from stdl_events.sizes import format_bytes
 
     if json:
         print_json(report.to_dict())
@@ -239,7 +239,7 @@ def _print_report(report: "FitReport", *, json: bool) -> None:
 def _print_fits(rows: "list[tuple[list[str], Fit]]", blueprint: "Blueprint", limit_bytes: int) -> None:
     from rich.table import Table
 
-    from stdl_events.memory.meter import format_bytes
+    from stdl_events.sizes import format_bytes
 
     mode = "lean" if blueprint.is_lean else "plain"
     table = Table(title=f"the largest batch within {format_bytes(limit_bytes)}: {blueprint.rule.name}, {mode}")
@@ -253,7 +253,7 @@ def _print_fits(rows: "list[tuple[list[str], Fit]]", blueprint: "Blueprint", lim
 def _print(step: "StepMemory") -> None:
     from rich.table import Table
 
-    from stdl_events.memory.meter import format_bytes
+    from stdl_events.sizes import format_bytes
 
     document = step.to_dict()
     peak, breakdown = document["peak_bytes"], document["breakdown"]

@@ -175,7 +175,7 @@ def _print_plan(plan: "Plan", rule: "Rule") -> None:
 
     from stdl_events.learning.registries import DEFAULT_PRECISION
     from stdl_events.memory.describe import plan_note
-    from stdl_events.memory.meter import format_bytes
+    from stdl_events.sizes import format_bytes
 
     table = Table(title=f"{plan.network}, batch {plan.batch_size}")
     for heading in ("block", "subnetwork", "auxiliary network"):
@@ -218,7 +218,7 @@ def _choice_document(choice: "Choice") -> dict[str, Any]:
 def _print_alternatives(choice: "Choice") -> None:
     from rich.table import Table
 
-    from stdl_events.memory.meter import format_bytes
+    from stdl_events.sizes import format_bytes
 
     table = Table(title="ways to train, multiply-accumulates per time step of a batch")
     for heading in ("", "mode", "blocks", "layers kept", "peak", "GMAC", "fits"):
@@ -247,7 +247,7 @@ def _layer_bytes(blueprint: "Blueprint") -> list[int]:
 
 def _print_layers(plan: "Plan", layers: Sequence[str], layer_bytes: Sequence[int]) -> None:
     """Print a bar per layer, with the cuts as rules between them."""
-    from stdl_events.memory.meter import format_bytes
+    from stdl_events.sizes import format_bytes
 
     largest = max(layer_bytes)
     width = max(map(len, layers))

@@ -106,7 +106,7 @@ def check_room(needed_bytes: int, available_bytes: int | None) -> None:
     Raises:
         UserError: there is less.
     """
-    from stdl_events.memory.meter import format_bytes
+    from stdl_events.sizes import format_bytes
 
     if available_bytes is not None and needed_bytes > available_bytes:
         raise UserError(
@@ -189,7 +189,7 @@ def _last_line(errors: IO[bytes]) -> str:
 
 def print_cuda(found: dict[str, Any]) -> None:
     """Print a `CudaMemory`, as a document."""
-    from stdl_events.memory.meter import format_bytes
+    from stdl_events.sizes import format_bytes
 
     results.print(
         f"on {found['device']}: {format_bytes(found['allocated_bytes'])} allocated, of which "
@@ -200,7 +200,7 @@ def print_cuda(found: dict[str, Any]) -> None:
 
 def print_real(found: dict[str, Any]) -> None:
     """Print a `RealMemory`, as a document."""
-    from stdl_events.memory.meter import format_bytes
+    from stdl_events.sizes import format_bytes
 
     real = f"{'' if found['is_exact'] else 'at least '}{format_bytes(found['real_bytes'])}"
     results.print(

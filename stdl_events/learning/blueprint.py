@@ -12,6 +12,8 @@ from stdl_events.learning.blueprint_checks import (
     check_device,
     check_network,
     check_seed,
+    check_switches,
+    names_of,
     spec_in_precision,
 )
 from stdl_events.learning.grid import Layerwise, Rule, require_choice
@@ -186,6 +188,8 @@ class Blueprint:
         Raises:
             RuleError: the rule or one of its options is unknown, or the options contradict each other.
         """
+        check_switches(soft_targets=soft_targets, watch_rates=watch_rates, cuda_graphs=cuda_graphs)
+        asks_for_rates = watch_rates or rate_penalty not in (None, 0)
         chosen = find_rule(rule, rule_options)
         if neuron == PAPER:
             spec, neuron = dataclasses.replace(spec, neuron=paper_neuron(chosen.name)), None
@@ -200,7 +204,7 @@ class Blueprint:
         }
         spec = spec.with_settings(settings, norm)
         learned = make_loss(
-            loss or chosen.loss,
+            chosen.loss if loss is None else loss,
             threshold=spec.neuron.threshold,
             alpha=alpha,
             mse_target=mse_target,
@@ -223,8 +227,8 @@ class Blueprint:
             cuda_graphs=cuda_graphs,
             average_decay=average_decay,
             accumulate=accumulate,
-            freeze=(str(freeze),) if isinstance(freeze, str | int) else tuple(map(str, freeze)),
-            rate_penalty=_rate_penalty(rate_penalty, target_rate, spec) if rate_penalty or watch_rates else None,
+            freeze=names_of(freeze),
+            rate_penalty=_rate_penalty(rate_penalty, target_rate, spec) if asks_for_rates else None,
             convolutions=convolutions,
         )
 
@@ -280,4 +284,4 @@ def _rate_penalty(weight: float | None, target: float | Sequence[float] | None, 
     construction()
     from stdl_events.learning.rates import make_rate_penalty
 
-    return make_rate_penalty(weight or 0, target, spec)
+    return make_rate_penalty(0 if weight is None else weight, target, spec)

@@ -1,13 +1,18 @@
 """What the settings of a learner must satisfy together."""
 
+from collections.abc import Sequence
 from numbers import Integral
 
 import torch
 
+from stdl_events.arguments import is_number
 from stdl_events.errors import RuleError
 from stdl_events.learning.registries import STEP_PRECISIONS
 from stdl_events.network.neurons.eight_bits import EightBits
 from stdl_events.network.spec import NetworkSpec
+
+# Tensors of a step are counted in 64 bits, a clip of several million values times this many included.
+LARGEST_COUNT = 1 << 31
 
 
 def check_network(spec: NetworkSpec) -> int:
@@ -44,6 +49,30 @@ def check_counts(**counts: int) -> None:
     for name, count in counts.items():
         if not _is_whole(count) or count < 1:
             raise RuleError(name, got=repr(count), expected="a positive whole number", todo=f"change {name}")
+        if count > LARGEST_COUNT:
+            raise RuleError(name, got=str(count), expected=f"at most {LARGEST_COUNT}", todo=f"use a smaller {name}")
+
+
+def check_switches(**switches: bool | None) -> None:
+    """Raise RuleError if one is not True, False or None."""
+    for name, value in switches.items():
+        if value is not None and not isinstance(value, bool):
+            raise RuleError(name, got=repr(value), expected="True or False", todo=f"change {name}")
+
+
+def names_of(freeze: object) -> tuple[str, ...]:
+    """The names of what is frozen: of one name or number of layers, or several.
+
+    Raises:
+        RuleError: it is neither.
+    """
+    given = (freeze,) if isinstance(freeze, str | int) else freeze
+    if not isinstance(given, Sequence) or not all(isinstance(name, str | int) for name in given):
+        raise RuleError(
+            "freeze", got=repr(freeze), expected="a number of first layers, a name, or several of them",
+            todo='write for example freeze=["layers.0"]',
+        )  # fmt: skip
+    return tuple(map(str, given))
 
 
 def check_seed(seed: int) -> None:
@@ -58,7 +87,7 @@ def _is_whole(value: object) -> bool:
 
 def check_decay(decay: float) -> None:
     """Raise RuleError unless `decay` is one of an average."""
-    if not 0 <= decay < 1:
+    if not (is_number(decay) and 0 <= decay < 1):
         raise RuleError(
             "average_decay", got=repr(decay), expected="0 <= average_decay < 1", todo="leave it out to average nothing"
         )

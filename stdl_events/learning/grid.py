@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from stdl_events.arguments import is_number
 from stdl_events.errors import RuleError
 
 RandomClassifiers: TypeAlias = Literal["none", "auxiliary", "all"]
@@ -72,7 +73,7 @@ class Trace:
     decay: float | None = None
 
     def __post_init__(self) -> None:
-        if self.decay is not None and not 0 <= self.decay < 1:
+        if self.decay is not None and not (is_number(self.decay) and 0 <= self.decay < 1):
             raise RuleError(
                 "trace_decay", got=repr(self.decay), expected="0 <= trace_decay < 1", todo="change trace_decay"
             )
@@ -167,7 +168,7 @@ class Proximal:
 
     def __post_init__(self) -> None:
         require_choice("proximal_norm", self.norm, ("l1", "l2", "rms"))
-        if not self.weight >= 0:
+        if not (is_number(self.weight) and self.weight >= 0):
             raise RuleError("proximal", got=repr(self.weight), expected="proximal >= 0", todo="change proximal")
 
 

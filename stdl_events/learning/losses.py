@@ -1,7 +1,6 @@
 """Local losses of a block in one chunk of time steps. B batch, K classes."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -9,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stdl_events.arguments import is_number
 from stdl_events.errors import RuleError
 from stdl_events.learning.grid import require_choice
 from stdl_events.learning.registries import LOSSES
@@ -104,15 +104,17 @@ class CrossEntropy:
     class_weights: tuple[float, ...] | Tensor | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
+        if not (is_number(self.label_smoothing) and 0 <= self.label_smoothing < 1):
             raise RuleError(
                 "label_smoothing", got=repr(self.label_smoothing), expected="0 <= label_smoothing < 1",
                 todo="change label_smoothing",
             )  # fmt: skip
         weights = self.class_weights
-        if weights is not None and not isinstance(weights, Tensor) and not all(0 < w < math.inf for w in weights):
+        if weights is None or isinstance(weights, Tensor):
+            return
+        if not isinstance(weights, tuple) or not all(is_number(weight) and weight > 0 for weight in weights):
             raise RuleError(
-                "class_weights", got=repr(weights), expected="positive numbers",
+                "class_weights", got=repr(weights), expected="positive numbers, one for each class, such as (1, 5)",
                 todo="leave a class out of the data instead of weighing it with 0",
             )  # fmt: skip
 
@@ -156,7 +158,7 @@ class InstantaneousLoss(CrossEntropy):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_choice("mse_target", self.mse_target, ("one-hot", "threshold"))
-        if not 0 <= self.alpha <= 1:
+        if not (is_number(self.alpha) and 0 <= self.alpha <= 1):
             raise RuleError("alpha", got=repr(self.alpha), expected="0 <= alpha <= 1", todo="change alpha")
 
     def __call__(self, logits_BK: Tensor, targets_B: Tensor) -> Tensor:
@@ -226,7 +228,7 @@ def make_loss(
         raise RuleError(
             "loss", got=f"the class {entry.__name__}", expected="an object of it", todo=f"give {entry.__name__}()"
         )
-    if not callable(entry) and not hasattr(entry, "chunk"):
+    if isinstance(entry, Tensor) or not (callable(entry) or hasattr(entry, "chunk")):
         raise RuleError(
             "loss",
             got=repr(entry),
@@ -238,7 +240,7 @@ def make_loss(
         "alpha": alpha,
         "mse_target": mse_target,
         "label_smoothing": label_smoothing,
-        "class_weights": None if class_weights is None else tuple(map(float, class_weights)),
+        "class_weights": _as_weights(class_weights),
         "soft_targets": soft_targets,
     }
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
@@ -253,6 +255,12 @@ def make_loss(
         given["threshold"] = threshold
     entry = dataclasses.replace(entry, **given) if given else entry
     return entry if hasattr(entry, "chunk") else PerStep(entry)
+
+
+def _as_weights(given: Any) -> Any:
+    """Class weights as a tuple, of an array or a tensor too; what is none is left to the loss to refuse."""
+    listed = given.tolist() if hasattr(given, "tolist") else given
+    return tuple(listed) if isinstance(listed, Sequence) and not isinstance(listed, str) else listed
 
 
 def needed_classifier(loss: Loss | StepLoss) -> Classifier:

@@ -2,15 +2,14 @@
 
 import dataclasses
 import inspect
-import math
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from numbers import Real
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from stdl_events.arguments import is_number
 from stdl_events.errors import RuleError
 from stdl_events.learning.registries import DEFAULT_OPTIMIZER, OPTIMIZERS
 
@@ -88,7 +87,7 @@ class OptimizerSpec:
     clip_norm: float | None = None
 
     def __post_init__(self) -> None:
-        if self.clip_norm is not None and not self.clip_norm > 0:
+        if self.clip_norm is not None and not (is_number(self.clip_norm) and self.clip_norm > 0):
             raise RuleError(
                 "clip_norm",
                 got=repr(self.clip_norm),
@@ -143,8 +142,18 @@ class OptimizerSpec:
 
     def _check_numbers(self) -> None:
         for name, value in self._settings.items():
-            if not isinstance(value, Tensor) and not (isinstance(value, Real) and 0 <= float(value) < math.inf):
+            if not isinstance(value, Tensor) and not (is_number(value) and value >= 0):
                 raise RuleError(name, got=repr(value), expected="a finite number of at least 0", todo=f"change {name}")
+        if isinstance(self.kind, str) and OPTIMIZERS.is_built_in(self.kind):
+            defaults = inspect.signature(self._factory).parameters
+            lr = defaults["lr"].default if self.lr is None else self.lr
+            decay = self._settings.get("weight_decay", 0)
+            if lr * decay >= 1:
+                raise RuleError(
+                    "weight_decay", got=f"{decay:g} with lr {lr:g}",
+                    expected=f"less than {1 / lr:g}, the inverse of lr, beyond which an update turns the weights round",
+                    todo="use a smaller weight_decay or lr",
+                )  # fmt: skip
 
     @property
     def _settings(self) -> dict[str, Any]:

@@ -14,7 +14,6 @@ B batch, C channels, H height, W width, L layers of neurons.
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -23,8 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from stdl_events.arguments import is_number
 from stdl_events.errors import RuleError
 from stdl_events.learning.block import LocalBlock
+from stdl_events.learning.registries import LARGEST_PENALTY
 from stdl_events.learning.traced_spikes import spikes_of
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.network.neurons.cell import NeuronCell
@@ -53,12 +54,13 @@ class RatePenalty:
     target: float | tuple[float, ...] = DEFAULT_TARGET
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < math.inf:
+        if not (is_number(self.weight) and 0 <= self.weight <= LARGEST_PENALTY):
             raise RuleError(
-                "rate_penalty", got=repr(self.weight), expected="a number of at least 0", todo="use None for no penalty"
-            )
+                "rate_penalty", got=repr(self.weight), expected=f"a number from 0 to {LARGEST_PENALTY:g}",
+                todo="begin with 1; None is no penalty",
+            )  # fmt: skip
         targets = self.target if isinstance(self.target, tuple) else (self.target,)
-        if not all(0 <= target < 1 for target in targets):
+        if not all(is_number(target) and 0 <= target < 1 for target in targets):
             raise RuleError(
                 "target_rate", got=repr(self.target), expected="shares of a layer's neurons, 0 <= target_rate < 1",
                 todo="change target_rate, such as 0.02",
@@ -99,7 +101,7 @@ def make_rate_penalty(weight: float, target: float | Sequence[float] | None, spe
         RuleError: a value is impossible, or the network has no such layers.
     """
     chosen = DEFAULT_TARGET if target is None else target
-    penalty = RatePenalty(float(weight), float(chosen) if isinstance(chosen, int | float) else tuple(chosen))
+    penalty = RatePenalty(weight, tuple(chosen) if isinstance(chosen, Sequence) else chosen)
     penalty.check(spec)
     return penalty
 

@@ -51,5 +51,8 @@ STEP_PRECISIONS: "Registry[Precision]" = Registry(
 
 DEFAULT_PRECISION = "fp32"
 
+LARGEST_PENALTY = 1e6
+"""On firing rates: a loss beside a larger one is rounded away in float32, so that no class is learnt."""
+
 DEFAULT_OPTIMIZER = "sgd"
 """That of the STDL, SLTT and OTTT papers."""

@@ -174,7 +174,7 @@ def find_rule(rule: str | Rule, options: Mapping[str, Any]) -> Rule:
     Raises:
         RuleError: as `get_rule`; or options are given besides a `Rule`.
     """
-    if isinstance(rule, str):
+    if not isinstance(rule, Rule):
         return get_rule(rule, **options)
     if options:
         raise RuleError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from stdl_events.arguments import is_number
 from stdl_events.errors import PlanError, RuleError
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Planned, Rule
@@ -274,6 +275,6 @@ def metered_plan(blueprint: Blueprint, plan: Plan) -> Plan:
 
 
 def _ratio(rho: float) -> float:
-    if not rho > 0:
+    if not (is_number(rho) and rho > 0):
         raise PlanError("rho", got=repr(rho), expected="a positive share, such as 0.7", todo="change rho")
     return rho

@@ -4,8 +4,8 @@ from typing import Any
 
 from stdl_events.learning.grid import Rule
 from stdl_events.learning.registries import DEFAULT_PRECISION
-from stdl_events.memory.meter import format_bytes
 from stdl_events.plan.plan import Plan
+from stdl_events.sizes import format_bytes
 
 
 def plan_document(plan: Plan, rule: Rule) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.grid import Planned
 from stdl_events.memory.choose_plan import PlanLike, Planner, choose_plan
 from stdl_events.memory.footprint import measure_learner
-from stdl_events.memory.meter import format_bytes
 from stdl_events.memory.report import StepMemory, floor_bytes, meter_step
 from stdl_events.plan.plan import Plan
+from stdl_events.sizes import format_bytes
 
 # From this batch size on, the result is within 1 % instead of exact.
 FINE = 100

@@ -163,11 +163,3 @@ def measure(prepare: Callable[[LiveBytes], Callable[[], object]], *, settled: bo
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:
     """Bytes of the elements of `tensors`."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def format_bytes(count: float) -> str:
-    """`count` in units of powers of ten: 3.51 GB."""
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= size:
-            return f"{count / size:.2f} {unit}"
-    return f"{count:.0f} B"

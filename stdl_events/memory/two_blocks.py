@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from stdl_events.errors import PlanError
 from stdl_events.learning.blueprint import Blueprint
+from stdl_events.learning.grid import require_count
 from stdl_events.plan.plan import PlanWarning
 
 Found = TypeVar("Found")
@@ -22,8 +23,10 @@ def prefer_two_blocks(blueprint: Blueprint, least_blocks: int | None, with_block
 
     Raises:
         PlanError: no plan fits.
+        RuleError: `least_blocks` is no count.
     """
     if least_blocks is not None:
+        require_count("least_blocks", least_blocks)
         return with_blocks(least_blocks)
     spec = blueprint.spec
     reason = f"{spec.notation} has too few layers to be cut"

@@ -33,13 +33,19 @@ Kind: TypeAlias = Literal["C", "S", "R", "SEWR", "NFR", "NFB", "FC", "AP", "DP"]
 NORM_FREE_KINDS: frozenset[str] = frozenset({"NFR", "NFB"})
 BLOCK_KINDS: frozenset[str] = NORM_FREE_KINDS | {"R", "SEWR"}
 BLOCK_KERNEL = 3
+# Up to this size a kernel or a padding fits any input, since small maps at the end of a network are usual.
+USUAL_KERNEL = 11
 # Ratio of a bottleneck's output width to its inner width (He et al., arXiv:1512.03385, section 4.1).
 BOTTLENECK = 4
 # α of norm-free residual blocks, x + α f(x / β): scale of the branch's variance (SLTT, appendix E.2).
 NORM_FREE_ALPHA = 0.2
 
-_TOKEN = re.compile(r"(?P<width>\d+)?(?P<kind>SEWR|NFR|NFB|R|C|S|FC|AP|DP)(?P<kernel>\d+)?(?:\((?P<options>[^()]*)\))?")
-_OPTION = re.compile(r"([ksp])(\d+)")
+# Longer numbers are mistakes, and shapes of such sizes have no bytes that 64 bits count.
+_NUMBER = r"\d{1,9}"
+_TOKEN = re.compile(
+    rf"(?P<width>{_NUMBER})?(?P<kind>SEWR|NFR|NFB|R|C|S|FC|AP|DP)(?P<kernel>{_NUMBER})?(?:\((?P<options>[^()]*)\))?"
+)
+_OPTION = re.compile(rf"([ksp])({_NUMBER})")
 _EXAMPLE = "something like 64C3-AP2-128R(s2)-10FC"
 
 
@@ -80,7 +86,7 @@ class Op:
         """The shape behind this op; FC gives (outputs, 1, 1).
 
         Raises:
-            NotationError: the op's kernel does not fit into its input.
+            NotationError: the op's kernel does not fit into its input, or reaches from one end far beyond the other.
         """
         channels, height, width = shape_CHW
         if self.kind == "DP":
@@ -96,6 +102,14 @@ class Op:
                 got=f"an input of {channels}x{height}x{width}",
                 expected=f"at least {kernel - 2 * padding} pixels in each direction",
                 todo="use fewer or smaller poolings, or larger frames",
+            )
+        largest = max(2 * max(height, width) - 1, USUAL_KERNEL)
+        if kernel > largest:
+            raise NotationError(
+                str(self),
+                got=f"an input of {channels}x{height}x{width}",
+                expected=f"a kernel of at most {largest}: all beyond it sees nothing but padding",
+                todo="use a smaller kernel",
             )
         return (channels if self.kind == "AP" else self.channels), out_height, out_width
 
@@ -212,7 +226,10 @@ def _parse_op(token: str) -> Op:
         if 2 * options.get("p", 0) > size:
             raise _bad_token(token, "a padding of at most half the kernel, such as AP(k3s2p1)")
         return Op("AP", kernel=size, stride=options.get("s", size), padding=options.get("p", 0))
-    return Op(kind, int(width), size, options.get("s", 1), options.get("p", size // 2))
+    padding = options.get("p", size // 2)
+    if padding > (most := max(size - 1, USUAL_KERNEL)):
+        raise _bad_token(token, f"a padding of at most p{most}: outputs beyond it see no input")
+    return Op(kind, int(width), size, options.get("s", 1), padding)
 
 
 def _parse_options(token: str, text: str | None) -> dict[str, int]:

@@ -5,6 +5,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
+from stdl_events.arguments import is_number
 from stdl_events.errors import NotationError
 from stdl_events.network.notation import NORM_FREE_KINDS, LayerSpec, Op, parse_layers
 from stdl_events.network.registries import NEURONS, NORMS, SURROGATES
@@ -17,6 +18,7 @@ Classifier: TypeAlias = Literal["linear", "spiking"]
 
 # Far beyond any use of a setting: float32, which ends at 3e38, holds products with it too.
 LARGEST = 1e30
+_NUMBERS = ("decay", "threshold", "surrogate_width", "adaptation", "adaptation_decay")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,8 @@ class NeuronSpec:
         SURROGATES.check(self.surrogate)
         _require_choice("reset", self.reset, Reset)
         _require_choice("state", self.state, Kept)
+        for name in _NUMBERS:
+            _require_range(name, getattr(self, name), "a finite number", is_number(getattr(self, name)))
         _require_range("decay", self.decay, "0 <= decay < 1", 0 <= self.decay < 1)
         for name in ("threshold", "surrogate_width"):
             value = getattr(self, name)
@@ -65,7 +69,8 @@ class NeuronSpec:
             "adaptation_decay", self.adaptation_decay, "0 <= adaptation_decay < 1", 0 <= self.adaptation_decay < 1
         )
         if self.reset_amount is not None:
-            holds = 0 <= self.reset_amount <= LARGEST and self.reset == "soft" and self.decay > 0
+            is_amount = is_number(self.reset_amount) and 0 <= self.reset_amount <= LARGEST
+            holds = is_amount and self.reset == "soft" and self.decay > 0
             _require_range("reset_amount", self.reset_amount, "0 or more, with reset soft and a decay above 0", holds)
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,7 +107,8 @@ class NetworkSpec:
     def __post_init__(self) -> None:
         NORMS.check(self.norm)
         _require_choice("classifier", self.classifier, Classifier)
-        _require_range("norm_momentum", self.norm_momentum, "0 < norm_momentum <= 1", 0 < self.norm_momentum <= 1)
+        is_share = is_number(self.norm_momentum) and 0 < self.norm_momentum <= 1
+        _require_range("norm_momentum", self.norm_momentum, "0 < norm_momentum <= 1", is_share)
         for layer in self.layers:
             _require_fan_in(layer, self.norm)
 
@@ -174,7 +180,7 @@ class NetworkSpec:
         return dataclasses.replace(
             self,
             neuron=dataclasses.replace(self.neuron, **changes),
-            norm=norm or self.norm,
+            norm=self.norm if norm is None else norm,
             classifier=classifier or self.classifier,
         )
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stdl_events.memory.meter import format_bytes
 from stdl_events.memory.moments import Footprint
 from stdl_events.memory.report import meter_step
 from stdl_events.memory.sites import Site
 from stdl_events.plan.plan import Plan
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
 from stdl_events.report.tables import Bar, Column, Table
+from stdl_events.sizes import format_bytes
 from stdl_events.training.build_learner import plan_configured_learner
 from stdl_events.training.run_folder import PLAN_FILE
 from stdl_events.training.settings import TrainConfig

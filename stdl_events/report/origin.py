@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stdl_events.memory.meter import format_bytes
 from stdl_events.recipes import RECIPES, find_recipe
 from stdl_events.recipes.base import base_of
 from stdl_events.recordings.file_digest import file_digest
 from stdl_events.recordings.splits.sides import COUNTED, SIDES
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, ListedRecording, read_split_list
 from stdl_events.report.tables import Table
+from stdl_events.sizes import format_bytes
 from stdl_events.training.overrides import flat, shown_value
 from stdl_events.training.settings import TrainConfig
 

@@ -14,10 +14,10 @@ from stdl_events.learning.grid import Planned
 from stdl_events.learning.learner import Learner
 from stdl_events.learning.rules import get_rule
 from stdl_events.memory.footprint import measure_learner
-from stdl_events.memory.meter import format_bytes
 from stdl_events.memory.process import available_bytes
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.plan.plan import Plan
+from stdl_events.sizes import format_bytes
 from stdl_events.training.initial_weights import start_from
 from stdl_events.training.settings import TrainConfig
 

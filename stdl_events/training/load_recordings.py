@@ -20,13 +20,14 @@ from stdl_events.recordings.clips import (
 )
 from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN, require_every_class, say_too_short, unreadable
 from stdl_events.recordings.entry import RecordingSet, Split
-from stdl_events.recordings.framers import FRAMERS
+from stdl_events.recordings.framers import FRAMERS, Cut
 from stdl_events.recordings.pictures import load_pictures, load_readable_pictures, require_files, say_equal_pictures
 from stdl_events.recordings.registry import DATASETS, RECORDING_OPTIONS, SPLIT_RULES
 from stdl_events.recordings.splits.split_parts import one_recording_each
 from stdl_events.recordings.takes import say_takes
 from stdl_events.training.bad_recordings import say_left_out, todo_bad, without_bad
 from stdl_events.training.data_settings import DataSettings, FrameSettings, Section, WalkersSettings
+from stdl_events.training.room_for_clips import RoomForClips
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.split_rules import prepared_split, require_used, split_by_rule
 from stdl_events.training.validation import validated
@@ -60,7 +61,7 @@ def load_config_clips(config: TrainConfig, recordings: RecordingSet, frame_spec:
         pictures = _pictures(config)
         if pictures is not None:
             return load_pictures(pictures, recordings, frame_spec)
-        return load_clips(recordings, frame_spec, cut=FRAMERS[config.data.framer])
+        return load_clips(recordings, frame_spec, cut=RoomForClips(FRAMERS[config.data.framer]))
     return PreparedSet.open(config.data.prepared, frames=frame_spec, data=config.data.path).clips(recordings)
 
 
@@ -73,14 +74,16 @@ def load_sides(
         sides: by their words in `coverage.SIDE_TEXT`.
 
     Raises:
+        RecipeError: the clips have no room in memory.
         DatasetError: recordings are unreadable without `data.skip_bad`, all of them named; a class has no clip; or the
             store is incomplete, or not of the current recordings.
         FrameSpecError: the store has another frame spec.
     """
     bad: list[BadRecording] = []
     loaded: list[tuple[str, RecordingSet, ClipArray, set[int]]] = []
+    cut = RoomForClips(FRAMERS[config.data.framer])
     for side, recordings in sides.items():
-        readable, clips, bad_here = _readable(config, recordings, frame_spec)
+        readable, clips, bad_here = _readable(config, recordings, frame_spec, cut)
         bad += bad_here
         loaded.append((side, readable, clips, {one.entry.label for one in bad_here}))
     if bad:
@@ -109,7 +112,7 @@ def load_sides(
 
 
 def _readable(
-    config: TrainConfig, recordings: RecordingSet, frame_spec: FrameSpec
+    config: TrainConfig, recordings: RecordingSet, frame_spec: FrameSpec, cut: Cut
 ) -> tuple[RecordingSet, ClipArray, list[BadRecording]]:
     if config.data.prepared is None:
         pictures = _pictures(config)
@@ -118,7 +121,7 @@ def _readable(
             if config.augment.crop != "none":
                 require_files(loaded[1])
             return loaded
-        return load_readable_clips(recordings, frame_spec, cut=FRAMERS[config.data.framer])
+        return load_readable_clips(recordings, frame_spec, cut=cut)
     if config.data.framer != "own":
         raise RecipeError(
             "data.framer", got=f"{config.data.framer}, and a store of clips", expected="own, which cut the clips",

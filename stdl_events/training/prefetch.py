@@ -15,8 +15,8 @@ from torch import Tensor
 
 from stdl_events.frames import FrameSpec
 from stdl_events.frames.picture import is_repeated
-from stdl_events.memory.meter import format_bytes
 from stdl_events.recordings.clips import MAX_UINT8, ClipArray
+from stdl_events.sizes import format_bytes
 from stdl_events.training.data import batch_of
 from stdl_events.training.mixing import mixed
 from stdl_events.training.position import Position

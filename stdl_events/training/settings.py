@@ -13,7 +13,7 @@ from stdl_events.errors import RecipeError
 from stdl_events.events.transform_spec import TransformSpec, check_transform
 from stdl_events.frames.mix_registry import MIXES
 from stdl_events.frames.transform_registry import OF_EVENTS, TRANSFORMS
-from stdl_events.learning.registries import DEFAULT_PRECISION, LOSSES, STEP_PRECISIONS
+from stdl_events.learning.registries import DEFAULT_PRECISION, LARGEST_PENALTY, LOSSES, STEP_PRECISIONS
 from stdl_events.learning.rules import RULES
 from stdl_events.network.paper_neurons import paper_neuron
 from stdl_events.network.registries import NORMS
@@ -184,7 +184,7 @@ class LearningSettings(Section):
     alpha: Annotated[float | None, Field(ge=0, le=1)] = None
     label_smoothing: Annotated[float | None, Field(ge=0, lt=1)] = None
     class_weights: tuple[Annotated[float, Field(gt=0, le=LARGEST)], ...] | None = None
-    rate_penalty: Annotated[float | None, Field(ge=0, le=LARGEST)] = None
+    rate_penalty: Annotated[float | None, Field(ge=0, le=LARGEST_PENALTY)] = None
     target_rate: Share | tuple[Share, ...] | None = None
     watch_rates: bool = False
 

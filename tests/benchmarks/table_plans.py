@@ -19,12 +19,12 @@ from bench_report import environment, write_result
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.memory.choose_plan import Planner
 from stdl_events.memory.layer_costs import LayerMeter
-from stdl_events.memory.meter import format_bytes
 from stdl_events.network.zoo import get_network
 from stdl_events.plan.auxiliary import auxiliary_candidates, depth_limit
 from stdl_events.plan.partition import Cut, Partitioner
 from stdl_events.plan.plan import Plan
 from stdl_events.plan.presets import paper_cuts
+from stdl_events.sizes import format_bytes
 
 BATCH, STEPS = 512, 4
 

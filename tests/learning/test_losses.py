@@ -223,7 +223,7 @@ def test_gradients_are_clipped_by_their_common_norm_before_each_update(rule, opt
         ),
         (
             {"class_weights": [1.0, 0.0, 1.0, 1.0]},
-            "class_weights: got (1.0, 0.0, 1.0, 1.0); expected positive numbers; "
+            "class_weights: got (1.0, 0.0, 1.0, 1.0); expected positive numbers, one for each class, such as (1, 5); "
             "leave a class out of the data instead of weighing it with 0",
         ),
         (

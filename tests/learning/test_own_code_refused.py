@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stdl_events.build import build_learner
-from stdl_events.errors import BatchError, LossError, PlanError, RuleError
+from stdl_events.errors import BatchError, LossError, NotationError, PlanError, RuleError
 from stdl_events.learning import Learner
 from stdl_events.learning.checks import check_losses
 from stdl_events.network.spec import NetworkSpec
@@ -43,6 +43,26 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "long seed": ({"seed": 2**63}, "seed: got 9223372036854775808; expected a whole number"),
     "NaN": ({"lr": float("nan")}, "lr: got nan; expected a finite number of at least 0"),
     "text": ({"weight_decay": "a"}, "weight_decay: got 'a'; expected a finite number"),
+    "a text limit": ({"clip_norm": "a"}, "clip_norm: got 'a'; expected a positive number"),
+    "decay of an average": ({"average_decay": "a"}, "average_decay: got 'a'; expected 0 <= average_decay < 1"),
+    "one weight": ({"class_weights": 3}, "class_weights: got 3; expected positive numbers, one for each class"),
+    "weights in words": ({"class_weights": "abc"}, "class_weights: got 'abc'; expected positive numbers"),
+    "share": ({"alpha": "a"}, "alpha: got 'a'; expected 0 <= alpha <= 1"),
+    "smoothing": ({"label_smoothing": [1]}, r"label_smoothing: got \[1\]; expected 0 <="),
+    "penalty": ({"rate_penalty": "a"}, "rate_penalty: got 'a'; expected a number from 0 to"),
+    "a deaf loss": ({"rate_penalty": 1e30}, r"rate_penalty: got 1e\+30; expected a number from 0 to 1e"),
+    "target": ({"rate_penalty": 1, "target_rate": "a"}, r"target_rate: got \('a',\); expected shares"),
+    "blocks": ({"rule": "stdl", "least_blocks": "a"}, "least_blocks: got 'a'; expected a positive whole number"),
+    "switch": ({"watch_rates": "no"}, "watch_rates: got 'no'; expected True or False"),
+    "layers": ({"freeze": 1.5}, "freeze: got 1.5; expected a number of first layers, a name, or several"),
+    "trace": ({"rule": "ottt-a", "trace_decay": "a"}, "trace_decay: got 'a'; expected 0 <= trace_decay < 1"),
+    "proximal": ({"rule": "ftrl-ottt", "proximal": "a"}, "proximal: got 'a'; expected proximal >= 0"),
+    "many clips": ({"batch_size": 10**30}, "batch_size: got 10+; expected at most 2147483648; use a smaller batch"),
+    "a long number": ({"lr": 10**30}, "lr: got 10+; expected a finite number"),
+    "decay": ({"lr": 0.1, "weight_decay": 10}, "weight_decay: got 10 with lr 0.1; expected less than 10, the inverse"),
+    "a rule": ({"rule": 3}, "learning rule: got 3; expected bptt or "),
+    "a norm": ({"norm": 0}, "norm: got 0; expected batch or "),
+    "a value": ({"loss": torch.tensor(0.5)}, r"loss: got tensor\(0.5000\); expected a name, a function"),
     "no optimiser": ({"optimizer": 3}, "optimizer: got 3; expected one of sgd, adamw, or a function"),
     "a list of weights": ({"optimizer": lambda weights: weights}, "optimizer: got a list from <lambda>; expected a"),
     "closure": ({"optimizer": torch.optim.LBFGS}, "got LBFGS, whose step computes the loss again; expected"),
@@ -53,8 +73,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_options_are_told(case: str) -> None:
     options, text = WRONG[case]
-    with pytest.raises(RuleError, match=text.replace("()", r"\(\)")):
+    with pytest.raises((RuleError, NotationError), match=text.replace("()", r"\(\)")):
         build(**options)
+
+
+def test_a_share_of_the_memory_is_a_number() -> None:
+    for rho in ("a", float("inf"), True, 0):
+        with pytest.raises(PlanError, match=f"rho: got {rho!r}; expected a positive share"):
+            build("stdl", rho=rho)
 
 
 @pytest.mark.parametrize("plan", [3, True, b"x", [3], [("4C3-AP2",), "4C3-3FC"]])

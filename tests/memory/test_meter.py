@@ -11,10 +11,11 @@ from stdl_events.learning.losses import InstantaneousLoss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.rules import get_rule
 from stdl_events.memory.footprint import measure_learner
-from stdl_events.memory.meter import LiveBytes, format_bytes, measure, metering, tensor_bytes
+from stdl_events.memory.meter import LiveBytes, measure, metering, tensor_bytes
 from stdl_events.network.spec import NetworkSpec
 from stdl_events.network.zoo import get_network
 from stdl_events.plan.plan import Plan, PlannedBlock
+from stdl_events.sizes import format_bytes
 
 FLOAT = 4
 

@@ -169,6 +169,8 @@ def test_a_layer_owns_the_poolings_and_dropouts_that_follow_it():
         ("64C", "'64C'", "one kernel size and a positive stride, such as 64C3, AP2 or AP(k3s2p1)"),
         ("64C3(k3)", "'64C3(k3)'", "one kernel size and a positive stride, such as 64C3, AP2 or AP(k3s2p1)"),
         ("64C3(s0)", "'64C3(s0)'", "one kernel size and a positive stride, such as 64C3, AP2 or AP(k3s2p1)"),
+        ("4C3(p12)", "'4C3(p12)'", "a padding of at most p11: outputs beyond it see no input"),
+        ("9999999999C3", "'9999999999C3'", "something like 64C3-AP2-128R(s2)-10FC"),
         ("4C3-AP0", "'AP0'", "one kernel size and a positive stride, such as 64C3, AP2 or AP(k3s2p1)"),
         ("4C3-AP(k2p2)", "'AP(k2p2)'", "a padding of at most half the kernel, such as AP(k3s2p1)"),
         ("64C3(s2s2)", "'64C3(s2s2)'", "options k (kernel), s (stride) and p (padding), each once, such as (k3s2p1)"),
@@ -202,6 +204,14 @@ def test_a_layer_that_does_not_fit_names_the_layer_and_the_picture():
     )
 
 
+def test_a_kernel_may_reach_from_one_end_to_the_other():
+    for notation, shape in (("4C15", (2, 8, 6)), ("4C11", (2, 2, 2)), ("4C3-AP8-4C3", (2, 8, 8))):
+        assert NetworkSpec.parse(notation, input_shape=shape).notation == notation
+    for notation, most in (("4C17", 15), ("AP(k17s1p8)-4C3", 15), ("4C3-AP4-4C13", 11)):
+        with pytest.raises(NotationError, match=f"expected a kernel of at most {most}: all beyond it sees nothing but"):
+            NetworkSpec.parse(notation, input_shape=(2, 8, 8))
+
+
 @pytest.mark.parametrize("shape", [(2, 8), (2, 8, 8, 8), (2, 0, 8), (2, 8, -1), (2, 8.5, 8), ("2", 8, 8), 7])
 def test_a_frame_has_three_positive_whole_numbers(shape):
     with pytest.raises(NotationError) as caught:
@@ -223,7 +233,8 @@ def test_a_frame_has_three_positive_whole_numbers(shape):
         ),
         ({"decay": 1}, "decay: got 1; expected 0 <= decay < 1; change decay"),
         ({"decay": -0.1}, "decay: got -0.1; expected 0 <= decay < 1; change decay"),
-        ({"decay": math.nan}, "decay: got nan; expected 0 <= decay < 1; change decay"),
+        ({"decay": math.nan}, "decay: got nan; expected a finite number; change decay"),
+        ({"threshold": "a"}, "threshold: got 'a'; expected a finite number; change threshold"),
         ({"threshold": 0.0}, "threshold: got 0.0; expected a positive number; change threshold"),
         ({"surrogate_width": -1.0}, "surrogate_width: got -1.0; expected a positive number; change surrogate_width"),
         (
@@ -252,7 +263,7 @@ def test_with_settings_replaces_what_is_given_and_keeps_the_rest():
     ("change", "text"),
     [
         ({"neuron": None}, "got a document without a usable"),
-        ({"neuron": {"decay": "fast"}}, "got a document without a usable"),
+        ({"neuron": {"decay": "fast"}}, "decay: got 'fast'; expected a finite number"),
         ({"neuron": {"spin": 1}}, "got a document without a usable"),
         ({"notation": 64}, "network notation: got 64"),
         ({"notation": "64X"}, "network notation: got '64X'"),

@@ -70,6 +70,10 @@ def test_numbers_that_a_generator_or_an_optimiser_cannot_take_are_one_line(
     ("assignment", "text"),
     [
         ("schedule.warmup_epochs=5", "schedule.warmup_epochs: got 5 of 5 epochs; expected less than epochs"),
+        (
+            "learning.rate_penalty=1e30",
+            "setting 'learning.rate_penalty': got '1e30'; expected less than or equal to 1000000",
+        ),
         ("network.neuron.threshold=1e308", "network.neuron.threshold: got 1e+308; expected 1e-30 to 1e+30"),
     ],
 )

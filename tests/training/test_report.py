@@ -23,7 +23,6 @@ from stdl_events.analysis.html_page import data_uri
 from stdl_events.cli.report import report_if_interrupted, report_of_training
 from stdl_events.errors import RunError
 from stdl_events.events import write_recording
-from stdl_events.memory.meter import format_bytes
 from stdl_events.memory.moments import Footprint, Lap, Moment
 from stdl_events.memory.sites import Site
 from stdl_events.model_card import ModelCard
@@ -34,6 +33,7 @@ from stdl_events.report.clips import CLIPS_OF_A_PAIR, worst_clips
 from stdl_events.report.memory import layer_table
 from stdl_events.report.page import write_report
 from stdl_events.report.tables import MAX_POINTS, Series, chart, ticks
+from stdl_events.sizes import format_bytes
 from stdl_events.training.build_learner import step_bytes
 from stdl_events.training.bundle import load_bundle, write_card
 from stdl_events.training.evaluation.evaluate_clips import Evaluation

@@ -106,6 +106,7 @@ def test_time_is_divided_with_a_gap_on_both_borders(people: Path) -> None:
     [
         ({"validation": 0.1, "validation_names": "ann"}, RecipeError, "got a share and names; expected one of the two"),
         ({"validation_names": "ann+zoe"}, SplitError, "got ann, zoe, which are not all subjects or all sessions"),
+        ({"validation_names": "1"}, SplitError, r"got 1, .*; correct the names, or give a share below 1, such as 0\.1"),
         ({"rule": "subject", "names": "eve", "validation_names": "eve"}, SplitError, "expected some of ann, ben, cy"),
         ({"rule": "subject", "names": "eve", "validation_names": "ann+ben+cy+dan"}, SplitError, "got all subjects to"),
         ({"validation_by": "subject"}, RecipeError, "validation_by: got subject; expected a share or names too"),
@@ -179,6 +180,8 @@ def test_a_store_keeps_three_sides(people: Path, tmp_path: Path, run_cli: RunCli
         ("rule=time,seed=5", None, "got seed, and the rule time; expected the rule recording or subject or session"),
         (None, "", "--validation: got nothing; expected a share"),
         (None, "subject=", "--validation subject=: got nothing; expected a share"),
+        (None, "1.0", r"--validation 1\.0: got 1\.0; expected a share from 0 to below 1, such as 0\.1, or names"),
+        (None, "subject=nan", "subject=nan: got nan; expected a share"),
         (None, "10%", r"10%: got a percentage; expected a share of 1, such as 0\.1; write --validation 0\.1$"),
         (None, "subject=2.5 %", r"got a percentage; .* write --validation subject=0\.025$"),
     ],

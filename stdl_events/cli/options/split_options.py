@@ -96,14 +96,30 @@ def _validation(text: str | None) -> dict[str, str]:
             f"--validation {text}", got="a percentage", expected="a share of 1, such as 0.1",
             todo=f"write --validation {by + equals}{share:g}",
         )  # fmt: skip
+    if _is_odd_number(value):
+        raise RecipeError(
+            f"--validation {text}", got=value.strip(), expected="a share from 0 to below 1, such as 0.1, or names",
+            todo="give a share, or name the recordings' subjects or sessions otherwise",
+        )  # fmt: skip
     chosen = {"validation_by": VALIDATION_RULES.check(by.strip())} if equals else {}
     value = "0" if value.strip().lower() == "none" else value.strip()
     return chosen | {"validation" if _is_share(value) else "validation_names": value}
 
 
 def _is_share(text: str) -> bool:
-    """Return True for a number from 0 to less than 1; others may be names."""
+    """Return True for a number from 0 to less than 1."""
     try:
         return 0 <= float(text) < 1
     except ValueError:
         return False
+
+
+def _is_odd_number(text: str) -> bool:
+    """Return True for a number that is no share; digits alone may be the name of a person."""
+    if _is_share(text) or text.strip().isdecimal():
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -86,7 +86,7 @@ def _kind_of_names(recordings: RecordingSet, names: Collection[str]) -> str:
         raise _error("name", f"{listed}, which are subjects and sessions", "one of the two", todo)
     there = ", ".join(sorted(set().union(*known.values()))[:_NAMES_SHOWN]) or "none, since no recording names any"
     got = f"{listed}, which are not all subjects or all sessions to train on"
-    raise _error("name", got, f"some of {there}", "correct the names")
+    raise _error("name", got, f"some of {there}", _todo_names(names))
 
 
 def _by_name(recordings: RecordingSet, by: str) -> dict[str, list[Entry]]:
@@ -105,7 +105,12 @@ def _check_names(by: str, groups: Mapping[str, Sequence[Entry]], names: Collecti
     if unknown or set(names) == groups.keys():
         got = f"{', '.join(unknown)}, which no recording to train on has" if unknown else f"all {by}s to train on"
         expected = f"some of {', '.join(sorted(groups)[:_NAMES_SHOWN])}, and not all"
-        raise _error(by, got, expected, "correct the names")
+        raise _error(by, got, expected, _todo_names(names))
+
+
+def _todo_names(names: Collection[str]) -> str:
+    todo = "correct the names"
+    return f"{todo}, or give a share below 1, such as 0.1" if any(name.isdecimal() for name in names) else todo
 
 
 def _by_time(split: Split, share: float, gap_us: int) -> Split:
