@@ -1,4 +1,4 @@
-"""Compressed recordings: .gz, .bz2, .xz, .zst, and a .zip that holds one recording.
+"""Packed recordings: .gz, .bz2, .xz, .zst, a .zip that holds one recording, and text in UTF-16.
 
 Decoders seek, and some read through native libraries, so a compressed file is unpacked block by block into a temporary
 folder, which is removed with the recording. Errors and warnings name the compressed file.
@@ -113,7 +113,7 @@ def is_compressed(path: Path, head: bytes) -> bool:
     """True if the file at `path`, which begins with `head`, is compressed or an archive; NPZ is a format of its own."""
     if head.startswith(_ZIP_MAGIC):
         return path.suffix.lower() != ".npz"
-    return any(head.startswith(known.magic) for known in COMPRESSIONS)
+    return any(known.begins(head) for known in COMPRESSIONS)
 
 
 def unpack(path: Path, head: bytes, *, repair: bool) -> Unpacked | None:
@@ -174,7 +174,7 @@ def _reader(path: Path, head: bytes) -> tuple[str, Readable]:
         RecordingError: see `unpack`.
     """
     for known in COMPRESSIONS:
-        if head.startswith(known.magic):
+        if known.begins(head):
             return path.stem if path.suffix.lower() == known.suffix else path.name, known.open(path)
     if not head.startswith(_ZIP_MAGIC) or path.suffix.lower() == ".npz":
         raise _NotCompressed

@@ -124,6 +124,17 @@ def test_unpacking_is_bounded_in_memory(write) -> None:
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_text_in_utf16_is_text(write, order: str) -> None:
+    """As spreadsheets export "Unicode text"."""
+    text = "\ufeff" + PLAIN["a.txt"].decode().replace(" ", "\t").replace("\n", "\r\n")
+    data = text.encode(f"utf-16-{order[0]}e")
+    assert np.array_equal(open_recording(write("a.txt", data)).read(), EVENTS)
+    with pytest.raises(TruncatedRecordingError, match="does not unpack after"):
+        open_recording(write("b.txt", data[:-1])).read()
+
+
+@pytest.mark.filterwarnings("error")
 def test_a_folder_takes_compressed_recordings(tmp_path: Path) -> None:
     for name in ("walk", "wave"):
         (tmp_path / name).mkdir()

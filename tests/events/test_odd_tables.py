@@ -327,3 +327,37 @@ def test_a_missing_writer_names_the_file_that_was_asked_for(tmp_path: Path, monk
     with pytest.raises(MissingExtraError) as caught:
         convert(recording, tmp_path / "b.aedat4")
     assert caught.value.subject == str(tmp_path / "b.aedat4")
+
+
+@pytest.mark.parametrize("kind", ["M8[us]", ">M8[ns]", "m8[ms]", "M8[D]", "M8[25us]"])
+def test_times_may_be_dates_and_durations(tmp_path: Path, kind: str) -> None:
+    unit = np.datetime_data(kind)[0]
+    t = EVENTS["t"].astype("M8[us]" if "M" in kind else "m8[us]").astype(kind)
+    np.savez(tmp_path / "a.npz", t=t, x=EVENTS["x"], y=EVENTS["y"], p=EVENTS["p"])
+    np.save(tmp_path / "a.npy", np.rec.fromarrays([t, EVENTS["x"], EVENTS["y"], EVENTS["p"]], names="t,x,y,p"))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["t"] = t.astype(h5py.opaque_dtype(t.dtype))
+        for field in "xyp":
+            file[field] = EVENTS[field]
+    for path in map(tmp_path.joinpath, ("a.npz", "a.npy", "a.h5")):
+        if kind in ("M8[D]", "M8[25us]"):
+            with pytest.raises(RecordingError, match="save times in us, such as"):
+                open_recording(path).read()
+            continue
+        recording = open_recording(path)
+        assert (recording.read()["t"] == t.astype(t.dtype.str[:3] + "[us]").astype("i8")).all()
+        assert (recording.time_unit, recording.time_unit_from) == (unit, "header")
+
+
+def test_a_date_that_is_none_is_damage(tmp_path: Path) -> None:
+    t = EVENTS["t"].astype("M8[us]")
+    t[3] = "NaT"
+    np.savez(tmp_path / "a.npz", t=t, x=EVENTS["x"], y=EVENTS["y"], p=EVENTS["p"])
+    with pytest.raises(CorruptRecordingError, match="a time that is NaT"):
+        open_recording(tmp_path / "a.npz").read()
+
+
+def test_columns_in_columns_are_no_damage(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(4, [("a", [("t", "i8"), ("x", "i8")]), ("y", "i8"), ("p", "i8")]))
+    with pytest.raises(UnknownFormatError, match="the column 'a', of columns of its own"):
+        open_recording(tmp_path / "a.npy")

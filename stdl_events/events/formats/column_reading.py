@@ -122,7 +122,7 @@ class ColumnReading:
             CorruptRecordingError: the columns differ in length, or a value is not finite.
             UnknownFormatError: the values of p are no codes of polarity.
         """
-        columns = joined(self._path, offset, columns)
+        columns = joined(self._path, offset, self._without_dates(offset, columns))
         # Limits such as 65536 do not fit into float16.
         columns = {name: _widened(values) if name != "t" else values for name, values in columns.items()}
         lengths = {name: len(columns[name]) for name in NAMES}
@@ -143,6 +143,14 @@ class ColumnReading:
             self._write_pixels(events, name, columns[name])
         events["p"] = self._is_on(columns["p"], offset)
         return Block(events, offset, off=off)
+
+    def _without_dates(self, offset: int, columns: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
+        """Return `columns` with dates and durations in t as whole numbers, of the unit that was stated."""
+        if columns["t"].dtype.kind not in "mM":
+            return columns
+        if np.isnat(columns["t"]).any():
+            raise corrupt(self._path, offset, "a time that is NaT", "times")
+        return {**columns, "t": columns["t"].astype(np.int64)}
 
     def _with_values(self, columns: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
         """Leave out and count the rows without a value, which are NaN in tables of numbers with fractions."""

@@ -15,7 +15,7 @@ from stdl_events.events.formats.split_seconds import find_pair, unit_of_pair
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.events.time_units import TIME_UNITS
 
-# The first name that a file has is taken; "event_" in front of one does not count.
+# The first name that a file has is taken; "event_" or "events/" in front of one does not count.
 NAMES = {
     "t": ("t", "ts", "time", "timestamp", "timestamps", "time_stamp"),
     "x": (
@@ -57,6 +57,7 @@ _UNIT_WORDS = {
     "ns": ("ns", "nsec", "nsecs", "nanosec", "nanosecs", "nanosecond", "nanoseconds"),
     "s": ("s", "sec", "secs", "second", "seconds"),
 }
+_OF_EVENTS = re.compile(r"\Aevents?[_/.]")
 _BRACKETED = re.compile(r"(.+?)\s*[\[(]\s*([^\])]*?)\s*[\])]")
 
 
@@ -103,7 +104,7 @@ def plain_name(name: str) -> str:
     """Return the name of a column in lower case, without a unit: "t" for "t_us" and "x" for "X [px]"."""
     text = name.strip().lower()
     found = _BRACKETED.fullmatch(text)
-    text = (found.group(1) if found else text).replace("-", "_").removeprefix("event_")
+    text = _OF_EVENTS.sub("", (found.group(1) if found else text).replace("-", "_"))
     stem, _, word = text.replace(" ", "_").rpartition("_")
     return stem if stem and unit_of_word(word) else text
 
@@ -122,6 +123,23 @@ def stated_unit(path: Path, word: object) -> str | None:
         text = f"the unit of its times, {str(name)!r}, is none of {', '.join(TIME_UNITS)}: it is not used"
         warnings.warn(f"{path}: {text}", RecordingWarning, stacklevel=6)
     return found
+
+
+def unit_of_dates(path: Path, dtype: np.dtype[Any]) -> str | None:
+    """Return the unit of times that are stored as dates or durations, None of others.
+
+    Raises:
+        UnknownFormatError: they are in days, or in steps of several units.
+    """
+    if dtype.kind not in "mM":
+        return None
+    unit, step = np.datetime_data(dtype)
+    if step != 1 or unit not in TIME_UNITS:
+        raise UnknownFormatError(
+            str(path), got=f"times of type {dtype}", expected="numbers, or dates in s, ms, us or ns",
+            todo="save times in us, such as t.astype('M8[us]')",
+        )  # fmt: skip
+    return unit
 
 
 def unit_of_times(names: Mapping[str, str]) -> str | None:

@@ -6,6 +6,7 @@
 | records | one dataset of t, x, y and p, as in Metavision's `CD/events` |
 | table | one dataset [N, 4] or [4, N] whose name contains `event`, as MVSEC's |
 
+A table of pandas (`to_hdf`) is one by the names of its columns, see `hdf5_pandas`.
 Columns may be [N, 1] or [1, N]. A file with several of these has as many streams, numbered in the order of their names.
 
 Compression that needs a missing plugin is reported by name before reading.
@@ -26,6 +27,7 @@ from stdl_events.events.formats import columns
 from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.formats.hdf5 import MAGIC, hdf5_file, is_dataset, missing_filters
+from stdl_events.events.formats.hdf5_pandas import find_frames, unit_of_frame
 from stdl_events.events.formats.hdf5_size import find_sensor_size
 from stdl_events.events.formats.split_seconds import unit_of_pair
 
@@ -37,11 +39,11 @@ _GROUP_UNITS = ("time_unit", "time_units", "timestamp_unit", "timestamp_units")
 
 @dataclass(frozen=True)
 class Place:
-    """The place of one column: the dataset, the axis of its events, and the name or index of the column in it."""
+    """The place of one column: the dataset, the axis of its events, and the column in it, see `hdf5_pandas.Where`."""
 
     dataset: str
     event_axis: int = 0
-    column: str | int | None = None
+    column: str | int | tuple[str, int] | None = None
 
     def read(self, file: Any, start: int, stop: int) -> npt.NDArray[Any]:
         """Return rows `start` to `stop` of the dataset: [n], or [n, 4] of a table."""
@@ -54,10 +56,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
-    """The places of t, x, y and p."""
+    """The places of t, x, y and p, and the unit of time that the name of a column in a frame of pandas states."""
 
     places: dict[str, Place]
     name: str
+    unit: str | None = None
 
     def read(self, file: Any, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
         """Return rows `start` to `stop` of every column."""
@@ -68,9 +71,11 @@ class Layout:
         return {field: _column(parts[place.dataset], place.column) for field, place in self.places.items()}
 
 
-def _column(part: npt.NDArray[Any], column: str | int | None) -> npt.NDArray[Any]:
+def _column(part: npt.NDArray[Any], column: str | int | tuple[str, int] | None) -> npt.NDArray[Any]:
     if column is None:
         return part
+    if isinstance(column, tuple):
+        return part[column[0]][:, column[1]]
     return part[column] if isinstance(column, str) else part[:, column]
 
 
@@ -117,7 +122,8 @@ def open_hdf5(path: Path, stream: int | None = None, asked: tuple[str, ...] | No
             raise corrupt(path, 0, f"the t_offset {offset}", "a number of microseconds")
         t_offset_us = int(np.ravel(offset)[0])
         size = find_sensor_size(path, file, layout.name)
-        reading = ColumnReading(path, unit_of_pair(layout.places) or _unit(path, file, layout.places["t"]), t_offset_us)
+        unit = unit_of_pair(layout.places) or layout.unit or _unit(path, file, layout.places["t"])
+        reading = ColumnReading(path, unit, t_offset_us)
         header = Header(size, "header" if size else None, interpretation=reading)
         return Hdf5Decoder(path, header, layout, counts["t"], reading)
 
@@ -148,8 +154,11 @@ def _unit(path: Path, file: Any, place: Place) -> str | None:
     attributes = file[place.dataset].attrs
     stated = next((attributes[name] for name in ("units", "unit", *_GROUP_UNITS) if name in attributes), "")
     name = place.column if isinstance(place.column, str) else place.dataset.rpartition("/")[2]
-    named = None if isinstance(place.column, int) else columns.unit_of_name(name)
-    return columns.stated_unit(path, stated) or named or _unit_of_groups(file, place.dataset)
+    named = columns.unit_of_name(name) if place.column is None or isinstance(place.column, str) else None
+    dtype = file[place.dataset].dtype
+    dated = columns.unit_of_dates(path, dtype[place.column] if isinstance(place.column, str) else dtype)
+    dated = dated or unit_of_frame(file, (place.dataset, place.column))
+    return dated or columns.stated_unit(path, stated) or named or _unit_of_groups(file, place.dataset)
 
 
 def _unit_of_groups(file: Any, dataset: str) -> str | None:
@@ -178,9 +187,18 @@ def _find_layouts(path: Path, file: Any, asked: tuple[str, ...] | None) -> tuple
 
     file.visititems(note)
     layouts, odd, tables = [], [], []
+    frames = dict(find_frames(file, datasets))
+    inside = tuple(f"{frame}/" for frame in frames)
+    for group, by_name in frames.items():
+        if _has_columns(list(by_name), asked):
+            found = columns.match(path, list(by_name), asked)
+            places = {field: Place(by_name[name][0], column=by_name[name][1]) for field, name in found.items()}
+            layouts.append(Layout(places, group or "/", columns.unit_of_times(found) if asked is None else None))
     groups: dict[str, dict[str, str]] = {}
     for name, dataset in datasets.items():
         group, _, own_name = name.rpartition("/")
+        if name.startswith(inside):
+            continue
         if dataset.dtype.names:
             if _is_column(dataset.shape) and _has_columns(dataset.dtype.names, asked):
                 matched = columns.match(path, dataset.dtype.names, asked)
@@ -212,7 +230,9 @@ def _find_layouts(path: Path, file: Any, asked: tuple[str, ...] | None) -> tuple
             odd.append(error)
     if odd and not layouts:
         raise odd[0]
-    return sorted(layouts, key=lambda layout: layout.name), list(datasets)
+    others = [name for name in datasets if not name.startswith(inside)]
+    content = [f"{frame}/{name}" for frame, by_name in frames.items() for name in by_name if name]
+    return sorted(layouts, key=lambda layout: layout.name), content + others
 
 
 def _has_columns(names: Sequence[str], asked: tuple[str, ...] | None) -> bool:

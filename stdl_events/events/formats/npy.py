@@ -21,7 +21,7 @@ from stdl_events.events.formats.format import Format, Signature
 
 NPY_MAGIC = b"\x93NUMPY"
 _MAX_HEADER_BYTES = 1 << 16
-_TYPES = re.compile(r"[<>=|]?([iu][1248]|f[248]|b1|V\d{1,3}|[SU]\d{1,2})")
+_TYPES = re.compile(r"[<>=|]?([iu][1248]|f[248]|b1|V\d{1,3}|[SU]\d{1,2}|[mM]8\[([mun]?s)\])")
 _BAD_HEADER = (ValueError, TypeError, SyntaxError, KeyError, IndexError, OverflowError, RecursionError, MemoryError)
 
 
@@ -139,6 +139,11 @@ def _dtype(path: Path, descr: object) -> np.dtype[Any]:
     parts = descr if isinstance(descr, list) else [("", descr)]
     for part in parts:
         kind = part[1] if isinstance(part, tuple) and len(part) in (2, 3) else None
+        if isinstance(kind, list):
+            raise UnknownFormatError(
+                str(path), got=f"the column {part[0]!r}, of columns of its own",
+                expected="one number per event and column", todo="save t, x, y and p as columns of one structure",
+            )  # fmt: skip
         if not isinstance(kind, str):
             raise ValueError(descr)
         if kind.lstrip("<>=|").startswith("O"):
@@ -153,8 +158,8 @@ def _dtype(path: Path, descr: object) -> np.dtype[Any]:
                 is_date = kind[1] in "Mm" and not shape
                 raise UnknownFormatError(
                     str(path), got=f"{name}{kind}{shape or ''}", expected="one number per event and column",
-                    todo="save times as numbers, such as t.astype('M8[us]').astype('i8')" if is_date
-                    else "save t, x, y and p as columns of their own",
+                    todo="save times in us, such as t.astype('M8[us]')" if is_date
+                    else "save t, x, y and p as columns of their own, of whole numbers or float64",
                 )  # fmt: skip
             raise ValueError(descr)
     dtype: np.dtype[Any] = np.lib.format.descr_to_dtype(descr)  # type: ignore[arg-type]
@@ -240,7 +245,11 @@ def open_npy(path: Path, asked: tuple[str, ...] | None = None) -> NpyDecoder:
     if not whole or (array.is_planar and whole < array.count):
         return NpyDecoder(path, array, ColumnReading(path), {} if array.count else None)
     order = pick_columns(path, np.asarray(array.map(path, whole)[:BLOCK_EVENTS]), asked)
-    unit = columns.unit_of_times(order) if array.dtype.names else None
+    unit = (
+        columns.unit_of_dates(path, array.dtype[order["t"]]) or columns.unit_of_times(order)
+        if array.dtype.names
+        else None
+    )
     return NpyDecoder(path, array, ColumnReading(path, unit), order)
 
 

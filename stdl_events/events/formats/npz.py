@@ -142,8 +142,10 @@ def open_npz(path: Path, asked: tuple[str, ...] | None = None) -> NpzDecoder:
         counts = {name or "events": member.array.count for name, member in members.items()}
         if len(set(counts.values())) > 1:
             raise corrupt(path, 0, f"arrays of different lengths ({counts})", "arrays of one length")
-        has_name = is_by_column or isinstance(order.get("t"), str)
-        reading = ColumnReading(path, unit or (columns.unit_of_times(order) if has_name else None))
+        if is_by_column or isinstance(order.get("t"), str):
+            t_dtype = members[order["t"]].array.dtype if is_by_column else members[""].array.dtype[order["t"]]
+            unit = columns.unit_of_dates(path, t_dtype) or unit or columns.unit_of_times(order)
+        reading = ColumnReading(path, unit)
     header = Header(size, "header" if size else None, interpretation=reading)
     return NpzDecoder(path, members, order, next(iter(counts.values())), header, reading)
 
