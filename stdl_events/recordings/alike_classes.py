@@ -11,7 +11,7 @@ _SAID = 3
 
 
 def say_alike(subject: str, names: Iterable[str], what: str = "classes", one: str = "class") -> None:
-    """Warn of names that differ in case, blanks, `-`, `_` and leading zeros alone. They stay apart: a and A may be two.
+    """Warn of names that differ in case, blanks, `-`, `_` and zeros alone, as 01 and 1.0 do. They stay apart.
 
     Args:
         what, one: of what they are names, in words.
@@ -19,7 +19,7 @@ def say_alike(subject: str, names: Iterable[str], what: str = "classes", one: st
     groups: dict[str, list[str]] = {}
     for name in names:
         plain = re.sub(r"[\s_-]+", " ", same_form(name).casefold()).strip()
-        groups.setdefault(re.sub(r"(?<![\d.])0+(?=\d)", "", plain), []).append(name)
+        groups.setdefault(re.sub(r"(?<![\d.])0+(?=\d)|(?<=\d)\.0+\Z", "", plain), []).append(name)
     alike = [names for names in groups.values() if len(names) > 1]
     if alike:
         pairs = "; ".join(" and ".join(map(repr, names)) for names in alike[:_SAID])

@@ -239,8 +239,60 @@ def test_labels_under_another_name_are_not_passed_over(write: Write, tmp_path: P
 
 def test_a_length_is_not_taken_for_an_end(write: Write, tmp_path: Path) -> None:
     write_late(write, "a.h5")
-    label(tmp_path, "recording,onset,duration,label", "a.h5,10000,20000,x", "a.h5,50000,20000,y")
+    label(tmp_path, "recording,length_in_s,label", "a.h5,10000,x", "a.h5,20000,y")
+    with pytest.raises(DatasetError, match="line 1: got the column length_in_s; expected the end of each part"):
+        read_folder(tmp_path)
+    label(tmp_path, "recording,duration,label", "a.h5,10000,x", "a.h5,20000,y")
     with pytest.raises(DatasetError, match="line 1: got the column duration; expected the end of each part"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [("onset,duration", "0.03,0.01"), ("t_start,duration", "30000,10000"), ("start_ms,duration_s", "30,0.01"),
+     ("t_start,duration,t_end", "30000,7,40000")],
+)  # fmt: skip
+def test_a_length_may_take_the_place_of_an_end(write: Write, tmp_path: Path, header: str, row: str) -> None:
+    """`onset` and `duration` are seconds, as in BIDS."""
+    write_late(write, "a.h5")
+    label(
+        tmp_path, f"recording,{header},trial_type", f"a.h5,{row},x", f"a.h5,{row.replace('3', '5').replace('4', '6')},y"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecordingWarning)
+        entries = read_folder(tmp_path).entries
+    assert [(entry.span[1] - entry.span[0], entry.label) for entry in entries] == [(10_000, 0), (10_000, 1)]
+    assert entries[1].span[0] - entries[0].span[0] == 20_000
+
+
+@pytest.mark.parametrize(
+    "front", ["{root}/", "{root}/x/../", "../{name}/", "/home/anna/", "C:\\walks\\day 1\\", "{name}/"]
+)
+def test_paths_may_begin_in_front_of_the_folder(write: Write, tmp_path: Path, front: str) -> None:
+    write_late(write, "day1/a.h5", "day1/b.h5", "day2/a.h5")
+    front = front.format(root=tmp_path, name=tmp_path.name)
+    label(tmp_path, "recording,label", f"{front}day1/a.h5,x", f"{front}day1/b,y", f"{front}day3/a.h5,y")
+    words, *parts = said(tmp_path)
+    assert "paths of rows" in words
+    assert "day3/a.h5 (line 4)" in words
+    assert [part.split()[0] for part in parts] == ["day1/a.h5", "day1/b.h5"]
+
+
+def test_paths_may_lack_folders_where_names_are_unique(write: Write, tmp_path: Path) -> None:
+    write_late(write, "day1/a.h5", "day2/b.h5")
+    label(tmp_path, "recording,label", "a.h5,x", "b,y")
+    words, *parts = said(tmp_path)
+    assert "without their folders" in words
+    assert [part.split()[0] for part in parts] == ["day1/a.h5", "day2/b.h5"]
+    write_late(write, "day2/a.h5")
+    with pytest.raises(DatasetError, match=r"none of which names a recording, such as a\.h5"):
+        read_folder(tmp_path)
+
+
+def test_thousands_are_no_milliseconds(write: Write, tmp_path: Path) -> None:
+    write_late(write, "a.h5")
+    label(tmp_path, "recording;t_start;t_end;label", "a.h5;0;400.000;x")
+    with pytest.raises(DatasetError, match=r"line 2: got '400\.000' as t_end"):
         read_folder(tmp_path)
 
 
@@ -320,8 +372,8 @@ def test_rows_of_one_label_that_overlap_are_counted(write: Write, tmp_path: Path
 
 def test_rows_that_all_miss_are_an_error_that_shows_a_path(write: Write, tmp_path: Path) -> None:
     write("day/a.h5")
-    label(tmp_path, "recording,label", "a.h5,x", "b.h5,y")
-    with pytest.raises(DatasetError, match=r"got 2 rows, none .*, such as a\.h5; expected paths .*, such as day/a\.h5"):
+    label(tmp_path, "recording,label", "c.h5,x", "b.h5,y")
+    with pytest.raises(DatasetError, match=r"got 2 rows, none .*, such as c\.h5; expected paths .*, such as day/a\.h5"):
         read_folder(tmp_path)
 
 

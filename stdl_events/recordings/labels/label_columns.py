@@ -1,8 +1,11 @@
-"""The columns of a label file, by their names."""
+"""The columns of a label file, by their names.
+
+Columns `onset` and `duration` are in seconds, as BIDS has them, unless their names say another unit.
+"""
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +17,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "recording": ("recording", "file", "filename", "recordingfile", "path", "filepath", "relativepath"),
     "t_start": ("tstart", "start", "starttime", "timestart", "tbegin", "begin", "begintime", "onset", "t0"),
     "t_end": ("tend", "end", "endtime", "timeend", "tstop", "stop", "stoptime", "offset", "t1"),
+    "duration": ("duration", "tduration", "durationtime"),
     "label": ("label", "class", "classname", "labelname", "activity", "action", "gesture", "category"),
     "subject": ("subject", "subjectid", "person", "personid", "participant", "participantid", "user", "userid"),
     "session": ("session", "sessionid"),
@@ -28,6 +32,7 @@ _FURTHER_NAMES: dict[str, tuple[str, ...]] = {
     "label": ("behavior", "behaviour", "annotation", "target", "trialtype", "event", "sign", "gloss", "emotion",
               "labelid", "classid", "classlabel", "y"),
 }  # fmt: skip
+TIMES = ("t_start", "t_end", "duration")
 _ROLE_OF = {name: role for role, names in COLUMNS.items() for name in names}
 _UNIT_US = {
     **dict.fromkeys(("us", "usec", "\u03bcs", "microsecond", "microseconds"), Decimal(1)),
@@ -82,7 +87,11 @@ def find_columns(path: Path, line: int, header: list[str]) -> tuple[dict[str, Co
             expected=f"a header with recording and label, such as {HEADER}",
             todo="add it as the first line, or ignore the file with data.labels=none",
         )  # fmt: skip
+    if "t_end" in columns and "duration" in columns:
+        unused.append(columns.pop("duration").name)
     _require_times(f"{path}, line {line}", columns, unused)
+    if {_plain(columns[role].name) for role in TIMES if role in columns} == {"onset", "duration"}:
+        columns |= {role: replace(columns[role], unit_us=_UNIT_US["s"]) for role in ("t_start", "duration")}
     return columns, tuple(filter(None, unused))
 
 
@@ -93,10 +102,15 @@ def _require_times(where: str, columns: dict[str, Column], unused: list[str]) ->
         DatasetError: one does.
     """
     lengths = [name for name in unused if _LENGTH.match(name)]
+    if "duration" in columns and "t_start" not in columns:
+        lengths = [columns["duration"].name]
+    elif "duration" in columns:
+        lengths = []
     if "t_end" not in columns and lengths:
         raise DatasetError(
-            where, got=f"the column {lengths[0]}", expected="the end of each part in a column t_end",
-            todo="write the end instead of the length, or rename the column if it is not of the label",
+            where, got=f"the column {lengths[0]}",
+            expected="the end of each part in a column t_end, or its start and its length in t_start and duration",
+            todo="name the columns so, or otherwise if they are not of the label",
         )  # fmt: skip
     bounds = [name for name in unused if _is_bound(name)]
     if not {"t_start", "t_end"} & columns.keys() and bounds:
@@ -123,7 +137,7 @@ def role_of(name: str) -> tuple[str | None, Decimal | None]:
         return role, None
     match = _WITH_UNIT.fullmatch(plain[:_LONGEST_NAME])
     role = None if match is None else _ROLE_OF.get(_plain(match[1]))
-    if match is None or role not in ("t_start", "t_end"):
+    if match is None or role not in TIMES:
         return None, None
     return role, _UNIT_US[match[2]]
 

@@ -5,7 +5,8 @@
 
 `labels.csv` or `segments.tsv`, separated by commas, semicolons or tabs. The columns are in any order and go by the
 names in `COLUMNS`; only recording and label are needed. Times are microseconds, unless the name of the column ends with
-another unit, such as `t_start_s`. `rotate` and `flip` turn the recording upright, with the values of `--orientation`.
+another unit, such as `t_start_s`. A column `duration` may take the place of `t_end`. `rotate` and `flip` turn the
+recording upright, with the values of `--orientation`.
 """
 
 import csv
@@ -19,13 +20,14 @@ from pathlib import Path
 from stdl_events.errors import DatasetError, FrameSpecError
 from stdl_events.events.geometry import Geometry
 from stdl_events.recordings.found_files import child, same_form
-from stdl_events.recordings.labels.label_columns import HEADER, Column, find_columns, role_of
+from stdl_events.recordings.labels.label_columns import HEADER, TIMES, Column, find_columns, role_of
 from stdl_events.recordings.labels.lists import read_text
 from stdl_events.recordings.splits.sides import SIDE_NAMES, Side, side_of_name
 
 LABEL_FILES = ("labels.csv", "labels.tsv", "segments.csv", "segments.tsv")
 # Of spreadsheets in many languages; three digits behind a comma may be thousands, but for those behind 0.
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?!\d{3}\Z)(?=\d+\Z)|(?<=\A0),")
+_THOUSANDS = re.compile(r"\d{1,3}(\.\d{3})+")
 _MAX_TIME_US = 10**18
 
 
@@ -165,9 +167,11 @@ def _row(path: Path, line: int, cells: list[str], columns: dict[str, Column], wi
     for role in ("recording", "label"):
         if not text[role] or (role == "label" and text[role].casefold() == "nan"):
             raise DatasetError(where, got=f"no {role}", expected=f"a {role} in every row", todo="correct the line")
-    t_start_us, t_end_us = (
-        _time_us(where, text[role], columns[role]) if text.get(role) else None for role in ("t_start", "t_end")
+    t_start_us, t_end_us, duration_us = (
+        _time_us(where, text[role], columns[role]) if text.get(role) else None for role in TIMES
     )
+    if duration_us is not None:
+        t_end_us = (t_start_us or 0) + duration_us
     if t_start_us is not None and t_end_us is not None and t_end_us <= t_start_us:
         raise DatasetError(
             where, got=f"a part from {t_start_us} to {t_end_us} us", expected="an end after the start",
@@ -202,6 +206,7 @@ def _time_us(where: str, text: str, column: Column) -> int:
     try:
         value = Decimal(_DECIMAL_COMMA.sub(".", text)) * (column.unit_us or 1)
         is_time = value.is_finite() and abs(value) < _MAX_TIME_US
+        is_time = is_time and not (column.unit_us is None and _THOUSANDS.fullmatch(text))
     except ArithmeticError:  # no number, or one out of range
         value, is_time = Decimal(0), False
     if not is_time:

@@ -10,7 +10,7 @@ from stdl_events.events.geometry import Geometry
 from stdl_events.recordings.coverage import MAX_BAD_NAMED
 from stdl_events.recordings.entry import Entry
 from stdl_events.recordings.labels.label_file import LabelFile, LabelRow
-from stdl_events.recordings.labels.label_source import without_suffix
+from stdl_events.recordings.labels.label_paths import match_rows
 from stdl_events.recordings.labels.label_times import TOLERANCE_US, Ends, TimedRow, choose_times
 from stdl_events.recordings.orientation import in_words
 
@@ -45,8 +45,8 @@ def segments_of(
     Raises:
         DatasetError: no row names a recording, or labels contradict each other or lie outside their recordings.
     """
-    rows_of, missing = _match(file, files)
-    said = _say_missing(file, files, rows_of, missing)
+    rows_of, missing, way = match_rows(file, files)
+    said = [way] * bool(way) + _say_missing(file, files, rows_of, missing)
     timed: dict[int, TimedRow] = {}
     for key, rows in rows_of.items():
         with_times = [row for row in rows if (row.t_start_us, row.t_end_us) != (None, None)]
@@ -94,38 +94,6 @@ def _orientation_of(path: Path, rows: list[LabelRow]) -> Geometry | None:
                 todo="correct rotate and flip in one of the two",
             )  # fmt: skip
     return stated[0][1] if stated else None
-
-
-def _match(file: LabelFile, files: dict[str, Path]) -> tuple[dict[str, list[LabelRow]], list[LabelRow]]:
-    """Return (the rows of each recording, rows whose recording is missing).
-
-    A path is compared as it is, then without its suffix, then in any case.
-
-    Raises:
-        DatasetError: a row may name several recordings.
-    """
-    by_name: dict[str, set[str]] = {}
-    by_folded: dict[str, set[str]] = {}
-    for key, path in files.items():
-        stem = without_suffix(key, path)
-        by_name.setdefault(stem, set()).add(key)
-        for name in (key, stem):
-            by_folded.setdefault(name.casefold(), set()).add(key)
-    rows_of: dict[str, list[LabelRow]] = {}
-    missing: list[LabelRow] = []
-    for row in file.rows:
-        name = row.recording
-        keys = {name} if name in files else by_name.get(name) or by_folded.get(name.casefold()) or set()
-        if len(keys) > 1:
-            raise DatasetError(
-                f"{file.path}, line {row.line}", got=f"{name}, which may be {' or '.join(sorted(keys)[:3])}",
-                expected="the path of one recording", todo="write the suffix, and upper and lower case as in the name",
-            )  # fmt: skip
-        if keys:
-            rows_of.setdefault(next(iter(keys)), []).append(row)
-        else:
-            missing.append(row)
-    return {key: rows_of[key] for key in files if key in rows_of}, missing
 
 
 def _say_missing(
