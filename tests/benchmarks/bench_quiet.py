@@ -4,7 +4,7 @@
         [--settings 0 3:0.02 ...] [--validation 0.2] [--recordings FOLDER] [--runs FOLDER] [--quick] [--out FOLDER]
 
 A setting is beta, or beta:target; 0 is no penalty. All else of a recipe is equal. Without --settings: no penalty, and
-the recipe's variant `quiet`, or 3:0.02 where it has none.
+that of the recipe or of its variant `quiet`, or 3:0.02 where there is none.
 
 With --validation that share of the recordings to train on is the part that the figures are of, and held-out clips are
 not looked at: settings are to be chosen by it. Without it the figures are of the held-out clips.
@@ -63,12 +63,13 @@ class Setting:
 
 
 def settings_of(recipe: str) -> list[Setting]:
-    """No penalty, and that of the recipe's quiet variant."""
-    if "quiet" not in find_recipe(recipe).variants:
+    """No penalty, and that of the recipe or of its quiet variant."""
+    variant = "quiet" if "quiet" in find_recipe(recipe).variants else None
+    learning = load_recipe(recipe, variant).learning
+    if not learning.rate_penalty:
         return [Setting(0.0, None), Setting(3.0, 0.02)]
-    learning = load_recipe(recipe, "quiet").learning
     assert not isinstance(learning.target_rate, tuple), "one target for all layers"
-    return [Setting(0.0, None), Setting(learning.rate_penalty or 0.0, learning.target_rate)]
+    return [Setting(0.0, None), Setting(learning.rate_penalty, learning.target_rate)]
 
 
 def configured(recipe: str, setting: Setting, seed: int, arguments: argparse.Namespace) -> TrainConfig:
