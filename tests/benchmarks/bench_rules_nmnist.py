@@ -1,7 +1,8 @@
 """Held-out accuracy of learning rules on 1000 recordings of N-MNIST: one network, one recipe, several seeds.
 
     python tests/benchmarks/bench_rules_nmnist.py [--data FOLDER] [--rules stdl tbptt:k=5,n=2 ...] [--seeds 3]
-                                                  [--splits 1] [--epochs 12] [--name rules_nmnist] [--out FOLDER]
+                                                  [--splits 1] [--epochs 12] [--runs FOLDER]
+                                                  [--name rules_nmnist] [--out FOLDER]
 
 Without --rules, every named rule. Options follow a rule's name, `memory` and `precision` among them. Rules that move
 weights several times per sequence, and tbptt, whose spiking classifiers fall silent where steps are large, have smaller
@@ -10,11 +11,14 @@ Memory is metered for one training step: as the rule was trained, and in plain m
 
 Split 0 is the recipe's own: sorted by file number, the first 800 recordings to train and the last 200 held out. The
 others hold out the 200 before those, and so on, and train on the other 800. The network that is tested is that of the
-last epoch. Without --data the recordings are looked for where STDL_EVENTS_RECORDINGS says.
+last epoch. Without --data the recordings are looked for where STDL_EVENTS_RECORDINGS says. What a run came to is kept
+in --runs, where a second call of the program finds it: hours of trainings can be interrupted.
 """
 
 import argparse
+import json
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -32,11 +36,13 @@ from stdl_events.recordings.splits.split import file_number
 from stdl_events.training.build_learner import step_bytes
 from stdl_events.training.fit import RunResult, fit
 from stdl_events.training.metrics import read_metrics
+from stdl_events.training.run_folder import write_json
 from stdl_events.training.settings import TrainConfig
 
 RECIPE = "nmnist_small"
 HELD_OUT = 200
 SPLITS = 5
+OUTCOME_FILE = "outcome.json"
 LEARNING_RATES = {"tbptt": 1e-3, "ottt-o": 3e-3, "ndot-o": 3e-3, "ftrl-ottt": 3e-3}
 
 
@@ -100,6 +106,21 @@ def outcome(result: RunResult, config: TrainConfig, rule: str, split: int, senso
     )
 
 
+def trained(config: TrainConfig, rule: str, number: int, split: Split, folder: Path) -> Outcome:
+    """Train, or what an earlier call came to with the same configuration."""
+    configured = configure(rule, config)
+    kept = folder / OUTCOME_FILE
+    if kept.exists():
+        document = json.loads(kept.read_text())
+        assert document["config"] == configured.model_dump(mode="json"), f"{folder} is of another configuration"
+        return Outcome(**document["outcome"])
+    shutil.rmtree(folder, ignore_errors=True)
+    result = fit(configured, folder, split=split, quiet=True)
+    found = outcome(result, configured, rule, number, split.train.sensor_size)
+    write_json(kept, {"config": configured.model_dump(mode="json"), "outcome": vars(found)})
+    return found
+
+
 def summarise(outcomes: list[Outcome], rules: list[str]) -> list[dict[str, Any]]:
     """Mean and sample standard deviation over seeds and splits, per rule."""
     rows = []
@@ -159,6 +180,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="instead of the recipe's own number")
     parser.add_argument("--splits", type=int, default=1, choices=range(1, SPLITS + 1))
+    parser.add_argument("--runs", type=Path, help="folder of the runs, kept; without it they are not")
     parser.add_argument("--name", default="rules_nmnist", help="of the result's files")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "benchmarks" / "results")
     arguments = parser.parse_args()
@@ -169,16 +191,16 @@ def main() -> int:
     config = load_recipe(RECIPE)
     config = config.derive(epochs=arguments.epochs or config.epochs)
     outcomes, ridges = [], []
-    for number in range(arguments.splits):
-        split = rolled_split(arguments.data, number)
-        ridges.append(ridge(split, config))
-        for seed in range(arguments.seeds):
-            for rule in arguments.rules:
-                run = configure(rule, config.derive(seed=seed))
-                with tempfile.TemporaryDirectory() as folder:
-                    result = fit(run, Path(folder) / "run", split=split, quiet=True)
-                    outcomes.append(outcome(result, run, rule, number, split.train.sensor_size))
-                print(outcomes[-1], file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as not_kept:
+        runs = arguments.runs or Path(not_kept)
+        for number in range(arguments.splits):
+            split = rolled_split(arguments.data, number)
+            ridges.append(ridge(split, config))
+            for seed in range(arguments.seeds):
+                for rule in arguments.rules:
+                    folder = runs / f"{rule.replace(':', '_')}_{number}_{seed}"
+                    outcomes.append(trained(config.derive(seed=seed), rule, number, split, folder))
+                    print(outcomes[-1], file=sys.stderr, flush=True)
     document = {
         "environment": environment(["stdl-events", "torch", "numpy"]),
         "config": config.model_dump(mode="json"),
