@@ -16,6 +16,7 @@ from stdl_events.errors import RecordingError
 from stdl_events.events import RecordingWarning, open_recording
 from stdl_events.events.formats import text
 from stdl_events.events.formats.text_numbers import Columns, LineParser
+from stdl_events.events.time_units import TIME_UNITS
 
 pytest.importorskip("numba", reason="numba is not installed: it compiles the parser of text")
 
@@ -93,6 +94,23 @@ def test_both_parsers_agree_on_random_tables(tmp_path: Path, data: bytes, block_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text, "_BLOCK_BYTES", block_bytes)
         assert outcome(path, fast=True, repair=repair) == outcome(path, fast=False, repair=repair)
+
+
+@pytest.mark.parametrize("unit", TIME_UNITS)
+@pytest.mark.parametrize("time", ["{}", "{}.0006257", "-{}"])
+def test_both_ways_of_columns_to_events_agree(write, unit: str, time: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_BLOCK_BYTES", 60)  # an odd value sends its block alone the slow way
+    odd = ("70000 1 1", "1 -1 0", f"1 {2**40} 0")
+    pixels = [f"{index} {index % 7} {index % 2}" if index % 40 else odd[index // 40] for index in range(100)]
+    lines = [f"{time.format(2000 * index)} {rest}\n" for index, rest in enumerate(pixels)]
+    path = write("a.txt", "".join([*lines, f"{2**53} 1 1 1\n", f"{2**62} 1 1 1\n"]).encode())
+    events, chunks, *said = outcome(
+        path, fast=True, time_unit=unit, columns="t,x,y,p", sensor_size=(200, 20), repair=True
+    )
+    assert [events, chunks, *said] == outcome(
+        path, fast=False, time_unit=unit, columns="t,x,y,p", sensor_size=(200, 20), repair=True
+    )
+    assert len(events) > 90
 
 
 @pytest.mark.parametrize("line", [*BAD_LINES, *ODD_LINES], ids=repr)

@@ -212,7 +212,7 @@ def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:
     Raises:
         UnknownFormatError: the assignment is ambiguous, or the table is not [N, 4].
     """
-    if table.dtype.kind == "f":
+    if table.dtype.kind == "f" and np.isnan(table).any():
         table = table[~np.isnan(table).all(axis=-1)]  # rows without values
     orders = ({"t": 0, "x": 1, "y": 2, "p": 3}, {"x": 0, "y": 1, "t": 2, "p": 3}, {"x": 0, "y": 1, "p": 2, "t": 3})
     fitting = [

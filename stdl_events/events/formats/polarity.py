@@ -16,6 +16,7 @@ OFF_WORDS = (
 )  # fmt: skip
 EXPECTED = "0 and 1, -1 and 1, 1 and 2, or on and off"
 _MINUS_ONES = (255, 65535, 4294967295, 18446744073709551615)
+_FIRST = 16
 _CODES = (frozenset({0, 1}), frozenset({-1, 1}), frozenset({1, 2}))
 
 
@@ -40,6 +41,13 @@ class PolarityCodes:
     def has_seen(self) -> bool:
         """True if an earlier block had valid codes."""
         return bool(self._seen)
+
+    @property
+    def codes(self) -> tuple[int, int] | None:
+        """The codes (off, on), once both were seen as numbers that are not wrapped round."""
+        if self._stored not in _CODES:
+            return None
+        return int(min(self._stored)), self._on
 
     def restart(self) -> None:
         """Begin another pass with the codes that were found."""
@@ -91,6 +99,8 @@ class PolarityCodes:
 
 def can_be_polarity(column: npt.NDArray[Any]) -> bool:
     """True if the values of `column` are codes of polarity."""
+    if len(set(column[:_FIRST].tolist())) > 2:  # as most other columns have, and found quickly
+        return False
     try:
         PolarityCodes().to_bool(column)
     except UnknownPolarityError:

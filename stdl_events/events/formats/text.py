@@ -21,7 +21,8 @@ from stdl_events.events.formats.text_numbers import LineParser
 from stdl_events.events.recording import Recording
 
 _HEAD_BYTES = 1 << 16
-_BLOCK_BYTES = 1 << 19
+# Memory of so few bytes stays with the process, where that of larger blocks is mapped anew for each.
+_BLOCK_BYTES = 1 << 18
 _JAER = b"# jAER"
 _BOM = b"\xef\xbb\xbf"
 
@@ -45,21 +46,20 @@ class TextDecoder:
     are_named: bool = True
 
     def blocks(self) -> Iterator[Block]:
-        offset, left_over = self.data_offset, b""
+        offset = self.data_offset
         self.reading.restart()
         self.lines.expect(self.path.stat().st_size)
         with self.path.open("rb") as file:
             file.seek(offset)
             while data := file.read(_BLOCK_BYTES):
-                data = left_over + data
-                end = data.rfind(b"\n") + 1
-                left_over = data[end:]
-                if len(left_over) > _BLOCK_BYTES:
-                    raise corrupt(self.path, offset + end, "a line without an end", "one event a line")
+                data += file.readline(_BLOCK_BYTES)
+                end = len(data) if data.endswith(b"\n") else data.rfind(b"\n") + 1
                 yield from self._block(data[:end], offset)
                 offset += end
-            if left_over.strip():
-                yield from self._block(left_over, offset)
+                if len(data) - end >= _BLOCK_BYTES:
+                    raise corrupt(self.path, offset, "a line without an end", "one event a line")
+                if data[end:].strip():  # the last line
+                    yield from self._block(data[end:], offset)
 
     def follow(self) -> Pieces:
         """Return the decoder of lines that are still appended.
@@ -85,7 +85,7 @@ class TextDecoder:
                 stop = end if end - used <= _BLOCK_BYTES else data.rfind(b"\n", used, used + _BLOCK_BYTES) + 1
                 yield from ((block, stop) for block in self._block(bytes(data[used:stop]), offset + used))
                 used = stop
-            if len(data) - end > _BLOCK_BYTES:
+            if len(data) - end >= _BLOCK_BYTES:
                 raise corrupt(self.path, offset + end, "a line without an end", "one event a line")
             if not self.reading.settle(0, None, None):
                 got = "the polarity 2, after lines with 1 alone, which was taken for brighter"

@@ -73,10 +73,12 @@ def find_columns(path: Path, top: TextHeader, data: bytes, asked: tuple[str, ...
         lines = LineParser(top.delimiter, len(names), has_words=has_words) if is_empty else lines
     else:
         order = _order_by_values(path, first, top.offset, lines, ends_with_mark)
-    lines.only(order.values())
-    _parse_start(path, first, lines, top.offset)
+    are_named = asked is not None or names is not None
+    if are_named:
+        lines.only(order.values())
+        _parse_start(path, first, lines, top.offset)
     unit = columns.unit_of_times({field: names[place] for field, place in order.items()}) if names is not None else None
-    return TextColumns(lines, order, unit, asked is not None or names is not None)
+    return TextColumns(lines, order, unit, are_named)
 
 
 def split_lines(data: bytes) -> list[bytes]:
@@ -90,7 +92,7 @@ def _has_decimal_comma(path: Path, first: bytes, delimiter: str | None) -> bool:
     Raises:
         UnknownFormatError: their commas may separate thousands as well.
     """
-    if delimiter == "," or not _COMMA.search(first):
+    if delimiter == "," or b"," not in first or not _COMMA.search(first):  # a search for one byte is far quicker
         return False
     if _DECIMAL_COMMA.search(first):
         return True
