@@ -11,6 +11,8 @@ CLOCK_RESET_US = 1_000_000
 # Even in a still scene a sensor has noise or its source ticks: so long without either, the clock has leapt.
 CLOCK_LEAP_US = 10_000_000
 LEAP_CLIPS = 10
+# A source of noise has a new time in each packet, and each line would be kept by Python too.
+MOST_SAID = 10
 
 
 class ClockWatch:
@@ -38,11 +40,11 @@ class ClockWatch:
         return np.split(events, np.flatnonzero(np.diff(events["t"]) > self._leap_us) + 1)
 
     def ends_session(self, events: EventArray) -> bool:
-        """Return True, with a warning, if the clock of `events` is not that of the events before."""
+        """Return True, the first times with a warning, if the clock of `events` is not that of the events before."""
         return bool(len(events)) and self._moves(int(events["t"][0]), int(events["t"][-1]), can_reset=True)
 
     def ends_session_at(self, t_now_us: int) -> bool:
-        """Return True, with a warning, if the source's clock has leapt to `t_now_us` without an event."""
+        """Return True, the first times with a warning, if the clock has leapt to `t_now_us` without an event."""
         return self._newest_us is not None and self._moves(t_now_us, t_now_us, can_reset=False)
 
     def _moves(self, first_us: int, last_us: int, *, can_reset: bool) -> bool:
@@ -53,10 +55,13 @@ class ClockWatch:
         if not is_reset and not is_leap:
             return False
         self.resets += 1
-        how = "went back" if is_reset else "leapt forward"
-        warnings.warn(
-            f"the source's clock {how} by {abs(first_us - before_us) / 1e6:.3f} s: windows and clips begin again",
-            RecordingWarning,
-            stacklevel=4,
-        )
+        if self.resets <= MOST_SAID:
+            how = "went back" if is_reset else "leapt forward"
+            last = "; more of these are counted alone" if self.resets == MOST_SAID else ""
+            warnings.warn(
+                f"the source's clock {how} by {abs(first_us - before_us) / 1e6:.3f} s: windows and clips begin again"
+                + last,
+                RecordingWarning,
+                stacklevel=4,
+            )
         return True

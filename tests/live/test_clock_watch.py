@@ -1,5 +1,6 @@
 """A source's clock that leaps forward begins another session; a still scene does not."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,3 +118,13 @@ def test_the_bound_follows_long_clips_and_spares_recordings() -> None:
         else:
             assert not watch.ends_session(late)
         assert watch.resets == leaps
+
+
+def test_a_clock_that_goes_on_jumping_is_said_ten_times_and_counted():
+    watch = ClockWatch(CLIP_US, is_recording=False)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for number in range(51):
+            watch.ends_session(events_from(number % 2 * 60_000_000 + number))
+    assert (len(said), watch.resets) == (10, 50)
+    assert str(said[-1].message).endswith("more of these are counted alone")
