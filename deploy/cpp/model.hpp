@@ -143,8 +143,6 @@ private:
         Ort::SessionOptions options;
         options.SetIntraOpNumThreads(threads);
         options.SetInterOpNumThreads(1);
-        // Eight-bit convolutions turn what they read and write around themselves, quicker than operators beside them.
-        options.AddConfigEntry("optimization.disable_specified_optimizers", "NhwcTransformer");
         try {
             return Ort::Session(env, content.data(), content.size(), options);
         } catch (const Ort::Exception& error) {

@@ -1,9 +1,9 @@
 """An exported file with its products in eight bits: Conv, Gemm and MatMul, weights per channel.
 
-onnxruntime's static quantisation in QDQ form. Neurons stay in float32, so the state is what it was. Spikes, their sums
-and their means are exact: as integers at the scale of their own grid. Weights and the convolutions' results, which are
-the neurons' input, are rounded; so is an input that has no grid. A convolution of the frame stays in float32: of two
-channels it is quicker so, and nothing of the input is lost.
+onnxruntime's static quantisation in QDQ form. Neurons stay in float32, so the state is what it was, with its channels
+last. Spikes, their sums and their means are exact: as integers at the scale of their own grid. Weights and the
+convolutions' results, which are the neurons' input, are rounded; so is an input that has no grid. A convolution of the
+frame stays in float32: of two channels it is quicker so, and nothing of the input is lost.
 
 N clips, T time steps, B batch, C channels, H height, W width.
 """
@@ -20,6 +20,7 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from stdl_events.export.channels_last import states_channels_last
 from stdl_events.export.grids import LARGEST_INTEGER, Grid, grids_of
 from stdl_events.export.integer_graph import means_as_products, spikes_as_integers
 from stdl_events.export.onnx import silenced
@@ -60,6 +61,7 @@ def to_int8(source: Path, frames_NTCHW: ClipsNTCHW) -> tuple[onnx.ModelProto, st
         quantized = onnx.load(path)
     spikes_as_integers(quantized)
     _leave_room(quantized, [name for name in inputs if name not in exact])
+    states_channels_last(quantized)
     named = " and ".join(sorted({node.op_type for node in products}))
     return quantized, (
         f"int8 {named}, calibrated on {len(frames_NTCHW)} clips to train, "

@@ -57,7 +57,13 @@ def write_variant(precision: str, source: Path, frames_NTCHW: ClipsNTCHW, path: 
     """
     session, convert = OnnxSession(source), PRECISIONS[precision].convert
     model, words = (onnx.load(source), precision) if convert is None else convert(source, frames_NTCHW)
-    card = session.card.model_copy(update={"provenance": {**session.card.provenance, "precision": words}})
+    shapes = [[size.dim_value for size in value.type.tensor_type.shape.dim[1:]] for value in model.graph.input[1:]]
+    card = session.card.model_copy(
+        update={
+            "provenance": {**session.card.provenance, "precision": words},
+            "state_shapes": tuple(map(tuple, shapes)),
+        }
+    )
     with whole_path(path, room_for="model", error=ModelError) as partial:
         write_model(model, card, partial)
         ours_NK = clip_logits(session, frames_NTCHW)

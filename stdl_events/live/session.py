@@ -35,8 +35,6 @@ State: TypeAlias = tuple[npt.NDArray[Any], ...]
 # Of all sessions of a process: a batch of a hundred of the largest published network needs less.
 MAX_ARENA_BYTES = 4 << 30
 MAX_REASON = 300
-# Convolutions in eight bits turn what they read and write around themselves, quicker than operators before and behind.
-WITHOUT = "NhwcTransformer"
 SAME_AS_REQUESTED = 1  # onnxruntime's other way, doubling, would reach the bound at half of it
 
 
@@ -198,7 +196,6 @@ def _open(path: Path, content: bytes, threads: int, provider: Provider) -> onnxr
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what fails is raised
     options.add_session_config_entry("session.use_env_allocators", "1")
-    options.add_session_config_entry("optimization.disable_specified_optimizers", WITHOUT)
     providers = [(provider.execution, provider.options_for(threads))]
     onnxruntime.set_default_logger_severity(4)  # what fails to start is found below
     try:

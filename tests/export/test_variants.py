@@ -132,7 +132,7 @@ def test_eight_bits_are_integer_products_of_exact_spikes(trained: Make, tmp_path
         current_NCHW = sums_NCHW.numpy() * (scales_O.astype(float) / part)[:, None, None]
         current_NCHW = (np.clip(np.rint(current_NCHW / step) + zero, 0, 255) - zero) * step
         spikes_NCHW = current_NCHW >= 1
-        difference_NCHW = np.abs(states[layer] - (current_NCHW - spikes_NCHW))
+        difference_NCHW = np.abs(states[layer].transpose(0, 3, 1, 2) - (current_NCHW - spikes_NCHW))
         assert difference_NCHW.max() < step * 1.01, layer  # halves are rounded up or down
         assert (difference_NCHW < 1e-4).mean() > 0.99
         input_NCHW = torch.from_numpy(spikes_NCHW.astype(float))
