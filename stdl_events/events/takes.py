@@ -157,7 +157,7 @@ def divide(runs: Sequence[Run]) -> list[list[Run]]:
     divided = [take.runs for take in takes]
     if any(take[0].is_reset for take in divided[1:]):
         return divided
-    return [list(runs)] if all(map(_is_of_one_polarity, divided)) or _is_rotated(takes) else divided
+    return [list(runs)] if _are_polarities_apart(divided) or _is_rotated(takes) else divided
 
 
 def _goes_on(take: _OpenTake, late: _OpenTake, run: Run) -> bool:
@@ -174,10 +174,11 @@ def _is_rotated(takes: list[_OpenTake]) -> bool:
     return 0 <= min(run.min_us for run in takes[0].runs) - takes[1].newest_us <= _ROTATED_US
 
 
-def _is_of_one_polarity(take: list[Run]) -> bool:
+def _are_polarities_apart(takes: Sequence[Sequence[Run]]) -> bool:
     """True for a file that lists all ON events before all OFF events, or the reverse: one take, out of order."""
-    on_events = sum(run.on_events for run in take)
-    return _count(take) > 1 and on_events in (0, _count(take))
+    counts = [(sum(run.on_events for run in take), _count(take)) for take in takes]
+    is_apart = all(count > 1 and on_events in (0, count) for on_events, count in counts)
+    return is_apart and {on_events > 0 for on_events, _ in counts} == {True, False}
 
 
 def _count(runs: Sequence[Run]) -> int:

@@ -361,3 +361,41 @@ def test_columns_in_columns_are_no_damage(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(4, [("a", [("t", "i8"), ("x", "i8")]), ("y", "i8"), ("p", "i8")]))
     with pytest.raises(UnknownFormatError, match="the column 'a', of columns of its own"):
         open_recording(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("dtype", ["i8", "f8"])
+@pytest.mark.parametrize("padding", [3, 70_000])
+def test_rows_of_zeros_behind_events_are_no_events(tmp_path: Path, dtype: str, padding: int) -> None:
+    """Arrays that are longer than what was written into them: the zeros were a take, or sorted to the front."""
+    table = np.stack([EVENTS[field].astype(dtype) for field in "txyp"], axis=1)
+    whole = np.concatenate([table, np.zeros((padding, 4), dtype)])
+    np.save(tmp_path / "a.npy", whole)
+    np.savez(tmp_path / "a.npz", **dict(zip("txyp", whole.T, strict=True)))
+    for path in (tmp_path / "a.npy", tmp_path / "a.npz"):
+        with pytest.warns(RecordingWarning, match=f"{padding} rows of zeros behind events, .*left out") as said:
+            events = open_recording(path, time_unit="us").read()
+        assert len(said) == 1
+        assert (events == EVENTS).all()
+
+
+def test_an_event_of_zeros_at_the_beginning_is_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([[0, 0, 0, 0], [0, 0, 0, 0], [5, 1, 2, 1]]))
+    assert open_recording(tmp_path / "a.npy", columns="t,x,y,p").read()["t"].tolist() == [0, 0, 5]
+    np.save(tmp_path / "b.npy", np.zeros((3, 4), int))
+    assert len(open_recording(tmp_path / "b.npy", columns="t,x,y,p").read()) == 3
+
+
+@pytest.mark.parametrize(("last", "first"), [(2**32 - 1, 0), (2**32 - 600_000, 300_000), (10**9, 0), (2**33, 0)])
+def test_a_counter_of_32_bits_wraps_in_wider_columns_too(tmp_path: Path, last: int, first: int) -> None:
+    """Where the clock leaps back from elsewhere or to elsewhere it was reset."""
+    half = np.arange(500) * 1000
+    t = np.concatenate([last - half[::-1], first + half])
+    path = tmp_path / "a.csv"
+    path.write_text("t_us,x,y,p\n" + "".join(f"{each},1,2,1\n" for each in t))
+    if 2**32 - 2**26 < last < 2**32:
+        expected = np.concatenate([t[:500], t[500:] + 2**32])
+        assert (open_recording(path).read()["t"] == expected).all()
+        assert len(open_recording(path).takes) == 1
+    else:
+        with pytest.warns(RecordingWarning, match="the clock leaps back, as after a reset: 2 takes"):
+            assert len(open_recording(path).takes) == 2

@@ -315,11 +315,6 @@ def test_text_headers_give_the_size(write, header: str) -> None:
     assert (recording.read() == EVENTS).all()
 
 
-def test_utf16_is_named(write) -> None:
-    with pytest.raises(UnknownFormatError, match=r"text in UTF-16; .*; save it as UTF-8"):
-        open_recording(write("a.csv", LINES.encode("utf-16")))
-
-
 def test_words_in_small_blocks(write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "_BLOCK_BYTES", 100)
     data = LINES.replace(",1\n", ",true\n").replace(",0\n", ",false\n").encode()

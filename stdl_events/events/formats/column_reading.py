@@ -15,7 +15,7 @@ from stdl_events.compiled import LOADING
 from stdl_events.errors import UnknownFormatError
 from stdl_events.events.decoder import Block, OffEverySensor, TimeUnitFrom, corrupt
 from stdl_events.events.defects import count_of
-from stdl_events.events.formats.clock import UnwrappedClock
+from stdl_events.events.formats.clock import UnwrappedClock, may_wrap, unwrap_wide, wide_clock
 from stdl_events.events.formats.columns import NAMES
 from stdl_events.events.formats.polarity import EXPECTED, PolarityCodes, UnknownPolarityError
 from stdl_events.events.formats.split_seconds import joined
@@ -49,10 +49,11 @@ class ColumnReading:
         self._has_judged_whole = False
         self._has_fractions = False
         self._fractional_pixels = 0
-        self._rows_without_values = 0
+        self._rows_without_values = self._rows_of_zeros = 0
+        self._has_begun = False
         self._coarsest_us = 0.0
         self._pauses = LongestPauses()
-        self._clock = UnwrappedClock()
+        self._clock, self._wide_clock = UnwrappedClock(), wide_clock()
         self._polarity = PolarityCodes()
 
     @property
@@ -68,15 +69,17 @@ class ColumnReading:
     def copy(self) -> "ColumnReading":
         """Return the same interpretation, which can be changed for itself."""
         other = _twin(self)
-        other._polarity, other._pauses, other._clock = _twin(self._polarity), _twin(self._pauses), _twin(self._clock)
+        other._polarity, other._pauses = _twin(self._polarity), _twin(self._pauses)
+        other._clock, other._wide_clock = _twin(self._clock), _twin(self._wide_clock)
         return other
 
     def restart(self) -> None:
         """Begin a pass over the file with what earlier passes found."""
         self._fractional_pixels = 0
-        self._rows_without_values = 0
+        self._rows_without_values = self._rows_of_zeros = 0
+        self._has_begun = False
         self._coarsest_us = 0.0
-        self._pauses, self._clock = LongestPauses(), UnwrappedClock()
+        self._pauses, self._clock, self._wide_clock = LongestPauses(), UnwrappedClock(), wide_clock()
         self._polarity.restart()
 
     def use_time_unit(self, unit: str) -> str | None:
@@ -116,6 +119,8 @@ class ColumnReading:
             found.append(f"{self._fractional_pixels} values of x and y with fractions: rounded down")
         if self._rows_without_values:
             found.append(f"{count_of(self._rows_without_values, 'row')} of NaN, without values: left out")
+        if self._rows_of_zeros:
+            found.append(f"{count_of(self._rows_of_zeros, 'row')} of zeros behind events, without values: left out")
         return found
 
     def to_block(self, offset: int, columns: Mapping[str, npt.NDArray[Any]]) -> Block:
@@ -139,7 +144,7 @@ class ColumnReading:
             if columns[name].dtype.kind not in kinds or columns[name].ndim != 1:
                 got = f"the column {name} of type {columns[name].dtype} and shape {columns[name].shape}"
                 raise corrupt(self._path, offset, got, "one number per event")
-        columns = self._with_values(columns)
+        columns = self._without_padding(self._with_values(columns))
         on, off = self._on_sensors(columns["x"], columns["y"], offset)
         if on is not None:
             columns = {name: columns[name][on] for name in NAMES}
@@ -168,11 +173,16 @@ class ColumnReading:
         has_unit = self._unit is not None or self._guess is not None
         if not has_unit or not LOADING.pays(0) or (t.dtype.kind == "f" and not self._has_fractions):
             return None
+        if len(t) and (t[-1] == 0 or (t.dtype.kind == "i" and may_wrap(self._wide_clock, t))):
+            return None
         from stdl_events.events.formats.column_loop import Usual, to_events
 
         events = to_events(columns, Usual(TIME_UNITS[self.time_unit], *codes))
         if events is None:
             return None
+        if len(t):
+            self._has_begun = True
+            self._wide_clock.last = int(t[-1]) if t.dtype.kind == "i" else None
         if self._unit is None:
             self._pauses.add(t, self._has_fractions)
         if self._t_offset_us:
@@ -189,6 +199,20 @@ class ColumnReading:
             self._rows_without_values += int(np.count_nonzero(is_empty))
             columns = {name: columns[name][~is_empty] for name in NAMES}
         return columns
+
+    def _without_padding(self, columns: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
+        """Leave out and count rows of zeros behind events, where an array is longer than what was written into it."""
+        t = columns["t"]
+        if not len(t) or t[-1] != 0 or columns["p"].dtype.kind not in "iufb":
+            self._has_begun = self._has_begun or len(t) > 0
+            return columns
+        later = np.flatnonzero(t)
+        start = int(later[-1]) + 1 if len(later) else 0
+        if not (self._has_begun or start) or any(columns[name][start:].any() for name in "xyp"):
+            return columns
+        self._has_begun = True
+        self._rows_of_zeros += len(t) - start
+        return {name: columns[name][:start] for name in NAMES}
 
     def _on_sensors(
         self, x: npt.NDArray[Any], y: npt.NDArray[Any], offset: int
@@ -207,8 +231,9 @@ class ColumnReading:
     def _write_times(self, events: EventArray, t: npt.NDArray[Any], offset: int) -> None:
         if t.dtype.kind == "f" and not self._has_fractions:
             self._has_fractions = bool((t != np.floor(t)).any())
-        if t.dtype.kind in "iu" and t.dtype.itemsize == _COUNTER_BYTES:
-            t = self._clock.unwrap(t)
+        if t.dtype.kind in "iu":
+            is_counter = t.dtype.itemsize == _COUNTER_BYTES
+            t = self._clock.unwrap(t) if is_counter else unwrap_wide(self._wide_clock, t)
         if self._unit is None:
             self._pauses.add(t, self._has_fractions)
         if self._unit is None and self._guess is None and len(t):
