@@ -3,7 +3,7 @@
 Time can step backwards in real files. Such events are sorted, stably: equal times keep the file's order. Reading in
 chunks sorts in bounded memory with two passes. The first (`Recording.summary`, cached) measures the lateness of the
 latest event. The second holds back the events newer than the newest event less that lateness, since no later event can
-be older. The result equals sorting the whole file.
+be older. The result equals sorting the whole file. A short file is decoded once for both (`held.py`).
 
 What the file should not hold is skipped, counted and warned about: events outside the sensor, and a few events far away
 in time. After a reset of the clock the recording has *takes*, which are read one after another (`takes.py`).
@@ -18,6 +18,7 @@ from stdl_events.errors import RecordingError, TruncatedRecordingError
 from stdl_events.events.block_check import MAX_INFERRED_SIDE, BlockCheck, absurd_size
 from stdl_events.events.decoder import Decoder, SizeFrom, TimeUnitFrom
 from stdl_events.events.defects import defects_of
+from stdl_events.events.held import HELD
 from stdl_events.events.ordering import Summary, SummaryMaker, in_order, sorted_by_time
 from stdl_events.events.stream import EventArray, RecordingWarning, concatenate_events
 from stdl_events.events.takes import events_of_parts
@@ -143,8 +144,7 @@ class Recording:
             TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` is off.
         """
         while self._summary is None:  # again if the first pass found outliers, or another unit of time
-            for _ in self._summarised_events():
-                pass
+            HELD.hold(self, self._summarised_events())
         return self._summary
 
     @property
@@ -208,7 +208,7 @@ class Recording:
             TruncatedRecordingError, CorruptRecordingError: the file is damaged, and `repair` is off.
         """
         while True:
-            events = concatenate_events(self._summarised_events())
+            events = concatenate_events(HELD.take(self) or self._summarised_events())
             if self._summary is not None:
                 break
         summary = self._summary
@@ -235,8 +235,9 @@ class Recording:
         parts, start = summary.parts, 0
         if not parts:
             return
-        for block in self._decoder.blocks():
-            events = self._check.inside(block.events) if summary.outside else block.events
+        blocks = (block.events for block in self._decoder.blocks())
+        again = map(self._check.inside, blocks) if summary.outside else blocks
+        for events in HELD.take(self) or again:
             yield events_of_parts(events, parts, start)
             start += len(events)
             if start >= parts[-1].stop:  # what follows is damaged or left out

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stdl_events.errors import CorruptRecordingError, RecordingError
-from stdl_events.events import RecordingWarning, ordering
+from stdl_events.events import RecordingWarning, held, ordering
 from stdl_events.events.decoder import Block, Header
 from stdl_events.events.recording import Recording
 
@@ -23,7 +23,10 @@ class BlocksInMemory:
     parts: list[np.ndarray]
     header: Header = field(default_factory=Header)
 
+    passes: int = 0
+
     def blocks(self) -> Iterator[Block]:
+        self.passes += 1
         for index, part in enumerate(self.parts):
             yield Block(part.copy(), 1000 * index)
 
@@ -42,6 +45,26 @@ def blocks_of(times: list[list[int]]) -> list[np.ndarray]:
         count += len(part)
         parts.append(part)
     return parts
+
+
+@pytest.mark.filterwarnings("ignore::stdl_events.events.RecordingWarning")
+@pytest.mark.parametrize(("most", "passes"), [(5, 1), (4, 2)])
+@pytest.mark.parametrize("again", [Recording.read, lambda recording: np.concatenate(list(recording.chunks()))])
+def test_a_short_recording_is_decoded_once(most: int, passes: int, again, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held, "MAX_HELD_BACK", most)
+    blocks = blocks_of([[0, 3], [], [1, 4, 5]])
+    decoder, other = BlocksInMemory(blocks, Header((5, 2), "header", y_up=True)), recording_of(blocks)
+    recording = Recording(Path("memory.test"), "test", decoder)
+    for further in range(3):  # what was handed on is held no longer
+        assert recording.summary.backward_steps == 1
+        events = again(recording)
+        assert events[["t", "x"]].tolist() == [(0, 0), (1, 2), (3, 1), (4, 3), (5, 4)]
+        assert (events["y"] == 1).all()
+        assert decoder.passes == passes + further
+    recording.choose_take(1)
+    assert recording.summary.events == other.summary.events  # which takes the place of the first one
+    assert len(again(recording)) == 5
+    assert decoder.passes == passes + 4
 
 
 times_of_blocks = st.lists(st.lists(st.integers(-30, 30), max_size=12), max_size=6)
