@@ -44,6 +44,8 @@ def first_problem(error: ValidationError) -> Problem:
         return Problem(where, "an unknown key", "only known keys", "remove it or correct its spelling")
     if detail["type"] == "missing":
         return Problem(where, "nothing", "a value", "add it")
+    if detail["type"] == "json_invalid":
+        return Problem(where, f"text that is no JSON ({detail['ctx']['error']})", "a JSON document", None)
     shown = repr(detail["input"])
     got = shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 3] + "..."
     if detail["type"].startswith("byte_size"):

@@ -133,7 +133,7 @@ def _base(
             raise RecipeError(f"--vary {key}", got="a value of it as well", expected="it once", todo="leave one out")
         if key == "seed":
             raise RecipeError("--set seed", got="a seed", expected="--seeds", todo="write for example --seeds 0,1,2")
-    return resolve(recipe, variant=variant, file=file, assignments=assignments, options=options).config
+    return resolve(recipe, variant=variant, file=file, assignments=assignments, options=options, varied=varied).config
 
 
 def _run(asked: "Sweep", folder: Path, *, retry: bool) -> "SweepRecord":

@@ -85,7 +85,7 @@ def train(
         data=data, init=init, freeze=freeze, device=device, skip_bad=skip_bad, repair=repair, split=split,
         validation=validation, data_options=data_options,
     )  # fmt: skip
-    run, changes = run_named(recipe), assignments or ()
+    run, changes = run_named(recipe, resume=resume), assignments or ()
     if run is None:
         resolved = resolve(recipe, variant=variant, file=config_file, assignments=changes, options=options)
     elif variant is None:

@@ -3,7 +3,7 @@
 No torch: listing recipes and checking a setting is fast and works in the base install.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -42,7 +42,20 @@ def _read_names(value: object) -> object:
 
 def absolute(path: str) -> str:
     """An absolute path, so that a run finds its store from any working directory."""
+    if "\0" in path:
+        raise RecipeError("", got=repr(path), expected="a path, which holds no NUL", todo="correct the path")
     return str(Path(path).absolute())
+
+
+def check_name(name: str) -> str:
+    """Return a name that can be that of a folder inside another one."""
+    path = PurePath(name)
+    if not name.strip() or not name.isprintable() or not path.parts or path.is_absolute() or ".." in path.parts:
+        raise RecipeError(
+            "", got=repr(name), expected="a name of printable signs, which the folder of a run gets in runs/",
+            todo="use letters and digits",
+        )  # fmt: skip
+    return name
 
 
 # Numbers beyond these are mistakes; up to 2^53 a float has them exactly.

@@ -11,6 +11,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from stdl_events.errors import RunError
+from stdl_events.validation import JSON_ERRORS
 from stdl_events.whole_file import appending
 
 METRICS_FILE = "metrics.jsonl"
@@ -68,5 +69,20 @@ class MetricsWriter:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Every row of a run's `metrics.jsonl`."""
-    return [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
+    """Every row of a run's `metrics.jsonl`, without one that a kill left unfinished.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    rows = []
+    lines = (folder / METRICS_FILE).read_text("utf-8", "replace").split("\n")[:-1]
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            rows.append(row | {"kind": row["kind"], "step": row["step"]})
+        except (*JSON_ERRORS, TypeError, KeyError):
+            raise RunError(
+                str(folder / METRICS_FILE), got=f"line {number}, which is no row of metrics", expected="rows of JSON",
+                todo=f"remove line {number}; a resumed run goes on from its checkpoint",
+            ) from None  # fmt: skip
+    return rows

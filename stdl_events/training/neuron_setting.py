@@ -1,6 +1,7 @@
 """`NeuronSetting`: the type of the setting `network.neuron`."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import GetCoreSchemaHandler, GetPydanticSchema, ValidatorFunctionWrapHandler
@@ -9,6 +10,8 @@ from pydantic_core import CoreSchema, core_schema
 from stdl_events.errors import RecipeError
 from stdl_events.network.paper_neurons import PAPER
 from stdl_events.network.spec import NeuronSpec
+
+_KEYS = {field.name: None for field in dataclasses.fields(NeuronSpec)}
 
 
 def _validated(value: Any, spec: ValidatorFunctionWrapHandler) -> Any:
@@ -19,6 +22,12 @@ def _validated(value: Any, spec: ValidatorFunctionWrapHandler) -> Any:
             expected=f"""{PAPER!r}, or settings such as {{"kind": "plif"}}""",
             todo="correct it, or set network.neuron.kind",
         )
+    if isinstance(value, Mapping) and (unknown := sorted(map(str, value.keys() - _KEYS))):
+        # A dataclass would leave them out without a word.
+        raise RecipeError(
+            "", got=f"an unknown key {unknown[0]!r}", expected=f"some of {', '.join(_KEYS)}",
+            todo="remove it or correct its spelling",
+        )  # fmt: skip
     return value if value == PAPER else spec(value)
 
 

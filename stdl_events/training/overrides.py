@@ -6,6 +6,7 @@ import json
 import tomllib
 import types
 import typing
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from stdl_events.training.settings import WAYS_TO_CUT, TrainConfig
 from stdl_events.validation import JSON_ERRORS, first_problem
 
 NAMED = 3
+_EXPECTED_FILE = "a file of settings, .toml or .json, such as the config.json of a run"
 
 
 def setting_keys(model: type = TrainConfig) -> dict[str, Any]:
@@ -90,9 +92,13 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     """
     tree, keys = _read_tree(path), setting_keys()
     values: dict[str, Any] = {}
+    if not tree:
+        raise RecipeError(str(path), got="no setting", expected=_EXPECTED_FILE, todo="name some, or leave the file out")
     for key, value in flat(tree).items():
         if key not in keys:
             raise _unknown_key(f"{path}: setting {key!r}", key, keys)
+        if isinstance(value, bool):
+            value = str(value).lower()  # which no number takes
         if isinstance(value, str) and _means_none(value, keys[key]):  # TOML has no null
             value = None
         try:
@@ -109,15 +115,25 @@ def read_settings_file(path: Path) -> dict[str, Any]:
 
 
 def _read_tree(path: Path) -> dict[str, Any]:
-    expected = "a file of settings, .toml or .json, such as the config.json of a run"
     try:
-        text = path.read_text(encoding="utf-8")
-        tree = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        is_json = path.suffix.lower() == ".json"
+        tree = json.loads(text, object_pairs_hook=_without_repeats) if is_json else tomllib.loads(text)
+    except (OSError, *JSON_ERRORS) as error:
         got = error.strerror if isinstance(error, OSError) else str(error)
-        raise RecipeError(str(path), got=str(got), expected=expected, todo="correct the file or its path") from None
+        todo = "correct the file or its path"
+        raise RecipeError(str(path), got=str(got), expected=_EXPECTED_FILE, todo=todo) from None
     if not isinstance(tree, dict):
-        raise RecipeError(str(path), got=f"a {type(tree).__name__}", expected=expected, todo="name the settings")
+        raise RecipeError(str(path), got=f"a {type(tree).__name__}", expected=_EXPECTED_FILE, todo="name the settings")
+    return tree
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a mapping; a key that comes twice is an error, as in TOML."""
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r} twice")
     return tree
 
 
@@ -167,6 +183,9 @@ def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
 
 def _unknown_key(subject: str, key: str, keys: Iterable[str]) -> RecipeError:
     known = list(keys)
+    if inner := [name for name in _beside(f"{key}.", known) if name.startswith(f"{key}.")]:
+        todo = f"name one of them, such as {inner[0]}"
+        return RecipeError(subject, got="a group of settings", expected=f"one of {', '.join(inner)}", todo=todo)
     near = _nearest(key, known)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "use one of them"
     expected = f"one of {', '.join(_beside(key, known))}"

@@ -53,20 +53,16 @@ def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None
     """
     if not resume:
         if os.path.exists(folder) and (not folder.is_dir() or not all(map(_may_be_there, folder.iterdir()))):
+            is_run = (folder / CONFIG_FILE).is_file()
             raise RunError(
                 str(folder),
                 got="something that is already there",
                 expected="a new folder for this run",
-                todo="give --resume to go on with it, or another folder with --out",
+                todo=f"give {'--resume to go on with it, or ' if is_run else ''}another folder with --out",
             )
         return
     if not (folder / CONFIG_FILE).is_file():
-        raise RunError(
-            str(folder),
-            got="no run to resume",
-            expected=f"a folder with {CONFIG_FILE}",
-            todo="start it without --resume",
-        )
+        raise no_run(folder)
     old = flat(load_config(folder).model_dump(mode="json"))
     new = flat(config.model_dump(mode="json"))
     # Recordings that a list identifies may have moved.
@@ -77,8 +73,18 @@ def check_run_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None
             str(folder),
             got="another setting of " + ", ".join(f"{key} ({old.get(key)!r}, now {new[key]!r})" for key in changed),
             expected="the settings that the run was started with",
-            todo="resume with the same recipe and --set, or start a new run with another --out",
+            todo="leave what is changed out, or start a new run with another --out",
         )
+
+
+def no_run(folder: Path) -> RunError:
+    """The error for a folder that is to be resumed and holds no run."""
+    return RunError(
+        str(folder),
+        got="no run to resume",
+        expected=f"a folder with {CONFIG_FILE}",
+        todo="correct the path, or start a run without --resume",
+    )
 
 
 def _may_be_there(path: Path) -> bool:
@@ -129,8 +135,9 @@ def parse_config(text: str, *, subject: str) -> TrainConfig:
     except ValidationError as error:
         problem = first_problem(error)
         raise RunError(
-            subject, got=f"{problem.where}: {problem.got}", expected=problem.expected, todo=_TODO_OLD
-        ) from None
+            f"{subject}: {problem.where}" if problem.where else subject, got=problem.got, expected=problem.expected,
+            todo=_TODO_OLD,
+        ) from None  # fmt: skip
 
 
 def _as_stored(text: str) -> str:

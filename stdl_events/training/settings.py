@@ -27,6 +27,7 @@ from stdl_events.training.data_settings import (
     Section,
     Seed,
     absolute,
+    check_name,
     read_none,
 )
 from stdl_events.training.neuron_setting import NeuronSetting
@@ -224,7 +225,7 @@ class TrainConfig(Section):
             in which `*` matches anything; as set by `--freeze`.
     """
 
-    name: str
+    name: Annotated[str, AfterValidator(check_name)]
     data: DataSettings
     frames: FrameSettings
     network: NetworkSettings

@@ -89,6 +89,12 @@ def test_missing_columns_are_named(write) -> None:
 def test_table_without_polarity_is_refused(write) -> None:
     with pytest.raises(UnknownFormatError, match=r"an unnamed table of shape \[10, 4\]"):
         open_recording(write("a.npy", saved(np.full((10, 4), 7)))).read()
+    odd = np.tile([5.0, 3.0, 2.0, 1.0], (10, 1))
+    odd[4, 1] = np.nan
+    with pytest.raises(
+        UnknownFormatError, match=r"shape \[10, 4\] with 1 value NaN or infinite; .* leave out the rows"
+    ):
+        open_recording(write("b.npy", saved(odd))).read()
 
 
 @pytest.mark.parametrize(("column", "value"), [("x", -1), ("y", 70000), ("x", 65536)])

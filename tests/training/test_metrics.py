@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from stdl_events.errors import RunError
 from stdl_events.training.metrics import METRICS_FILE, MetricsWriter, read_metrics
 
 
@@ -33,6 +34,7 @@ def test_resuming_drops_what_was_written_behind_the_checkpoint(tmp_path: Path) -
         metrics.write("step", 2, {"loss": 2.0})
     with (tmp_path / METRICS_FILE).open("a") as file:
         file.write('{"kind": "st')
+    assert [row["loss"] for row in read_metrics(tmp_path)] == [3.0, 2.0]
     written_s = read_first(tmp_path)["unix_s"]
     for _ in range(2):  # the second one resumes at the same checkpoint, as after another kill
         with MetricsWriter(tmp_path, resume_at=position) as metrics:
@@ -47,6 +49,13 @@ def test_resuming_drops_what_was_written_behind_the_checkpoint(tmp_path: Path) -
 def read_first(folder: Path) -> dict[str, Any]:
     row: dict[str, Any] = json.loads((folder / METRICS_FILE).read_text().splitlines()[0])
     return row
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    for line in ("xx", "[]", "{}"):
+        (tmp_path / METRICS_FILE).write_text('{"kind": "step", "step": 1}\n' + line + "\n")
+        with pytest.raises(RunError, match=r"jsonl: got line 2, which is no row of metrics; .* remove line 2;"):
+            read_metrics(tmp_path)
 
 
 def test_a_number_that_json_lacks_is_refused(tmp_path: Path) -> None:

@@ -74,10 +74,14 @@ def test_numbers_that_a_generator_or_an_optimiser_cannot_take_are_one_line(
             "learning.rate_penalty=1e30",
             "setting 'learning.rate_penalty': got '1e30'; expected less than or equal to 1000000",
         ),
+        ('network.neuron={"spin":1}', "setting 'network.neuron': got '{\"spin\":1}'; expected some of kind, decay,"),
+        ("name=../x", "setting 'name': got '../x'; expected a name of printable signs"),
+        ("name=", "setting 'name': got ''; expected a name"),
+        ("data.prepared=a\0", r"setting 'data.prepared': got 'a\x00'; expected a path, which holds no NUL"),
         ("network.neuron.threshold=1e308", "network.neuron.threshold: got 1e+308; expected 1e-30 to 1e+30"),
     ],
 )
-def test_settings_with_which_nothing_is_learnt_are_refused(config: TrainConfig, assignment: str, text: str) -> None:
+def test_settings_that_no_run_can_have_are_refused(config: TrainConfig, assignment: str, text: str) -> None:
     with pytest.raises(StdlEventsError) as caught:
         apply_overrides(config, ["epochs=5", assignment])
     assert str(caught.value).startswith(text)

@@ -12,6 +12,7 @@ from stdl_events.errors import RecipeError
 from stdl_events.recipes import describe_recipes, load_recipe
 from stdl_events.recipes.resolve import resolve
 from stdl_events.training.overrides import flat, read_settings_file, setting_keys
+from stdl_events.training.unused_settings import NEEDS, Need
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -123,16 +124,51 @@ def test_the_configuration_of_a_run_is_a_file_of_settings(tmp_path: Path) -> Non
         ("a.toml", "epochs = ", "a.toml: got Invalid value"),
         ("a.json", "[]", "a.json: got a list; expected a file of settings, .toml or .json"),
         ("a.toml", "[learning]\nrul = 'sltt'", "a.toml: setting 'learning.rul': got no such setting; expected one of"),
+        ("a.toml", "# later", "a.toml: got no setting; expected a file of settings"),
+        (
+            "a.toml",
+            "learning = 3",
+            "setting 'learning': got a group of settings; expected one of learning.rule",
+        ),
+        ("a.toml", "epochs = true", "setting 'epochs': got 'true'; expected a valid integer"),
+        ("a.json", '{"epochs": 1, "epochs": 2}', "a.json: got the key 'epochs' twice"),
+        ("a.json", "[" * 100_000, "a.json: got maximum recursion depth"),
+        ("a.json", '\ufeff{"network": {"neuron": "x"}}', "setting 'network.neuron': got 'x'; expected 'paper'"),
         ("a.toml", "epochs = 0", "a.toml: setting 'epochs': got 0; expected greater than or equal to 1"),
     ],
 )
 def test_a_wrong_file_is_told(tmp_path: Path, name: str, text: str, message: str) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError) as caught:
         read_settings_file(tmp_path / name)
     assert message in str(caught.value)
     with pytest.raises(RecipeError, match=r"absent\.toml: got No such file"):
         read_settings_file(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize("need", NEEDS, ids=lambda need: need.keys[0])
+def test_a_setting_without_effect_is_said(need: Need) -> None:
+    values = flat(load_recipe("folder").derive(schedule={"kind": "constant"}, network={"norm": "none"}).model_dump())
+    base = [f"{key}={values[key]}" for key in ("schedule.kind", "network.norm")] + ["learning.rule=sltt"]
+    given = dict.fromkeys(need.keys, "0.5") | {"learning.plan": "paper", "schedule.step_epochs": "2"}
+    given |= {"learning.budget": "1GB", "learning.least_blocks": "1", "frames.scale_by": "pick"}
+    given |= {"learning.budget_of": "process"}
+    for key in need.keys:
+        with pytest.warns(UserWarning, match=f"^{key} has no effect here: it needs {need.decided_by}=") as said:
+            resolve("folder", assignments=[*base, f"{key}={given[key]}"])
+        assert len(said) == 1
+        resolve("folder", assignments=[*base, f"{key}={given[key]}"], varied=[need.decided_by])
+
+
+def test_a_setting_with_effect_is_not_said() -> None:
+    asked = ["schedule.kind=step", "schedule.step_epochs=2", "network.neuron.kind=alif", "network.neuron.adaptation=1"]
+    asked += [
+        "learning.rate_penalty=1",
+        "learning.target_rate=0.1",
+        "learning.budget=1GB",
+        "learning.budget_of=process",
+    ]
+    resolve("folder", assignments=[*asked, "learning.budget_of=process", "network.norm_momentum=0.2"])
 
 
 @pytest.mark.parametrize(

@@ -43,14 +43,17 @@ def test_a_folder_in_use_is_refused(tmp_path: Path, config: TrainConfig) -> None
         check_run_folder(tmp_path, config, resume=False)
     assert str(caught.value) == (
         f"{tmp_path}: got something that is already there; expected a new folder for this run; "
-        "give --resume to go on with it, or another folder with --out"
+        "give another folder with --out"
     )
+    start(tmp_path / "run", config)
+    with pytest.raises(RunError, match="; give --resume to go on with it, or another folder with --out"):
+        check_run_folder(tmp_path / "run", config, resume=False)
     with pytest.raises(RunError, match="already there"):
         check_run_folder(tmp_path / "notes.txt", config, resume=False)
 
 
 def test_resume_needs_a_run(tmp_path: Path, config: TrainConfig) -> None:
-    with pytest.raises(RunError, match=r"got no run to resume; expected a folder with config\.json; start it without"):
+    with pytest.raises(RunError, match=r"no run to resume; expected a folder with config\.json; correct the path"):
         check_run_folder(tmp_path / "none", config, resume=True)
 
 
@@ -69,7 +72,10 @@ def test_config_comes_back_and_a_strange_one_is_named(tmp_path: Path, config: Tr
     start(folder, config)
     assert load_config(folder) == config
     write_json(folder / CONFIG_FILE, config.model_dump(mode="json") | {"colour": "red"})
-    with pytest.raises(RunError, match="colour: an unknown key; expected only known keys; use the version"):
+    with pytest.raises(RunError, match=r"config\.json: colour: got an unknown key; expected only known keys; use"):
+        load_config(folder)
+    (folder / CONFIG_FILE).write_text("{")
+    with pytest.raises(RunError, match=r"config\.json: got text that is no JSON \(EOF .*; expected a JSON document"):
         load_config(folder)
     with pytest.raises(RunError, match=r"got no config\.json; expected the folder of a run"):
         load_config(tmp_path)

@@ -151,6 +151,10 @@ def test_more_epochs_and_the_same_again(tmp_path: Path, small: TrainConfig, run_
     assert same(weights(run / "bundle"), weights(whole / "bundle")), "a constant rate does not know the last epoch"
     code, _, err = run_cli("train", "--resume", run, "--set", "epochs=2")
     assert (code, "got 3 trained epochs; expected at most epochs=2; resume without" in err) == (2, True)
+    code, _, err = run_cli("train", "--resume", run)
+    assert (code, "all 3 epochs are trained already; train more with --set epochs=13" in err) == (0, True)
+    code, _, err = run_cli("train", "--resume", tmp_path)
+    assert (code, f"{tmp_path}: got no run to resume; expected a folder with config.json" in err) == (2, True)
     code, _, err = run_cli("evaluate", run, "--weights", "best")
     assert (code, "got no best weights; expected a run with a validation part" in err) == (2, True)
 

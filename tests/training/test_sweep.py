@@ -201,6 +201,30 @@ def test_ctrl_c_keeps_the_step_and_the_folder_goes_on(
     assert (code, "seed=0: got a run with other settings than the sweep's" in err) == (2, True)
 
 
+def test_a_run_that_ends_in_any_error_leaves_the_others(
+    sweep: Sweep, tmp_path: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STDL_EVENTS_DEBUG", raising=False)
+    broken = True
+
+    def fails_for_seed_1(config: TrainConfig, *arguments: Any, **options: Any) -> Any:
+        if broken and config.seed == 1:
+            raise RuntimeError("a kernel\nbroke")
+        return fit(config, *arguments, **options)
+
+    monkeypatch.setattr("stdl_events.training.sweeps.sweep.fit", fails_for_seed_1)
+    folder = tmp_path / "s"
+    record = run_sweep(Sweep(sweep.base, {}, (0, 1, 2)), folder, quiet=True)
+    assert [record.runs[f"seed={seed}"]["state"] for seed in range(3)] == ["finished", "failed", "finished"]
+    code, out, _ = run_cli("sweep", folder)
+    assert (code, "1 of 3 runs failed: all runs (seed 1): RuntimeError: a kernel broke" in " ".join(out.split())) == (
+        1,
+        True,
+    )
+    broken = False
+    assert run_cli("sweep", folder, "--retry")[0] == 0
+
+
 def test_bad_recordings_end_a_sweep_and_leave_nothing(sweep: Sweep, tmp_path: Path, run_cli: Cli) -> None:
     code, out, err = run_cli("sweep", "folder", "--data", tmp_path / "none", "--out", tmp_path / "s")
     assert (code, out) == (2, "")
@@ -248,6 +272,7 @@ def test_a_store_is_given_as_data(sweep: Sweep, folder_of_recordings: Path, tmp_
     [
         (["--set", "epochs=2", "--vary", "epochs=1,2"], "--vary epochs: got a value of it as well; expected it once"),
         (["--set", "seed=2"], "--set seed: got a seed; expected --seeds; write for example --seeds 0,1,2"),
+        (["--seeds", "a"], "--seeds: got 'a'; expected a valid integer"),
         (["--device", "cpu", "--vary", "device=cpu"], "--vary device: got a value of it as well"),
         (["--vary", "epochz=1,2"], "setting 'epochz': got no such setting"),
     ],
@@ -282,7 +307,7 @@ def test_nothing_is_chosen_without_validation_or_by_one_seed_less(sweep: Sweep, 
     rows, notes = rows_of(run(0.5, 0.7), run(0.9, 0.8), run(0.6, 0.7), failed)
     assert [row["chosen"] for row in rows] == [True, False], "the other has one seed less"
     assert rows[1]["against_first"] == {"mean": pytest.approx(0.4), "standard_error": None, "n": 1}
-    assert "1 of 2 runs failed: lr=1e29: a reason" in notes
+    assert "1 of 2 runs failed: lr=1e29 (seed 1): a reason" in notes
     rows, notes = rows_of(run(0.5, 0.7), run(0.9, 0.7), run(0.6, 0.7), run(0.8, 0.7))
     assert not any(row["chosen"] for row in rows)
     assert "nothing is chosen: equal on the validation part: lr=0.005; lr=1e29" in notes

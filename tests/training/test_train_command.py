@@ -129,7 +129,10 @@ def test_runs_are_named_after_their_recipe(
             ["--data", "nowhere"],
             "nowhere: got no such folder; expected a folder of recordings; check the path",
         ),
-        (["--resume"], "run: got no run to resume; expected a folder with config.json; start it without --resume"),
+        (
+            ["--resume"],
+            "run: got no run to resume; expected a folder with config.json; correct the path, or start a run without",
+        ),
         (["--set", "learning.rule=stld"], "setting 'learning.rule': got 'stld'; expected "),
     ],
 )

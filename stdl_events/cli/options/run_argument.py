@@ -11,12 +11,22 @@ if TYPE_CHECKING:
     from stdl_events.training.settings import TrainConfig
 
 
-def run_named(name: str) -> Path | None:
-    """Return the folder of a run, if `name` is one and no recipe."""
-    from stdl_events.training.run_folder import CONFIG_FILE
+def run_named(name: str, *, resume: bool = False) -> Path | None:
+    """Return the folder of a run, if `name` is one and no recipe.
+
+    Raises:
+        RunError: it is neither, where a run is to be resumed.
+    """
+    from stdl_events.training.run_folder import CONFIG_FILE, no_run
 
     folder = Path(name)
-    return folder if name not in RECIPES and (folder / CONFIG_FILE).is_file() else None
+    if name in RECIPES:
+        return None
+    if (folder / CONFIG_FILE).is_file():
+        return folder
+    if resume and folder.suffix != ".py":
+        raise no_run(folder)
+    return None
 
 
 def folder_of(run: Path, out: Path | None, *, resume: bool) -> Path:

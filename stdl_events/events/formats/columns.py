@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import RecordingError, UnknownFormatError
+from stdl_events.events.defects import count_of
 from stdl_events.events.formats.polarity import can_be_polarity
 from stdl_events.events.formats.split_seconds import find_pair, unit_of_pair
 from stdl_events.events.stream import RecordingWarning
@@ -229,11 +230,15 @@ def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:
         fitting = [order for order in fitting if _rises(table[:, order["t"]])] or fitting
         fitting = sorted(fitting, key=lambda order: -float(np.ptp(table[:, order["t"]]))) if len(table) else fitting
     if not fitting:
+        odd = int((~np.isfinite(table)).sum()) if table.dtype.kind == "f" else 0
         raise UnknownFormatError(
             str(path),
-            got=f"an unnamed table of shape {list(table.shape)}",
+            got=f"an unnamed table of shape {list(table.shape)}"
+            + (f" with {count_of(odd, 'value')} NaN or infinite" if odd else ""),
             expected="four columns in the order t x y p, x y t p or x y p t",
-            todo="say what the columns hold with --columns (columns=), such as p,x,y,t, or name them in the file",
+            todo="leave out the rows without all values"
+            if odd
+            else "say what the columns hold with --columns (columns=), such as p,x,y,t, or name them in the file",
         )
     return fitting[0]
 

@@ -20,6 +20,7 @@ from stdl_events.recordings.datasets.samples import (
     files_of,
     forget_opened,
     read_sample,
+    sample_name,
     side_keyword,
 )
 from stdl_events.recordings.entry import Entry, RecordingSet, Split
@@ -104,7 +105,7 @@ def _facts(source: SampleSource, samples: Samples, sensor_size: tuple[int, int, 
     for index in range(len(samples)):
         events, label = read_sample(samples, index, source.root)
         digest = hashlib.sha256()
-        for column in sample_columns(source.root, events, sensor_size).values():
+        for column in sample_columns(sample_name(source.root, index), events, sensor_size).values():
             digest.update(column.tobytes())
         if not len(events):  # nothing leaks by what holds no event
             digest.update(str(index).encode())

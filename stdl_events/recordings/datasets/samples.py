@@ -103,8 +103,14 @@ class SampleReader:
     def __call__(self, path: Path) -> Recording:
         samples = self.source.open()
         index = _index_of(self.source)[path] if self.index is None else self.index
-        decoder = SampleDecoder(path, lambda: read_sample(samples, index, path)[0], self.sensor_size, self.time_unit)
+        named = path if self.index is None else sample_name(path, index)
+        decoder = SampleDecoder(named, lambda: read_sample(samples, index, path)[0], self.sensor_size, self.time_unit)
         return Recording(path, "samples", decoder)
+
+
+def sample_name(root: Path, index: int) -> Path:
+    """Return the name of a sample without a file of its own, for messages."""
+    return Path(f"{root}, sample {index}")
 
 
 def read_sample(samples: Samples, index: int, path: Path) -> tuple[Any, object]:

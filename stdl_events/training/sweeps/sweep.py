@@ -1,6 +1,7 @@
 """`run_sweep`: the runs of a sweep one after another, in a folder from which it goes on after any end."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,15 +70,20 @@ class _Runner:
             return self._failure(trial, error)
         except (StdlEventsError, *_OUT_OF_MEMORY) as error:
             return self._failure(trial, error)
+        except Exception as error:
+            # Code of one's own, a kernel of torch or a full disk: a night's other runs go on.
+            if os.environ.get("STDL_EVENTS_DEBUG") == "1":
+                raise
+            return self._failure(trial, error, f"{type(error).__name__}: ")
         outcome = {"state": FINISHED, **self._facts(trial, result)}
         outcome |= {"wall_seconds": round(time.monotonic() - began_s, 3)}
         self.finished(result)
         return outcome
 
-    def _failure(self, trial: Trial, error: Exception) -> dict[str, Any]:
+    def _failure(self, trial: Trial, error: Exception, kind: str = "") -> dict[str, Any]:
         """The error in one line, the same for all seeds: without the run's own folder."""
         text = " ".join(str(error).split()).removeprefix(f"{self.record.folder / trial.name}: ")
-        return {"state": FAILED, "error": text or type(error).__name__}
+        return {"state": FAILED, "error": kind + text if text else type(error).__name__}
 
     def _fit(self, trial: Trial) -> RunResult:
         folder = self.record.folder / trial.name

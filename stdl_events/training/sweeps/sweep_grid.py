@@ -178,7 +178,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
     if "" in words:
         raise RecipeError("--seeds", got=repr(text), expected="numbers with commas between", todo=_TODO_SEEDS)
-    return tuple(parse_assignments([f"seed={word}"])["seed"] for word in words)
+    try:
+        return tuple(parse_assignments([f"seed={word}"])["seed"] for word in words)
+    except RecipeError as error:
+        raise RecipeError("--seeds", got=error.got, expected=error.expected, todo=_TODO_SEEDS) from None
 
 
 def split_values(text: str) -> list[str]:

@@ -25,9 +25,11 @@ def table_rows(record: SweepRecord) -> list[dict[str, Any]]:
     first = _finished(runs[combinations[0].name])
     rows = []
     for one in combinations:
-        finished, failed = _finished(runs[one.name]), [run for run in runs[one.name].values() if _failed(run)]
+        finished = _finished(runs[one.name])
+        failed = {seed: run for seed, run in runs[one.name].items() if _failed(run)}
         row: dict[str, Any] = {"combination": one.name, "values": dict(one.values), "runs": len(finished)}
-        row |= {"failed": len(failed), "errors": list(dict.fromkeys(run["error"] for run in failed))}
+        row |= {"failed": len(failed), "errors": list(dict.fromkeys(run["error"] for run in failed.values()))}
+        row |= {"failed_seeds": list(failed)}
         row |= {key: asdict(spread(found)) for key in MEASURED if (found := _all(finished.values(), key))}
         row |= {key: max(found) for key in PEAKS if (found := _all(finished.values(), key))}
         row |= _baselines(record, finished)
@@ -145,12 +147,13 @@ def table_notes(record: SweepRecord, rows: Sequence[dict[str, Any]]) -> list[str
     chosen = next((row for row in rows if row["chosen"]), None)
     why = why_nothing_is_chosen(record, rows)
     lines.append(why or f"* best on the validation part: {chosen['combination'] if chosen else '-'}")
-    lines += [
-        f"{row['failed']} of {len(record.sweep.seeds)} runs failed: {row['combination']}: {'; '.join(row['errors'])}"
-        for row in rows
-        if row["failed"]
-    ]
+    lines += [_failure_text(row, len(record.sweep.seeds)) for row in rows if row["failed"]]
     return lines
+
+
+def _failure_text(row: dict[str, Any], seeds: int) -> str:
+    which = "" if row["failed"] == seeds else f" (seed {', '.join(map(str, row['failed_seeds']))})"
+    return f"{row['failed']} of {seeds} runs failed: {row['combination']}{which}: {'; '.join(row['errors'])}"
 
 
 def baselines_text(baselines: Mapping[str, Any]) -> str:

@@ -1,0 +1,68 @@
+"""Settings that are given and have no effect beside the others: they are said, since nothing else would show it."""
+
+import warnings
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from stdl_events.learning.grid import Planned
+from stdl_events.learning.rules import RULES
+from stdl_events.network.spec import NeuronSpec
+from stdl_events.training.settings import WAYS_TO_CUT, TrainConfig
+
+
+@dataclass(frozen=True)
+class Need:
+    """What settings need to have an effect.
+
+    Attributes:
+        keys: the settings, dotted.
+        decided_by: the setting that they need.
+        holds: True if it is as they need it.
+        value: of that setting, in words.
+    """
+
+    keys: tuple[str, ...]
+    decided_by: str
+    holds: Callable[[TrainConfig], bool]
+    value: str
+
+
+def _schedule(*kinds: str) -> Callable[[TrainConfig], bool]:
+    return lambda config: config.schedule.kind in kinds
+
+
+def _adapts(config: TrainConfig) -> bool:
+    neuron = config.network.neuron
+    return isinstance(neuron, NeuronSpec) and neuron.kind not in ("lif", "plif")
+
+
+NEEDS = (
+    Need(("schedule.step_epochs", "schedule.step_factor"), "schedule.kind", _schedule("step"), "step"),
+    Need(("schedule.rise", "schedule.rise_from"), "schedule.kind", _schedule("one-cycle"), "one-cycle"),
+    Need(("schedule.final",), "schedule.kind", _schedule("cosine", "one-cycle"), "cosine or one-cycle"),
+    Need(("network.norm_momentum",), "network.norm", lambda config: config.network.norm == "batch", "batch"),
+    Need(("network.neuron.adaptation", "network.neuron.adaptation_decay"), "network.neuron.kind", _adapts, "alif"),
+    Need(("learning.target_rate",), "learning.rate_penalty", lambda config: bool(config.learning.rate_penalty), "1"),
+    Need(("learning.budget_of",), "learning.budget", lambda config: config.learning.budget is not None, "8GB"),
+    Need(
+        tuple(f"learning.{name}" for name in (*WAYS_TO_CUT, "least_blocks")),
+        "learning.rule",
+        lambda config: isinstance(RULES[config.learning.rule]().space, Planned),
+        "stdl, or another rule that cuts the network by a plan",
+    ),
+    Need(("frames.scale_by",), "frames.scale", lambda config: config.frames.scale is not None, "128x128"),
+)
+
+
+def say_unused(config: TrainConfig, given: Iterable[str], varied: Collection[str] = ()) -> None:
+    """Warn of each setting of `given` that has no effect in `config`.
+
+    Args:
+        given: dotted keys.
+        varied: keys that take several values, of which one may be what a setting needs.
+    """
+    for key in given:
+        for need in NEEDS:
+            if key in need.keys and need.decided_by not in varied and not need.holds(config):
+                text = f"{key} has no effect here: it needs {need.decided_by}={need.value}"
+                warnings.warn(text, stacklevel=3)
