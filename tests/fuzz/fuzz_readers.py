@@ -20,6 +20,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import event_files
+import h5py
+import pandas_files
 
 from stdl_events.errors import MissingExtraError, RecordingError
 from stdl_events.events import RecordingWarning, open_recording
@@ -63,11 +65,19 @@ def es_seeds(folder: Path) -> Seeds:
 def text_seeds(folder: Path) -> Seeds:
     del folder
     named = event_files.text(SMALL, order="xypt", separator=",", header="x,y,p,t")
-    return [(".txt", event_files.text(SMALL, seconds=True)), (".csv", named), (".txt", event_files.text(SMALL))]
+    wide = b"\xff\xfe" + named.decode().encode("utf-16-le")
+    plain = [(".txt", event_files.text(SMALL, seconds=it)) for it in (True, False)]
+    return [*plain, (".csv", named), (".csv", wide)]
 
 
 def hdf5_seeds(folder: Path) -> Seeds:
-    return [(".h5", event_files.hdf5_columns(SMALL, folder)), (".h5", event_files.hdf5_records(SMALL, folder))]
+    columns, counts = {name: SMALL[name].astype("i8") for name in "txyp"}, np.arange(len(SMALL))
+    seeds = [event_files.hdf5_columns(SMALL, folder), event_files.hdf5_records(SMALL, folder)]
+    for write in (pandas_files.fixed, pandas_files.table):
+        with h5py.File(folder / "pandas.h5", "w") as file:
+            write(file, "df", [columns], ("index", counts))
+        seeds.append((folder / "pandas.h5").read_bytes())
+    return [(".h5", data) for data in seeds]
 
 
 FORMATS: dict[str, Callable[[Path], Seeds]] = {

@@ -130,6 +130,13 @@ def test_a_split_that_would_pass_for_classes_is_named(write: Write, tmp_path: Pa
         RecordingWarning, match=r"day1, day2 holds the folders walk, wave; .* --layout '\*/\{class\}/\*\*'"
     ):
         assert read_folder(tmp_path / "days").classes == ("day1", "day2"), "who walked on which day is no split"
+    write("days/day2/sit/5.h5")
+    with pytest.warns(RecordingWarning, match="day1, day2 holds the folders walk, wave; "):
+        read_folder(tmp_path / "days")
+    for name in ("1_train/walk/1.h5", "1_train/wave/2.h5", "1_train/sit/3.h5", "2_test/walk/4.h5"):
+        write(f"less/{name}")
+    with pytest.raises(DatasetError, match=r"got 1_train, 2_test/, with the folders walk in each"):
+        read_folder(tmp_path / "less")
     for name in ("walk/Train/1.h5", "walk/Test/2.h5", "wave/Train/3.h5", "wave/Test/4.h5"):
         write(f"sides/{name}")
     with pytest.raises(DatasetError, match=r"sides Test, Train inside the class walk .* --layout '\{class\}/\{split\}"):

@@ -23,7 +23,7 @@ Where = tuple[str, str | int | tuple[str, int] | None]
 def find_frames(file: Any, datasets: Iterable[str]) -> Iterator[tuple[str, dict[str, Where]]]:
     """Yield (group, the place of each column by its name, in the frame's order) of every frame in `file`."""
     for group in sorted({name.rpartition("/")[0] for name in datasets}):
-        kind = _text(file[group or "/"].attrs.get("pandas_type", ""))
+        kind = _text(_attribute(file[group or "/"], "pandas_type"))
         if kind in ("frame", "frame_table"):
             named = _fixed(file, group) if kind == "frame" else _table(file, group)
             yield group, {name: where for name, where in named if name not in _NO_NAMES}
@@ -33,21 +33,21 @@ def unit_of_frame(file: Any, where: Where) -> str | None:
     """Return the unit of the dates or durations in a column, None of others."""
     name, column = where
     key = f"{column[0]}_dtype" if isinstance(column, tuple) else "value_type"
-    found = _DATES.match(_text(file[name].attrs.get(key, "")))
+    found = _DATES.match(_text(_attribute(file[name], key)))
     return found[1] if found else None
 
 
 def _fixed(file: Any, group: str) -> Iterator[tuple[str, Where]]:
     places: dict[str, Where] = {}
-    for block in range(int(file[group].attrs["nblocks"])):
+    for block in range(int(_attribute(file[group], "nblocks") or 0)):
         values = f"{group}/block{block}_values"
-        names = list(map(_text, file[f"{group}/block{block}_items"][()]))
+        names = _names(file[f"{group}/block{block}_items"])
         if len(file[values].shape) == 2 and file[values].shape[1] == len(names):
             places |= {name: (values, index) for index, name in enumerate(names)}
     index = f"{group}/axis1"
     if index in file and file[index].ndim == 1:
-        yield _text(file[index].attrs.get("name", "")), (index, None)
-    yield from ((name, places[name]) for name in map(_text, file[f"{group}/axis0"][()]) if name in places)
+        yield _text(_attribute(file[index], "name")), (index, None)
+    yield from ((name, places[name]) for name in _names(file[f"{group}/axis0"]) if name in places)
 
 
 def _table(file: Any, group: str) -> Iterator[tuple[str, Where]]:
@@ -55,18 +55,31 @@ def _table(file: Any, group: str) -> Iterator[tuple[str, Where]]:
     places: dict[str, Where] = {}
     for field in table.dtype.names:
         if f"{field}_kind" in table.attrs and table.dtype[field].shape:
-            names = _strings(table.attrs[f"{field}_kind"])
+            names = _strings(_attribute(table, f"{field}_kind"))
             places |= {name: (table.name, (field, index)) for index, name in enumerate(names)}
         else:
             places[field] = (table.name, field)
     if "index" in places:
         yield _index_name(file, group), places["index"]
-    yield from ((name, places[name]) for name in _strings(file[group].attrs["non_index_axes"]) if name in places)
+    yield from ((name, places[name]) for name in _strings(_attribute(file[group], "non_index_axes")) if name in places)
+
+
+def _names(dataset: Any) -> list[str]:
+    return list(map(_text, dataset[()])) if dataset.dtype.kind == "S" else []
+
+
+def _attribute(item: Any, name: str) -> Any:
+    """Return an attribute of numbers or text of a fixed length, as PyTables writes them; nothing if there is none.
+
+    HDF5 crashes on damaged text of variable length.
+    """
+    is_fixed = name in item.attrs and item.attrs.get_id(name).dtype.kind in "iuS"
+    return item.attrs[name] if is_fixed else ""
 
 
 def _index_name(file: Any, group: str) -> str:
     """Return the name of a table's index, which is empty for one without."""
-    info = [*_pickled(file[group].attrs.get("info", b".")), None]
+    info = [*_pickled(_attribute(file[group], "info")), None]
     return (info[info.index("index_name") + 1] if "index_name" in info else None) or ""
 
 
@@ -76,7 +89,7 @@ def _strings(pickled: Any) -> list[str]:
 
 def _pickled(pickled: Any) -> list[str | None]:
     """Return the strings and the Nones in a pickle, which is not executed."""
-    data = bytes(pickled) if isinstance(pickled, bytes) else str(pickled).encode()
+    data = bytes(pickled) if isinstance(pickled, bytes) else b"."
     operations = [(operation.name, value) for operation, value, _ in pickletools.genops(data)]
     return [None if name == "NONE" else str(value) for name, value in operations if name == "NONE" or "UNICODE" in name]
 

@@ -15,8 +15,9 @@ _LAST_NUMBER = re.compile(r"[\s_.-]*\d+\Z")
 def require_no_sides_as_classes(root: Path, files: Mapping[str, Sequence[Path]]) -> None:
     """Check that no class is rather a side of a split, and that no side lies inside the classes.
 
-    A class may well be called train. It is a side if it and all others hold the same folders, at least two. Other
-    classes that hold the same folders are a warning: those may be the classes.
+    A class may well be called train. It is a side if it and all others hold the same folders, at least two and half of
+    all; where no class has another name, one is enough. Other classes that hold the same folders are a warning: those
+    may be the classes.
 
     Args:
         files: recordings by class.
@@ -36,9 +37,10 @@ def require_no_sides_as_classes(root: Path, files: Mapping[str, Sequence[Path]])
             todo="give --layout '{class}/{split}/**' to use this split, or --layout '{class}/**' for another one",
         )  # fmt: skip
     shared = set.intersection(*inner.values())
-    if len(shared) < 2 or any(names != shared for names in inner.values()):
-        return
     named = {name: side for name in inner if (side := _side_in(name)) is not None}
+    are_few = len(shared) < 2 or 2 * len(shared) < len(set.union(*inner.values()))
+    if not shared or (are_few and len(named) < len(inner)):
+        return
     others, within = ", ".join(sorted(inner.keys() - named.keys())), ", ".join(sorted(shared))
     if named and (others or {"train"} < set(named.values())):
         beside = f"{', '.join(named)}/ beside {others}/" if others else f"{', '.join(named)}/"
