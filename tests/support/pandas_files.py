@@ -9,11 +9,11 @@ import numpy as np
 def fixed(file: h5py.File, key: str, blocks: list[dict[str, np.ndarray]], index: tuple[str, np.ndarray]) -> None:
     group = file.create_group(key)
     group.attrs.update({"pandas_type": np.bytes_("frame"), "nblocks": len(blocks)})
-    group["axis0"] = [name.encode() for block in blocks for name in block]
+    group["axis0"] = np.array([name for block in blocks for name in block], "S")
     group["axis1"] = index[1]
     group["axis1"].attrs["name"] = np.bytes_(index[0])
     for number, block in enumerate(blocks):
-        group[f"block{number}_items"] = [name.encode() for name in block]
+        group[f"block{number}_items"] = np.array(list(block), "S")
         group[f"block{number}_values"] = np.stack(list(block.values()), axis=1)
 
 
