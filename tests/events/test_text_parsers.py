@@ -20,7 +20,7 @@ from stdl_events.events.time_units import TIME_UNITS
 
 pytest.importorskip("numba", reason="numba is not installed: it compiles the parser of text")
 
-from stdl_events.events.formats.text_loop import parse_lines
+from stdl_events.events.formats import text_digits, text_loop
 
 BAD_LINES = (
     b"oops", b"1 2 3", b"1,2,3,4,5", b"1,2,,1", b"1;2;3;1", b"0x1F,2,3,1", b"1,2-3,4,1", b"1.5.2,2,3,1", b"1,2,3,1,",
@@ -149,6 +149,7 @@ NUMBERS = st.one_of(
     st.integers(-(10**19), 10**19).map(str),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.decimals(allow_nan=False, allow_infinity=False, places=6).map(str),
+    st.integers(0, 10**17).map(lambda number: f"{number // 10**9}.{number % 10**9:09}"),
     st.text("0123456789+-.eE ", max_size=8),
 )
 
@@ -159,10 +160,11 @@ NUMBERS = st.one_of(
     delimiter=st.sampled_from([",", None]),
     end=st.sampled_from(["\n", "\r\n", "\n\n", " \n", "\r", ""]),
     is_whole=st.lists(st.booleans(), min_size=2, max_size=2),
+    parse=st.sampled_from([text_loop.parse_lines, text_digits.parse_lines]),
 )
-def test_what_the_compiled_parser_takes_numpy_reads_the_same(lines, delimiter, end, is_whole) -> None:
+def test_what_the_fast_parsers_take_numpy_reads_the_same(lines, delimiter, end, is_whole, parse) -> None:
     data = end.join((delimiter or " ").join(line) for line in lines).encode() + end.encode()
-    found = parse_lines(data, delimiter, is_whole)
+    found = parse(data, delimiter, is_whole)
     if found is None:
         return
     kinds = np.dtype([(f"f{column}", "i8" if whole else "f8") for column, whole in enumerate(is_whole)])
@@ -174,10 +176,11 @@ def test_what_the_compiled_parser_takes_numpy_reads_the_same(lines, delimiter, e
         assert column.tobytes() == expected[name].tobytes()
 
 
-def test_a_number_that_the_compiled_parser_takes_is_the_nearest_float64() -> None:
+@pytest.mark.parametrize("parse", [text_loop.parse_lines, text_digits.parse_lines])
+def test_a_number_that_the_fast_parsers_take_is_the_nearest_float64(parse) -> None:
     digits = np.random.default_rng(0).integers(2**52, 10**17, 500).tolist()
     texts = [f"{number // 10**9}.{number % 10**9:09}" for number in digits]
-    found = {text: parse_lines(text.encode(), None, [False]) for text in texts}
+    found = {text: parse(f"{text}\n".encode(), None, [False]) for text in texts}
     taken = {text: columns[0][0] for text, columns in found.items() if columns is not None}
     assert taken == {text: float(text) for text in taken}
     assert 0 < len(taken) < len(texts)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.compiled import LOADING
+from stdl_events.events.formats import text_digits
 from stdl_events.events.formats.polarity import OFF_WORDS, ON_WORDS, polarity_of_word
 
 NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -130,6 +131,9 @@ class LineParser:
         return parse_lines(data, self.delimiter, self._is_whole)
 
     def _parse_with_numpy(self, data: bytes) -> Columns:
+        of_digits = text_digits.parse_lines(data, self.delimiter, self._is_whole)
+        if of_digits is not None:
+            return of_digits
         if any(self._is_whole) and not all(self._is_whole):
             with suppress(ValueError):
                 return self._parse_used(data, range(self.width), self._is_whole)
