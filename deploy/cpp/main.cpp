@@ -53,6 +53,13 @@ static Arguments parse(const std::vector<std::string>& words) {
     return read;
 }
 
+static std::string fitting(const Size& size, const Size& trained) {
+    const auto& [width, height] = trained;
+    if (size == Size{height, width}) return "turn it with stdl-events convert --rotate 90";
+    if (size.first >= width && size.second >= height) return "cut or shrink it with stdl-events convert";
+    return "use a recording of at least " + size_text(width, height) + " pixels, or train a model for this size";
+}
+
 static void recognise(Model& model, const std::string& path, const std::optional<Size>& given) {
     EvtReader reader(path);
     const Size trained = model.card().frame.sensor_size;
@@ -61,7 +68,7 @@ static void recognise(Model& model, const std::string& path, const std::optional
     if (*size != trained)
         throw Refusal(path, "a sensor of " + size_text(size->first, size->second),
                       size_text(trained.first, trained.second) + ", on which the model was trained",
-                      "turn, cut or shrink it with stdl-events convert");
+                      fitting(*size, trained));
     Readout readout(model, path, std::cout);
     Framer framer(model.card().frame, path, [&readout](const Frame& frame) { readout.push(frame); });
     std::vector<Event> events;

@@ -37,6 +37,7 @@ BACK = scene(4)
 BACK["t"] = 2_000_000, 2_000_001, 10, 20
 AFAR = scene(2)
 AFAR["t"] = 0, 17_000_000_000
+TRAINED = "expected 12x10, on which the model was trained"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,9 @@ AFAR["t"] = 0, 17_000_000_000
         ("none.raw", b"no events", "got no header of EVT; expected EVT 2.0 or 3.0;"),
         ("evt21.raw", HEADER.replace(b"2.0", b"2.1"), "got the encoding 2.1; expected EVT 2.0 or 3.0;"),
         ("big.raw", b"% endianness big\n" + HEADER, "got the byte order big; expected little;"),
-        ("size.raw", HEADER.replace(b"12x10", b"34x34"), "got a sensor of 34x34; expected 12x10, on which the model"),
+        ("size.raw", HEADER.replace(b"12x10", b"34x34"), f"got a sensor of 34x34; {TRAINED}; cut or shrink it"),
+        ("turned.raw", HEADER.replace(b"12x10", b"10x12"), f"got a sensor of 10x12; {TRAINED}; turn it"),
+        ("small.raw", HEADER.replace(b"12x10", b"12x9"), f"got a sensor of 12x9; {TRAINED}; use a recording of"),
         ("anon.raw", b"% evt 2.0\n% end\n", "got no sensor size in its header; expected one; give it with --sensor"),
         ("back.raw", HEADER + evt2_words(BACK), "got a clock that goes back from t=2000001 to t=10 us; expected one"),
         ("gap.raw", HEADER + evt2_words(AFAR), "got 1699999 windows at once up to t=16999999000 us; expected at most"),

@@ -310,7 +310,9 @@ UNREADABLE = {
     "r.aedat4": (b"#!AER-DAT4.0\r\n", "another kind of file; expected Prophesee .raw"),
     "other.raw": (b"% evt 2.1\n% end\n" + bytes(8), "the encoding EVT 2.1"),
     "cut.raw": (HEADER + words(*EVENT) + b"\0", "1 of 2 bytes of a record at byte 39, where it ends"),
-    "size.raw": (HEADER.replace(b"8x6", b"64x48") + words(*EVENT), "a sensor of 64x48 pixels; expected 8x6"),
+    "size.raw": (HEADER.replace(b"8x6", b"64x48"), "a sensor of 64x48 pixels; expected 8x6, on which the model was"),
+    "turned.raw": (HEADER.replace(b"8x6", b"6x8"), "; turn it: stdl-events convert"),
+    "small.raw": (HEADER.replace(b"8x6", b"8x5"), "; use a recording of at least 8x6 pixels"),
     "outside.raw": (HEADER + words(*EVENT[:3], 0x2FFF), "1 of 1 events outside the sensor"),
     "reset.raw": (HEADER + words(0x8900, *EVENT[1:], 0x8200, *EVENT[2:]), "a clock that leaps back from 9437184 to"),
     "stray.raw": (
@@ -367,6 +369,8 @@ def test_a_hostile_model_is_one_line_and_the_next_one_works(page, tmp_path, mode
         assert (problem == "") == (word is None), name
         assert "\n" not in problem
         assert (problem == "") or problem.startswith(f"{number}.onnx: got ")
+    page.set_input_files("#recordings", recording)
+    assert page.locator("#problem").text_content() == problem != "", "recordings do not hide it"
     page.set_input_files("#model", model)
     until(page, "done")
     assert page.locator("#problem").is_hidden()

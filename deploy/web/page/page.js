@@ -171,7 +171,7 @@ function recognise(some) {
 
 function addRecordings(files) {
   if (!files.length) return;
-  if (!waiting) say(null);
+  if (!waiting && model) say(null); // what was wrong with the model stays
   const added = files.map((file, at) => newRecording(recordings.length + at, file));
   recordings = [...recordings, ...added];
   recognise(added);

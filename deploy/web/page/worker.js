@@ -46,6 +46,14 @@ async function openModel(file) {
   return { facts, labels, thresholds: decision };
 }
 
+function fitting([width, height], wanted) {
+  const [wide, high] = wanted;
+  if (width === high && height === wide) return "turn it: stdl-events convert FILE fits.raw --rotate 90";
+  return width >= wide && height >= high
+    ? "cut or shrink it: stdl-events convert FILE fits.raw --center-crop WxH --scale WxH"
+    : `use a recording of at least ${sizeText(wanted)} pixels, or train a model for this size`;
+}
+
 async function read(id, file) {
   const wanted = session.card.frame.sensor_size;
   shown = null;
@@ -54,7 +62,7 @@ async function read(id, file) {
   if (sizeText(size) !== sizeText(wanted)) {
     throw new Problem(
       file.name, `a sensor of ${sizeText(size)} pixels`, `${sizeText(wanted)}, on which the model was trained`,
-      "cut or shrink it: stdl-events convert FILE fits.raw --center-crop WxH --scale WxH",
+      fitting(size, wanted),
     );
   }
   shown = { id, size, events };
