@@ -134,12 +134,14 @@ def _read(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise FileNotFoundError
-    except OSError:
+            raise _refused(path, "a folder" if path.is_dir() else "no regular file", "check the path, or export one")
+        if size > MAX_BYTES:
+            raise _refused(path, f"{size:,} bytes", "check the path", f"at most {MAX_BYTES:,}")
+        return path.read_bytes()
+    except FileNotFoundError:
         raise _refused(path, "no such file", "check the path, or export one") from None
-    if size > MAX_BYTES:
-        raise _refused(path, f"{size:,} bytes", "check the path", f"at most {MAX_BYTES:,}")
-    return path.read_bytes()
+    except OSError as error:
+        raise _refused(path, (error.strerror or str(error)).lower(), "check the path and its permissions") from None
 
 
 def _parse(path: Path, content: bytes) -> Any:

@@ -136,6 +136,11 @@ class OnnxSession:
         Raises:
             ModelError: the frame or the state has another shape than the model's, or onnxruntime fails.
         """
+        if self.card.steps_per_call > 1:
+            raise ModelError(
+                str(self.path), got="one frame for a file of whole clips",
+                expected=f"{self.card.steps_per_call} frames", todo="call steps, or export it without --whole-clip",
+            )  # fmt: skip
         return self._call("frame", "a frame", frame_BCHW, self._frame_shape_CHW, state)
 
     def steps(self, frames_TBCHW: npt.NDArray[Any], state: State) -> tuple[npt.NDArray[np.float32], State]:
@@ -153,12 +158,9 @@ class OnnxSession:
     def _call(
         self, name: str, what: str, x: npt.NDArray[Any], expected: tuple[int, ...], state: State
     ) -> tuple[npt.NDArray[np.float32], State]:
-        if x.shape[1:] != expected or not x.shape or len(state) != len(self._states):
-            raise ModelError(
-                str(self.path), got=f"{what} of shape {x.shape} and {len(state)} state tensors",
-                expected=f"(batch, {', '.join(map(str, expected))}) and {len(self._states)}",
-                todo="make frames with the model's own frame spec",
-            )  # fmt: skip
+        shapes = [each.shape for each in state]
+        if x.shape[1:] != expected or not x.shape or shapes != [(len(x), *shape) for shape in self.card.state_shapes]:
+            raise self._misfit(what, x.shape, expected, shapes)
         feed = dict(zip(self._states, state, strict=True))
         feed[name] = x.astype(self._input_dtypes[name])
         try:
@@ -169,6 +171,23 @@ class OnnxSession:
                 expected=f"one in less than {MAX_ARENA_BYTES >> 30} GiB", todo="use a smaller batch, or another model",
             ) from None  # fmt: skip
         return logits.astype(np.float32, copy=False), tuple(next_state)
+
+    def _misfit(
+        self, what: str, got: tuple[int, ...], expected: tuple[int, ...], shapes: list[tuple[int, ...]]
+    ) -> ModelError:
+        """Return the error of a call: onnxruntime would repeat a state of one clip for all of a batch."""
+        if got[1:] != expected or not got or len(shapes) != len(self._states):
+            return ModelError(
+                str(self.path), got=f"{what} of shape {got} and {len(shapes)} state tensors",
+                expected=f"(batch, {', '.join(map(str, expected))}) and {len(self._states)}",
+                todo="make frames with the model's own frame spec",
+            )  # fmt: skip
+        wanted = [(got[0], *shape) for shape in self.card.state_shapes]
+        name, shape, fit = next(row for row in zip(self._states, shapes, wanted, strict=True) if row[1] != row[2])
+        return ModelError(
+            str(self.path), got=f"{name} of shape {shape}", expected=f"{fit}, as {what} of shape {got} needs",
+            todo="begin with initial_state(batch), and give each step the state of the one before",
+        )  # fmt: skip
 
     @property
     def scattered(self) -> "Scattered | None":

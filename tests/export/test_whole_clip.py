@@ -97,6 +97,8 @@ def test_the_session_runs_both_files_alike_and_carries_the_state(step_file, tmp_
         ModelError, match=r"got frames of shape \(6, 4, 2, 12, 12\) .* expected \(batch, 5, 2, 12, 12\)"
     ):
         clips.steps(frames_TBCHW[:4], states[1])
+    with pytest.raises(ModelError, match="got one frame for a file of whole clips; expected 5 frames; call steps"):
+        clips.step(frames_TBCHW[0], states[1])
 
 
 def test_where_frames_come_one_by_one_it_is_refused_in_a_line(step_file, tmp_path, run_cli) -> None:

@@ -54,6 +54,7 @@ def test_files_that_are_no_models(tmp_path):
     assert "none.onnx: got no such file; expected an exported .onnx model; check the path" in refusal(
         tmp_path / "none.onnx"
     )
+    assert "got a folder; expected an exported .onnx model" in refusal(tmp_path)
     text = tmp_path / "text.onnx"
     text.write_text("not a model\n")
     assert "text.onnx: got a file that is no ONNX model (" in refusal(text)
@@ -104,3 +105,7 @@ def test_frames_of_another_shape_are_refused(tmp_path):
         session.step(np.zeros((1, 2, 8, 6)), session.initial_state())
     with pytest.raises(ModelError, match="and 0 state tensors"):
         session.step(np.zeros((1, 2, 6, 8)), ())
+    with pytest.raises(
+        ModelError, match=r"got state_0 of shape \(1, 2\); expected \(3, 2\), as a frame of shape \(3, 2"
+    ):
+        session.step(np.zeros((3, 2, 6, 8)), session.initial_state())
