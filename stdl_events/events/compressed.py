@@ -149,10 +149,11 @@ def _unpacked_blocks(path: Path, packed: Readable, *, repair: bool) -> Iterator[
         try:
             block = packed.read1(_BLOCK_BYTES)
         except damage_errors() as error:
-            got = f"compressed data that does not unpack after {count} bytes ({error})"
+            kind = "text in UTF-16" if isinstance(error, UnicodeError) else "compressed data"
+            got = f"{kind} that does not unpack after {count} bytes ({error})"
             if not repair:
                 raise TruncatedRecordingError(
-                    str(path), got=got, expected="a complete compressed file", todo=TODO_DAMAGE
+                    str(path), got=got, expected="a complete file", todo=TODO_DAMAGE
                 ) from None
             warnings.warn(f"{path}: {got}: kept the part before", RecordingWarning, stacklevel=4)
             return

@@ -64,6 +64,21 @@ def test_tonic_layout_is_read_through_tonic(tmp_path: Path) -> None:
     assert entry.open().read().tolist() == [(7, 3, 4, True)]
 
 
+@pytest.mark.filterwarnings("ignore:.* where Tonic expects", "ignore:.*left out. 2 of another kind")
+@pytest.mark.parametrize("suffix", [".bin", ".BIN"])
+def test_tonics_layout_in_other_case_and_with_hidden_files(tmp_path: Path, suffix: str) -> None:
+    """Tonic passes over .BIN, and takes ._00000.bin for a recording."""
+    pytest.importorskip("tonic")
+    for side in ("Train", "Test"):
+        digits(tmp_path / "NMNIST" / side, 2)
+        (tmp_path / "NMNIST" / f"{side.lower()}.zip").touch()
+        first = min((tmp_path / "NMNIST" / side / "0").iterdir())
+        first.with_name("._" + first.name).write_bytes(b"x")
+        first.rename(first.with_suffix(suffix))
+    split = split_nmnist(tmp_path)
+    assert (len(split.train), len(split.test)) == (20, 20)
+
+
 @pytest.mark.filterwarnings("ignore:.* where Tonic expects")
 def test_half_of_tonic_layout_is_an_error_not_a_download(tmp_path: Path) -> None:
     pytest.importorskip("tonic")

@@ -60,8 +60,11 @@ def split_nmnist(root: str | Path) -> Split:
 
 
 def _is_plain_split(folder: Path) -> bool:
-    """True if both sides are there without the archives that Tonic's class asks for."""
-    return is_split(folder) and not any(child(folder, name) for name in ("train.zip", "test.zip"))
+    """True if both sides are there without the archives that Tonic's class asks for, or with other suffixes."""
+    if not is_split(folder):
+        return False
+    has_archives = any(child(folder, name) for name in ("train.zip", "test.zip"))
+    return not has_archives or any(path.suffix.lower() == ".bin" != path.suffix for path in folder.glob("*/*/*"))
 
 
 def _require_digits(root: Path, recordings: RecordingSet) -> None:

@@ -21,6 +21,7 @@ from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.datasets.obtain import found_in
 from stdl_events.recordings.datasets.sample_recordings import dataset_of
 from stdl_events.recordings.datasets.samples import Samples, Side, side_argument, side_keyword
+from stdl_events.recordings.found_files import is_hidden
 from stdl_events.recordings.registry import Dataset
 
 PREFIX = "tonic"
@@ -120,7 +121,8 @@ def labels_by_tonic(class_name: str, root: Path, sides: tuple[Side | None, ...])
         opened: list[Any] = [TonicFactory(class_name)(root, side) for side in sides]
     except ModuleNotFoundError:
         return None
-    return {Path(file): label for one in opened for file, label in zip(one.data, one.targets, strict=True)}
+    labels = {Path(file): label for one in opened for file, label in zip(one.data, one.targets, strict=True)}
+    return {path: label for path, label in labels.items() if not is_hidden(path)}
 
 
 @dataclass(frozen=True)
