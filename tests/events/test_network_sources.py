@@ -296,6 +296,13 @@ def test_stdin_is_the_recording_that_is_piped_in(data, options):
     os.close(reading)
 
 
+def test_warnings_about_stdin_name_it():
+    reading = pipe_with(event_files.aedat4([(0, *SIZE, [scene()])], table=False)[:-9])
+    with pytest.warns(RecordingWarning, match="^stdin: "):
+        list(open_stdin("", descriptor=reading, repair=True).chunks())
+    os.close(reading)
+
+
 @pytest.mark.parametrize(
     ("data", "options", "error", "text"),
     [

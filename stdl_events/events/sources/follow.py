@@ -67,6 +67,7 @@ class FollowSource:
 
     Attributes:
         path: the file.
+        name: of it in warnings.
         sensor_size: (width, height).
         outside: number of events outside the sensor so far, which are skipped.
         overload: the model is waited for, since the file keeps what is not read yet.
@@ -86,6 +87,7 @@ class FollowSource:
         strict: bool = False,
     ) -> None:
         self.path = path
+        self.name = str(path)
         self.sensor_size = sensor_size
         self.outside = 0
         self._events = 0
@@ -115,7 +117,7 @@ class FollowSource:
             yield self._release(0)
             if not self._repair:
                 raise
-            warnings.warn(f"{self.path}: {damage.got}: kept the part before", RecordingWarning, stacklevel=2)
+            warnings.warn(f"{self.name}: {damage.got}: kept the part before", RecordingWarning, stacklevel=2)
         yield self._release(0)
         self._say_defects()
 
@@ -238,4 +240,4 @@ class FollowSource:
                 todo="check the sensor's size (--sensor), or use the others with --repair (repair=True)",
             )  # fmt: skip
         for text in texts:
-            warnings.warn(f"{self.path}: {text}", RecordingWarning, stacklevel=3)
+            warnings.warn(f"{self.name}: {text}", RecordingWarning, stacklevel=3)

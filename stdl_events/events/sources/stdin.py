@@ -69,6 +69,7 @@ class PipedSource(FollowSource):
         except RecordingError as error:
             raise _of_stdin(error) from None
         super().__init__(path, pieces, header, size, waiting=waiting, repair=repair, strict=strict)
+        self.name = "stdin"
 
     def chunks(self) -> Iterator[EventArray]:
         try:
