@@ -200,6 +200,11 @@ def test_a_refused_connection_is_one_line(tmp_path, run_cli):
     ("pieces", "code", "text"),
     [
         ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], 2, "got b'HTTP/1.1 400 Bad'; expected a header of AEDAT 4"),
+        (
+            [b"#!AER-DAT4.0\r\n" + b"?" * 16],
+            2,
+            f"got {b'?' * 16!r} behind the first line; expected a header of AEDAT 4",
+        ),
         ([], 4, "got a connection closed before its header"),
         ([b"\x40\x01\0\0\x18\0"], 4, "got a connection closed before its header"),
     ],

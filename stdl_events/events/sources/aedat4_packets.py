@@ -172,7 +172,8 @@ class Aedat4Packets:
             return False
         size = int.from_bytes(self._left[before : before + _SIZE_BYTES], "little")
         if not _HEAD_BYTES <= size <= _MAX_HEADER_BYTES or self._left[before + 8 : before + _HEAD_BYTES] != b"IOHE":
-            raise _no_header(self._name, f"{bytes(self._left[:16])!r}")
+            where = " behind the first line" if before else ""
+            raise _no_header(self._name, f"{bytes(self._left[before : before + 16])!r}{where}")
         end = before + _SIZE_BYTES + size
         if len(self._left) < end:
             return False
