@@ -93,9 +93,14 @@ def _open_when_written(
         if file_bytes != seen:
             seen, since_s = file_bytes, waiting.clock_s()
             try:
-                return _open(path, format, stream, asked, time_unit)
+                with warnings.catch_warnings(record=True) as said:
+                    warnings.simplefilter("always")
+                    found = _open(path, format, stream, asked, time_unit)
+                for each in said:
+                    warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+                return found
             except (TruncatedRecordingError, CorruptRecordingError, UnknownFormatError) as error:
-                # Anything may be missing from the first bytes; later only what says so itself.
+                # Anything may be missing from the first bytes, so nothing is said of them; later only what says so.
                 if file_bytes >= HEAD_BYTES and not isinstance(error, TruncatedRecordingError):
                     raise
                 reason = error
