@@ -19,7 +19,7 @@ _NEW_LINE, _RETURN, _BLANK, _PLUS, _MINUS, _POINT = (ord(mark) for mark in "\n\r
 _ZERO, _SMALL_E, _LARGE_E = np.uint8(ord("0")), ord("e"), ord("E")
 # Indices are unsigned, so that none is checked for being negative.
 _ONE, _TEN = np.uint64(1), np.uint64(10)
-_MOST_DIGITS = 18  # fit into int64
+_MOST_DIGITS = np.uint64(18)  # fit into int64
 _MOST_EXACT = np.uint64(1 << 53)
 _POWERS = 10.0 ** np.arange(23)
 _compiled = cached_njit()
@@ -43,6 +43,11 @@ def parse_lines(data: bytes, delimiter: str | None, is_whole: list[bool]) -> lis
     if rows < 0:
         return None
     return [(table if whole else floats)[column, :rows] for column, whole in enumerate(is_whole)]
+
+
+@_compiled
+def _is_digit(data: Any, at: Any) -> Any:
+    return np.uint8(data[at] - _ZERO) < 10
 
 
 @_compiled
@@ -71,51 +76,74 @@ def _after_sign(data: Any, at: Any) -> Any:
 
 
 @_compiled
+def _after_end(data: Any, at: Any) -> Any:
+    """Return (whether the line ends here, but for blanks, the index behind its end)."""
+    if data[at] != _NEW_LINE:
+        at = _after_blanks(data, at)
+        at += _ONE if data[at] == _RETURN else np.uint64(0)
+    return data[at] == _NEW_LINE, at + _ONE
+
+
+@_compiled
+def _after_exponent(data: Any, at: Any) -> Any:
+    """Return (the power of ten, the index behind it); 2^53 for one that is unusual."""
+    is_negative, start = _after_sign(data, at + _ONE)
+    power, at = _after_digits(data, start, np.uint64(0))
+    if at - start - _ONE >= _MOST_DIGITS or power > _MOST_EXACT:  # none, or too many
+        power = _MOST_EXACT
+    return -np.int64(power) if is_negative else np.int64(power), at
+
+
+@_compiled
 def _parse(data: Any, delimiter: int, is_whole: Any, table: Any, floats: Any, powers: Any) -> Any:
-    """Write the numbers of `data`, which ends with a line feed; return the number of lines, -1 if one is unusual."""
-    at, row = np.uint64(0), np.uint64(0)
+    """Write the numbers of `data`, which ends with a line feed; return the number of lines, -1 if one is unusual.
+
+    A digit at the beginning of a number and the mark behind it are looked for first: most numbers have no more.
+    """
+    at, row, last = np.uint64(0), np.uint64(0), len(is_whole) - 1
     while at < len(data):
-        at = _after_blanks(data, at) if delimiter == _BLANK else at
-        is_windows = data[at] == _RETURN and data[at + _ONE] == _NEW_LINE
-        if is_windows or data[at] == _NEW_LINE:  # an empty line
-            at += _ONE + _ONE if is_windows else _ONE
-            continue
+        if not _is_digit(data, at):
+            at = _after_blanks(data, at) if delimiter == _BLANK else at
+            is_windows = data[at] == _RETURN and data[at + _ONE] == _NEW_LINE
+            if is_windows or data[at] == _NEW_LINE:  # an empty line
+                at += _ONE + _ONE if is_windows else _ONE
+                continue
         for column in range(len(is_whole)):
-            if column and data[at] != delimiter:
-                return -1
-            at = _after_blanks(data, at + _ONE if column else at)
-            is_negative, at = _after_sign(data, at)
+            is_negative = False
+            if not _is_digit(data, at):
+                is_negative, at = _after_sign(data, _after_blanks(data, at))
             start = at
             value, at = _after_digits(data, at, np.uint64(0))
-            digits, exponent = np.int64(at - start), np.int64(0)
+            digits = at - start
             if is_whole[column]:
                 number = np.int64(value)
                 table[column, row] = -number if is_negative else number
             else:
+                exponent = np.int64(0)
                 if data[at] == _POINT:
                     start = at + _ONE
                     value, at = _after_digits(data, start, value)
                     exponent = -np.int64(at - start)
-                    digits -= exponent
+                    digits += at - start
                 if data[at] in (_SMALL_E, _LARGE_E):
-                    is_small, start = _after_sign(data, at + _ONE)
-                    power, at = _after_digits(data, start, np.uint64(0))
-                    if at == start or power > _MOST_EXACT:
-                        return -1
-                    exponent += -np.int64(power) if is_small else np.int64(power)
+                    power, at = _after_exponent(data, at)
+                    exponent += power
                 if value > _MOST_EXACT or abs(exponent) >= len(powers):
                     return -1
                 real = np.float64(value)
                 real = real * powers[exponent] if exponent > 0 else real / powers[-exponent]
                 floats[column, row] = -real if is_negative else real
-            if digits < 1 or digits > _MOST_DIGITS:
+            if digits - _ONE >= _MOST_DIGITS:  # none, or too many
                 return -1
-            if delimiter != _BLANK:
+            if column == last:
+                is_end, at = _after_end(data, at)
+                if not is_end:
+                    return -1
+                continue
+            if data[at] != delimiter and delimiter != _BLANK:
                 at = _after_blanks(data, at)
-        at = _after_blanks(data, at)
-        at += _ONE if data[at] == _RETURN else np.uint64(0)
-        if data[at] != _NEW_LINE:
-            return -1
-        at += _ONE
+            if data[at] != delimiter:
+                return -1
+            at += _ONE
         row += _ONE
     return np.int64(row)
