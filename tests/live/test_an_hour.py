@@ -14,6 +14,7 @@ from stdl_events.events.sources.received import ReceivedSource
 from stdl_events.events.stream import empty_events
 from stdl_events.frames import Framer
 from stdl_events.live import Recogniser
+from stdl_events.live.clock_watch import MOST_SAID
 from stdl_events.live.frame_queue import FrameQueue
 from stdl_events.live.reader import Reader
 from stdl_events.live.steps import Steps
@@ -120,7 +121,8 @@ def test_an_hour_with_every_fault():
     in_calm = HOUR - hour.all_silent - sent["lost"] - sent["storm"]
     assert hour.all_silent == SILENT * sent["silence"]
     assert hour.events == 8 * in_calm + 3_000 * sent["storm"] == reader.events
-    assert reader.clock.resets == sum(sent[fault] for fault in BEGIN_AGAIN) == len(said)
+    assert reader.clock.resets == sum(sent[fault] for fault in BEGIN_AGAIN)
+    assert len(said) == MOST_SAID
     assert late_starts == []
     queue.close(discard=True)
     assert longest <= CAPACITY
