@@ -20,6 +20,7 @@ GAP_US = 1_000_000
 MAX_RUNS = 1 << 16
 _MAX_TAKES = 64
 _LATE_FRACTION = 0.1
+_SHUFFLED_FRACTION = 0.1
 _ROTATED_US = 100_000
 # Stray events are few, and far from the rest: by 10 s, or by 2 s and more than the rest lasts.
 _MAX_STRAYS = 1000
@@ -157,7 +158,8 @@ def divide(runs: Sequence[Run]) -> list[list[Run]]:
     divided = [take.runs for take in takes]
     if any(take[0].is_reset for take in divided[1:]):
         return divided
-    return [list(runs)] if _are_polarities_apart(divided) or _is_rotated(takes) else divided
+    is_one = _are_polarities_apart(divided) or _is_rotated(takes) or _is_shuffled(runs)
+    return [list(runs)] if is_one else divided
 
 
 def _goes_on(take: _OpenTake, late: _OpenTake, run: Run) -> bool:
@@ -172,6 +174,11 @@ def _is_rotated(takes: list[_OpenTake]) -> bool:
     if len(takes) != 2:
         return False
     return 0 <= min(run.min_us for run in takes[0].runs) - takes[1].newest_us <= _ROTATED_US
+
+
+def _is_shuffled(runs: Sequence[Run]) -> bool:
+    """True for a file that is out of order within its runs as well."""
+    return sum(run.backward_steps for run in runs) > _SHUFFLED_FRACTION * _count(runs)
 
 
 def _are_polarities_apart(takes: Sequence[Sequence[Run]]) -> bool:

@@ -399,3 +399,19 @@ def test_a_counter_of_32_bits_wraps_in_wider_columns_too(tmp_path: Path, last: i
     else:
         with pytest.warns(RecordingWarning, match="the clock leaps back, as after a reset: 2 takes"):
             assert len(open_recording(path).takes) == 2
+
+
+def test_a_shuffled_file_is_one_take_of_its_own_unit(tmp_path: Path) -> None:
+    """It was divided into takes, whose gaps made it last minutes, so that its unit seemed to be nanoseconds."""
+    order = np.random.default_rng(0).permutation(3000)
+    np.savez(tmp_path / "a.npz", t=times()[order], x=order % 32, y=order % 24, p=order % 2)
+    recording = open_recording(tmp_path / "a.npz")
+    with pytest.warns(RecordingWarning, match="backward time steps, .*: sorted") as said:
+        assert recording.read()["t"].tolist() == times().tolist()
+    assert (len(said), recording.time_unit, len(recording.takes)) == (1, "us", 1)
+
+
+def test_coordinates_that_are_shares_of_the_sensor_are_no_pixels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", t=EVENTS["t"], x=EVENTS["x"] / 346, y=EVENTS["y"] / 260, p=EVENTS["p"])
+    with pytest.raises(UnknownFormatError, match="values of x from 0 to 1; expected pixels; multiply x and y by"):
+        open_recording(tmp_path / "a.npz").read()

@@ -6,9 +6,9 @@ mcap (of `live --record`), npy, npz, atis_bin (N-MNIST and N-Caltech101), text; 
 faery.
 
 Shared modules: format (the type `Format`), recognise (format of a file), clock (times that wrap), columns (assignment
-of t, x, y and p), column_reading and polarity (their values), text_header and text_numbers, text_loop, evt3_loop and
-es_loop (compiled, where that pays), stated_size, hdf5_size, hdf5_pandas (frames of pandas), flatbuffers (tables with
-checked offsets), prophesee (`%` headers), aedat4_layout (header and packets of AEDAT 4), aedat4_extras and
+of t, x, y and p), column_reading, polarity and pixel_values (their values), text_header and text_numbers, text_loop,
+evt3_loop and es_loop (compiled, where that pays), stated_size, hdf5_size, hdf5_pandas (frames of pandas), flatbuffers
+(tables with checked offsets), prophesee (`%` headers), aedat4_layout (header and packets of AEDAT 4), aedat4_extras and
 aedat4_child (its pictures, IMU samples and triggers).
 """
 

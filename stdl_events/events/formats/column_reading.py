@@ -17,6 +17,7 @@ from stdl_events.events.decoder import Block, OffEverySensor, TimeUnitFrom, corr
 from stdl_events.events.defects import count_of
 from stdl_events.events.formats.clock import UnwrappedClock, may_wrap, unwrap_wide, wide_clock
 from stdl_events.events.formats.columns import NAMES
+from stdl_events.events.formats.pixel_values import can_be_pixels, require_no_shares
 from stdl_events.events.formats.polarity import EXPECTED, PolarityCodes, UnknownPolarityError
 from stdl_events.events.formats.split_seconds import joined
 from stdl_events.events.stream import EVENT_DTYPE, EventArray
@@ -27,7 +28,6 @@ _DOUBLE_BYTES, _COUNTER_BYTES = 8, 4
 _COARSE_US = 10.0
 # Types of the columns that a compiled loop takes.
 _USUAL_KINDS = ("<i8<i8<i8<i8", "<f8<i8<i8<i8")
-_ALWAYS_PIXELS = (np.dtype("u2"), np.dtype("u1"), np.dtype("?"))
 
 T = TypeVar("T")
 
@@ -218,7 +218,7 @@ class ColumnReading:
         self, x: npt.NDArray[Any], y: npt.NDArray[Any], offset: int
     ) -> tuple[npt.NDArray[np.bool_] | None, OffEverySensor | None]:
         """Return (the mask of the events on a possible sensor, the others); None twice if there are no others."""
-        if all(_can_be_pixels(each) for each in (x, y)):
+        if all(can_be_pixels(each) for each in (x, y)):
             return None, None
         for name, each in (("x", x), ("y", y)):
             if each.dtype.kind == "f" and not np.isfinite(each).all():
@@ -267,7 +267,9 @@ class ColumnReading:
     def _write_pixels(self, events: EventArray, name: str, pixel: npt.NDArray[Any]) -> None:
         events[name] = pixel
         if pixel.dtype.kind == "f":
-            self._fractional_pixels += int(np.count_nonzero(events[name] != pixel))
+            fractional = int(np.count_nonzero(events[name] != pixel))
+            require_no_shares(self._path, name, pixel, fractional)
+            self._fractional_pixels += fractional
 
     def _is_on(self, p: npt.NDArray[Any], offset: int) -> npt.NDArray[np.bool_]:
         try:
@@ -290,9 +292,3 @@ def _twin(thing: T) -> T:
 
 def _widened(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return column.astype(np.float32) if column.dtype == np.float16 else column
-
-
-def _can_be_pixels(column: npt.NDArray[Any]) -> bool:
-    if column.dtype in _ALWAYS_PIXELS or not len(column):
-        return True
-    return bool(column.min() >= 0 and column.max() < _PIXELS)

@@ -118,6 +118,8 @@ def unit_of_word(word: object) -> str | None:
 
 def stated_unit(path: Path, word: object) -> str | None:
     """Return the unit that a file states by `word`; one of another word is not used, with a warning."""
+    if isinstance(word, np.ndarray) and word.size == 1:
+        word = word.item()
     found = unit_of_word(word)
     if found is None and isinstance(word, (str, bytes)) and word:
         name = word.decode("latin-1") if isinstance(word, bytes) else word
