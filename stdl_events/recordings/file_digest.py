@@ -26,7 +26,7 @@ def file_size(path: Path) -> int:
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
+    with open(path, "rb", buffering=0) as file:
         # A short file is not read into the memory of a long one, which the system would have to clear.
         block_bytes = min(_HASH_BLOCK_BYTES, os.fstat(file.fileno()).st_size + 1)
         while block := file.read(block_bytes):

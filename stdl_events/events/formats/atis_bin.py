@@ -84,7 +84,7 @@ def _make_decode() -> Callable[[Records], EventArray]:
         nonlocal overflows
         words = _words(records)
         t_us = clock.unwrap(words & _TIME_MASK)
-        if overflows or words.max(initial=0) >> 24 >= _OVERFLOW_ROW:
+        if overflows or np.maximum.reduce(words, initial=0) >> 24 >= _OVERFLOW_ROW:
             is_overflow = records["y"] == _OVERFLOW_ROW
             count = overflows + np.cumsum(is_overflow)
             overflows = int(count[-1])

@@ -122,6 +122,8 @@ def require_uncontradicted(path: Path, head: bytes, name: str) -> str:
     Raises:
         RecordingError: the file begins with the magic of another one.
     """
+    if not head.startswith(FORMATS.order.magics):
+        return name
     if any(known.magic and head.startswith(known.magic) for known in FORMATS[name].signatures):
         return name
     for other, known in FORMATS.order.with_magic:
