@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stdl_events.live.step_times import StepTimes
 
 COLUMNS = ("model", "precision", "MB", "threads", "batch", "p50 ms", "p99 ms", "steps/s", "faster")
-WIDTHS = (17, 9, 6, 7, 5, 7, 7, 8, 6)
+WIDTHS = (16, 9, 6, 7, 5, 7, 7, 9, 6)
 
 
 def register(app: typer.Typer) -> None:
