@@ -38,7 +38,8 @@ def first_problem(error: ValidationError) -> Problem:
     ours = detail.get("ctx", {}).get("error")
     if isinstance(ours, UserError):
         # A problem of one value is named by its field; one of several values by the error's own subject.
-        subjects = (where,) if isinstance(detail["input"], str) and where else (where, ours.subject)
+        is_one = isinstance(detail["input"], str) and where and not where.rpartition(".")[2].isdigit()
+        subjects = (where,) if is_one else (where, ours.subject)
         return Problem(".".join(part for part in subjects if part), ours.got, ours.expected, ours.todo)
     if detail["type"] == "extra_forbidden":
         return Problem(where, "an unknown key", "only known keys", "remove it or correct its spelling")

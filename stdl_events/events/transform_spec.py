@@ -15,6 +15,7 @@ from stdl_events.registry import Registry
 from stdl_events.validation import first_problem
 
 Transform = Callable[..., Any]
+_FINITE = ConfigDict(allow_inf_nan=False)
 
 
 class TransformSpec(BaseModel):
@@ -41,6 +42,9 @@ class TransformSpec(BaseModel):
         name, _, text = value.partition(":")
         pairs = [pair.partition("=") for pair in text.split(",")] if text else []
         settings: dict[str, object] = {key.strip(): setting.strip() for key, _, setting in pairs}
+        if len(settings) < len(pairs):
+            got = f"{value!r}, with a setting twice"
+            raise RecipeError("", got=got, expected="each setting once", todo="leave one out")
         share = {"probability": settings.pop("probability")} if "probability" in settings else {}
         return {"name": name, "settings": settings, **share}
 
@@ -97,7 +101,7 @@ def bind_transform(
 def _checked(spec: TransformSpec, parameter: inspect.Parameter, kind: str) -> Any:
     value = spec.settings[parameter.name]
     try:
-        return TypeAdapter(parameter.annotation).validate_python(value)
+        return TypeAdapter(parameter.annotation, config=_FINITE).validate_python(value)
     except ValidationError as error:
         raise RecipeError(
             f"{kind} {spec.name}: {parameter.name}", got=repr(value), expected=first_problem(error).expected,

@@ -242,8 +242,9 @@ def _parse(key: str, text: str, kind: Any) -> Any:
     except ValidationError as error:
         problem = first_problem(error)
         near = problem.todo if problem.todo and problem.todo.startswith("did you mean") else None
+        inner = problem.where.lstrip(".0123456789")
         raise RecipeError(
-            f"setting {key!r}",
+            f"setting {key!r}" + (f", {inner}" if ": " in inner else ""),  # such as a transform's setting
             got=repr(text),
             expected=problem.expected,
             todo=near or f"write --set {key}=VALUE with such a value",

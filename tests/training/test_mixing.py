@@ -80,7 +80,9 @@ def test_a_run_trains_on_mixed_clips(tmp_path: Path, config: TrainConfig) -> Non
             ["augment.mix=eventmx"],
             "got 'eventmx'; expected mixup or cutmix or eventmix; did you mean 'eventmix'",
         ),
-        (["augment.mix=mixup:alpha=0"], "augment.mix': got 'mixup:alpha=0'; expected greater than 0"),
+        (["augment.mix=mixup:alpha=0"], "augment.mix', mix mixup: alpha: got 'mixup:alpha=0'; expected greater than 0"),
+        (["augment.mix=cutmix:alpha=inf"], "alpha: got 'cutmix:alpha=inf'; expected a finite number"),
+        (["augment.mix=mixup:alpha=1,alpha=2"], "got 'mixup:alpha=1,alpha=2'; expected each setting once"),
         (["augment.mix=cutmix:cap=3"], "augment.mix': got 'cutmix:cap=3'; expected the settings alpha; "),
     ],
 )
