@@ -19,6 +19,7 @@ from stdl_events.cli.options.recipe_options import (
     option_assignments,
 )
 from stdl_events.cli.options.recording_options import RepairOption
+from stdl_events.cli.options.run_argument import require_no_folder
 from stdl_events.cli.options.split_options import SplitOption, ValidationOption
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.report import report_of_training
@@ -82,7 +83,8 @@ def sweep(
 
     Example: stdl-events sweep folder --data recordings/ --vary learning.rule=stdl,sltt --validation 0.1
     """
-    from stdl_events.training.sweeps.sweep_folder import is_sweep, read_sweep
+    from stdl_events.training.run_folder import CONFIG_FILE
+    from stdl_events.training.sweeps.sweep_folder import SWEEP_FILE, is_sweep, read_sweep
     from stdl_events.training.sweeps.sweep_grid import Sweep, parse_seeds, parse_vary
 
     options = option_assignments(
@@ -97,6 +99,8 @@ def sweep(
         folder, old = Path(recipe), read_sweep(Path(recipe)).sweep
         asked = Sweep(old.base, old.vary, old.seeds if seeds is None else parse_seeds(seeds))
     else:
+        if recipe not in RECIPES and not (Path(recipe) / CONFIG_FILE).is_file():
+            require_no_folder(recipe, SWEEP_FILE, "a sweep")
         varied = parse_vary(vary or ())
         base = _base(recipe, variant, config_file, assignments or [], options, list(varied))
         asked = Sweep(base, varied, parse_seeds(SEEDS if seeds is None else seeds))

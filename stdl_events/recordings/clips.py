@@ -199,5 +199,6 @@ def no_clips(entries: Sequence[Entry], frame_spec: FrameSpec) -> DatasetError:
         "recordings",
         got=f"{len(entries)} without one complete clip{longest(entries, frame_spec)}{after_filters(frame_spec)}",
         expected=f"at least one of {frame_spec.steps} frames, {length(frame_spec)}",
-        todo="use fewer or shorter frames, or longer recordings; if they are longer, say their --time-unit",
+        todo="use fewer or shorter frames (frames.steps, frames.dt_us), or longer recordings; if they are longer, say "
+        "their --time-unit",
     )  # fmt: skip

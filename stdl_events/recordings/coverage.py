@@ -105,7 +105,7 @@ def require_every_class(
         raise DatasetError(
             f"recordings {side}", got=f"no clip of the classes {_listed(errors)}",
             expected=f"at least one clip of {length(frame_spec)} of every class",
-            todo="use fewer or shorter frames, add recordings, or remove the class",
+            todo="use fewer or shorter frames (frames.steps, frames.dt_us), add recordings, or remove the class",
         )  # fmt: skip
     if absent:
         text = f"no readable recordings {side} of {len(absent)} of {len(recordings.classes)} classes: {_listed(absent)}"

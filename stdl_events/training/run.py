@@ -151,7 +151,7 @@ class Run:
             if frozen := frozen_text(self.learner.network):
                 progress.say(frozen + ("" if self.config.init else "; at their initial values, since init is not set"))
             if position.epoch >= epochs:
-                progress.say(f"all {epochs} epochs are trained already; train more with --set epochs={epochs + 10}")
+                progress.say(f"{epochs} of {epochs} epochs are trained already; for more: --set epochs={epochs + 10}")
             metrics.write("start", position.step, self._start_row())
             while position.epoch < epochs and not self._is_stale():
                 indices = self._batches(position.epoch)

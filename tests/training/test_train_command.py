@@ -105,6 +105,15 @@ def test_train_then_evaluate(
     assert "middle" in out
 
 
+@pytest.mark.parametrize(("command", "holder"), [("train", "config.json"), ("sweep", "sweep.json")])
+def test_a_folder_that_holds_no_run_is_said(tmp_path: Path, run_cli: Cli, command: str, holder: str) -> None:
+    for folder in (tmp_path, tmp_path / "absent"):
+        code, out, err = run_cli(command, folder)
+        assert (code, out) == (2, "")
+        assert f"{folder}: got no {holder} there; expected the folder of a " in err
+        assert "a recipe's name, or a .py file; correct the path" in err
+
+
 def test_runs_are_named_after_their_recipe(
     tmp_path: Path, recipe: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

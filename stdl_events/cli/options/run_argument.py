@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from stdl_events.errors import RunError
 from stdl_events.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ def run_named(name: str, *, resume: bool = False) -> Path | None:
     """Return the folder of a run, if `name` is one and no recipe.
 
     Raises:
-        RunError: it is neither, where a run is to be resumed.
+        RunError: it is neither, and a run is to be resumed, or the name is that of a folder.
     """
     from stdl_events.training.run_folder import CONFIG_FILE, no_run
 
@@ -26,7 +27,25 @@ def run_named(name: str, *, resume: bool = False) -> Path | None:
         return folder
     if resume and folder.suffix != ".py":
         raise no_run(folder)
+    require_no_folder(name, CONFIG_FILE, "a run")
     return None
+
+
+def require_no_folder(name: str, file: str, holder: str) -> None:
+    """Refuse the name of a folder, or of none, in which `file` is missing.
+
+    Args:
+        holder: of such a file: "a run".
+
+    Raises:
+        RunError: it is one.
+    """
+    folder = Path(name)
+    if folder.suffix != ".py" and (folder.is_dir() or folder.name != name):
+        raise RunError(
+            name, got=f"no {file} there", expected=f"the folder of {holder}, a recipe's name, or a .py file",
+            todo="correct the path, or see stdl-events train --list",
+        )  # fmt: skip
 
 
 def folder_of(run: Path, out: Path | None, *, resume: bool) -> Path:
