@@ -12,7 +12,7 @@ def evt2(words: list[int]) -> Events:
         kind = word >> 28
         if kind == 8:
             new = word & 0xFFFFFFF
-            if high is not None and new < high - 2**27:
+            if high is not None and new < high - 3 * 2**26:
                 wraps += 1
             if high is not None and wraps and new > high + 2**27:
                 wraps -= 1
