@@ -149,12 +149,22 @@ def test_dvs_gesture_that_is_not_whole(gestures: Path, tmp_path: Path) -> None:
     labels.write_text("class,startTime_usec,endTime_usec\n3,10,20\n12,10,20\n")
     with pytest.raises(DatasetError, match=r"labels\.csv, line 3: got '12,10,20'; expected a class from 1 to 11"):
         split_dvs_gesture(gestures)
+    labels.write_text("class,startTime_usec,endTime_usec\n")
+    with pytest.raises(DatasetError, match=r"labels\.csv: got no gesture; expected lines of class, start and end"):
+        split_dvs_gesture(gestures)
     labels.unlink()
     with pytest.raises(DatasetError, match=r"got user23_led\.aedat without user23_led_labels\.csv;"):
         split_dvs_gesture(gestures)
     (gestures / "DvsGesture" / "user23_led.aedat").unlink()
     with pytest.raises(DatasetError, match=r"got 1 of 3 listed recordings missing, such as user23_led\.aedat;"):
         split_dvs_gesture(gestures)
+
+
+def test_a_repeated_line_is_one_gesture(gestures: Path) -> None:
+    before = split_dvs_gesture(gestures)
+    labels = gestures / "DvsGesture" / "user24_led_labels.csv"
+    labels.write_bytes(labels.read_bytes() + labels.read_bytes().splitlines(keepends=True)[-1])
+    assert keys(split_dvs_gesture(gestures).test) == keys(before.test)
 
 
 def test_dvs_gesture_follows_the_committed_split() -> None:

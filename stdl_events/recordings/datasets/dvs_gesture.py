@@ -102,7 +102,7 @@ def _entries_of_original(folder: Path) -> Iterator[Entry]:
         if labels is None:
             raise not_there(folder, got=f"{trial.name} without {name}", expected=LAYOUT, downloads=DOWNLOADS)
         recording = Entry(trial.stem, trial, 0, group=_user_of(trial), sensor_size=SENSOR_SIZE)
-        for number, (label, start_us, end_us) in enumerate(_read_labels(labels)):
+        for number, (label, start_us, end_us) in enumerate(_gestures(labels)):
             key, span = f"{trial.stem}/{number:02d}", (start_us, end_us)
             yield replace(recording, key=key, label=label, span=span, begin=start_us)
 
@@ -134,6 +134,20 @@ def _recordings_in(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if path.suffix.lower() == ".aedat" and path.name.lower().startswith("user") and path.is_file()
     )
+
+
+def _gestures(path: Path) -> list[tuple[int, int, int]]:
+    """Return what `_read_labels` yields, a repeated line once.
+
+    Raises:
+        DatasetError: it is nothing.
+    """
+    found = list(dict.fromkeys(_read_labels(path)))
+    if not found:
+        raise DatasetError(
+            str(path), got="no gesture", expected="lines of class, start and end", todo="unpack the dataset again"
+        )
+    return found
 
 
 def _read_labels(path: Path) -> Iterator[tuple[int, int, int]]:
