@@ -26,7 +26,7 @@ def locked(folder: Path, *, used: str, error: type[UserError]) -> Iterator[None]
     except OSError as refused:
         raise error(
             str(folder), got=refused.strerror or str(refused), expected="a folder that can be written",
-            todo="choose another --out",
+            todo="change its permissions, or choose another folder",
         ) from None  # fmt: skip
     try:
         try:

@@ -5,8 +5,11 @@ counts as unchanged, and nothing is read without need. A change that restores bo
 reads everything.
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
+from typing import Any
 
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.manifest import SourceFile
@@ -47,3 +50,20 @@ def frame_changes(before: FrameSpec, now: FrameSpec) -> list[str]:
     """Return the settings that differ between two frame specs, in words."""
     old, new = (spec.model_dump() | {"filters": " ".join(spec.filters.words) or "none"} for spec in (before, now))
     return [f"{key} ({old[key]}, asked for {new[key]})" for key in old if old[key] != new[key]]
+
+
+def as_settings(stored: FrameSpec, asked: FrameSpec) -> str:
+    """Return the options of `train` by which a recipe with the frames `asked` has those that are `stored`."""
+    had, wanted = (_flat(spec.model_dump(mode="json", exclude={"sensor_size"})) for spec in (stored, asked))
+    changed = (f"frames.{key}={_text(value)}" for key, value in had.items() if value != wanted[key])
+    return " ".join(f"--set {quote(word)}" for word in changed)
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    inner = {key: value for key, value in settings.items() if isinstance(value, dict)}
+    outer = {key: value for key, value in settings.items() if key not in inner}
+    return outer | {f"{key}.{name}": value for key, its in inner.items() for name, value in its.items()}
+
+
+def _text(value: object) -> str:
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)

@@ -16,7 +16,7 @@ from stdl_events.events.sources.replay import Position
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.frames_text import frames_text
 from stdl_events.prepared.manifest import Manifest, StoredEntry, read_manifest
-from stdl_events.prepared.sources import changes_of, frame_changes
+from stdl_events.prepared.sources import as_settings, changes_of, frame_changes
 from stdl_events.prepared.table import AGAIN, ClipTable, Indices, StoredFrames
 from stdl_events.recordings.clips import ClipArray, no_clips
 from stdl_events.recordings.entry import WHOLE, Entry, RecordingSet, SideRule, Split
@@ -71,8 +71,8 @@ class PreparedSet:
             raise FrameSpecError(
                 str(path), got="clips with other " + ", ".join(frame_changes(manifest.frames, frames)),
                 expected=f"clips cut by {frames_text(frames)}",
-                todo=f"prepare another store by --frames {frames_text(frames)}, "
-                f"or ask for this one's {frames_text(manifest.frames)}",
+                todo=f"prepare another store by --frames {frames_text(frames)}, or ask for this one's "
+                f"{frames_text(manifest.frames)} with {as_settings(manifest.frames, frames) or 'its sensor size'}",
             )  # fmt: skip
         table = ClipTable.of(path, manifest)
         root = Path(manifest.root if data is None else data)

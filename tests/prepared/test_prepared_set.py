@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +18,10 @@ from binary_recordings import split_of, write_binary
 from stdl_events.errors import DatasetError, FrameSpecError
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import Preparation, PreparedSet, prepare
+from stdl_events.prepared.sources import as_settings
+from stdl_events.recipes import load_recipe
 from stdl_events.recordings import RecordingSet, by_time, clips_of, load_clips, read_folder
+from stdl_events.training.overrides import apply_overrides
 
 Make = Callable[..., Preparation]
 STREAM = FrameSpec(kind="stream", steps=4, dt_us=5_000, sensor_size=(34, 34), downscale=2, cap=3)
@@ -219,3 +223,11 @@ def test_clips_have_numbers(make: Make) -> None:
     np.testing.assert_array_equal(prepared[-1][0], prepared[39][0])
     with pytest.raises(IndexError):
         prepared[40]
+
+
+def test_a_recipe_gets_the_frames_of_a_store_by_the_options_that_are_named() -> None:
+    stored = FrameSpec.parse({"sensor_size": (8, 8), "kind": "recording", "steps": 3, "by": "count", "cap": 1})
+    recipe = load_recipe("folder").derive(frames={"filters": {"background_us": 5}})
+    words = shlex.split(as_settings(stored, recipe.frames.spec((8, 8))))
+    assert apply_overrides(recipe, words[1::2]).frames.spec((8, 8)) == stored
+    assert words[::2] == ["--set"] * len(words[1::2])
