@@ -198,7 +198,7 @@ def test_what_is_no_store_is_refused(make: Make, tmp_path: Path) -> None:
         PreparedSet.open(tmp_path / "nowhere")
     store = make().store
     (store / "manifest.json").write_text("{")
-    with pytest.raises(DatasetError, match=r"manifest.json: got '{'; expected .*JSON"):
+    with pytest.raises(DatasetError, match=r"manifest.json: got text that is no JSON .*; expected a JSON document"):
         PreparedSet.open(store)
 
 
