@@ -126,6 +126,7 @@ def _base(
     from stdl_events.recipes.resolve import resolve
     from stdl_events.training.overrides import parse_assignments
     from stdl_events.training.run_folder import CONFIG_FILE
+    from stdl_events.training.unused_settings import say_unused
 
     if recipe not in RECIPES and (Path(recipe) / CONFIG_FILE).is_file():
         raise RecipeError(
@@ -137,7 +138,9 @@ def _base(
             raise RecipeError(f"--vary {key}", got="a value of it as well", expected="it once", todo="leave one out")
         if key == "seed":
             raise RecipeError("--set seed", got="a seed", expected="--seeds", todo="write for example --seeds 0,1,2")
-    return resolve(recipe, variant=variant, file=file, assignments=assignments, options=options, varied=varied).config
+    config = resolve(recipe, variant=variant, file=file, assignments=assignments, options=options).config
+    say_unused(config, parse_assignments(assignments), varied)
+    return config
 
 
 def _run(asked: "Sweep", folder: Path, *, retry: bool) -> "SweepRecord":

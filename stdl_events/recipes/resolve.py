@@ -1,6 +1,6 @@
 """The settings of a training, and where each is from: base, recipe, variant, file, assignment or option."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from stdl_events.training.data_settings import SplitSettings, not_taken
 from stdl_events.training.overrides import flat, parse_assignments, read_settings_file, with_values
 from stdl_events.training.run_folder import load_config
 from stdl_events.training.settings import TrainConfig
-from stdl_events.training.unused_settings import say_unused
 
 BASE, RECIPE, VARIANT, FILE, ASSIGNED, OPTION, RUN = ORIGINS = (
     "base", "recipe", "variant", "--config", "--set", "option", "run",
@@ -56,9 +55,8 @@ def resolve(
     file: Path | None = None,
     assignments: Iterable[str] = (),
     options: Iterable[str] = (),
-    varied: Collection[str] = (),
 ) -> Resolved:
-    """The settings of a recipe with changes, each before the next. Given ones without an effect are warned of.
+    """The settings of a recipe with changes, each before the next.
 
     Args:
         recipe: the name of a recipe or the path of its file.
@@ -66,7 +64,6 @@ def resolve(
         file: TOML or JSON, see `read_settings_file`.
         assignments: `key=value` each, as of `--set`.
         options: likewise, as of other options of a command.
-        varied: settings that take further values later.
 
     Raises:
         RecipeError: there is no such recipe or variant, or a setting is unknown or impossible.
@@ -78,7 +75,7 @@ def resolve(
     )
     if variant is not None:
         resolved = resolved.then(found.configure(variant), flat(_plain(found.changes(variant))), VARIANT)
-    return _changed(resolved, file, assignments, options, varied)
+    return _changed(resolved, file, assignments, options)
 
 
 def resolve_run(
@@ -94,13 +91,7 @@ def resolve_run(
     return _changed(Resolved(config, dict.fromkeys(flat(config.model_dump()), RUN)), file, assignments, options)
 
 
-def _changed(
-    resolved: Resolved,
-    file: Path | None,
-    assignments: Iterable[str],
-    options: Iterable[str],
-    varied: Collection[str] = (),
-) -> Resolved:
+def _changed(resolved: Resolved, file: Path | None, assignments: Iterable[str], options: Iterable[str]) -> Resolved:
     for values, origin in (
         (read_settings_file(file) if file is not None else {}, FILE),
         (parse_assignments(assignments), ASSIGNED),
@@ -108,9 +99,7 @@ def _changed(
     ):
         if values:
             resolved = resolved.then(with_values(resolved.config, values), values, origin)
-    given = parse_assignments(assignments)
-    _require_taken(resolved.config.data.split, given)
-    say_unused(resolved.config, given, varied)
+    _require_taken(resolved.config.data.split, parse_assignments(assignments))
     return resolved
 
 

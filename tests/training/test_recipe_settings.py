@@ -12,7 +12,7 @@ from stdl_events.errors import RecipeError
 from stdl_events.recipes import describe_recipes, load_recipe
 from stdl_events.recipes.resolve import resolve
 from stdl_events.training.overrides import flat, read_settings_file, setting_keys
-from stdl_events.training.unused_settings import NEEDS, Need
+from stdl_events.training.unused_settings import NEEDS, Need, say_unused
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -154,10 +154,11 @@ def test_a_setting_without_effect_is_said(need: Need) -> None:
     given |= {"learning.budget": "1GB", "learning.least_blocks": "1", "frames.scale_by": "pick"}
     given |= {"learning.budget_of": "process"}
     for key in need.keys:
+        config = resolve("folder", assignments=[*base, f"{key}={given[key]}"]).config
         with pytest.warns(UserWarning, match=f"^{key} has no effect here: it needs {need.decided_by}=") as said:
-            resolve("folder", assignments=[*base, f"{key}={given[key]}"])
+            say_unused(config, [key])
         assert len(said) == 1
-        resolve("folder", assignments=[*base, f"{key}={given[key]}"], varied=[need.decided_by])
+        say_unused(config, [key], varied=[need.decided_by])
 
 
 def test_a_setting_with_effect_is_not_said() -> None:
@@ -168,7 +169,8 @@ def test_a_setting_with_effect_is_not_said() -> None:
         "learning.budget=1GB",
         "learning.budget_of=process",
     ]
-    resolve("folder", assignments=[*asked, "learning.budget_of=process", "network.norm_momentum=0.2"])
+    asked += ["learning.budget_of=process", "network.norm_momentum=0.2"]
+    say_unused(resolve("folder", assignments=asked).config, [word.partition("=")[0] for word in asked])
 
 
 @pytest.mark.parametrize(
