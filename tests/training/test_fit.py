@@ -241,7 +241,7 @@ def test_rules_that_cut_nothing_train_the_same_recipe(tmp_path: Path, config: Tr
             "data.walkers: got people, and the dataset folder; expected",
         ),
         ({"augment": {"shift_px": 1000}}, RecipeError, "augment: got 32 of 32 clips without any event after "),
-        ({"network": {"notation": "9C99999"}, "learning": {"rule": "sltt"}}, RunError, "memory: got "),
+        ({"network": {"notation": "999999999C3"}, "learning": {"rule": "sltt"}}, RunError, "memory: got "),
         ({"data": {"split": {"rule": "recording"}}}, DatasetError, "{root}: got the folders train and test, a given"),
     ],
 )
