@@ -94,7 +94,18 @@ def seeds_of_compression(suffix: str, folder: Path) -> list[bytes]:
     return [b"\0\0" + compress("a.bin", atis_bin(events)), b"\0\1" + compress("a.csv", text(events, separator=","))]
 
 
+def take_utf16(folder: Path, data: bytes) -> str:
+    return "too short" if len(data) < 2 else take(folder / "recording.csv", "text", data)
+
+
+def seeds_of_utf16(folder: Path) -> list[bytes]:
+    del folder
+    lines = "\ufeff" + text(fuzz_readers.SMALL, separator=",").decode()
+    return [b"\0\0" + lines.encode(codec) for codec in ("utf-16-le", "utf-16-be")]
+
+
 TARGETS: dict[str, Target] = {
+    "utf16": Target(seeds_of_utf16, take_utf16),
     **{
         name: Target(functools.partial(seeds_of_format, name), functools.partial(take_format, name)) for name in FORMATS
     },

@@ -73,7 +73,7 @@ def test_equal_leaves_are_told_apart_and_budgets_replace_each_other() -> None:
         (["seed=1,2"], "0", "--vary seed: got the seed; expected other settings; write for example --seeds"),
         ([], "0,1,0", "--seeds: got 0 twice"),
         ([], "0,,1", "--seeds: got '0,,1'; expected numbers"),
-        ([], "one", "setting 'seed': got 'one'; expected a valid integer"),
+        ([], "one", "--seeds: got 'one'; expected a valid integer.*; write for example --seeds 0,1,2"),
         (
             ["learning.budget=none,1GiB", "learning.rho=none,0.5"], "0",
             r"budget=1GiB, rho=0.5: learning: got budget and rho; expected at most one .*with one --vary less",
