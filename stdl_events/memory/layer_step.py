@@ -171,18 +171,23 @@ def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveByte
         end = _Rest.apply(spikes_of(out))
     saved, forward = live.now - before, live.peak - before
     copied = 0 if x_BCHW is leaf_BCHW else tensor_bytes([x_BCHW])
+    received = live.hold(_storages(x))  # by the own layers of the block, whose auxiliary network begins here
     del x, x_BCHW
     released = before + saved - live.now
     output = 0 if logits else _own_bytes(out, new)
-    live.hold(_storages(out) if output else ())  # a next block's input is alive in this block's backward
+    passed_on = live.hold(_storages(out) if output else ())  # a next block's input, alive in this block's backward
     del out
     live.reset_peak()
     end.backward(torch.ones_like(end, requires_grad=False))
     backward = live.peak - before - saved
-    shared = output - (live.held_peak - live.peak)
+    shared = output - (passed_on.peak - live.peak)
+    reused = received.peak - released - live.peak
     leaf_BCHW.grad = None
-    left = live.now - before + copied if logits else 0
-    return LayerCost(tensor_bytes([leaf_BCHW]), forward, saved, backward, 0, released, left, output, shared)
+    # Autograd holds the gradient of the loss until the backward of all layers is over.
+    left = live.now - before + copied + tensor_bytes([end]) if logits else 0
+    return LayerCost(
+        tensor_bytes([leaf_BCHW]), forward, saved, backward, 0, released, left, output, shared, reused=reused
+    )
 
 
 def _own_bytes(signal: Any, state: Iterable[Any]) -> int:
@@ -241,11 +246,11 @@ def _lean_step(layer: Layer, x: LeanSignal, setting: LayerSetting, live: LiveByt
         states = [*new, x.trace] if isinstance(x, Traced) and state_holds(cast(Trace, setting.trace)) else new
         output = _own_bytes(out, states)
         # The next layer's input, freed when this layer's backward starts, unless a next block uses it.
-        live.hold(_storages(out))
+        passed_on = live.hold(_storages(out))
         del out
         live.reset_peak()
         chain.backward(gradients)
-        shared = output - (live.held_peak - live.peak)
+        shared = output - (passed_on.peak - live.peak)
     values = x.spikes if isinstance(x, Traced) else x
     values = values.source if isinstance(values, Scaled) else values
     received = values.bits_BCQ if isinstance(values, Spikes) else values.dense()

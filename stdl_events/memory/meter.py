@@ -24,11 +24,32 @@ from stdl_events.memory.ledger import Ledger
 _DEVICE_OF = torch.ops.prim.device.default
 
 
+class Held:
+    """Storages that count as alive in `peak` whether or not they are released: what a meter's peak would be then."""
+
+    def __init__(self, keys: set[int]) -> None:
+        self.peak = 0
+        self._keys = keys
+        self._released_bytes = 0
+
+    def at(self, now: int) -> None:
+        """Raise the peak to `now` live bytes and those released."""
+        self.peak = max(self.peak, now + self._released_bytes)
+
+    def release(self, key: int, size_bytes: int) -> None:
+        """Record the release of a storage."""
+        if key in self._keys:
+            self._keys.remove(key)  # a later storage may have the key of a released one
+            self._released_bytes += size_bytes
+
+    def reset_peak(self, now: int) -> None:
+        self.peak = now + self._released_bytes
+
+
 class LiveBytes(TorchDispatchMode):
     """Counts the bytes of all storages that operations return while the mode is active.
 
     `now` is the live bytes, `peak` the most since `reset_peak`, and `lap_peak()` the most since its last call.
-    `held_peak` is what `peak` would be if the storages of the last `hold` were not released.
 
     Args:
         ledger: records every allocation and release.
@@ -44,10 +65,8 @@ class LiveBytes(TorchDispatchMode):
         self._operations = None if mode is None else FakeOperations(mode)
         self.now = 0
         self.peak = 0
-        self.held_peak = 0
         self._lap = 0
-        self._held: set[int] = set()
-        self._held_bytes = 0
+        self._held: list[Held] = []
         self._sizes: dict[int, int] = {}
         self._ledger = ledger
 
@@ -72,11 +91,14 @@ class LiveBytes(TorchDispatchMode):
     def reset_peak(self) -> None:
         """Reset the peak to the live bytes."""
         self.peak = self._lap = self.now
-        self.held_peak = self.now + self._held_bytes
+        for held in self._held:
+            held.reset_peak(self.now)
 
-    def hold(self, storages: Iterable[torch.UntypedStorage]) -> None:
-        """Count these as alive in `held_peak`, whether or not they are released."""
-        self._held, self._held_bytes = {storage._cdata for storage in storages}, 0
+    def hold(self, storages: Iterable[torch.UntypedStorage]) -> Held:
+        """What `peak` would be, from the next `reset_peak` on, if these were not released from now on."""
+        held = Held({storage._cdata for storage in storages})
+        self._held.append(held)
+        return held
 
     def lap_peak(self) -> int:
         """The peak since the last call, or since `reset_peak`; starts the next lap."""
@@ -102,7 +124,8 @@ class LiveBytes(TorchDispatchMode):
         self._sizes[key] = count
         self.now += count
         self.peak = max(self.peak, self.now)
-        self.held_peak = max(self.held_peak, self.now + self._held_bytes)
+        for held in self._held:
+            held.at(self.now)
         self._lap = max(self._lap, self.now)
         if self._ledger is not None:
             self._ledger.bear(key, count)
@@ -111,9 +134,8 @@ class LiveBytes(TorchDispatchMode):
     def _free(self, key: int) -> None:
         size = self._sizes.pop(key, 0)
         self.now -= size
-        if key in self._held:
-            self._held.remove(key)  # a later storage may have the key of a released one
-            self._held_bytes += size
+        for held in self._held:
+            held.release(key, size)
         if self._ledger is not None:
             self._ledger.die(key)
 

@@ -25,6 +25,7 @@ class LayerCost:
         output: its output for a next block, alive until that block's step ends.
         shared: the part of `output` that is alive at the peak of its own backward.
         update: peak of its weights' update beyond the resident bytes, after all backward passes.
+        reused: what its backward needs more if the part of its input that backward frees is held by the caller.
     """
 
     input: int
@@ -37,6 +38,7 @@ class LayerCost:
     output: int = 0
     shared: int = 0
     update: int = 0
+    reused: int = 0
 
 
 Preceding: TypeAlias = tuple[LayerSpec, ...]
@@ -78,7 +80,8 @@ class Link:
             left: `LayerCost.left` of the chain's classifier, if that is another layer.
         """
         kept = cost.released if held else 0
-        backward = cost.saved + cost.backward + kept + waiting + left
+        reused = cost.reused if held else 0
+        backward = cost.saved + cost.backward + kept + reused + waiting + left
         return cls(max(cost.forward, backward), cost.saved - cost.released + kept)
 
     def before(self, rest: int) -> int:

@@ -6,8 +6,13 @@ from brute_plans import check_auto, check_mode, random_blueprint
 
 @pytest.mark.parametrize(
     ("seed", "layers", "memory"),
-    # Layers behind others with channels last (15, 59), traces behind a gain (6) and a pooling (34).
-    [(28, 4, "plain"), (15, 3, "lean"), (59, 3, "lean"), (6, 4, "kept"), (34, 4, "kept")],
+    # Layers behind others with channels last (15, 59), traces behind a gain (6) and a pooling (34). The gradient of the
+    # loss at a peak (84), and a peak behind the last use of a block's output in the backward of its reader (92).
+    [
+        *((seed, 4, "plain") for seed in (28, 84, 92)),
+        *((seed, 3, "lean") for seed in (15, 59)),
+        *((seed, 4, "kept") for seed in (6, 34)),
+    ],
 )
 def test_no_plan_needs_less_than_the_budget_that_a_refusal_names(seed, layers, memory):
     _, off = check_mode(random_blueprint(seed, layers=layers, memory=memory))

@@ -58,6 +58,7 @@ class RandomCosts:
             output=output,
             shared=rng.randrange(output + 1),
             update=scale * always.choice((0, 0, 1, 3)),
+            reused=rng.randrange(300),
         )
 
 
@@ -173,7 +174,7 @@ def _moments(costs: tuple[LayerCost, ...], border: int | None) -> int:
     for index, cost in enumerate(costs):
         moment = befores[index] + cost.saved + cost.backward
         if index in (0, border):
-            moment += cost.released
+            moment += cost.released + cost.reused
         if index < len(costs) - 1:
             moment += costs[-1].left
         if border is not None and index < border:
