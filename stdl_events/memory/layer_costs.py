@@ -73,7 +73,8 @@ class LayerMeter:
 
         And the averaged copy of the network, if there is one.
         """
-        logits = self.batch_size * (self.spec.classes or 0) * self.dtype.itemsize
+        summed = self.dtype if self.lean else self.flowing or self.dtype
+        logits = self.batch_size * (self.spec.classes or 0) * summed.itemsize
         copy = weight_bytes(self.spec, self.dtype) if self.averaged else 0
         return self.batch_size * torch.int64.itemsize + logits + loss_bytes(self.dtype) + copy
 

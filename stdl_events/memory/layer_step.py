@@ -57,8 +57,7 @@ def _stepped(
         return _lean_step(layer, x, setting, live, needs_input=needs_input_gradient)
     x_BCHW = torch.empty(shape, dtype=setting.flowing)
     x_BCHW.requires_grad_(needs_input_gradient)
-    with mixed_precision(x_BCHW.device, setting.flowing):
-        return _step(layer, x_BCHW, setting, live)
+    return _step(layer, x_BCHW, setting, live)
 
 
 def _lean_input(setting: LayerSetting, shape: Shape, entering: Entering) -> LeanSignal:
@@ -159,7 +158,8 @@ def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveByte
     targets_B = example_targets(setting.loss, len(leaf_BCHW), layer.spec.body.channels)
     before = live.now
     live.reset_peak()
-    out, new = layer.step(cast(Tensor, x), state)
+    with mixed_precision(leaf_BCHW.device, setting.flowing):
+        out, new = layer.step(cast(Tensor, x), state)
     # The loop detaches the state, so only the graph of the output stays alive.
     new = tuple(entry.detach() for entry in new)
     del state
@@ -176,7 +176,8 @@ def _step(layer: Layer, leaf_BCHW: Tensor, setting: LayerSetting, live: LiveByte
     released = before + saved - live.now
     output = 0 if logits else _own_bytes(out, new)
     passed_on = live.hold(_storages(out) if output else ())  # a next block's input, alive in this block's backward
-    del out
+    if not logits:  # which the learner keeps in both number formats
+        del out
     live.reset_peak()
     end.backward(torch.ones_like(end, requires_grad=False))
     backward = live.peak - before - saved

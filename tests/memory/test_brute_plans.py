@@ -1,5 +1,7 @@
 """Real small networks against all their plans, each metered. `make fuzz` does the same for 200 networks."""
 
+import dataclasses
+
 import pytest
 from brute_plans import check_auto, check_mode, random_blueprint
 
@@ -17,6 +19,13 @@ from brute_plans import check_auto, check_mode, random_blueprint
 def test_no_plan_needs_less_than_the_budget_that_a_refusal_names(seed, layers, memory):
     _, off = check_mode(random_blueprint(seed, layers=layers, memory=memory))
     assert off == 0, "a block's bytes are those of its layers added up"
+
+
+@pytest.mark.parametrize("seed", [1071, 1098])
+def test_nor_with_activations_in_bfloat16(seed):
+    blueprint = dataclasses.replace(random_blueprint(seed, layers=4, memory="plain"), precision="bf16")
+    _, off = check_mode(blueprint)
+    assert off == 0, "casts of weights end with a block's forward, and logits stay in both formats"
 
 
 @pytest.mark.parametrize(("seed", "keeps"), [(99, True), (102, False), (104, True)])

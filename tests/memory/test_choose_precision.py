@@ -78,8 +78,10 @@ def test_without_a_budget_nothing_is_traded_and_a_plan_has_its_own(needs: dict[s
 @pytest.mark.parametrize("mode", [[], ["--auto"]])
 def test_the_command_prints_the_precision(needs: dict[str, int], mode: list[str]) -> None:
     asked = ["plan", "--network", SPEC.notation, "--input", "2x8x8", "--classes", "5", "--batch", "16", "--steps", "2"]
-    asked += ["--precision", "auto", "--least-blocks", "2", "--budget", str(needs["int8-state"]), *mode]
-    with pytest.warns(PlanWarning, match="precision auto: int8-state is chosen"):
+    budget = needs["int8-state"]
+    chosen = next(name for name, need in needs.items() if need <= budget)  # on some processors bf16 needs less
+    asked += ["--precision", "auto", "--least-blocks", "2", "--budget", str(budget), *mode]
+    with pytest.warns(PlanWarning, match=f"precision auto: {chosen} is chosen"):
         text = CliRunner().invoke(app, asked)
     assert text.exit_code == 0, text.output
-    assert "precision int8-state" in text.stdout.splitlines()
+    assert f"precision {chosen}" in text.stdout.splitlines()
