@@ -58,7 +58,7 @@ def ours(name: str, **options: Any) -> Contender:
     def backend(device: torch.device) -> str:
         if options["memory"] == "plain":
             return "torch"
-        dtype = torch.bfloat16 if options.get("precision") == "bf16" else torch.float32
+        dtype = torch.bfloat16 if "bf16" in options.get("precision", "fp32") else torch.float32
         where = kernel("fire_", device, dtype, surrogate="triangle").__module__.rpartition(".")[2]
         return {"reference": "torch", "cpu": "numba", "cuda": "triton"}.get(where, where)
 

@@ -8,7 +8,7 @@ from stdl_events.learning.lean import kernels
 from stdl_events.learning.lean.kernels import laid_out, lies_channels_last, reference, turned
 from stdl_events.learning.lean.kernels.layout import lies_in_both
 from stdl_events.network.network import SpikingNetwork
-from stdl_events.network.spec import NetworkSpec
+from stdl_events.network.spec import NetworkSpec, NeuronSpec
 
 LAST = torch.channels_last
 
@@ -69,14 +69,16 @@ def test_counts_may_lie_channels_last(window):
     assert torch.equal(rows.float(), torch.nn.functional.avg_pool2d(spikes, window, divisor_override=1))
 
 
+@pytest.mark.parametrize("kept", ["float", "int8"])
 @pytest.mark.parametrize(("convolutions", "lies"), [("dense", True), ("auto", False)])
-def test_a_layer_with_batch_norm_keeps_its_state_channels_last(convolutions, lies):
+def test_a_layer_with_batch_norm_keeps_its_state_channels_last(convolutions, lies, kept):
     from collections import deque
 
     from stdl_events.learning.lean.chain import LeanChain
     from stdl_events.learning.lean.signals import Dense
 
-    network = SpikingNetwork.build(NetworkSpec.parse("8C3-AP2-4C3-3FC", input_shape=(2, 8, 8))).train()
+    spec = NetworkSpec.parse("8C3-AP2-4C3-3FC", input_shape=(2, 8, 8), neuron=NeuronSpec(state=kept))
+    network = SpikingNetwork.build(spec).train()
     for layer in network.layers_in_order()[:-1]:
         layer.get_submodule("body.synapse").convolutions = convolutions
     with torch.no_grad():

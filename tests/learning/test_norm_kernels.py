@@ -71,7 +71,8 @@ class Step:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", ROOM)
-@pytest.mark.parametrize(("state", "layout"), [(None, "rows"), (None, "last"), (None, "whole"), (KEPT, "rows")])
+@pytest.mark.parametrize("state", [None, KEPT])
+@pytest.mark.parametrize("layout", ["rows", "last", "whole"])
 def test_compiled_steps_are_the_plain_ones(size, dtype, state, layout):
     compiled_module = cpu_norm if state is None else cpu_state8
     compiled, plain = (Step(size, dtype, state, layout) for _ in range(2))

@@ -67,7 +67,7 @@ class Membranes(Protocol):
 
 def takes_channels_last(cell: NeuronCell, device: torch.device, dtype: torch.dtype) -> bool:
     """True if the neurons behind a batch norm in training are quicker with channels last."""
-    is_fused = type(cell) is NeuronCell and isinstance(cell.lean, FusedSoftReset) and cell.eight_bits is None
+    is_fused = type(cell) is NeuronCell and (isinstance(cell.lean, FusedSoftReset) or cell.eight_bits is not None)
     return is_fused and fuses_norm(device, dtype)
 
 

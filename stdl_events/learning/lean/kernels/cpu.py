@@ -23,14 +23,8 @@ from stdl_events.learning.lean.kernels.cpu_bf16 import (
 )
 from stdl_events.learning.lean.kernels.cpu_last import placed
 from stdl_events.learning.lean.kernels.cpu_last_spikes import count_last, spread_last, unpack_last
-from stdl_events.learning.lean.kernels.cpu_rows import (
-    FORMULAS,
-    fire_row,
-    pack_row,
-    spikes_row,
-    surrogate_row,
-    unpack_row,
-)
+from stdl_events.learning.lean.kernels.cpu_neurons import FORMULAS, fire_row, surrogate_row
+from stdl_events.learning.lean.kernels.cpu_rows import pack_row, spikes_row, unpack_row
 from stdl_events.learning.lean.kernels.layout import BITS, empty, lies_channels_last
 from stdl_events.network.registries import SURROGATES
 from stdl_events.scatter.compiled import most_threads, run
@@ -57,7 +51,7 @@ def fire_(
 ) -> None:
     arrays = (*flat(current_BCHW), *flat(u_BCHW), *flat(bits_BCQ))
     numbers = as_numbers(number_type(arrays[0]), decay, threshold, amount)
-    run_on_rows(_fire, *arrays, *sizes(current_BCHW), *numbers)
+    run_on_rows(fire_in_rows, *arrays, *sizes(current_BCHW), numbers)
 
 
 def surrogate_backward_(
@@ -71,7 +65,8 @@ def surrogate_backward_(
 ) -> None:
     arrays = (*flat(grad_BCHW), *flat(u_BCHW), *flat(bits_BCQ))
     numbers = as_numbers(number_type(arrays[0]), threshold, amount, width)
-    run_on_rows(_surrogate_backward, *arrays, *sizes(grad_BCHW), *numbers, FORMULAS[SURROGATES[surrogate]])
+    formula = FORMULAS[SURROGATES[surrogate]]
+    run_on_rows(surrogate_backward_in_rows, *arrays, *sizes(grad_BCHW), numbers, formula)
 
 
 def pack_(spikes_BCHW: Tensor, bits_BCQ: Tensor) -> None:
@@ -134,9 +129,9 @@ _compiled = cached_njit(parallel=True, fastmath={"contract"})
 
 
 @_compiled
-def _fire(
+def fire_in_rows(
     current: Any, current_apart: int, u: Any, u_apart: int, bits: Any, bits_apart: int,
-    batch: int, channels: int, pixels: int, decay: Any, threshold: Any, amount: Any,
+    batch: int, channels: int, pixels: int, neurons: Any,
 ) -> None:  # fmt: skip
     count = (pixels + BITS - 1) // BITS
     zero, one = number_of(current, 0), number_of(current, 1)
@@ -146,15 +141,15 @@ def _fire(
         current_P, u_P = current[at : at + pixels], u[at_u : at_u + pixels]
         words_Q = np.zeros(count, np.uint64)
         fired_P = words_Q.view(np.uint8)
-        fire_row(current_P, one, zero, u_P, fired_P, decay, threshold, amount)
+        fire_row(current_P, one, zero, u_P, fired_P, neurons)
         spikes_row(fired_P, current_P)
         pack_row(words_Q, bits, sample * bits_apart + channel * count)
 
 
 @_compiled
-def _surrogate_backward(
+def surrogate_backward_in_rows(
     grad: Any, grad_apart: int, u: Any, u_apart: int, bits: Any, bits_apart: int,
-    batch: int, channels: int, pixels: int, threshold: Any, amount: Any, width: Any, surrogate: int,
+    batch: int, channels: int, pixels: int, numbers: Any, surrogate: int,
 ) -> None:  # fmt: skip
     count = (pixels + BITS - 1) // BITS
     for row in prange(batch * channels):
@@ -163,7 +158,7 @@ def _surrogate_backward(
         grad_P, u_P = grad[at : at + pixels], u[at_u : at_u + pixels]
         words_Q = np.empty(count, np.uint64)
         unpack_row(bits, sample * bits_apart + channel * count, words_Q)
-        surrogate_row(grad_P, u_P, words_Q.view(np.uint8), threshold, amount, width, surrogate)
+        surrogate_row(grad_P, u_P, words_Q.view(np.uint8), numbers, surrogate)
 
 
 @_compiled

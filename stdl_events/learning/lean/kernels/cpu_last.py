@@ -14,8 +14,9 @@ from numba import prange
 from torch import Tensor
 
 from stdl_events.compiled import cached_njit
-from stdl_events.learning.lean.kernels.cpu_bf16 import as_array, load, rounded, store
-from stdl_events.learning.lean.kernels.cpu_rows import spikes_row, surrogate_row
+from stdl_events.learning.lean.kernels.cpu_bf16 import as_array, load, store
+from stdl_events.learning.lean.kernels.cpu_neurons import fire_row, surrogate_row
+from stdl_events.learning.lean.kernels.cpu_rows import spikes_row
 from stdl_events.learning.lean.kernels.cpu_statistics import settle, slopes
 from stdl_events.learning.lean.kernels.layout import BITS, pixels_apart
 from stdl_events.scatter.compiled import inlined
@@ -94,18 +95,6 @@ def _products_row(grad_W: Any, y_W: Any, mean_W: Any, total_W: Any, products_W: 
 
 
 @inlined
-def _fire_row(
-    y_W: Any, scale_W: Any, offset_W: Any, u_W: Any, fired_W: Any, decay: Any, threshold: Any, amount: Any
-) -> None:
-    for w in range(len(y_W)):
-        current = rounded(y_W, load(y_W, w) * scale_W[w] + offset_W[w])
-        m = rounded(u_W, current + decay * load(u_W, w))  # STDL eq. (1)
-        fired = m >= threshold  # STDL eq. (2)
-        store(u_W, w, m - amount if fired else m)  # STDL eq. (3)
-        fired_W[w] = fired
-
-
-@inlined
 def _norm_backward_row(grad_W: Any, y_W: Any, middle_W: Any, slope_W: Any, average_W: Any, scale_W: Any) -> None:
     for w in range(len(grad_W)):
         above = load(y_W, w) - middle_W[w]
@@ -147,7 +136,6 @@ def fire_normed(
     u: Any, u_apart: int, u_step: int, bits: Any, bits_apart: int,
     batch: int, channels: int, pixels: int, norm_C: Any, momentum: float, eps: float, neurons: Any,
 ) -> None:  # fmt: skip
-    decay, threshold, amount = neurons
     count = (pixels + BITS - 1) // BITS
     pieces, each, together = pieces_of(batch, channels, pixels)
     sums = np.zeros((2, batch * pieces, channels))
@@ -186,7 +174,7 @@ def fire_normed(
                 here, to = min(wide, (last - pixel) * channels), (pixel - first) * channels
                 at, at_u = sample * y_apart + pixel * y_step, sample * u_apart + pixel * u_step
                 y_W, u_W, of_W = y[at : at + here], u[at_u : at_u + here], fired_W[to : to + here]
-                _fire_row(y_W, scale_W, offset_W, u_W, of_W, decay, threshold, amount)
+                fire_row(y_W, scale_W, offset_W, u_W, of_W, neurons)
                 if len(spikes) > 0:
                     at = sample * spikes_apart + pixel * spikes_step
                     spikes_row(of_W, spikes[at : at + here])
@@ -199,7 +187,6 @@ def surrogate_backward_normed(
     u: Any, u_apart: int, u_step: int, bits: Any, bits_apart: int,
     batch: int, channels: int, pixels: int, norm_C: Any, numbers: Any, surrogate: int,
 ) -> None:  # fmt: skip
-    threshold, amount, width = numbers
     count = (pixels + BITS - 1) // BITS
     pieces, each, together = pieces_of(batch, channels, pixels)
     wide = (together if grad_step == channels and u_step == channels and y_step == channels else 1) * channels
@@ -220,7 +207,7 @@ def surrogate_backward_normed(
                 at_y = sample * y_apart + pixel * y_step
                 grad_W, y_W = grad[at : at + here], y[at_y : at_y + here]
                 of_W = fired_W[to : to + here]
-                surrogate_row(grad_W, u[at_u : at_u + here], of_W, threshold, amount, width, surrogate)
+                surrogate_row(grad_W, u[at_u : at_u + here], of_W, numbers, surrogate)
                 _products_row(grad_W, y_W, mean_W, total_W, products_W)
         _fold(total_W, sums[0, piece])
         _fold(products_W, sums[1, piece])

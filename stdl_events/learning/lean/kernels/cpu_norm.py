@@ -17,16 +17,10 @@ from torch import Tensor
 
 from stdl_events.compiled import cached_njit
 from stdl_events.learning.lean.kernels.cpu import flat, run_on_rows, sizes
-from stdl_events.learning.lean.kernels.cpu_bf16 import as_numbers, load, number_of, number_type, store
+from stdl_events.learning.lean.kernels.cpu_bf16 import as_array, as_numbers, load, number_of, number_type, store
 from stdl_events.learning.lean.kernels.cpu_last import fire_normed, nowhere, placed, surrogate_backward_normed
-from stdl_events.learning.lean.kernels.cpu_rows import (
-    FORMULAS,
-    fire_row,
-    pack_row,
-    spikes_row,
-    surrogate_row,
-    unpack_row,
-)
+from stdl_events.learning.lean.kernels.cpu_neurons import FORMULAS, fire_row, surrogate_row
+from stdl_events.learning.lean.kernels.cpu_rows import pack_row, spikes_row, unpack_row
 from stdl_events.learning.lean.kernels.cpu_statistics import settle, slopes
 from stdl_events.learning.lean.kernels.layout import BITS, lies_channels_last
 from stdl_events.network.registries import SURROGATES
@@ -45,14 +39,28 @@ def fire_normed_(
     eps: float,
     neurons: list[float],
 ) -> None:
+    numbers = as_numbers(number_type(as_array(y_BCHW)), *neurons)
+    step_normed(spikes_BCHW, y_BCHW, u_BCHW, bits_BCQ, norm_C, momentum, eps, numbers)
+
+
+def step_normed(
+    spikes_BCHW: Tensor,
+    y_BCHW: Tensor,
+    u_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    norm_C: list[Tensor],
+    momentum: float,
+    eps: float,
+    numbers: tuple[Any, ...],
+) -> None:
+    """Norm and neurons, whose numbers `fire_row` takes."""
     is_last = lies_channels_last(y_BCHW)
     place = placed if is_last else flat
     y = place(y_BCHW)
     spikes = place(spikes_BCHW) if spikes_BCHW.shape[0] else nowhere(y)
     arrays = (*y, *spikes, *place(u_BCHW), *flat(bits_BCQ))
-    numbers = as_numbers(number_type(y[0]), *neurons)
     kernel = fire_normed if is_last else _fire_normed
-    run_on_rows(kernel, *arrays, *sizes(y_BCHW), per_channel(norm_C), momentum, eps, numbers)
+    run_on_rows(kernel, *arrays, *sizes(y_BCHW), _per_channel(norm_C), momentum, eps, numbers)
 
 
 def surrogate_backward_normed_(
@@ -65,16 +73,28 @@ def surrogate_backward_normed_(
     surrogate: str,
     width: float,
 ) -> None:
+    numbers = as_numbers(number_type(as_array(grad_BCHW)), *neurons, width)
+    slope_normed(grad_BCHW, y_BCHW, u_BCHW, bits_BCQ, norm_C, numbers, FORMULAS[SURROGATES[surrogate]])
+
+
+def slope_normed(
+    grad_BCHW: Tensor,
+    y_BCHW: Tensor,
+    u_BCHW: Tensor,
+    bits_BCQ: Tensor,
+    norm_C: list[Tensor],
+    numbers: tuple[Any, ...],
+    formula: int,
+) -> None:
+    """Backward of neurons and norm; numbers and formula as `surrogate_row` takes them."""
     is_last = lies_channels_last(grad_BCHW)
     place = placed if is_last else flat
     arrays = (*place(grad_BCHW), *place(y_BCHW), *place(u_BCHW), *flat(bits_BCQ))
-    numbers = as_numbers(number_type(arrays[0]), *neurons, width)
-    formula = FORMULAS[SURROGATES[surrogate]]
     kernel = surrogate_backward_normed if is_last else _surrogate_backward_normed
-    run_on_rows(kernel, *arrays, *sizes(grad_BCHW), per_channel(norm_C), numbers, formula)
+    run_on_rows(kernel, *arrays, *sizes(grad_BCHW), _per_channel(norm_C), numbers, formula)
 
 
-def per_channel(norm_C: list[Tensor]) -> tuple[Any, ...]:
+def _per_channel(norm_C: list[Tensor]) -> tuple[Any, ...]:
     """Tensors of one number per channel as arrays."""
     return tuple([(x.detach() if x.requires_grad else x).numpy() for x in norm_C])
 
@@ -107,7 +127,7 @@ def _products_row(grad_P: Any, y_P: Any, mean: Any) -> Any:
 
 
 @inlined
-def normalise(
+def _normalise(
     y: Any, y_apart: int, batch: int, pixels: int, channel: int, norm_C: Any, momentum: float, eps: float
 ) -> Any:  # fmt: skip
     """Take the statistics of one channel, and update the running ones. Returns its scale and offset."""
@@ -123,7 +143,7 @@ def normalise(
 
 
 @inlined
-def through_norm(
+def _through_norm(
     grad: Any, grad_apart: int, y: Any, y_apart: int, batch: int, pixels: int, channel: int, norm_C: Any
 ) -> None:
     """Overwrite the gradient of one normalised channel with that of `y`; add those of its weight and bias."""
@@ -149,17 +169,16 @@ def _fire_normed(
     y: Any, y_apart: int, spikes: Any, spikes_apart: int, u: Any, u_apart: int, bits: Any, bits_apart: int,
     batch: int, channels: int, pixels: int, norm_C: Any, momentum: float, eps: float, neurons: Any,
 ) -> None:  # fmt: skip
-    decay, threshold, amount = neurons
     count = (pixels + BITS - 1) // BITS
     for channel in prange(channels):
-        scale, offset = normalise(y, y_apart, batch, pixels, channel, norm_C, momentum, eps)
+        scale, offset = _normalise(y, y_apart, batch, pixels, channel, norm_C, momentum, eps)
         words_Q = np.zeros(count, np.uint64)
         fired_P = words_Q.view(np.uint8)
         for sample in range(batch):
             at, at_y = sample * spikes_apart + channel * pixels, sample * y_apart + channel * pixels
             at_u = sample * u_apart + channel * pixels
             y_P, u_P = y[at_y : at_y + pixels], u[at_u : at_u + pixels]
-            fire_row(y_P, scale, offset, u_P, fired_P, decay, threshold, amount)
+            fire_row(y_P, scale, offset, u_P, fired_P, neurons)
             if len(spikes) > 0:
                 spikes_row(fired_P, spikes[at : at + pixels])
             pack_row(words_Q, bits, sample * bits_apart + channel * count)
@@ -170,7 +189,6 @@ def _surrogate_backward_normed(
     grad: Any, grad_apart: int, y: Any, y_apart: int, u: Any, u_apart: int, bits: Any, bits_apart: int,
     batch: int, channels: int, pixels: int, norm_C: Any, numbers: Any, surrogate: int,
 ) -> None:  # fmt: skip
-    threshold, amount, width = numbers
     count = (pixels + BITS - 1) // BITS
     for channel in prange(channels):
         words_Q = np.empty(count, np.uint64)
@@ -179,5 +197,5 @@ def _surrogate_backward_normed(
             at, at_u = sample * grad_apart + channel * pixels, sample * u_apart + channel * pixels
             unpack_row(bits, sample * bits_apart + channel * count, words_Q)
             grad_P, u_P = grad[at : at + pixels], u[at_u : at_u + pixels]
-            surrogate_row(grad_P, u_P, fired_P, threshold, amount, width, surrogate)
-        through_norm(grad, grad_apart, y, y_apart, batch, pixels, channel, norm_C)
+            surrogate_row(grad_P, u_P, fired_P, numbers, surrogate)
+        _through_norm(grad, grad_apart, y, y_apart, batch, pixels, channel, norm_C)
