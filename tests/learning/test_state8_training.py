@@ -62,6 +62,19 @@ def test_kernels_are_a_transcription_bit_for_bit(size, dtype):
             torch.testing.assert_close(found, (grad.to(wide) * slope).to(dtype), rtol=room, atol=room)
 
 
+def test_products_and_sums_are_rounded_apart():
+    """Currents that bring potentials to the threshold, above or below it by how the product was rounded."""
+    kept = torch.arange(-128, 128, dtype=torch.int8).reshape(1, 1, 16, 16)
+    factor = torch.tensor(DECAY * Q)
+    current = (THRESHOLD - factor.double() * kept).float()
+    apart = current + factor * kept.float() >= torch.tensor(THRESHOLD)
+    fused = (current.double() + factor.double() * kept).float() >= torch.tensor(THRESHOLD)
+    assert not torch.equal(apart, fused)
+    spikes = current.clone()
+    cpu_state8.fire_eight_bits_(spikes, kept, torch.zeros((1, 1, 32), dtype=torch.uint8), DECAY, THRESHOLD, AMOUNT, Q)
+    assert torch.equal(spikes.bool(), apart)
+
+
 def test_other_devices_and_dtypes_run_in_plain_torch():
     assert kernel("fire_eight_bits_", torch.device("cpu"), torch.float32) is cpu_state8.fire_eight_bits_
     for device, dtype in (("cuda", torch.float32), ("xpu", torch.float32)):
