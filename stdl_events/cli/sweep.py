@@ -83,9 +83,11 @@ def sweep(
 
     Example: stdl-events sweep folder --data recordings/ --vary learning.rule=stdl,sltt --validation 0.1
     """
+    from stdl_events.training.overrides import parse_assignments
     from stdl_events.training.run_folder import CONFIG_FILE
     from stdl_events.training.sweeps.sweep_folder import SWEEP_FILE, is_sweep, read_sweep
     from stdl_events.training.sweeps.sweep_grid import Sweep, parse_seeds, parse_vary
+    from stdl_events.training.unused_settings import say_unused_in_sweep
 
     options = option_assignments(
         data=data, init=init, freeze=freeze, device=device, skip_bad=skip_bad, repair=repair, split=split,
@@ -104,6 +106,8 @@ def sweep(
         varied = parse_vary(vary or ())
         base = _base(recipe, variant, config_file, assignments or [], options, list(varied))
         asked = Sweep(base, varied, parse_seeds(SEEDS if seeds is None else seeds))
+        combined = [combination.config for combination in asked.combinations]
+        say_unused_in_sweep(combined, parse_assignments(assignments or ()), varied)
         folder = out or Path("runs") / f"{asked.base.name}-sweep"
     record = _run(asked, folder, retry=retry)
     _report(record, as_json)
@@ -126,7 +130,6 @@ def _base(
     from stdl_events.recipes.resolve import resolve
     from stdl_events.training.overrides import parse_assignments
     from stdl_events.training.run_folder import CONFIG_FILE
-    from stdl_events.training.unused_settings import say_unused
 
     if recipe not in RECIPES and (Path(recipe) / CONFIG_FILE).is_file():
         raise RecipeError(
@@ -138,9 +141,7 @@ def _base(
             raise RecipeError(f"--vary {key}", got="a value of it as well", expected="it once", todo="leave one out")
         if key == "seed":
             raise RecipeError("--set seed", got="a seed", expected="--seeds", todo="write for example --seeds 0,1,2")
-    config = resolve(recipe, variant=variant, file=file, assignments=assignments, options=options).config
-    say_unused(config, parse_assignments(assignments), varied)
-    return config
+    return resolve(recipe, variant=variant, file=file, assignments=assignments, options=options).config
 
 
 def _run(asked: "Sweep", folder: Path, *, retry: bool) -> "SweepRecord":

@@ -13,6 +13,7 @@ from stdl_events.learning.blueprint_checks import (
     check_network,
     check_seed,
     check_switches,
+    check_target_rate,
     names_of,
     spec_in_precision,
 )
@@ -162,7 +163,7 @@ class Blueprint:
             soft_targets: True for targets_BK, weights of the classes, such as those of mixed clips; None for indices.
             rate_penalty: beta of the penalty on firing rates, part of each block's loss, see `rates`; 0 for none.
             target_rate: share of a layer's neurons that may fire in a step without a penalty, one for all layers of
-                neurons or one for each; None for 0.02.
+                neurons or one for each; None for 0.02. Needs `rate_penalty`.
             watch_rates: count the spikes of each layer of neurons for `train_step`'s metrics, without a penalty too.
             seed: of the initial weights, of dropout's masks, and of the random steps of sltt-k.
             precision: a name in `STEP_PRECISIONS`. "bf16" computes membrane potentials, currents, their gradients and
@@ -190,6 +191,7 @@ class Blueprint:
         """
         check_switches(soft_targets=soft_targets, watch_rates=watch_rates, cuda_graphs=cuda_graphs)
         asks_for_rates = watch_rates or rate_penalty not in (None, 0)
+        check_target_rate(rate_penalty, target_rate)
         chosen = find_rule(rule, rule_options)
         if neuron == PAPER:
             spec, neuron = dataclasses.replace(spec, neuron=paper_neuron(chosen.name)), None

@@ -60,6 +60,15 @@ def check_switches(**switches: bool | None) -> None:
             raise RuleError(name, got=repr(value), expected="True or False", todo=f"change {name}")
 
 
+def check_target_rate(penalty: float | None, target: object) -> None:
+    """Raise RuleError if there is a target of firing rates and no penalty on them is given; one of 0 may be meant."""
+    if target is not None and penalty is None:
+        raise RuleError(
+            "target_rate", got=f"{target!r} without a rate_penalty", expected="both, or neither",
+            todo="give rate_penalty too, such as 1, or leave target_rate out",
+        )  # fmt: skip
+
+
 def names_of(freeze: object) -> tuple[str, ...]:
     """The names of what is frozen: of one name or number of layers, or several.
 

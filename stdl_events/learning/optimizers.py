@@ -142,7 +142,7 @@ class OptimizerSpec:
 
     def _check_numbers(self) -> None:
         for name, value in self._settings.items():
-            if not isinstance(value, Tensor) and not (is_number(value) and value >= 0):
+            if not (is_number(value) and value >= 0):
                 raise RuleError(name, got=repr(value), expected="a finite number of at least 0", todo=f"change {name}")
         if isinstance(self.kind, str) and OPTIMIZERS.is_built_in(self.kind):
             defaults = inspect.signature(self._factory).parameters

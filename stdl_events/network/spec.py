@@ -18,6 +18,8 @@ Classifier: TypeAlias = Literal["linear", "spiking"]
 
 # Far beyond any use of a setting: float32, which ends at 3e38, holds products with it too.
 LARGEST = 1e30
+# With thresholds and widths beyond it no neuron fires, or no gradient is left of the surrogate's.
+_USABLE = 1e6
 _NUMBERS = ("decay", "threshold", "surrogate_width", "adaptation", "adaptation_decay")
 
 
@@ -29,12 +31,13 @@ class NeuronSpec:
         kind: a name in `registries.NEURONS`: "lif"; "plif" learns its decay; "alif" raises its threshold with its own
             spikes.
         decay: λ, the share of the membrane potential that is left after one step, 0 <= λ < 1.
-        threshold: V_th.
+        threshold: V_th, from 1e-6 to 1e6.
         reset: "soft" subtracts the threshold, "hard" sets the membrane potential to zero.
         reset_amount: θ of truncated local BPTT, eq. (1): `m = decay m' + x - θ s'`, where m' and s' are those of the
             step before. None is θ = decay threshold, which is the reset above; needs soft reset and decay > 0.
         surrogate: shape of the surrogate gradient, a name in `registries.SURROGATES`; the triangle is STDL eq. (7).
-        surrogate_width: γ of the triangle, full width of the rectangle, slope α of the sigmoid.
+        surrogate_width: γ of the triangle, full width of the rectangle, slope α of the sigmoid; from
+            1e-6 to 1e6.
         adaptation: β of ALIF, the increase of the threshold per spike.
         adaptation_decay: ρ of ALIF, the share of the spike trace that is left after one step.
         state: number format of the membrane potential between two steps: that of the weights, or "int8", integers times
@@ -63,7 +66,7 @@ class NeuronSpec:
         for name in ("threshold", "surrogate_width"):
             value = getattr(self, name)
             _require_range(name, value, "a positive number", value > 0)
-            _require_range(name, value, f"{1 / LARGEST:g} to {LARGEST:g}", 1 / LARGEST <= value <= LARGEST)
+            _require_range(name, value, f"{1 / _USABLE:g} to {_USABLE:g}", 1 / _USABLE <= value <= _USABLE)
         _require_range("adaptation", self.adaptation, f"at most {LARGEST:g}", abs(self.adaptation) <= LARGEST)
         _require_range(
             "adaptation_decay", self.adaptation_decay, "0 <= adaptation_decay < 1", 0 <= self.adaptation_decay < 1

@@ -234,12 +234,10 @@ def _warn(texts: list[str]) -> None:
 def _judge(manifest: Manifest, store: Path, total: int, skip_bad: bool, split: Split) -> None:
     """Raise if recordings are unreadable, or a class has no clip; warn of recordings that are too short."""
     if manifest.bad and not skip_bad:
-        repair = (
-            ""
-            if all(entry.repair for entry in split.train.entries)
-            else "use the events before the damage with --repair, "
-        )
-        todo = f"copy them again, {repair}or skip them with --skip-bad; finished clips are kept"
+        was_repaired = all(entry.repair for entry in split.train.entries)
+        is_repairable = not was_repaired and any("--repair" in one.todo for one in manifest.bad)
+        repair = "use the events before the damage with --repair, " if is_repairable else ""
+        todo = f"copy or correct them, {repair}or skip them with --skip-bad; finished clips are kept"
         raise unreadable(str(store), manifest.bad, total, todo)
     if not manifest.clip_count:
         raise no_clips(split.entries, manifest.frames)

@@ -12,7 +12,7 @@ from stdl_events.recordings.coverage import named, unreadable
 from stdl_events.recordings.entry import Entry, RecordingSet
 from stdl_events.training.data_settings import DataSettings
 
-TODO_BAD = "copy them again, {}or leave them out with --skip-bad (data.skip_bad=true)"
+TODO_BAD = "copy or correct them, {}or leave them out with --skip-bad (data.skip_bad=true)"
 TODO_REPAIR = "use the events before the damage with --repair (data.repair=true), "
 
 
@@ -33,7 +33,7 @@ def without_bad(recordings: RecordingSet, data: DataSettings, asker: str) -> tup
             readable.append(entry)
     gone = {one.entry.label for one in bad} - {entry.label for entry in readable}
     if not data.skip_bad or gone:
-        todo = todo_bad(data) if not gone else "add readable recordings of each class, or remove the class"
+        todo = todo_bad(data, bad) if not gone else "add readable recordings of each class, or remove the class"
         raise unreadable(asker, bad, len(recordings), todo)
     say_left_out(bad, len(recordings))
     return recordings.with_entries(readable), tuple(dict.fromkeys(one.entry.path for one in bad))
@@ -45,6 +45,7 @@ def say_left_out(bad: Sequence[BadRecording], total: int) -> None:
     warnings.warn(text, RecordingWarning, stacklevel=3)
 
 
-def todo_bad(data: DataSettings) -> str:
+def todo_bad(data: DataSettings, bad: Sequence[BadRecording]) -> str:
     """Return what can be done about recordings that cannot be read."""
-    return TODO_BAD.format("" if data.repair else TODO_REPAIR)
+    is_repairable = not data.repair and any("--repair" in one.error.todo for one in bad)
+    return TODO_BAD.format(TODO_REPAIR if is_repairable else "")

@@ -118,7 +118,7 @@ def learner_options(config: TrainConfig, spec: NetworkSpec) -> dict[str, Any]:
         "class_weights": learning.class_weights,
         "soft_targets": None if config.augment.mix is None else True,
         "rate_penalty": learning.rate_penalty,
-        "target_rate": learning.target_rate,
+        "target_rate": learning.target_rate if learning.rate_penalty else None,
         "watch_rates": learning.watch_rates,
         "seed": config.seed,
         "average_decay": config.averaging.decay,

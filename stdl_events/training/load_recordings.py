@@ -89,7 +89,7 @@ def load_sides(
     if bad:
         total = sum(map(len, sides.values()))
         if not config.data.skip_bad:
-            raise unreadable(f"recipe {config.name}", bad, total, todo_bad(config.data))
+            raise unreadable(f"recipe {config.name}", bad, total, todo_bad(config.data, bad))
         say_left_out(bad, total)
     labels = {entry.label for recordings in sides.values() for entry in recordings.entries} if len(sides) > 1 else set()
     for side, readable, clips, bad_labels in loaded:

@@ -1,7 +1,7 @@
 """Settings that are given and have no effect beside the others: they are said, since nothing else would show it."""
 
 import warnings
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from stdl_events.learning.grid import Planned
@@ -54,15 +54,27 @@ NEEDS = (
 )
 
 
-def say_unused(config: TrainConfig, given: Iterable[str], varied: Collection[str] = ()) -> None:
-    """Warn of each setting of `given` that has no effect in `config`.
+def say_unused(config: TrainConfig, given: Iterable[str]) -> None:
+    """Warn of each setting of `given`, dotted keys, that has no effect in `config`."""
+    say_unused_in_sweep([config], given, ())
+
+
+def say_unused_in_sweep(configs: Sequence[TrainConfig], given: Iterable[str], varied: Collection[str]) -> None:
+    """Warn of each setting that has no effect in any of `configs`, or varies and has none in some of them.
 
     Args:
-        given: dotted keys.
-        varied: keys that take several values, of which one may be what a setting needs.
+        configs: of the combinations.
+        given: dotted keys of settings that all of them share.
+        varied: dotted keys of the others, whose values differ.
     """
-    for key in given:
+    for key in (*given, *varied):
         for need in NEEDS:
-            if key in need.keys and need.decided_by not in varied and not need.holds(config):
-                text = f"{key} has no effect here: it needs {need.decided_by}={need.value}"
-                warnings.warn(text, stacklevel=3)
+            without = sum(not need.holds(config) for config in configs) if key in need.keys else 0
+            if without == len(configs):
+                where = "here"
+            elif without and key in varied:
+                where = f"in {without} of {len(configs)} combinations"
+            else:
+                continue
+            text = f"{key} has no effect {where}: it needs {need.decided_by}={need.value}"
+            warnings.warn(text, stacklevel=3)

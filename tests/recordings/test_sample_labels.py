@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stdl_events.errors import DatasetError
+from stdl_events.events.decoder import BLOCK_EVENTS
 from stdl_events.events.stream import RecordingWarning, empty_events
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings import DATASETS, sample_dataset
@@ -60,3 +61,36 @@ def test_own_sets_that_cannot_be_trained_on(
     with pytest.raises(DatasetError) as caught:
         load_both(config)
     assert text in str(caught.value)
+
+
+def test_of_a_damaged_sample_no_repair_is_advised_where_none_helps(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    damaged_at = 5
+
+    class Mine:
+        sensor_size, classes = (16, 12), ("a", "b")
+
+        def __init__(self, folder: Path) -> None: ...
+
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+            events = np.zeros(BLOCK_EVENTS + 100, [("t", float), ("x", int), ("y", int), ("p", int)])
+            events["t"], events["x"] = np.arange(len(events)) * 10, index
+            events["t"][damaged_at] = np.nan if index == 3 else events["t"][damaged_at]
+            return events, index % 2
+
+    monkeypatch.setattr(DATASETS, "_entries", dict(DATASETS._entries))
+    DATASETS.register("mine", sample_dataset("mine", Mine))
+    config = load_recipe("folder").derive(data={"dataset": "mine", "path": str(tmp_path), "time_unit": "us"})
+    with pytest.raises(DatasetError, match=r"not a finite number .* among the events from number 0 on;") as caught:
+        load_both(config)
+    assert caught.value.todo == "copy or correct them, or leave them out with --skip-bad (data.skip_bad=true)"
+    damaged_at = BLOCK_EVENTS + 50
+    with pytest.raises(DatasetError, match=f"among the events from number {BLOCK_EVENTS} on") as caught:
+        load_both(config)
+    assert "use the events before the damage with --repair" in caught.value.todo
+    with pytest.warns(RecordingWarning, match=f"kept the {BLOCK_EVENTS} events before it"):
+        load_both(config.derive(data={"repair": True}))

@@ -78,7 +78,7 @@ def test_numbers_that_a_generator_or_an_optimiser_cannot_take_are_one_line(
         ("name=../x", "setting 'name': got '../x'; expected a name of printable signs"),
         ("name=", "setting 'name': got ''; expected a name"),
         ("data.prepared=a\0", r"setting 'data.prepared': got 'a\x00'; expected a path, which holds no NUL"),
-        ("network.neuron.threshold=1e308", "network.neuron.threshold: got 1e+308; expected 1e-30 to 1e+30"),
+        ("network.neuron.threshold=1e308", "network.neuron.threshold: got 1e+308; expected 1e-06 to 1e+06"),
     ],
 )
 def test_settings_that_no_run_can_have_are_refused(config: TrainConfig, assignment: str, text: str) -> None:

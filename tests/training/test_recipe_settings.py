@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from stdl_events.cli.find_training import find_training
 from stdl_events.errors import RecipeError
 from stdl_events.recipes import describe_recipes, load_recipe
 from stdl_events.recipes.resolve import resolve
-from stdl_events.training.overrides import flat, read_settings_file, setting_keys
-from stdl_events.training.unused_settings import NEEDS, Need, say_unused
+from stdl_events.training.overrides import flat, parse_assignments, read_settings_file, setting_keys
+from stdl_events.training.sweeps.sweep_grid import Sweep
+from stdl_events.training.unused_settings import NEEDS, Need, say_unused, say_unused_in_sweep
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -158,7 +160,6 @@ def test_a_setting_without_effect_is_said(need: Need) -> None:
         with pytest.warns(UserWarning, match=f"^{key} has no effect here: it needs {need.decided_by}=") as said:
             say_unused(config, [key])
         assert len(said) == 1
-        say_unused(config, [key], varied=[need.decided_by])
 
 
 def test_a_setting_with_effect_is_not_said() -> None:
@@ -171,6 +172,31 @@ def test_a_setting_with_effect_is_not_said() -> None:
     ]
     asked += ["learning.budget_of=process", "network.norm_momentum=0.2"]
     say_unused(resolve("folder", assignments=asked).config, [word.partition("=")[0] for word in asked])
+
+
+@pytest.mark.parametrize(
+    ("given", "varied", "said"),
+    [
+        (("learning.budget=1GB",), {"learning.rule": ("sltt", "bptt")}, ["learning.budget has no effect here: it"]),
+        (("learning.budget=1GB",), {"learning.rule": ("sltt", "stdl")}, []),
+        ((), {"schedule.step_factor": ("0.1", "0.5")}, ["schedule.step_factor has no effect here: it needs schedule"]),
+        (
+            (),
+            {"learning.rule": ("stdl", "sltt"), "learning.least_blocks": ("1", "2")},
+            ["learning.least_blocks has no effect in 2 of 4 combinations: it needs learning.rule=stdl"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_varies_without_effect_is_said(
+    given: tuple[str, ...], varied: dict[str, tuple[str, ...]], said: list[str]
+) -> None:
+    grid = Sweep(resolve("folder", assignments=given).config, varied, (0,))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        say_unused_in_sweep([one.config for one in grid.combinations], parse_assignments(given), varied)
+    assert len(caught) == len(said)
+    for warned, text in zip(caught, said, strict=True):
+        assert str(warned.message).startswith(text)
 
 
 @pytest.mark.parametrize(

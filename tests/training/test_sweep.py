@@ -284,6 +284,15 @@ def test_a_setting_is_given_once(arguments: list[str], message: str, run_cli: Cl
     assert list(tmp_path.iterdir()) == []
 
 
+def test_settings_without_effect_are_said(run_cli: Cli, tmp_path: Path) -> None:
+    asked = ("--vary", "schedule.step_factor=0.1,0.5", "--set", "schedule.kind=constant")
+    asked += ("--set", "schedule.rise=0.1")
+    code, _, err = run_cli("sweep", "folder", *asked, "--out", str(tmp_path / "sweep"))
+    assert code == 2  # there is no folder of recordings
+    assert "schedule.step_factor has no effect here: it needs schedule.kind=step" in err
+    assert "schedule.rise has no effect here: it needs schedule.kind=one-cycle" in err
+
+
 def test_nothing_is_chosen_without_validation_or_by_one_seed_less(sweep: Sweep, tmp_path: Path) -> None:
     from stdl_events.training.sweeps.sweep_folder import SweepRecord
     from stdl_events.training.sweeps.sweep_table import table_notes

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stdl_events.events.decoder import BLOCK_EVENTS, Block, Header
+from stdl_events.errors import RecordingError
+from stdl_events.events.decoder import BLOCK_EVENTS, TODO_DAMAGE, Block, Header
 from stdl_events.events.formats import columns
 from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.npy import pick_columns
@@ -43,7 +44,16 @@ class SampleDecoder:
         self._reading.restart()
         for start in range(0, len(self._columns["t"]), BLOCK_EVENTS):
             part = {name: column[start : start + BLOCK_EVENTS] for name, column in self._columns.items()}
-            yield self._reading.to_block(start, part)
+            try:
+                block = self._reading.to_block(start, part)
+            except RecordingError as error:
+                error.got = error.got.replace(f" at byte {start}", f" among the events from number {start} on")
+                if (
+                    error.todo == TODO_DAMAGE and not start
+                ):  # no block is in front of it, so that repair would keep none
+                    error.todo = "correct the events of this sample"
+                raise
+            yield block
 
 
 def sample_columns(path: Path, events: Any, sensor_size: tuple[int, int, int]) -> Columns:

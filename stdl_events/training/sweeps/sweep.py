@@ -26,6 +26,7 @@ from stdl_events.training.sweeps.split_digest import side_digest
 from stdl_events.training.sweeps.sweep_folder import FAILED, FINISHED, SweepRecord, record_of, withdraw
 from stdl_events.training.sweeps.sweep_grid import Sweep, Trial
 from stdl_events.training.sweeps.sweep_table import table_rows
+from stdl_events.training.unused_settings import say_unused_in_sweep
 from stdl_events.whole_file import make_folder
 
 # Errors of the recordings and their frames, which all runs share unless these settings vary.
@@ -168,7 +169,9 @@ def sweep(
         RunError, DatasetError, RecordingError, FrameSpecError: see `run_sweep`.
     """
     texts = {key: tuple(_text(value) for value in values) for key, values in (vary or {}).items()}
-    return run_sweep(Sweep(config, texts, tuple(seeds)), folder, retry=retry, quiet=quiet)
+    asked = Sweep(config, texts, tuple(seeds))
+    say_unused_in_sweep([combination.config for combination in asked.combinations], (), texts)
+    return run_sweep(asked, folder, retry=retry, quiet=quiet)
 
 
 def _text(value: object) -> str:
