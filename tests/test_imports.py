@@ -304,7 +304,7 @@ def test_live_commands_run_where_nothing_that_trains_is_installed(tmp_path, reco
         (("show", recording, "--json"), '"events": 2000'),
         (("show", recording, "--out", "a.png"), "a.png: 10 of 10 bins"),
         (("show", recording, "--rotate", 90, "--out", "a.html"), "2 x 8 x 6"),
-        (("show", recording, "--clip", 1, "--steps", 4, "--out", "a.png"), "a.png: 1 clips of 4 frames"),
+        (("show", recording, "--clip", 1, "--steps", 4, "--out", "a.png"), "a.png: 1 clip of 4 frames"),
         (("show", ".", "--predictions", predictions, "--out", "a.html"), "a.html: 2 clips of 4 frames"),
         (("frames", recording, "--frame-us", 20_000, "--out", "f.npy"), "10 x 2 x 6 x 8"),
         (("frames", recording, "--bins", 5, "--out", "f.npy"), "5 x 2 x 6 x 8"),

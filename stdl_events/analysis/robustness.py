@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stdl_events.analysis.figures import new_figure, number_to_show, write_whole
+from stdl_events.events.defects import count_of
 
 COLUMNS_OF_PANELS = 4
 BAR_WIDTH = 20
@@ -35,7 +36,7 @@ def _line(name: str, level: str, row: Mapping[str, Any], usual_clips: int, width
     if accuracy is None:
         return f"  {name or level:>10}  no clip is left"
     bar = "#" * round(accuracy * BAR_WIDTH)
-    clips = f"  {row['clips']} clips" if row["clips"] != usual_clips or not level else ""
+    clips = f"  {count_of(row['clips'], 'clip')}" if row["clips"] != usual_clips or not level else ""
     return f"  {name or level:>10}  {accuracy:.3f}  {bar:{BAR_WIDTH}}{clips}"[:width].rstrip()
 
 

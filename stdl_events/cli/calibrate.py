@@ -94,18 +94,18 @@ def lines(found: "Calibration") -> list[str]:
         f"fitted on {clips} of {recordings} to validate on",
         f"temperature {temperature}: calibration error {ece['before']:.3f} -> {ece['after']:.3f}",
         f"  negative log likelihood {nll['before']:.3f} -> {nll['after']:.3f}",
-        f"unknown below {rejection['threshold']:g}: {rejection['accepted']} of {rejection['clips']} clips are believed "
+        f"unknown below {rejection['threshold']:g}: {rejection['accepted']} of {clips} believed "
         f"({rejection['coverage']:.3f})",
         f"  {rejection['wrong']} of these wrong ({rejection['error']:.3f}), {rejection['error_of_all']:.3f} of all",
     ]
     if found.early.threshold is None:
-        return [*said, f"decide at the end, after {early['steps']} frames", *still_lines(found)]
+        return [*said, f"decide at the end, after {count_of(early['steps'], 'frame')}", *still_lines(found)]
     saved = "" if early["saved_us"] is None else f", {early['saved_us'] / 1000:.0f} ms saved"
+    frames = f"{early['mean_frames']:.1f} of {count_of(early['steps'], 'frame')} on average"
     return [
         *said,
-        f"decide at {early['threshold']:g}: after {early['mean_frames']:.1f} of {early['steps']} frames on average"
-        f"{saved}",
-        f"  {early['early']} of {early['clips']} clips early, {early['other']} of them otherwise than at the end",
+        f"decide at {early['threshold']:g}: after {frames}{saved}",
+        f"  {early['early']} of {clips} early, {early['other']} of them otherwise than at the end",
         *still_lines(found),
     ]
 

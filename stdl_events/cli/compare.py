@@ -8,6 +8,7 @@ import typer
 
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.events.defects import count_of
 
 if TYPE_CHECKING:
     from stdl_events.training.sweeps.compare import ComparedRun
@@ -78,7 +79,7 @@ def _draw(compared: Sequence["ComparedRun"], out: Path) -> None:
 
     drawn = {f"{number} {run.folder}": run.epochs for number, run in enumerate(compared, 1) if run.epochs}
     curves_picture(out, drawn)
-    messages.print(f"{out}: the curves of {len(drawn)} of {len(compared)} runs")
+    messages.print(f"{out}: the curves of {len(drawn)} of {count_of(len(compared), 'run')}")
 
 
 def _print(compared: Sequence["ComparedRun"], document: dict[str, Any]) -> None:

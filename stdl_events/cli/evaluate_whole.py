@@ -8,6 +8,7 @@ import typer
 from stdl_events.cli.keep_result import keep_or_say
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.events.defects import count_of
 
 if TYPE_CHECKING:
     from stdl_events.recordings.splits.sides import Side
@@ -82,9 +83,9 @@ def _in_words(summary: dict[str, Any]) -> list[str]:
     lines = []
     if summary["delay_ms_median"] is not None:
         delays = f"{summary['delay_ms_median']:.0f} ms after the onset (median), {summary['delay_ms_max']:.0f} at most"
-        lines.append(f"{summary['named']} of {summary['movements']} movements named, {delays}")
-    alarms = f"{summary['false_alarms']} false alarms in {summary['still_s']:.0f} s in which nothing labelled moves"
-    return [*lines, alarms]
+        lines.append(f"{summary['named']} of {count_of(summary['movements'], 'movement')} named, {delays}")
+    alarms = count_of(summary["false_alarms"], "false alarm")
+    return [*lines, f"{alarms} in {summary['still_s']:.0f} s in which nothing labelled moves"]
 
 
 def _cells(key: str, summary: dict[str, Any]) -> tuple[str, ...]:

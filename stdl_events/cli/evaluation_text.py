@@ -61,10 +61,11 @@ def accuracy_lines(summary: dict[str, Any], side: str = "test") -> list[str]:
 def decided_lines(decided: dict[str, Any]) -> list[str]:
     """Return how the thresholds of the model's card decide."""
     error = "none wrong" if not decided["wrong"] else f"{decided['wrong']} of them wrong ({decided['error']:.3f})"
-    when = f"{decided['mean_frames']:.1f} of {decided['steps']} frames on average"
+    when = f"{decided['mean_frames']:.1f} of {count_of(decided['steps'], 'frame')} on average"
     early = f"{decided['early']} early, {decided['other']} otherwise than at the end"
+    clips = count_of(decided["clips"], "clip")
     return [
-        f"thresholds: {decided['believed']} of {decided['clips']} clips believed ({decided['coverage']:.3f}), {error}",
+        f"thresholds: {decided['believed']} of {clips} believed ({decided['coverage']:.3f}), {error}",
         f"  after {when}" + (f": {early}" if decided["early"] else ""),
     ]
 

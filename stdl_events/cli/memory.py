@@ -38,6 +38,7 @@ from stdl_events.cli.options.registry_options import one_of
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.real_step import PLANNING, print_cuda, print_real, request, run_shown
 from stdl_events.errors import UserError
+from stdl_events.events.defects import count_of
 from stdl_events.learning.rules import RULES
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ def _print(step: "StepMemory") -> None:
 
     document = step.to_dict()
     peak, breakdown = document["peak_bytes"], document["breakdown"]
-    title = f"{document['rule']}, {document['mode']}, batch {document['batch']}, {document['steps']} steps"
+    title = f"{document['rule']}, {document['mode']}, batch {document['batch']}, {count_of(document['steps'], 'step')}"
     table = Table(title=f"one training step: {title}")
     table.add_column("at the peak")
     table.add_column("bytes", justify="right")
@@ -282,5 +283,5 @@ def _print(step: "StepMemory") -> None:
     for number, block in enumerate(document["blocks"], 1):
         auxiliary = "" if block["auxiliary"] is None else f", auxiliary {block['auxiliary']}"
         if block["kept"]:
-            auxiliary += f", outputs kept of {len(block['kept'])} layers"
+            auxiliary += f", outputs kept of {count_of(len(block['kept']), 'layer')}"
         results.print(f"block {number}: {block['subnetwork']}{auxiliary}: {format_bytes(block['peak_bytes'])}")

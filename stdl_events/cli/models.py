@@ -8,6 +8,7 @@ import typer
 
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import messages, print_json, results
+from stdl_events.events.defects import count_of
 
 if TYPE_CHECKING:
     from stdl_events.models import ShippedModel
@@ -53,7 +54,7 @@ def _lines(model: "ShippedModel", *, all_of_it: bool) -> list[str]:
     lines = [
         f"models:{model.name}  {model.task}",
         f"  {len(model.classes)} classes, {model.bytes / 1e6:.2f} MB, "
-        f"right on {model.held_out_accuracy:.1%} of {model.held_out_clips} held-out clips",
+        f"right on {model.held_out_accuracy:.1%} of {count_of(model.held_out_clips, 'held-out clip')}",
         f"  licence of the data: {model.data_licence}; of the file: {model.licence}",
     ]
     if all_of_it:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from stdl_events.cli.fixed_width import cells_of, padded, shortened
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.errors import printable
+from stdl_events.events.defects import count_of
 
 if TYPE_CHECKING:
     from stdl_events.live.predict import RecordingPrediction
@@ -64,15 +65,15 @@ class Tally:
 
     def progress(self) -> str:
         """Return how far it is, in words."""
-        return f"{self._files} of {self.total} files, {self.clips} clips"
+        return f"{self._files} of {count_of(self.total, 'file')}, {count_of(self.clips, 'clip')}"
 
     def text(self) -> str:
         """Return the counts in one line."""
-        parts = [_counted(self.recordings, "recording"), _counted(self.clips, "clip")]
+        parts = [count_of(self.recordings, "recording", ","), count_of(self.clips, "clip", ",")]
         if self.incomplete_clips:
-            parts.append(f"{_counted(self.incomplete_clips, 'clip')} cut off at the ends")
+            parts.append(f"{count_of(self.incomplete_clips, 'clip', ',')} cut off at the ends")
         if self.without_clip:
-            parts.append(f"{_counted(self.without_clip, 'recording')} without a complete clip")
+            parts.append(f"{count_of(self.without_clip, 'recording', ',')} without a complete clip")
         if self.unreadable:
             parts.append(f"{self.unreadable} unreadable")
         return ", ".join(parts) + (f"; interrupted after {self.progress()}" if self.interrupted else "")
@@ -223,7 +224,3 @@ def say_error(prediction: "RecordingPrediction") -> None:
 
 def _span(begin_s: float, end_s: float) -> str:
     return f"  {begin_s:9.3f} to {end_s:9.3f} s"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -190,7 +190,10 @@ def webdataset(
     if as_json:
         print_json({"path": str(out), "shards": shards, "clips": clips, "bytes": size})
     else:
-        parts = [f"{side} {clips[side]} clips in {len(files)} shards" for side, files in shards.items()]
+        parts = [
+            f"{side} {count_of(clips[side], 'clip')} in {count_of(len(files), 'shard')}"
+            for side, files in shards.items()
+        ]
         results.print(f"{out}: {', '.join(parts)}; {size / MB:.1f} MB")
         last = len(shards["train"]) - 1
         messages.print(f'next: webdataset.WebDataset("{out}/train-{{000000..{last:06d}}}.tar", shardshuffle=True)')

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stdl_events.cli.output import print_json, results
 from stdl_events.errors import RecordingError
+from stdl_events.events.defects import count_of
 
 if TYPE_CHECKING:
     from stdl_events.analysis.camera_pictures import CameraPictures
@@ -82,15 +83,15 @@ def say_clips(said: "Sequence[SaidClip]", zero_us: int) -> None:
 
     runs = runs_said(said)
     if runs:
-        results.print(f"predictions of {len(said):,} clips, seconds from the first event:")
+        results.print(f"predictions of {count_of(len(said), 'clip', ',')}, seconds from the first event:")
     for run, count in runs[:LISTED]:
         times = f"{(run.t_start_us - zero_us) / 1e6:9.3f} to {(run.t_end_us - zero_us) / 1e6:9.3f}"
         results.print(
-            f"{times}  {short(run.word)} {run.probability:.2f}, {count:,} {'clip' if count == 1 else 'clips'}",
+            f"{times}  {short(run.word)} {run.probability:.2f}, {count_of(count, 'clip', ',')}",
             markup=False,
         )
     if len(runs) > LISTED:
-        results.print(f"and {len(runs) - LISTED:,} more changes; --json has all clips")
+        results.print(f"and {count_of(len(runs) - LISTED, 'more change', ',')}; --json has all clips")
 
 
 def show_predictions(file: Path, predictions: Path, number: int | None, out: Path | None, json: bool) -> None:
@@ -125,7 +126,7 @@ def show_predictions(file: Path, predictions: Path, number: int | None, out: Pat
         for (rank, clip), cut in zip(chosen, clips, strict=True)
     ]
     wrong = sum(clip.predicted != clip.label for clip in read.clips)
-    caption = [f"{wrong} of {len(read.clips)} clips are recognised as another class; the worst come first"]
+    caption = [f"recognised as another class: {wrong} of {count_of(len(read.clips), 'clip')}; the worst come first"]
     _show(told, predictions.name, read.frames, caption, out, json)
 
 
@@ -155,12 +156,12 @@ def _show(
         for line in [*caption, *(told.title for told in clips)]:
             results.print(line, soft_wrap=True)
     else:
-        results.print(f"{out}: {len(clips)} clips of {spec.steps} frames", soft_wrap=True)
+        results.print(f"{out}: {count_of(len(clips), 'clip')} of {count_of(spec.steps, 'frame')}", soft_wrap=True)
 
 
 def _how(spec: "FrameSpec") -> Iterator[str]:
     channels, height, width = spec.frame_shape_CHW
-    yield f"clips of {spec.steps} frames of {channels} x {height} x {width}"
+    yield f"clips of {count_of(spec.steps, 'frame')} of {channels} x {height} x {width}"
     for name, value in spec.geometry.words:
         yield f"{name} {value}"
     yield from spec.filters.words

@@ -23,6 +23,7 @@ from stdl_events.cli.options.run_argument import require_no_folder
 from stdl_events.cli.options.split_options import SplitOption, ValidationOption
 from stdl_events.cli.output import messages, print_json, results
 from stdl_events.cli.report import report_of_training
+from stdl_events.events.defects import count_of
 from stdl_events.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -149,8 +150,8 @@ def _run(asked: "Sweep", folder: Path, *, retry: bool) -> "SweepRecord":
 
     runs = len(asked.trials)
     messages.print(
-        f"{folder}: {_count(runs, 'run')}: {_count(len(asked.combinations), 'combination')} with "
-        f"{_count(len(asked.seeds), 'seed')} each"
+        f"{folder}: {count_of(runs, 'run')}: {count_of(len(asked.combinations), 'combination')} with "
+        f"{count_of(len(asked.seeds), 'seed')} each"
     )
     try:
         return run_sweep(
@@ -187,7 +188,3 @@ def _report(record: "SweepRecord", as_json: bool) -> None:
             say_next("compare", record.folder)
     if failed:
         raise typer.Exit(SOME_FAILED)
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}" if number == 1 else f"{number} {name}s"

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from stdl_events.errors import BatchError, LossError, ShapeError
+from stdl_events.events.defects import count_of
 from stdl_events.learning.targets import as_soft_targets, not_a_tensor, soft_targets_test
 from stdl_events.network.spec import NetworkSpec
 
@@ -63,7 +64,7 @@ def check_batch(
     elif frames_TBCHW.ndim != 5 or frames_TBCHW.shape[0] == 0 or frames_TBCHW.shape[1] != len(targets_B):
         raise ShapeError(
             "training frames",
-            got=f"shape {tuple(frames_TBCHW.shape)} with {len(targets_B)} targets",
+            got=f"shape {tuple(frames_TBCHW.shape)} with {count_of(len(targets_B), 'target')}",
             expected="(T, B, C, H, W) with T >= 1 and one target for each of the B sequences",
             todo="stack the clips along the second dimension",
         )

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from stdl_events.errors import RuleError
+from stdl_events.events.defects import count_of
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.grid import Layerwise, Space
 from stdl_events.network.network import SpikingNetwork
@@ -89,7 +90,7 @@ def frozen_text(network: SpikingNetwork) -> str | None:
     weighted = {index: list(layer.parameters()) for index, layer in enumerate(network.layers)}
     whole = [f"layers.{i}" for i, weights in weighted.items() if weights and not any(w.requires_grad for w in weights)]
     layers = f": {', '.join(whole)}" if whole else ""
-    return f"frozen: {still} of {total} weights, {len(whole)} of {len(network.layers)} whole layers{layers}"
+    return f"frozen: {still} of {total} weights, {len(whole)} of {count_of(len(network.layers), 'whole layer')}{layers}"
 
 
 def freeze_random_classifiers(space: Space, blocks: Sequence[LocalBlock]) -> None:

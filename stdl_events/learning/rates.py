@@ -24,6 +24,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from stdl_events.arguments import is_number
 from stdl_events.errors import RuleError
+from stdl_events.events.defects import count_of
 from stdl_events.learning.block import LocalBlock
 from stdl_events.learning.registries import LARGEST_PENALTY
 from stdl_events.learning.traced_spikes import spikes_of
@@ -76,7 +77,7 @@ class RatePenalty:
             )  # fmt: skip
         if isinstance(self.target, tuple) and len(self.target) != len(names):
             raise RuleError(
-                "target_rate", got=f"{len(self.target)} targets",
+                "target_rate", got=count_of(len(self.target), "target"),
                 expected=f"one, or {len(names)}, one for each of {', '.join(names)}", todo="give as many",
             )  # fmt: skip
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stdl_events.events.defects import count_of
 from stdl_events.report.tables import Bar, Chart, Series, Table, chart
 
 ROWS_SHOWN = 20
@@ -20,10 +21,11 @@ class Figure:
 def figures(summary: Mapping[str, Any]) -> tuple[Figure, ...]:
     """Return the headline of `Evaluation.summary`, the accuracy first."""
     interval = summary["accuracy_interval"]
-    found = [Figure(f"accuracy on {summary['n']:,} held-out clips", f"{summary['accuracy']:.3f}")]
+    found = [Figure(f"accuracy on {count_of(summary['n'], 'held-out clip', ',')}", f"{summary['accuracy']:.3f}")]
     if interval is not None:
         name = f"{interval['level']:.0%} interval, by {interval['count']:,} {interval['unit']}"
         found.append(Figure(name, f"{interval['low']:.3f} to {interval['high']:.3f}"))
+    recordings = count_of(summary["recordings"], "whole recording", ",")
     found.append(Figure("chance", f"{summary['chance']:.3f}"))
     if summary["baselines"]["ridge"] is not None:
         found.append(Figure("ridge on summed events", f"{summary['baselines']['ridge']:.3f}"))
@@ -33,7 +35,10 @@ def figures(summary: Mapping[str, Any]) -> tuple[Figure, ...]:
         *found,
         Figure("accuracy, mean over classes", f"{summary['mean_class_accuracy']:.3f}"),
         Figure("macro F1", f"{summary['macro_f1']:.3f}"),
-        Figure(f"accuracy on {summary['recordings']:,} whole recordings", f"{summary['recording_accuracy']:.3f}"),
+        Figure(
+            f"accuracy on {recordings}",
+            f"{summary['recording_accuracy']:.3f}",
+        ),
     )
 
 
@@ -49,7 +54,7 @@ def notes(summary: Mapping[str, Any]) -> tuple[str, ...]:
         "A ridge that sums each clip's events over time is as good: the network shows no use of time.": ridge
         is not None
         and ridge >= summary["accuracy"],
-        f"{too_short} held-out recordings hold no clip and are not counted.": too_short,
+        f"Not counted, since without a clip: {count_of(too_short, 'held-out recording')}.": too_short,
     }
     return tuple(text for text, holds in found.items() if holds)
 

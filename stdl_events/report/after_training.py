@@ -88,7 +88,7 @@ def calibration(card: ModelCard) -> tuple[tuple[str, str], ...]:
         ),
         (
             f"early as at the end, at least {record['target_agreement']}",
-            f"{record['other_than_at_the_end']} of {record['clips']} clips otherwise",
+            f"{record['other_than_at_the_end']} of {clips} otherwise",
         ),
         *([("still scenes", str(record["still"]))] if "still" in record else []),
     )

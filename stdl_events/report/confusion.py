@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from stdl_events.analysis.canvas import Pixels
 from stdl_events.analysis.html_page import data_uri
+from stdl_events.events.defects import count_of
 from stdl_events.report.tables import Table
 
 # More classes are a picture.
@@ -85,8 +86,13 @@ def _pixels(share_KK: npt.NDArray[np.float64]) -> Pixels:
 def _largest(labels: Sequence[str], counts_KK: npt.NDArray[np.int64], wrong_KK: npt.NDArray[np.int64]) -> Table | None:
     order = np.argsort(-wrong_KK, axis=None, kind="stable")[:LISTED]
     pairs = [divmod(int(index), len(labels)) for index in order if wrong_KK.flat[index]]
+    clips = [count_of(int(count), "clip", ",") for count in counts_KK.sum(1)]
     rows = [
-        (labels[true], labels[predicted], f"{counts_KK[true, predicted]:,} of {counts_KK[true].sum():,} clips")
+        (
+            labels[true],
+            labels[predicted],
+            f"{counts_KK[true, predicted]:,} of {clips[true]}",
+        )
         for true, predicted in pairs
     ]
     return Table.of_text("the largest confusions", ("true class", "recognised as", "how often"), rows) if rows else None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stdl_events.events.defects import count_of
 from stdl_events.report.tables import Chart, Series, Table, chart
 
 HELD_OUT, VALIDATION = "held out", "validation"
@@ -48,7 +49,7 @@ def learning(rows: Sequence[dict[str, Any]], asked_epochs: int) -> Learning:
         charts.append(chart(text, "step", "learning rate", series, counts_x=True))
     done = epochs[-1]["epoch"] if epochs else 0
     stopped_early = bool(rows) and rows[-1]["kind"] == "end" and done < asked_epochs
-    progress = f"{done} of {asked_epochs} epochs" + (", stopped early" if stopped_early else "")
+    progress = f"{done} of {count_of(asked_epochs, 'epoch')}" + (", stopped early" if stopped_early else "")
     table = _table(epochs, watched, name) if epochs else None
     return Learning(_note(name), progress, stopped_early or done >= asked_epochs, tuple(charts), table)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from stdl_events.events.defects import count_of
 from stdl_events.memory.moments import Footprint
 from stdl_events.memory.report import meter_step
 from stdl_events.memory.sites import Site
@@ -89,7 +90,7 @@ def _peak(peak_bytes: int | None, footprint: Footprint) -> str | Bar:
 
 def _planned(plan: Plan, peaks: tuple[tuple[str, str], ...]) -> Memory:
     words = (
-        f"{len(plan.blocks)} block{'s' if len(plan.blocks) > 1 else ''}; one training step of {plan.batch_size} clips "
+        f"{count_of(len(plan.blocks), 'block')}; one training step of {count_of(plan.batch_size, 'clip')} "
         f"needs {format_bytes(plan.total_bytes)}, {plan.rho:.3f} of the {format_bytes(plan.whole_bytes)} that the "
         "uncut network needs, trained online in plain mode."
     )

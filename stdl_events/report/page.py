@@ -7,6 +7,7 @@ from typing import Any
 
 from stdl_events.analysis.html_page import content_policy, stylesheet
 from stdl_events.errors import RunError
+from stdl_events.events.defects import count_of
 from stdl_events.recordings.registry import DATASETS
 from stdl_events.report import accuracy
 from stdl_events.report.activity import energy_facts, measure_activity, rate_table
@@ -131,6 +132,7 @@ def render(found: Mapping[str, Any]) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["counted"] = lambda number, what: count_of(number, what, ",")
     environment.filters["share"] = lambda value: f"{100 * value:.1f} %"
     template = environment.get_template("page.html.jinja")
     return template.render(found, policy=content_policy(), stylesheet=stylesheet())

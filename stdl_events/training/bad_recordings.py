@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stdl_events.errors import RecordingError
 from stdl_events.events import span_us
+from stdl_events.events.defects import count_of
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.clips import BadRecording
 from stdl_events.recordings.coverage import named, unreadable
@@ -41,7 +42,7 @@ def without_bad(recordings: RecordingSet, data: DataSettings, asker: str) -> tup
 
 def say_left_out(bad: Sequence[BadRecording], total: int) -> None:
     """Warn of the recordings that are left out."""
-    text = f"left out {len(bad)} of {total} recordings, which are unreadable: {named(bad)}"
+    text = f"left out {len(bad)} of {count_of(total, 'recording')}, which are unreadable: {named(bad)}"
     warnings.warn(text, RecordingWarning, stacklevel=3)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import RecipeError, UserError
+from stdl_events.events.defects import count_of
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.events.transform_spec import bind_transform
 from stdl_events.frames.picture import is_repeated, repeated
@@ -136,7 +137,7 @@ def check_augmentation(clips: ClipArray, settings: AugmentSettings, *, seed: int
     if counted and left <= counted / 2:
         changed = settings.model_dump(exclude_defaults=True)
         raise RecipeError(
-            "augment", got=f"{counted - left} of {counted} clips without any event after {changed}",
+            "augment", got=f"{counted - left} of {count_of(counted, 'clip')} without any event after {changed}",
             expected=f"changes of frames of {before_TBCHW.shape[-1]}x{before_TBCHW.shape[-2]} pixels that leave events",
             todo="use smaller shifts, and drop smaller shares",
         )  # fmt: skip

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from stdl_events.events.defects import count_of
 from stdl_events.frames import FrameSpec
 from stdl_events.frames.picture import is_repeated
 from stdl_events.recordings.clips import MAX_UINT8, ClipArray
@@ -63,7 +64,8 @@ def ahead_bytes(config: TrainConfig, frame_spec: FrameSpec) -> int:
 
 def describe_ahead(config: TrainConfig, frame_spec: FrameSpec) -> str:
     """Return a line of text: how many batches wait, and their bytes."""
-    return f"{config.prefetch} batches are made ahead of the step: {format_bytes(ahead_bytes(config, frame_spec))} more"
+    waiting = count_of(config.prefetch, "batch")
+    return f"made ahead of the step: {waiting}, {format_bytes(ahead_bytes(config, frame_spec))} more"
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from stdl_events.compiled import compiling_said
 from stdl_events.errors import LossError, RunError
+from stdl_events.events.defects import count_of
 from stdl_events.frames import FrameSpec
 from stdl_events.learning.frozen import frozen_text
 from stdl_events.learning.learner import Learner
@@ -107,7 +108,7 @@ class Run:
             ) from error
         if position.epoch > self.config.epochs:
             raise RunError(
-                str(self.folder), got=f"{position.epoch} trained epochs",
+                str(self.folder), got=count_of(position.epoch, "trained epoch"),
                 expected=f"at most epochs={self.config.epochs}",
                 todo="resume without --set epochs, or with more",
             )  # fmt: skip
@@ -151,7 +152,9 @@ class Run:
             if frozen := frozen_text(self.learner.network):
                 progress.say(frozen + ("" if self.config.init else "; at their initial values, since init is not set"))
             if position.epoch >= epochs:
-                progress.say(f"{epochs} of {epochs} epochs are trained already; for more: --set epochs={epochs + 10}")
+                progress.say(
+                    f"trained already: {epochs} of {count_of(epochs, 'epoch')}; for more: --set epochs={epochs + 10}"
+                )
             metrics.write("start", position.step, self._start_row())
             while position.epoch < epochs and not self._is_stale():
                 indices = self._batches(position.epoch)
@@ -279,8 +282,9 @@ class Run:
         return row | peak_memory(self.device)
 
     def _not_finite(self, loss: str) -> RunError:
+        steps = count_of(self.position.step, "step")
         return RunError(
-            str(self.folder), got=f"a loss of {loss} after {self.position.step} steps", expected="a finite loss",
+            str(self.folder), got=f"a loss of {loss} after {steps}", expected="a finite loss",
             todo="use a smaller learning rate (--set optimiser.lr=...) in a new run",
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stdl_events.errors import RunError
+from stdl_events.events.defects import count_of
 from stdl_events.model_card import ModelCard
 from stdl_events.training.evaluation.evaluate_clips import Evaluation
 from stdl_events.training.run_folder import BEST_FOLDER, BUNDLE_FOLDER, CARD_FILE, CONFIG_FILE
@@ -42,7 +43,8 @@ def weights_text(run: Path, weights: Weights | None = None) -> str:
     folder = weights_folder(run, weights)
     card = ModelCard.from_json((folder / CARD_FILE).read_text(encoding="utf-8"), subject=str(folder / CARD_FILE))
     name = next(name for name, its in FOLDERS.items() if its == folder.name)
-    return f"{name} weights, after {card.provenance.get('epochs', '?')} epochs"
+    epochs = card.provenance.get("epochs")
+    return f"{name} weights, after {count_of(epochs, 'epoch') if isinstance(epochs, int) else '? epochs'}"
 
 
 def weights_folder(run: Path, weights: Weights | None = None) -> Path:

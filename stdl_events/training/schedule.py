@@ -2,6 +2,7 @@
 
 import math
 
+from stdl_events.events.defects import count_of
 from stdl_events.training.settings import TrainConfig
 from stdl_events.training.update_settings import ScheduleSettings
 
@@ -42,5 +43,5 @@ def other_schedule(old: TrainConfig, new: TrainConfig, epoch: int) -> str | None
         return None
     return (
         f"epochs={new.epochs} instead of {old.epochs}: after epoch {epoch} the learning rate follows its "
-        f"{new.schedule.kind} schedule over {new.epochs} epochs"
+        f"{new.schedule.kind} schedule over {count_of(new.epochs, 'epoch')}"
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, ValidationError, model_validator
 
 from stdl_events.errors import RecipeError
+from stdl_events.events.defects import count_of
 from stdl_events.events.transform_spec import TransformSpec, check_transform
 from stdl_events.frames.mix_registry import MIXES
 from stdl_events.frames.transform_registry import OF_EVENTS, TRANSFORMS
@@ -268,7 +269,7 @@ class TrainConfig(Section):
     def _ends_its_warmup(self) -> "TrainConfig":
         if self.schedule.warmup_epochs >= self.epochs:
             raise RecipeError(
-                "schedule.warmup_epochs", got=f"{self.schedule.warmup_epochs:g} of {self.epochs} epochs",
+                "schedule.warmup_epochs", got=f"{self.schedule.warmup_epochs:g} of {count_of(self.epochs, 'epoch')}",
                 expected="less than epochs, so that the learning rate is reached", todo="train longer, or warm up less",
             )  # fmt: skip
         return self

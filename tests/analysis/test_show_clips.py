@@ -123,7 +123,7 @@ def test_the_command_lists_and_draws_them(run_cli, predictions: Path, root: Path
     code, out, err = run_cli("show", root, "--predictions", predictions)
     assert code == 0, err
     first, *lines = out.splitlines()
-    assert first == "2 of 4 clips are recognised as another class; the worst come first"
+    assert first == "recognised as another class: 2 of 4 clips; the worst come first"
     assert re.match(r"1\. WRONG: is c \(0\.10\), recognised as a \(0\.90\); c/1\.h5:test from 1\.\d+ s", lines[0])
     assert lines[3].startswith("4. right: is a (0.90), recognised as a (0.90); a/1.h5 from ")
     code, out, err = run_cli("show", root, "--predictions", predictions, "--out", tmp_path / "w.html", "--json")
@@ -179,7 +179,7 @@ def test_one_clip(run_cli, root: Path, tmp_path: Path) -> None:
         "predictions": [],
     }  # fmt: skip
     code, out, err = run_cli(*ask, "--clip", 3, "--out", tmp_path / "c.png")
-    assert (code, out) == (0, f"{tmp_path / 'c.png'}: 1 clips of 4 frames\n"), err
+    assert (code, out) == (0, f"{tmp_path / 'c.png'}: 1 clip of 4 frames\n"), err
     code, _, err = run_cli(*ask, "--clip", 99)
     assert code == 2
     assert f"got no clip 99; expected 1 to {len(frames_NTCHW)}; choose one of them" in err

@@ -171,7 +171,7 @@ def test_every_run_has_every_section(run: str, hostile: RunResult, validated: Ru
     assert ("uncut" in page.text) == (run != "validated")
     assert text.count("Not evaluated.") == (7 if run == "interrupted" else 0)
     assert "SIMULATED" not in text
-    assert ("best weights, after 1 epochs" in text) == (run == "validated")
+    assert ("best weights, after 1 epoch;" in text) == (run == "validated")
 
 
 def test_the_headline_is_that_of_the_evaluation(hostile: RunResult, tmp_path: Path) -> None:

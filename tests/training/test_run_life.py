@@ -152,7 +152,7 @@ def test_more_epochs_and_the_same_again(tmp_path: Path, small: TrainConfig, run_
     code, _, err = run_cli("train", "--resume", run, "--set", "epochs=2")
     assert (code, "got 3 trained epochs; expected at most epochs=2; resume without" in err) == (2, True)
     code, _, err = run_cli("train", "--resume", run)
-    assert (code, "3 of 3 epochs are trained already; for more: --set epochs=13" in err) == (0, True)
+    assert (code, "trained already: 3 of 3 epochs; for more: --set epochs=13" in err) == (0, True)
     code, _, err = run_cli("train", "--resume", tmp_path)
     assert (code, f"{tmp_path}: got no run to resume; expected a folder with config.json" in err) == (2, True)
     code, _, err = run_cli("evaluate", run, "--weights", "best")

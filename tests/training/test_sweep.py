@@ -97,7 +97,7 @@ def test_the_table_is_that_of_the_runs(finished: tuple[Path, list[str], int], sw
     folder, _, _ = finished
     code, out, err = run_cli("sweep", folder, "--json")
     assert code == 1, "a combination has failed"
-    assert "4 of 4 runs are done already" in err
+    assert "done already: 4 of 4 runs" in err
     document = json.loads(out)
     good, bad = document["table"]
     accuracies = [evaluate(folder / trial.name).accuracy for trial in sweep.trials[::2]]
@@ -189,7 +189,7 @@ def test_ctrl_c_keeps_the_step_and_the_folder_goes_on(
     assert [record.state_of(f"seed={seed}") for seed in (0, 1)] == ["finished", None]
     code, out, err = run_cli("sweep", folder, "--json")
     assert code == 0, err
-    assert "1 of 2 runs are done already\nrun 2 of 2: seed 1" in err
+    assert "done already: 1 of 2 runs\nrun 2 of 2: seed 1" in err
     whole = read_sweep(finished[0]).runs
     assert [json.loads(out)["runs"][f"seed={seed}"]["accuracy"] for seed in (0, 1)] == [
         whole[f"lr=0.005/seed={seed}"]["accuracy"] for seed in (0, 1)

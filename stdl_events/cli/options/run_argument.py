@@ -75,4 +75,4 @@ def other_epochs(run: Path) -> str | None:
     if len(epochs) < 2:
         return None
     counts = ", then ".join(map(str, epochs))
-    return f"{run} was trained for {counts} epochs; from the start, with one schedule, the weights will be others"
+    return f"{run} was trained to epoch {counts}; from the start, with one schedule, the weights will be others"

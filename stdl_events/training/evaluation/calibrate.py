@@ -26,6 +26,7 @@ from stdl_events.analysis.thresholds import (
     upper_bound,
 )
 from stdl_events.errors import ModelError, RunError
+from stdl_events.events.defects import count_of
 from stdl_events.live.readout import softmax
 from stdl_events.model_card import LARGEST_TEMPERATURE, LEAST_TEMPERATURE, DecisionThresholds, ModelCard
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, read_split_list
@@ -90,10 +91,10 @@ class Calibration:
         if self.temperature is None:
             said.append(
                 f"no temperature from {LEAST_TEMPERATURE:g} to {LARGEST_TEMPERATURE:g} has the least cross-entropy "
-                f"({wrong} of {rejection.clips} clips are wrong); it stays 1"
+                f"({wrong} of {count_of(rejection.clips, 'clip')} wrong); it stays 1"
             )
         elif wrong < FEW_WRONG:
-            said.append(f"the temperature rests on {wrong} wrong clips; validate on more recordings")
+            said.append(f"the temperature rests on {count_of(wrong, 'wrong clip')}; validate on more recordings")
         bound = upper_bound(rejection.wrong, rejection.accepted)
         if bound > self.target_error:
             said.append(

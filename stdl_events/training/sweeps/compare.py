@@ -150,7 +150,7 @@ def read_run(folder: Path) -> ComparedRun:
 def _add_notes(run: ComparedRun, rows: Sequence[Mapping[str, Any]], version: str | None) -> None:
     trained = run.epochs[-1]["epoch"] if run.epochs else 0
     if trained < run.config.epochs and not (rows and rows[-1]["kind"] == "end"):
-        text = f"unfinished: {trained} of {run.config.epochs} epochs"
+        text = f"unfinished: {trained} of {count_of(run.config.epochs, 'epoch')}"
         run.notes.append(f"{text}; go on with: stdl-events train --resume {quote(str(run.folder))}")
     present = package_versions()["stdl-events"]
     if version is not None and version != present:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from stdl_events.errors import DatasetError, FrameSpecError, RecordingError, RunError, StdlEventsError
+from stdl_events.events.defects import count_of
 from stdl_events.folder_lock import locked
 from stdl_events.model_card import ModelCard
 from stdl_events.recordings.splits.split_list import SPLIT_FILE
@@ -49,7 +50,7 @@ class _Runner:
         done = (FINISHED,) if self.retry else (FINISHED, FAILED)
         ahead = [trial for trial in trials if record.state_of(trial.name) not in done]
         if len(ahead) < len(trials):
-            self.say(f"{len(trials) - len(ahead)} of {len(trials)} runs are done already")
+            self.say(f"done already: {len(trials) - len(ahead)} of {count_of(len(trials), 'run')}")
         for number, trial in enumerate(ahead):
             left = self._left(ahead[number:])
             self.say(f"run {trials.index(trial) + 1} of {len(trials)}: {trial.text}{left}")

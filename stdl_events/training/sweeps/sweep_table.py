@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from stdl_events.events.defects import count_of
 from stdl_events.training.sweeps.paired import paired_difference, spread
 from stdl_events.training.sweeps.sweep_folder import FAILED, FINISHED, SweepRecord
 
@@ -141,7 +142,8 @@ def spread_text(found: Mapping[str, Any] | None) -> str:
 
 def table_notes(record: SweepRecord, rows: Sequence[dict[str, Any]]) -> list[str]:
     """Lines below the table: baselines, differences, what was chosen, what has failed."""
-    lines = [f"mean ± standard deviation over n of {len(record.sweep.seeds)} seeds; step: metered peak of one step"]
+    seeds = count_of(len(record.sweep.seeds), "seed")
+    lines = [f"mean ± standard deviation over n of {seeds}; step: metered peak of one step"]
     lines += [f"held-out clips: {baselines_text(baselines)}" for baselines in record.baselines.values()]
     lines += [_difference_text(row, rows[0]["combination"]) for row in rows[1:] if row["runs"]]
     chosen = next((row for row in rows if row["chosen"]), None)
@@ -153,7 +155,9 @@ def table_notes(record: SweepRecord, rows: Sequence[dict[str, Any]]) -> list[str
 
 def _failure_text(row: dict[str, Any], seeds: int) -> str:
     which = "" if row["failed"] == seeds else f" (seed {', '.join(map(str, row['failed_seeds']))})"
-    return f"{row['failed']} of {seeds} runs failed: {row['combination']}{which}: {'; '.join(row['errors'])}"
+    return (
+        f"{row['failed']} of {count_of(seeds, 'run')} failed: {row['combination']}{which}: {'; '.join(row['errors'])}"
+    )
 
 
 def baselines_text(baselines: Mapping[str, Any]) -> str:
@@ -169,8 +173,7 @@ def _difference_text(row: dict[str, Any], first: str) -> str:
     if found is None:
         return f"{row['combination']}: not compared with {first}: no seed that tested the same recordings"
     error = f" ± {found['standard_error']:.3f} (standard error)" if found["standard_error"] is not None else ""
-    seeds = "1 seed" if found["n"] == 1 else f"{found['n']} seeds"
-    return f"{row['combination']}: {found['mean']:+.3f}{error} against {first}, {seeds} in pairs"
+    return f"{row['combination']}: {found['mean']:+.3f}{error} against {first}, {count_of(found['n'], 'seed')} in pairs"
 
 
 def as_markdown(record: SweepRecord, rows: Sequence[dict[str, Any]]) -> str:
