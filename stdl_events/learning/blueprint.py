@@ -20,14 +20,8 @@ from stdl_events.learning.blueprint_checks import (
 from stdl_events.learning.grid import Layerwise, Rule, require_choice
 from stdl_events.learning.late_construction import construction
 from stdl_events.learning.layerwise import layerwise_cuts
-from stdl_events.learning.losses import (
-    Loss,
-    MSETarget,
-    StepLoss,
-    check_class_weights,
-    make_loss,
-    spec_for,
-)
+from stdl_events.learning.losses import Loss, MSETarget, StepLoss
+from stdl_events.learning.make_loss import check_class_weights, make_loss, spec_for
 from stdl_events.learning.named_devices import named_device
 from stdl_events.learning.optimizers import OptimizerFactory, OptimizerSpec
 from stdl_events.learning.precision import flowing_dtype, settled_precision

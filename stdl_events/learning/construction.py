@@ -10,7 +10,7 @@ from stdl_events.learning.cuda_graphs import CUDARecorder, ReplayedChunks
 from stdl_events.learning.frozen import freeze_named, freeze_random_classifiers
 from stdl_events.learning.lean import check_layer, run_chunk_lean
 from stdl_events.learning.learner import Learner
-from stdl_events.learning.losses import resident_loss
+from stdl_events.learning.loss_weights import resident_loss
 from stdl_events.learning.named_devices import require_device
 from stdl_events.learning.online import RunChunk
 from stdl_events.learning.plain import run_chunk_plain

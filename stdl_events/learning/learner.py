@@ -20,7 +20,8 @@ from stdl_events.learning.cuda_graphs import ReplayedChunks
 from stdl_events.learning.frozen import frozen_marks, set_frozen
 from stdl_events.learning.gradients import Gradients
 from stdl_events.learning.grid import Rule
-from stdl_events.learning.losses import Loss, batch_weight, resident_loss
+from stdl_events.learning.loss_weights import batch_weight, resident_loss
+from stdl_events.learning.losses import Loss
 from stdl_events.learning.named_devices import require_device
 from stdl_events.learning.observer import Observer
 from stdl_events.learning.online import RunChunk, run_sequence

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +11,8 @@ from torch import Tensor
 from stdl_events.arguments import is_number
 from stdl_events.errors import RuleError
 from stdl_events.learning.grid import require_choice
-from stdl_events.learning.registries import LOSSES
-from stdl_events.learning.targets import has_soft_targets
-from stdl_events.network.spec import Classifier, NetworkSpec
+from stdl_events.learning.targets import clip_weights, has_soft_targets, one_hot
+from stdl_events.network.spec import Classifier
 
 MSETarget: TypeAlias = Literal["one-hot", "threshold"]
 StepLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -33,6 +32,12 @@ class Loss(Protocol):
     def chunk(self, logits: Sequence[Tensor], targets_B: Tensor, steps: int, /) -> Tensor:
         """The loss of consecutive steps' logits_BK out of a sequence of `steps`, a 0-d tensor."""
         ...
+
+
+def needed_classifier(loss: Loss | StepLoss) -> Classifier:
+    """The kind of classifier that `loss` is computed on."""
+    classifier: Classifier = getattr(loss, "classifier", "linear")
+    return classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +138,7 @@ class CrossEntropy:
     def _weighted_mean(self, each_B: Tensor, targets_B: Tensor) -> Tensor:
         weights = self.class_weights
         weights_K = weights if isinstance(weights, Tensor) else each_B.new_tensor(weights)
-        weights_B = _weights_of(weights_K, targets_B)
+        weights_B = clip_weights(weights_K, targets_B)
         return (each_B * weights_B).sum() / weights_B.sum()
 
 
@@ -169,7 +174,7 @@ class InstantaneousLoss(CrossEntropy):
         if self.mse_target == "threshold":
             wanted_BK = torch.full_like(logits_BK, self.threshold)
         else:
-            wanted_BK = _one_hot(targets_B, logits_BK, self.label_smoothing)
+            wanted_BK = one_hot(targets_B, logits_BK, self.label_smoothing)
         if self.class_weights is None:
             squared = F.mse_loss(logits_BK, wanted_BK)
         else:
@@ -194,131 +199,9 @@ class IntervalSpikeLoss:
         """See `Loss`; the logits are the spikes of a spiking classifier."""
         del steps  # each interval has a loss of its own
         mean_BK = torch.stack(list(logits)).mean(0)
-        return F.mse_loss(mean_BK, _one_hot(targets_B, mean_BK))
+        return F.mse_loss(mean_BK, one_hot(targets_B, mean_BK))
 
 
 CROSS_ENTROPY = CrossEntropy()
 CROSS_ENTROPY_AND_MSE = InstantaneousLoss()
 SPIKE_MSE = IntervalSpikeLoss()
-
-
-def make_loss(
-    loss: str | Loss | StepLoss,
-    *,
-    threshold: float,
-    alpha: float | None = None,
-    mse_target: MSETarget | None = None,
-    label_smoothing: float | None = None,
-    class_weights: Sequence[float] | None = None,
-    soft_targets: bool | None = None,
-) -> Loss:
-    """`loss` or the registered loss of that name, with the given settings.
-
-    The settings of a loss are the fields of its dataclass.
-
-    Args:
-        threshold: V_th of the neurons, for a named loss that uses it.
-        alpha, mse_target, label_smoothing, class_weights, soft_targets: None for the loss's own.
-
-    Raises:
-        RuleError: the name is unknown, the loss has no such setting, or a value is impossible.
-    """
-    entry: Any = LOSSES[loss] if isinstance(loss, str) else loss
-    if isinstance(entry, type):
-        raise RuleError(
-            "loss", got=f"the class {entry.__name__}", expected="an object of it", todo=f"give {entry.__name__}()"
-        )
-    if isinstance(entry, Tensor) or not (callable(entry) or hasattr(entry, "chunk")):
-        raise RuleError(
-            "loss",
-            got=repr(entry),
-            expected="a name, a function of (logits_BK, targets_B), or an object with `chunk`",
-            todo=f"use such an object, or one of the names {', '.join(LOSSES.names)}",
-        )
-    known = {field.name for field in dataclasses.fields(entry)} if dataclasses.is_dataclass(entry) else set()
-    settings = {
-        "alpha": alpha,
-        "mse_target": mse_target,
-        "label_smoothing": label_smoothing,
-        "class_weights": _as_weights(class_weights),
-        "soft_targets": soft_targets,
-    }
-    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
-    for name in given.keys() - known:
-        raise RuleError(
-            f"loss {loss if isinstance(loss, str) else type(entry).__name__}",
-            got=f"the setting {name}",
-            expected="a loss that has it, such as ce+mse",
-            todo=f"leave {name} out, or choose another loss",
-        )
-    if isinstance(loss, str) and "threshold" in known:
-        given["threshold"] = threshold
-    entry = dataclasses.replace(entry, **given) if given else entry
-    return entry if hasattr(entry, "chunk") else PerStep(entry)
-
-
-def _as_weights(given: Any) -> Any:
-    """Class weights as a tuple, of an array or a tensor too; what is none is left to the loss to refuse."""
-    listed = given.tolist() if hasattr(given, "tolist") else given
-    return tuple(listed) if isinstance(listed, Sequence) and not isinstance(listed, str) else listed
-
-
-def needed_classifier(loss: Loss | StepLoss) -> Classifier:
-    """The kind of classifier that `loss` is computed on."""
-    classifier: Classifier = getattr(loss, "classifier", "linear")
-    return classifier
-
-
-def spec_for(loss: Loss, spec: NetworkSpec) -> NetworkSpec:
-    """`spec`, with a spiking classifier where `loss` needs one."""
-    return spec.with_settings({}, classifier="spiking") if needed_classifier(loss) == "spiking" else spec
-
-
-def check_class_weights(loss: Loss, classes: int) -> None:
-    """Raise RuleError if `loss` has class weights, but not one for each of `classes`."""
-    weights = getattr(loss, "class_weights", None)
-    if weights is not None and len(weights) != classes:
-        raise RuleError(
-            "class_weights", got=f"{len(weights)} of them", expected=f"{classes}, one for each class in their order",
-            todo="give as many as there are classes",
-        )  # fmt: skip
-
-
-def batch_weight(loss: Loss, targets_B: Tensor) -> Tensor | float:
-    """The weight of a batch in the mean over several: its clips, or the sum of their classes' weights."""
-    weights = loss.class_weights if isinstance(loss, CrossEntropy) else None
-    if weights is None:
-        return float(len(targets_B))
-    weights_K = weights if isinstance(weights, Tensor) else torch.tensor(weights, device=targets_B.device)
-    return _weights_of(weights_K, targets_B).sum()
-
-
-def clip_shares(loss: Loss, targets_B: Tensor) -> Tensor | None:
-    """The weight of each clip in the mean over its batch, which sum to 1; None where they are equal."""
-    weights = loss.class_weights if isinstance(loss, CrossEntropy) else None
-    if weights is None:
-        return None
-    weights_K = weights if isinstance(weights, Tensor) else torch.tensor(weights, device=targets_B.device)
-    weights_B = _weights_of(weights_K, targets_B)
-    return weights_B / weights_B.sum()
-
-
-def _weights_of(weights_K: Tensor, targets: Tensor) -> Tensor:
-    """The weight of each clip's class, or the mean of those of its classes."""
-    return targets.to(weights_K.dtype) @ weights_K if targets.ndim == 2 else weights_K[targets]
-
-
-def resident_loss(loss: Loss, device: torch.device, dtype: torch.dtype) -> Loss:
-    """`loss` with its class weights as a tensor on the device, so that no step copies them there."""
-    if isinstance(loss, CrossEntropy) and loss.class_weights is not None:
-        weights_K = torch.as_tensor(loss.class_weights, dtype=dtype).to(device)
-        return dataclasses.replace(loss, class_weights=weights_K)
-    return loss
-
-
-def _one_hot(targets_B: Tensor, like_BK: Tensor, smoothing: float = 0.0) -> Tensor:
-    # F.one_hot reads the targets' values, which synchronises with the device.
-    rest = smoothing / like_BK.shape[1]
-    if targets_B.ndim == 2:
-        return targets_B * (1.0 - smoothing) + rest
-    return torch.full_like(like_BK, rest, requires_grad=False).scatter_(1, targets_B[:, None], 1.0 - smoothing + rest)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from stdl_events.learning.block import LocalBlock
-from stdl_events.learning.losses import Loss, checked_loss, clip_shares
+from stdl_events.learning.loss_weights import clip_shares
+from stdl_events.learning.losses import Loss, checked_loss
 from stdl_events.learning.observer import ObservedState, Observer
 from stdl_events.learning.rates import BlockPenalty, RatePenalty
 from stdl_events.network.readout import Readout

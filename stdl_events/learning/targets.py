@@ -33,6 +33,20 @@ def count_correct(logits_BK: Tensor, targets: Tensor) -> Tensor:
     return (logits_BK.argmax(1) == (targets.argmax(1) if targets.ndim == 2 else targets)).sum()
 
 
+def one_hot(targets: Tensor, like_BK: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Weights of the classes for the logits `like_BK`; `smoothing` is the share that is spread over all of them."""
+    # F.one_hot reads the targets' values, which synchronises with the device.
+    rest = smoothing / like_BK.shape[1]
+    if targets.ndim == 2:
+        return targets * (1.0 - smoothing) + rest
+    return torch.full_like(like_BK, rest, requires_grad=False).scatter_(1, targets[:, None], 1.0 - smoothing + rest)
+
+
+def clip_weights(weights_K: Tensor, targets: Tensor) -> Tensor:
+    """The weight of each clip's class, or the mean of those of its classes."""
+    return targets.to(weights_K.dtype) @ weights_K if targets.ndim == 2 else weights_K[targets]
+
+
 def as_soft_targets(targets_BK: Tensor, spec: NetworkSpec) -> Tensor:
     """`targets_BK`, if dtype and shape are those of weights of the classes of `spec`.
 

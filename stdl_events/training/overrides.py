@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from stdl_events.errors import RecipeError
-from stdl_events.training.settings import WAYS_TO_CUT, TrainConfig
+from stdl_events.training.learning_settings import WAYS_TO_CUT
+from stdl_events.training.settings import TrainConfig
 from stdl_events.validation import JSON_ERRORS, first_problem
 
 NAMED = 3

@@ -22,15 +22,13 @@ from stdl_events.compiled import compiling_said
 from stdl_events.errors import LossError, RunError
 from stdl_events.events.defects import count_of
 from stdl_events.frames import FrameSpec
-from stdl_events.learning.frozen import frozen_text
 from stdl_events.learning.learner import Learner
-from stdl_events.memory.describe import describe_plan, plan_note
 from stdl_events.network.network import SpikingNetwork
 from stdl_events.recordings.coverage import SIDE_TEXT
 from stdl_events.recordings.entry import Split
 from stdl_events.recordings.splits.same_events import check_same_events
 from stdl_events.recordings.splits.sides import Side
-from stdl_events.training.bundle import describe_run, load_bundle, package_versions, save_bundle
+from stdl_events.training.bundle import describe_run, load_bundle, save_bundle
 from stdl_events.training.checkpoint import save_checkpoint
 from stdl_events.training.data import epoch_batches
 from stdl_events.training.evaluation.evaluate_clips import (
@@ -46,16 +44,15 @@ from stdl_events.training.kept_warnings import KeptWarnings
 from stdl_events.training.load_recordings import SidesLoader, load_sides
 from stdl_events.training.metrics import MetricsWriter
 from stdl_events.training.position import Means, Position
-from stdl_events.training.prefetch import ahead_bytes, batches_ahead, describe_ahead
+from stdl_events.training.prefetch import batches_ahead
 from stdl_events.training.progress import TrainingProgress
-from stdl_events.training.run_device import describe_device, peak_memory
+from stdl_events.training.run_device import peak_memory
 from stdl_events.training.run_folder import CHECKPOINT_FILE
+from stdl_events.training.run_start import start_row, start_texts
 from stdl_events.training.run_weights import FOLDERS, Best, Weights
 from stdl_events.training.schedule import learning_rate
 from stdl_events.training.settings import TrainConfig
 
-CLIPS_OF: dict[Side, str] = {"train": "train_clips", "validation": "validation_clips", "test": "held_out_clips"}
-WATCHED = "no validation part: each epoch's held-out accuracy is shown and chooses nothing; the last weights are kept"
 KEPT = "evaluate or export what it has trained, or go on with: stdl-events train --resume {folder}"
 
 
@@ -142,20 +139,9 @@ class Run:
             ) as progress,
             compiling_said(progress.say),
         ):
-            progress.say(checked)
-            if self.watched == "test":
-                progress.say(WATCHED)
-            if self.learner.plan is not None:
-                progress.say("\n".join(describe_plan(self.learner.plan, self.learner.rule)))
-            if self.config.prefetch:
-                progress.say(describe_ahead(self.config, self.frame_spec))
-            if frozen := frozen_text(self.learner.network):
-                progress.say(frozen + ("" if self.config.init else "; at their initial values, since init is not set"))
-            if position.epoch >= epochs:
-                progress.say(
-                    f"trained already: {epochs} of {count_of(epochs, 'epoch')}; for more: --set epochs={epochs + 10}"
-                )
-            metrics.write("start", position.step, self._start_row())
+            for text in (checked, *start_texts(self)):
+                progress.say(text)
+            metrics.write("start", position.step, start_row(self))
             while position.epoch < epochs and not self._is_stale():
                 indices = self._batches(position.epoch)
                 classes = len(self.split.train.classes)
@@ -308,20 +294,3 @@ class Run:
         config, clips = self.config, self.train_clips
         balance = clips.targets_N if config.sampling == "balanced" else None
         return epoch_batches(len(clips), config.batch_size, seed=config.seed, epoch=epoch, balance=balance)
-
-    def _start_row(self) -> dict[str, Any]:
-        plan = self.learner.plan
-        return {
-            "recipe": self.config.name,
-            "rule": self.config.learning.rule,
-            "network": self.learner.network.spec.notation,
-            "split": self.split.text,
-            "epochs": self.config.epochs,
-            **{CLIPS_OF[side]: len(clips) for side, clips in self.clips.items()},
-            "ahead_bytes": ahead_bytes(self.config, self.frame_spec),
-            "planned_step_bytes": None if plan is None else plan.total_bytes,
-            "blocks": len(self.learner.blocks),
-            "note": None if plan is None else plan_note(plan, self.learner.rule),
-            "warnings": self.warned.take(),
-            "versions": package_versions(),
-        } | describe_device(self.device)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from stdl_events.learning.grid import Planned
 from stdl_events.learning.rules import RULES
 from stdl_events.network.spec import NeuronSpec
-from stdl_events.training.settings import WAYS_TO_CUT, TrainConfig
+from stdl_events.training.learning_settings import WAYS_TO_CUT
+from stdl_events.training.settings import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 
 from stdl_events.build import build_learner
 from stdl_events.errors import RuleError
-from stdl_events.learning.losses import make_loss
+from stdl_events.learning.make_loss import make_loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.network.spec import NetworkSpec
 

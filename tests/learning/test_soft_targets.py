@@ -8,7 +8,7 @@ import torch
 
 from stdl_events.build import build_learner, plan_learner
 from stdl_events.errors import BatchError, RuleError, ShapeError
-from stdl_events.learning.losses import make_loss
+from stdl_events.learning.make_loss import make_loss
 from stdl_events.learning.targets import example_targets
 from stdl_events.memory.footprint import measure_learner
 from stdl_events.network.spec import NetworkSpec

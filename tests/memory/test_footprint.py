@@ -7,7 +7,7 @@ import torch
 
 from stdl_events.learning.blueprint import Blueprint
 from stdl_events.learning.lean.parts import PartSizes, part_sizes
-from stdl_events.learning.losses import make_loss
+from stdl_events.learning.make_loss import make_loss
 from stdl_events.learning.optimizers import OptimizerSpec
 from stdl_events.learning.rules import get_rule
 from stdl_events.memory.choose_plan import Planner

@@ -11,8 +11,9 @@ from stdl_events.learning.losses import CrossEntropy
 from stdl_events.learning.rules import rule_options
 from stdl_events.training.build_learner import build_configured_learner, plan_configured_learner
 from stdl_events.training.fit import fit
+from stdl_events.training.learning_settings import RuleOptions
 from stdl_events.training.overrides import apply_overrides
-from stdl_events.training.settings import RuleOptions, TrainConfig
+from stdl_events.training.settings import TrainConfig
 
 OPTIONS = {
     "sltt-k": {"k": 2},

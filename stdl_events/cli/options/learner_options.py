@@ -186,7 +186,7 @@ class Asked:
 
 
 def _rule_settings() -> list[str]:
-    from stdl_events.training.settings import RuleOptions
+    from stdl_events.training.learning_settings import RuleOptions
 
     return [f"learning.options.{name}" for name in RuleOptions.model_fields]
 
