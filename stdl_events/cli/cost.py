@@ -21,7 +21,8 @@ from stdl_events.cli.options.learner_options import (
 )
 from stdl_events.cli.options.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.cli.options.registry_options import one_of, parse_assignments
-from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.output import print_json, results
+from stdl_events.cli.working import working
 from stdl_events.errors import UserError
 from stdl_events.learning.rules import RULES
 
@@ -80,7 +81,7 @@ def cost(
     asked = Asked(recipe, assignments, data, network, input, classes, variant, config, data_options)
     wanted = asked.options(steps=steps, batch_size=batch, optimizer=optimizer)
     meter = RuleMeter(activity=activity, rho=rho, **shared_options(wanted, but=("precision",)))
-    with messages.status("metering"):
+    with working("metering", quiet=json):
         measured = [meter(each) for each in rules]
     setting = {
         "network": wanted["spec"].notation,

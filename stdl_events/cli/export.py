@@ -25,6 +25,7 @@ from stdl_events.cli.options.decision_options import (
 )
 from stdl_events.cli.options.weights_option import WeightsOption, parse_weights
 from stdl_events.cli.output import messages, print_json, print_warning, results
+from stdl_events.cli.working import working
 
 
 def register(app: typer.Typer) -> None:
@@ -109,7 +110,7 @@ def export(
     thresholds = thresholds_from(card.decision, unknown_below, still_below, hold, decide_at)
     card = card.model_copy(update={"decision": thresholds})
     before = SignedBefore(out)
-    with messages.status("reading held-out recordings"):
+    with working("reading held-out recordings"):
         proof = held_out_proof(run, card.frame, use, data)
     with TemporaryDirectory(prefix="stdl-events-") as folder:
         file = out if variants.is_plain else Path(folder) / "model.onnx"
@@ -120,7 +121,7 @@ def export(
             )
         if not variants.is_plain:
             variants.write(file, card.frame, out, proof.frames(steps))
-    with messages.status("evaluating the file"):
+    with working("evaluating the file"):
         accuracy = proof.evaluate(out) if kind == "onnx" else None
     document = proof_document(
         out, agreement, accuracy, held_out_of=proof.of, left_out=proof.left_out, further=variants.facts()

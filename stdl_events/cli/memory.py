@@ -35,8 +35,9 @@ from stdl_events.cli.options.learner_options import (
 )
 from stdl_events.cli.options.recipe_options import Assignments, ConfigFile, Variant
 from stdl_events.cli.options.registry_options import one_of
-from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.output import print_json, results
 from stdl_events.cli.real_step import PLANNING, print_cuda, print_real, request, run_shown
+from stdl_events.cli.working import working
 from stdl_events.errors import UserError
 from stdl_events.events.defects import count_of
 from stdl_events.learning.rules import RULES
@@ -149,7 +150,7 @@ def memory(
     wanted = asked.options(option, **chosen)
     if device is Device.cuda:
         wanted["device"] = device.value  # its number formats are those of the plan
-    with messages.status("metering") as status:
+    with working("metering", quiet=json) as status:
         if fit is not None:
             report = _fit(wanted, fit, search=batch is None)
         else:

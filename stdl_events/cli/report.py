@@ -10,6 +10,7 @@ import typer
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.options.weights_option import WeightsOption, parse_weights
 from stdl_events.cli.output import messages, print_error, print_json
+from stdl_events.cli.working import working
 from stdl_events.errors import StdlEventsError
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def report(
 
     chosen, place = parse_weights(weights), out or run / REPORT_FILE
     require_place(place, room_for="report")
-    with messages.status("evaluating"):
+    with working("evaluating", quiet=as_json):
         evaluation = evaluate(run, weights=chosen, data=data, device=device, over_time=True)
-    with messages.status("metering a step"):
+    with working("metering a step", quiet=as_json):
         write_report(run, evaluation, out=place, weights=chosen, device=device, meter_layers=True)
     if as_json:
         print_json({"run": str(run), "written": [str(place)], "accuracy": evaluation.accuracy})

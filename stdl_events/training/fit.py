@@ -21,6 +21,7 @@ from stdl_events.training.evaluation.evaluate_clips import Evaluation
 from stdl_events.training.evaluation.ridge_beside import Ridges, fit_ridges, ridges_of
 from stdl_events.training.kept_warnings import KeptWarnings
 from stdl_events.training.load_recordings import SidesLoader, load_sides
+from stdl_events.training.progress import LineProgress
 from stdl_events.training.run import Run
 from stdl_events.training.run_device import peak_memory, resolve_device
 from stdl_events.training.run_folder import (
@@ -112,9 +113,10 @@ def fit(
         checked = split.check_disjoint()
         frame_spec = config.frames.spec(split.train.sensor_size)
         is_restored = resume and (folder / CHECKPOINT_FILE).exists()
-        learner = build_configured_learner(
-            config, frame_spec, len(split.train.classes), device, is_restored=is_restored
-        )
+        with LineProgress("planning", quiet=quiet):
+            learner = build_configured_learner(
+                config, frame_spec, len(split.train.classes), device, is_restored=is_restored
+            )
         run = Run(config, folder, frame_spec, split, learner, device, load, warned)
         warn_of_few_events(run.train_clips, seed=config.seed)
         check_augmentation(run.train_clips, config.augment, seed=config.seed, cap=frame_spec.cap or MAX_UINT8)

@@ -183,13 +183,18 @@ class Heartbeat:
 class LineProgress:
     """A line on stderr whenever work has gone on for ten seconds: what is done, of how much, and what follows.
 
+    Until that is known, and for work that does not tell, it is the time so far.
+
     Args:
         name: of the work.
+        quiet: say nothing.
     """
 
-    def __init__(self, name: str, *, console: Console | None = None, every_s: float = 10.0) -> None:
+    def __init__(
+        self, name: str, *, console: Console | None = None, every_s: float = 10.0, quiet: bool = False
+    ) -> None:
         self._console = console or _plain_console()
-        self._name, self._text = name, ""
+        self._name, self._text, self._quiet, self._began_s = name, "", quiet, time.monotonic()
         self._beat = Heartbeat(self._say, every_s)
 
     def at(self, done: int, total: int, what: str = "") -> None:
@@ -197,8 +202,9 @@ class LineProgress:
         self._text = f"{done:,} of {total:,} done" + (f", now {what}" if what else "")
 
     def _say(self) -> None:
-        if self._text:
-            self._console.print(f"{self._name}: {self._text}", soft_wrap=True)
+        if not self._quiet:
+            text = self._text or f"{duration(time.monotonic() - self._began_s)} so far"
+            self._console.print(f"{self._name}: {text}", soft_wrap=True)
 
     def __enter__(self) -> "LineProgress":
         self._beat.start()

@@ -4,17 +4,20 @@ import io
 import json
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+import stdl_events.cli.working as working_module
+import stdl_events.training.progress as progress_module
 from stdl_events.cli.confusion import confusion_lines
 from stdl_events.cli.fixed_width import cells_of, padded, shortened
 from stdl_events.cli.next_step import say_next
 from stdl_events.cli.output import print_json
 from stdl_events.cli.streams import prepare_standard_streams
-from stdl_events.training.progress import Heartbeat, TrainingProgress, duration, fitted
+from stdl_events.training.progress import Heartbeat, LineProgress, TrainingProgress, duration, fitted
 
 WALKERS = [f"walker {number}" for number in range(1, 9)]
 
@@ -183,3 +186,67 @@ def test_brackets_and_escapes_of_names_are_text(capsys: pytest.CaptureFixture[st
     with TrainingProgress(total_steps=1, done_steps=0, quiet=False) as progress:
         progress.say("split by [red]name[/x] \x1b[2J")
     assert "split by [red]name[/x] \\x1b[2J" in capsys.readouterr().err
+
+
+class Heard(io.StringIO):
+    """A stream that says when a line of interest is written."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__()
+        self.wanted, self.heard = wanted, threading.Event()
+
+    def write(self, text: str) -> int:
+        if self.wanted in text:
+            self.heard.set()
+        return super().write(text)
+
+
+@pytest.fixture
+def beats(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What each `Heartbeat` would call, which beats when a test says so."""
+    calls: list[Callable[[], None]] = []
+
+    class Told(Heartbeat):
+        def __init__(self, call: Callable[[], None], every_s: float) -> None:
+            super().__init__(lambda: None, 3600)
+            calls.append(call)
+
+    monkeypatch.setattr(progress_module, "Heartbeat", Told)
+    return calls
+
+
+@pytest.mark.parametrize(("quiet", "said"), [(False, "metering: 1 s so far\n"), (True, "")])
+def test_work_of_unknown_length_says_how_long_it_has_gone_on(
+    quiet: bool, said: str, beats: list[Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(working_module, "messages", Console(file=stream, width=80))
+    with working_module.working("metering", quiet=quiet) as status:
+        beats[0]()
+        status.update("training: time step 1 of 2")  # shown by the caller from here on
+        beats[0]()
+    assert stream.getvalue() == said
+
+
+def test_a_terminal_shows_the_time_in_the_status(
+    beats: list[Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(working_module, "messages", Console(file=stream, width=80, force_terminal=True))
+    with working_module.working("metering", quiet=True) as status:
+        for _ in range(2):
+            beats[0]()
+            assert status.status == "metering: 1 s so far"
+        status.update("training")
+        beats[0]()
+        assert status.status == "training"
+
+
+def test_lines_of_progress_say_the_time_until_they_know_more() -> None:
+    stream = Heard("planning: 1 s so far")
+    with LineProgress("planning", console=Console(file=stream, width=80), every_s=0.001):
+        assert stream.heard.wait(10)
+    stream = Heard("reading: 1 of 3 done, now a")
+    with LineProgress("reading", console=Console(file=stream, width=80), every_s=0.001) as progress:
+        progress.at(1, 3, "a")
+        assert stream.heard.wait(10)
