@@ -47,5 +47,5 @@ def defects_of(
 
 def count_of(number: int, what: str, form: str = "d") -> str:
     """Return a count in words, such as `1 event` or `2 classes`; `form` formats the number."""
-    ending = "" if number == 1 else "es" if what.endswith(("s", "ch")) else "s"
+    ending = "" if number == 1 else "es" if what.endswith(("s", "batch")) else "s"
     return f"{number:{form}} {what}{ending}"

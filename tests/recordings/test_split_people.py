@@ -22,6 +22,7 @@ from stdl_events.recordings import (
     leave_one_subject_out,
 )
 from stdl_events.recordings.splits.held_out_groups import choose_groups
+from stdl_events.recordings.splits.validation_part import with_validation
 
 CLASSES = ("a", "b", "c")
 
@@ -107,6 +108,27 @@ def test_each_fold_holds_out_one_subject_by_number() -> None:
     assert leave_one_subject_out(recordings, fold=3).rule == "by subject, fold 3 of 3: p10 held out"
     with pytest.raises(SplitError, match="got fold 4; expected 1 to 3, one for each subject"):
         leave_one_subject_out(recordings, fold=4)
+
+
+@pytest.mark.parametrize(
+    ("people", "each", "by", "kind"),
+    [
+        (("ann", "ben"), 1, "session", "subject"),
+        (("ann",), 2, "subject", "session"),
+        (("ann",), 1, "session", "recording"),
+    ],
+)
+def test_a_single_group_names_another_kind_of_validation_part(
+    people: tuple[str, ...], each: int, by: str, kind: str
+) -> None:
+    recordings = of_people(*people, each=each)
+    split = Split(recordings, recordings, "by hand")
+    text = (
+        f"got 1 {by} to train on; expected at least two; add some, or take it by {kind}, such as --validation {kind}="
+    )
+    with pytest.raises(SplitError, match=text):
+        with_validation(split, share=0.2, names=(), by=by, seed=0, gap_us=None)
+    assert with_validation(split, share=0.2, names=(), by=kind, seed=0, gap_us=None).validation is not None
 
 
 def test_people_that_cannot_be_split() -> None:

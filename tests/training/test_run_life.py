@@ -161,7 +161,7 @@ def test_more_epochs_and_the_same_again(tmp_path: Path, small: TrainConfig, run_
     code, _, err = run_cli("train", run)
     assert code == 0, err
     again = tmp_path / "run-again"
-    assert f"{run} was trained for 1, then 3 epochs; from the start, with one schedule" in err
+    assert f"{run} was trained to epoch 1, then 3; from the start, with one schedule" in err
     assert same(weights(again / "bundle"), weights(whole / "bundle"))
     assert json.loads((again / "split.json").read_text()) == json.loads((run / "split.json").read_text())
     code, _, err = run_cli("train", run)

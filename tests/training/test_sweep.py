@@ -90,7 +90,7 @@ def test_every_run_is_as_if_trained_alone(finished: tuple[Path, list[str], int],
     assert said[0] == "run 1 of 4: optimiser.lr=0.005, seed 0"
     assert said[2].startswith("run 2 of 4: optimiser.lr=1e29, seed 0; ")
     assert said[2].endswith(" s left")
-    assert "got a loss of inf of block 0 after 1 steps; expected a finite loss" in said[3]
+    assert "got a loss of inf of block 0 after 1 step; expected a finite loss" in said[3]
 
 
 def test_the_table_is_that_of_the_runs(finished: tuple[Path, list[str], int], sweep: Sweep, run_cli: Cli) -> None:

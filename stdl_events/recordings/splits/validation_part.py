@@ -34,7 +34,9 @@ def with_validation(
         return _by_time(split, share, gap_us)
     groups = of_each_recording(split.train) if by == "recording" else _by_name(split.train, by)
     if len(groups) < 2:
-        raise _error(by, f"{len(groups)} {by} to train on", "at least two", "add some, or take it by time")
+        raise _error(
+            by, f"{len(groups)} {by} to train on", "at least two", f"add some, or {_todo_kind(split.train, by)}"
+        )
     if names:
         _check_names(by, groups, names)
         chosen, how = set(names), ", ".join(sorted(names)[:_NAMES_SHOWN])
@@ -50,6 +52,15 @@ def with_validation(
     apart = (by,) if by in PEOPLE else ()
     rule = SideRule(f"validation by {_WORDS.get(by, by)}, {how}", apart=apart)
     return replace(split, train=train, validation=validation, validation_rule=rule)
+
+
+def _todo_kind(recordings: RecordingSet, by: str) -> str:
+    """Return by what else a validation part can be taken: what differs most from the recordings to train on."""
+    named = {kind: {getattr(entry, kind) for entry in recordings.entries} - {None} for kind in PEOPLE if kind != by}
+    kinds = [kind for kind, names in named.items() if len(names) > 1]
+    kinds += ["recording"] if by != "recording" and len(of_each_recording(recordings)) > 1 else []
+    kind = next(iter(kinds), "time")
+    return f"take it by {kind}, such as --validation {kind}=0.2 (data.split.validation_by={kind})"
 
 
 _WORDS = {"group": "person or session"}
