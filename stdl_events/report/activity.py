@@ -3,9 +3,10 @@
 Shape letters: T time steps, B clips, C channels, H rows, W columns.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,8 @@ class _Counter:
     neurons: int = 0
     weights: int = 0
     operations: int = 0
+    inputs: int = 0
+    active: Tensor | int = 0
     spikes: Tensor | int = 0
     additions: Tensor | float = 0.0
     seen: set[int] = field(default_factory=set)
@@ -87,18 +90,41 @@ class _Counter:
 
     def added(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(module, nn.Conv2d | nn.Linear)
-        fan_in = module.weight[0].numel()
-        operations = fan_in * output[0].numel()
-        share = torch.count_nonzero(inputs[0]) / inputs[0].numel()
-        self.additions = self.additions + share * operations * len(output)
+        is_active = inputs[0] != 0
+        self.inputs += is_active.numel()
+        self.active = self.active + is_active.sum()
+        self.additions = self.additions + additions_of(module, is_active, output.shape)
         if self._is_new(module):
-            self.operations += operations
+            self.operations += module.weight[0].numel() * output[0].numel()
             self.weights += module.weight.numel()
 
     def _is_new(self, module: nn.Module) -> bool:
         new = id(module) not in self.seen
         self.seen.add(id(module))
         return new
+
+
+def additions_of(module: nn.Conv2d | nn.Linear, is_active: Tensor, output_shape: Sequence[int]) -> Tensor:
+    """The synapses behind the inputs that are not 0, a 0-d tensor. Inputs at a border have fewer, and padding has none.
+
+    Args:
+        is_active: of the input, (B, C, H, W) of a convolution; True where it is not 0.
+    """
+    if isinstance(module, nn.Linear):
+        return is_active.sum() * module.out_features
+    ones = partial(torch.ones, dtype=torch.float64, device=is_active.device, requires_grad=False)
+    sides = zip(is_active.shape[2:], output_shape[2:], module.kernel_size, module.stride, _padding(module), strict=True)
+    rest = [size - ((places - 1) * stride + kernel - 2 * padding) for size, places, kernel, stride, padding in sides]
+    fan_out_HW = nn.functional.conv_transpose2d(
+        ones(1, 1, *output_shape[2:]), ones(1, 1, *module.kernel_size), stride=module.stride,
+        padding=_padding(module), output_padding=rest,
+    )[0, 0]  # fmt: skip
+    return (is_active.sum((0, 1)) * fan_out_HW).sum() * (module.out_channels // module.groups)
+
+
+def _padding(module: nn.Conv2d) -> tuple[int, ...]:
+    assert not isinstance(module.padding, str), "paddings are numbers"
+    return module.padding
 
 
 def measure_activity(network: SpikingNetwork, clips: ClipArray, *, batch_size: int) -> Activity:
@@ -122,7 +148,8 @@ def measure_activity(network: SpikingNetwork, clips: ClipArray, *, batch_size: i
 def _layer(name: str, counted: _Counter, clips: int, steps: int) -> LayerActivity:
     spikes, additions = float(counted.spikes) / clips, float(counted.additions) / clips
     rate = spikes / (steps * counted.neurons) if counted.neurons else 0.0
-    return LayerActivity(name, counted.neurons, rate, spikes, additions / max(1, steps * counted.operations), additions)
+    share = float(counted.active) / max(1, counted.inputs)
+    return LayerActivity(name, counted.neurons, rate, spikes, share, additions)
 
 
 @contextmanager

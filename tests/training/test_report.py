@@ -28,7 +28,7 @@ from stdl_events.memory.sites import Site
 from stdl_events.model_card import ModelCard
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings.entry import RecordingSet
-from stdl_events.report.activity import measure_activity
+from stdl_events.report.activity import additions_of, measure_activity
 from stdl_events.report.clips import CLIPS_OF_A_PAIR, worst_clips
 from stdl_events.report.memory import layer_table
 from stdl_events.report.page import write_report
@@ -282,13 +282,33 @@ def test_firing_rates_and_operations_are_those_counted_step_by_step(hostile: Run
             pooled, states[0] = first.step(frame_BCHW, states[0])
             fired, states[1] = second.step(pooled, states[1])
             spikes += int((fired > 0).sum())
-            additions += float((pooled > 0).float().mean()) * fired.numel() * 4 * 3 * 3
+            additions += float(
+                torch.nn.functional.conv2d((pooled != 0).float(), torch.ones(6, 4, 3, 3), padding=1).sum()
+            )
     layer = activity.layers[1]
     assert layer.neurons == 6 * 8 * 8
     assert layer.spikes == pytest.approx(spikes / len(clips))
     assert layer.rate == pytest.approx(spikes / len(clips) / 4 / layer.neurons)
     assert layer.additions == pytest.approx(additions / len(clips), rel=1e-5)
     assert activity.layers[-1].neurons == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding"), [(7, 3, 2, 1), (8, 3, 2, 1), (6, 5, 3, 0), (5, 1, 2, 0)]
+)
+def test_an_input_is_added_once_for_each_synapse_behind_it(size: int, kernel: int, stride: int, padding: int) -> None:
+    conv = torch.nn.Conv2d(2, 3, kernel, stride, padding)
+    is_active = torch.rand(4, 2, size, size, generator=torch.Generator().manual_seed(0)) < 0.3
+    output_shape = conv(is_active.float()).shape
+    by_hand = 0
+    for y, x in is_active.nonzero()[:, 2:].tolist():
+        taps = [
+            sum(0 <= place * stride - padding + tap == at for place in range(output_shape[2]) for tap in range(kernel))
+            for at in (y, x)
+        ]
+        by_hand += taps[0] * taps[1] * 3
+    assert float(additions_of(conv, is_active, output_shape)) == by_hand
+    assert float(additions_of(torch.nn.Linear(4, 5), torch.tensor([[1, 0, 1, 1]]) != 0, (1, 5))) == 15
 
 
 def test_the_energy_counts_every_access_by_hand() -> None:
