@@ -135,15 +135,18 @@ def pair_lines(document: dict[str, Any]) -> list[str]:
             lines.append(baselines_text(one["baselines"]) + ("" if same else f": {one['run']}"))
     refused: dict[str, list[str]] = {}
     numbers = {one["run"]: number for number, one in enumerate(document["runs"], 1)}
-    rows = [["", "difference", "both right", "only 1st", "only 2nd", "none", "of all"]]
+    rows = [["", "difference", "both right", "right alone", "none", "of all"]]
     for pair in document["pairs"]:
-        name = f"{numbers[pair['run']]} against {numbers[pair['against']]}"
+        run, against = numbers[pair["run"]], numbers[pair["against"]]
+        name = f"{run} against {against}"
         if pair["refused"]:
             refused.setdefault(pair["refused"], []).append(name)
         else:
             counts, found = pair["counts"], pair["difference"]
             error = "" if found["standard_error"] is None else f" ± {found['standard_error']:.4f}"
-            rows.append([name, f"{found['mean']:+.4f}{error}", *map(str, counts.values()), str(found["n"])])
+            alone = f"{run}: {counts['only_second']}, {against}: {counts['only_first']}"
+            both, none = str(counts["both"]), str(counts["neither"])
+            rows.append([name, f"{found['mean']:+.4f}{error}", both, alone, none, str(found["n"])])
     lines += [f"not compared in pairs: {', '.join(names)}: {why}" for why, names in refused.items()]
     return lines + (_aligned(rows) if len(rows) > 1 else [])
 

@@ -75,7 +75,7 @@ def load_bundle(
         raise RunError(
             str(folder), got="a file" if folder.exists() else "nothing there",
             expected=f"the folder of a run or of a network: {CARD_FILE} and {WEIGHTS_FILE}",
-            todo="correct the path, or let the training finish: stdl-events train ... --resume",
+            todo="correct the path, or let the training finish with stdl-events train --resume RUN",
         )  # fmt: skip
     for path in (folder / CARD_FILE, folder / WEIGHTS_FILE):
         if not path.is_file():
@@ -83,7 +83,7 @@ def load_bundle(
                 str(folder),
                 got=f"no {path.name}",
                 expected=f"a finished network: {CARD_FILE} and {WEIGHTS_FILE}",
-                todo="let the training finish: stdl-events train ... --resume",
+                todo="let the training finish with stdl-events train --resume RUN",
             )
     card_path, weights_path = folder / CARD_FILE, folder / WEIGHTS_FILE
     card = ModelCard.read(card_path)

@@ -1,6 +1,7 @@
 """`stdl-events compare`: settings that differ, recordings in pairs beside a literal count, and runs that cannot be."""
 
 import json
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stdl_events.cli.compare import pair_lines
 from stdl_events.errors import RunError
 from stdl_events.recipes import load_recipe
 from stdl_events.training.evaluation.evaluate_run import evaluate
@@ -179,3 +181,15 @@ def test_compare_from_python_is_the_document_of_the_command(runs: Path, run_cli:
     code, out, err = run_cli("compare", *folders, "--recorded", "--json")
     assert code == 0, err
     assert compare(*map(str, folders), evaluated=False) == json.loads(out)
+
+
+def test_the_run_that_is_right_alone_is_named() -> None:
+    pair = {
+        "run": "b", "against": "a", "refused": "", "difference": {"mean": 0.2, "standard_error": None, "n": 10},
+        "counts": {"both": 4, "only_first": 1, "only_second": 3, "neither": 2},
+    }  # fmt: skip
+    lines = pair_lines({"same_test_recordings": True, "runs": [{"run": "a"}, {"run": "b"}], "pairs": [pair]})
+    assert [cell.strip() for cell in re.split(" {2,}", lines[-2].strip())] == [
+        "difference", "both right", "right alone", "none", "of all"
+    ]  # fmt: skip
+    assert lines[-1].split() == ["2", "against", "1", "+0.2000", "4", "2:", "3,", "1:", "1", "2", "10"]
