@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -107,6 +107,21 @@ def require_place(path: Path, *, room_for: str, error: type[UserError] = UserErr
     """
     with _refusals(path, room_for, error, None), _temporary(Path(os.path.realpath(path))):
         pass
+
+
+def require_other(path: Path, read: Iterable[Path], *, error: type[UserError] = UserError) -> None:
+    """Check that writing the file at `path` replaces none of the files that are read.
+
+    Raises:
+        UserError: of the class `error`: it is one of them.
+    """
+    for each in read:
+        with suppress(OSError):
+            if path.samefile(each):
+                raise error(
+                    str(path), got=f"the file that is read, {each}", expected="another file to write",
+                    todo="choose another name",
+                )  # fmt: skip
 
 
 def make_folder(path: Path, *, error: type[UserError] = UserError, todo: str | None = None) -> None:

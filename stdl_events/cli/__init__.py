@@ -17,7 +17,7 @@ import typer
 from stdl_events import __version__
 from stdl_events.cli.options.monitor_options import with_monitor_address
 from stdl_events.cli.options.registry_options import update_choices
-from stdl_events.cli.output import INTERRUPTED, print_error, print_warning
+from stdl_events.cli.output import INTERRUPTED, print_error, warnings_once
 from stdl_events.cli.streams import prepare_standard_streams
 from stdl_events.errors import MissingExtraError, StdlEventsError
 from stdl_events.plugins import load_plugin
@@ -87,7 +87,7 @@ def main() -> None:
     `STDL_EVENTS_DEBUG=1` shows the traceback instead.
     """
     prepare_standard_streams()
-    warnings.showwarning = print_warning
+    warnings.showwarning = warnings_once()
     common, arguments = _common_options().parse_known_args()
     if common.version:
         print(f"stdl-events {__version__}")

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ValidationError
-
 from stdl_events.cli.evaluation_text import print_evaluation
+from stdl_events.cli.options.data_options import data_settings
 from stdl_events.cli.options.registry_options import one_of
 from stdl_events.cli.output import messages, print_json
 from stdl_events.errors import UserError
@@ -49,11 +48,12 @@ def show_file(
     from stdl_events.recordings.predicted_clips import predictions_of
     from stdl_events.training.evaluation.evaluate_file import evaluate_file
     from stdl_events.training.run_folder import write_json
-    from stdl_events.whole_file import require_place
+    from stdl_events.whole_file import require_other, require_place
 
     asked = _data_settings(data, settings)
     if predictions is not None:
         require_place(predictions, room_for="predictions")
+        require_other(predictions, [model])
     evaluation, used = evaluate_file(model, asked, side=side, provider=provider)
     if predictions is not None:
         assert evaluation.frame_spec is not None
@@ -70,19 +70,9 @@ def show_file(
 
 
 def _data_settings(data: Path | None, settings: Mapping[str, Any]) -> "DataSettings":
-    from stdl_events.training.data_settings import DataSettings
-    from stdl_events.validation import first_problem
-
     if data is None:
         raise UserError(
             "--data", got="nothing", expected="the folder of labelled recordings", todo="name it with --data DIR"
         )
     given = {"dataset": "folder"} | {name: value for name, value in settings.items() if value is not None}
-    try:
-        return DataSettings.model_validate(given | {"path": str(data)})
-    except ValidationError as error:
-        problem = first_problem(error)
-        raise UserError(
-            f"data.{problem.where}", got=problem.got, expected=problem.expected,
-            todo=problem.todo or "correct the option",
-        ) from None  # fmt: skip
+    return data_settings(given | {"path": str(data)})

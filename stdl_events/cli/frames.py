@@ -87,7 +87,9 @@ def frames(
     from stdl_events.events.part import part_of
     from stdl_events.frames.cut import cut_recording
     from stdl_events.frames.npy import write_frames
+    from stdl_events.whole_file import require_other
 
+    require_other(out, [file])
     whole = open_from_options(file, format, sensor, stream, time_unit, repair, strict, take, columns)
     recording = part_of(whole, parse_position(start, "--from"), parse_position(stop, "--to"))
     geometry = geometry_settings(rotate, flip, crop, center_crop, scale, scale_by)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stdl_events.errors import StdlEventsError
@@ -30,6 +30,18 @@ def __getattr__(name: str) -> "Console":
 def print_json(document: Mapping[str, Any]) -> None:
     """Write `document` as the one JSON document of this run on stdout."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def warnings_once() -> Callable[..., None]:
+    """Return a `print_warning` that writes a text once, however often a recording is opened."""
+    said: set[str] = set()
+
+    def write(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in said:
+            said.add(str(message))
+            print_warning(message)
+
+    return write
 
 
 def print_warning(message: Warning | str, *_: object, **__: object) -> None:

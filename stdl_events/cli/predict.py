@@ -110,6 +110,7 @@ def predict(
     from stdl_events.live.predict import Reading, predict_recordings
     from stdl_events.recordings.given_files import given_files
     from stdl_events.training.evaluation.predict import open_session
+    from stdl_events.whole_file import require_other
 
     if as_json and json_lines:
         raise typer.BadParameter("one of --json and --json-lines", param_hint="--json")
@@ -123,6 +124,8 @@ def predict(
     session = open_session(model, weights=parse_weights(weights), threads=threads, device=device, provider=provider)
     thresholds = thresholds_from(session.card.decision, unknown_below, still_below, hold, decide_at)
     given = given_files(files, format)
+    if csv is not None:
+        require_other(csv, [Path(model), *given.files])
     if given.repeated:
         messages.print(f"given twice and predicted once: {count_of(len(given.repeated), 'file')}")
     tally, labels = Tally(len(given.files) + len(given.unusable)), session.card.labels

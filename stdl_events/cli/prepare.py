@@ -11,6 +11,7 @@ from zlib import crc32
 import typer
 
 from stdl_events.cli.next_step import say_next
+from stdl_events.cli.options.data_options import data_settings
 from stdl_events.cli.options.geometry_options import (
     CenterCropOption,
     CropOption,
@@ -113,7 +114,7 @@ def prepare(
     from stdl_events.prepared import prepare as prepare_store
     from stdl_events.prepared.frames_text import parse_frames
     from stdl_events.recordings.orientation import parse_orientations
-    from stdl_events.training.data_settings import DataSettings, FrameSettings
+    from stdl_events.training.data_settings import FrameSettings
     from stdl_events.training.load_recordings import recordings_folder, split_recordings
 
     if workers is not None and scheduler is not None:
@@ -123,7 +124,7 @@ def prepare(
         )  # fmt: skip
     asked, asked_filters = parse_frames(frames), FilterSpec.parse(filters or ())
     asked_split = split_settings(split, validation)
-    settings = DataSettings.model_validate(
+    settings = data_settings(
         {
             "dataset": dataset,
             "path": None if data is None else str(data.absolute()),

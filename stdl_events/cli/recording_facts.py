@@ -148,7 +148,10 @@ def facts_table(facts: dict[str, Any]) -> "Table":
 
 def time_text(facts: dict[str, Any]) -> str:
     """Return whether the times of the file are in order."""
-    return "in order" if facts["time_ordered"] else f"steps back {facts['backward_steps']} times; sorted when read"
+    if facts["time_ordered"]:
+        return "in order"
+    steps = facts["backward_steps"]
+    return f"steps back {steps} time{'s' * (steps != 1)}; sorted when read"
 
 
 def defect_rows(facts: dict[str, Any]) -> dict[str, str]:
@@ -161,7 +164,9 @@ def defect_rows(facts: dict[str, Any]) -> dict[str, str]:
     if facts["outside"]:
         rows["outside"] = f"{count_of(facts['outside'], 'event', ',')} outside the sensor, skipped"
     if facts["strays"]:
-        rows["stray"] = f"{count_of(facts['strays'], 'event', ',')} far from all others in time, left out"
+        rows["stray"] = (
+            f"{count_of(facts['strays'], 'event', ',')} far from all others in time or at no possible time, left out"
+        )
     if len(facts["takes"]) > 1:
         for number, take in enumerate(facts["takes"], 1):
             times = f"{take['t_first_us']:,} to {take['t_last_us']:,} us"

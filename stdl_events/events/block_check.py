@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from stdl_events.errors import CorruptRecordingError, RecordingError, TruncatedRecordingError
-from stdl_events.events.decoder import TODO_DAMAGE, Block, Decoder
+from stdl_events.events.decoder import Block, Decoder
 from stdl_events.events.ordering import Extent, Summary, SummaryMaker, extent_of
-from stdl_events.events.stream import MAX_TIME_US, EventArray
+from stdl_events.events.stream import MAX_TIME_US, EventArray, time_text
+from stdl_events.events.takes import are_few
 
 MAX_INFERRED_SIDE = 1 << 12
+_POSSIBLE = "times of fewer than 2^62 us"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,15 @@ class BlockCheck:
     is_stated: bool = False
 
     def whole(self, summary: Summary, maker: SummaryMaker) -> None:
-        """Refuse a file of which most events are outside the sensor or, when strict, some are stray."""
+        """Refuse a file of which most events are outside the sensor, many have no possible time or, when strict, some
+        are stray.
+        """
+        if not are_few(maker.impossible, maker.events + maker.impossible) and not self.repair:
+            more = f" and {maker.impossible - 1} more at no possible time" if maker.impossible > 1 else ""
+            raise CorruptRecordingError(
+                str(self.path), got=f"{maker.first_impossible}{more}", expected=_POSSIBLE,
+                todo="copy the file again, or use the other events with --repair (repair=True)",
+            )  # fmt: skip
         if summary.outside > maker.events and not self.repair:
             check = "correct the sensor's size in the file" if self.is_stated else "check the sensor's size (--sensor)"
             raise CorruptRecordingError(
@@ -41,9 +52,10 @@ class BlockCheck:
                 expected=f"{self._pixels}{self.hint(maker)}",
                 todo=f"{check}, or use the other events with --repair (repair=True)",
             )  # fmt: skip
-        if summary.strays and self.strict:
+        if summary.strays > summary.impossible and self.strict:
             raise CorruptRecordingError(
-                str(self.path), got=f"{summary.strays} stray events, the first at {summary.stray_from_us} us",
+                str(self.path),
+                got=f"{summary.strays - summary.impossible} stray events, the first at {summary.stray_from_us} us",
                 expected=f"times near the others, {summary.t_first_us} to {summary.t_last_us} us",
                 todo="leave --strict (strict=True) out",
             )  # fmt: skip
@@ -72,7 +84,12 @@ class BlockCheck:
             maker.damage = damage.got
 
     def inside(self, events: EventArray) -> EventArray:
-        """Return the events on the sensor, if its size is known."""
+        """Return the events at possible times and on the sensor, if its size is known."""
+        good = self._on_sensor(events)
+        impossible = _impossible(good)
+        return good[~impossible] if impossible.any() else good
+
+    def _on_sensor(self, events: EventArray) -> EventArray:
         width, height = self.size or (1 << 16, 1 << 16)
         inside = (events["x"] < width) & (events["y"] < height)
         return events if inside.all() else events[inside]
@@ -82,17 +99,25 @@ class BlockCheck:
     ) -> tuple[EventArray, CorruptRecordingError | None]:
         """Return the events of `block`, of extent `extent`, before the first bad one, and the error for that one."""
         events, damage = block.events, None
-        if extent.t_min_us < -MAX_TIME_US or extent.t_max_us > MAX_TIME_US:
-            bad = int(np.argmax((extent.t_us < -MAX_TIME_US) | (extent.t_us > MAX_TIME_US)))
-            got = f"event {maker.events + bad} at {extent.t_us[bad]} us"
-            damage = self._damage(block, got, "a time of fewer than 2^62 us", TODO_DAMAGE)
-            events = events[:bad]
+        are_possible = extent.t_min_us >= -MAX_TIME_US and extent.t_max_us <= MAX_TIME_US
+        first_impossible = "" if are_possible else _first_impossible(block, maker)
+        if self.strict and not are_possible:
+            damage = CorruptRecordingError(
+                str(self.path), got=first_impossible, expected=_POSSIBLE,
+                todo="leave --strict (strict=True) out: it is left out then",
+            )  # fmt: skip
+            events = events[: int(np.argmax(_impossible(events)))]
         events, outside = self._without_outside(block, events, extent, maker)
         damage = outside or damage
+        if not self.strict and not are_possible:
+            good = self.inside(events)
+            maker.first_impossible = maker.first_impossible or first_impossible
+            maker.impossible += len(events) - len(good)
+            events = good
         if self.strict:
             late = maker.first_backward_step(events)
             if late is not None:
-                got = f"event {maker.events + late} at {events['t'][late]} us, which is older than the one before it"
+                got = f"event {maker.seen + late} at {events['t'][late]} us, which is older than the one before it"
                 damage = self._damage(block, got, "times that never step back", "leave --strict (strict=True) out")
                 events = events[:late]
         return events, damage
@@ -114,14 +139,14 @@ class BlockCheck:
         bad = int(min([*outside[:1], *off[:1]]))
         is_off = block.off is not None and len(off) > 0 and off[0] == bad
         where = block.off.first if block.off and is_off else f"x={events['x'][bad]}, y={events['y'][bad]}"
-        got = f"event {maker.events + maker.outside + bad} at {where}"
+        got = f"event {maker.seen + bad} at {where}"
         if self.strict:
             todo = "leave --strict (strict=True) out: it is skipped then"
             return events[:bad], self._damage(block, got, self._pixels, todo)
         maker.first_outside = maker.first_outside or f"{got}, in the block from byte {block.offset}"
         maker.outside += len(outside) + len(off)
         maker.seen_size = max(maker.seen_size[0], extent.width), max(maker.seen_size[1], extent.height)
-        return self.inside(events) if len(outside) else events, None
+        return self._on_sensor(events) if len(outside) else events, None
 
     @property
     def _pixels(self) -> str:
@@ -131,6 +156,15 @@ class BlockCheck:
     def _damage(self, block: Block, got: str, expected: str, todo: str) -> CorruptRecordingError:
         where = f"{got}, in the block from byte {block.offset}"
         return CorruptRecordingError(str(self.path), got=where, expected=expected, todo=todo)
+
+
+def _impossible(events: EventArray) -> npt.NDArray[np.bool_]:
+    return (events["t"] < -MAX_TIME_US) | (events["t"] > MAX_TIME_US)
+
+
+def _first_impossible(block: Block, maker: SummaryMaker) -> str:
+    bad = int(np.argmax(_impossible(block.events)))
+    return f"event {maker.seen + bad} at {time_text(block.events['t'][bad])}, in the block from byte {block.offset}"
 
 
 def absurd_size(path: Path, size: tuple[int, int], origin: str) -> RecordingError:

@@ -6,6 +6,11 @@ from stdl_events.events.ordering import Summary
 
 # No sensor sees nothing for so long: its noise alone is more.
 _LONG_PAUSE_US, _MANY_EVENTS = 60_000_000, 1000
+# Longer than events are late on their way out of a camera.
+_LONG_BACK_US = 100_000
+_MIXED = (
+    ", which mixes what was recorded before and after; if the clock was set back there, cut the file into two takes"
+)
 
 
 def defects_of(
@@ -26,10 +31,14 @@ def defects_of(
         sensor += ", inferred without outliers" if size is not None and size_from == "inferred" else ""
         events = f"{count_of(summary.outside, 'event')} ({share:.2g} of all)"
         yield f"{events} outside {sensor}: skipped; first {first_outside}"
-    if summary.strays:
+    if summary.impossible:
+        what = count_of(summary.impossible, "stray event")
+        yield f"{what} without a possible time (2^62 us or more, or no number): left out"
+    if summary.strays > summary.impossible:
         between = f"{summary.stray_from_us} to {summary.stray_to_us} us"
         rest = f"{min(each.t_first_us for each in summary.takes)} to {max(each.t_last_us for each in summary.takes)} us"
-        yield f"{count_of(summary.strays, 'stray event')} at {between}, far from all others at {rest}: left out"
+        what = count_of(summary.strays - summary.impossible, "stray event")
+        yield f"{what} at {between}, far from all others at {rest}: left out"
     if len(summary.takes) > 1 and joined is not None:
         counts = " + ".join(str(each.events) for each in summary.takes[:8]) + (" ..." if len(summary.takes) > 8 else "")
         says = any(each.is_reset for each in summary.takes)
@@ -42,7 +51,8 @@ def defects_of(
         pause = f"no event for {summary.longest_pause_us / 1e6:.0f} s, as after a leap of the clock"
         yield f"{pause}: clips of that time are empty; label the parts before and after it, or cut the file there"
     if summary.backward_steps:
-        yield f"{count_of(summary.backward_steps, 'backward time step')}, by at most {summary.lateness_us} us: sorted"
+        steps = f"{count_of(summary.backward_steps, 'backward time step')}, by at most {summary.lateness_us} us: sorted"
+        yield steps + (_MIXED if summary.lateness_us > _LONG_BACK_US else "")
 
 
 def count_of(number: int, what: str, form: str = "d") -> str:

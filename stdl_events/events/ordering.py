@@ -40,8 +40,9 @@ class Summary(NamedTuple):
         inferred_size: the smallest (width, height) that holds all events.
         damage: reason of an early end, if `repair` was requested and needed.
         outside: number of events outside the sensor, which are skipped.
-        strays: number of stray events, far from all others in time, which are left out.
-        stray_from_us, stray_to_us: times of the first and last of them.
+        strays: number of stray events, far from all others in time or at no possible time, which are left out.
+        stray_from_us, stray_to_us: times of the first and last of them that have a possible time.
+        impossible: number of the stray events that have none.
         takes: the parts between resets of the clock, with times as stored; one take without a reset.
         parts: the parts of the file's events that are read, with their shifts.
         longest_pause_us: longest time without an event within a take.
@@ -62,6 +63,7 @@ class Summary(NamedTuple):
     takes: tuple[Take, ...] = ()
     parts: tuple[Part, ...] = ()
     longest_pause_us: int = 0
+    impossible: int = 0
 
 
 class Extent(NamedTuple):
@@ -101,7 +103,8 @@ class SummaryMaker:
     def __init__(self, *, is_checked: bool = False, infers: bool = False) -> None:
         self.events = 0
         self.outside = 0
-        self.first_outside = ""
+        self.impossible = 0
+        self.first_outside = self.first_impossible = ""
         self.seen_size = (0, 0)  # of the blocks with events outside
         self.damage: str | None = None
         self._is_checked = is_checked
@@ -113,6 +116,11 @@ class SummaryMaker:
     @property
     def _previous_us(self) -> int | None:
         return self._runs[-1].last_us if self._runs else None
+
+    @property
+    def seen(self) -> int:
+        """Number of all events of the file so far."""
+        return self.events + self.outside + self.impossible
 
     def first_backward_step(self, events: EventArray) -> int | None:
         """Return the index of the first of the next `events` that is older than its predecessor."""
@@ -201,12 +209,13 @@ class SummaryMaker:
             inferred_size=(self._width, self._height) if self.events else None,
             damage=self.damage,
             outside=self.outside,
-            strays=sum(run.events for run in strays),
+            strays=sum(run.events for run in strays) + self.impossible,
             stray_from_us=min((run.min_us for run in strays), default=None),
             stray_to_us=max((run.max_us for run in strays), default=None),
             takes=listed,
             parts=parts_of(divided, shifts_us),
             longest_pause_us=max(map(longest_pause_us, divided), default=0) if len(self._runs) > 1 else 0,
+            impossible=self.impossible,
         )
 
     def _divided(self) -> tuple[list[list[Run]], list[Run]]:

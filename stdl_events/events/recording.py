@@ -236,7 +236,7 @@ class Recording:
         if not parts:
             return
         blocks = (block.events for block in self._decoder.blocks())
-        again = map(self._check.inside, blocks) if summary.outside else blocks
+        again = map(self._check.inside, blocks) if summary.outside or summary.impossible else blocks
         for events in HELD.take(self) or again:
             yield events_of_parts(events, parts, start)
             start += len(events)

@@ -21,12 +21,19 @@ EVENT_DTYPE = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
 
 # Differences of times must fit into 63 bits.
 MAX_TIME_US = (1 << 62) - 1
+# The time of an event whose stored time is no number, or too large for one.
+NO_TIME_US = (1 << 63) - 1
 
 EventArray: TypeAlias = npt.NDArray[np.void]
 
 
 class RecordingWarning(UserWarning):
     """A recording has a defect that was handled; the text names both."""
+
+
+def time_text(t_us: int) -> str:
+    """Return a stored time in words."""
+    return "no time, or one too large" if t_us == NO_TIME_US else f"{t_us} us"
 
 
 def empty_events(count: int = 0) -> EventArray:

@@ -93,6 +93,11 @@ class Part(NamedTuple):
     shift_us: int
 
 
+def are_few(events: int, of: int) -> bool:
+    """True if so few of `of` events may be stray ones, which are left out."""
+    return events <= min(_STRAY_FRACTION * of, _MAX_STRAYS)
+
+
 def find_strays(runs: Sequence[Run]) -> list[Run]:
     """Return the runs of a few stray events, far from all others in time; mostly none."""
     if len(runs) < 2:
@@ -110,7 +115,7 @@ def find_strays(runs: Sequence[Run]) -> list[Run]:
         return []
     main = max(clusters, key=_count)
     others = [cluster for cluster in clusters if cluster is not main]
-    if sum(map(_count, others)) > min(_STRAY_FRACTION * _count(runs), _MAX_STRAYS):
+    if not are_few(sum(map(_count, others)), _count(runs)):
         return []
     first_us, last_us = min(run.min_us for run in main), max(run.max_us for run in main)
     least_us = min(_FAR_US, max(_APART_US, last_us - first_us))

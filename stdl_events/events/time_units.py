@@ -51,8 +51,7 @@ class LongestPauses:
         units, slow_hz = _conventions(has_fractions)
         if not self._last - before > len(t) * 1e6 / (slow_hz * TIME_UNITS[units[0]]):
             return  # no pause in it can make the column look slow
-        with np.errstate(invalid="ignore"):  # infinite times, which are refused later
-            found = np.concatenate([self._longest, np.diff(t.astype(np.float64), prepend=before)])
+        found = np.concatenate([self._longest, np.diff(t.astype(np.float64), prepend=before)])
         self._longest = np.partition(found, -_LEAPS)[-_LEAPS:] if len(found) > _LEAPS else found
 
     def without_leaps(self, count: int, span: float) -> float:
@@ -81,7 +80,7 @@ def _unit_of_wall_clock(first: float, last: float, has_fractions: bool) -> str |
 
 
 def _date(time: float, unit: str) -> np.datetime64:
-    time_us = min(max(time * TIME_UNITS[unit], -_EPOCH_NS), _EPOCH_NS)  # infinite ones are refused later
+    time_us = min(max(time * TIME_UNITS[unit], -_EPOCH_NS), _EPOCH_NS)
     return np.datetime64(round(time_us), "us").astype("datetime64[s]")
 
 

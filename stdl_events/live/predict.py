@@ -54,13 +54,11 @@ class Reading:
         Raises:
             RecordingError: see `open_recording`.
         """
-        recording = open_for_size(
+        return open_for_size(
             path, sensor_size=self.sensor_size, default_sensor_size=self.geometry.size_before(card.frame.sensor_size),
             format=self.format, stream=self.stream, time_unit=self.time_unit, columns=self.columns, take=self.take,
-            repair=self.repair, strict=self.strict,
+            repair=self.repair, strict=self.strict, takes_apart=self.take is None,
         )  # fmt: skip
-        recording.takes_apart = self.take is None
-        return recording
 
 
 @dataclass(frozen=True)

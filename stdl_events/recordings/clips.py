@@ -117,7 +117,8 @@ class BadRecording:
     error: UserError
 
     def __str__(self) -> str:
-        return f"{self.error.subject}: got {self.error.got}; expected {self.error.expected}"
+        name = "" if self.entry.path.name in self.error.subject else f"{self.entry.path}: "
+        return f"{name}{self.error.subject}: got {self.error.got}; expected {self.error.expected}"
 
 
 def load_readable_clips(

@@ -13,7 +13,7 @@ def sensor_size_of(entries: tuple[Entry, ...], given: Size | None) -> Size:
 
     Raises:
         DatasetError: they have several.
-        RecordingError: none of a class is readable.
+        RecordingError: none is readable.
     """
     return _common_sensor_size(entries) if given is None else size_as_turned(entries, given)
 
@@ -25,21 +25,17 @@ def _common_sensor_size(entries: tuple[Entry, ...]) -> Size:
     are checked when they are cut into clips.
     """
     stated: dict[tuple[int, int], Entry] = {}
-    unread: dict[int, RecordingError] = {}
     read: set[int] = set()
     for entry in entries:
         if entry.label in read:
             continue
         try:
             recording = entry.open()
-        except RecordingError as error:
-            unread.setdefault(entry.label, error)
-            continue
+        except RecordingError:
+            continue  # named with all others when clips are cut
         read.add(entry.label)
         if recording.sensor_size_from != "inferred":
             stated[recording.sensor_size] = entry
-    for label in unread.keys() - read:
-        raise unread[label]
     if len(stated) > 1:
         raise several_sizes(entries[0].path.parent.parent, {size: entry.key for size, entry in stated.items()})
     if stated:
@@ -49,5 +45,5 @@ def _common_sensor_size(entries: tuple[Entry, ...]) -> Size:
         with suppress(RecordingError):
             sizes.append(entry.open().sensor_size)
     if not sizes:
-        return entries[0].open().sensor_size
+        return entries[0].open().sensor_size  # raises why not
     return max(size[0] for size in sizes), max(size[1] for size in sizes)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
-from stdl_events.errors import DatasetError, UserError
+from stdl_events.errors import DatasetError, FrameSpecError, UserError
 from stdl_events.events.filter_spec import FILTERS
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.frames import FrameSpec
@@ -25,10 +25,14 @@ _ACROSS = {
     "recording": "lie across the grid of the whole recording, on which parts stay; use shorter clips or longer parts",
 }
 _MEASURED = 100
+_TODO_SHORT = "use fewer or shorter frames (frames.steps, frames.dt_us)"
+_TODO_SPLIT = "hold out others (--split)"
 
 
 def unreadable(subject: str, bad: Sequence[object], total: int, todo: str) -> DatasetError:
     """Return the error that names all recordings that cannot be read, up to `MAX_BAD_NAMED`."""
+    if any(isinstance(getattr(one, "error", None), FrameSpecError) for one in bad):
+        todo = f"keep the recordings of each sensor in a folder of their own; {todo}"
     return DatasetError(
         subject, got=f"{len(bad)} of {total} unreadable recordings: {named(bad)}", expected="readable recordings",
         todo=todo,
@@ -84,11 +88,12 @@ def require_every_class(
     """
     with_clips = {entry.label for entry, clips in zip(recordings.entries, clips_E, strict=True) if clips}
     counts = Counter(entry.label for entry in recordings.entries)
-    errors, absent = [], []
+    errors, absent, are_short = [], [], False
     for label, name in enumerate(recordings.classes):
         if label in with_clips:
             continue
         if counts[label]:
+            are_short = True
             entries = [entry for entry in recordings.entries if entry.label == label]
             if all(_lies_across(entry, frame_spec) for entry in entries):
                 errors.append(f"{name} (its {counts[label]} recordings {_ACROSS[frame_spec.grid]})")
@@ -105,7 +110,7 @@ def require_every_class(
         raise DatasetError(
             f"recordings {side}", got=f"no clip of the classes {_listed(errors)}",
             expected=f"at least one clip of {length(frame_spec)} of every class",
-            todo="use fewer or shorter frames (frames.steps, frames.dt_us), add recordings, or remove the class",
+            todo=f"{_TODO_SHORT if are_short else _TODO_SPLIT}, add recordings, or remove the class",
         )  # fmt: skip
     if absent:
         text = f"no readable recordings {side} of {len(absent)} of {len(recordings.classes)} classes: {_listed(absent)}"

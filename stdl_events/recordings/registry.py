@@ -60,6 +60,7 @@ class Dataset:
         page: licence, source and layout: a file of this project, or a URL.
         sensor_size: (width, height), if the dataset fixes it.
         classes: number of classes, if the dataset fixes it.
+        takes_one_class: `read` and `split` take `one_class=True`: recordings of one class are enough, as to evaluate.
         pictures: for static pictures: (entries, frame spec) -> pictures_NCHW, uint8, an array or a reader on access.
     """
 
@@ -73,6 +74,7 @@ class Dataset:
     page: str | None = None
     sensor_size: tuple[int, int] | None = None
     classes: int | None = None
+    takes_one_class: bool = False
     pictures: "Callable[[Sequence[Entry], FrameSpec], ClipFrames] | None" = None
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ByteSize, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
 from stdl_events.errors import RecipeError
 from stdl_events.learning.registries import DEFAULT_PRECISION, LARGEST_PENALTY, LOSSES, STEP_PRECISIONS
@@ -13,6 +13,16 @@ from stdl_events.training.update_settings import SMALLEST
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 WAYS_TO_CUT = ("budget", "rho", "plan")
+
+
+def _no_word(value: object) -> object:
+    if isinstance(value, str) and value.isalpha():
+        raise RecipeError(
+            "", got=repr(value), expected="a number for each class, such as [1,3], or equally many clips of each with "
+            "sampling=balanced",
+            todo="give the numbers, or set sampling",
+        )  # fmt: skip
+    return value
 
 
 class RuleOptions(Section):
@@ -91,7 +101,9 @@ class LearningSettings(Section):
     mse_target: Literal["one-hot", "threshold"] | None = None
     alpha: Annotated[float | None, Field(ge=0, le=1)] = None
     label_smoothing: Annotated[float | None, Field(ge=0, lt=1)] = None
-    class_weights: tuple[Annotated[float, Field(gt=0, le=LARGEST)], ...] | None = None
+    class_weights: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=LARGEST)], ...] | None, BeforeValidator(_no_word)
+    ] = None
     rate_penalty: Annotated[float | None, Field(ge=0, le=LARGEST_PENALTY)] = None
     target_rate: Share | tuple[Share, ...] | None = None
     watch_rates: bool = False

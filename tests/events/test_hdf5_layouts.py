@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import event_files
@@ -9,8 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from stdl_events.errors import MissingExtraError, RecordingError, UnknownFormatError
-from stdl_events.events import open_recording
+from stdl_events.errors import CorruptRecordingError, MissingExtraError, RecordingError, UnknownFormatError
+from stdl_events.events import RecordingWarning, open_recording
 
 
 def write_columns(path: Path, events, group: str = "events", **options) -> None:
@@ -125,7 +126,7 @@ def test_blosc_without_its_package_names_the_extra(tmp_path: Path) -> None:
 import sys
 sys.modules["hdf5plugin"] = None
 from stdl_events.errors import MissingExtraError
-from stdl_events.events import open_recording
+from stdl_events.events import RecordingWarning, open_recording
 try:
     open_recording({str(tmp_path / "a.h5")!r})
 except MissingExtraError as error:
@@ -134,3 +135,40 @@ except MissingExtraError as error:
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "the HDF5 filter 32001, which is not installed" in child.stdout
     assert "pip install 'stdl-events[formats]'" in child.stdout
+
+
+@pytest.mark.parametrize("place", ["t_offset", "left/t_offset", "left/events/t_offset", "@left/events", "@left", "@/"])
+def test_an_offset_is_added_wherever_a_writer_puts_it(tmp_path: Path, place: str) -> None:
+    """An attribute, or a dataset in the group of the events, was ignored without a word."""
+    events = event_files.make_events(500, 64, 48)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in "txyp":
+            file[f"left/events/{name}"] = events[name].astype("i8")
+        if place.startswith("@"):
+            file[place[1:]].attrs["t_offset"] = np.int64(5_000)
+        else:
+            file[place] = np.int64(5_000)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = open_recording(tmp_path / "a.h5").read()
+    assert (found["t"] == events["t"] + 5_000).all()
+    texts = [str(each.message) for each in said]
+    assert [("5000 us, an attribute of" in text) for text in texts] == [True] * place.startswith("@")
+
+
+def test_offsets_that_differ_are_said(tmp_path: Path) -> None:
+    events = event_files.make_events(500, 64, 48)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in "txyp":
+            file[f"events/{name}"] = events[name].astype("i8")
+        file["t_offset"] = np.int64(7)
+        file["events"].attrs["t_offset"] = 9.0
+        file.attrs["t_offset"] = 7
+    with pytest.warns(RecordingWarning, match=r"t_offset 7 us, the dataset t_offset, is added .*9 us, .* not used"):
+        assert (open_recording(tmp_path / "a.h5").read()["t"] == events["t"] + 7).all()
+    for odd in (b"x", [1, 2], 1e300):
+        with h5py.File(tmp_path / "a.h5", "a") as file:
+            del file["t_offset"]
+            file["t_offset"] = odd
+        with pytest.raises(CorruptRecordingError, match=r"the t_offset .*expected a number of microseconds"):
+            open_recording(tmp_path / "a.h5")

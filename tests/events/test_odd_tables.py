@@ -349,12 +349,64 @@ def test_times_may_be_dates_and_durations(tmp_path: Path, kind: str) -> None:
         assert (recording.time_unit, recording.time_unit_from) == (unit, "header")
 
 
-def test_a_date_that_is_none_is_damage(tmp_path: Path) -> None:
-    t = EVENTS["t"].astype("M8[us]")
-    t[3] = "NaT"
+IMPOSSIBLE = {
+    "M8[us]": "NaT",
+    "f8": np.nan,
+    "f4": np.inf,
+    "<f8": -1e300,
+    "u8": 2**64 - 1,
+    "i8": -(2**63),
+    "<i8": 2**62,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*the order of events is lost")
+@pytest.mark.parametrize("unit", ["us", "ms", "s"])
+@pytest.mark.parametrize("dtype", IMPOSSIBLE)
+@pytest.mark.parametrize("at", [0, 7, -1])
+def test_few_impossible_times_are_left_out_and_counted(tmp_path: Path, dtype: str, at: int, unit: str) -> None:
+    """One NaN, or one time of 2^62 and more, refused the whole file; one of 2^62 - 1 was counted and left out."""
+    events = EVENTS
+    t = events["t"].astype(dtype)
+    t[at] = IMPOSSIBLE[dtype]
+    np.savez(tmp_path / "a.npz", t=t, x=events["x"], y=events["y"], p=events["p"])
+    options = {} if dtype.startswith("M") else {"time_unit": unit}
+    recording = open_recording(tmp_path / "a.npz", sensor_size=(346, 260), **options)
+    with pytest.warns(RecordingWarning, match="1 stray event without a possible time"):
+        found = recording.read()
+    assert (recording.summary.events, recording.summary.strays) == (len(events) - 1, 1)
+    assert (np.concatenate(list(recording.chunks(33))) == found).all()
+    t_good = np.delete(t, at)
+    np.savez(tmp_path / "b.npz", t=t_good, **{name: np.delete(events[name], at) for name in "xyp"})
+    good = open_recording(tmp_path / "b.npz", sensor_size=(346, 260), **options)
+    assert (good.read() == found).all()
+    with pytest.raises(CorruptRecordingError, match=r"at .*, .*expected times of fewer than 2\^62 us.*--strict"):
+        open_recording(tmp_path / "a.npz", sensor_size=(346, 260), strict=True, **options).read()
+
+
+@pytest.mark.filterwarnings("ignore::stdl_events.events.RecordingWarning")
+def test_an_impossible_time_decides_no_unit(tmp_path: Path) -> None:
+    t = EVENTS["t"].astype("f8") / 1e6
+    for at in (0, 5, -1):
+        t_odd = t.copy()
+        t_odd[at] = np.inf
+        np.savez(tmp_path / "a.npz", t=t_odd, x=EVENTS["x"], y=EVENTS["y"], p=EVENTS["p"])
+        recording = open_recording(tmp_path / "a.npz")
+        assert len(recording.read()) == len(EVENTS) - 1
+        assert (recording.time_unit, recording.time_unit_from) == ("s", "format")
+
+
+def test_many_impossible_times_are_damage(tmp_path: Path) -> None:
+    t = EVENTS["t"].astype("f8")
+    t[3::4] = np.nan
     np.savez(tmp_path / "a.npz", t=t, x=EVENTS["x"], y=EVENTS["y"], p=EVENTS["p"])
-    with pytest.raises(CorruptRecordingError, match="a time that is NaT"):
-        open_recording(tmp_path / "a.npz").read()
+    with pytest.raises(
+        CorruptRecordingError, match=r"event 3 at no time, or one too large, .*more at no possible time"
+    ):
+        open_recording(tmp_path / "a.npz", time_unit="us").read()
+    with pytest.warns(RecordingWarning, match="stray events without a possible time"):
+        events = open_recording(tmp_path / "a.npz", time_unit="us", repair=True).read()
+    assert (events["t"] == np.delete(EVENTS["t"], np.s_[3::4])).all()
 
 
 def test_columns_in_columns_are_no_damage(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Order, chunks and summaries, which do not depend on the format."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,10 +150,27 @@ def test_a_sensor_that_most_events_miss_is_an_error() -> None:
 @pytest.mark.parametrize("t", [2**62, -(2**62), 2**63 - 1])
 def test_times_whose_differences_overflow_are_damage(t: int) -> None:
     parts = blocks_of([[1, 2], [3, t, 5]])
-    with pytest.raises(CorruptRecordingError, match=rf"event 3 at {t} us, .* expected a time of fewer than 2\^62 us"):
+    said = "no time, or one too large" if t == 2**63 - 1 else f"{t} us"
+    with pytest.raises(CorruptRecordingError, match=rf"event 3 at {said}, .* expected times of fewer than 2\^62 us"):
         recording_of(parts).read()
+    recording = recording_of(parts, repair=True)
+    with pytest.warns(RecordingWarning, match=r"1 stray event without a possible time .*left out"):
+        assert recording.read()["t"].tolist() == [1, 2, 3, 5]
+    assert np.concatenate(list(recording.chunks(2)))["t"].tolist() == [1, 2, 3, 5]
     with pytest.warns(RecordingWarning, match="kept the 3 events before it"):
-        assert recording_of(parts, repair=True).read()["t"].tolist() == [1, 2, 3]
+        assert recording_of(parts, repair=True, strict=True).read()["t"].tolist() == [1, 2, 3]
+
+
+def test_events_outside_beside_impossible_times_are_counted_once() -> None:
+    parts = blocks_of([list(range(40)), [2**62, *range(40, 79)]])
+    parts[0]["y"][5] = parts[1]["y"][0] = parts[1]["y"][9] = 9
+    parts[1]["t"][30] = -(2**62)
+    recording = recording_of(parts, sensor_size=(100, 9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecordingWarning)
+        found = recording.read()
+    assert (recording.summary.outside, recording.summary.strays, len(found)) == (3, 1, 76)
+    assert (np.concatenate(list(recording.chunks(7))) == found).all()
 
 
 def test_strict_and_repair_keep_the_part_before_the_first_backward_step() -> None:
@@ -330,3 +348,13 @@ def test_a_sensor_of_absurd_size_stops_before_it_is_used() -> None:
         _ = recording_of([events]).sensor_size
     with pytest.raises(RecordingError, match=r"got a sensor of 60000x60000 by its header"):
         recording_of([events], header=Header((60_000, 60_000), "header"))
+
+
+def test_a_long_step_back_is_said_to_mix_what_was_recorded() -> None:
+    """Two takes less than a second apart were sorted into each other, and called disorder."""
+    with pytest.warns(
+        RecordingWarning, match=r"1 backward time step, by at most 399000 us: sorted, which mixes .* two takes"
+    ):
+        recording_of(blocks_of([list(range(0, 400_000, 1000)), list(range(0, 400_000, 1000))])).read()
+    with pytest.warns(RecordingWarning, match=r"by at most 100000 us: sorted$"):
+        recording_of(blocks_of([list(range(0, 101_000, 1000)), [0, 150_000]])).read()

@@ -121,3 +121,12 @@ def test_frames_of_a_part_are_those_of_its_events(recording, tmp_path, run_cli, 
         arrays.append(np.load(tmp_path / "f.npy"))
     assert arrays[0].sum() == len(kept)
     np.testing.assert_array_equal(*arrays)
+
+
+def test_the_recording_is_never_overwritten(recording, tmp_path, run_cli):
+    before = recording.read_bytes()
+    (tmp_path / "link.npy").symlink_to(recording)
+    for out in (recording, tmp_path / "link.npy"):
+        code, _, err = run_cli("frames", recording, "--bins", "7", "--out", out)
+        assert (code, recording.read_bytes() == before) == (2, True)
+        assert "got the file that is read" in err

@@ -271,3 +271,18 @@ def test_an_interruption_keeps_what_was_predicted(model, folder, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["interrupted"]
     assert len(path.read_text().splitlines()) == 1 + len(whole.clips) + 1
     assert tally.text().endswith("interrupted after 2 of 3 files, 20 clips")
+
+
+def test_neither_recordings_nor_the_model_are_overwritten(model: Path, folder: Path, run_cli: Any) -> None:
+    for place in (folder / "a.h5", folder / "more" / "b.h5", model):
+        before = place.read_bytes()
+        code, out, err = run_cli("predict", model, folder, "--csv", place)
+        assert (code, out, place.read_bytes() == before) == (2, "", True)
+        assert "got the file that is read" in err
+
+
+def test_takes_are_said_to_be_predicted_apart(model: Path, tmp_path: Path, run_cli: Any) -> None:
+    write_takes(tmp_path / "r.npz", [draw(0), draw(1, first_us=0)])
+    _, _, err = run_cli("predict", model, tmp_path / "r.npz")
+    assert "2 takes of 2000 + 2000 events, each used as a recording of its own" in err
+    assert "one after another" not in err

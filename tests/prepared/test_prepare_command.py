@@ -119,6 +119,7 @@ def test_the_first_of_a_class_may_be_bad(run_cli: RunCli, tmp_path: Path, suffix
         (["folder", "--data", "{data}", "--frames", "T=5,n=9", "--split", "half"], "--split: rule: got 'half'; expect"),
         (["folder", "--data", "{data}", "--frames", "T=5,n=9", "--split", "seed=x"], "--split: seed: got 'x'"),
         (["gait_day", "--data", "{data}", "--frames", "T=5,n=9", "--split", "time"], "data.split.rule: got time"),
+        (["folder", "--data", "{data}", "--frames", "T=5,n=9", "--layout", "{{x}}"], "data.layout: got the field {x}"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_one_line(
@@ -229,3 +230,26 @@ def test_nothing_that_trains_is_imported(many: tuple[Path, dict[str, bytes]], tm
     monkeypatch.setenv("PYTHONPATH", str(stubs))
     finish(root, tmp_path / "store")
     assert content(tmp_path / "store") == whole
+
+
+def test_a_warning_of_a_recording_is_written_once(run_cli: RunCli, tmp_path: Path) -> None:
+    """A recording is opened for its size, its labels and its clips, and each time warned."""
+    rows = ["recording,t_start,t_end,label"]
+    for number in range(4):
+        events = np.concatenate([drawn(number, 5_000_000), drawn(number + 10, 0)])
+        np.savez(tmp_path / f"{number}.npz", **{name: events[name] for name in "txyp"})
+        rows += [f"{number},0,1000000,a", f"{number},1000000,2000000,b"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    code, _, err = run_cli("prepare", "folder", "--data", tmp_path, "--frames", "T=5,n=20", "--out", tmp_path / "s",
+                           "--workers", 1)  # fmt: skip
+    assert code == 0, err
+    assert [err.count(f"/{number}.npz: the clock leaps back") for number in range(4)] == [1] * 4
+
+
+def drawn(seed: int, first_us: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    events = empty_events(2_000)
+    events["t"] = first_us + np.sort(rng.integers(0, 2_000_000, 2_000))
+    events["x"], events["y"], events["p"] = rng.integers(0, 8, (2, 2_000))[0], rng.integers(0, 8, 2_000), seed % 2
+    events["p"][::2] = ~events["p"][::2]
+    return events

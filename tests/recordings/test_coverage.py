@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
+import numpy as np
 import pytest
 from small_recordings import SIZE, draw_events, keys
 
@@ -128,3 +129,37 @@ def test_recordings_across_the_grid_of_their_clock_are_told_from_short_ones(writ
         for index, t_us in zip(sides[0][1].entry_index_N, sides[0][1].t_start_us_N, strict=True)
     }
     assert starts["train/walk/late.h5"] == late["t"][0]
+
+
+def test_a_class_without_readable_recordings_is_said_with_all_others(write: Write, folder: Path) -> None:
+    for name in ("train/fall/0.h5", "train/fall/1.h5", "test/fall/0.h5", "train/walk/0.h5"):
+        add(write, name, 500).write_bytes(b"odd")
+    with pytest.raises(
+        DatasetError,
+        match=r"4 of 15 unreadable .*train/fall/0\.h5.*train/fall/1\.h5.*train/walk/0\.h5.*test/fall/0\.h5",
+    ):
+        load(folder)
+    text = r"fall \(none of its recordings is readable\).*remove the class"
+    with pytest.warns(RecordingWarning, match="left out 4 of 15"), pytest.raises(DatasetError, match=text):
+        load(folder, skip_bad=True)
+
+
+def test_a_recording_with_events_beyond_the_sensor_is_named(write: Write, folder: Path) -> None:
+    """The frame spec was named instead of the file."""
+    events = draw_events(5, count=300, t1_us=500_000)
+    events["x"][5:9] = 40
+    np.save(folder / "train" / "walk" / "odd.npy", events)
+    with pytest.raises(DatasetError, match=r"walk/odd\.npy: .*x=40.*; keep the recordings of each sensor in a folder"):
+        load(folder)
+
+
+def test_a_class_on_other_sides_alone_is_not_advised_shorter_frames(write: Write, folder: Path) -> None:
+    rows = [
+        f"{side}/{name}/{n},{name},{side},{name}"
+        for side in ("train", "test")
+        for name in ("walk", "wave")
+        for n in range(3)
+    ]
+    (folder / "labels.csv").write_text("\n".join(["recording,label,session,subject", *rows]))
+    with pytest.warns(RecordingWarning), pytest.raises(DatasetError, match=r"on other sides\).*; hold out others"):
+        load(folder, split={"rule": "subject", "held_out": 0.5})

@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from small_recordings import SIZE, draw_events, keys
+from small_recordings import SIZE, keys
 
 from stdl_events.errors import DatasetError, RecordingError
 from stdl_events.events.stream import RecordingWarning
@@ -175,9 +175,9 @@ def test_several_sensors_are_refused(write: Write, tmp_path: Path) -> None:
 
 
 def test_a_recording_that_does_not_open_is_named(write: Write, tmp_path: Path) -> None:
-    write("a/1.h5", draw_events(1))
-    write("b/1.h5").write_bytes(b"")
-    with pytest.raises(RecordingError, match=r"b/1\.h5: got an empty file"):
+    for name in ("a/1.h5", "b/1.h5"):
+        write(name).write_bytes(b"")
+    with pytest.raises(RecordingError, match=r"a/1\.h5: got an empty file"):
         read_folder(tmp_path)
 
 
@@ -214,3 +214,45 @@ def test_settings_pass_columns_on(tmp_path: Path) -> None:
         assert entry.open().read()["y"].tolist() == (np.arange(900) % 4).tolist()
     with pytest.raises(ValueError, match="got 'y,x,p'; expected t, x, y and p once each"):
         DataSettings(dataset="folder", columns="y,x,p")
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "Annotations.csv", "segments_v2.json", "who.tsv"])
+@pytest.mark.parametrize("sides", [(), ("train", "test")])
+def test_labels_beside_classes_that_are_not_read_are_said(
+    write: Write, tmp_path: Path, name: str, sides: tuple[str, ...]
+) -> None:
+    """They were only counted among files of another kind."""
+    for side in sides or ("",):
+        for recording in ("walk/1.h5", "run/1.h5"):
+            write(f"{side}/{recording}".lstrip("/"))
+    (tmp_path / name).write_text("recording\tlabel\nwalk/1.h5\twalking\n")
+    read = read_given_split if sides else read_folder
+    with pytest.warns(RecordingWarning) as said:
+        read(tmp_path)
+    text = "".join(str(each.message) for each in said if "may label" in str(each.message))
+    assert f"{name} may label the recordings, and is not read: the folders are the classes" in text
+    assert f"--labels {name}" in text
+    with pytest.warns(RecordingWarning, match="of another kind") as said:
+        read(tmp_path, labels=None)
+    assert len(said) == 1
+
+
+def test_an_unreadable_class_does_not_hide_the_other_unreadable_recordings(write: Write, tmp_path: Path) -> None:
+    """The first recording of such a class was the only one named, and --skip-bad did not help."""
+    for name in ("walk/1.h5", "walk/2.h5", "run/1.h5", "run/2.h5", "run/3.h5"):
+        write(name)
+    for name in ("fall/1.h5", "fall/2.h5", "run/3.h5"):
+        write(name).write_bytes(b"odd")
+    recordings = read_folder(tmp_path)
+    assert (recordings.sensor_size, len(recordings)) == (SIZE, 7)
+
+
+def test_sides_can_be_divided_anew_as_the_error_says(write: Write, tmp_path: Path) -> None:
+    for side in ("train", "test"):
+        for name in ("walk/1.h5", "run/day/1.h5"):
+            write(f"{side}/{name}")
+    with pytest.raises(DatasetError, match=r"--layout '\*/\{class\}/\*\*'"):
+        read_folder(tmp_path)
+    assert keys(read_folder(tmp_path, layout="*/{class}/**")) == [
+        "test/run/day/1.h5", "test/walk/1.h5", "train/run/day/1.h5", "train/walk/1.h5"
+    ]  # fmt: skip

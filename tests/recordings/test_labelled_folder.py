@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from files_of_takes import write_takes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_recordings import SIZE, draw_events, keys
@@ -580,3 +581,16 @@ def test_parts_are_turned_by_the_folder_of_their_recording(write: Write, tmp_pat
         stored = open_recording(entry.path).read()["x"]
         turned = SIZE[0] - 1 - stored if entry.key.startswith("down") else stored
         np.testing.assert_array_equal(entry.open().read()["x"], turned)
+
+
+@pytest.mark.filterwarnings("ignore::stdl_events.events.RecordingWarning")
+@pytest.mark.parametrize(("first_us", "begins_us"), [(0, 4_000_001), (5_000_000, 9_000_001)])
+def test_how_times_count_behind_a_reset_is_said(tmp_path: Path, first_us: int, begins_us: int) -> None:
+    """Times of a label file count on over all takes, while `info` lists those of each take as stored."""
+    for name in "ab":
+        takes = [draw_events(ord(name), t0_us=first_us, t1_us=first_us + 3_000_001), draw_events(3, t1_us=300_000)]
+        write_takes(tmp_path / f"{name}.npz", takes if first_us else [takes[0], takes[1]])
+    label(tmp_path, HEAD, f"a,{first_us},{first_us + 1_000_000},up", f"b,{begins_us},{begins_us + 200_000},down")
+    texts = said(tmp_path, label_times="clock")
+    expected = f"as if the takes followed one another, 1 s apart: a.npz: take 2 of 2 begins at {begins_us - 1} us"
+    assert sum(expected in text for text in texts) == 1

@@ -159,3 +159,42 @@ def test_options_of_a_model_without_its_run_are_refused_with_a_run(run_cli: RunC
     code, _, err = run_cli("evaluate", tmp_path, "--labels", "labels.csv")
     assert code == 2
     assert "of a run, which has a list of its recordings, it has no effect" in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("side", ["", "test"])
+@pytest.mark.parametrize("by", ["folder", "label file", "one recording"])
+def test_recordings_of_one_class_have_an_accuracy(
+    by: str, side: str, model: Path, data: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    """A folder of one class was refused, so that its accuracy could not be had."""
+    rows = [row_K for label, row_K in expected() if label == "dark"]
+    if side:
+        shutil.copytree(data, tmp_path / "split" / "train")
+    place = tmp_path / "split" / side
+    if by == "folder":
+        shutil.copytree(data / "dark", place / "dark")
+    elif by == "one recording":
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(data / "dark" / "0.h5", place / "dark.h5")
+        rows = rows[:2]
+    else:
+        shutil.copytree(data / "dark", place / "x")
+        listed = [f"{side}/x/{number},dark,test".lstrip("/") for number in range(2)]
+        listed += [f"train/{name},{name.split('/')[0]},train" for name in RECORDINGS] if side else []
+        (tmp_path / "split" / "labels.csv").write_text("\n".join(["recording,label,split", *listed]) + "\n")
+        if not side:
+            (tmp_path / "split" / "labels.csv").write_text("recording,label\nx/0,dark\nx/1,dark\n")
+    if side:
+        (tmp_path / "split" / "train" / "dark" / "0.h5").write_bytes(b"")  # not looked at
+    code, out, err = run_cli("evaluate", model, "--data", tmp_path / "split", "--json")
+    assert code == 0, err
+    right = [LABELS[row_K.argmax()] == "dark" for row_K in rows]
+    assert (json.loads(out)["accuracy"], json.loads(out)["n"]) == (np.mean(right), len(rows))
+    assert f"no readable recordings to evaluate of {len(LABELS) - 1} of {len(LABELS)} classes: " in err
+
+
+def test_the_model_is_not_overwritten_by_predictions(model: Path, data: Path, run_cli: RunCli) -> None:
+    before = model.read_bytes()
+    code, _, err = run_cli("evaluate", model, "--data", data, "--predictions", model)
+    assert (code, model.read_bytes() == before) == (2, True)
+    assert "got the file that is read" in err

@@ -144,6 +144,12 @@ def test_unknown_key_lists_the_keys_of_its_group_and_names_the_nearest(
             "write --set epochs=VALUE with such a value",
         ),
         (
+            ["learning.class_weights=balanced"],
+            "setting 'learning.class_weights': got 'balanced'; expected a number for each class, such as [1,3], or "
+            "equally many clips of each with sampling=balanced; "
+            "write --set learning.class_weights=VALUE with such a value",
+        ),
+        (
             ["learning.class_weights=1,2"],
             "setting 'learning.class_weights': got '1,2'; expected a list in brackets, such as [1,2] or [\"a\",\"b\"]; "
             "write --set learning.class_weights=VALUE with such a value",

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from json import dumps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stdl_events.cli.options.geometry_options import (
     CenterCropOption,
@@ -30,6 +30,10 @@ from stdl_events.cli.options.recording_options import (
     parse_sensor_size,
 )
 from stdl_events.cli.options.registry_options import FilterOption, filter_words
+from stdl_events.errors import UserError
+
+if TYPE_CHECKING:
+    from stdl_events.training.data_settings import DataSettings
 
 PARAMETER = "data_options"
 # Parameter -> (its option, the setting).
@@ -115,3 +119,24 @@ def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def data_settings(values: Mapping[str, Any]) -> "DataSettings":
+    """Return the settings of recordings that options state.
+
+    Raises:
+        UserError: one is invalid.
+    """
+    from pydantic import ValidationError
+
+    from stdl_events.training.data_settings import DataSettings
+    from stdl_events.validation import first_problem
+
+    try:
+        return DataSettings.model_validate(values)
+    except ValidationError as error:
+        problem = first_problem(error)
+        raise UserError(
+            f"data.{problem.where}", got=problem.got, expected=problem.expected,
+            todo=problem.todo or "correct the option",
+        ) from None  # fmt: skip

@@ -71,10 +71,12 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[str, int | None, str, int]
 
     prefix = file.read(4)
     size = int.from_bytes(prefix, "little")
-    if len(prefix) == 4 and not 8 <= size <= _MAX_HEADER_BYTES:
+    if len(prefix) < 4:
+        raise truncated(path, len(MAGIC), f"{len(prefix)} of 4 bytes of the header's length")
+    if not 8 <= size <= _MAX_HEADER_BYTES:
         raise fail(f"{size} bytes")
     data = file.read(size)
-    if len(prefix) < 4 or len(data) < size:
+    if len(data) < size:
         raise truncated(path, len(MAGIC), f"{len(data)} of {size} bytes of the header")
     table = root_table(data, b"IOHE", fail)
     code = table.int32(0)

@@ -17,10 +17,11 @@ from stdl_events.events.decoder import Block, OffEverySensor, TimeUnitFrom, corr
 from stdl_events.events.defects import count_of
 from stdl_events.events.formats.clock import UnwrappedClock, may_wrap, unwrap_wide, wide_clock
 from stdl_events.events.formats.columns import NAMES
+from stdl_events.events.formats.impossible_times import are_impossible, filled
 from stdl_events.events.formats.pixel_values import can_be_pixels, require_no_shares
 from stdl_events.events.formats.polarity import EXPECTED, PolarityCodes, UnknownPolarityError
 from stdl_events.events.formats.split_seconds import joined
-from stdl_events.events.stream import EVENT_DTYPE, EventArray
+from stdl_events.events.stream import EVENT_DTYPE, NO_TIME_US, EventArray
 from stdl_events.events.time_units import TIME_UNITS, Guess, LongestPauses, guess_unit
 
 _PIXELS = 65536
@@ -127,13 +128,13 @@ class ColumnReading:
         """Return the events of the columns t, x, y and p, stored at byte `offset` of the file.
 
         Raises:
-            CorruptRecordingError: the columns differ in length, or a value is not finite.
+            CorruptRecordingError: the columns differ in length, or a pixel is not finite.
             UnknownFormatError: the values of p are no codes of polarity.
         """
         usual = self._usual_events(columns)
         if usual is not None:
             return Block(usual, offset)
-        columns = joined(self._path, offset, self._without_dates(offset, columns))
+        columns = joined(self._path, offset, _without_dates(columns))
         # Limits such as 65536 do not fit into float16.
         columns = {name: _widened(values) if name != "t" else values for name, values in columns.items()}
         lengths = {name: len(columns[name]) for name in NAMES}
@@ -149,19 +150,11 @@ class ColumnReading:
         if on is not None:
             columns = {name: columns[name][on] for name in NAMES}
         events = np.empty(len(columns["t"]), EVENT_DTYPE)
-        self._write_times(events, columns["t"], offset)
+        self._write_times(events, columns["t"])
         for name in "xy":
             self._write_pixels(events, name, columns[name])
         events["p"] = self._is_on(columns["p"], offset)
         return Block(events, offset, off=off)
-
-    def _without_dates(self, offset: int, columns: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
-        """Return `columns` with dates and durations in t as whole numbers, of the unit that was stated."""
-        if columns["t"].dtype.kind not in "mM":
-            return columns
-        if np.isnat(columns["t"]).any():
-            raise corrupt(self._path, offset, "a time that is NaT", "times")
-        return {**columns, "t": columns["t"].astype(np.int64)}
 
     def _usual_events(self, columns: Mapping[str, npt.NDArray[Any]]) -> EventArray | None:
         """Return the events of whole numbers and known codes by a compiled loop; None where it is not so simple."""
@@ -228,7 +221,10 @@ class ColumnReading:
         before = off - np.arange(len(off))
         return on, OffEverySensor(before, f"x={x[off[0]]:.15g}, y={y[off[0]]:.15g}")
 
-    def _write_times(self, events: EventArray, t: npt.NDArray[Any], offset: int) -> None:
+    def _write_times(self, events: EventArray, t: npt.NDArray[Any]) -> None:
+        odd = are_impossible(t)
+        if odd is not None:
+            t = filled(t, odd)
         if t.dtype.kind == "f" and not self._has_fractions:
             self._has_fractions = bool((t != np.floor(t)).any())
         if t.dtype.kind in "iu":
@@ -242,13 +238,11 @@ class ColumnReading:
             self._guess = guess_unit(len(t), first, last, self._has_fractions, busy)
         us_per_unit = TIME_UNITS[self.time_unit]
         if t.dtype.kind == "f" and t.dtype.itemsize < _DOUBLE_BYTES and len(t):
-            with np.errstate(invalid="ignore"):  # infinite times, which are refused below
-                step = float(np.spacing(np.abs(t).max()))
+            step = float(np.spacing(np.abs(t).max()))
             self._coarsest_us = max(self._coarsest_us, step * us_per_unit)
-        if t.dtype.kind == "f" and len(t) and not max(-float(t.min()), float(t.max())) * us_per_unit < 2**62:
-            raise corrupt(self._path, offset, "a time that is not a finite number of microseconds", "times")
-        if t.dtype == np.uint64 and (t > np.uint64(2**62)).any():
-            raise corrupt(self._path, offset, "a time above 2^62", "microseconds")
+        odd_too = are_impossible(t, us_per_unit) if us_per_unit > 1 else None
+        if odd_too is not None:
+            t = filled(t, odd_too)
         if us_per_unit == 1.0:
             events["t"] = t
         elif us_per_unit < 1.0:
@@ -257,12 +251,12 @@ class ColumnReading:
         elif t.dtype.kind == "f":
             events["t"] = np.rint(t.astype(np.float64) * us_per_unit)
         else:
-            most = 2**62 // round(us_per_unit)
-            if len(t) and (int(t.max()) > most or int(t.min()) < -most):
-                raise corrupt(self._path, offset, f"a time of more than 2^62 us in {self.time_unit}", "times")
             events["t"] = t.astype(np.int64) * round(us_per_unit)
         if self._t_offset_us:
             events["t"] += self._t_offset_us
+        for each in (odd, odd_too):
+            if each is not None:
+                events["t"][each] = NO_TIME_US
 
     def _write_pixels(self, events: EventArray, name: str, pixel: npt.NDArray[Any]) -> None:
         events[name] = pixel
@@ -288,6 +282,13 @@ def _twin(thing: T) -> T:
     twin = object.__new__(type(thing))
     twin.__dict__.update(thing.__dict__)
     return twin
+
+
+def _without_dates(columns: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
+    """Return `columns` with dates and durations in t as whole numbers, of the unit that was stated."""
+    if columns["t"].dtype.kind not in "mM":
+        return columns
+    return {**columns, "t": columns["t"].astype(np.int64)}
 
 
 def _widened(column: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -2,7 +2,7 @@
 
 | layout | location |
 |---|---|
-| columns | a group (often `events`) with one dataset each for t, x, y and p; DSEC adds `t_offset` |
+| columns | a group (often `events`) with one dataset each for t, x, y and p; DSEC adds `t_offset`, see `hdf5_offset` |
 | records | one dataset of t, x, y and p, as in Metavision's `CD/events` |
 | table | one dataset [N, 4] or [4, N] whose name contains `event`, as MVSEC's |
 
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from stdl_events.errors import MissingExtraError, RecordingError, UnknownFormatError
@@ -27,6 +26,7 @@ from stdl_events.events.formats import columns
 from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.formats.hdf5 import MAGIC, hdf5_file, is_dataset, missing_filters
+from stdl_events.events.formats.hdf5_offset import find_offset
 from stdl_events.events.formats.hdf5_pandas import find_frames, unit_of_frame
 from stdl_events.events.formats.hdf5_size import find_sensor_size
 from stdl_events.events.formats.split_seconds import unit_of_pair
@@ -117,10 +117,7 @@ def open_hdf5(path: Path, stream: int | None = None, asked: tuple[str, ...] | No
         counts = {field: int(file[place.dataset].shape[place.event_axis]) for field, place in layout.places.items()}
         if len(set(counts.values())) > 1:
             raise corrupt(path, 0, f"columns of different lengths ({counts})", "columns of one length")
-        offset = file["t_offset"][()] if "t_offset" in file and is_dataset(file["t_offset"]) else 0
-        if np.size(offset) != 1 or not -(2**62) < float(np.ravel(offset)[0]) < 2**62:
-            raise corrupt(path, 0, f"the t_offset {offset}", "a number of microseconds")
-        t_offset_us = int(np.ravel(offset)[0])
+        t_offset_us = find_offset(path, file, layout.places["t"].dataset)
         size = find_sensor_size(path, file, layout.name)
         unit = unit_of_pair(layout.places) or layout.unit or _unit(path, file, layout.places["t"])
         reading = ColumnReading(path, unit, t_offset_us)

@@ -106,20 +106,24 @@ def open_for_size(
     *,
     sensor_size: tuple[int, int] | None = None,
     default_sensor_size: tuple[int, int] | None = None,
+    takes_apart: bool = False,
     **options: Any,
 ) -> Recording:
     """Open the file at `path` for a reader of recordings of `default_sensor_size`.
 
     Args:
         sensor_size, default_sensor_size: as for `open_replay`.
+        takes_apart: see `Recording`.
         options: those of `open_recording`.
 
     Raises:
         RecordingError: see `open_recording`.
     """
     opened = open_recording(path, sensor_size=sensor_size, **options)
+    opened.takes_apart = takes_apart
     if default_sensor_size is not None and opened.sensor_size_from == "inferred":
         usual = open_recording(path, sensor_size=default_sensor_size, **options)
+        usual.takes_apart = takes_apart
         if _fits(usual):
             return usual
     return opened

@@ -22,10 +22,10 @@ from stdl_events.recordings.datasets.obtain import found_in
 from stdl_events.recordings.entry import Entry, RecordingSet, Split, given_split
 from stdl_events.recordings.found_files import FoundFiles, same_form
 from stdl_events.recordings.labels.label_columns import HEADER
-from stdl_events.recordings.labels.label_file import has_label_columns
 from stdl_events.recordings.labels.label_source import LabelSource
 from stdl_events.recordings.labels.label_times import AUTO
 from stdl_events.recordings.labels.labelled import read_labelled
+from stdl_events.recordings.labels.unread_labels import may_be_labels, say_unread
 from stdl_events.recordings.orientation import Orientation, oriented
 from stdl_events.recordings.registry import RECORDING_OPTIONS, Dataset
 from stdl_events.recordings.splits.misplaced_sides import (
@@ -35,8 +35,7 @@ from stdl_events.recordings.splits.misplaced_sides import (
 )
 from stdl_events.recordings.splits.sides import Side, side_of_folder, sides_of
 
-_LABEL_STEMS = ("label", "annotation", "segment")
-_TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+_LAYOUT_OF_SIDES = ", or divide all anew by a layout that says what the folders are, such as --layout '*/{class}/**'"
 LAYOUT = "<class>/<recording> or <class>.<suffix>, or both sides as train/ and test/"
 
 
@@ -78,6 +77,7 @@ def read_folder(
     labels: str | None = "auto",
     label_times: str = AUTO,
     layout: str | None = None,
+    one_class: bool = False,
     **options: Unpack[OpeningOptions],
 ) -> RecordingSet:
     """Return all recordings of a folder without a given split, or of one with a label file.
@@ -87,22 +87,24 @@ def read_folder(
         labels: a label file in the folder; "auto" is `labels.csv` or `segments.tsv` if there is one, None is none.
         label_times: how its times count, one of `LABEL_TIMES`.
         layout: class, subject and session by the path, such as "{session}/{subject}/{class}/*".
+        one_class: recordings of one class are enough, as to evaluate.
 
     Raises:
         DatasetError: the folder has another layout; the message lists its content. Or its label file is wrong.
     """
     root, source = _source_of(root, labels, label_times, layout)
     if source is not None:
-        return read_labelled(source, options, orientation).recordings
+        return read_labelled(source, options, orientation, one_class=one_class).recordings
     sides = sides_of(root)
     if is_split(root):
         names = " and ".join(folder.name for folder in sides.values())
-        raise _odd_layout(root, f"the folders {names}, a given split", "use the split rule `given`")
+        raise _odd_layout(root, f"the folders {names}, a given split", f"use the split rule `given`{_LAYOUT_OF_SIDES}")
     if len(sides) > 1:
         names = " and ".join(folder.name for folder in sides.values())
         raise _odd_layout(root, f"the folders {names}, and none to train on", "add the folder train")
     found = FoundFiles(root, options.get("format"))
-    files = _files_of_classes(found, root)
+    files = _files_of_classes(found, root, 1 if one_class else 2)
+    say_unread(root, found.visible(root), labels)
     require_no_sides_as_classes(root, files)
     say_classes_in_classes(root, files)
     classes = tuple(sorted(files))
@@ -119,6 +121,7 @@ def read_given_split(
     labels: str | None = "auto",
     label_times: str = AUTO,
     layout: str | None = None,
+    one_class: bool = False,
     own_files: Collection[str] = (),
     **options: Unpack[OpeningOptions],
 ) -> Split:
@@ -127,7 +130,7 @@ def read_given_split(
     Without `test`, `val` is held out. A label file or a layout may name the sides too.
 
     Args:
-        orientation, labels, label_times, layout: as for `read_folder`.
+        orientation, labels, label_times, layout, one_class: as for `read_folder`.
         own_files: names of further files in `root` that belong to the dataset.
 
     Raises:
@@ -135,16 +138,20 @@ def read_given_split(
     """
     root, source = _source_of(root, labels, label_times, layout)
     if source is not None:
-        return read_labelled(source, options, orientation).split()
+        return read_labelled(source, options, orientation, one_class=one_class).split()
     if not is_split(root):
         raise _odd_layout(root, found_in(root), "add the folders train and test, or use another split rule")
     folders = sides_of(root)
     found = FoundFiles(root, options.get("format"))
-    _check_beside(found, own_files)
+    say_unread(root, _check_beside(found, own_files), labels)
     least = {"validation": 1} if len(folders) == 3 else {}
-    files = {side: _files_of_classes(found, folder, least.get(side, 2)) for side, folder in folders.items()}
-    _require_classes(root, files, found)
-    classes = tuple(sorted(files["train"]))
+    files = {
+        side: _files_of_classes(found, folder, 1 if one_class else least.get(side, 2))
+        for side, folder in folders.items()
+    }
+    if not one_class:
+        _require_classes(root, files, found)
+    classes = tuple(sorted(set(chain.from_iterable(files.values()))))
     say_alike(str(root), classes)
     entries = {side: _entries(root, its, classes, options) for side, its in files.items()}
     turned = iter(oriented(tuple(chain.from_iterable(entries.values())), classes, orientation, root))
@@ -172,8 +179,8 @@ def _source_of(
     return root, LabelSource.find(root, labels=labels, label_times=label_times, layout=layout)
 
 
-def _check_beside(found: FoundFiles, own_files: Collection[str]) -> None:
-    """Leave out what lies beside the two sides of a split.
+def _check_beside(found: FoundFiles, own_files: Collection[str]) -> list[Path]:
+    """Leave out what lies beside the two sides of a split, and return it.
 
     Raises:
         DatasetError: there are recordings.
@@ -187,6 +194,7 @@ def _check_beside(found: FoundFiles, own_files: Collection[str]) -> None:
     if odd:
         names = ", ".join(path.relative_to(found.root).as_posix() for path in odd[:3])
         raise _odd_layout(found.root, f"{names} beside the folders of a split", "move them into one of the sides")
+    return beside
 
 
 def _require_classes(root: Path, files: dict[Side, dict[str, list[Path]]], found: FoundFiles) -> None:
@@ -242,8 +250,7 @@ def _require_no_labels(root: Path, others: list[Path]) -> None:
         DatasetError: one does.
     """
     for path in others:
-        is_named = path.stem.casefold().startswith(_LABEL_STEMS)
-        if is_named or (path.suffix.lower() in _TEXT_SUFFIXES and has_label_columns(path)):
+        if may_be_labels(path):
             raise _odd_layout(
                 root, f"{path.name}, which may label the recordings beside it, and no folders of classes",
                 f"name one file with the columns {HEADER} by --labels (data.labels), such as labels.csv, or move that "
@@ -280,4 +287,5 @@ DATASET = Dataset(
     is_split=is_split,
     options=RECORDING_OPTIONS,
     page="datasets/folder/README.md",
+    takes_one_class=True,
 )

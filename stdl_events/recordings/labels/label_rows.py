@@ -7,6 +7,7 @@ from typing import Any
 from stdl_events.errors import DatasetError, RecordingError
 from stdl_events.events.defects import count_of
 from stdl_events.events.geometry import Geometry
+from stdl_events.events.takes import GAP_US, shifts_of
 from stdl_events.recordings.coverage import MAX_BAD_NAMED
 from stdl_events.recordings.entry import Entry
 from stdl_events.recordings.labels.label_file import LabelFile, LabelRow
@@ -48,13 +49,21 @@ def segments_of(
     rows_of, missing, way = match_rows(file, files)
     said = [way] * bool(way) + _say_missing(file, files, rows_of, missing)
     timed: dict[int, TimedRow] = {}
+    reset: list[str] = []
     for key, rows in rows_of.items():
         with_times = [row for row in rows if (row.t_start_us, row.t_end_us) != (None, None)]
-        ends = _ends(files[key], options) if with_times else None
+        ends, takes = _ends(files[key], options) if with_times else (None, ())
+        if len(takes) > 1:
+            reset.append(f"{key}: take 2 of {len(takes)} begins at {takes[1]} us of its clock")
         timed |= {row.line: TimedRow(row, ends) for row in with_times}
     if timed:
         times, how = choose_times(file.path, list(timed.values()), times)
         said = [how, *said] if how else said
+        if reset:
+            said.append(
+                f"where a clock was reset, labels count as if the takes followed one another, {GAP_US // 10**6} s "
+                f"apart: {few(reset)}"
+            )
         late = sum(one.ends_late(times) for one in timed.values())
         if late:
             said.append(f"{late} labels end up to {TOLERANCE_US // 1000} ms after the last event of their recording")
@@ -124,14 +133,21 @@ def _say_missing(
     return said
 
 
-def _ends(path: Path, options: dict[str, Any]) -> Ends | None:
-    """Return the times of the first and the last event; None if the recording is not readable or empty."""
+def _ends(path: Path, options: dict[str, Any]) -> tuple[Ends | None, tuple[int, ...]]:
+    """Return (the times of the first and the last event, the first of each take, one behind another).
+
+    Of a recording that is not readable or empty there are none.
+    """
     try:
         recording = Entry(path.name, path, 0, **options).open()
         first_us, last_us = recording.t_first_us, recording.t_last_us
     except RecordingError:
-        return None  # It is named with all unreadable ones when clips are cut.
-    return None if first_us is None or last_us is None else (first_us, last_us)
+        return None, ()  # It is named with all unreadable ones when clips are cut.
+    if first_us is None or last_us is None:
+        return None, ()
+    takes = recording.summary.takes
+    shifts_us = shifts_of([(take.t_first_us, take.t_last_us) for take in takes])
+    return (first_us, last_us), tuple(take.t_first_us + shift for take, shift in zip(takes, shifts_us, strict=True))
 
 
 def _in_order(path: Path, segments: list[Segment]) -> list[Segment]:

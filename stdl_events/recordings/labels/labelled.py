@@ -22,11 +22,15 @@ from stdl_events.recordings.splits.sides import SIDES, Side
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """All labelled recordings, and the side of each if a split is given; `name` is that of the source of labels."""
+    """All labelled recordings, and the side of each if a split is given; `name` is that of the source of labels.
+
+    `one_class`: a side may lack classes.
+    """
 
     recordings: RecordingSet
     sides: tuple[Side | None, ...]
     name: str
+    one_class: bool = False
 
     def split(self) -> Split:
         """Return the given split: to train, to validate if there is such a part, and held out.
@@ -51,7 +55,8 @@ class LabelledSet:
             if side in self.sides or side != "validation"
         }
         split = given_split(sides, f"as given by {self.name}")
-        self._require_classes(split)
+        if not self.one_class:
+            self._require_classes(split)
         return split
 
     def _require_classes(self, split: Split) -> None:
@@ -84,13 +89,18 @@ class _Part:
 
 
 def read_labelled(
-    source: LabelSource, options: Mapping[str, Any], orientation: Sequence[Orientation] = ()
+    source: LabelSource,
+    options: Mapping[str, Any],
+    orientation: Sequence[Orientation] = (),
+    *,
+    one_class: bool = False,
 ) -> LabelledSet:
     """Return the recordings that `source` labels. What has no label is left out and said.
 
     Args:
         options: of every entry: format, sensor_size, stream, time_unit, columns.
         orientation: of the camera per folder; a label file may state it for a recording.
+        one_class: recordings of one class are enough.
 
     Raises:
         DatasetError: no recording is labelled, labels contradict each other or lie outside their recordings, or there
@@ -103,7 +113,7 @@ def read_labelled(
     if said:
         warnings.warn(f"{source.root}, {source.name}: {'; '.join(said)}", RecordingWarning, stacklevel=3)
     classes = tuple(sorted({part.label for part in parts}))
-    if len(classes) < 2:
+    if len(classes) < 2 and not one_class:
         raise DatasetError(
             str(source.root), got=f"recordings of one class, {classes[0]}", expected="at least two classes",
             todo="label recordings of another class",
@@ -124,7 +134,9 @@ def read_labelled(
         for entry, part in zip(turned, parts, strict=True)
     )
     size = sensor_size_of(tuple({entry.path: entry for entry in turned}.values()), options.get("sensor_size"))
-    return LabelledSet(RecordingSet(classes, size, entries), tuple(part.facts.side for part in parts), source.name)
+    return LabelledSet(
+        RecordingSet(classes, size, entries), tuple(part.facts.side for part in parts), source.name, one_class
+    )
 
 
 def _by_layout(source: LabelSource, files: dict[str, Path]) -> tuple[list[_Part], list[str]]:

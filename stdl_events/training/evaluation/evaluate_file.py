@@ -67,8 +67,9 @@ def labelled_recordings(data: DataSettings, side: Side | None) -> tuple[Recordin
         DatasetError: the folder has another layout, or no such side.
     """
     chosen, root, options = DATASETS[data.dataset], recordings_folder(data, "evaluate"), dataset_options(data)
+    one_class = {"one_class": True} if chosen.takes_one_class else {}
     if chosen.split is not None and (chosen.read is None or chosen.is_split(root, **options)):
-        sides = chosen.split(root, **options).sides
+        sides = chosen.split(root, **options, **one_class).sides
         used = side or "test"
         if used not in sides:
             raise DatasetError(
@@ -82,7 +83,7 @@ def labelled_recordings(data: DataSettings, side: Side | None) -> tuple[Recordin
             todo="leave --side out: all its recordings are evaluated",
         )  # fmt: skip
     assert chosen.read is not None, "a dataset is read or split"
-    return opened_as(chosen.read(root, **options), data), None
+    return opened_as(chosen.read(root, **options, **one_class), data), None
 
 
 def with_labels_of(recordings: RecordingSet, labels: tuple[str, ...], data: str) -> RecordingSet:
