@@ -104,9 +104,9 @@ class FoundFiles:
         """Return those of `paths` that are recordings; other files are left out."""
         chosen = []
         for path in paths:
-            if not path.is_file():
+            if path.is_dir():
                 continue
-            if self._is_recording(path):
+            if path.is_file() and self._is_recording(path):
                 chosen.append(path)
             else:
                 self.leave_out("of another kind", path)

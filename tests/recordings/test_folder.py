@@ -1,5 +1,8 @@
 """A user's folder of recordings: the supported layouts, and the errors for others."""
 
+import os
+import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +153,8 @@ def test_a_split_that_would_pass_for_classes_is_named(write: Write, tmp_path: Pa
     ("names", "said"),
     [
         ("walk/1.h5 wave/1.h5 backup/walk/2.h5", "backup/walk are folders in one class with the name of another one"),
+        ("0.h5 1.h5 2.h5", "0 and 1 are classes of their own, .*; if they are of one class, give the folder"),
+        ("walk_1.h5 walk_2.h5 walk_3.h5", "walk_1 and walk_2 are classes of their own, .* give the folder that"),
         ("walk_1.h5 walk_2.h5 wave_1.h5 wave_2.h5", r"walk_1 and walk_2 are classes of their own, .* '\{class\}_\*'"),
     ],
 )
@@ -256,3 +261,43 @@ def test_sides_can_be_divided_anew_as_the_error_says(write: Write, tmp_path: Pat
     assert keys(read_folder(tmp_path, layout="*/{class}/**")) == [
         "test/run/day/1.h5", "test/walk/1.h5", "train/run/day/1.h5", "train/walk/1.h5"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        (
+            [(16, 12)] * 3 + [(40, 12)],
+            "the sensor size is inferred from b/3.npy, 40x12, where most .* within 16 pixels",
+        ),
+        ([(16, 12)] * 3 + [(12, 16)], ""),
+        ([(30, 12)] * 2 + [(12, 30)] * 2, "a/0.npy 30x12 is wide and b/2.npy 12x30 is high: x and y may be exchanged"),
+        ([(16, 12)] * 3 + [(20, 12)], ""),
+    ],
+)
+def test_sizes_by_events_that_are_hardly_of_one_sensor_are_said(
+    tmp_path: Path, sizes: list[tuple[int, int]], said: str
+) -> None:
+    """All recordings were put on the sensor of the largest one without a word."""
+    for index, (width, height) in enumerate(sizes):
+        events = np.zeros((50, 4), np.int64)
+        events[:, 0], events[:, 3] = 1_000 * np.arange(50), np.arange(50) % 2
+        events[:, 1], events[:, 2] = np.arange(50) % width, np.arange(50) % height
+        path = tmp_path / "ab"[index // 2] / f"{index}.npy"
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, events)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        recordings = read_folder(tmp_path)
+    assert recordings.sensor_size == (max(width for width, _ in sizes), max(height for _, height in sizes))
+    texts = [str(each.message) for each in caught]
+    assert len(texts) == bool(said)
+    assert all(re.search(said, text) for text in texts)
+
+
+def test_what_is_neither_file_nor_folder_is_counted(write: Write, tmp_path: Path) -> None:
+    for name in ("walk/1.h5", "run/1.h5"):
+        write(name)
+    os.mkfifo(tmp_path / "run" / "2.h5")
+    with pytest.warns(RecordingWarning, match=r"left out: 1 of another kind \(run/2\.h5\)"):
+        assert len(read_folder(tmp_path)) == 2

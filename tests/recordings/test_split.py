@@ -45,6 +45,8 @@ def test_by_order_goes_by_number_not_by_spelling() -> None:
     assert keys(split.train) == ["a_1.bin", "a_2.bin", "a_9.bin", "a_10.bin"]
     assert keys(split.test) == ["a_11.bin", "a_100.bin"]
     assert split.rule == "by file number, first 4 and last 2"
+    split = by_order(named([f"a_{n}.bin" for n in range(6)]), train=1, test=2)
+    assert split.rule == "by file number, first 1 and last 2, 3 between them on no side"
 
 
 def test_by_order_counts_in_each_class() -> None:

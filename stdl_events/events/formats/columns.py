@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from stdl_events.errors import RecordingError, UnknownFormatError
 from stdl_events.events.defects import count_of
-from stdl_events.events.formats.polarity import can_be_polarity
+from stdl_events.events.formats.polarity import EXPECTED, can_be_polarity
 from stdl_events.events.formats.split_seconds import find_pair, unit_of_pair
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.events.time_units import TIME_UNITS
@@ -237,7 +237,7 @@ def match_values(path: Path, table: npt.NDArray[Any]) -> dict[str, int]:
             str(path),
             got=f"an unnamed table of shape {list(table.shape)}"
             + (f" with {count_of(odd, 'value')} NaN or infinite" if odd else ""),
-            expected="four columns in the order t x y p, x y t p or x y p t",
+            expected=f"four columns in the order t x y p, x y t p or x y p t, p being {EXPECTED}",
             todo="leave out the rows without all values"
             if odd
             else "say what the columns hold with --columns (columns=), such as p,x,y,t, or name them in the file",

@@ -71,13 +71,13 @@ def say_numbered(root: Path, classes: Collection[str]) -> None:
     groups: dict[str, list[str]] = {}
     for name in classes:
         groups.setdefault(_LAST_NUMBER.sub("", name), []).append(name)
-    numbered = [names for stem, names in groups.items() if stem and len(names) > 1]
-    if len(numbered) > 1:
+    numbered = [names for stem, names in groups.items() if len(names) > 1 and (stem or len(groups) == 1)]
+    if len(numbered) > 1 or len(groups) == 1 < len(classes):
         text = f"{' and '.join(sorted(numbered[0])[:2])} are classes of their own, as each recording without a folder"
-        warnings.warn(
-            f"{root}: {text}; if they are of one class, say so with a pattern such as --layout '{{class}}_*'",
-            RecordingWarning, stacklevel=3,
-        )  # fmt: skip
+        todo = "say so with a pattern such as --layout '{class}_*'"
+        if len(groups) == 1:
+            todo = "give the folder that this one is in with --data, or put the recordings of each class into a folder"
+        warnings.warn(f"{root}: {text}; if they are of one class, {todo}", RecordingWarning, stacklevel=3)
 
 
 def _side_in(name: str) -> Side | None:

@@ -46,6 +46,7 @@ def by_order(recordings: RecordingSet, *, train: int, test: int, per_class: bool
     pools = _files_of_each_class(recordings) if per_class else {"all": list(of_each_recording(recordings).values())}
     trained: list[Entry] = []
     held_out: list[Entry] = []
+    between = 0
     for name, pool in pools.items():
         if len(pool) < train + test or min(train, test) < 1:
             raise SplitError(
@@ -55,7 +56,9 @@ def by_order(recordings: RecordingSet, *, train: int, test: int, per_class: bool
         ordered = sorted(pool, key=lambda parts: (file_number(parts[0]), parts[0].key))
         trained += chain(*ordered[:train])
         held_out += chain(*ordered[len(ordered) - test :])
+        between += len(ordered) - train - test
     rule = f"by file number, first {train} and last {test}{' of each class' if per_class else ''}"
+    rule += f", {between} between them on no side" if between else ""
     return Split(recordings.with_entries(trained), recordings.with_entries(held_out), rule)
 
 
