@@ -594,3 +594,30 @@ def test_how_times_count_behind_a_reset_is_said(tmp_path: Path, first_us: int, b
     texts = said(tmp_path, label_times="clock")
     expected = f"as if the takes followed one another, 1 s apart: a.npz: take 2 of 2 begins at {begins_us - 1} us"
     assert sum(expected in text for text in texts) == 1
+
+
+def test_rows_that_contradict_their_folder_are_said(write: Write, tmp_path: Path) -> None:
+    """They counted without a word."""
+    rows = []
+    for side in ("train", "test"):
+        for name in ("walk", "wave"):
+            write(f"{side}/{name}.h5")
+            rows.append(f"{side}/{name},{name},ann,{'test' if side == 'train' else 'train'}")
+    rows[3] = rows[3].replace("ann", "walk")
+    label(tmp_path, "recording,label,session,split", *rows)
+    with pytest.warns(RecordingWarning) as caught:
+        read_given_split(tmp_path, layout="{split}/{session}")
+    assert [str(one.message).partition("labels.csv: ")[2] for one in caught] == [
+        "the session is that of the rows where a folder says another one: line 2: ann, in a folder of walk, "
+        "line 3: ann, in a folder of wave, line 4: ann, in a folder of walk and 1 more; "
+        "the split is that of the rows where a folder says another one: line 2: test, in a folder of train, "
+        "line 3: test, in a folder of train, line 4: train, in a folder of test and 1 more"
+    ]
+
+
+def test_sessions_that_a_person_would_take_for_one_are_said(write: Write, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(f"{name}.h5")
+    label(tmp_path, "recording,label,session", "a,walk,1", "b,wave,01")
+    with pytest.warns(RecordingWarning, match="'01' and '1' are sessions of their own"):
+        read_folder(tmp_path)

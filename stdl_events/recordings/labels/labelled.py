@@ -119,8 +119,9 @@ def read_labelled(
             todo="label recordings of another class",
         )  # fmt: skip
     say_alike(f"{source.root}, {source.name}", classes)
-    subjects = sorted({part.facts.subject for part in parts if part.facts.subject is not None})
-    say_alike(f"{source.root}, {source.name}", subjects, "subjects", "person")
+    for name, one in (("subject", "person"), ("session", "session")):
+        named = sorted({value for part in parts if (value := getattr(part.facts, name)) is not None})
+        say_alike(f"{source.root}, {source.name}", named, f"{name}s", one)
     whole = [
         Entry(
             part.file, part.path, classes.index(part.label), subject=part.facts.subject, session=part.facts.session,
@@ -163,17 +164,27 @@ def _by_file(source: LabelSource, files: dict[str, Path], options: dict[str, Any
     segments, said = segments_of(source.file, files, source.times, options)
     parts = []
     unmatched = []
+    odd: dict[str, list[tuple[int, str]]] = {}
     for segment in segments:
         path, row = files[segment.key], segment.row
         by_path = source.facts(segment.key, path)
         if by_path is None:
             unmatched.append(segment.key)
             by_path = Facts()
+        for name in ("subject", "session", "side"):
+            stated, by_folder = getattr(row, name), getattr(by_path, name)
+            if None not in (stated, by_folder) and stated != by_folder:
+                where = f"line {row.line}: {stated}, in a folder of {by_folder}"
+                odd.setdefault("split" if name == "side" else name, []).append((row.line, where))
         facts = Facts(
             row.label, row.subject or by_path.subject, row.session or by_path.session, row.side or by_path.side
         )
         key = segment.key if segment.span is None else f"{segment.key}:{row.line}"
         parts.append(_Part(segment.key, key, path, row.label, facts, segment.span, segment.orientation))
+    for name, lines in odd.items():
+        said.append(
+            f"the {name} is that of the rows where a folder says another one: {few([text for _, text in sorted(lines)])}"
+        )
     if unmatched:
         assert source.layout is not None
         names = list(dict.fromkeys(unmatched))
