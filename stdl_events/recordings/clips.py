@@ -196,6 +196,11 @@ def require_bytes(frame_spec: FrameSpec) -> None:
 
 def no_clips(entries: Sequence[Entry], frame_spec: FrameSpec) -> DatasetError:
     """Return the error for recordings without a complete clip."""
+    if not entries:
+        return DatasetError(
+            "recordings", got="no readable one on a side of the split", expected="at least one on every side",
+            todo="repair those that are named, or hold out others (--split), such as with another seed",
+        )  # fmt: skip
     return DatasetError(
         "recordings",
         got=f"{len(entries)} without one complete clip{longest(entries, frame_spec)}{after_filters(frame_spec)}",

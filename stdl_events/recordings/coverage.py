@@ -112,6 +112,11 @@ def require_every_class(
             expected=f"at least one clip of {length(frame_spec)} of every class",
             todo=f"{_TODO_SHORT if are_short else _TODO_SPLIT}, add recordings, or remove the class",
         )  # fmt: skip
+    if len(absent) == len(recordings.classes):
+        raise DatasetError(
+            f"recordings {side}", got="no readable one", expected=f"at least one clip of {length(frame_spec)}",
+            todo=f"repair those that are named, or {_TODO_SPLIT}, such as with another seed",
+        )  # fmt: skip
     if absent:
         text = f"no readable recordings {side} of {len(absent)} of {len(recordings.classes)} classes: {_listed(absent)}"
         warnings.warn(text, RecordingWarning, stacklevel=3)

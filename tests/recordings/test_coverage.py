@@ -1,5 +1,6 @@
 """Every class has a clip on both sides, or an error says which has none and why; bad recordings are named at once."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
@@ -163,3 +164,15 @@ def test_a_class_on_other_sides_alone_is_not_advised_shorter_frames(write: Write
     (folder / "labels.csv").write_text("\n".join(["recording,label,session,subject", *rows]))
     with pytest.warns(RecordingWarning), pytest.raises(DatasetError, match=r"on other sides\).*; hold out others"):
         load(folder, split={"rule": "subject", "held_out": 0.5})
+
+
+@pytest.mark.parametrize("read", [load, store])
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_a_side_without_readable_recordings_is_an_error(folder: Path, side: str, read: Callable[..., object]) -> None:
+    """A store without held-out clips was made, and training blamed the length of 0 recordings."""
+    for path in (folder / side).rglob("*.h5"):
+        path.write_bytes(b"odd")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecordingWarning)
+        with pytest.raises(DatasetError, match=r"no readable one|none of its recordings is readable"):
+            read(folder, skip_bad=True)

@@ -182,9 +182,8 @@ def _by_file(source: LabelSource, files: dict[str, Path], options: dict[str, Any
         key = segment.key if segment.span is None else f"{segment.key}:{row.line}"
         parts.append(_Part(segment.key, key, path, row.label, facts, segment.span, segment.orientation))
     for name, lines in odd.items():
-        said.append(
-            f"the {name} is that of the rows where a folder says another one: {few([text for _, text in sorted(lines)])}"
-        )
+        texts = few([text for _, text in sorted(lines)])
+        said.append(f"the {name} is that of the rows where a folder says another one: {texts}")
     if unmatched:
         assert source.layout is not None
         names = list(dict.fromkeys(unmatched))
