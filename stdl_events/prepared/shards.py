@@ -23,6 +23,7 @@ from stdl_events.frames import FrameSpec
 from stdl_events.prepared.jobs import ShardJob, relative_path, status_of
 from stdl_events.prepared.manifest import BadEntry, SourceFile, StoredClip, store_file
 from stdl_events.prepared.payload import Pack, checksum, packer
+from stdl_events.recordings.clips import subject_of
 from stdl_events.recordings.counted import Counted, counted
 from stdl_events.recordings.cutting import cut_takes
 from stdl_events.recordings.entry import WHOLE, Entry
@@ -214,7 +215,9 @@ def _bad(entry: Entry, error: UserError | OSError) -> BadEntry:
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return BadEntry(key=entry.key, subject=str(entry.path), got=reason, expected="a file", todo="check it")
-    return BadEntry(key=entry.key, subject=error.subject, got=error.got, expected=error.expected, todo=error.todo)
+    return BadEntry(
+        key=entry.key, subject=subject_of(entry, error), got=error.got, expected=error.expected, todo=error.todo
+    )
 
 
 def _texts(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:

@@ -117,8 +117,12 @@ class BadRecording:
     error: UserError
 
     def __str__(self) -> str:
-        name = "" if self.entry.path.name in self.error.subject else f"{self.entry.path}: "
-        return f"{name}{self.error.subject}: got {self.error.got}; expected {self.error.expected}"
+        return f"{subject_of(self.entry, self.error)}: got {self.error.got}; expected {self.error.expected}"
+
+
+def subject_of(entry: Entry, error: UserError) -> str:
+    """Return the subject of the error of a recording, with its file."""
+    return error.subject if entry.path.name in error.subject else f"{entry.path}: {error.subject}"
 
 
 def load_readable_clips(

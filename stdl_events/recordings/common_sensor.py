@@ -22,7 +22,7 @@ def sensor_size_of(entries: tuple[Entry, ...], given: Size | None) -> Size:
 
     Raises:
         DatasetError: they have several.
-        RecordingError: none is readable.
+        RecordingError: none is readable, or none of a class without an option.
     """
     return _common_sensor_size(entries) if given is None else size_as_turned(entries, given)
 
@@ -35,16 +35,21 @@ def _common_sensor_size(entries: tuple[Entry, ...]) -> Size:
     """
     stated: dict[tuple[int, int], Entry] = {}
     read: set[int] = set()
+    asked: dict[int, RecordingError] = {}
     for entry in entries:
         if entry.label in read:
             continue
         try:
             recording = entry.open()
-        except RecordingError:
-            continue  # named with all others when clips are cut
+        except RecordingError as error:
+            if type(error) is RecordingError:  # an option answers it; damage is named when clips are cut
+                asked.setdefault(entry.label, error)
+            continue
         read.add(entry.label)
         if recording.sensor_size_from != "inferred":
             stated[recording.sensor_size] = entry
+    for label in asked.keys() - read:
+        raise asked[label]
     if len(stated) > 1:
         raise several_sizes(entries[0].path.parent.parent, {size: entry.key for size, entry in stated.items()})
     if stated:

@@ -150,7 +150,10 @@ def test_a_recording_with_events_beyond_the_sensor_is_named(write: Write, folder
     events = draw_events(5, count=300, t1_us=500_000)
     events["x"][5:9] = 40
     np.save(folder / "train" / "walk" / "odd.npy", events)
-    with pytest.raises(DatasetError, match=r"walk/odd\.npy: .*x=40.*; keep the recordings of each sensor in a folder"):
+    for read in (load, store):
+        with pytest.raises(DatasetError, match=r"unreadable recordings: [^:]*walk/odd\.npy: .*x=40"):
+            read(folder)
+    with pytest.raises(DatasetError, match="; keep the recordings of each sensor in a folder of their own; copy"):
         load(folder)
 
 
