@@ -25,6 +25,7 @@ _ACROSS = {
     "recording": "lie across the grid of the whole recording, on which parts stay; use shorter clips or longer parts",
 }
 _MEASURED = 100
+_UNEQUAL = 10
 _TODO_SHORT = "use fewer or shorter frames (frames.steps, frames.dt_us)"
 _TODO_SPLIT = "hold out others (--split)"
 
@@ -120,6 +121,18 @@ def require_every_class(
     if absent:
         text = f"no readable recordings {side} of {len(absent)} of {len(recordings.classes)} classes: {_listed(absent)}"
         warnings.warn(text, RecordingWarning, stacklevel=3)
+
+
+def say_unequal(classes: Sequence[str], targets_N: Sequence[int]) -> None:
+    """Warn of classes with far fewer clips to train on than another one: the others decide what is learnt."""
+    counts = Counter(targets_N)
+    most_label, most = counts.most_common(1)[0]
+    few = [f"{name} {counts[label]}" for label, name in enumerate(classes) if 0 < _UNEQUAL * counts[label] <= most]
+    if few:
+        text = f"clips to train on: {classes[most_label]} {most}, {_listed(few)}: for equally many of each class set"
+        warnings.warn(
+            f"{text} sampling=balanced, or weigh them (learning.class_weights)", RecordingWarning, stacklevel=3
+        )
 
 
 def length(frame_spec: FrameSpec) -> str:

@@ -18,7 +18,14 @@ from stdl_events.recordings.clips import (
     load_readable_clips,
     no_clips,
 )
-from stdl_events.recordings.coverage import HELD_OUT, TO_TRAIN, require_every_class, say_too_short, unreadable
+from stdl_events.recordings.coverage import (
+    HELD_OUT,
+    TO_TRAIN,
+    require_every_class,
+    say_too_short,
+    say_unequal,
+    unreadable,
+)
 from stdl_events.recordings.entry import RecordingSet, Split
 from stdl_events.recordings.framers import FRAMERS, Cut
 from stdl_events.recordings.pictures import load_pictures, load_readable_pictures, require_files, say_equal_pictures
@@ -103,6 +110,8 @@ def load_sides(
                 f"recordings {side}", got=f"clips of one class, {readable.classes[present[0]]}",
                 expected="clips of at least two classes", todo="add recordings of another class, or correct the labels",
             )  # fmt: skip
+        if side == TO_TRAIN and config.sampling == "all" and config.learning.class_weights is None:
+            say_unequal(readable.classes, clips.targets_N.tolist())
         say_too_short(side, readable, counts, frame_spec)
         say_takes(side, readable.entries)
     if {TO_TRAIN, HELD_OUT} <= sides.keys():

@@ -179,3 +179,21 @@ def test_a_side_without_readable_recordings_is_an_error(folder: Path, side: str,
         warnings.simplefilter("ignore", RecordingWarning)
         with pytest.raises(DatasetError, match=r"no readable one|none of its recordings is readable"):
             read(folder, skip_bad=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_said"),
+    [({}, True), ({"sampling": "balanced"}, False), ({"learning": {"class_weights": [1, 9]}}, False)],
+)
+def test_a_class_of_far_fewer_clips_is_said(
+    write: Write, folder: Path, settings: dict[str, object], is_said: bool
+) -> None:
+    add(write, "train/walk/long.h5", 12_000)
+    config = load_recipe("folder").derive(data={"path": str(folder)}, **settings)
+    split = load_split(config)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        load_sides(config, {TO_TRAIN: split.train, HELD_OUT: split.test}, SPEC)
+    texts = [str(each.message) for each in said]
+    expected = "clips to train on: walk 66, wave 6: for equally many of each class set sampling=balanced"
+    assert [expected in text for text in texts] == [True] * is_said
