@@ -42,9 +42,11 @@ def report(
     """
     from stdl_events.report.page import REPORT_FILE, write_report
     from stdl_events.training.evaluation.evaluate_run import evaluate
+    from stdl_events.training.run_folder import load_config
     from stdl_events.whole_file import require_place
 
     chosen, place = parse_weights(weights), out or run / REPORT_FILE
+    load_config(run)  # a folder that is no run's is named before its report's place
     require_place(place, room_for="report")
     with working("evaluating", quiet=as_json):
         evaluation = evaluate(run, weights=chosen, data=data, device=device, over_time=True)

@@ -197,6 +197,9 @@ def test_what_few_clips_of_one_class_cannot_show_is_said(run: Path) -> None:
     assert early.startswith("2 clips are too few to show that 0.99 of them are decided early as at their ends")
     mostly_unknown = replace(found, rejection=replace(found.rejection, clips=4, accepted=1))
     assert any(text.startswith("3 of 4 clips are unknown from now on") for text in mostly_unknown.cautions)
+    one = replace(found, rejection=replace(found.rejection, clips=1, accepted=1), early=replace(found.early, clips=1))
+    assert one.cautions[2].startswith("0 wrong of 1 accepted clip is compatible with an error up to 0.950")
+    assert one.cautions[3].startswith("1 clip is too few to show")
 
 
 def test_an_error_that_no_threshold_reaches_is_said(run: Path) -> None:

@@ -448,6 +448,11 @@ def test_kept_warnings_are_each_taken_once() -> None:
     assert kept.take() == []
 
 
+def test_a_folder_that_is_no_run_is_named_before_the_place_of_its_report(run_cli: Cli, tmp_path: Path) -> None:
+    code, _, err = run_cli("report", tmp_path / "nothing")
+    assert (code, "nothing: got no config.json; expected the folder of a run" in err) == (2, True)
+
+
 def test_a_place_that_cannot_be_written_is_one_line(
     validated: RunResult, tmp_path: Path, run_cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,20 +97,21 @@ class Calibration:
             said.append(f"the temperature rests on {count_of(wrong, 'wrong clip')}; validate on more recordings")
         bound = upper_bound(rejection.wrong, rejection.accepted)
         if bound > self.target_error:
+            accepted = _clips(rejection.accepted, "accepted clip")
             said.append(
-                f"{rejection.wrong} wrong of {rejection.accepted} accepted clips are compatible with an error up to "
-                f"{bound:.3f} (95 %, if clips were independent); validate on more recordings for a surer threshold"
+                f"{rejection.wrong} wrong of {accepted} compatible with an error up to {bound:.3f} (95 %, if clips "
+                "were independent); validate on more recordings for a surer threshold"
             )
         if rejection.coverage < FEW_BELIEVED:
             said.append(
-                f"{rejection.clips - rejection.accepted} of {rejection.clips} clips are unknown from now on; a larger "
+                f"{rejection.clips - rejection.accepted} of {_clips(rejection.clips)} unknown from now on; a larger "
                 f"--target-error believes more of them"
             )
         if self.early.threshold is None and self.early.steps > 1:
             said.append("no threshold decides early as often as at the end as asked; clips are decided at their ends")
         elif self.early.early and self.early.clips * (1 - self.target_agreement) < 1:
             said.append(
-                f"{self.early.clips} clips are too few to show that {self.target_agreement:g} of them are decided "
+                f"{_clips(self.early.clips)} too few to show that {self.target_agreement:g} of them are decided "
                 f"early as at their ends; validate on more recordings"
             )
         return said
@@ -182,6 +183,10 @@ class Calibration:
             "still": {"refused": self.still} if isinstance(self.still, str) else asdict(self.still),
             "cautions": self.cautions,
         }
+
+
+def _clips(count: int, what: str = "clip") -> str:
+    return f"{count_of(count, what)} {'is' if count == 1 else 'are'}"
 
 
 def calibrate(
