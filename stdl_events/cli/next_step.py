@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stdl_events.cli.output import messages
+from stdl_events.plugins import loaded_plugins
 
 if TYPE_CHECKING:
     from stdl_events.model_card import ModelCard
@@ -23,8 +24,9 @@ UNLIKE_A_FILE = {"orientation", "repair", "picture", "content"}
 
 
 def say_next(*words: object) -> None:
-    """Print `stdl-events` with these words on stderr."""
-    messages.print(f"next: {shlex.join(['stdl-events', *map(str, words)])}")
+    """Print `stdl-events` with these words on stderr, and with the plugins that this command was given."""
+    plugins = (word for plugin in loaded_plugins() for word in ("--plugin", plugin))
+    messages.print(f"next: {shlex.join(['stdl-events', *map(str, words), *plugins])}")
 
 
 def say_next_live(model: Path, card: "ModelCard", run: Path) -> None:

@@ -134,9 +134,11 @@ def parse_config(text: str, *, subject: str) -> TrainConfig:
         return TrainConfig.model_validate_json(_as_stored(text))
     except ValidationError as error:
         problem = first_problem(error)
+        is_unknown_name = problem.got.startswith("'") and " or " in problem.expected  # of a registry's entries
+        own = "if it is your own, give the file that registers it with --plugin; else " if is_unknown_name else ""
         raise RunError(
             f"{subject}: {problem.where}" if problem.where else subject, got=problem.got, expected=problem.expected,
-            todo=_TODO_OLD,
+            todo=own + _TODO_OLD,
         ) from None  # fmt: skip
 
 

@@ -142,6 +142,14 @@ def test_the_next_command_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == "next: stdl-events export 'my runs/a [1]' --out model.onnx\n"
 
 
+def test_the_next_command_has_the_plugins_of_this_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stdl_events.plugins._loaded", ["my people.py", "a.module"])
+    say_next("evaluate", "runs/a")
+    assert capsys.readouterr().err == ("next: stdl-events evaluate runs/a --plugin 'my people.py' --plugin a.module\n")
+
+
 @pytest.mark.parametrize("width", [9, 16, 40])
 def test_wide_characters_and_escapes_take_their_cells(width: int) -> None:
     for name in (

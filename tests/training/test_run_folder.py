@@ -74,6 +74,9 @@ def test_config_comes_back_and_a_strange_one_is_named(tmp_path: Path, config: Tr
     write_json(folder / CONFIG_FILE, config.model_dump(mode="json") | {"colour": "red"})
     with pytest.raises(RunError, match=r"config\.json: colour: got an unknown key; expected only known keys; use"):
         load_config(folder)
+    write_json(folder / CONFIG_FILE, config.model_dump(mode="json") | {"learning": {"loss": "my_loss"}})
+    with pytest.raises(RunError, match=r"learning\.loss: got 'my_loss'; .*; if it is your own, give .* --plugin"):
+        load_config(folder)
     (folder / CONFIG_FILE).write_text("{")
     with pytest.raises(RunError, match=r"config\.json: got text that is no JSON \(EOF .*; expected a JSON document"):
         load_config(folder)
