@@ -94,6 +94,7 @@ def run_cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["stdl-events", *map(str, arguments)])
+        monkeypatch.setattr("stdl_events.plugins._loaded", [])  # as in a process of its own
         if "--help" not in sys.argv:
             monkeypatch.setattr(typer.main, "get_command", options_of_commands)
         code: int | str | None = None
