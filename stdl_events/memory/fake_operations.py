@@ -1,8 +1,8 @@
 """Operations on fake tensors for the meter, several times as fast as `FakeTensorMode`, which does the remaining ones.
 
-The meter reads the storages of results alone. An operation that writes into its first argument allocates nothing. A
+The meter reads the storages of results alone. An operation that writes into its arguments allocates nothing. A
 view shares the storage of its base. Results of arguments with the same layouts have the same layouts, which the mode
-computes once.
+computes once, and for elementwise operations once for many sizes, see `stdl_events.memory.alike_layouts`.
 """
 
 import functools
@@ -18,13 +18,13 @@ from torch._C import (
 )
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-Kind: TypeAlias = Literal["writes", "view", "new", "other"]
-Layout: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
+from stdl_events.memory.alike_layouts import SCALARS, Layout, Likeness, pattern_of
+
+Kind: TypeAlias = Literal["writes", "silent", "view", "views", "new", "marker", "other"]
 
 # Operations that replace the sizes or the storage of their argument, but lack the tag for that.
 _REPLACING = ("aten::set_", "aten::resize_", "aten::resize_as_")
 _MOST_KNOWN = 100_000
-_SCALARS = (bool, int, float, str, torch.dtype, torch.device, torch.memory_format, torch.layout, type(None))
 
 
 class FakeOperations:
@@ -39,38 +39,51 @@ class FakeOperations:
         kind = _kind(func)
         if kind == "new":
             return self._new(func, args, kwargs)
-        if kind == "other" or not _is_unknown(args[0]):
+        if kind == "marker":
+            with _DisableTorchDispatch():
+                return func(*args, **kwargs)
+        if kind == "silent" and all(map(_is_unknown, _written(func, args, kwargs))):
+            return None
+        if kind in ("silent", "other") or not _is_unknown(args[0]):
             return func(*args, **kwargs)
         if kind == "view":
-            return self._view(func, args, kwargs)
-        return args[0] if func._schema.returns else None
+            return self._fake(self._meta_view(func, args, kwargs), args[0].fake_device)
+        if kind == "views":
+            return [self._fake(view, args[0].fake_device) for view in self._meta_view(func, args, kwargs)]
+        return args[0]
 
-    def _view(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    def _meta_view(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         mode = self._mode
         with _DisableTorchDispatch(), _PreserveDispatchKeyGuard():
             # As in the mode's own `in_kernel_invocation_manager`: the kernels of meta tensors run.
             mode.in_kernel_invocation = True
             _set_meta_in_tls_dispatch_include(True)
             try:
-                view = func(*args, **kwargs)
+                return func(*args, **kwargs)
             finally:
                 mode.in_kernel_invocation = False
-        return self._fake(view, args[0].fake_device)
 
     def _new(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         key = (func, _layouts_of(args), tuple(kwargs), _layouts_of(tuple(kwargs.values())))
         if None in (key[1], key[3]):
             return func(*args, **kwargs)
         if (layouts := _known.get(key)) is not None:
-            made = [None if layout is None else self._empty(layout) for layout in layouts]
-            return made[0] if len(made) == 1 else tuple(made)
+            return self._made(layouts)
+        pattern = pattern_of(func, args, kwargs)
+        if pattern is not None and (likeness := _alike.get(pattern.key)) is not None:
+            _remember(_known, key, layouts := pattern.layouts(likeness))
+            return self._made(layouts)
         out = func(*args, **kwargs)
         results = out if isinstance(out, tuple) else (out,)
         if all(result is None or (_is_unknown(result) and _is_whole(result)) for result in results):
-            if len(_known) == _MOST_KNOWN:
-                _known.clear()
-            _known[key] = tuple(None if result is None else _layout(result) for result in results)
+            _remember(_known, key, layouts := tuple(None if result is None else _layout(result) for result in results))
+            if pattern is not None and (likeness := pattern.likeness(layouts)) is not None:
+                _remember(_alike, pattern.key, likeness)
         return out
+
+    def _made(self, layouts: tuple[Layout | None, ...]) -> Any:
+        made = [None if layout is None else self._empty(layout) for layout in layouts]
+        return made[0] if len(made) == 1 else tuple(made)
 
     def _empty(self, layout: Layout) -> Tensor:
         size, stride, dtype, device = layout
@@ -95,23 +108,52 @@ class FakeOperations:
 
 # Layouts of results by the operation and the layouts of its arguments, which do not depend on the mode.
 _known: dict[Any, tuple[Layout | None, ...]] = {}
+_alike: dict[Any, Likeness] = {}
+
+
+def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(known) == _MOST_KNOWN:
+        known.clear()
+    known[key] = value
 
 
 @functools.cache
 def _kind(func: Any) -> Kind:
-    """Kind of an operation by its schema: "writes" into its first argument, "view" of it, or "new" tensors."""
+    """Kind of an operation by its schema.
+
+    It "writes" into its first argument and returns that, writes and is "silent", makes a "view" or "views" of its first
+    argument, or "new" tensors; it is a "marker" of the profiler.
+    """
     schema = func._schema
+    if schema.name.startswith("profiler::"):
+        return "marker"
     tensors = all(isinstance(result.type, torch.TensorType) for result in schema.returns)
     aliases = [argument.alias_info for argument in schema.arguments]
     if not any(aliases):
         return "new" if schema.returns and tensors else "other"
-    if aliases[0] is None or len(schema.returns) > 1 or not tensors:
-        return "other"
-    if not aliases[0].is_write:
-        return "view" if schema.returns and not any(aliases[1:]) else "other"
     if torch.Tag.inplace_view in func.tags or schema.name in _REPLACING:
         return "other"
-    return "writes" if not schema.returns or schema.returns[0].alias_info is not None else "other"
+    if not schema.returns:
+        return "silent" if all(alias.is_write for alias in aliases if alias is not None) else "other"
+    if aliases[0] is None or len(schema.returns) > 1:
+        return "other"
+    if aliases[0].is_write:
+        return "writes" if tensors and schema.returns[0].alias_info is not None else "other"
+    if any(aliases[1:]):
+        return "other"
+    return "view" if tensors else "views" if str(schema.returns[0].type) == "List[Tensor]" else "other"
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    """The tensors that an operation writes into."""
+    values = [args[place] if place < len(args) else kwargs.get(name) for place, name in _written_places(func)]
+    return [entry for value in values for entry in (value if isinstance(value, list) else [value]) if entry is not None]
+
+
+@functools.cache
+def _written_places(func: Any) -> list[tuple[int, str]]:
+    arguments = enumerate(func._schema.arguments)
+    return [(place, argument.name) for place, argument in arguments if argument.alias_info is not None]
 
 
 def _is_unknown(value: object) -> bool:
@@ -141,4 +183,4 @@ def _layout_of(value: Any) -> Any:
         return None if value.constant is not None else _layout(value)
     if isinstance(value, list | tuple):
         return _layouts_of(tuple(value))
-    return (type(value), value) if isinstance(value, _SCALARS) else None
+    return (type(value), value) if isinstance(value, SCALARS) else None
