@@ -24,6 +24,7 @@ Kind: TypeAlias = Literal["writes", "silent", "view", "views", "new", "marker", 
 
 # Operations that replace the sizes or the storage of their argument, but lack the tag for that.
 _REPLACING = ("aten::set_", "aten::resize_", "aten::resize_as_")
+_LIFT = torch.ops.aten.lift_fresh.default
 _MOST_KNOWN = 100_000
 
 
@@ -44,6 +45,8 @@ class FakeOperations:
                 return func(*args, **kwargs)
         if kind == "silent" and all(map(_is_unknown, _written(func, args, kwargs))):
             return None
+        if func is _LIFT and type(args[0]) is Tensor and args[0].numel() == 1:
+            return self._constant(args[0])
         if kind in ("silent", "other") or not _is_unknown(args[0]):
             return func(*args, **kwargs)
         if kind == "view":
@@ -51,6 +54,14 @@ class FakeOperations:
         if kind == "views":
             return [self._fake(view, args[0].fake_device) for view in self._meta_view(func, args, kwargs)]
         return args[0]
+
+    def _constant(self, real: Tensor) -> Tensor:
+        """A number as a tensor, whose value the mode keeps: the counters of norms and of optimisers are such."""
+        with _DisableTorchDispatch():
+            value, meta = real.clone(), torch.empty_strided(real.shape, real.stride(), dtype=real.dtype, device="meta")
+        fake = FakeTensor(self._mode, meta, real.device, constant=value)
+        self._mode.fake_tensor_converter.add_constant_storage_mapping(fake)
+        return fake
 
     def _meta_view(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         mode = self._mode
