@@ -6,6 +6,7 @@ continuations from one layer at one input shape only the Pareto front matters. T
 polynomial time; an enumeration would go through every subset of the later layers.
 """
 
+import bisect
 import contextlib
 import dataclasses
 import itertools
@@ -51,6 +52,8 @@ class HeadSearch:
         self._preceding = preceding_of(self._spec.layers)
         self._rests: dict[tuple[int, Shape, int, Preceding], list[Head]] = {}
         self._found: dict[tuple[int, int], list[Head]] = {}
+        layers = maker.spec.layers
+        self._unlike = [index for index in range(1, len(layers) - 1) if layers[index] != layers[index - 1]]
 
     def front(self, stop: int, depth: int) -> list[Head]:
         """The Pareto front of the auxiliary networks behind layer `stop - 1` with at least `depth` layers.
@@ -116,10 +119,9 @@ class HeadSearch:
 
     def _choices(self, start: int) -> Iterator[int]:
         """The layers from `start` on that may come next in an auxiliary network: one of several equal neighbours."""
-        layers = self._spec.layers
-        for index in range(start, len(layers) - 1):
-            if index == start or layers[index] != layers[index - 1]:
-                yield index
+        if start < len(self._spec.layers) - 1:
+            yield start
+        yield from self._unlike[bisect.bisect_right(self._unlike, start) :]
 
     def _classifier(self, layer: LayerSpec, preceding: Preceding) -> Head:
         costs = self._costs_of(layer, preceding)

@@ -1,11 +1,10 @@
 """Needs of parts of a plan, and their Pareto fronts; see `plan.partition`."""
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 
-@dataclasses.dataclass(frozen=True)
-class Need:
+class Need(NamedTuple):
     """Need of a sequence of blocks: their number, the largest working peak, the auxiliary networks' fixed bytes."""
 
     blocks: int
@@ -21,6 +20,13 @@ class Need:
 
 
 NOTHING = Need(0, 0, 0)
+
+
+class Bound(NamedTuple):
+    """A bound of a search: a plan's bytes, and the number of blocks of the part that is searched."""
+
+    budget_bytes: int
+    blocks: int
 
 
 def sums(front: Iterable[Need], behind: Sequence[Need]) -> Iterator[Need]:

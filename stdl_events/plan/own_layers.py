@@ -16,6 +16,7 @@ class OwnLayers:
     def __init__(self, spec: NetworkSpec, costs: tuple[CostOf, ...]) -> None:
         self._spec, self._costs, self._preceding = spec, costs, preceding_of(spec.layers)
         self._chains: dict[tuple[int, int, int, bool], list[Link]] = {}
+        self._known: dict[tuple[int, bool], list[LayerCost]] = {}
 
     def working(self, start: int, stop: int, head: Head | None) -> int:
         """The peak of the step of block [start, stop) with auxiliary network `head`, None for the last block."""
@@ -58,7 +59,10 @@ class OwnLayers:
         return self._cost(stop - 1, first=stop == 1)[0].output
 
     def _cost(self, index: int, *, first: bool = False) -> list[LayerCost]:
-        return [cost_of(self._spec.layers[index], not first, self._preceding[index]) for cost_of in self._costs]
+        if (index, first) not in self._known:
+            place = self._spec.layers[index], not first, self._preceding[index]
+            self._known[index, first] = [cost_of(*place) for cost_of in self._costs]
+        return self._known[index, first]
 
 
 def _front(links: list[Link]) -> list[Link]:

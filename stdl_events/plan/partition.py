@@ -30,7 +30,7 @@ from stdl_events.plan.cost import (
     working_bytes,
 )
 from stdl_events.plan.heads import Head, HeadSearch
-from stdl_events.plan.needs import NOTHING, Need, joined, pareto, sums
+from stdl_events.plan.needs import NOTHING, Bound, Need, joined, pareto, sums
 from stdl_events.plan.own_layers import OwnLayers
 
 
@@ -85,7 +85,7 @@ class Partitioner:
         self._heads = HeadSearch(self._maker, self._costs)
         self._own = OwnLayers(spec, self._costs)
         self._preceding = preceding_of(spec.layers)
-        self._frontiers: dict[tuple[int, int], list[Need]] = {}
+        self._frontiers: dict[tuple[int, int, Bound | None], list[Need]] = {}
         self._blocks: dict[tuple[int, int, int], list[Need]] = {}
 
     @cached_property
@@ -125,9 +125,10 @@ class Partitioner:
         """
         best, reached = self._fewest(budget_bytes, 1), 1
         for depth in range(2, depth_limit(self.spec, 1) + 1):
-            if len(best) == 1 or len(best) not in {need.blocks for need in self._fitting(budget_bytes, depth)}:
+            bound = Bound(budget_bytes, len(best))
+            if len(best) == 1 or len(best) not in {need.blocks for need in self._fitting(budget_bytes, depth, bound)}:
                 break
-            best, reached = self._fewest(budget_bytes, depth), depth
+            best, reached = self._fewest(budget_bytes, depth, bound), depth
         return self._with_heads(best, budget_bytes, reached)
 
     def latest(self, budget_bytes: int) -> list[Cut] | None:
@@ -189,9 +190,9 @@ class Partitioner:
         received = self._own.output(cut.start) if cut.start else None
         return (*own, *auxiliary), len(own) if auxiliary else None, received
 
-    def _fewest(self, budget_bytes: int, depth: int) -> list[tuple[int, int]]:
-        """Start and stop of the fewest blocks, cut as late as possible."""
-        feasible = self._fitting(budget_bytes, depth)
+    def _fewest(self, budget_bytes: int, depth: int, bound: Bound | None = None) -> list[tuple[int, int]]:
+        """Start and stop of the fewest blocks, cut as late as possible; `bound` if there are known to be some in it."""
+        feasible = self._fitting(budget_bytes, depth, bound)
         if not feasible:
             raise PlanError(
                 "memory budget",
@@ -204,22 +205,24 @@ class Partitioner:
         used, start = [NOTHING], 0
         while start < len(self.spec.layers):
             left -= 1
-            stop, used = self._furthest(start, used, left, budget_bytes, depth)
+            behind = None if bound is None else Bound(budget_bytes, left)
+            stop, used = self._furthest(start, used, left, budget_bytes, depth, behind)
             borders.append((start, stop))
             start = stop
         return borders
 
     def _furthest(
-        self, start: int, used: list[Need], left: int, budget_bytes: int, depth: int
+        self, start: int, used: list[Need], left: int, budget_bytes: int, depth: int, behind: Bound | None
     ) -> tuple[int, list[Need]]:
         """The furthest stop of a block at `start` that `left` further ones can complete within the budget.
 
         Args:
             used: the front of the needs of the blocks in front.
+            behind: of the blocks behind it; None for no bound.
         """
         for stop in reversed(self._ends(start)):
             so_far = joined(used, self._block(start, stop, depth))
-            rests = [rest for rest in self._frontier(stop, depth) if rest.blocks == left]
+            rests = [rest for rest in self._frontier(stop, depth, behind) if rest.blocks == left]
             if self._fits(joined(so_far, rests), budget_bytes):
                 return stop, so_far
         raise AssertionError("the frontier promised a partition that does not exist")
@@ -256,23 +259,31 @@ class Partitioner:
     def _fits(self, needs: Iterable[Need], budget_bytes: int) -> bool:
         return any(self.network_fixed + need.total <= budget_bytes for need in needs)
 
-    def _fitting(self, budget_bytes: int, depth: int) -> list[Need]:
-        return [need for need in self._whole(depth) if self._fits([need], budget_bytes)]
+    def _fitting(self, budget_bytes: int, depth: int, bound: Bound | None = None) -> list[Need]:
+        return [need for need in self._whole(depth, bound) if self._fits([need], budget_bytes)]
 
-    def _whole(self, depth: int) -> list[Need]:
+    def _whole(self, depth: int, bound: Bound | None = None) -> list[Need]:
         """The front of all ways to cut the network that have enough blocks."""
-        return [need for need in self._frontier(0, depth) if need.blocks >= self.least_blocks]
+        return [need for need in self._frontier(0, depth, bound) if need.blocks >= self.least_blocks]
 
-    def _frontier(self, start: int, depth: int) -> list[Need]:
-        """The front of all ways to cut layers from `start` on."""
+    def _frontier(self, start: int, depth: int, bound: Bound | None = None) -> list[Need]:
+        """The front of all ways to cut layers from `start` on, or of those within `bound`."""
         if start == len(self.spec.layers):
             return [NOTHING]
-        if (start, depth) not in self._frontiers:
+        if bound is not None and bound.blocks == 0:
+            return []
+        key = (start, depth, bound)
+        if key not in self._frontiers:
             needs: set[Need] = set()
             for stop in self._ends(start):
-                needs.update(sums(self._block(start, stop, depth), self._frontier(stop, depth)))
-            self._frontiers[start, depth] = pareto(needs, self.least_blocks)
-        return self._frontiers[start, depth]
+                rests = self._frontier(stop, depth, bound and Bound(bound.budget_bytes, bound.blocks - 1))
+                if rests:
+                    needs.update(sums(self._block(start, stop, depth), rests))
+            if bound is not None:
+                # What is too large for the budget is so with any blocks in front.
+                needs = {need for need in needs if self._fits([need], bound.budget_bytes)}
+            self._frontiers[key] = pareto(needs, self.least_blocks)
+        return self._frontiers[key]
 
     def _ends(self, start: int) -> list[int]:
         """Where a block at `start` may end: before the last layer with weights and spikes, or with the network."""
