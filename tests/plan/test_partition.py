@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from random_tables import check, random_problem
 
 from stdl_events.errors import PlanError
-from stdl_events.plan.cost import LayerCost, working_bytes
-from stdl_events.plan.partition import Cut
+from stdl_events.network.spec import LayerSpec, NetworkSpec
+from stdl_events.plan.cost import LayerCost, Preceding, working_bytes
+from stdl_events.plan.partition import Cut, Partitioner
 
 seeds = st.integers(0, 10**9)
 
@@ -93,3 +94,29 @@ def test_an_output_that_a_layer_holds_itself_counts_once():
     assert working_bytes([layer, rest], border=1) == 10 + 5 + 50 + 8 - 6
     assert working_bytes([layer, rest, rest], border=2) == 10 + 5 + 50 + 8
     assert working_bytes([layer, rest], border=1, received=20) == 20 + 5 + 50 + 8 - 6
+
+
+def test_what_backward_would_free_of_a_held_input_counts_for_the_first_layer_of_an_auxiliary_network():
+    small = LayerCost(input=10, forward=5, saved=5, backward=5, fixed=0)
+    layer = dataclasses.replace(small, backward=50)
+    late = dataclasses.replace(layer, reused=7)
+    assert working_bytes([small, late, small], border=1) == working_bytes([small, layer, small], border=1) + 7
+    assert working_bytes([small, late, small]) == working_bytes([small, layer, small])
+
+
+def test_a_search_among_many_equal_layers_asks_for_few_costs():
+    """It grows like the pairs of borders at most, not like their number for every depth of auxiliary networks."""
+    asked = 0
+
+    def cost_of(layer: LayerSpec, needs_input_gradient: bool, preceding: Preceding) -> LayerCost:
+        nonlocal asked
+        asked += 1
+        return LayerCost(input=100, forward=100, saved=80, backward=60, fixed=10, output=20)
+
+    layers = 40
+    spec = NetworkSpec.parse("-".join([*["4C3"] * layers, "5FC"]), input_shape=(4, 8, 8))
+    cuts = Partitioner(spec, cost_of, least_blocks=2).deepest(round(0.7 * 90 * (layers + 1)))
+    assert [(cut.start, cut.stop) for cut in cuts] == [(0, 16), (16, 41)]
+    assert cuts[0].auxiliary is not None
+    assert len(cuts[0].auxiliary.layers) == 8
+    assert asked < layers**2
