@@ -20,9 +20,9 @@ MAX_BAD_NAMED = 20
 CLASSES_NAMED = 5
 NAMES_SHOWN = 3
 _ACROSS = {
-    "clock": "lie across the grid of their clock; clips begin with each recording without frames.grid=clock (prepare: "
+    "clock": "across the grid of their clock; clips begin with each recording without frames.grid=clock (prepare: "
     "--frames without grid=clock)",
-    "recording": "lie across the grid of the whole recording, on which parts stay; use shorter clips or longer parts",
+    "recording": "across the grid of the whole recording, on which parts stay; use shorter clips or longer parts",
 }
 _MEASURED = 100
 _UNEQUAL = 10
@@ -59,7 +59,7 @@ def say_too_short(side: str, recordings: RecordingSet, clips_E: Sequence[int], f
         warnings.warn(f"{len(short)} of {len(recordings)} recordings {side} {text}", RecordingWarning, stacklevel=3)
     if across:
         text = (
-            f"are longer than a clip of {length(frame_spec)} but hold none: {_keys(across)}; they "
+            f"are longer than a clip of {length(frame_spec)} but hold none: {_keys(across)}; they lie "
             f"{_ACROSS[frame_spec.grid]}"
         )
         warnings.warn(f"{len(across)} of {len(recordings)} recordings {side} {text}", RecordingWarning, stacklevel=3)
@@ -96,11 +96,12 @@ def require_every_class(
         if counts[label]:
             are_short = True
             entries = [entry for entry in recordings.entries if entry.label == label]
+            theirs = "its recording is" if len(entries) == 1 else f"its {len(entries)} recordings are"
             if all(_lies_across(entry, frame_spec) for entry in entries):
-                errors.append(f"{name} (its {counts[label]} recordings {_ACROSS[frame_spec.grid]})")
+                errors.append(f"{name} ({theirs} {_ACROSS[frame_spec.grid]})")
             else:
-                short = f"are too short{longest(entries, frame_spec)}"
-                errors.append(f"{name} (its {counts[label]} recordings {short}{after_filters(frame_spec)})")
+                short = f"too short{longest(entries, frame_spec)}"
+                errors.append(f"{name} ({theirs} {short}{after_filters(frame_spec)})")
         elif side == TO_TRAIN and label in bad_labels:
             errors.append(f"{name} (none of its recordings is readable)")
         elif side == TO_TRAIN and label in labels_of_all:

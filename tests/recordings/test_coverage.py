@@ -55,13 +55,14 @@ def store(folder: Path, **options: bool) -> PreparedSet:
 
 @pytest.mark.parametrize("read", [load, store])
 @pytest.mark.parametrize(("side", "words"), [("train", "to train on"), ("test", "held out")])
+@pytest.mark.parametrize(("count", "theirs"), [(2, "its 2 recordings are"), (1, "its recording is")])
 def test_a_class_of_short_recordings_is_an_error(
-    write: Write, folder: Path, side: str, words: str, read: Callable[[Path], object]
+    write: Write, folder: Path, side: str, words: str, count: int, theirs: str, read: Callable[[Path], object]
 ) -> None:
     for which in ("train", "test"):
-        for number in range(2):
+        for number in range(count):
             add(write, f"{which}/blink/{number}.h5", 150 if which == side else 500)
-    why = rf"recordings {words}: got no clip of the classes blink \(its 2 recordings are too short, 150 ms at most\); "
+    why = rf"recordings {words}: got no clip of the classes blink \({theirs} too short, 150 ms at most\); "
     with pytest.raises(DatasetError, match=why + "expected at least one clip of 200 ms of every class"):
         read(folder)
 
