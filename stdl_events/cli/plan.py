@@ -31,8 +31,9 @@ from stdl_events.cli.options.learner_options import (
     memory_mode,
 )
 from stdl_events.cli.options.recipe_options import Assignments, ConfigFile, Variant
-from stdl_events.cli.output import messages, print_json, results
+from stdl_events.cli.output import print_json, results
 from stdl_events.cli.real_step import PLANNING
+from stdl_events.cli.working import working
 
 if TYPE_CHECKING:
     from stdl_events.learning.blueprint import Blueprint
@@ -120,7 +121,7 @@ def plan(
         precision=precision,
         optimizer=optimizer,
     )
-    with messages.status("metering layers"):
+    with working("metering layers", quiet=json):
         blueprint, chosen, choice = _planned(wanted)
         needs = [] if json and chart is None else _layer_bytes(blueprint)
     layers = list(map(str, blueprint.spec.layers))
