@@ -187,10 +187,11 @@ class _Recorder(_BlockPeaks):
             ledger.watch(weight, site)
             for value in _tensors(learner.optimizer.state.get(weight, {})):
                 ledger.watch(value, site)
-        for part in (part for block in learner.blocks for part in (block.subnetwork, block.auxiliary) if part):
-            ledger.label([*part.parameters(), *part.buffers()], "weights")
+        networks = [part for block in learner.blocks for part in (block.subnetwork, block.auxiliary) if part]
         if learner.average is not None:
-            ledger.label(learner.average.network.state_dict().values(), "weights")
+            networks.append(learner.average.network)
+        for network in networks:
+            ledger.label([*network.parameters(), *network.buffers()], "weights")
         for state in learner.optimizer.state.values():
             ledger.label(_tensors(state), "optimizer")
         for index in range(len(learner.blocks)):

@@ -77,15 +77,15 @@ def test_of_a_damaged_sample_no_repair_is_advised_where_none_helps(
             return 8
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-            events = np.zeros(BLOCK_EVENTS + 100, [("t", float), ("x", int), ("y", int), ("p", int)])
+            events = np.zeros(BLOCK_EVENTS + 100, [("t", int), ("x", float), ("y", int), ("p", int)])
             events["t"], events["x"] = np.arange(len(events)) * 10, index
-            events["t"][damaged_at] = np.nan if index == 3 else events["t"][damaged_at]
+            events["x"][damaged_at] = np.nan if index == 3 else index
             return events, index % 2
 
     monkeypatch.setattr(DATASETS, "_entries", dict(DATASETS._entries))
     DATASETS.register("mine", sample_dataset("mine", Mine))
     config = load_recipe("folder").derive(data={"dataset": "mine", "path": str(tmp_path), "time_unit": "us"})
-    with pytest.raises(DatasetError, match=r"not a finite number .* among the events from number 0 on;") as caught:
+    with pytest.raises(DatasetError, match="x that is not finite among the events from number 0 on;") as caught:
         load_both(config)
     assert caught.value.todo == "copy or correct them, or leave them out with --skip-bad (data.skip_bad=true)"
     damaged_at = BLOCK_EVENTS + 50
