@@ -62,6 +62,22 @@ def test_kernels_are_a_transcription_bit_for_bit(size, dtype):
             torch.testing.assert_close(found, (grad.to(wide) * slope).to(dtype), rtol=room, atol=room)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("name", "width"), [("triangle", 0.3), ("triangle", 2.7), ("rectangle", 0.7), ("rectangle", 1.0)]
+)
+def test_slopes_by_formula_are_those_of_plain_torch_bit_for_bit(name, width, dtype):
+    """Every kept integer, without a spike in the first channel and with one in the second."""
+    kept = torch.arange(-128, 128, dtype=torch.int8).reshape(1, 1, 16, 16).repeat(1, 2, 1, 1)
+    bits = torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 2, 1).repeat(1, 1, 32)
+    for threshold, amount, step in ((1.0, 1.0, 1 / 64), (0.7, 0.9, 1 / 64), (0.3, 1 / 3, 1 / 128), (3.1, 0.1, 1 / 32)):
+        found, plain = torch.ones((2, 1, 2, 16, 16), dtype=dtype)
+        for module, slope in ((cpu_state8, found), (reference, plain)):
+            module.surrogate_backward_eight_bits_(slope, kept, bits, threshold, amount, step, name, width)
+        assert plain.unique().numel() > 1
+        assert torch.equal(found, plain)
+
+
 def test_products_and_sums_are_rounded_apart():
     """Currents that bring potentials to the threshold, above or below it by how the product was rounded."""
     kept = torch.arange(-128, 128, dtype=torch.int8).reshape(1, 1, 16, 16)

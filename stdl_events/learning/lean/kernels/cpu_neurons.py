@@ -1,8 +1,9 @@
 """Steps of neurons on one row of the CPU kernels, chosen by the dtype of the membrane potentials when compiled.
 
 Potentials in the activation dtype are stepped with fused products and sums. Those in eight bits are rounded product by
-product and sum by sum, so that the results are those of plain torch and of an exported file bit for bit. A potential in
-eight bits and a spike have 512 values together: backward looks the surrogate gradient up in a table of them.
+product and sum by sum, so that the results are those of plain torch and of an exported file bit for bit. Backward of
+these computes the surrogate gradient where its formula has no products that are added up and no exponential; others are
+looked up in a table, since a potential in eight bits and a spike have 512 values together.
 
 Numba keeps a kernel's machine code until the kernel's own file changes. After a change here, touch those files.
 """
@@ -20,8 +21,9 @@ from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogat
 from stdl_events.scatter.compiled import inlined
 
 _TRIANGLE, _RECTANGLE, _SIGMOID, BY_TABLE = range(4)
-# The surrogates that have a formula; potentials in eight bits need none.
+# The surrogates that have a formula, and those among them whose numbers are plain torch's bit for bit.
 FORMULAS: dict[Surrogate, int] = {TRIANGLE: _TRIANGLE, RECTANGLE: _RECTANGLE, SIGMOID: _SIGMOID}
+EXACT_FORMULAS = {TRIANGLE: _TRIANGLE, RECTANGLE: _RECTANGLE}
 # Potentials in eight bits.
 _VALUES = MOST - LEAST + 1
 
@@ -43,7 +45,7 @@ def surrogate_row(grad_P: Any, u_P: Any, fired_P: Any, numbers: Any, surrogate: 
     """Overwrite the gradient of one row's spikes with that of their current.
 
     Args:
-        numbers: threshold, amount and width; of potentials in eight bits the table.
+        numbers: threshold, amount and width; of potentials in eight bits their step too, or the table alone.
         surrogate: a value of `FORMULAS`, or `BY_TABLE`.
     """
     raise NotImplementedError("compiled functions alone")
@@ -91,21 +93,32 @@ def _(y_P: Any, scale: Any, offset: Any, u_P: Any, fired_P: Any, neurons: Any) -
     return lambda y_P, scale, offset, u_P, fired_P, neurons: step(y_P, scale, offset, u_P, fired_P, neurons)
 
 
+def _potential(u_P: Any, p: int, numbers: Any) -> Any:
+    raise NotImplementedError("compiled functions alone")
+
+
+@overload(_potential, strict=False)
+def _(u_P: Any, p: Any, numbers: Any) -> Any:
+    if u_P.dtype == types.int8:  # the step is a power of two, so that the product is exact
+        return lambda u_P, p, numbers: numbers[3] * np.float32(u_P[p])
+    return lambda u_P, p, numbers: load(u_P, p)
+
+
 @inlined
 def _surrogate_by_formula(grad_P: Any, u_P: Any, fired_P: Any, numbers: Any, surrogate: int) -> None:
-    threshold, amount, width = numbers
+    threshold, amount, width = numbers[:3]
     zero, one = number_of(grad_P, 0), number_of(grad_P, 1)
     if surrogate == _TRIANGLE:  # STDL eq. (7)
         for p in range(len(grad_P)):
-            distance = abs(((amount if fired_P[p] else zero) + load(u_P, p)) - threshold)
+            distance = abs(((amount if fired_P[p] else zero) + _potential(u_P, p, numbers)) - threshold)
             store(grad_P, p, load(grad_P, p) * (min(distance - width, zero) / (-width * width)))
     elif surrogate == _RECTANGLE:
         for p in range(len(grad_P)):
-            distance = abs(((amount if fired_P[p] else zero) + load(u_P, p)) - threshold)
+            distance = abs(((amount if fired_P[p] else zero) + _potential(u_P, p, numbers)) - threshold)
             store(grad_P, p, load(grad_P, p) * ((one if distance < width / 2 else zero) / width))
     elif surrogate == _SIGMOID:
         for p in range(len(grad_P)):
-            distance = ((amount if fired_P[p] else zero) + load(u_P, p)) - threshold
+            distance = ((amount if fired_P[p] else zero) + _potential(u_P, p, numbers)) - threshold
             sigmoid = one / (one + np.exp(-distance * width))
             store(grad_P, p, load(grad_P, p) * (sigmoid * (one - sigmoid) * width))
 
@@ -120,5 +133,5 @@ def _surrogate_by_table(grad_P: Any, kept_P: Any, fired_P: Any, numbers: Any, su
 
 @overload(surrogate_row, strict=False)
 def _(grad_P: Any, u_P: Any, fired_P: Any, numbers: Any, surrogate: Any) -> Any:
-    step = _surrogate_by_table if u_P.dtype == types.int8 else _surrogate_by_formula
+    step = _surrogate_by_table if isinstance(numbers[0], types.Array) else _surrogate_by_formula
     return lambda grad_P, u_P, fired_P, numbers, surrogate: step(grad_P, u_P, fired_P, numbers, surrogate)

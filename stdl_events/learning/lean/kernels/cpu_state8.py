@@ -1,8 +1,8 @@
 """CPU kernels of neurons that keep their membrane potential in eight bits; see `network.neurons.eight_bits`.
 
 For float32, float64 and bfloat16, whose arithmetic is in float32. The loops are those of other potentials, with the
-steps of `cpu_neurons.py` for int8 inside. The table of surrogate gradients is computed by plain torch: every registered
-surrogate has it.
+steps of `cpu_neurons.py` for int8 inside. Surrogate gradients without an exact formula there come from a table that
+plain torch computes: every registered surrogate has it.
 """
 
 import functools
@@ -20,7 +20,7 @@ from stdl_events.learning.lean.kernels.cpu import (
     surrogate_backward_in_rows,
 )
 from stdl_events.learning.lean.kernels.cpu_bf16 import as_numbers
-from stdl_events.learning.lean.kernels.cpu_neurons import BY_TABLE
+from stdl_events.learning.lean.kernels.cpu_neurons import BY_TABLE, EXACT_FORMULAS
 from stdl_events.learning.lean.kernels.cpu_norm import slope_normed, step_normed
 from stdl_events.network.neurons.eight_bits import LEAST, MOST
 from stdl_events.network.registries import SURROGATES
@@ -28,6 +28,7 @@ from stdl_events.network.surrogate import Surrogate
 
 # Adding and subtracting it rounds a small number to the nearest whole one, half to even.
 _ROUNDS = {torch.float32: 1.5 * 2**23, torch.float64: 1.5 * 2**52}
+_NUMBERS: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 def fire_eight_bits_(
@@ -54,9 +55,9 @@ def surrogate_backward_eight_bits_(
     surrogate: str,
     width: float,
 ) -> None:
-    table = _table(SURROGATES[surrogate], width, threshold, amount, step, _wide(grad_BCHW.dtype))
+    slopes = _slopes(SURROGATES[surrogate], width, threshold, amount, step, _wide(grad_BCHW.dtype))
     arrays = (*flat(grad_BCHW), *flat(kept_BCHW), *flat(bits_BCQ))
-    run_on_rows(surrogate_backward_in_rows, *arrays, *sizes(grad_BCHW), (table,), BY_TABLE)
+    run_on_rows(surrogate_backward_in_rows, *arrays, *sizes(grad_BCHW), *slopes)
 
 
 def fire_eight_bits_normed_(
@@ -83,15 +84,14 @@ def surrogate_backward_eight_bits_normed_(
     surrogate: str,
     width: float,
 ) -> None:
-    table = _table(SURROGATES[surrogate], width, *neurons, _wide(grad_BCHW.dtype))
-    slope_normed(grad_BCHW, y_BCHW, kept_BCHW, bits_BCQ, norm_C, (table,), BY_TABLE)
+    slopes = _slopes(SURROGATES[surrogate], width, *neurons, _wide(grad_BCHW.dtype))
+    slope_normed(grad_BCHW, y_BCHW, kept_BCHW, bits_BCQ, norm_C, *slopes)
 
 
 def _numbers(dtype: torch.dtype, decay: float, threshold: float, amount: float, step: float) -> tuple[Any, ...]:
     """Arguments of `fire_row`, in the arithmetic's type."""
     wide = _wide(dtype)
-    number = np.float64 if wide == torch.float64 else np.float32
-    return as_numbers(number, decay * step, threshold, amount, 1 / step, LEAST, MOST, _ROUNDS[wide])
+    return as_numbers(_NUMBERS[wide], decay * step, threshold, amount, 1 / step, LEAST, MOST, _ROUNDS[wide])
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
@@ -100,6 +100,17 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 
 
 @functools.lru_cache(maxsize=64)
+def _slopes(
+    surrogate: Surrogate, width: float, threshold: float, amount: float, step: float, dtype: torch.dtype
+) -> tuple[tuple[Any, ...], int]:
+    """Arguments of `surrogate_row`: its numbers, in the arithmetic's type, and the formula."""
+    number = _NUMBERS[dtype]
+    is_exact = number(width) * number(width) == number(width * width)  # plain torch squares it in float64
+    if is_exact and (formula := EXACT_FORMULAS.get(surrogate)) is not None:
+        return as_numbers(number, threshold, amount, width, step), formula
+    return (_table(surrogate, width, threshold, amount, step, dtype),), BY_TABLE
+
+
 def _table(surrogate: Surrogate, width: float, threshold: float, amount: float, step: float, dtype: torch.dtype) -> Any:
     """The surrogate gradient of every kept integer, without a spike and then with one."""
     with torch.inference_mode(False), torch.no_grad():
