@@ -60,7 +60,8 @@ def image(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("image")
 
     def run_step(line: str) -> None:
-        ended = run("sh", "-c", line, folder=root, PIP_RETRIES="1", PIP_QUIET="1", PIP_NO_COMPILE="1")
+        # pip reads this as the value of its option `compile`: 0 is "no".
+        ended = run("sh", "-c", line, folder=root, PIP_RETRIES="1", PIP_QUIET="1", PIP_NO_COMPILE="0")
         if ended.returncode != 0 and "Retrying (" in ended.stderr:
             pytest.skip("the package index is unreachable")
         assert ended.returncode == 0, f"{line}: {ended.stderr}"

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -91,15 +92,31 @@ def test_file_computes_what_the_network_computes(
     assert spikes > 0, "a silent network would agree with anything"
 
 
-def test_file_runs_at_any_batch_and_carries_its_card(trained: Make, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Exported:
+    """A network, the card that it was exported with, the file, and how both agree."""
+
+    network: SpikingNetwork
+    card: ModelCard
+    path: Path
+    agreement: Agreement
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Make, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """One network's export, for tests that change neither the network nor the file."""
     network, card = trained("4C3-AP4-3FC")
     card = card.model_copy(update={"temperature": 1.5, "decision": DecisionThresholds(decide_at=0.9)})
-    path = tmp_path / "model.onnx"
-    agreement = export_onnx(network, card, path, steps=20)
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    return Exported(network, card, path, export_onnx(network, card, path, steps=20))
+
+
+def test_file_runs_at_any_batch_and_carries_its_card(exported: Exported) -> None:
+    path = exported.path
     model = onnx.load(path)
     assert [value.name for value in model.graph.input] == ["frame", "state_0"]
     assert [value.name for value in model.graph.output] == ["logits", "next_state_0"]
-    card = as_exported(card, path, agreement)
+    card = as_exported(exported.card, path, exported.agreement)
     assert {entry.key: entry.value for entry in model.metadata_props} == {METADATA_KEY: card.to_json()}
     assert not any("BatchNormalization" in node.op_type for node in model.graph.node)
     session = OnnxSession(path)
@@ -122,20 +139,16 @@ def test_neurons_are_reset_before_the_next_layer_computes(trained: Make, tmp_pat
     assert [name for name in ran if name in ("Conv", "Sub")] == ["Conv", "Sub"] * 3
 
 
-def test_file_says_nothing_of_the_machine_that_made_it(trained: Make, tmp_path: Path) -> None:
-    network, card = trained("4C3-AP2-3FC")
-    export_onnx(network, card, tmp_path / "model.onnx", steps=20)
-    content = (tmp_path / "model.onnx").read_bytes()
+def test_file_says_nothing_of_the_machine_that_made_it(exported: Exported) -> None:
+    content = exported.path.read_bytes()
     assert str(Path(torch.__file__).parent).encode() not in content
     assert b".py" not in content
     assert b"pkg.torch" not in content
-    assert [entry.key for entry in onnx.load(tmp_path / "model.onnx").metadata_props] == [METADATA_KEY]
+    assert [entry.key for entry in onnx.load(exported.path).metadata_props] == [METADATA_KEY]
 
 
-def test_comparison_finds_a_wrong_weight(trained: Make, tmp_path: Path) -> None:
-    network, card = trained("4C3-AP4-3FC")
-    path = tmp_path / "model.onnx"
-    export_onnx(network, card, path, steps=20)
+def test_comparison_finds_a_wrong_weight(exported: Exported) -> None:
+    network, path = copy.deepcopy(exported.network), exported.path
     done: list[tuple[int, int]] = []
     agreement = compare(network, path, steps=3, progress=lambda *counts: done.append(counts))
     assert agreement.problem() is None
@@ -147,12 +160,9 @@ def test_comparison_finds_a_wrong_weight(trained: Make, tmp_path: Path) -> None:
     assert problem.startswith("numbers that differ by 0.01")
 
 
-def test_comparison_finds_a_wrong_reset(trained: Make, tmp_path: Path) -> None:
-    network, card = trained("4C3-AP4-3FC")
-    path = tmp_path / "model.onnx"
-    export_onnx(network, card, path, steps=20)
+def test_comparison_finds_a_wrong_reset(trained: Make, exported: Exported) -> None:
     hard, _ = trained("4C3-AP4-3FC", neuron=NeuronSpec(reset="hard"))
-    assert compare(hard, path, steps=20).problem() is not None
+    assert compare(hard, exported.path, steps=20).problem() is not None
 
 
 def test_held_out_clips_are_compared_and_layers_that_never_fire_are_named(trained: Make, tmp_path: Path) -> None:
@@ -197,16 +207,14 @@ def spikes_of_first_layer(network: SpikingNetwork, clips_NTCHW: np.ndarray) -> i
     return spikes
 
 
-def test_a_file_of_one_batch_size_is_found(trained: Make, tmp_path: Path) -> None:
-    network, card = trained("4C3-AP4-3FC")
+def test_a_file_of_one_batch_size_is_found(exported: Exported, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    export_onnx(network, card, path, steps=2)
-    model = onnx.load(path)
+    model = onnx.load(exported.path)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 2
     onnx.save(model, path)
     with pytest.raises(ModelError, match="of a batch of 2; expected a batch of any size"):
-        compare(network, path, steps=2)
+        compare(exported.network, path, steps=2)
 
 
 def test_a_file_that_disagrees_is_not_kept(trained: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,11 +251,9 @@ def test_folder_must_exist(trained: Make, tmp_path: Path) -> None:
         export_onnx(network, card, tmp_path / "nowhere" / "model.onnx")
 
 
-def test_the_same_network_and_card_give_the_same_bytes(trained: Make, tmp_path: Path) -> None:
-    network, card = trained("4C3-AP4-3FC")
-    for name in ("one.onnx", "other.onnx"):
-        export_onnx(network, card, tmp_path / name, steps=20)
-    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "other.onnx").read_bytes()
+def test_the_same_network_and_card_give_the_same_bytes(exported: Exported, tmp_path: Path) -> None:
+    export_onnx(exported.network, exported.card, tmp_path / "other.onnx", steps=20)
+    assert exported.path.read_bytes() == (tmp_path / "other.onnx").read_bytes()
 
 
 @pytest.mark.parametrize("norm", ["batch", "ws", "none"])

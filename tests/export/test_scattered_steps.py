@@ -1,5 +1,7 @@
 """`--provider scatter`: the same steps, whichever convolutions are scattered. The reference is onnxruntime."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,18 @@ from stdl_events.network.zoo import parse_network
 from stdl_events.scatter.break_even import fixed_break_even
 
 SHAPE = (2, 12, 10)
+Export = Callable[[str], Path]
 # Notation -> convolutions that may scatter.
 NETWORKS = {"4C3-AP2-6C5(s2)": 2, "4C3-6R(s2)": 4, "8C3-8SEWR-AP2": 3, "4S3-8NFB(s2)-DP(0.2)": 5}
 
 
-def exported(notation: str, path: Path) -> Path:
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """Return the file of a network, written once; no test writes to it."""
+    return functools.cache(lambda notation: written(notation, tmp_path_factory.mktemp("step") / "m.onnx"))
+
+
+def written(notation: str, path: Path) -> Path:
     spec = parse_network(notation, input_shape=SHAPE, classes=3)
     torch.manual_seed(0)
     network = SpikingNetwork.build(spec).eval()
@@ -44,8 +53,8 @@ def frames(steps: int) -> np.ndarray:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("notation", NETWORKS)
-def test_steps_are_those_of_the_whole_graph(tmp_path: Path, notation: str, threads: int) -> None:
-    path = exported(notation, tmp_path / "m.onnx")
+def test_steps_are_those_of_the_whole_graph(exported: Export, notation: str, threads: int) -> None:
+    path = exported(notation)
     cpu, session = OnnxSession(path), OnnxSession(path, provider="scatter", threads=threads)
     check = session.provider_check
     assert check is not None
@@ -71,8 +80,8 @@ def test_steps_are_those_of_the_whole_graph(tmp_path: Path, notation: str, threa
     assert counts.share == 0.5
 
 
-def test_quiet_inputs_scatter_by_their_density(tmp_path: Path) -> None:
-    session = OnnxSession(exported("4C3-AP2-6C5(s2)", tmp_path / "m.onnx"), provider="scatter")
+def test_quiet_inputs_scatter_by_their_density(exported: Export) -> None:
+    session = OnnxSession(exported("4C3-AP2-6C5(s2)"), provider="scatter")
     silent_BCHW = np.zeros((1, *SHAPE), np.float32)
     with fixed_break_even(0.02):
         session.step(silent_BCHW, session.initial_state())
@@ -82,29 +91,29 @@ def test_quiet_inputs_scatter_by_their_density(tmp_path: Path) -> None:
         assert session.scattered.times < 4, "the frame's convolution is dense"
 
 
-def test_a_kernel_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_computes_something_else_is_refused(exported: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(nonzeros: object, weight: object, bias: object, geometry: object, out: np.ndarray, **_: object) -> None:
         right(nonzeros, weight, bias, geometry, out)
         out[0, 0, 0, 0] += 0.1
 
     right = scattered.convolve
-    path = exported("4C3-AP2-6C5(s2)", tmp_path / "m.onnx")
+    path = exported("4C3-AP2-6C5(s2)")
     monkeypatch.setattr(scattered, "convolve", wrong)
     with pytest.raises(VerificationError, match=r"got 2 of \d+ values of its 2 convolutions that differ") as caught:
         OnnxSession(path, provider="scatter")
     assert caught.value.exit_code == 5
 
 
-def test_layers_in_eight_bits_are_refused(tmp_path: Path) -> None:
-    path = exported("4C3-AP2-6C5(s2)", tmp_path / "m.onnx")
+def test_layers_in_eight_bits_are_refused(exported: Export, tmp_path: Path) -> None:
+    path = exported("4C3-AP2-6C5(s2)")
     clips_NTCHW = frames(8).reshape(4, 4, *SHAPE)
     write_variant("int8", path, clips_NTCHW, tmp_path / "int8.onnx")
     with pytest.raises(ModelError, match="provider scatter: got a tensor of unknown type between convolutions"):
         OnnxSession(tmp_path / "int8.onnx", provider="scatter")
 
 
-def test_without_numba_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_numba_the_extra_is_named(exported: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"the extra fast; pip install 'stdl-events\[fast\]'") as caught:
-        OnnxSession(exported("4C3", tmp_path / "m.onnx"), provider="scatter")
+        OnnxSession(exported("4C3"), provider="scatter")
     assert caught.value.exit_code == 3
