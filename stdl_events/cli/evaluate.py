@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdl_events.cli.evaluate_file import DatasetOption, ProviderOfFileOption, show_file
+from stdl_events.cli.evaluate_file import DatasetOption, ProviderOfFileOption, SkipBadOption, show_file
 from stdl_events.cli.evaluate_robustness import PictureOption, RobustnessOption, SeedOption, show_robustness
 from stdl_events.cli.evaluate_whole import WholeOption, show_whole
 from stdl_events.cli.evaluation_text import print_evaluation
@@ -23,6 +23,7 @@ from stdl_events.cli.options.label_options import LabelsOption, LabelTimesOption
 from stdl_events.cli.options.recording_options import (
     ColumnsOption,
     FormatOption,
+    RepairOption,
     SensorOption,
     StreamOption,
     TimeUnitOption,
@@ -65,6 +66,8 @@ def evaluate(
     stream: StreamOption = None,
     time_unit: TimeUnitOption = None,
     columns: ColumnsOption = None,
+    skip_bad: SkipBadOption = False,
+    repair: RepairOption = False,
     provider: ProviderOfFileOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     side: Annotated[
@@ -104,7 +107,7 @@ def evaluate(
     neurons fire, and how sparse the inputs of convolutions are; an exported file cannot be asked for it.
 
     An exported model without its run is tested on labelled recordings in --data, with the same numbers and without
-    PyTorch. Its classes must be among the model's. The options from --dataset to --columns say how they are labelled
+    PyTorch. Its classes must be among the model's. The options from --dataset to --repair say how they are labelled
     and read.
 
     Example: stdl-events evaluate model.onnx --data new_recordings --predictions predictions.json
@@ -118,6 +121,7 @@ def evaluate(
     of_file = {
         "--dataset": dataset, "--labels": labels, "--label-times": label_times, "--layout": layout, "--format": format,
         "--sensor": sensor, "--stream": stream, "--time-unit": time_unit, "--columns": columns,
+        "--skip-bad": skip_bad, "--repair": repair,
     }  # fmt: skip
     given: dict[str, object] = of_file | {
         "--provider": provider, "--weights": weights, "--model": model, "--through": through, "--verify": verify,

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
 from stdl_events.cli.evaluation_text import print_evaluation
 from stdl_events.cli.options.data_options import data_settings
 from stdl_events.cli.options.registry_options import one_of
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 DatasetOption = Annotated[
     str | None, one_of(DATASETS, "Of a model without its run: the dataset in --data.  [default: folder]", "--dataset")
+]
+SkipBadOption = Annotated[
+    bool, typer.Option("--skip-bad", help="Of a model without its run: leave out unreadable recordings, and name them.")
 ]
 ProviderOfFileOption = Annotated[
     str | None,

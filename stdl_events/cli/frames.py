@@ -1,7 +1,7 @@
 """`frames`: a recording as an array of event counts."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -42,6 +42,9 @@ from stdl_events.cli.options.recording_options import (
 )
 from stdl_events.cli.options.registry_options import FilterOption
 from stdl_events.cli.output import messages, print_json, results
+
+if TYPE_CHECKING:
+    from stdl_events.events.stream import EventArray
 
 
 def register(app: typer.Typer) -> None:
@@ -84,6 +87,7 @@ def frames(
     """
     from rich.progress import Progress
 
+    from stdl_events.events.hot_pixels import PixelCounts, say_hot_pixels
     from stdl_events.events.part import part_of
     from stdl_events.frames.cut import cut_recording
     from stdl_events.frames.npy import write_frames
@@ -97,8 +101,14 @@ def frames(
     spec = spec_from_options(recording, cut)
     with Progress(console=messages, transient=True) as bar:
         task = bar.add_task("frames", total=recording.summary.events)
-        made = cut_recording(recording, spec, lambda events: bar.advance(task, len(events)))
-        count = write_frames(out, made, spec.frame_shape_CHW)
+        pixels = PixelCounts(spec.sensor_size)
+
+        def watch(events: "EventArray") -> None:
+            pixels.add(events)
+            bar.advance(task, len(events))
+
+        count = write_frames(out, cut_recording(recording, spec, watch), spec.frame_shape_CHW)
+    say_hot_pixels([pixels.hot()], spec.filters.hot_pixels)
     shape = [count, *spec.frame_shape_CHW]
     if json:
         print_json({"out": str(out), "shape": shape, "dtype": "uint16", "events": recording.summary.events})

@@ -32,8 +32,7 @@ def defects_of(
         events = f"{count_of(summary.outside, 'event')} ({share:.2g} of all)"
         yield f"{events} outside {sensor}: skipped; first {first_outside}"
     if summary.impossible:
-        what = count_of(summary.impossible, "stray event")
-        yield f"{what} without a possible time (2^62 us or more, or no number): left out"
+        yield impossible_text(summary.impossible)
     if summary.strays > summary.impossible:
         between = f"{summary.stray_from_us} to {summary.stray_to_us} us"
         rest = f"{min(each.t_first_us for each in summary.takes)} to {max(each.t_last_us for each in summary.takes)} us"
@@ -53,6 +52,11 @@ def defects_of(
     if summary.backward_steps:
         steps = f"{count_of(summary.backward_steps, 'backward time step')}, by at most {summary.lateness_us} us: sorted"
         yield steps + (_MIXED if summary.lateness_us > _LONG_BACK_US else "")
+
+
+def impossible_text(count: int) -> str:
+    """Return the line about events without a possible time."""
+    return f"{count_of(count, 'stray event')} without a possible time (2^62 us or more, or no number): left out"
 
 
 def count_of(number: int, what: str, form: str = "d") -> str:

@@ -7,6 +7,7 @@ Shape letters: N events, P pixels of a sensor with a border of one pixel, H rows
 """
 
 from collections.abc import Iterable
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -41,18 +42,21 @@ def find_hot_pixels(
     counts = np.zeros(width * height, np.int64)
     for events in chunks:
         counts += np.bincount(events["y"].astype(np.int64) * width + events["x"], minlength=counts.size)
-    counts_HW = counts.reshape(height, width)
+    return hot_mask(counts.reshape(height, width), factor=factor, at_least=at_least)
+
+
+def hot_mask(counts_HW: npt.NDArray[np.int64], *, factor: float = 10.0, at_least: int = 10) -> Mask:
+    """Return mask_HW of the hot pixels by the number of events of each pixel; see `find_hot_pixels`."""
+    height, width = counts_HW.shape
     bordered_HW = np.pad(counts_HW, 1)
-    around_8HW = np.stack(
-        [
-            bordered_HW[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
-            for dy in (-1, 0, 1)
-            for dx in (-1, 0, 1)
-            if (dx, dy) != (0, 0)
-        ]
-    )
-    usual_HW = np.maximum(np.sort(around_8HW, axis=0)[-2], 1)
-    hot_HW: Mask = (counts_HW >= at_least) & (counts_HW > factor * usual_HW)
+    busiest_HW = np.zeros_like(counts_HW)
+    second_HW = np.zeros_like(counts_HW)
+    for dy, dx in product((-1, 0, 1), repeat=2):
+        if (dx, dy) != (0, 0):
+            neighbour_HW = bordered_HW[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+            np.maximum(second_HW, np.minimum(busiest_HW, neighbour_HW), out=second_HW)
+            np.maximum(busiest_HW, neighbour_HW, out=busiest_HW)
+    hot_HW: Mask = (counts_HW >= at_least) & (counts_HW > factor * np.maximum(second_HW, 1))
     return hot_HW
 
 

@@ -40,6 +40,7 @@ class Recording:
         take: the number of the one take that is read, from 1; None for all.
         takes_apart: the caller reads each of the `takes` for itself; the warning about them says so.
         divide: returns the takes of a recording that is computed from another one.
+        watch: called with the events of which clips are cut, see `recordings.cutting`.
         undivided: returns the recording of which this is a part.
     """
 
@@ -64,6 +65,7 @@ class Recording:
         self.takes_apart = False
         self.divide: Callable[[], tuple[Recording, ...]] | None = None
         self.undivided: Callable[[], Recording] | None = None
+        self.watch: Callable[[EventArray], object] | None = None
         self._maker: SummaryMaker | None = None  # of a recording with several takes
         self._decoder = decoder
         self._known_size, self._known_size_from = self._choose_size(sensor_size)
@@ -221,9 +223,7 @@ class Recording:
     @property
     def _check(self) -> BlockCheck:
         is_stated = self._known_size_from in ("header", "format")
-        return BlockCheck(
-            self.path, self._known_size, repair=self.repair, strict=self.strict, is_stated=is_stated
-        )  # fmt: skip
+        return BlockCheck(self.path, self._known_size, repair=self.repair, strict=self.strict, is_stated=is_stated)
 
     def _turn_upright(self, events: EventArray) -> None:
         """Flip the rows of `events`, not yet shared, in place if the file counts them upwards."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stdl_events import __version__
 from stdl_events.errors import DatasetError
+from stdl_events.events.hot_pixels import say_hot_pixels
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.folder_lock import locked
 from stdl_events.frames import FrameSpec
@@ -118,6 +119,7 @@ def prepare(
         if missing:
             _clean(store, jobs)  # what killed workers left
         _warn([text for job in missing for entry in shards[job.path].entries for text in entry.warnings])
+        say_hot_pixels((shard.hot for shard in shards.values()), frame_spec.filters.hot_pixels)
         made = made_of((job, shards[job.path]) for job in jobs)
         split = split_in_takes(split, made)
         manifest = complete_manifest(wanted, jobs, shards, split)

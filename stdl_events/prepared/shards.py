@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stdl_events.errors import RecordingError, UserError
 from stdl_events.events import Recording, span_us
+from stdl_events.events.hot_pixels import HotPixels, PixelCounts
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared.jobs import ShardJob, relative_path, status_of
 from stdl_events.prepared.manifest import BadEntry, SourceFile, StoredClip, store_file
@@ -74,12 +75,13 @@ class ShardEntry(BaseModel):
 
 
 class Shard(BaseModel):
-    """The facts of a shard; `entries` are in the order of the job's."""
+    """The facts of a shard; `entries` are in the order of the job's, `hot` are the hot pixels of all of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     description: str
     entries: tuple[ShardEntry, ...]
+    hot: HotPixels = HotPixels()
 
     @property
     def bad(self) -> list[BadEntry]:
@@ -107,17 +109,17 @@ def cut_shard(job: ShardJob) -> tuple[Shard, Callable[[], None]]:
     entries: list[ShardEntry] = []
     opened: Recording | None = None
     opened_of: Entry | None = None
-    pack = packer()
+    pack, counts = packer(), PixelCounts(job.frame_spec.sensor_size)
     with ExitStack() as stack:
         file = stack.enter_context(store_file(job.path))
         file.write(MAGIC)
         for entry in job.entries:
             if opened is None or opened_of is None or opened_of.recording != entry.recording:
                 opened, opened_of, source = None, entry, source_file(entry.path, job.root)
-            facts, payloads, opened = _cut(entry, opened, source, job.frame_spec, pack)
+            facts, payloads, opened = _cut(entry, opened, source, job.frame_spec, pack, counts)
             entries.append(facts)
             file.writelines(payloads)
-        shard = Shard(description=job.description(), entries=tuple(entries))
+        shard = Shard(description=job.description(), entries=tuple(entries), hot=counts.hot())
         text = shard.model_dump_json().encode()
         file.write(text + _TRAILER.pack(len(text), checksum(text), MAGIC))
         return shard, stack.pop_all().close
@@ -173,7 +175,7 @@ def _digest(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def _cut(
-    entry: Entry, opened: Recording | None, source: SourceFile, frame_spec: FrameSpec, pack: Pack
+    entry: Entry, opened: Recording | None, source: SourceFile, frame_spec: FrameSpec, pack: Pack, counts: PixelCounts
 ) -> tuple[ShardEntry, list[bytes], Recording | None]:
     """Return (facts, compressed clips, the recording for the next part of the same file) of one entry."""
     takes: list[ShardTake] = []
@@ -184,7 +186,7 @@ def _cut(
         warnings.simplefilter("ignore", ResourceWarning)
         try:
             opened = opened or entry.open()
-            for take, recording, cut in cut_takes(entry, opened, frame_spec):
+            for take, recording, cut in cut_takes(entry, opened, frame_spec, watch=counts.add):
                 clips: list[StoredClip] = []
                 for clip in cut:
                     payload = pack(clip.frames_TCHW.astype(np.uint8))

@@ -16,7 +16,7 @@ from stdl_events.frames import Counts, FrameSpec
 from stdl_events.frames.picture import PictureSpec, repeated
 from stdl_events.recordings.counted import counted
 from stdl_events.recordings.coverage import after_filters, length, longest
-from stdl_events.recordings.cutting import cut_clips, cut_takes, stacked
+from stdl_events.recordings.cutting import Watch, cut_clips, cut_takes, stacked
 from stdl_events.recordings.entry import Entry, RecordingSet
 from stdl_events.recordings.framers import Cut
 
@@ -132,6 +132,7 @@ def load_readable_clips(
     *,
     bad_at_most: int | None = None,
     cut: Cut = cut_clips,
+    watch: Watch | None = None,
 ) -> tuple[RecordingSet, ClipArray, list[BadRecording]]:
     """Return the readable recordings, their clips (there may be none), and the recordings that cannot be read.
 
@@ -139,6 +140,7 @@ def load_readable_clips(
 
     Args:
         frame_spec, progress, cut: see `load_clips`.
+        watch: called with the events of all recordings.
         bad_at_most: the error of the first recording beyond is raised.
 
     Raises:
@@ -158,7 +160,7 @@ def load_readable_clips(
                 opened, opened_of = entry.open(), entry
             takes = [
                 (replace(take, counted=counted(recording)), stacked(clips, frame_spec))
-                for take, recording, clips in cut_takes(entry, opened, frame_spec, cut)
+                for take, recording, clips in cut_takes(entry, opened, frame_spec, cut, watch)
             ]
         except (RecordingError, FrameSpecError) as error:
             if bad_at_most is not None and len(bad) >= bad_at_most:

@@ -55,7 +55,8 @@ def say_too_short(side: str, recordings: RecordingSet, clips_E: Sequence[int], f
     across = [entry for entry in without if _lies_across(entry, frame_spec)]
     short = [entry for entry in without if entry not in across]
     if short:
-        text = f"are too short for one clip of {length(frame_spec)}: {_keys(short)}{after_filters(frame_spec)}"
+        text = f"are too short for one clip of {length(frame_spec)}: {_keys(short)}{_divided(short, frame_spec)}"
+        text += after_filters(frame_spec)
         warnings.warn(f"{len(short)} of {len(recordings)} recordings {side} {text}", RecordingWarning, stacklevel=3)
     if across:
         text = (
@@ -168,7 +169,13 @@ def _keys(entries: list[Entry]) -> str:
 
 
 def longest(entries: Sequence[Entry], frame_spec: FrameSpec) -> str:
-    """Describe the longest of the recordings, as far as they can be opened, such as ", 50 ms at most"."""
+    """Describe the longest of the recordings, as far as they can be opened, such as ", 50 ms at most".
+
+    Of recordings that a split by time divided, it is their length, and what of it is on this side.
+    """
+    divided = _divided(entries, frame_spec)
+    if divided:
+        return divided
     lengths: list[int] = []
     for entry in entries[:_MEASURED]:
         with suppress(UserError, OSError):
@@ -180,6 +187,16 @@ def longest(entries: Sequence[Entry], frame_spec: FrameSpec) -> str:
     if not lengths:
         return ""
     return f", {max(lengths) / 1000:g} ms at most" if frame_spec.dt_us else f", {max(lengths)} events at most"
+
+
+def _divided(entries: Sequence[Entry], frame_spec: FrameSpec) -> str:
+    """Describe the longest of recordings that are divided by time; nothing of others, or of frames by events."""
+    parts = [(entry.divided_us, entry.times_us()) for entry in entries[:_MEASURED] if entry.divided_us is not None]
+    if not parts or frame_spec.dt_us is None:
+        return ""
+    whole_us, here_us = max(whole for whole, _ in parts), max(stop - start for _, (start, stop) in parts)
+    whole, here = (f"{round(us / 1000, 1):g} ms" for us in (whole_us, here_us))
+    return f", {whole} at most, of which the split by time leaves {here} on this side"
 
 
 def _listed(names: list[str]) -> str:

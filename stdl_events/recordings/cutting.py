@@ -3,7 +3,8 @@
 Shape letters: N clips, T frames of a clip, C=2 polarities, H rows, W columns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from stdl_events.frames.selection import Selection
 from stdl_events.recordings.entry import WHOLE, Entry
 from stdl_events.recordings.framers import Cut
 from stdl_events.recordings.takes import takes_of
+
+Watch: TypeAlias = Callable[[EventArray], object]
+Cutting = TypeVar("Cutting", Clip, Frame)
 
 
 class EntryClips(Iterator[Clip]):
@@ -43,7 +47,8 @@ def cut_clips(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> Entr
     """
     require_sensor(entry, recording, frame_spec)
     if frame_spec.kind == "recording":
-        return EntryClips(_whole(all_events(entry, recording), frame_spec))
+        events = all_events(entry, recording)
+        return EntryClips(watched(recording, events, _whole(events, frame_spec)))
     return EntryClips(clips(cut_frames(entry, recording, frame_spec), frame_spec))
 
 
@@ -68,7 +73,7 @@ def cut_frames(
     elif recording.summary.events:
         source = ReplaySource(recording, speed=None, start=entry.span[0], stop=entry.span[1])
         framer = Framer(frame_spec, origin_us=grid_of(entry, recording, frame_spec, before))
-        yield from _frames(source, framer, before)
+        yield from _frames(source, framer, before, recording.watch)
 
 
 def grid_of(entry: Entry, recording: Recording, frame_spec: FrameSpec, before: Selection | None = None) -> int | None:
@@ -81,21 +86,25 @@ def grid_of(entry: Entry, recording: Recording, frame_spec: FrameSpec, before: S
 
 
 def cut_takes(
-    entry: Entry, recording: Recording, frame_spec: FrameSpec, cut: Cut = cut_clips
+    entry: Entry, recording: Recording, frame_spec: FrameSpec, cut: Cut = cut_clips, watch: Watch | None = None
 ) -> list[tuple[Entry, Recording, EntryClips]]:
     """Cut an entry whose recording is open; if its clock was reset, each take is an entry of its own.
 
     Args:
         cut: cuts one recording, an entry of `FRAMERS`.
+        watch: called with all events while clips are taken.
 
     Raises:
         RecordingError, FrameSpecError: see `clips_of`; also during iteration.
     """
+    recording.watch = watch
     # Cutting reads the recording once, which finds its takes.
     clips_of_all = cut(entry, recording, frame_spec)
     takes = takes_of(entry, recording)
     if takes == [(entry, recording)]:
         return [(entry, recording, clips_of_all)]
+    for _, its_recording in takes:
+        its_recording.watch = watch
     return [(take, its_recording, cut(take, its_recording, frame_spec)) for take, its_recording in takes]
 
 
@@ -137,7 +146,16 @@ def all_events(entry: Entry, recording: Recording) -> EventArray:
     return concatenate_events(ReplaySource(recording, speed=None, start=start, stop=stop).chunks())
 
 
-def _frames(source: EventSource, framer: Framer, before: Selection | None) -> Iterator[Frame]:
+def watched(recording: Recording, events: EventArray, cut: Iterator[Cutting]) -> Iterator[Cutting]:
+    """Yield what is cut from the `events` of a recording, after its `watch` has seen them."""
+    if recording.watch is not None:
+        recording.watch(events)
+    yield from cut
+
+
+def _frames(source: EventSource, framer: Framer, before: Selection | None, watch: Watch | None) -> Iterator[Frame]:
     for events in source.chunks():
+        if watch is not None:
+            watch(events)
         yield from framer.push(events if before is None else before(events))
     yield from framer.finish()

@@ -45,6 +45,7 @@ class Entry:
         picture: number of a static picture in the file, which then has no events.
         counted: of the recording, once it has been read.
         orientation: turns the recording upright when it is opened; it keeps all events.
+        divided_us: length of the recording or labelled part of which a split by time took this part.
         take: the number, from 1, of one take of a recording whose clock was reset; times are then those of the take.
             None is the file as it is, all takes one after another.
     """
@@ -70,6 +71,7 @@ class Entry:
     picture: int | None = None
     take: int | None = None
     begin: int | None = None
+    divided_us: int | None = None
 
     def open(self, *, takes_apart: bool = True) -> Recording:
         """Open the whole recording, or its one take, turned upright; `span` is not applied.

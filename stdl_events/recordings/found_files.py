@@ -8,6 +8,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from stdl_events.errors import DatasetError
@@ -25,6 +26,9 @@ OTHER_SUFFIXES = frozenset(
     (".md", ".rst", ".pdf", ".doc", ".docx", ".html", ".json", ".yaml", ".yml", ".xml", ".ini", ".toml", ".log", ".png",
      ".jpg", ".jpeg", ".gif", ".bmp", ".svg", ".tif", ".tiff", ".mp4", ".avi", ".mov", ".py", ".ipynb", ".db", ".zip")
 )  # fmt: skip
+# Files of a store or a run that say what made them, at their beginning; and that of a sweep, beside its runs.
+_MADE_FILES, _SWEEP_FILE = ("split.json", "manifest.json"), "sweep.json"
+_MADE_BY, _MADE_BYTES = re.compile(rb'"made_by": ?"stdl-events '), 200
 NAMES_SHOWN = 3
 _HEAD_BYTES = 1 << 12
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -52,6 +56,20 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name.casefold() in SYSTEM_NAMES
 
 
+def is_made_here(path: Path) -> bool:
+    """True for the folder of a store, a run or a sweep, and for one that holds nothing else."""
+    if not path.is_dir():
+        return False
+    for file in (path / name for name in _MADE_FILES):
+        with suppress(OSError):
+            if _MADE_BY.search(first_bytes(file, _MADE_BYTES)):
+                return True
+    inside = _listed(path)
+    if (path / _SWEEP_FILE).is_file():
+        inside = [each for each in inside if each.is_dir()]
+    return bool(inside) and all(map(is_made_here, inside))
+
+
 class FoundFiles:
     """Finds recordings below `root`, and counts what it leaves out until `say` reports it.
 
@@ -71,13 +89,15 @@ class FoundFiles:
         self._files: dict[Identity, Path] = {}
 
     def visible(self, folder: Path) -> list[Path]:
-        """Return the folders and files in `folder`, sorted, without hidden ones and broken links."""
+        """Return the folders and files in `folder`, sorted, without hidden ones, broken links, stores and runs."""
         shown = []
         for path in sorted(_listed(folder)):
             if is_hidden(path):
                 self.leave_out("hidden", path)
             elif not path.exists():
                 self.leave_out("broken links", path)
+            elif is_made_here(path):
+                self.leave_out("made by stdl-events", path)
             elif path != self._not_shown:
                 shown.append(path)
         return shown

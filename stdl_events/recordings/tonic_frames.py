@@ -19,7 +19,7 @@ from stdl_events.frames import Clip, Counts, Frame, FrameSpec, clips
 from stdl_events.frames.counting import refuse_outside
 from stdl_events.frames.selection import Selection
 from stdl_events.frames.spec import MAX_COUNT
-from stdl_events.recordings.cutting import EntryClips, all_events, grid_of, require_sensor
+from stdl_events.recordings.cutting import EntryClips, all_events, grid_of, require_sensor, watched
 from stdl_events.recordings.entry import Entry
 
 
@@ -37,15 +37,16 @@ def cut_by_tonic(entry: Entry, recording: Recording, frame_spec: FrameSpec) -> E
             "frames.remainder", got="last", expected="drop, since Tonic's ToFrame drops what does not fill a bin",
             todo="set frames.remainder=drop, or leave data.framer out",
         )  # fmt: skip
-    events = Selection.of(frame_spec)(all_events(entry, recording))
+    events_of_all = all_events(entry, recording)
+    events = Selection.of(frame_spec)(events_of_all)
     refuse_outside(events, frame_spec.plain.sensor_size)
     if not len(events):
         return EntryClips(iter(()))
     if frame_spec.kind == "recording":
-        return EntryClips(_whole(events, frame_spec))
+        return EntryClips(watched(recording, events_of_all, _whole(events, frame_spec)))
     grid_us = grid_of(entry, recording, frame_spec)
     frames = _by_time(events, frame_spec, grid_us) if frame_spec.dt_us else _by_count(events, frame_spec)
-    return EntryClips(clips(frames, frame_spec))
+    return EntryClips(clips(watched(recording, events_of_all, frames), frame_spec))
 
 
 def _whole(events: EventArray, spec: FrameSpec) -> Iterator[Clip]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stdl_events.errors import DatasetError, RecipeError, RecordingError
+from stdl_events.events.hot_pixels import PixelCounts, say_hot_pixels
 from stdl_events.frames import FrameSpec
 from stdl_events.prepared import PreparedSet
 from stdl_events.recordings.clips import (
@@ -88,9 +89,9 @@ def load_sides(
     """
     bad: list[BadRecording] = []
     loaded: list[tuple[str, RecordingSet, ClipArray, set[int]]] = []
-    cut = RoomForClips(FRAMERS[config.data.framer])
+    cut, pixels = RoomForClips(FRAMERS[config.data.framer]), PixelCounts(frame_spec.sensor_size)
     for side, recordings in sides.items():
-        readable, clips, bad_here = _readable(config, recordings, frame_spec, cut)
+        readable, clips, bad_here = _readable(config, recordings, frame_spec, cut, pixels)
         bad += bad_here
         loaded.append((side, readable, clips, {one.entry.label for one in bad_here}))
     if bad:
@@ -98,6 +99,7 @@ def load_sides(
         if not config.data.skip_bad:
             raise unreadable(f"recipe {config.name}", bad, total, todo_bad(config.data, bad))
         say_left_out(bad, total)
+    say_hot_pixels([pixels.hot()], frame_spec.filters.hot_pixels)
     labels = {entry.label for recordings in sides.values() for entry in recordings.entries} if len(sides) > 1 else set()
     for side, readable, clips, bad_labels in loaded:
         if not len(clips):
@@ -121,7 +123,7 @@ def load_sides(
 
 
 def _readable(
-    config: TrainConfig, recordings: RecordingSet, frame_spec: FrameSpec, cut: Cut
+    config: TrainConfig, recordings: RecordingSet, frame_spec: FrameSpec, cut: Cut, pixels: PixelCounts
 ) -> tuple[RecordingSet, ClipArray, list[BadRecording]]:
     if config.data.prepared is None:
         pictures = _pictures(config)
@@ -130,7 +132,7 @@ def _readable(
             if config.augment.crop != "none":
                 require_files(loaded[1])
             return loaded
-        return load_readable_clips(recordings, frame_spec, cut=cut)
+        return load_readable_clips(recordings, frame_spec, cut=cut, watch=pixels.add)
     if config.data.framer != "own":
         raise RecipeError(
             "data.framer", got=f"{config.data.framer}, and a store of clips", expected="own, which cut the clips",

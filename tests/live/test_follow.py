@@ -271,6 +271,28 @@ def test_events_outside_the_sensor_are_counted_and_said(tmp_path):
         follow(Writer(tmp_path / "r.raw", event_files.evt3(events, **SIDES)))
 
 
+@pytest.mark.parametrize("odd_us", [2**62 + 1, -(2**62) - 1])
+def test_impossible_times_are_left_out_and_counted_as_those_of_a_whole_file(tmp_path, odd_us):
+    """A growing file ended with an error at the first one, and a live run with it."""
+    events = make_events()
+    lines = event_files.text(events, separator=",", header=TEXT_HEADER).splitlines(keepends=True)
+    odd = b"%d,3,4,1\n" % odd_us
+    data = b"".join([*lines[:100], odd, *lines[100:400], odd, *lines[400:]])
+    said = "2 stray events without a possible time"
+    with pytest.warns(RecordingWarning, match=said):
+        found = follow(Writer(tmp_path / "r.csv", data))[1]
+    np.testing.assert_array_equal(found, events)
+    with pytest.warns(RecordingWarning, match=said):
+        np.testing.assert_array_equal(open_recording(tmp_path / "r.csv").read(), events)
+    with pytest.raises(CorruptRecordingError, match=r"a time of 2\^62 us or more"):
+        follow(Writer(tmp_path / "r.csv", data), strict=True)
+    many = b"".join([*lines[:100], odd * 200, *lines[100:]])
+    with pytest.raises(CorruptRecordingError, match=r"200 stray events .* expected few of them"):
+        follow(Writer(tmp_path / "r.csv", many))
+    with pytest.warns(RecordingWarning, match="200 stray events"):
+        np.testing.assert_array_equal(follow(Writer(tmp_path / "r.csv", many), repair=True)[1], events)
+
+
 def test_polarity_that_is_understood_too_late_is_an_error(tmp_path):
     lines = b"t_us,x,y,p\n" + b"".join(b"%d,1,1,%d\n" % (t, 1 + (t > 40)) for t in range(80))
     writer = Writer(tmp_path / "r.csv", lines)

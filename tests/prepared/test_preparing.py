@@ -249,9 +249,9 @@ def test_what_the_garbage_collector_says_is_not_stored(make: Make, monkeypatch: 
     """It depends on what else the process did."""
     alone = content(make("alone").store)
 
-    def cut(*arguments: Any) -> Any:
+    def cut(*arguments: Any, **watch: Any) -> Any:
         warnings.warn("unclosed file", ResourceWarning, stacklevel=2)
-        return cut_takes(*arguments)
+        return cut_takes(*arguments, **watch)
 
     monkeypatch.setattr(shards, "cut_takes", cut)
     assert content(make("beside").store) == alone
@@ -301,10 +301,10 @@ def test_a_recording_that_changes_while_it_is_read_is_bad(
     path = recordings / "left" / "003.bin"
     cut = shards.cut_takes
 
-    def cut_and_write(entry: Entry, *others: Any) -> Any:
+    def cut_and_write(entry: Entry, *others: Any, **watch: Any) -> Any:
         if entry.path == path:
             os.utime(path, ns=(7, 7))
-        return cut(entry, *others)
+        return cut(entry, *others, **watch)
 
     monkeypatch.setattr(shards, "cut_takes", cut_and_write)
     with pytest.raises(DatasetError, match=r"left/003.bin: got a file that changed while it was read"):

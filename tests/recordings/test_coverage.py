@@ -79,6 +79,23 @@ def test_short_recordings_are_counted_on_both_sides(write: Write, folder: Path, 
     ]
 
 
+def test_parts_of_a_split_by_time_are_told_from_short_recordings(write: Write, tmp_path: Path) -> None:
+    """Recordings of 450 ms were said to be too short, 160 ms at most: the part that the split left of them."""
+    for number in range(2):
+        add(write, f"walk/{number}.h5", 450)
+        add(write, f"wave/{number}.h5", 2_000)
+    with pytest.raises(
+        DatasetError, match=r"walk \(.* too short, 450 ms at most, of which the split by time leaves 160"
+    ):
+        load(tmp_path / "data", split={"rule": "time", "held_out": 0.2})
+    add(write, "walk/2.h5", 2_000)
+    with pytest.warns(RecordingWarning) as said:
+        load(tmp_path / "data", split={"rule": "time", "held_out": 0.2})
+    assert any(
+        "walk/0.h5:train, walk/1.h5:train, 450 ms at most, of which the split" in str(one.message) for one in said
+    )
+
+
 def damage(folder: Path, *names: str) -> None:
     for name in names:
         path = folder / name

@@ -1,6 +1,7 @@
 """Folders as people have them: hidden things, notes, links, spellings of names, and the folders of a split."""
 
 import gzip
+import re
 import shutil
 import unicodedata
 import warnings
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_recordings import draw_events, keys
+from small_recordings import SIZE, draw_events, keys
 
 from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
+from stdl_events.frames import FrameSpec
+from stdl_events.prepared import prepare
 from stdl_events.recordings import read_folder, read_given_split, read_nmnist, split_nmnist
 from stdl_events.recordings.found_files import child
+from stdl_events.recordings.splits.split import by_recording
 
 Write = Callable[..., Path]
 
@@ -187,6 +191,32 @@ def test_odd_splits_are_named(write: Write, tmp_path: Path) -> None:
         two_classes(write, prefix)
     with pytest.raises(DatasetError, match="got the folders val and test, and none to train on"):
         read_folder(tmp_path / "untrained")
+
+
+SPEC = FrameSpec(kind="recording", steps=2, by="count", sensor_size=SIZE, cap=255)
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [("store", "store"), ("prepared/store", "prepared"), ("walk/store", "walk/store"), ("walk/1/2/store", "walk/1")],
+)
+def test_a_store_among_the_recordings_is_left_out(write: Write, tmp_path: Path, place: str, shown: str) -> None:
+    """A store in the folder of its recordings was a class without recordings the next time, or passed over silently."""
+    expected = two_classes(write, "data/")
+    data = tmp_path / "data"
+    split = by_recording(read_folder(data), held_out=0.5, seed=0)
+    prepare(split, SPEC, data / place, dataset="folder", root=data)
+    with pytest.warns(RecordingWarning, match=re.escape(f"left out: 1 made by stdl-events ({shown})")):
+        recordings = read_folder(data)
+    assert [f"data/{key}" for key in keys(recordings)] == expected
+
+
+def test_folders_with_files_like_those_of_a_store_are_read(write: Write, tmp_path: Path) -> None:
+    expected = two_classes(write)
+    for name in ("manifest.json", "split.json", "sweep.json"):
+        (tmp_path / "walk" / name).write_text('{"made_by": "somebody", "framing": 2}')
+    with pytest.warns(RecordingWarning, match="left out: 3 of another kind"):
+        assert keys(read_folder(tmp_path)) == expected
 
 
 def test_a_class_of_notes_alone_says_why(write: Write, tmp_path: Path) -> None:

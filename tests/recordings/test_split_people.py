@@ -201,7 +201,7 @@ def test_by_time_divides_the_only_part_of_a_class() -> None:
     assert spans(split.train) == [(0, 600, 0), (1100, 1600, 1)]
     assert keys(split.test) == ["x:0:test", "x:1000:test"]
     assert "2 recordings" not in _known(split).check_disjoint()
-    with pytest.raises(SplitError, match="x:0: got 70 us before the held-out part; expected more than the gap of 100"):
+    with pytest.raises(SplitError, match="x:0: got 70 us before the held-out part, of 100 us in all; expected"):
         by_time(parts(("x", 0, 0, 100), ("x", 1, 100, 2000)), held_out=0.3, gap_us=100)
 
 

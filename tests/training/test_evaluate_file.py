@@ -155,6 +155,28 @@ def test_what_does_not_fit_is_refused(
     assert text in " ".join(err.replace("│", " ").split())
 
 
+def test_unreadable_recordings_are_named_left_out_or_repaired(model: Path, data: Path, run_cli: RunCli) -> None:
+    """The error advised to repair or remove them; the options that train and prepare have were refused."""
+    whole = json.loads(run_cli("evaluate", model, "--data", data, "--json")[1])
+    (data / "dark" / "bad.csv").write_text(
+        "# sensor_size 8x6\nt,x,y,p\n" + "".join(f"{t * 1000},1,1,{t % 2}\n" for t in range(90)) + "91,oops\n"
+    )
+    (data / "dark" / "gone.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(80))
+    code, _, err = run_cli("evaluate", model, "--data", data)
+    assert code == 2
+    assert "2 of 5 unreadable recordings" in err
+    assert "--repair" in err
+    assert "leave them out with --skip-bad" in err
+    code, out, err = run_cli("evaluate", model, "--data", data, "--skip-bad", "--json")
+    assert code == 0, err
+    assert "left out 2 of 5 recordings, which are unreadable" in err
+    assert json.loads(out)["n"] == whole["n"]
+    code, out, err = run_cli("evaluate", model, "--data", data, "--skip-bad", "--repair", "--json")
+    assert code == 0, err
+    assert "left out 1 of 5 recordings" in err
+    assert json.loads(out)["n"] == whole["n"] + 2
+
+
 def test_options_of_a_model_without_its_run_are_refused_with_a_run(run_cli: RunCli, tmp_path: Path) -> None:
     code, _, err = run_cli("evaluate", tmp_path, "--labels", "labels.csv")
     assert code == 2

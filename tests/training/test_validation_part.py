@@ -111,7 +111,7 @@ def test_time_is_divided_with_a_gap_on_both_borders(people: Path) -> None:
         ({"rule": "subject", "names": "eve", "validation_names": "ann+ben+cy+dan"}, SplitError, "got all subjects to"),
         ({"validation_by": "subject"}, RecipeError, "validation_by: got subject; expected a share or names too"),
         ({"validation_by": "time", "validation_names": "ann"}, RecipeError, "got time, with names; expected a share"),
-        ({"rule": "time", "validation": 0.9}, SplitError, "us before the held-out part; expected more than the gap"),
+        ({"rule": "time", "validation": 0.9}, SplitError, "us in all; expected more than the gap"),
     ],
 )
 def test_what_cannot_be_validated_is_said(

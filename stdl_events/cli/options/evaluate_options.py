@@ -13,7 +13,7 @@ _TAKES: dict[Kind, frozenset[str]] = {
     "file": frozenset(
         {
             "--dataset", "--labels", "--label-times", "--layout", "--format", "--sensor", "--stream", "--time-unit",
-            "--columns", "--provider", "--predictions",
+            "--columns", "--skip-bad", "--repair", "--provider", "--predictions",
         }
     ),
     "clips": _OF_A_RUN | {"--through", "--verify", "--baseline", "--device", "--predictions"},

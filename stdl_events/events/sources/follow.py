@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from stdl_events.errors import CorruptRecordingError, SourceLostError, TruncatedRecordingError
 from stdl_events.events.block_check import MAX_TIME_US
-from stdl_events.events.decoder import TODO_DAMAGE, Block, Header
+from stdl_events.events.decoder import Block, Header
+from stdl_events.events.defects import impossible_text
 from stdl_events.events.formats.pieces import Pieces
 from stdl_events.events.ordering import sorted_by_time
 from stdl_events.events.sources.beginning import Size, Waiting, open_beginning
 from stdl_events.events.stream import EventArray, RecordingWarning, concatenate_events, copied, empty_events
+from stdl_events.events.takes import are_few
 
 # Real cameras write events some microseconds late; what is later than this is out of order in the source too.
 HOLD_US = 1_000
@@ -70,6 +72,7 @@ class FollowSource:
         name: of it in warnings.
         sensor_size: (width, height).
         outside: number of events outside the sensor so far, which are skipped.
+        impossible: number of events without a possible time so far, which are left out.
         overload: the model is waited for, since the file keeps what is not read yet.
     """
 
@@ -89,7 +92,7 @@ class FollowSource:
         self.path = path
         self.name = str(path)
         self.sensor_size = sensor_size
-        self.outside = 0
+        self.outside = self.impossible = 0
         self._events = 0
         self._pieces, self._header, self._waiting = pieces, header, waiting
         self._repair, self._strict = repair, strict
@@ -158,12 +161,10 @@ class FollowSource:
 
     def _in_order(self, block: Block) -> Iterator[EventArray]:
         """Yield the events of `block` and those held before that no later event precedes."""
-        events = self._on_sensor(block)
+        events = self._at_possible_times(block, self._on_sensor(block))
         if not len(events):
             return
         t_us = np.ascontiguousarray(events["t"])
-        if t_us.min() < -MAX_TIME_US or t_us.max() > MAX_TIME_US:
-            raise self._damage(block, "a time of 2^62 us or more", "times of fewer than 2^62 us", TODO_DAMAGE)
         if self._strict:
             self._refuse_late(block, t_us)
         self._events += len(events)
@@ -223,15 +224,33 @@ class FollowSource:
         self.outside += outside
         return block.events[inside]
 
+    def _at_possible_times(self, block: Block, events: EventArray) -> EventArray:
+        """Return those of the `events` of `block` that have a possible time; count the others."""
+        possible = (events["t"] >= -MAX_TIME_US) & (events["t"] <= MAX_TIME_US)
+        if possible.all():
+            return events
+        if self._strict:
+            todo = "leave --strict (strict=True) out: it is left out then"
+            raise self._damage(block, "a time of 2^62 us or more", "times of fewer than 2^62 us", todo)
+        self.impossible += len(events) - int(np.count_nonzero(possible))
+        return events[possible]
+
     def _damage(self, block: Block, got: str, expected: str, todo: str) -> CorruptRecordingError:
         where = f"{got}, in the block from byte {block.offset}"
         return CorruptRecordingError(str(self.path), got=where, expected=expected, todo=todo)
 
     def _say_defects(self) -> None:
-        """Warn about the events that were skipped; raise if they were most."""
+        """Warn about the events that were skipped; raise if they were many."""
         texts = []
         if self.outside:
             texts.append("{} events outside the {}x{} sensor: skipped".format(self.outside, *self.sensor_size))
+        if self.impossible:
+            texts.append(impossible_text(self.impossible))
+            if not are_few(self.impossible, self._events + self.impossible) and not self._repair:
+                raise CorruptRecordingError(
+                    str(self.path), got=texts[-1], expected="few of them",
+                    todo="check the file, or use the other events with --repair (repair=True)",
+                )  # fmt: skip
         if self._header.interpretation is not None:
             texts += self._header.interpretation.warnings()
         if self.outside > self._events and not self._repair:

@@ -117,7 +117,9 @@ def by_time(recordings: RecordingSet, *, held_out: float, gap_us: int) -> Split:
         border = 1 - held_out
         for take, recording in takes_of(entry, entry.open()):
             t0_us, t1_us = span_us(recording, None, border)
-            require_before(take, t1_us - t0_us, gap_us)
+            whole_us = span_us(recording)[1] - t0_us
+            require_before(take, t1_us - t0_us, gap_us, whole_us)
+            take = replace(take, divided_us=whole_us)
             trained.append(replace(take, key=f"{take.key}:train", span=(t0_us, t1_us - gap_us)))
             tested.append(replace(take, key=f"{take.key}:test", span=(border, None)))
     of_what = "each recording" if trained else "each class's parts in a recording"

@@ -25,15 +25,15 @@ def one_recording_each(recordings: RecordingSet) -> bool:
     return sum(map(len, classes)) == len({entry.label for entry in recordings.entries})
 
 
-def require_before(entry: Entry, before_us: int, gap_us: int) -> None:
-    """Check that the time before the held-out part is longer than the gap.
+def require_before(entry: Entry, before_us: int, gap_us: int, whole_us: int) -> None:
+    """Check that the time before the held-out part of an entry of `whole_us` is longer than the gap.
 
     Raises:
         SplitError: it is not.
     """
     if before_us <= gap_us:
         raise SplitError(
-            f"split by time, {entry.key}", got=f"{before_us} us before the held-out part",
+            f"split by time, {entry.key}", got=f"{before_us} us before the held-out part, of {whole_us} us in all",
             expected=f"more than the gap of {gap_us} us", todo="hold less out, or use shorter clips",
         )  # fmt: skip
 
@@ -58,7 +58,9 @@ def split_parts(parts: Sequence[Entry], held_out: float, gap_us: int) -> tuple[l
             (entry,) = pool
             start_us, stop_us = entry.times_us()
             border_us = stop_us - round(held_out * (stop_us - start_us))
-            require_before(entry, border_us - start_us, gap_us)
+            whole_us = stop_us - start_us
+            require_before(entry, border_us - start_us, gap_us, whole_us)
+            entry = replace(entry, divided_us=whole_us)
             trained.append(replace(entry, key=f"{entry.key}:train", span=(start_us, border_us - gap_us)))
             tested.append(replace(entry, key=f"{entry.key}:test", span=(border_us, stop_us)))
         else:

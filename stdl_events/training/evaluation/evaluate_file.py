@@ -20,6 +20,7 @@ from stdl_events.recordings.pictures import load_readable_pictures
 from stdl_events.recordings.registry import DATASETS
 from stdl_events.recordings.splits.sides import Side
 from stdl_events.recordings.takes import say_takes
+from stdl_events.training.bad_recordings import say_left_out, todo_bad
 from stdl_events.training.data_settings import DataSettings
 from stdl_events.training.evaluation.evaluate_clips import Evaluation, decided_by, evaluate_clips, session_logits
 from stdl_events.training.load_recordings import dataset_options, opened_as, recordings_folder
@@ -118,7 +119,9 @@ def _readable(data: DataSettings, recordings: RecordingSet, frame: FrameSpec) ->
     else:
         readable, clips, bad = load_readable_pictures(pictures, recordings, frame)
     if bad:
-        raise unreadable(str(data.path), bad, len(recordings), "repair or remove them")
+        if not data.skip_bad:
+            raise unreadable(str(data.path), bad, len(recordings), todo_bad(data, bad))
+        say_left_out(bad, len(recordings))
     if not len(clips):
         raise no_clips(readable.entries, frame)
     counts = np.bincount(clips.entry_index_N, minlength=len(readable)).tolist()
