@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stdl_events.learning.lean import kernels
 from stdl_events.learning.lean.kernels import cpu_norm, cpu_state8, fuses_norm, reference
-from stdl_events.learning.lean.kernels.choice import kernel
+from stdl_events.learning.lean.kernels.choice import EIGHT_BITS_ON_CPU, kernel
 from stdl_events.network.registries import SURROGATES
 
 MOMENTUM, EPS, DECAY, THRESHOLD, AMOUNT, STEP = 0.2, 1e-5, 0.5, 0.75, 0.875, 1 / 64
@@ -70,8 +70,9 @@ class Step:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("dtype", ROOM)
-@pytest.mark.parametrize("state", [None, KEPT])
+@pytest.mark.parametrize(
+    ("dtype", "state"), [*((dtype, None) for dtype in ROOM), *((dtype, KEPT) for dtype in EIGHT_BITS_ON_CPU)]
+)
 @pytest.mark.parametrize("layout", ["rows", "last", "whole"])
 def test_compiled_steps_are_the_plain_ones(size, dtype, state, layout):
     compiled_module = cpu_norm if state is None else cpu_state8

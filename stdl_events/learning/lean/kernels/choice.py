@@ -14,6 +14,8 @@ from stdl_events.learning.lean.kernels import reference
 from stdl_events.network.registries import SURROGATES
 
 ON_CPU = (torch.float32, torch.float64, torch.bfloat16)
+# Nothing but checks of gradients keeps eight bits beside float64, for which compiling takes longer than running.
+EIGHT_BITS_ON_CPU = (torch.float32, torch.bfloat16)
 # Kernels of packed spikes alone, whatever dtype they are unpacked to.
 OF_BITS = ("fired", "count_")
 ON_CUDA = ("fire_", "surrogate_backward_", "unpack")
@@ -51,7 +53,8 @@ def kernel(name: str, device: torch.device, dtype: torch.dtype, surrogate: str |
 @functools.cache
 def _compiled_for(name: str, device: torch.device, dtype: torch.dtype) -> ModuleType:
     """The module with the fastest kernels of a name, whatever the surrogate."""
-    if device.type == "cpu" and (dtype in ON_CPU or name in OF_BITS):
+    dtypes = EIGHT_BITS_ON_CPU if name in OF_EIGHT_BITS else ON_CPU
+    if device.type == "cpu" and (dtype in dtypes or name in OF_BITS):
         from stdl_events.learning.lean.kernels import cpu, cpu_norm, cpu_state8
 
         return cpu_state8 if name in OF_EIGHT_BITS else cpu_norm if name in OF_NORM else cpu

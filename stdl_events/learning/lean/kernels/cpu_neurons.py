@@ -76,11 +76,9 @@ def _fire_numbers(y_P: Any, scale: Any, offset: Any, u_P: Any, fired_P: Any, neu
 @_never_fused
 def _fire_eight_bits(y_P: Any, scale: Any, offset: Any, kept_P: Any, fired_P: Any, neurons: Any) -> None:
     factor, threshold, amount, per_step, least, most, rounds = neurons
-    zero = threshold - threshold
     for p in range(len(y_P)):
         current = rounded(y_P, load(y_P, p) * _of_place(scale, p) + _of_place(offset, p))
-        # A small integer plus zero is one in the arithmetic's type.
-        m = current + factor * (zero + np.float32(kept_P[p]))  # STDL eq. (1)
+        m = current + factor * np.float32(kept_P[p])  # STDL eq. (1)
         fired = m >= threshold  # STDL eq. (2)
         u = ((m - amount) if fired else m) * per_step  # STDL eq. (3)
         kept_P[p] = np.int8((min(max(u, least), most) + rounds) - rounds)

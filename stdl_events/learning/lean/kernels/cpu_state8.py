@@ -1,8 +1,8 @@
 """CPU kernels of neurons that keep their membrane potential in eight bits; see `network.neurons.eight_bits`.
 
-For float32, float64 and bfloat16, whose arithmetic is in float32. The loops are those of other potentials, with the
-steps of `cpu_neurons.py` for int8 inside. Surrogate gradients without an exact formula there come from a table that
-plain torch computes: every registered surrogate has it.
+For float32 and bfloat16, with arithmetic in float32. The loops are those of other potentials, with the steps of
+`cpu_neurons.py` for int8 inside. Surrogate gradients without an exact formula there come from a table that plain torch
+computes: every registered surrogate has it.
 """
 
 import functools
@@ -26,9 +26,8 @@ from stdl_events.network.neurons.eight_bits import LEAST, MOST
 from stdl_events.network.registries import SURROGATES
 from stdl_events.network.surrogate import Surrogate
 
-# Adding and subtracting it rounds a small number to the nearest whole one, half to even.
-_ROUNDS = {torch.float32: 1.5 * 2**23, torch.float64: 1.5 * 2**52}
-_NUMBERS: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64}
+# Adding and subtracting it rounds a small float32 to the nearest whole one, half to even.
+_ROUNDS = 1.5 * 2**23
 
 
 def fire_eight_bits_(
@@ -41,7 +40,7 @@ def fire_eight_bits_(
     step: float,
 ) -> None:
     arrays = (*flat(current_BCHW), *flat(kept_BCHW), *flat(bits_BCQ))
-    numbers = _numbers(current_BCHW.dtype, decay, threshold, amount, step)
+    numbers = _numbers(decay, threshold, amount, step)
     run_on_rows(fire_in_rows, *arrays, *sizes(current_BCHW), numbers)
 
 
@@ -55,7 +54,7 @@ def surrogate_backward_eight_bits_(
     surrogate: str,
     width: float,
 ) -> None:
-    slopes = _slopes(SURROGATES[surrogate], width, threshold, amount, step, _wide(grad_BCHW.dtype))
+    slopes = _slopes(SURROGATES[surrogate], width, threshold, amount, step)
     arrays = (*flat(grad_BCHW), *flat(kept_BCHW), *flat(bits_BCQ))
     run_on_rows(surrogate_backward_in_rows, *arrays, *sizes(grad_BCHW), *slopes)
 
@@ -70,7 +69,7 @@ def fire_eight_bits_normed_(
     eps: float,
     neurons: list[float],
 ) -> None:
-    numbers = _numbers(y_BCHW.dtype, *neurons)
+    numbers = _numbers(*neurons)
     step_normed(spikes_BCHW, y_BCHW, kept_BCHW, bits_BCQ, norm_C, momentum, eps, numbers)
 
 
@@ -84,36 +83,29 @@ def surrogate_backward_eight_bits_normed_(
     surrogate: str,
     width: float,
 ) -> None:
-    slopes = _slopes(SURROGATES[surrogate], width, *neurons, _wide(grad_BCHW.dtype))
+    slopes = _slopes(SURROGATES[surrogate], width, *neurons)
     slope_normed(grad_BCHW, y_BCHW, kept_BCHW, bits_BCQ, norm_C, *slopes)
 
 
-def _numbers(dtype: torch.dtype, decay: float, threshold: float, amount: float, step: float) -> tuple[Any, ...]:
-    """Arguments of `fire_row`, in the arithmetic's type."""
-    wide = _wide(dtype)
-    return as_numbers(_NUMBERS[wide], decay * step, threshold, amount, 1 / step, LEAST, MOST, _ROUNDS[wide])
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    """The arithmetic's type."""
-    return torch.promote_types(dtype, torch.float32)
+def _numbers(decay: float, threshold: float, amount: float, step: float) -> tuple[Any, ...]:
+    """Arguments of `fire_row`."""
+    return as_numbers(np.float32, decay * step, threshold, amount, 1 / step, LEAST, MOST, _ROUNDS)
 
 
 @functools.lru_cache(maxsize=64)
 def _slopes(
-    surrogate: Surrogate, width: float, threshold: float, amount: float, step: float, dtype: torch.dtype
+    surrogate: Surrogate, width: float, threshold: float, amount: float, step: float
 ) -> tuple[tuple[Any, ...], int]:
-    """Arguments of `surrogate_row`: its numbers, in the arithmetic's type, and the formula."""
-    number = _NUMBERS[dtype]
-    is_exact = number(width) * number(width) == number(width * width)  # plain torch squares it in float64
+    """Arguments of `surrogate_row`: its numbers and the formula."""
+    is_exact = np.float32(width) * np.float32(width) == np.float32(width * width)  # plain torch squares it in float64
     if is_exact and (formula := EXACT_FORMULAS.get(surrogate)) is not None:
-        return as_numbers(number, threshold, amount, width, step), formula
-    return (_table(surrogate, width, threshold, amount, step, dtype),), BY_TABLE
+        return as_numbers(np.float32, threshold, amount, width, step), formula
+    return (_table(surrogate, width, threshold, amount, step),), BY_TABLE
 
 
-def _table(surrogate: Surrogate, width: float, threshold: float, amount: float, step: float, dtype: torch.dtype) -> Any:
+def _table(surrogate: Surrogate, width: float, threshold: float, amount: float, step: float) -> Any:
     """The surrogate gradient of every kept integer, without a spike and then with one."""
     with torch.inference_mode(False), torch.no_grad():
-        u = torch.arange(LEAST, MOST + 1).to(dtype).mul_(step)
-        s = torch.tensor([[0], [1]]).to(dtype)
+        u = torch.arange(LEAST, MOST + 1).float().mul_(step)
+        s = torch.tensor([[0.0], [1.0]])
         return surrogate.gradient_((s * amount + u).sub_(threshold), width).flatten().numpy()
