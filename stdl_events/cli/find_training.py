@@ -7,9 +7,8 @@ from pathlib import Path
 from stdl_events.errors import RecipeError
 from stdl_events.model_card import ModelCard
 from stdl_events.recipes import RECIPES
-from stdl_events.recipes.resolve import resolve
+from stdl_events.recipes.resolve import resolve, resolve_run
 from stdl_events.training.load_recordings import sensor_and_classes
-from stdl_events.training.overrides import apply_overrides, read_settings_file, with_values
 from stdl_events.training.run_folder import BUNDLE_FOLDER, CARD_FILE, load_config
 from stdl_events.training.settings import TrainConfig
 
@@ -67,10 +66,7 @@ def find_training(
         raise RecipeError(
             f"variant {variant!r}", got=f"the run {name}", expected="a recipe", todo="leave --variant out"
         )  # fmt: skip
-    config = load_config(folder)
-    if file is not None:
-        config = with_values(config, read_settings_file(file))
-    config = apply_overrides(config, assignments)
+    config = resolve_run(folder, file=file, assignments=assignments).config
     card_path = folder / BUNDLE_FOLDER / CARD_FILE
     # Other recordings may have another sensor and other classes than those that the run was trained on.
     if not card_path.is_file() or config.data != load_config(folder).data:

@@ -27,7 +27,7 @@ from stdl_events.events.defects import count_of
 from stdl_events.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from stdl_events.training.settings import TrainConfig
+    from stdl_events.recipes.resolve import Resolved
     from stdl_events.training.sweeps.sweep_folder import SweepRecord
     from stdl_events.training.sweeps.sweep_grid import Sweep
 
@@ -84,7 +84,6 @@ def sweep(
 
     Example: stdl-events sweep folder --data recordings/ --vary learning.rule=stdl,sltt --validation 0.1
     """
-    from stdl_events.training.overrides import parse_assignments
     from stdl_events.training.run_folder import CONFIG_FILE
     from stdl_events.training.sweeps.sweep_folder import SWEEP_FILE, is_sweep, read_sweep
     from stdl_events.training.sweeps.sweep_grid import Sweep, parse_seeds, parse_vary
@@ -106,9 +105,9 @@ def sweep(
             require_no_folder(recipe, SWEEP_FILE, "a sweep")
         varied = parse_vary(vary or ())
         base = _base(recipe, variant, config_file, assignments or [], options, list(varied))
-        asked = Sweep(base, varied, parse_seeds(SEEDS if seeds is None else seeds))
+        asked = Sweep(base.config, varied, parse_seeds(SEEDS if seeds is None else seeds))
         combined = [combination.config for combination in asked.combinations]
-        say_unused_in_sweep(combined, parse_assignments(assignments or ()), varied)
+        say_unused_in_sweep(combined, base.given, varied)
         folder = out or Path("runs") / f"{asked.base.name}-sweep"
     record = _run(asked, folder, retry=retry)
     _report(record, as_json)
@@ -121,7 +120,7 @@ def _base(
     assignments: list[str],
     options: list[str],
     varied: list[str],
-) -> "TrainConfig":
+) -> "Resolved":
     """The settings that all runs share.
 
     Raises:
@@ -142,7 +141,7 @@ def _base(
             raise RecipeError(f"--vary {key}", got="a value of it as well", expected="it once", todo="leave one out")
         if key == "seed":
             raise RecipeError("--set seed", got="a seed", expected="--seeds", todo="write for example --seeds 0,1,2")
-    return resolve(recipe, variant=variant, file=file, assignments=assignments, options=options).config
+    return resolve(recipe, variant=variant, file=file, assignments=assignments, options=options)
 
 
 def _run(asked: "Sweep", folder: Path, *, retry: bool) -> "SweepRecord":

@@ -75,7 +75,6 @@ def train(
     Example: stdl-events train folder --data recordings/ --set epochs=30 --set learning.budget=2GiB
     """
     from stdl_events.recipes.resolve import resolve, resolve_run
-    from stdl_events.training.overrides import parse_assignments
     from stdl_events.training.unused_settings import say_unused
 
     if list_recipes:
@@ -94,7 +93,7 @@ def train(
         resolved = resolve_run(run, file=config_file, assignments=changes, options=options)
     else:
         raise typer.BadParameter(f"{run} is a run, not a recipe", param_hint="--variant")
-    say_unused(resolved.config, parse_assignments(changes))
+    say_unused(resolved.config, resolved.given)
     if show:
         print_settings(resolved, as_json)
         return

@@ -91,4 +91,6 @@ def spike(m: Tensor, threshold: float | Tensor, kind: str, width: float) -> Tens
     """
     if isinstance(threshold, Tensor):
         m, threshold = m - threshold, 0.0
+    if type(m) is Tensor and not torch.is_grad_enabled():  # an exporter's tensors are of other types
+        return torch.ge(m, threshold, out=torch.empty_like(m))  # one pass over memory instead of two
     return _Spike.apply(m, threshold, kind, width)

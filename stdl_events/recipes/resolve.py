@@ -1,7 +1,7 @@
 """The settings of a training, and where each is from: base, recipe, variant, file, assignment or option."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,13 @@ class Resolved:
     Attributes:
         origins: one of `ORIGINS` by dotted key, for every setting in `values`. Settings of the recipe that equal the
             base's are the base's.
+        given: dotted keys of what the user asks for: assignments, and what a file changes, which may be that of a whole
+            run.
     """
 
     config: TrainConfig
     origins: dict[str, str]
+    given: tuple[str, ...] = ()
 
     @property
     def values(self) -> dict[str, Any]:
@@ -92,15 +95,19 @@ def resolve_run(
 
 
 def _changed(resolved: Resolved, file: Path | None, assignments: Iterable[str], options: Iterable[str]) -> Resolved:
+    given: list[str] = []
     for values, origin in (
         (read_settings_file(file) if file is not None else {}, FILE),
         (parse_assignments(assignments), ASSIGNED),
         (parse_assignments(options), OPTION),
     ):
         if values:
+            before = resolved.values
             resolved = resolved.then(with_values(resolved.config, values), values, origin)
+            after = resolved.values
+            given += values if origin != FILE else (key for key in values if before.get(key) != after.get(key))
     _require_taken(resolved.config.data.split, parse_assignments(assignments))
-    return resolved
+    return replace(resolved, given=tuple(dict.fromkeys(given)))
 
 
 def _require_taken(split: SplitSettings, stated: Iterable[str]) -> None:

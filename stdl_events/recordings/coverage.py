@@ -120,9 +120,14 @@ def require_every_class(
             f"recordings {side}", got="no readable one", expected=f"at least one clip of {length(frame_spec)}",
             todo=f"repair those that are named, or {_TODO_SPLIT}, such as with another seed",
         )  # fmt: skip
-    if absent:
-        text = f"no readable recordings {side} of {len(absent)} of {len(recordings.classes)} classes: {_listed(absent)}"
-        warnings.warn(text, RecordingWarning, stacklevel=3)
+    unreadable_ones = [name for name in absent if recordings.classes.index(name) in bad_labels]
+    for what, names in (
+        ("readable recordings", unreadable_ones),
+        ("recordings", [name for name in absent if name not in unreadable_ones]),
+    ):
+        if names:
+            text = f"no {what} {side} of {len(names)} of {len(recordings.classes)} classes: {_listed(names)}"
+            warnings.warn(text, RecordingWarning, stacklevel=3)
 
 
 def say_unequal(classes: Sequence[str], targets_N: Sequence[int]) -> None:

@@ -51,9 +51,12 @@ def notes(summary: Mapping[str, Any]) -> tuple[str, ...]:
         "All clips are of one recording; other recordings may differ by more than the interval says.": interval
         and interval["unit"] == "parts",
         f"The ridge on summed events is left out: {left_out}.": left_out,
+        f"No better than always naming the most frequent class ({summary['chance']:.3f}): nothing is learnt that holds "
+        "for the held-out clips.": summary["accuracy"] <= summary["chance"],
         "A ridge that sums each clip's events over time is as good: the network shows no use of time.": ridge
-        is not None
-        and ridge >= summary["accuracy"],
+        == summary["accuracy"],
+        f"A ridge that sums each clip's events over time is better ({ridge or 0:.3f}): train longer, or with other "
+        "settings, before anything is concluded from this run.": ridge is not None and ridge > summary["accuracy"],
         f"Not counted, since without a clip: {count_of(too_short, 'held-out recording')}.": too_short,
     }
     return tuple(text for text, holds in found.items() if holds)

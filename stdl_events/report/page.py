@@ -77,6 +77,7 @@ def contents(
         "simulated": DATASETS[config.data.dataset].makes is not None,
         "learning": learning(rows, config.epochs),
         "start": next((row for row in reversed(rows) if row["kind"] == "start"), {}),
+        "validated": any("validation_accuracy" in row for row in rows),
         "warnings": warnings_of(rows),
         "memory": memory(folder, config, rows, meter_layers=meter_layers),
         "robustness": robustness(folder, weights),

@@ -155,7 +155,8 @@ def number(value: float) -> str:
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values, default=0.0), max(values, default=1.0)
-    return (low, high) if low < high else (low - 0.5, low + 0.5)
+    half = abs(low) / 2 or 0.5  # of a range around one value, whose marks then tell it
+    return (low, high) if low < high else (low - half, low + half)
 
 
 def _thinned(points: Sequence[tuple[float, float | None]]) -> Sequence[tuple[float, float | None]]:

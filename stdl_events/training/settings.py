@@ -31,6 +31,7 @@ from stdl_events.training.data_settings import (
 )
 from stdl_events.training.learning_settings import LearningSettings
 from stdl_events.training.neuron_setting import NeuronSetting
+from stdl_events.training.unused_settings import say_unused_changes
 from stdl_events.training.update_settings import AveragingSettings, OptimiserSettings, ScheduleSettings
 from stdl_events.validation import first_problem
 
@@ -180,18 +181,22 @@ class TrainConfig(Section):
     def derive(self, **changes: Any) -> "TrainConfig":
         """This configuration with some settings changed; a section is given as a mapping of the keys that change.
 
+        Changes without effect beside the other settings are warned of, so those that need each other belong together.
+
         Raises:
             RecipeError: a key is unknown, or a value is impossible.
         """
         merged = _merge(self.model_dump(), changes, "")
         try:
-            return TrainConfig.model_validate(merged)
+            derived = TrainConfig.model_validate(merged)
         except ValidationError as error:
             problem = first_problem(error)
             raise RecipeError(
                 problem.where or "settings", got=problem.got, expected=problem.expected,
                 todo=problem.todo or "correct this setting",
             ) from None  # fmt: skip
+        say_unused_changes(self, derived)
+        return derived
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any], path: str) -> dict[str, Any]:

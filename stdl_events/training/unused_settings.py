@@ -3,12 +3,15 @@
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stdl_events.learning.grid import Planned
 from stdl_events.learning.rules import RULES
 from stdl_events.network.spec import NeuronSpec
 from stdl_events.training.learning_settings import WAYS_TO_CUT
-from stdl_events.training.settings import TrainConfig
+
+if TYPE_CHECKING:
+    from stdl_events.training.settings import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,15 @@ class Need:
 
     keys: tuple[str, ...]
     decided_by: str
-    holds: Callable[[TrainConfig], bool]
+    holds: Callable[["TrainConfig"], bool]
     value: str
 
 
-def _schedule(*kinds: str) -> Callable[[TrainConfig], bool]:
+def _schedule(*kinds: str) -> Callable[["TrainConfig"], bool]:
     return lambda config: config.schedule.kind in kinds
 
 
-def _adapts(config: TrainConfig) -> bool:
+def _adapts(config: "TrainConfig") -> bool:
     neuron = config.network.neuron
     return isinstance(neuron, NeuronSpec) and neuron.kind not in ("lif", "plif")
 
@@ -55,12 +58,21 @@ NEEDS = (
 )
 
 
-def say_unused(config: TrainConfig, given: Iterable[str]) -> None:
+def say_unused(config: "TrainConfig", given: Iterable[str]) -> None:
     """Warn of each setting of `given`, dotted keys, that has no effect in `config`."""
-    say_unused_in_sweep([config], given, ())
+    say_unused_in_sweep([config], given, (), stacklevel=3)
 
 
-def say_unused_in_sweep(configs: Sequence[TrainConfig], given: Iterable[str], varied: Collection[str]) -> None:
+def say_unused_changes(old: "TrainConfig", new: "TrainConfig") -> None:
+    """Warn of each setting that differs between two configurations and has no effect in the new one."""
+    keys = (key for need in NEEDS for key in need.keys)
+    changed = [key for key in keys if _value(old, key) != _value(new, key)]
+    say_unused_in_sweep([new], changed, (), stacklevel=4)  # the caller of `derive`
+
+
+def say_unused_in_sweep(
+    configs: Sequence["TrainConfig"], given: Iterable[str], varied: Collection[str], *, stacklevel: int = 2
+) -> None:
     """Warn of each setting that has no effect in any of `configs`, or varies and has none in some of them.
 
     Args:
@@ -69,6 +81,8 @@ def say_unused_in_sweep(configs: Sequence[TrainConfig], given: Iterable[str], va
         varied: dotted keys of the others, whose values differ.
     """
     for key in (*given, *varied):
+        if all(_value(config, key) is None for config in configs):
+            continue  # it is unset, so there is nothing that could have an effect
         for need in NEEDS:
             without = sum(not need.holds(config) for config in configs) if key in need.keys else 0
             if without == len(configs):
@@ -78,4 +92,12 @@ def say_unused_in_sweep(configs: Sequence[TrainConfig], given: Iterable[str], va
             else:
                 continue
             text = f"{key} has no effect {where}: it needs {need.decided_by}={need.value}"
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(text, stacklevel=stacklevel)
+
+
+def _value(config: "TrainConfig", key: str) -> object:
+    """The setting of a dotted key; None inside a section that is not there, such as the neuron "paper"."""
+    value: object = config
+    for part in key.split("."):
+        value = getattr(value, part, None)
+    return value

@@ -1,5 +1,6 @@
 """Neurons against Norse's functional step, a scalar loop, and each other; as cells of Norse's SequentialState."""
 
+import dataclasses
 import math
 
 import norse.torch as snn
@@ -94,6 +95,25 @@ def test_steps_are_those_of_a_scalar_loop(kind, reset):
         got = torch.stack([u[neuron] for u in potentials])
         torch.testing.assert_close(got, torch.tensor(expected_potentials, dtype=torch.float64), rtol=0, atol=1e-14)
     assert 0.05 < torch.stack(spikes).mean().item() < 0.6
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("reset", ["soft", "hard", "amount"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_without_gradients_has_the_bits_of_one_with(kind, reset, dtype):
+    """The first takes fewer passes over memory."""
+    spec = NeuronSpec(kind=kind, decay=0.6, threshold=0.7, reset="hard" if reset == "hard" else "soft")
+    if reset == "amount":
+        spec = dataclasses.replace(spec, reset_amount=0.37)
+    cell = NeuronCell(spec, dtype=dtype)
+    with_gradients = without = None
+    for x in random_inputs(3, steps=20).to(dtype):
+        s, with_gradients = cell(x, with_gradients)
+        with torch.no_grad():
+            same, without = cell(x, without)
+        assert same.dtype == s.dtype
+        assert torch.equal(same, s)
+        assert all(map(torch.equal, without, with_gradients))
 
 
 def test_adaptation_makes_a_neuron_fire_less():

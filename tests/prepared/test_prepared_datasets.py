@@ -45,7 +45,7 @@ CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], Split]]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:no readable recordings to train on of . of 11 classes")
+@pytest.mark.filterwarnings("ignore:no recordings to train on of . of 11 classes")
 @pytest.mark.filterwarnings("ignore:.* where Tonic expects")
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("idle_parent")

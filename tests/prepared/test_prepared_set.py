@@ -60,7 +60,7 @@ def test_clips_are_those_of_load_clips(make: Make, recordings: Path, frame_spec:
         assert (len(clips), clips.incomplete) == (len(expected), expected.incomplete)
 
 
-@pytest.mark.filterwarnings("ignore:no readable recordings to train on of 5 of 7 classes")
+@pytest.mark.filterwarnings("ignore:no recordings to train on of 5 of 7 classes")
 def test_parts_of_real_recordings(recordings_dir: Path, tmp_path: Path) -> None:
     """Both sides of a split by time; the store finds them by the requested part, without the files."""
     both = read_folder(recordings_dir / "objects")

@@ -122,6 +122,13 @@ def test_a_class_of_bad_recordings_alone(folder: Path) -> None:
         store(folder, skip_bad=True)
 
 
+def test_a_class_without_recordings_is_told_from_unreadable_ones(folder: Path) -> None:
+    split = read_given_split(folder)
+    walking = split.test.with_entries(entry for entry in split.test.entries if entry.key.startswith("test/walk"))
+    with pytest.warns(RecordingWarning, match=r"^no recordings held out of 1 of 2 classes: wave$"):
+        load_sides(load_recipe("folder"), {TO_TRAIN: split.train, HELD_OUT: walking}, SPEC)
+
+
 def test_a_class_without_readable_recordings_to_train_on(folder: Path) -> None:
     damage(folder, *(f"train/wave/{number}.h5" for number in range(1, 3)))
     config = load_recipe("folder").derive(data={"path": str(folder), "skip_bad": True})

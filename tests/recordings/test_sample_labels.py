@@ -30,7 +30,7 @@ def load_both(config: TrainConfig) -> None:
     load_sides(config, {TO_TRAIN: split.train, HELD_OUT: split.test}, config.frames.spec((16, 12)))
 
 
-@pytest.mark.filterwarnings("ignore:no readable recordings to train on of 1 of 2 classes")
+@pytest.mark.filterwarnings("ignore:no recordings to train on of 1 of 2 classes")
 @pytest.mark.parametrize(
     ("size", "labels", "text"),
     [

@@ -107,7 +107,7 @@ def test_unknown_labels_are_refused(model: Path, data: Path, run_cli: RunCli) ->
     assert expected_text in " ".join(err.split())
 
 
-@pytest.mark.filterwarnings("ignore:no readable recordings to evaluate of 1 of 3 classes")
+@pytest.mark.filterwarnings("ignore:no recordings to evaluate of 1 of 3 classes")
 def test_a_given_split_is_evaluated_by_side(model: Path, tmp_path: Path, run_cli: RunCli) -> None:
     for side in ("train", "test"):
         write_folder(tmp_path / "split" / side)
@@ -212,7 +212,7 @@ def test_recordings_of_one_class_have_an_accuracy(
     assert code == 0, err
     right = [LABELS[row_K.argmax()] == "dark" for row_K in rows]
     assert (json.loads(out)["accuracy"], json.loads(out)["n"]) == (np.mean(right), len(rows))
-    assert f"no readable recordings to evaluate of {len(LABELS) - 1} of {len(LABELS)} classes: " in err
+    assert f"no recordings to evaluate of {len(LABELS) - 1} of {len(LABELS)} classes: " in err
 
 
 def test_the_model_is_not_overwritten_by_predictions(model: Path, data: Path, run_cli: RunCli) -> None:

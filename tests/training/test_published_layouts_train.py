@@ -37,7 +37,7 @@ def configured(dataset: str, root: Path, downscale: int = 8) -> TrainConfig:
     )
 
 
-@pytest.mark.filterwarnings("ignore:no readable recordings .* of 8 of 11 classes")
+@pytest.mark.filterwarnings("ignore:no recordings .* of 8 of 11 classes")
 @pytest.mark.parametrize(
     ("dataset", "write", "classes", "sides", "checked"),
     [
@@ -84,7 +84,7 @@ def test_one_epoch_of_cifar10_dvs(tmp_path: Path, capsys: pytest.CaptureFixture[
     check_run(config, tmp_path / "run", capsys, 10, (40, 10), "40 to train, 10 held out; checked: no recording", split)
 
 
-@pytest.mark.filterwarnings("ignore:no readable recordings .* of 47 of 50 classes")
+@pytest.mark.filterwarnings("ignore:no recordings .* of 47 of 50 classes")
 def test_one_epoch_of_thu_eact_50(tmp_path: Path, run_cli: Callable[..., tuple[int, str, str]]) -> None:
     """Prepared with a stated unit, by helper processes if there are any, and trained from the store and directly."""
     write_thu_eact_50(tmp_path / "data")

@@ -162,6 +162,25 @@ def test_a_setting_without_effect_is_said(need: Need) -> None:
         assert len(said) == 1
 
 
+def test_a_setting_without_effect_is_said_at_every_door(tmp_path: Path, run_cli: Cli) -> None:
+    text = "schedule.step_epochs has no effect here: it needs schedule.kind=step"
+    config = load_recipe("folder")
+    with pytest.warns(UserWarning, match=text) as said:
+        config.derive(schedule={"step_epochs": 3})
+    assert [Path(warned.filename).name for warned in said] == [Path(__file__).name]
+    file = tmp_path / "some.toml"
+    file.write_text("[schedule]\nstep_epochs = 3\n")
+    for words in (["train", "folder", "--show"], ["sweep", "folder", "--data", tmp_path / "absent"]):
+        _, _, err = run_cli(*words, "--config", file)
+        assert err.count(text) == 1
+    # The file of a whole run states every setting; said is what it changes.
+    whole = tmp_path / "config.json"
+    whole.write_text(json.dumps(config.model_dump(mode="json") | {"epochs": 3}))
+    code, _, err = run_cli("train", "folder", "--show", "--config", whole)
+    assert (code, err) == (0, "")
+    config.derive(schedule={"kind": "step", "step_epochs": 3}).derive(epochs=5)
+
+
 def test_a_setting_with_effect_is_not_said() -> None:
     asked = ["schedule.kind=step", "schedule.step_epochs=2", "network.neuron.kind=alif", "network.neuron.adaptation=1"]
     asked += [

@@ -28,6 +28,7 @@ from stdl_events.memory.sites import Site
 from stdl_events.model_card import ModelCard
 from stdl_events.recipes import load_recipe
 from stdl_events.recordings.entry import RecordingSet
+from stdl_events.report.accuracy import notes
 from stdl_events.report.activity import additions_of, measure_activity
 from stdl_events.report.clips import CLIPS_OF_A_PAIR, worst_clips
 from stdl_events.report.memory import layer_table
@@ -37,6 +38,7 @@ from stdl_events.sizes import format_bytes
 from stdl_events.training.build_learner import step_bytes
 from stdl_events.training.bundle import load_bundle, write_card
 from stdl_events.training.evaluation.evaluate_clips import Evaluation
+from stdl_events.training.evaluation.evaluate_run import evaluate
 from stdl_events.training.fit import RunResult, fit
 from stdl_events.training.kept_results import keep_result
 from stdl_events.training.kept_warnings import KeptWarnings
@@ -183,11 +185,43 @@ def test_the_headline_is_that_of_the_evaluation(hostile: RunResult, tmp_path: Pa
     ridge = hostile.evaluation.ridge.accuracy
     assert ridge is not None
     assert page.text[page.text.index("ridge on summed events") + 1] == f"{ridge:.3f}"
-    assert any("the network shows no use of time" in text for text in page.text) == (ridge >= summary["accuracy"])
+    assert all(note in page.text for note in notes(summary))
     table = page.source.partition('<table class="confusion">')[2].partition("</table>")[0]
     assert [int(count) for count in re.findall(r"<td[^>]*>(\d+)</td>", table)] == np.ravel(
         summary["confusion"]
     ).tolist()
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "ridge", "said"),
+    [
+        (0.9, 0.7, []),
+        (0.7, 0.7, ["A ridge that sums each clip's events over time is as good"]),
+        (0.6, 0.7, ["A ridge that sums each clip's events over time is better (0.700)"]),
+        (0.3, None, ["No better than always naming the most frequent class (0.300)"]),
+        (
+            0.1,
+            0.2,
+            ["No better than always naming", "A ridge that sums each clip's events over time is better (0.200)"],
+        ),
+    ],
+)
+def test_what_speaks_against_the_accuracy_is_said(
+    small_run: Path, accuracy: float, ridge: float | None, said: list[str]
+) -> None:
+    summary = evaluate(small_run).summary() | {"accuracy": accuracy, "chance": 0.3}
+    summary["baselines"] = summary["baselines"] | {"ridge": ridge, "left_out": None}
+    found = notes(summary)
+    assert len(found) == len(said)
+    assert all(text.startswith(start) for text, start in zip(found, said, strict=True))
+
+
+@pytest.mark.parametrize("value", [0.005, -3e6, 0.0])
+def test_the_marks_around_a_single_value_tell_it(value: float) -> None:
+    drawn = chart("a rate", "step", "rate", [Series("rate", ((10, value),))], counts_x=True)
+    marks = [float(tick.text.replace(",", "")) for tick in drawn.y_ticks]
+    assert len(marks) >= 2
+    assert all(abs(mark - value) <= max(abs(value) / 2, 0.5 * (value == 0)) for mark in marks)
 
 
 def test_simulated_recordings_are_called_simulated(hostile: RunResult, tmp_path: Path) -> None:

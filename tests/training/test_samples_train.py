@@ -22,7 +22,7 @@ from stdl_events.recordings import DATASETS, read_events
 from stdl_events.training.data_settings import DataSettings
 
 pytest.importorskip("tonic")
-pytestmark = pytest.mark.filterwarnings("ignore:.* where Tonic expects", "ignore:no readable recordings")
+pytestmark = pytest.mark.filterwarnings("ignore:.* where Tonic expects", "ignore:no recordings")
 RunCli = Callable[..., tuple[int, str, str]]
 SMALL = (
     "frames.kind=recording",

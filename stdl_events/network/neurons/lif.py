@@ -44,7 +44,11 @@ def after_reset(m: Tensor, s: Tensor, spec: NeuronSpec, amount: float | Tensor) 
     Args:
         amount: subtracted per spike with soft reset.
     """
-    return m * (1 - s) if spec.reset == "hard" else m - amount * s  # STDL eq. (3)
+    if spec.reset == "hard":
+        return m * (1 - s)  # STDL eq. (3)
+    if type(m) is Tensor and not torch.is_grad_enabled() and not isinstance(amount, Tensor):
+        return torch.sub(m, s, alpha=amount)
+    return m - amount * s
 
 
 def reset_into(u: Tensor, m: Tensor, s: Tensor, spec: NeuronSpec, amount: float | Tensor) -> None:

@@ -77,7 +77,7 @@ def by_recording(recordings: RecordingSet, *, held_out: float, seed: int) -> Spl
         if counts[label] == 1:
             raise SplitError(
                 f"split by recording, class {name}", got="1 recording", expected="at least 2",
-                todo="add recordings, or split long ones by time",
+                todo="add recordings, or split long ones by time (--split time)",
             )  # fmt: skip
     firsts = [parts[0] for parts in groups.values() if all(part.file_key == parts[0].file_key for part in parts)]
     if len(firsts) < len(groups):
