@@ -1,15 +1,18 @@
 """What a run was made from: settings, recordings, versions."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from stdl_events.events.defects import count_of
 from stdl_events.recipes import RECIPES, find_recipe
 from stdl_events.recipes.base import base_of
 from stdl_events.recordings.file_digest import file_digest
-from stdl_events.recordings.splits.sides import COUNTED, SIDES
+from stdl_events.recordings.splits.sides import COUNTED, SIDES, Side
 from stdl_events.recordings.splits.split_list import SPLIT_FILE, ListedRecording, read_split_list
 from stdl_events.report.tables import Table
 from stdl_events.sizes import format_bytes
@@ -68,22 +71,32 @@ def recordings(folder: Path) -> Recordings:
     listed = read_split_list(folder / SPLIT_FILE)
     if listed is None:
         return Recordings((), None)
+    sides = [(side, listed.side(side)) for side in SIDES if listed.side(side)]
     facts = [
         ("folder", listed.root),
         ("dataset", listed.dataset),
         ("rule of the split", listed.rule),
         *([] if listed.validation is None else [("rule of the validation part", listed.validation.rule)]),
-        ("kept apart", ", ".join(listed.apart) or "recordings"),
+        ("kept apart", ", ".join(listed.apart) or _apart(sides, listed.gap_us)),
         ("sensor", f"{listed.sensor_size[0]} x {listed.sensor_size[1]}"),
         ("classes", f"{len(listed.classes):,}"),
         ("left out as unreadable", f"{len(listed.left_out):,}"),
         ("further recordings in the folder", f"{listed.beside:,}"),
         (f"SHA-256 of {SPLIT_FILE}", file_digest(folder / SPLIT_FILE)),
     ]
-    sides = [(side, listed.side(side)) for side in SIDES if listed.side(side)]
     rows = [(COUNTED[side], *_fingerprint(rows)) for side, rows in sides]
-    head = ("side", "recordings", "files", "size", "subjects", "sessions", "SHA-256 of their digests")
+    head = ("side", "recordings", "files", "size of the files", "subjects", "sessions", "SHA-256 of their digests")
     return Recordings(tuple(facts), Table.of("the sides of the split", head, rows))
+
+
+def _apart(sides: Sequence[tuple[Side, Sequence[ListedRecording]]], gap_us: int | None) -> str:
+    """Return what no two sides share: recordings, or parts of them."""
+    files = Counter(chain.from_iterable({row.path for row in rows} for _, rows in sides))
+    shared = sum(count > 1 for count in files.values())
+    if not shared:
+        return "recordings"
+    gap = f", at least {gap_us / 1000:g} ms apart" if gap_us else ""
+    return f"parts of recordings{gap}; {count_of(shared, 'file')} on more than one side"
 
 
 def _fingerprint(rows: Sequence[ListedRecording]) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from stdl_events.report.accuracy import notes
 from stdl_events.report.activity import additions_of, measure_activity
 from stdl_events.report.clips import CLIPS_OF_A_PAIR, worst_clips
 from stdl_events.report.memory import layer_table
+from stdl_events.report.origin import recordings
 from stdl_events.report.page import write_report
 from stdl_events.report.tables import MAX_POINTS, Series, chart, ticks
 from stdl_events.sizes import format_bytes
@@ -190,6 +191,16 @@ def test_the_headline_is_that_of_the_evaluation(hostile: RunResult, tmp_path: Pa
     assert [int(count) for count in re.findall(r"<td[^>]*>(\d+)</td>", table)] == np.ravel(
         summary["confusion"]
     ).tolist()
+
+
+def test_files_on_both_sides_of_a_split_by_time_are_said(hostile: RunResult, tmp_path: Path) -> None:
+    assert ("kept apart", "recordings") in recordings(hostile.folder).facts
+    listed = json.loads((hostile.folder / "split.json").read_text()) | {"gap_us": 200_000}
+    of_test = next(row for row in listed["recordings"] if row["side"] == "test")
+    of_test["path"] = next(row for row in listed["recordings"] if row["side"] == "train")["path"]
+    (tmp_path / "split.json").write_text(json.dumps(listed))
+    apart = "parts of recordings, at least 200 ms apart; 1 file on more than one side"
+    assert ("kept apart", apart) in recordings(tmp_path).facts
 
 
 @pytest.mark.parametrize(

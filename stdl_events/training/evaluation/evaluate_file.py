@@ -125,7 +125,8 @@ def _readable(data: DataSettings, recordings: RecordingSet, frame: FrameSpec) ->
     if not len(clips):
         raise no_clips(readable.entries, frame)
     counts = np.bincount(clips.entry_index_N, minlength=len(readable)).tolist()
-    require_every_class(TO_EVALUATE, readable, counts, frame)
+    bad_labels = {one.entry.label for one in bad}
+    require_every_class(TO_EVALUATE, readable, counts, frame, bad_labels=bad_labels)
     say_too_short(TO_EVALUATE, readable, counts, frame)
     say_takes(TO_EVALUATE, readable.entries)
     return readable, clips
