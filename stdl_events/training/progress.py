@@ -113,7 +113,8 @@ class TrainingProgress:
         self._said()
 
     def _say_where(self) -> None:
-        parts = [f"step {self._step}/{self._total}", *self._left()]
+        since = duration(time.monotonic() - self._step_s)
+        parts = [f"step {self._step}/{self._total}", *(self._left() or [f"for {since}"])]
         self._console.print(fitted(parts, self._console.width), soft_wrap=True)
 
     def _left(self) -> list[str]:

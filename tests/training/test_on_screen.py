@@ -95,6 +95,20 @@ def test_a_plain_stream_hears_of_a_long_step() -> None:
     assert max(map(len, said.splitlines())) <= 80
 
 
+def test_a_plain_stream_hears_how_long_the_first_step_takes() -> None:
+    heard = threading.Event()
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            if text.startswith("step 0/8  for "):
+                heard.set()
+            return super().write(text)
+
+    console = Console(file=Stream(), width=80, highlight=False)
+    with TrainingProgress(total_steps=8, done_steps=0, quiet=False, console=console, every_s=0.001):
+        assert heard.wait(60)
+
+
 def test_the_first_step_says_nothing_of_the_time_left() -> None:
     """It may compile loops for a minute."""
     stream = io.StringIO()
