@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_all_of_a_step_is_on_the_device_and_nothing_waits_for_it():
     """Every rule in lean and plain mode: only uncast frames and targets are copied to the device, and nothing back."""
     done = subprocess.run(

@@ -39,6 +39,7 @@ def compare(**settings: str) -> None:
     assert re.search(r"^\d{3} passed in", done.stdout, re.MULTILINE), done.stdout
 
 
+@pytest.mark.slow
 def test_kernels_are_plain_torch_in_tritons_interpreter():
     compare(TRITON_INTERPRET="1")
 

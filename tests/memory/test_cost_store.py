@@ -112,6 +112,7 @@ if not first:
 """
 
 
+@pytest.mark.slow
 def test_remembered_costs_need_no_module_of_a_network_and_importing_them_is_not_counted(cache: Path) -> None:
     command, environ = [sys.executable, "-c", PROGRAM], os.environ | {SWITCH: str(cache.with_name("another"))}
     said = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.splitlines()

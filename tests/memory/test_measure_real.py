@@ -27,6 +27,7 @@ def child_that(program: str) -> list[str]:
     return [sys.executable, "-c", f"import json, os, signal, sys\ndocument = json.load(sys.stdin)\n{program}"]
 
 
+@pytest.mark.slow
 def test_a_real_process_is_measured_beside_the_meter() -> None:
     network = ["--network", "8C3-AP2-8C3", "--input", "2x16x16", "--classes", "3", "--batch", "8", "--steps", "2"]
     result = CliRunner().invoke(app, ["memory", *network, "--least-blocks", "2", "--real", "--json"])

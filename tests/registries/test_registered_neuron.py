@@ -59,6 +59,7 @@ def recordings(tmp_path: Path) -> Path:
     return tmp_path / "recordings"
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_exported(
     exponential: str, recordings: Path, tmp_path: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
