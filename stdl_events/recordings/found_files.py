@@ -197,7 +197,7 @@ def _listed(folder: Path) -> list[Path]:
 def _looks_like_events(path: Path) -> bool:
     """Return True unless a text file is prose or a list of labels: it is empty, or a line near its start has events.
 
-    A line of events holds three numbers or more, or names the columns x and y.
+    A line of events holds three numbers or more, and fewer words, or names the columns x and y.
     """
     head = first_bytes(path, _HEAD_BYTES)
     if not head.strip():
@@ -208,7 +208,12 @@ def _looks_like_events(path: Path) -> bool:
     named = next((row for row in cells if any(row)), [])
     if not _COLUMNS_OF_LABELS.isdisjoint(named):
         return False
-    return any({"x", "y"} <= set(row) or sum(map(_is_number, row)) >= 3 for row in cells)
+    return any({"x", "y"} <= set(row) or _are_numbers(row) for row in cells)
+
+
+def _are_numbers(row: list[str]) -> bool:
+    numbers = sum(map(_is_number, row))
+    return numbers >= 3 and 2 * numbers > len(row)
 
 
 def _is_number(cell: str) -> bool:

@@ -62,6 +62,8 @@ def test_hidden_things_are_left_out_and_counted(write: Write, tmp_path: Path, na
         ("walk/labels.csv", "recording,label,t_start,t_end,session\nwalk/0.npz,walk,0,100,1\n"),
         ("wave/Thumbs.png", "picture"),
         ("wave/0.npz~", "backup"),
+        ("walk/Notizen.txt", "Kamera höher, 3 Personen; 12 Uhr, 20 °C\n"),
+        ("walk/timecode.txt", "# frame, time\nrun 1 began at 10 30 15 on the second day\n"),
         ("notes.txt", "\ufeffÜbersicht\r\n\r\n2 Personen\r\n"),
     ],
 )

@@ -19,6 +19,7 @@ import numpy as np
 from stdl_events.errors import CorruptRecordingError, RecordingError, StdlEventsError, UnknownFormatError
 from stdl_events.events.decoder import BLOCK_EVENTS, Block, Header, corrupt
 from stdl_events.events.formats.format import Format, Signature, Writer
+from stdl_events.events.formats.hdf5_attributes import attribute
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EVENT_DTYPE, EventArray, empty_events
 from stdl_events.whole_file import whole_file
@@ -242,20 +243,21 @@ def open_own(path: Path) -> OwnDecoder:
         UnknownFormatError: its schema is newer.
     """
     with hdf5_file(path) as file:
-        version = int(file.attrs["stdl_events_schema"])
+        version = int(attribute(file, "stdl_events_schema"))
         if version > SCHEMA_VERSION:
             raise UnknownFormatError(
                 str(path), got=f"schema version {version}", expected=f"at most {SCHEMA_VERSION}",
                 todo="install a newer stdl-events",
             )  # fmt: skip
-        size = (int(file.attrs["width"]), int(file.attrs["height"]))
-        count = int(file.attrs["events"])
+        size = (int(attribute(file, "width")), int(attribute(file, "height")))
+        count = int(attribute(file, "events"))
         for name, dtype in _FIELD_TYPES.items():
             dataset = file[f"events/{name}"]
             if dataset.shape != (count,) or dataset.dtype != np.dtype(dtype):
                 got = f"events/{name} of shape {dataset.shape} and type {dataset.dtype}"
                 raise corrupt(path, 0, got, f"shape ({count},) and type {dtype}")
-        attributes = {key: _plain(value) for key, value in file["attributes"].attrs.items()}
+        further = file["attributes"]
+        attributes = {key: _plain(attribute(further, key)) for key in further.attrs}
         return OwnDecoder(path, count, Header(size, "header", attributes=attributes))
 
 

@@ -26,6 +26,7 @@ from stdl_events.events.formats import columns
 from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format, Signature
 from stdl_events.events.formats.hdf5 import MAGIC, hdf5_file, is_dataset, missing_filters
+from stdl_events.events.formats.hdf5_attributes import attribute
 from stdl_events.events.formats.hdf5_offset import find_offset
 from stdl_events.events.formats.hdf5_pandas import find_frames, unit_of_frame
 from stdl_events.events.formats.hdf5_size import find_sensor_size
@@ -148,8 +149,8 @@ def _choose(path: Path, layouts: list[Layout], content: list[str], stream: int |
 
 def _unit(path: Path, file: Any, place: Place) -> str | None:
     """Return the unit of time that the attribute `units`, the name of the column, or an attribute of a group states."""
-    attributes = file[place.dataset].attrs
-    stated = next((attributes[name] for name in ("units", "unit", *_GROUP_UNITS) if name in attributes), "")
+    item = file[place.dataset]
+    stated = next((attribute(item, name, "") for name in ("units", "unit", *_GROUP_UNITS) if name in item.attrs), "")
     name = place.column if isinstance(place.column, str) else place.dataset.rpartition("/")[2]
     named = columns.unit_of_name(name) if place.column is None or isinstance(place.column, str) else None
     dtype = file[place.dataset].dtype
@@ -162,9 +163,9 @@ def _unit_of_groups(file: Any, dataset: str) -> str | None:
     """Return the unit that an attribute of the innermost group around `dataset` states."""
     while dataset:
         dataset = dataset.rpartition("/")[0]
-        attributes = file[dataset or "/"].attrs
+        group = file[dataset or "/"]
         for name in _GROUP_UNITS:
-            unit = columns.unit_of_word(attributes.get(name, ""))
+            unit = columns.unit_of_word(attribute(group, name, ""))
             if unit is not None:
                 return unit
     return None

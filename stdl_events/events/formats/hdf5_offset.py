@@ -13,6 +13,7 @@ import numpy as np
 
 from stdl_events.events.decoder import corrupt
 from stdl_events.events.formats.hdf5 import is_dataset
+from stdl_events.events.formats.hdf5_attributes import attribute
 from stdl_events.events.stream import RecordingWarning
 
 _NAME, _ATTRIBUTE = "t_offset", "an attribute"
@@ -53,9 +54,9 @@ def _in_datasets(file: Any, dataset: str) -> Iterator[tuple[Any, str]]:
 
 def _in_attributes(file: Any, dataset: str) -> Iterator[tuple[Any, str]]:
     for name in _groups(dataset):
-        attributes = file[name or "/"].attrs
-        if _NAME in attributes:
-            yield attributes[_NAME], f"{_ATTRIBUTE} of {name or 'the file'}"
+        group = file[name or "/"]
+        if _NAME in group.attrs:
+            yield attribute(group, _NAME), f"{_ATTRIBUTE} of {name or 'the file'}"
 
 
 def _groups(dataset: str) -> Iterator[str]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from stdl_events.events.formats.hdf5_attributes import attribute
+
 _DATES = re.compile(r"(?:datetime|timedelta)64\[([mun]?s)")
 
 _NO_NAMES = ("", "N.")  # of an index: the second one is a pickled None
@@ -69,12 +71,8 @@ def _names(dataset: Any) -> list[str]:
 
 
 def _attribute(item: Any, name: str) -> Any:
-    """Return an attribute of numbers or text of a fixed length, as PyTables writes them; nothing if there is none.
-
-    HDF5 crashes on damaged text of variable length.
-    """
-    is_fixed = name in item.attrs and item.attrs.get_id(name).dtype.kind in "iuS"
-    return item.attrs[name] if is_fixed else ""
+    """Return an attribute of numbers or text; nothing if there is none."""
+    return attribute(item, name, "")
 
 
 def _index_name(file: Any, group: str) -> str:

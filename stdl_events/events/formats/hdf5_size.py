@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from stdl_events.events.formats.hdf5 import is_dataset
+from stdl_events.events.formats.hdf5_attributes import attribute, value_of
 from stdl_events.events.formats.stated_size import find_size, is_size
 
 _MOST_SIDES = 3
@@ -40,6 +41,6 @@ def _is_small(item: Any) -> bool:
 
 def _values(item: Any, name: str) -> list[Any]:
     """Return the numbers or texts of an attribute, or of a small dataset."""
-    array = np.asarray(item.attrs[name] if name in item.attrs else item[name][()]).ravel()
+    array = np.asarray(attribute(item, name, ()) if name in item.attrs else value_of(item[name])).ravel()
     values: list[Any] = array[: _MOST_SIDES + 1].tolist() if array.dtype.kind in "iufSUO" else []
     return values
