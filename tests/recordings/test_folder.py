@@ -127,12 +127,24 @@ def test_a_split_that_would_pass_for_classes_is_named(write: Write, tmp_path: Pa
             write(f"{root}/{name}".replace("/a/", f"/{side}/").replace("/b/", f"/{other}/"))
     with pytest.raises(DatasetError, match=r"got train/ beside holdout/, with the folders walk, wave in each"):
         read_folder(tmp_path / "half")
-    with pytest.raises(DatasetError, match=r"got x_test, x_train/, with the folders walk, wave in each"):
+    with pytest.raises(DatasetError, match=r"got x_test, x_train/, .* in each; .* as 'x_\{split\}/\{class\}/\*\*' for"):
         read_folder(tmp_path / "named")
+    split = read_given_split(tmp_path / "named", layout="x_{split}/{class}/**")  # what the error advises
+    assert (keys(split.train), keys(split.test)) == (
+        ["x_train/walk/1.h5", "x_train/wave/2.h5"], ["x_test/walk/3.h5", "x_test/wave/4.h5"],
+    )  # fmt: skip
     with pytest.warns(
         RecordingWarning, match=r"day1, day2 holds the folders walk, wave; .* --layout '\*/\{class\}/\*\*'"
     ):
         assert read_folder(tmp_path / "days").classes == ("day1", "day2"), "who walked on which day is no split"
+    for person in ("p1", "p2"):
+        for name in ("day1/walk/1.h5", "day1/wave/2.h5", "day2/walk/3.h5", "day2/wave/4.h5"):
+            write(f"deep/{person}/{name}")
+    with pytest.warns(
+        RecordingWarning, match=r"day1, day2, and each of those walk, wave; .* or '\*/\*/\{class"
+    ):
+        read_folder(tmp_path / "deep")
+    assert read_folder(tmp_path / "deep", layout="*/*/{class}/**").classes == ("walk", "wave")
     write("days/day2/sit/5.h5")
     with pytest.warns(RecordingWarning, match="day1, day2 holds the folders walk, wave; "):
         read_folder(tmp_path / "days")

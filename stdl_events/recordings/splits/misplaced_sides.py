@@ -9,6 +9,7 @@ from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.splits.sides import Side, side_of_name
 
+_WORD = re.compile(r"[^\W_\d]+")
 _LAST_NUMBER = re.compile(r"[\s_.-]*\d+\Z")
 
 
@@ -43,16 +44,31 @@ def require_no_sides_as_classes(root: Path, files: Mapping[str, Sequence[Path]])
         return
     others, within = ", ".join(sorted(inner.keys() - named.keys())), ", ".join(sorted(shared))
     if named and (others or {"train"} < set(named.values())):
+        pattern = None if others else _pattern_of_sides(named)
+        layout = "'{session}/{class}/**'" if pattern is None else f"'{pattern}/{{class}}/**' for that split"
         beside = f"{', '.join(named)}/ beside {others}/" if others else f"{', '.join(named)}/"
         raise DatasetError(
             str(root), got=f"{beside}, with the folders {within} in each",
             expected="the sides of a split as train/ and test/, or folders that are classes",
-            todo="rename the folders, or say what they are with --layout, such as '{session}/{class}/**'",
+            todo=f"rename the folders, or say what they are with --layout, such as {layout}",
         )  # fmt: skip
-    text = f"each of the classes {_few(inner)} holds the folders {_few(shared)}; if those are the classes"
-    warnings.warn(
-        f"{root}: {text}, say so with --layout '*/{{class}}/**' (data.layout)", RecordingWarning, stacklevel=3
-    )
+    text, layouts = f"each of the classes {_few(inner)} holds the folders {_few(shared)}", ["'*/{class}/**'"]
+    deeper = _shared_below(root, files)
+    if deeper:
+        text += f", and each of those {_few(deeper)}"
+        layouts.append("'*/*/{class}/**'")
+    text += f"; if those are the classes, say so with --layout {' or '.join(layouts)} (data.layout)"
+    warnings.warn(f"{root}: {text}", RecordingWarning, stacklevel=3)
+
+
+def _shared_below(root: Path, files: Mapping[str, Sequence[Path]]) -> set[str]:
+    """Return the names of two or more folders that all folders inside of the classes have in common."""
+    below: dict[tuple[str, ...], set[str]] = {}
+    for path in (path for paths in files.values() for path in paths):
+        *folders, _ = path.relative_to(root).parts
+        below.setdefault(tuple(folders[:2]), set()).update(folders[2:3])
+    shared = set.intersection(*below.values())
+    return shared if len(shared) > 1 else set()
 
 
 def say_classes_in_classes(root: Path, files: Mapping[str, Sequence[Path]]) -> None:
@@ -84,6 +100,16 @@ def _side_in(name: str) -> Side | None:
     """Return the side that `name` or a word in it stands for, such as train for "x_train" and "train1"."""
     words = (name, *re.split(r"[\W_\d]+", name))
     return next((side for word in words if (side := side_of_name(word)) is not None), None)
+
+
+def _pattern_of_sides(names: Iterable[str]) -> str | None:
+    """Return the one pattern that the names of sides follow, such as "cars_{split}"; None if there is none."""
+    patterns: set[str] = set()
+    for name in names:
+        sides = [word for word in _WORD.finditer(name) if side_of_name(word[0]) is not None]
+        patterns.add(f"{name[: sides[0].start()]}{{split}}{name[sides[0].end() :]}" if sides else name)
+    pattern = patterns.pop()
+    return None if patterns or "{split}" not in pattern else pattern
 
 
 def _few(names: Iterable[str]) -> str:
