@@ -140,9 +140,7 @@ def test_a_split_that_would_pass_for_classes_is_named(write: Write, tmp_path: Pa
     for person in ("p1", "p2"):
         for name in ("day1/walk/1.h5", "day1/wave/2.h5", "day2/walk/3.h5", "day2/wave/4.h5"):
             write(f"deep/{person}/{name}")
-    with pytest.warns(
-        RecordingWarning, match=r"day1, day2, and each of those walk, wave; .* or '\*/\*/\{class"
-    ):
+    with pytest.warns(RecordingWarning, match=r"day1, day2, and each of those walk, wave; .* or '\*/\*/\{class"):
         read_folder(tmp_path / "deep")
     assert read_folder(tmp_path / "deep", layout="*/*/{class}/**").classes == ("walk", "wave")
     write("days/day2/sit/5.h5")
@@ -167,6 +165,10 @@ def test_a_split_that_would_pass_for_classes_is_named(write: Write, tmp_path: Pa
         ("walk/1.h5 wave/1.h5 backup/walk/2.h5", "backup/walk are folders in one class with the name of another one"),
         ("0.h5 1.h5 2.h5", "0 and 1 are classes of their own, .*; if they are of one class, give the folder"),
         ("walk_1.h5 walk_2.h5 walk_3.h5", "walk_1 and walk_2 are classes of their own, .* give the folder that"),
+        (
+            "walk_1_ann.h5 walk_2_bob.h5 wave_1_ann.h5 wave_2_cy.h5",
+            r"walk_1_ann and walk_2_bob are .*'\{class\}_\*_\*'",
+        ),
         ("walk_1.h5 walk_2.h5 wave_1.h5 wave_2.h5", r"walk_1 and walk_2 are classes of their own, .* '\{class\}_\*'"),
     ],
 )

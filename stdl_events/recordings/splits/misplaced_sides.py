@@ -9,6 +9,7 @@ from stdl_events.errors import DatasetError
 from stdl_events.events.stream import RecordingWarning
 from stdl_events.recordings.splits.sides import Side, side_of_name
 
+_INNER_NUMBER = re.compile(r"([^_\d]+)_\d+_[^_]+")
 _WORD = re.compile(r"[^\W_\d]+")
 _LAST_NUMBER = re.compile(r"[\s_.-]*\d+\Z")
 
@@ -83,14 +84,18 @@ def say_classes_in_classes(root: Path, files: Mapping[str, Sequence[Path]]) -> N
 
 
 def say_numbered(root: Path, classes: Collection[str]) -> None:
-    """Warn of long recordings, one per class, whose names differ in a last number alone."""
+    """Warn of long recordings, one per class, whose names differ in a number alone: the last one, as in "walk_1", or
+    the one before a last word, as in "walk_1_anna".
+    """
+    inner = [_INNER_NUMBER.fullmatch(name) for name in classes]
+    layout = "{class}_*" if None in inner else "{class}_*_*"
     groups: dict[str, list[str]] = {}
-    for name in classes:
-        groups.setdefault(_LAST_NUMBER.sub("", name), []).append(name)
+    for name, match in zip(classes, inner, strict=True):
+        groups.setdefault(_LAST_NUMBER.sub("", name) if match is None else match[1], []).append(name)
     numbered = [names for stem, names in groups.items() if len(names) > 1 and (stem or len(groups) == 1)]
     if len(numbered) > 1 or len(groups) == 1 < len(classes):
         text = f"{' and '.join(sorted(numbered[0])[:2])} are classes of their own, as each recording without a folder"
-        todo = "say so with a pattern such as --layout '{class}_*'"
+        todo = f"say so with a pattern such as --layout '{layout}'"
         if len(groups) == 1:
             todo = "give the folder that this one is in with --data, or put the recordings of each class into a folder"
         warnings.warn(f"{root}: {text}; if they are of one class, {todo}", RecordingWarning, stacklevel=3)
