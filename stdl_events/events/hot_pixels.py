@@ -13,6 +13,8 @@ from stdl_events.events.stream import EventArray, RecordingWarning
 
 # With a smaller share of all events they change nothing, and single edges look like them.
 _TELLING_SHARE = 1e-3
+# Events of a pixel in all recordings, below which it may be chance.
+_LEAST = 30
 # Where many are, the others are silent: no sensor's noise, but a recording of few pixels.
 _MOST_OF_ACTIVE = 0.1
 _KEPT, _NAMED = 256, 24
@@ -49,7 +51,7 @@ class PixelCounts:
     def hot(self) -> HotPixels:
         """Return the hot pixels of all events so far; none where they are more than a few of the pixels that fire."""
         counts_HW = self._counts_P.reshape(-1, self._width)
-        y_P, x_P = hot_mask(counts_HW).nonzero()
+        y_P, x_P = hot_mask(counts_HW, at_least=_LEAST).nonzero()
         if len(y_P) > _MOST_OF_ACTIVE * np.count_nonzero(counts_HW):
             return HotPixels(self._events)
         found = zip(x_P.tolist(), y_P.tolist(), counts_HW[y_P, x_P].tolist(), strict=True)

@@ -10,7 +10,8 @@ import pytest
 
 from stdl_events.errors import CorruptRecordingError
 from stdl_events.events import open_recording, write_recording
-from stdl_events.events.formats.hdf5_attributes import attribute, value_of
+from stdl_events.events.formats.hdf5 import attribute
+from stdl_events.events.formats.hdf5_attributes import value_of
 from stdl_events.events.stream import empty_events
 
 VALUES: dict[str, Any] = {

@@ -19,7 +19,7 @@ import numpy as np
 from stdl_events.errors import CorruptRecordingError, RecordingError, StdlEventsError, UnknownFormatError
 from stdl_events.events.decoder import BLOCK_EVENTS, Block, Header, corrupt
 from stdl_events.events.formats.format import Format, Signature, Writer
-from stdl_events.events.formats.hdf5_attributes import attribute
+from stdl_events.events.formats.hdf5_attributes import read_attribute
 from stdl_events.events.recording import Recording
 from stdl_events.events.stream import EVENT_DTYPE, EventArray, empty_events
 from stdl_events.whole_file import whole_file
@@ -277,6 +277,13 @@ def hdf5_file(path: Path) -> "Iterator[h5py.File]":
         raise
     except _BAD_HDF5 as error:
         raise corrupt(path, 0, f"an unreadable HDF5 file ({error})", "a whole one") from None
+
+
+def attribute(item: Any, name: str, default: Any = None) -> Any:
+    """Return an attribute of a group or dataset, see `read_attribute`."""
+    import h5py
+
+    return read_attribute(item, name, default, lambda: int(h5py.h5o.get_info(item.id).addr))
 
 
 def missing_filters(dataset: "h5py.Dataset") -> list[int]:

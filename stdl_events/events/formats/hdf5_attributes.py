@@ -8,7 +8,7 @@ Source: HDF5 File Format Specification 3.0, sections III.E (global heap), IV.A.1
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,11 @@ _NOWHERE, _REFERENCE = 2**64 - 1, 16
 _MOST_BLOCKS, _MOST_BYTES = 1000, 1 << 20
 
 
-def attribute(item: Any, name: str, default: Any = None) -> Any:
+def read_attribute(item: Any, name: str, default: Any, address: Callable[[], int]) -> Any:
     """Return an attribute of a group or dataset of h5py: numbers or text; `default` if it is neither, or absent.
+
+    Args:
+        address: returns the place of the header of `item` in its file.
 
     Raises:
         ValueError: it is damaged.
@@ -28,7 +31,7 @@ def attribute(item: Any, name: str, default: Any = None) -> Any:
         return default
     found = item.attrs.get_id(name)
     if is_varying_text(found):
-        raw = _stored(item, name.encode())
+        raw = _stored(item, name.encode(), address())
         return item.attrs[name] if raw is None else texts(item.file, raw, found.shape)
     return default if found.dtype.hasobject else item.attrs[name]
 
@@ -48,10 +51,8 @@ def value_of(dataset: Any) -> Any:
 
 def is_varying_text(stored: Any) -> bool:
     """True for an attribute or dataset, by its identifier, of text of variable length."""
-    import h5py
-
-    kind = stored.get_type()
-    return isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str() and stored.shape is not None
+    is_varying = getattr(stored.get_type(), "is_variable_str", None)  # types of text alone have it
+    return is_varying is not None and is_varying() and stored.shape is not None
 
 
 def texts(file: Any, raw: bytes, shape: tuple[int, ...]) -> Any:
@@ -67,18 +68,16 @@ def texts(file: Any, raw: bytes, shape: tuple[int, ...]) -> Any:
     return found[()]
 
 
-def _stored(item: Any, name: bytes) -> bytes | None:
+def _stored(item: Any, name: bytes, address: int) -> bytes | None:
     """Return the bytes of an attribute; None if it is not beside its object.
 
     Raises:
         ValueError: it is damaged.
     """
-    import h5py
-
     if item.file.id.get_create_plist().get_sizes() != (8, 8):
         return None
     try:
-        for kind, is_shared, body in _messages(_Bytes(item.file), int(h5py.h5o.get_info(item.id).addr)):
+        for kind, is_shared, body in _messages(_Bytes(item.file), address):
             if kind == _INFO and struct.unpack_from("<Q", body, 2 + 2 * (body[1] & 1)) != (_NOWHERE,):
                 return None
             if kind == _ATTRIBUTE and is_shared:

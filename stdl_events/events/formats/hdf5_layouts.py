@@ -25,8 +25,7 @@ from stdl_events.events.decoder import BLOCK_EVENTS, Block, Header, corrupt
 from stdl_events.events.formats import columns
 from stdl_events.events.formats.column_reading import ColumnReading
 from stdl_events.events.formats.format import Format, Signature
-from stdl_events.events.formats.hdf5 import MAGIC, hdf5_file, is_dataset, missing_filters
-from stdl_events.events.formats.hdf5_attributes import attribute
+from stdl_events.events.formats.hdf5 import MAGIC, attribute, hdf5_file, is_dataset, missing_filters
 from stdl_events.events.formats.hdf5_offset import find_offset
 from stdl_events.events.formats.hdf5_pandas import find_frames, unit_of_frame
 from stdl_events.events.formats.hdf5_size import find_sensor_size

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from stdl_events.events.decoder import corrupt
-from stdl_events.events.formats.hdf5 import is_dataset
-from stdl_events.events.formats.hdf5_attributes import attribute
+from stdl_events.events.formats.hdf5 import attribute, is_dataset
 from stdl_events.events.stream import RecordingWarning
 
 _NAME, _ATTRIBUTE = "t_offset", "an attribute"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from stdl_events.events.formats.hdf5_attributes import attribute
+from stdl_events.events.formats.hdf5 import attribute
 
 _DATES = re.compile(r"(?:datetime|timedelta)64\[([mun]?s)")
 

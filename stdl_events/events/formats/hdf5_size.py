@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from stdl_events.events.formats.hdf5 import is_dataset
-from stdl_events.events.formats.hdf5_attributes import attribute, value_of
+from stdl_events.events.formats.hdf5 import attribute, is_dataset
+from stdl_events.events.formats.hdf5_attributes import value_of
 from stdl_events.events.formats.stated_size import find_size, is_size
 
 _MOST_SIDES = 3
