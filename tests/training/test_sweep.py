@@ -225,6 +225,16 @@ def test_a_run_that_ends_in_any_error_leaves_the_others(
     assert run_cli("sweep", folder, "--retry")[0] == 0
 
 
+def test_what_is_in_the_place_of_a_run_fails_that_run_alone(folder_of_recordings: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    run_sweep(Sweep(small(folder_of_recordings), {}, (0,)), folder, quiet=True)
+    (folder / "seed=1").write_text("a note")
+    record = run_sweep(Sweep(small(folder_of_recordings), {}, (0, 1, 2)), folder, quiet=True)
+    assert [record.state_of(f"seed={seed}") for seed in (0, 1, 2)] == ["finished", "failed", "finished"]
+    assert record.runs["seed=1"]["error"].startswith("got something that is already there; expected a new folder")
+    assert (folder / "seed=1").read_text() == "a note"
+
+
 def test_bad_recordings_end_a_sweep_and_leave_nothing(sweep: Sweep, tmp_path: Path, run_cli: Cli) -> None:
     code, out, err = run_cli("sweep", "folder", "--data", tmp_path / "none", "--out", tmp_path / "s")
     assert (code, out) == (2, "")

@@ -90,7 +90,7 @@ class _Runner:
     def _fit(self, trial: Trial) -> RunResult:
         folder = self.record.folder / trial.name
         resume = (folder / CONFIG_FILE).is_file()
-        if not resume:
+        if not resume and folder.is_dir():
             (folder / SPLIT_FILE).unlink(missing_ok=True)  # of a run that was killed as it began
         reset_peak_memory(resolve_device(trial.config.device))
         return fit(
