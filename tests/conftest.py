@@ -44,6 +44,12 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def programs_keep_their_bytecode() -> None:
+    """So that the many that tests start compile the library once; not at import, since workers would inherit it."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 @pytest.fixture(scope="session")
 def recordings_dir() -> Path:
     """Return the folder of real event recordings; without it, the tests that need it are skipped with a reason."""
