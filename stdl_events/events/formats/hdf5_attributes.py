@@ -1,8 +1,8 @@
 """Attributes of HDF5 files, read so that damage is an error.
 
-HDF5 does not check the heap where it keeps text of variable length: damage there ends in a crash, an endless loop or
-gigabytes of memory. Such text is read here from the bytes of the file, but for attributes that are not beside their
-object: of more than 8 the newer formats keep all elsewhere. Other attributes are of a size that HDF5 checks.
+HDF5 does not check the heap where it keeps text of variable length: damage there ends in an endless loop or gigabytes
+of memory. Such text is read here from the bytes of the file, but for attributes that are not beside their object: of
+more than 8 the newer formats keep all elsewhere. Other attributes are of a size that HDF5 checks.
 
 Source: HDF5 File Format Specification 3.0, sections III.E (global heap), IV.A.1 (object headers), IV.A.2.m (attribute).
 """
