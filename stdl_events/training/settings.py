@@ -195,7 +195,7 @@ class TrainConfig(Section):
                 problem.where or "settings", got=problem.got, expected=problem.expected,
                 todo=problem.todo or "correct this setting",
             ) from None  # fmt: skip
-        say_unused_changes(self, derived)
+        say_unused_changes(self, derived, changes)
         return derived
 
 

@@ -1,9 +1,9 @@
 """Settings that are given and have no effect beside the others: they are said, since nothing else would show it."""
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stdl_events.learning.grid import Planned
 from stdl_events.learning.rules import RULES
@@ -63,9 +63,9 @@ def say_unused(config: "TrainConfig", given: Iterable[str]) -> None:
     say_unused_in_sweep([config], given, (), stacklevel=3)
 
 
-def say_unused_changes(old: "TrainConfig", new: "TrainConfig") -> None:
-    """Warn of each setting that differs between two configurations and has no effect in the new one."""
-    keys = (key for need in NEEDS for key in need.keys)
+def say_unused_changes(old: "TrainConfig", new: "TrainConfig", changes: Mapping[str, Any]) -> None:
+    """Warn of each setting that `changes` to `old`, nested by section, state and that has no effect in `new`."""
+    keys = (key for need in NEEDS for key in need.keys if _states(changes, key))
     changed = [key for key in keys if _value(old, key) != _value(new, key)]
     say_unused_in_sweep([new], changed, (), stacklevel=4)  # the caller of `derive`
 
@@ -93,6 +93,15 @@ def say_unused_in_sweep(
                 continue
             text = f"{key} has no effect {where}: it needs {need.decided_by}={need.value}"
             warnings.warn(text, stacklevel=stacklevel)
+
+
+def _states(changes: Mapping[str, Any], key: str) -> bool:
+    value: object = changes
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    return True
 
 
 def _value(config: "TrainConfig", key: str) -> object:

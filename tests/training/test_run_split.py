@@ -219,6 +219,7 @@ def test_every_field_of_an_entry_comes_back(tmp_path: Path) -> None:
         "time_unit": "ms", "columns": "x,y,t,p",
         "orientation": Geometry(rotate=90), "content": "ab" * 32, "subject": "ann", "session": "2",
         "counted": Counted(5, 3, 900), "repair": True, "strict": True, "take": 2, "begin": 11, "picture": 7,
+        "divided_us": 9000,
     }  # fmt: skip
     entry = Entry("a/1", tmp_path / "data" / "a" / "1.npy", reader=None, **values)
     assert {field.name for field in fields(Entry)} == values.keys() | {"key", "path", "reader"}

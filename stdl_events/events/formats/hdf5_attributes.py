@@ -69,7 +69,7 @@ def texts(file: Any, raw: bytes, shape: tuple[int, ...]) -> Any:
 
 
 def _stored(item: Any, name: bytes, address: int) -> bytes | None:
-    """Return the bytes of an attribute; None if it is not beside its object.
+    """Return the bytes of an attribute; None if it is not beside its object, or not where it is looked for.
 
     Raises:
         ValueError: it is damaged.
@@ -87,7 +87,7 @@ def _stored(item: Any, name: bytes, address: int) -> bytes | None:
                 return found
     except (struct.error, IndexError) as error:
         raise ValueError(f"the attribute {name!r}, of which a part is missing ({error})") from None
-    raise ValueError(f"no attribute {name!r} where it should be")
+    return None
 
 
 class _Bytes:
