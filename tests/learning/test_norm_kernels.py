@@ -160,6 +160,10 @@ def test_other_devices_dtypes_and_surrogates_are_plain():
     assert not fuses_norm(cpu, torch.float16)
     assert not fuses_norm(torch.device("cuda"), torch.float32)
     for surrogate in SURROGATES:
-        chosen = kernel("surrogate_backward_normed_", cpu, torch.float32, surrogate)
-        module = cpu_norm if SURROGATES[surrogate] in cpu_norm.FORMULAS else reference
-        assert chosen is module.surrogate_backward_normed_
+        for compiled, name in (
+            (cpu_norm, "surrogate_backward_normed_"),
+            (cpu_state8, "surrogate_backward_eight_bits_"),
+        ):
+            chosen = kernel(name, cpu, torch.float32, surrogate)
+            module = compiled if SURROGATES[surrogate] in compiled.FORMULAS else reference
+            assert chosen is getattr(module, name)

@@ -212,7 +212,12 @@ def spread(grad_BCHW: Tensor, window: int) -> Tensor:
 
 
 # Position of the surrogate's name among the arguments, counted from the second.
-_SURROGATE_AT = {"surrogate_backward_": 4, "surrogate_backward_normed_": 5}
+_SURROGATE_AT = {
+    "surrogate_backward_": 4,
+    "surrogate_backward_normed_": 5,
+    "surrogate_backward_eight_bits_": 5,
+    "surrogate_backward_eight_bits_normed_": 5,
+}
 _IN_PLACE = ("fire_", "surrogate_backward_", "pack_", "count_", *OF_NORM, *OF_EIGHT_BITS)
 
 

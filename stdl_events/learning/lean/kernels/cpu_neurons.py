@@ -1,9 +1,7 @@
 """Steps of neurons on one row of the CPU kernels, chosen by the dtype of the membrane potentials when compiled.
 
 Potentials in the activation dtype are stepped with fused products and sums. Those in eight bits are rounded product by
-product and sum by sum, so that the results are those of plain torch and of an exported file bit for bit. Backward of
-these computes the surrogate gradient where its formula has no products that are added up and no exponential; others are
-looked up in a table, since a potential in eight bits and a spike have 512 values together.
+product and sum by sum, so that spikes are those of plain torch and of an exported file bit for bit.
 
 Numba keeps a kernel's machine code until the kernel's own file changes. After a change here, touch those files.
 """
@@ -16,16 +14,11 @@ from numba.extending import overload
 
 from stdl_events.compiled import cached_njit
 from stdl_events.learning.lean.kernels.cpu_bf16 import load, number_of, rounded, store
-from stdl_events.network.neurons.eight_bits import LEAST, MOST
 from stdl_events.network.surrogate import RECTANGLE, SIGMOID, TRIANGLE, Surrogate
 from stdl_events.scatter.compiled import inlined
 
-_TRIANGLE, _RECTANGLE, _SIGMOID, BY_TABLE = range(4)
-# The surrogates that have a formula, and those among them whose numbers are plain torch's bit for bit.
+_TRIANGLE, _RECTANGLE, _SIGMOID = range(3)
 FORMULAS: dict[Surrogate, int] = {TRIANGLE: _TRIANGLE, RECTANGLE: _RECTANGLE, SIGMOID: _SIGMOID}
-EXACT_FORMULAS = {TRIANGLE: _TRIANGLE, RECTANGLE: _RECTANGLE}
-# Potentials in eight bits.
-_VALUES = MOST - LEAST + 1
 
 # Kernels hand their own options on to what they call, unless it has its own.
 _never_fused = cached_njit(fastmath=False)
@@ -37,16 +30,6 @@ def fire_row(y_P: Any, scale: Any, offset: Any, u_P: Any, fired_P: Any, neurons:
     Args:
         scale: one number for the row, or one for each place in it; so is `offset`.
         neurons: decay, threshold and amount; of potentials in eight bits what `cpu_state8` makes of them.
-    """
-    raise NotImplementedError("compiled functions alone")
-
-
-def surrogate_row(grad_P: Any, u_P: Any, fired_P: Any, numbers: Any, surrogate: int) -> None:
-    """Overwrite the gradient of one row's spikes with that of their current.
-
-    Args:
-        numbers: threshold, amount and width; of potentials in eight bits their step too, or the table alone.
-        surrogate: a value of `FORMULAS`, or `BY_TABLE`.
     """
     raise NotImplementedError("compiled functions alone")
 
@@ -103,7 +86,13 @@ def _(u_P: Any, p: Any, numbers: Any) -> Any:
 
 
 @inlined
-def _surrogate_by_formula(grad_P: Any, u_P: Any, fired_P: Any, numbers: Any, surrogate: int) -> None:
+def surrogate_row(grad_P: Any, u_P: Any, fired_P: Any, numbers: Any, surrogate: int) -> None:
+    """Overwrite the gradient of one row's spikes with that of their current.
+
+    Args:
+        numbers: threshold, amount and width; of potentials in eight bits their step too.
+        surrogate: a value of `FORMULAS`.
+    """
     threshold, amount, width = numbers[:3]
     zero, one = number_of(grad_P, 0), number_of(grad_P, 1)
     if surrogate == _TRIANGLE:  # STDL eq. (7)
@@ -119,17 +108,3 @@ def _surrogate_by_formula(grad_P: Any, u_P: Any, fired_P: Any, numbers: Any, sur
             distance = ((amount if fired_P[p] else zero) + _potential(u_P, p, numbers)) - threshold
             sigmoid = one / (one + np.exp(-distance * width))
             store(grad_P, p, load(grad_P, p) * (sigmoid * (one - sigmoid) * width))
-
-
-@_never_fused
-def _surrogate_by_table(grad_P: Any, kept_P: Any, fired_P: Any, numbers: Any, surrogate: int) -> None:
-    (table,) = numbers
-    for p in range(len(grad_P)):
-        slope = table[np.int32(fired_P[p]) * _VALUES + (np.int32(kept_P[p]) - LEAST)]
-        store(grad_P, p, load(grad_P, p) * slope)
-
-
-@overload(surrogate_row, strict=False)
-def _(grad_P: Any, u_P: Any, fired_P: Any, numbers: Any, surrogate: Any) -> Any:
-    step = _surrogate_by_table if isinstance(numbers[0], types.Array) else _surrogate_by_formula
-    return lambda grad_P, u_P, fired_P, numbers, surrogate: step(grad_P, u_P, fired_P, numbers, surrogate)
