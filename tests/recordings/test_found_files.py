@@ -216,7 +216,7 @@ def test_a_store_among_the_recordings_is_left_out(write: Write, tmp_path: Path, 
 def test_folders_with_files_like_those_of_a_store_are_read(write: Write, tmp_path: Path) -> None:
     expected = two_classes(write)
     for name in ("manifest.json", "split.json", "sweep.json"):
-        (tmp_path / "walk" / name).write_text('{"made_by": "somebody", "framing": 2}')
+        (tmp_path / "walk" / name).write_text('{"made_by": "another-program 1.0", "framing": 2}')
     with pytest.warns(RecordingWarning, match="left out: 3 of another kind"):
         assert keys(read_folder(tmp_path)) == expected
 
